@@ -1,0 +1,53 @@
+# Needs Python 3.11 or newer, and nothing else: everything is installed into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CHECKED := app.py config.py front.py logs.py gunicorn.conf.py routes services commands simulator tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run doctor test check format examples clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/run.stamp ## Install what runs into .venv
+
+run: install ## Run the gateway (and, without a token, the simulator) until Ctrl-C
+	@$(BIN)/python -m commands.run
+
+doctor: install ## Check settings, token, account, version and Modash key
+	@$(BIN)/python -m commands.doctor
+
+test: $(VENV)/dev.stamp ## Run the whole suite, offline
+	@$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/dev.stamp ## Check format, style and types
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## Put the code into the house's format
+	@$(BIN)/ruff check --fix-only --quiet $(CHECKED)
+	@$(BIN)/ruff format --quiet $(CHECKED)
+
+examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document anew
+	@$(BIN)/python -m commands.examples
+
+clean: ## Remove what was installed and cached
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what runs ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Installing what tests and checks need ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

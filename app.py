@@ -1,0 +1,51 @@
+"""The application: builds, mounts, returns; nothing happens at import."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+import logs
+from config import Config
+from front import Front
+from routes import register_routes
+from services import Services
+from services.clock import Clock
+from services.redaction import Redaction
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 64 * 1024  # No endpoint takes a body yet.
+
+
+def create_app(config: Config | None = None, *, clock: Clock | None = None) -> Flask:
+    """Build the gateway from its settings, by default those of the environment and `.env`.
+
+    Raises `ConfigError` with everything that is missing or wrong.
+    """
+    config = config or Config.from_env()
+    logs.set_up(config.log_level, Redaction(config.secrets))
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.extensions["services"] = Services.build(config, clock or Clock())
+    app.extensions["config"] = config
+    register_routes(app)
+    app.wsgi_app = Front(app.wsgi_app, cors_origins=config.cors_origins, sandbox=config.sandbox)  # type: ignore[method-assign]
+    log.info(
+        "The gateway is ready",
+        extra={
+            "providers": config.providers,
+            "instagram": "configured" if config.instagram_configured else "not configured",
+            "modash": "configured" if config.modash_configured else "not configured",
+            "graph_api_version": config.graph_api_version,
+        },
+    )
+    return app
+
+
+if __name__ == "__main__":
+    settings = Config.from_env()
+    create_app(settings).run(host=settings.host, port=settings.port)

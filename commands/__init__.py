@@ -1,0 +1,1 @@
+"""What `make` runs: programs for the terminal of a developer or operator."""

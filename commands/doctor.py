@@ -1,0 +1,50 @@
+"""`make doctor`: settings, token, account link, version and Modash key, each with the next step."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+
+from config import Config, ConfigError
+from services import Services
+from services.clock import Clock
+from services.status import Check
+
+MARKS = {True: "ok  ", False: "FAIL", None: "-   "}
+
+
+def main() -> int:
+    """Print one line for each check; exit 1 if one of them failed."""
+    try:
+        config = Config.from_env()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    _say(Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}"))
+    if config.sandbox and not _answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
+        _say(Check("simulator", False, f"no answer on port {config.simulator_port}", "Start it: make run"))
+        return 1
+    failed = False
+    for check in Services.build(config, Clock()).status.checks():
+        _say(check)
+        failed = failed or check.ok is False
+    return 1 if failed else 0
+
+
+def _say(check: Check) -> None:
+    print(f"{MARKS[check.ok]} {check.name}: {check.message}")
+    if check.next_step is not None:
+        print(f"       next: {check.next_step}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # The URL is our own.
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

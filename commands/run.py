@@ -1,0 +1,125 @@
+"""`make run`: the gateway and, in sandbox mode, the simulator beside it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from types import FrameType
+
+from config import Config, ConfigError
+
+READY_WITHIN = 30.0  # seconds
+STOP_WITHIN = 10.0  # seconds, before what still runs is killed
+EXAMPLES = (
+    "/account-insights?period=day&metrics=impressions,reach",
+    "/growth-trends?period=30d",
+    "/performance-data?url=nasa",
+)
+
+
+class Stopped(Exception):
+    """Somebody wants everything to end."""
+
+
+def main() -> int:
+    """Start everything, say how to try it, and end everything together."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _stop)
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        config = Config.from_env()
+        _refuse_taken_ports(config)
+        if config.sandbox:
+            processes["simulator"] = _start("simulator", "--port", str(config.simulator_port))
+        processes["gateway"] = _start("gunicorn", "app:create_app()")
+        _wait_until_ready(f"http://{config.host}:{config.port}/healthz", processes)
+        _say_how_to_try(config)
+        return _watch(processes)
+    except Stopped:
+        return 0
+    except (ConfigError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        _end(processes)
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", *arguments])
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _refuse_taken_ports(config: Config) -> None:
+    ports = {"PORT": config.port} | ({"SIMULATOR_PORT": config.simulator_port} if config.sandbox else {})
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((config.host, port))
+            except OSError:
+                raise RuntimeError(f"Port {port} is taken. Set {name} to a free one, such as {port + 10000}.") from None
+
+
+def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"The {name} ended at once; its last lines above say why.")
+        try:
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310  # The URL is our own.
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"The gateway did not answer within {READY_WITHIN:g} seconds.")
+
+
+def _say_how_to_try(config: Config) -> None:
+    base = f"http://{config.host}:{config.port}"
+    if config.sandbox:
+        print("\nSandbox: invented accounts, no token needed. With a token in .env the same calls are live.")
+    else:
+        missing = [
+            f"{name} is not configured ({setting} is empty)."
+            for name, setting, there in (
+                ("Instagram", "ACCESS_LONG_LIVED_TOKEN", config.instagram_configured),
+                ("Modash", "MODASH_API_KEY", config.modash_configured),
+            )
+            if not there
+        ]
+        print("\n" + " ".join(["Live.", *missing, "`make doctor` checks the rest."]))
+    print("Try:\n" + "\n".join(f"  curl '{base}{example}'" for example in EXAMPLES), flush=True)
+
+
+def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
+    while True:
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"The {name} ended by itself (exit code {process.returncode}).")
+        time.sleep(0.5)
+
+
+def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    for process in processes.values():
+        process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN
+    for process in processes.values():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""The settings: read once from the environment, checked together, frozen."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from dotenv import dotenv_values
+
+# The account, page, application and key that the simulator always has. None of them is a secret.
+SANDBOX_CREDENTIALS: Mapping[str, str] = {
+    "app_id": "200000000000000",
+    "app_secret": "sandbox-app-secret",
+    "access_long_lived_token": "EAASANDBOXUSERTOKEN",
+    "instagram_account_id": "17841400000000000",
+    "page_id": "100000000000000",
+    "modash_api_key": "sandbox-modash-key",
+}
+_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
+_ID = re.compile(r"\d{1,30}")
+_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+
+
+class ConfigError(Exception):
+    """The settings do not allow a start; the text lists every fault at once."""
+
+
+def _secret() -> Any:
+    return field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every setting; the variable in the environment is the field's name in upper case."""
+
+    app_id: str = ""
+    app_secret: str = _secret()
+    access_long_lived_token: str = _secret()
+    instagram_account_id: str = ""
+    page_id: str = ""
+    modash_api_key: str = _secret()
+
+    providers: str = ""  # live or sandbox; empty: live if a credential is set, else sandbox
+    sandbox_despite_credentials: bool = False
+    graph_api_version: str = "v25.0"
+    graph_base_url: str = "https://graph.facebook.com"
+    modash_base_url: str = "https://api.modash.io"
+    end_time_marks: str = "day_end"  # which midnight of its day a provider's end_time is: day_end or day_start
+
+    connect_timeout: float = 3.05  # seconds
+    read_timeout: float = 15.0  # seconds between two bytes, and half of what a whole answer may take
+    retry_budget: float = 10.0  # seconds for all the tries of one read together
+    provider_parallel: int = 32
+    report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    simulator_port: int = 8001
+    cors_origins: tuple[str, ...] = ()
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        """Fill in what sandbox mode implies, then refuse every fault together."""
+        if not self.providers:
+            has_credential = bool(self.access_long_lived_token or self.modash_api_key)
+            object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
+        faults = list(_faults(self))
+        if faults:
+            raise ConfigError("The gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        if self.sandbox:
+            for name, value in {**SANDBOX_CREDENTIALS, **_simulator_urls(self.simulator_port)}.items():
+                object.__setattr__(self, name, value)
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the simulator stands in for the providers."""
+        return self.providers == "sandbox"
+
+    @property
+    def instagram_configured(self) -> bool:
+        """Whether there is a token to read Instagram with."""
+        return bool(self.access_long_lived_token)
+
+    @property
+    def modash_configured(self) -> bool:
+        """Whether there is a key to read Modash with."""
+        return bool(self.modash_api_key)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never leave the process."""
+        return tuple(filter(None, (self.app_secret, self.access_long_lived_token, self.modash_api_key)))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Self:
+        """Read the environment over the `.env` file beside this module; neither is changed.
+
+        Raises `ConfigError` with every value that cannot be read.
+        """
+        path = dotenv if dotenv is not None else Path(__file__).with_name(".env")
+        file = {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
+        given = file | dict(os.environ if environ is None else environ)
+        values: dict[str, object] = {}
+        faults = []
+        for setting in fields(cls):
+            text = given.get(setting.name.upper(), "").strip()
+            if not text:
+                continue
+            try:
+                values[setting.name] = _READERS.get(str(setting.type), str)(text)
+            except ValueError as error:
+                faults.append(f"{setting.name.upper()} {error}.")
+        if faults:
+            raise ConfigError("The gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        return cls(**values)  # type: ignore[arg-type]  # Each reader returns its field's type.
+
+
+def _simulator_urls(port: int) -> dict[str, str]:
+    base = f"http://127.0.0.1:{port}"
+    return {"graph_base_url": f"{base}/graph.facebook.com", "modash_base_url": f"{base}/api.modash.io"}
+
+
+def _faults(config: Config) -> list[str]:
+    return [fault for check in (_missing, _choices, _formats, _numbers) for fault in check(config)]
+
+
+def _missing(config: Config) -> list[str]:
+    real = [name.upper() for name in ("access_long_lived_token", "modash_api_key") if getattr(config, name)]
+    if config.sandbox:
+        if real and not config.sandbox_despite_credentials:
+            return [
+                f"PROVIDERS=sandbox, but {' and '.join(real)} is set. Remove it, or set PROVIDERS=live, "
+                "or state SANDBOX_DESPITE_CREDENTIALS=true to leave it unused."
+            ]
+        return []
+    faults = []
+    if not real:
+        faults.append("ACCESS_LONG_LIVED_TOKEN or MODASH_API_KEY is missing (PROVIDERS=live needs at least one).")
+    if config.access_long_lived_token and not (config.instagram_account_id or config.page_id):
+        faults.append("INSTAGRAM_ACCOUNT_ID or PAGE_ID is missing (the token's account is found by one of them).")
+    return faults
+
+
+def _choices(config: Config) -> list[str]:
+    accepted = {
+        "providers": ("live", "sandbox"),
+        "end_time_marks": ("day_end", "day_start"),
+        "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    }
+    return [
+        f"{name.upper()} is {getattr(config, name)!r}; accepted: {', '.join(values)}."
+        for name, values in accepted.items()
+        if getattr(config, name) not in values
+    ]
+
+
+def _formats(config: Config) -> list[str]:
+    patterns: dict[str, tuple[re.Pattern[str], str]] = {
+        "graph_api_version": (_VERSION, "a version such as v25.0"),
+        "instagram_account_id": (_ID, "a number of digits only"),
+        "page_id": (_ID, "a number of digits only"),
+        "graph_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
+        "modash_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
+    }
+    faults = [
+        f"{name.upper()} is {value!r}; accepted: {accepted}."
+        for name, (pattern, accepted) in patterns.items()
+        if (value := getattr(config, name)) and not pattern.fullmatch(value)
+    ]
+    wrong = [origin for origin in config.cors_origins if not _ORIGIN.fullmatch(origin)]
+    if wrong:
+        faults.append(f"CORS_ORIGINS has {', '.join(wrong)}; accepted: https://host[:port], comma-separated, or *.")
+    credentials = ("access_long_lived_token", "app_secret", "modash_api_key")
+    faults += [
+        f"{name.upper()} has a space or a character outside ASCII; paste it again."
+        for name in credentials
+        if not re.fullmatch(r"[!-~]*", getattr(config, name))
+    ]
+    return faults
+
+
+def _numbers(config: Config) -> list[str]:
+    ranges = {
+        "connect_timeout": (0.1, 60),
+        "read_timeout": (0.1, 300),
+        "retry_budget": (0, 300),
+        "provider_parallel": (1, 256),
+        "report_retry_after": (1, 86_400),
+        "port": (1, 65_535),
+        "simulator_port": (1, 65_535),
+    }
+    return [
+        f"{name.upper()} is {getattr(config, name)}; accepted: {low} to {high}."
+        for name, (low, high) in ranges.items()
+        if not low <= getattr(config, name) <= high
+    ]
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in {"true", "1", "yes", "on"}:
+        return True
+    if text.lower() in {"false", "0", "no", "off"}:
+        return False
+    raise ValueError(f"is {text!r}; accepted: true, false")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"is {text!r}; accepted: a number of seconds") from None
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise ValueError(f"is {text!r}; accepted: a whole number")
+    return int(text)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.rstrip("/") for part in re.split(r"[,\s]+", text) if part)
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "bool": _boolean,
+    "float": _number,
+    "int": _integer,
+    "tuple[str, ...]": _list,
+}

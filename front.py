@@ -1,0 +1,135 @@
+"""The ring around every request: its id, cross-origin rules, the limits of its size, and one log line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from logs import request_id
+from routes.errors import error_body
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+MAX_URL = 8192  # characters of path and query; no sensible request comes near
+ALLOWED_HEADERS = "Accept, Content-Type, X-Request-Id"
+EXPOSED_HEADERS = "Retry-After, X-Insights-Sandbox, X-Request-Id"
+PREFLIGHT_KEPT_FOR = "600"  # seconds
+
+Headers = list[tuple[str, str]]
+
+
+class Front:
+    """WSGI middleware: what holds for every request, whether or not Flask ever sees it."""
+
+    def __init__(self, app: WSGIApplication, *, cors_origins: Sequence[str], sandbox: bool) -> None:
+        self._app = app
+        self._origins = frozenset(cors_origins)
+        self._sandbox = sandbox
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        started = time.perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request = given if WELL_FORMED_ID.fullmatch(given) else uuid.uuid4().hex
+        environ["insights.request_id"] = request
+        added: Headers = [("X-Request-Id", request), *self._cors(environ)]
+        if self._sandbox:
+            added.append(("X-Insights-Sandbox", "true"))
+        status = "500"
+
+        def start(line: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+            nonlocal status
+            status = line[:3]
+            return start_response(line, [*headers, *added], exc_info)
+
+        token = request_id.set(request)
+        try:
+            body = self._serve(environ, start)
+        finally:
+            request_id.reset(token)
+        return _Logged(body, lambda size: _log_line(environ, int(status), size, time.perf_counter() - started))
+
+    def _serve(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if len(environ.get("RAW_URI") or environ.get("PATH_INFO", "") + environ.get("QUERY_STRING", "")) > MAX_URL:
+            return _refuse_url(environ, start)
+        preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        if preflight and self._allows(environ):
+            start(
+                "204 No Content",
+                [
+                    ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
+                    ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
+                    ("Access-Control-Max-Age", PREFLIGHT_KEPT_FOR),
+                ],
+            )
+            return []
+        return self._app(environ, start)
+
+    def _allows(self, environ: WSGIEnvironment) -> bool:
+        return bool(self._origins & {environ.get("HTTP_ORIGIN"), "*"}) and "HTTP_ORIGIN" in environ
+
+    def _cors(self, environ: WSGIEnvironment) -> Headers:
+        if not self._origins:
+            return []
+        if not self._allows(environ):
+            return [("Vary", "Origin")]
+        origin = "*" if "*" in self._origins else environ["HTTP_ORIGIN"]
+        return [
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
+            ("Vary", "Origin"),
+        ]
+
+
+class _Logged:
+    """A reply's body that, when the server has sent it, says how large it was."""
+
+    def __init__(self, body: Iterable[bytes], done: Callable[[int], None]) -> None:
+        self._body = body
+        self._done = done
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._body:
+            self._size += len(part)
+            yield part
+
+    def close(self) -> None:
+        try:
+            getattr(self._body, "close", lambda: None)()
+        finally:
+            self._done(self._size)
+
+
+def _refuse_url(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    hint = f"Accepted: at most {MAX_URL} characters."
+    body = error_body("uri_too_long", "The URL is too long.", hint=hint, request_id=environ["insights.request_id"])
+    data = json.dumps(body).encode()
+    start(f"{status.value} {status.phrase}", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
+    return [data]
+
+
+def _log_line(environ: WSGIEnvironment, status: int, size: int, seconds: float) -> None:
+    # The query is left out: callers put credentials there, however often they are told not to.
+    log.info(
+        "request",
+        extra={
+            "request_id": environ["insights.request_id"],
+            "method": environ["REQUEST_METHOD"],
+            "path": environ.get("PATH_INFO", "")[:200],
+            "status": status,
+            "bytes": size,
+            "milliseconds": round(seconds * 1000, 2),
+        },
+    )

@@ -1,0 +1,26 @@
+"""The table of contents: every blueprint and its prefix."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from routes import (
+    account_insights,
+    documentation,
+    errors,
+    growth_trends,
+    operations,
+    performance_data,
+    top_posts,
+)
+
+
+def register_routes(app: Flask) -> None:
+    """Mount every blueprint and the error handlers."""
+    app.register_blueprint(account_insights.bp)
+    app.register_blueprint(growth_trends.bp)
+    app.register_blueprint(top_posts.bp)
+    app.register_blueprint(performance_data.bp)
+    app.register_blueprint(operations.bp)
+    app.register_blueprint(documentation.bp)
+    errors.register(app)

@@ -1,0 +1,123 @@
+"""The shape of each endpoint's reply, for the OpenAPI document; the services' own types, put together."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from services.account_insights import Insight
+from services.answers import Substitution, Unavailable, Warning_
+from services.growth_trends import Trend
+from services.top_posts import TopPost
+
+
+class Meta(TypedDict):
+    """Whence the numbers come, how old they are, and what is wrong with them."""
+
+    source: Literal["instagram", "modash", "history", "sandbox"]
+    fetched_at: str
+    stale: bool
+    unavailable: list[Unavailable]
+    substitutions: list[Substitution]
+    warnings: list[Warning_]
+
+
+class AccountMeta(Meta):
+    """`meta` of what Instagram answers about an account."""
+
+    account: str
+    api_version: str
+
+
+class AccountInsightsMeta(AccountMeta):
+    """`meta` with the first day whose values may still change."""
+
+    provisional_from: str | None
+
+
+class TimeRange(TypedDict):
+    """The moments between which posts were looked at, and how many were found."""
+
+    since: str
+    until: str
+    posts: int
+
+
+class TopPostsMeta(AccountMeta):
+    """`meta` with the time range."""
+
+    time_range: TimeRange
+
+
+class Cost(TypedDict):
+    """What a report cost, and what was left afterwards; null where Modash did not tell."""
+
+    credits: float
+    credits_left: float | None
+
+
+class PerformanceDataMeta(Meta):
+    """`meta` of a report."""
+
+    creator: str
+    cost: Cost
+
+
+class AccountInsightsBody(TypedDict):
+    """The account's metrics."""
+
+    data: list[Insight]
+    meta: AccountInsightsMeta
+
+
+class GrowthTrendsBody(TypedDict):
+    """The account's changes."""
+
+    trends: list[Trend]
+    meta: AccountMeta
+
+
+class TopPostsBody(TypedDict):
+    """The account's best posts."""
+
+    top_posts: list[TopPost]
+    meta: TopPostsMeta
+
+
+class PerformanceDataBody(TypedDict):
+    """A creator's report, as Modash gives it."""
+
+    posts: dict[str, object] | None
+    reels: dict[str, object] | None
+    unrecognized: NotRequired[dict[str, object]]
+    meta: PerformanceDataMeta
+
+
+class RetryLaterBody(TypedDict):
+    """A report that is being made."""
+
+    status: Literal["retry_later"]
+    message: str
+    retry_after: int
+    meta: PerformanceDataMeta
+
+
+class HealthBody(TypedDict):
+    """Whether the process is alive, and what it is set up for."""
+
+    status: Literal["ok"]
+    providers: Literal["live", "sandbox"]
+    instagram: Literal["configured", "not_configured"]
+    modash: Literal["configured", "not_configured"]
+
+
+BODIES: dict[str, dict[int, object]] = {
+    "/account-insights": {200: AccountInsightsBody},
+    "/growth-trends": {200: GrowthTrendsBody},
+    "/top-posts": {200: TopPostsBody},
+    "/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
+    "/api/discovery/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
+    "/healthz": {200: HealthBody},
+    "/openapi.json": {200: dict[str, object]},
+}

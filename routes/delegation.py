@@ -1,0 +1,20 @@
+"""What views delegate to."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import current_app
+
+from config import Config
+from services import Services
+
+
+def services() -> Services:
+    """Return the services of the running application."""
+    return cast(Services, current_app.extensions["services"])
+
+
+def config() -> Config:
+    """Return the settings of the running application."""
+    return cast(Config, current_app.extensions["config"])

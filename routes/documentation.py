@@ -1,0 +1,156 @@
+"""GET /openapi.json: the contract, made from the routes, their query models, the replies' types and the error tree."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, current_app, jsonify
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, TypeAdapter
+from werkzeug.routing import Rule
+
+from routes.bodies import BODIES
+from routes.errors import HTTP_CODES, ErrorBody
+from routes.queries import NoQuery, TableQuery, takes
+from services.errors import CreatorNotFoundError, InsightsError
+
+bp = Blueprint("documentation", __name__)
+
+VERSION = "0.1.0"
+EXAMPLES = Path(__file__).with_name("examples")
+REFERENCE = "#/components/schemas/{model}"
+OF_ALL = (400, 404, 405, 414, 500)  # the statuses of errors that any path may answer
+HEADERS = {
+    "X-Request-Id": {"description": "Names this request in the log.", "schema": {"type": "string"}},
+    "X-Insights-Sandbox": {"description": "true where the numbers are invented.", "schema": {"type": "string"}},
+}
+
+
+@bp.get("/openapi.json")
+@takes(NoQuery)
+def openapi(_: NoQuery) -> ResponseReturnValue:
+    """Describe every endpoint: what it takes, what it answers, and how it fails."""
+    return jsonify(document(current_app))
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the application's routes."""
+    schemas: dict[str, Any] = {"Error": _schema(ErrorBody, {})}
+    paths = {rule.rule: {"get": _operation(app, rule, schemas)} for rule in _rules(app)}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Insights Gateway",
+            "version": VERSION,
+            "description": "Instagram insights and creators' performance data, behind one contract that never moves.",
+        },
+        "paths": paths,
+        "components": {"schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def _rules(app: Flask) -> Iterator[Rule]:
+    return iter(sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule))
+
+
+def _operation(app: Flask, rule: Rule, schemas: dict[str, Any]) -> dict[str, Any]:
+    view = app.view_functions[rule.endpoint]
+    model: type[BaseModel] = vars(view)["query_model"]  # Set by @takes.
+    responses = {
+        str(status): _success(rule.rule, status, body, schemas, is_table=issubclass(model, TableQuery))
+        for status, body in BODIES[rule.rule].items()
+    }
+    return {
+        "summary": inspect.getdoc(view),
+        "operationId": _slug(rule.rule),
+        "parameters": [_parameter(model, name) for name in model.model_fields],
+        "responses": responses | _failures(provider=model is not NoQuery),
+    }
+
+
+def _parameter(model: type[BaseModel], name: str) -> dict[str, Any]:
+    schema = dict(model.model_json_schema()["properties"][name])
+    schema.pop("title", None)
+    return {
+        "name": name,
+        "in": "query",
+        "required": model.model_fields[name].is_required(),
+        "description": schema.pop("description", ""),
+        "schema": _without_null(schema),
+    }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query parameter is left out rather than null, so null is no part of what it accepts."""
+    if schema.get("default", ...) in (None, ()):
+        schema.pop("default")
+    choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
+    return schema | choices[0] if choices else schema
+
+
+def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, is_table: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": _schema(body, schemas)}}
+    if found := [example for example in examples(path) if example["status"] == status]:
+        content["application/json"]["examples"] = {
+            example["name"]: {"summary": example["request"], "value": example["body"]} for example in found
+        }
+    if is_table and status == HTTPStatus.OK:
+        content["text/csv"] = {"schema": {"type": "string"}}
+    return {"description": HTTPStatus(status).phrase, "headers": HEADERS, "content": content}
+
+
+@cache
+def examples(path: str) -> list[dict[str, Any]]:
+    """Return the recorded requests and replies of a path; a test replays them."""
+    file = EXAMPLES / f"{_slug(path)}.json"
+    return list(json.loads(file.read_text())) if file.exists() else []
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"\W+", "_", path.strip("/"))
+
+
+def _schema(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = TypeAdapter(type_).json_schema(ref_template=REFERENCE)
+    schemas |= schema.pop("$defs", {})
+    return schema
+
+
+def _failures(*, provider: bool) -> dict[str, Any]:
+    """Return one response for each status, with the codes that come with it."""
+    codes: dict[int, list[str]] = {status: [code] for status, code in HTTP_CODES.items() if status in OF_ALL}
+    codes[500] = [InsightsError.code]
+    for error in error_classes() if provider else ():
+        found = codes.setdefault(error.status, [])
+        found += [code for code in error_codes(error) if code not in found]
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
+            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},
+        }
+        for status, names in sorted(codes.items())
+    }
+
+
+def error_classes() -> list[type[InsightsError]]:
+    """Return every class of the error tree that is raised as such, top down."""
+    found: list[type[InsightsError]] = []
+    waiting = [InsightsError]
+    while waiting:
+        kind = waiting.pop(0)
+        waiting += kind.__subclasses__()
+        if not kind.__subclasses__():
+            found.append(kind)
+    return found
+
+
+def error_codes(error: type[InsightsError]) -> tuple[str, ...]:
+    """Return the codes that a class of the tree answers with."""
+    return CreatorNotFoundError.CODES if error is CreatorNotFoundError else (error.code,)

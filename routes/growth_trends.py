@@ -1,0 +1,20 @@
+"""GET /growth-trends: how the account does now against the window before."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from routes.delegation import services
+from routes.queries import GrowthTrendsQuery, takes
+from routes.replies import reply
+
+bp = Blueprint("growth_trends", __name__)
+
+
+@bp.get("/growth-trends")
+@takes(GrowthTrendsQuery)
+def growth_trends(query: GrowthTrendsQuery) -> ResponseReturnValue:
+    """Compare followers and engagement with the days before."""
+    answer = services().growth_trends.over(query.period, metrics=query.metrics, account=query.account)
+    return reply(answer, as_csv=query.as_csv)

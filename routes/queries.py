@@ -1,0 +1,262 @@
+"""Every query string as a model, and the one decorator that hands one to a view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date
+from difflib import get_close_matches
+from functools import wraps
+from typing import Annotated, Any, Literal, TypeVar
+
+from flask import request
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from services.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
+from services.creators import creator_name
+from services.days import Bound
+from services.errors import InvalidRequestError
+from services.growth_trends import TITLES
+
+MAX_DAYS_OF_GROWTH = 365
+MAX_DAYS_OF_POSTS = 30
+EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
+EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
+
+Query = TypeVar("Query", bound=BaseModel)
+
+
+def _one_of(accepted: Sequence[str], text: str, what: str) -> str:
+    if text in accepted:
+        return text
+    near = get_close_matches(text, accepted, n=1)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{text[:60]!r} is no {what}.{guess} Accepted: {', '.join(accepted)}.")
+
+
+def _list_of(accepted: Sequence[str], what: str, spellings: dict[str, str] | None = None) -> BeforeValidator:
+    def read(text: object) -> tuple[str, ...]:
+        parts = [part.strip() for part in str(text).split(",")]
+        named = [(spellings or {}).get(part, part) for part in parts if part]
+        if not named:
+            raise ValueError(f"it is empty. Accepted: {', '.join(accepted)}.")
+        return tuple(dict.fromkeys(_one_of(accepted, name, what) for name in named))
+
+    return BeforeValidator(read)
+
+
+def _days_up_to(most: int) -> BeforeValidator:
+    def read(text: object) -> int:
+        matched = re.fullmatch(r"(\d{1,4})d", str(text).strip(), re.ASCII)
+        if not matched or not 1 <= int(matched[1]) <= most:
+            raise ValueError(f"{str(text)[:60]!r} is no number of days. Accepted: 1d to {most}d, such as 7d.")
+        return int(matched[1])
+
+    return BeforeValidator(read)
+
+
+def _bound(text: object) -> Bound:
+    accepted = "Accepted: Unix seconds (1763625600) or a date (2026-11-20), from 2010 to 2100."
+    given = str(text).strip()
+    if re.fullmatch(r"\d{1,12}", given, re.ASCII):
+        if EARLIEST_UNIX <= int(given) <= LATEST_UNIX:
+            return int(given)
+        raise ValueError(f"{given} is outside the range. {accepted}")
+    try:
+        day = date.fromisoformat(given)
+    except ValueError:
+        raise ValueError(f"{given[:60]!r} is no time. {accepted}") from None
+    if not EARLIEST <= day <= LATEST:
+        raise ValueError(f"{given[:60]!r} is outside the range. {accepted}")
+    return day
+
+
+def _creator(text: object) -> str:
+    try:
+        return creator_name(str(text))
+    except ValueError as error:
+        raise ValueError(f"{str(text)[:60]!r} names no creator: {error}.") from None
+
+
+def _account(text: object) -> str:
+    given = str(text).strip()
+    if not re.fullmatch(r"@?[A-Za-z0-9._]{1,30}", given):
+        raise ValueError(f"{given[:60]!r} names no account. Accepted: its id or its username.")
+    return given
+
+
+def _lower(text: object) -> str:
+    return str(text).strip().lower()
+
+
+def _upper(text: object) -> str:
+    return str(text).strip().upper()
+
+
+def _trend(text: object) -> tuple[str, ...]:
+    by_title = {title.lower(): name for name, title in TITLES.items()}
+    spellings = by_title | {title.replace(" ", "_"): name for title, name in by_title.items()}
+    names = [spellings.get(part.strip().lower(), part.strip().lower()) for part in str(text).split(",")]
+    return tuple(dict.fromkeys(_one_of(tuple(TITLES), name, "trend") for name in names if name))
+
+
+def _csv(accepted: Sequence[str], example: str) -> WithJsonSchema:
+    """Describe a comma-separated list to the OpenAPI document."""
+    names = "|".join(accepted)
+    return WithJsonSchema({"type": "string", "pattern": f"^({names})(,({names}))*$", "examples": [example]})
+
+
+Time = Annotated[
+    Bound, BeforeValidator(_bound), WithJsonSchema({"type": "string", "examples": ["2026-11-01", "1763625600"]})
+]
+ACCEPTED_BREAKDOWNS = (*BREAKDOWNS, *BREAKDOWN_SPELLINGS)
+
+
+class TableQuery(BaseModel):
+    """What every endpoint over an answer with a table takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Annotated[
+        Literal["json", "csv"], BeforeValidator(_lower), Field(description="csv for a table instead of JSON.")
+    ] = "json"
+
+    @property
+    def as_csv(self) -> bool:
+        """Whether the caller wants a table."""
+        return self.format == "csv"
+
+
+class AccountQuery(TableQuery):
+    """What every endpoint over an account takes."""
+
+    account: Annotated[
+        str | None,
+        BeforeValidator(_account),
+        Field(description="Id or username of the account; by default the configured one."),
+    ] = None
+
+
+class AccountInsightsQuery(AccountQuery):
+    """The query of /account-insights."""
+
+    period: Annotated[
+        Literal["day", "week", "days_28"],
+        BeforeValidator(_lower),
+        Field(description="Length of each value's window. Without since and until: the last finished one."),
+    ]
+    metrics: Annotated[
+        tuple[str, ...],
+        _list_of(tuple(METRICS), "metric"),
+        Field(description="Comma-separated metrics."),
+        _csv(tuple(METRICS), "impressions,reach"),
+    ]
+    since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
+    until: Annotated[
+        Time | None, Field(description="Last day, both ends included; by default the last finished one.")
+    ] = None
+    breakdown: Annotated[
+        tuple[str, ...],
+        _list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
+        Field(description="Comma-separated breakdowns of the metrics that have them."),
+        _csv(ACCEPTED_BREAKDOWNS, "follow_type"),
+    ] = ()
+
+
+class GrowthTrendsQuery(AccountQuery):
+    """The query of /growth-trends."""
+
+    period: Annotated[
+        int,
+        _days_up_to(MAX_DAYS_OF_GROWTH),
+        Field(description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d."),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}d$", "examples": ["30d"]}),
+    ]
+    metrics: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_trend),
+        Field(description="Comma-separated trends beside followers and engagement_rate, which always come."),
+        _csv(tuple(TITLES), "reach,views"),
+    ] = ()
+
+
+class TopPostsQuery(AccountQuery):
+    """The query of /top-posts."""
+
+    time_range: Annotated[
+        int,
+        _days_up_to(MAX_DAYS_OF_POSTS),
+        Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}d$", "examples": ["7d"]}),
+    ]
+    limit: Annotated[int, Field(ge=1, le=50, description="How many posts at most.")] = 5
+    media_product_type: Annotated[
+        Literal["AD", "FEED", "REELS"] | None, BeforeValidator(_upper), Field(description="Only posts of this type.")
+    ] = None
+
+
+class PerformanceDataQuery(TableQuery):
+    """The query of /performance-data."""
+
+    url: Annotated[
+        str,
+        BeforeValidator(_creator),
+        Field(description="The creator: handle, @handle, numeric id or link to the profile."),
+        WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
+    ]
+
+
+class NoQuery(BaseModel):
+    """The query of an endpoint that takes no parameter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def takes(
+    model: type[Query],
+) -> Callable[[Callable[[Query], ResponseReturnValue]], Callable[[], ResponseReturnValue]]:
+    """Hand the query string to the view as a model, or refuse it, naming each parameter and what it accepts."""
+
+    def decorate(view: Callable[[Query], ResponseReturnValue]) -> Callable[[], ResponseReturnValue]:
+        @wraps(view)
+        def wrapped() -> ResponseReturnValue:
+            return view(_read(model))
+
+        wrapped.query_model = model  # type: ignore[attr-defined]  # The OpenAPI document is made from it.
+        return wrapped
+
+    return decorate
+
+
+def _read(model: type[Query]) -> Query:
+    given = request.args.to_dict(flat=False)
+    known = tuple(model.model_fields)
+    faults = [_unknown(name, known) for name in given if name not in known]
+    faults += [f"{name} is given {len(all_)} times; once is accepted." for name, all_ in given.items() if len(all_) > 1]
+    if faults:
+        raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")
+    try:
+        return model.model_validate({name: values[0] for name, values in given.items()})
+    except ValidationError as error:
+        message = " ".join(_fault(fault) for fault in error.errors(include_url=False))
+        raise InvalidRequestError(message, hint=_accepted(model, error)) from None
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"{name[:60]!r} is no parameter here." + (f" Did you mean {near[0]}?" if near else "")
+
+
+def _fault(fault: Any) -> str:
+    name = fault["loc"][0]
+    if fault["type"] == "missing":
+        return f"{name} is missing."
+    if fault["type"] == "value_error":
+        return f"{name}: {fault['ctx']['error']}"
+    return f"{name}: {fault['msg']}."
+
+
+def _accepted(model: type[BaseModel], error: ValidationError) -> str:
+    names = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors(include_url=False))
+    return " ".join(f"{name}: {model.model_fields[name].description}" for name in names)

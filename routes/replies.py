@@ -1,0 +1,48 @@
+"""Answer -> JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from flask import Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from services.answers import Answer
+
+# A spreadsheet takes a cell that begins with one of these for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def reply(answer: Answer, *, as_csv: bool = False) -> ResponseReturnValue:
+    """Return the answer as JSON or, where a caller wants it and there is a table, as CSV."""
+    wants_csv = as_csv or request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
+    if wants_csv and answer.status == 200:  # noqa: PLR2004
+        response = Response(_table(answer.rows), content_type="text/csv; charset=utf-8")
+    else:
+        response = jsonify(answer.as_json())
+    response.status_code = answer.status
+    response.headers["Cache-Control"] = "no-store" if answer.status != 200 else "private, no-cache"  # noqa: PLR2004
+    response.vary.add("Accept")
+    if answer.retry_after is not None:
+        response.headers["Retry-After"] = str(answer.retry_after)
+    return response
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value

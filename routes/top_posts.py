@@ -1,0 +1,22 @@
+"""GET /top-posts: the account's best posts of the last days."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from routes.delegation import services
+from routes.queries import TopPostsQuery, takes
+from routes.replies import reply
+
+bp = Blueprint("top_posts", __name__)
+
+
+@bp.get("/top-posts")
+@takes(TopPostsQuery)
+def top_posts(query: TopPostsQuery) -> ResponseReturnValue:
+    """Rank the posts of a time range by engagement."""
+    answer = services().top_posts.ranked(
+        query.time_range, query.limit, media_product_type=query.media_product_type, account=query.account
+    )
+    return reply(answer, as_csv=query.as_csv)

@@ -1,0 +1,66 @@
+"""The accounts that granted access; for now the one of the settings."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from services.clients.graph import Account, GraphClient
+from services.clock import Clock
+from services.errors import AccountUnknownError, ProviderNotConfiguredError
+from services.parallel import Parallel
+
+USERNAME_KEPT_FOR = 86_400  # seconds; a profile's text changes seldom
+
+
+class Accounts:
+    """Finds the account a caller means; what has to be asked of Instagram for it is asked once."""
+
+    def __init__(
+        self, graph: GraphClient, parallel: Parallel, *, account_id: str, page_id: str, token: str, clock: Clock
+    ) -> None:
+        self._graph = graph
+        self._parallel = parallel
+        self._account_id = account_id
+        self._page_id = page_id
+        self._token = token
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._username = ("", 0.0)
+
+    def find(self, reference: str | None) -> Account:
+        """Return the account with this id or username, or the configured one where none is named.
+
+        Raises `ProviderNotConfiguredError` without a token, `AccountUnknownError` for any other account.
+        """
+        if not self._token:
+            raise ProviderNotConfiguredError(
+                "Instagram is not configured.",
+                provider="instagram",
+                hint="Set ACCESS_LONG_LIVED_TOKEN and INSTAGRAM_ACCOUNT_ID or PAGE_ID, then restart.",
+            )
+        account = Account(self._id(), self._token)
+        if reference is None or reference == account.id:
+            return account
+        if reference.removeprefix("@").lower() != self._username_of(account):
+            raise AccountUnknownError(
+                "There is no such account here.", hint="Leave `account` out to ask for the configured one."
+            )
+        return account
+
+    def _id(self) -> str:
+        with self._lock:
+            if not self._account_id:
+                self._account_id = self._parallel.start(
+                    partial(self._graph.linked_account, self._page_id, token=self._token)
+                ).result()
+            return self._account_id
+
+    def _username_of(self, account: Account) -> str:
+        with self._lock:
+            username, until = self._username
+            if self._clock.monotonic() >= until:
+                profile = self._parallel.start(partial(self._graph.profile, account)).result()
+                username = str(profile.get("username", "")).lower()
+                self._username = (username, self._clock.monotonic() + USERNAME_KEPT_FOR)
+            return username

@@ -1,0 +1,197 @@
+"""Instagram's Graph API, by the login with Facebook: one method for each call, in the provider's words.
+
+https://developers.facebook.com/docs/instagram-platform/reference
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from services.clients.graph_errors import failure
+from services.clients.http import Bearer, Reply, Transport
+from services.clients.retries import Retries
+from services.errors import ObjectNotFoundError, ProviderResponseError
+from services.redaction import Redaction
+
+log = logging.getLogger(__name__)
+
+MEDIA_PAGE = 100  # The largest page seen in production use; the provider may give shorter ones.
+MEDIA_FIELDS = (
+    "id,caption,comments_count,like_count,media_product_type,media_type,permalink,timestamp"  # All that a list needs.
+)
+
+Item = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A professional account that granted us access: its id, and the token to read it with."""
+
+    id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class MediaPage:
+    """Some posts, newest first, and the cursor to the next page; None on the last one."""
+
+    posts: Sequence[Item]
+    after: str | None
+
+
+class GraphClient:
+    """Reads graph.facebook.com; every method raises the `ProviderError` of the refusal.
+
+    Reads are repeated where `graph_errors` says that it helps, and where no answer came at all.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        base_url: str,
+        version: str,
+        app_secret: str,
+        retries: Retries,
+        redaction: Redaction,
+    ) -> None:
+        self.version = version
+        self._transport = transport
+        self._base_url = base_url
+        self._app_secret = app_secret.encode()
+        self._retries = retries
+        self._redaction = redaction
+        self.served_version: str | None = None
+        self._versions_seen = {version}
+        self._lock = threading.Lock()
+
+    def profile(self, account: Account) -> Item:
+        """Return `username` and `followers_count` of an account; either may be missing.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user
+        """
+        return self._get(quote(account.id), {"fields": "id,username,followers_count"}, token=account.token)
+
+    def linked_account(self, page_id: str, *, token: str) -> str:
+        """Return the id of the professional account that is linked to a page.
+
+        https://developers.facebook.com/docs/graph-api/reference/page
+        """
+        page = self._get(quote(page_id), {"fields": "instagram_business_account"}, token=token)
+        account = page.get("instagram_business_account")
+        found = account.get("id") if isinstance(account, dict) else None
+        if not isinstance(found, str):
+            raise ObjectNotFoundError(
+                "The page has no Instagram account linked to it.",
+                provider="instagram",
+                hint="Link the account to the page in the Instagram app, then run `make doctor`.",
+            )
+        return found
+
+    def media_page(self, account: Account, *, after: str | None) -> MediaPage:
+        """Return one page of an account's posts, newest first; stories are never among them.
+
+        The end is the absence of `paging.next`: the last page has a cursor too. `next` itself contains the token and
+        is never followed.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
+        """
+        params = {"fields": MEDIA_FIELDS, "limit": str(MEDIA_PAGE)} | ({"after": after} if after else {})
+        answer = self._get(f"{quote(account.id)}/media", params, token=account.token)
+        paging = answer.get("paging")
+        cursors = paging.get("cursors") if isinstance(paging, dict) else None
+        following = cursors.get("after") if isinstance(cursors, dict) else None
+        more = isinstance(paging, dict) and paging.get("next") is not None
+        return MediaPage(self._items(answer), following if more and isinstance(following, str) else None)
+
+    def account_insights(
+        self,
+        account: Account,
+        metrics: Sequence[str],
+        *,
+        since: int,
+        until: int,
+        breakdown: Sequence[str] = (),
+        series: bool = False,
+    ) -> Mapping[str, Item]:
+        """Return what was answered of the metrics, by name: daily values (`series`) or one total for the range.
+
+        `since` and `until` are Unix seconds. A metric may be missing from the answer.
+
+        https://developers.facebook.com/docs/instagram-platform/api-reference/instagram-user/insights
+        """
+        params = {"metric": ",".join(metrics), "period": "day", "since": str(since), "until": str(until)}
+        if not series:
+            params["metric_type"] = "total_value"
+        if breakdown:
+            params["breakdown"] = ",".join(breakdown)
+        answer = self._get(f"{quote(account.id)}/insights", params, token=account.token)
+        return {str(item.get("name")): item for item in self._items(answer)}
+
+    def token_details(self, token: str, *, app_id: str) -> Item:
+        """Return what Meta knows of a token: `is_valid`, `expires_at`, `scopes` and more.
+
+        https://developers.facebook.com/docs/graph-api/reference/debug_token
+        """
+        inspector = f"{app_id}|{self._app_secret.decode()}" if app_id and self._app_secret else token
+        answer = self._get("debug_token", {"input_token": token}, token=inspector)
+        details = answer.get("data")
+        if not isinstance(details, dict):
+            raise self._unreadable("an answer without data")
+        return details
+
+    def _get(self, path: str, params: Mapping[str, str], *, token: str) -> dict[str, object]:
+        return self._retries.run(lambda: self._once(path, params, token=token), allowed=lambda error: error.repeatable)
+
+    def _once(self, path: str, params: Mapping[str, str], *, token: str) -> dict[str, object]:
+        url = f"{self._base_url}/{self.version}/{path}"
+        proof = {"appsecret_proof": self._proof(token)} if self._app_secret else {}
+        reply = self._transport.get(url, params={**params, **proof}, auth=Bearer(token))
+        self._compare_version(reply)
+        return self._envelope(reply)
+
+    def _proof(self, token: str) -> str:
+        return hmac.new(self._app_secret, token.encode(), hashlib.sha256).hexdigest()
+
+    def _envelope(self, reply: Reply) -> dict[str, object]:
+        try:
+            answer = reply.json()
+        except (ValueError, RecursionError):
+            raise self._unreadable(f"HTTP {reply.status} without JSON") from None
+        if not isinstance(answer, dict):
+            raise self._unreadable(f"HTTP {reply.status} with JSON of another shape")
+        error = answer.get("error")
+        if isinstance(error, dict):
+            raise failure(error, reply, self._redaction)
+        if error is not None or reply.status != 200:  # noqa: PLR2004
+            raise self._unreadable(f"HTTP {reply.status} without a readable reason")
+        return answer
+
+    def _items(self, answer: Item) -> list[Item]:
+        data = answer.get("data")
+        if not isinstance(data, list):
+            raise self._unreadable("an answer without data")
+        return [item for item in data if isinstance(item, dict)]
+
+    def _unreadable(self, what: str) -> ProviderResponseError:
+        return ProviderResponseError(
+            f"Instagram sends {what}.", provider="instagram", hint="Try again in a minute; its servers may be down."
+        )
+
+    def _compare_version(self, reply: Reply) -> None:
+        served = reply.headers.get("facebook-api-version")
+        with self._lock:
+            self.served_version = served or self.served_version
+            if served is None or served in self._versions_seen:
+                return
+            self._versions_seen.add(served)
+        log.warning(
+            "Instagram serves another version of its API than the one asked for",
+            extra={"served": served, "asked": self.version},
+        )

@@ -1,0 +1,155 @@
+"""The transport: the one module that sends, and that knows `requests`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
+
+from services.clock import Clock
+from services.errors import ProviderError, ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
+
+MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
+CHUNK_BYTES = 64 * 1024
+NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash"}
+
+Json = dict[str, object] | list[object] | str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A provider's answer, whatever its status, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+    def json(self) -> Json:
+        """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not)."""
+        return json.loads(self.body, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
+
+
+class Bearer(AuthBase):
+    """`Authorization: Bearer`, set for each request, so that no `.netrc` entry can replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def __repr__(self) -> str:
+        return "Bearer(...)"
+
+
+class Transport:
+    """GET requests to one provider: bounded in time and size, without redirects, cookies or repetitions.
+
+    Each thread has its own session; all of them share one pool of connections.
+    """
+
+    def __init__(
+        self, provider: str, *, connect_timeout: float, read_timeout: float, connections: int, clock: Clock
+    ) -> None:
+        self._provider = provider
+        self._timeout = (connect_timeout, read_timeout)
+        self._clock = clock
+        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+        self._local = threading.local()
+
+    def get(self, url: str, *, params: Mapping[str, str], auth: Bearer) -> Reply:
+        """Return the answer to one GET.
+
+        Raises `ProviderTimeoutError`, `ProviderUnavailableError` (not reached, or cut before an answer) and
+        `ProviderResponseError` (redirected, too large, cut or undecodable in its midst). None of them carries
+        the URL, for the URL may carry a credential.
+        """
+        started = self._clock.monotonic()
+        try:
+            with self._session().get(
+                url, params=dict(params), auth=auth, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                body = self._read(response, started)
+                return Reply(response.status_code, response.headers, body, self._clock.monotonic() - started)
+        except requests.RequestException as error:
+            raise self._failure(error) from None
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.mount("https://", self._adapter)
+            session.mount("http://", self._adapter)
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            session.headers["User-Agent"] = "insights-gateway"
+            self._local.session = session
+        return session
+
+    def _read(self, response: requests.Response, started: float) -> bytes:
+        if response.is_redirect:
+            raise self._nonsense("redirects us elsewhere")
+        body = bytearray()
+        for chunk in response.iter_content(CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise self._nonsense(f"sends more than {MAX_BODY_BYTES // 1024 // 1024} MB")
+            # `requests` bounds the time between two bytes only; a trickle must end as well.
+            if self._clock.monotonic() - started > 2 * self._timeout[1]:
+                raise self._late()
+        return bytes(body)
+
+    def _failure(self, error: requests.RequestException) -> ProviderError:
+        # A timeout in the midst of a body comes as a ConnectionError, so the cause is asked before the class.
+        cause = error.args[0] if error.args else None
+        reason = getattr(cause, "reason", cause)
+        if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError | ConnectTimeoutError):
+            return self._unreached("cannot be reached")
+        if isinstance(error, requests.exceptions.SSLError) or isinstance(reason, SSLError):
+            return self._unreached("cannot be reached securely", repeatable=False)
+        if isinstance(error, requests.Timeout) or isinstance(reason, ReadTimeoutError):
+            return self._late()
+        if isinstance(error, requests.exceptions.ChunkedEncodingError):
+            return self._nonsense("breaks off in the midst of an answer")
+        if isinstance(error, requests.exceptions.ContentDecodingError):
+            return self._nonsense("sends an answer that cannot be decoded")
+        return ProviderUnavailableError(
+            f"{self._name} closed the connection without an answer.",
+            provider=self._provider,
+            hint="Try again in a minute.",
+            repeatable=True,
+        )
+
+    @property
+    def _name(self) -> str:
+        return NAMES[self._provider]
+
+    def _nonsense(self, what: str) -> ProviderError:
+        return ProviderResponseError(f"{self._name} {what}.", provider=self._provider, hint="Try again in a minute.")
+
+    def _late(self) -> ProviderError:
+        return ProviderTimeoutError(
+            f"{self._name} did not answer in time.", provider=self._provider, hint="Try again in a minute."
+        )
+
+    def _unreached(self, what: str, *, repeatable: bool = True) -> ProviderError:
+        return ProviderUnavailableError(
+            f"{self._name} {what}.",
+            provider=self._provider,
+            hint="Check that this machine reaches the provider, then try again.",
+            reached=False,
+            repeatable=repeatable,
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,22 @@
+"""Time, injected wherever it matters, so that tests can move it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present moment, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, for measuring how long something took."""
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        time.sleep(seconds)

@@ -1,0 +1,173 @@
+"""What a day is: Pacific days, the windows made of them, and the moments that mark them.
+
+Meta cuts all account insights at midnight in California, whatever the account's own time zone. A day therefore lasts
+23, 24 or 25 hours. All arithmetic here goes from date to date and asks the zone where each midnight lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+PACIFIC = ZoneInfo("America/Los_Angeles")
+MAX_SECONDS = 2_592_000  # The widest range of one Graph call: 30 days of 24 hours, in seconds.
+ONE_DAY = timedelta(days=1)
+
+Bound = int | date
+"""A limit of a range as callers give it: Unix seconds, or a date that means the whole Pacific day."""
+
+
+class EndTime(StrEnum):
+    """Which midnight of its day a provider's `end_time` is.
+
+    Meta's older pages speak of the end of the period; one live test matches the start. UNCONFIRMED, so one setting
+    (`END_TIME_MARKS`) chooses, and only this class knows the difference.
+    """
+
+    DAY_END = "day_end"
+    DAY_START = "day_start"
+
+    def of(self, day: date) -> int:
+        """Return the `end_time` of a day, in Unix seconds."""
+        return midnight(day + ONE_DAY if self is EndTime.DAY_END else day)
+
+    def day(self, end_time: int) -> date:
+        """Return the day that an `end_time` (Unix seconds) belongs to."""
+        # An hour is added so that a midnight given an hour early (07:00 UTC all year round) still names its day.
+        marked = pacific_day(end_time + 3600)
+        return marked - ONE_DAY if self is EndTime.DAY_END else marked
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Consecutive Pacific days, both ends included."""
+
+    first: date
+    last: date
+
+    def __iter__(self) -> Iterator[date]:
+        """Go through the days, oldest first."""
+        return (self.first + timedelta(days=offset) for offset in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    @property
+    def since(self) -> int:
+        """The first second of the window, in Unix seconds."""
+        return midnight(self.first)
+
+    @property
+    def until(self) -> int:
+        """The last second of the window, in Unix seconds."""
+        return midnight(self.last + ONE_DAY) - 1
+
+    def pieces(self) -> list[Window]:
+        """Cut the window into pieces that Meta answers in one call, oldest first.
+
+        Measured in seconds: 30 days that contain the clock change of autumn are an hour too long.
+        """
+        pieces: list[Window] = []
+        first = self.first
+        while first <= self.last:
+            last = min(first + timedelta(days=29), self.last)
+            if midnight(last + ONE_DAY) - midnight(first) > MAX_SECONDS:
+                last -= ONE_DAY
+            pieces.append(Window(first, last))
+            first = last + ONE_DAY
+        return pieces
+
+    def before(self) -> Window:
+        """Return the window of equal length that ends where this one begins."""
+        return Window(self.first - timedelta(days=len(self)), self.first - ONE_DAY)
+
+    def counted_back(self, length: int) -> tuple[list[Window], Window | None]:
+        """Cut into windows of `length` days, counted back from the last day; return them oldest first, and the rest."""
+        count, rest = divmod(len(self), length)
+        windows = [
+            Window(self.last - timedelta(days=length * (index + 1) - 1), self.last - timedelta(days=length * index))
+            for index in reversed(range(count))
+        ]
+        return windows, Window(self.first, self.first + timedelta(days=rest - 1)) if rest else None
+
+
+def midnight(day: date) -> int:
+    """Return the moment a Pacific day begins, in Unix seconds."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=PACIFIC).timestamp())
+
+
+def pacific_day(moment: datetime | int) -> date:
+    """Return the Pacific day that a moment (aware, or Unix seconds) falls into."""
+    if isinstance(moment, int):
+        moment = datetime.fromtimestamp(moment, UTC)
+    return moment.astimezone(PACIFIC).date()
+
+
+def last_days(count: int, *, now: datetime) -> Window:
+    """Return the last `count` finished Pacific days."""
+    yesterday = pacific_day(now) - ONE_DAY
+    return Window(yesterday - timedelta(days=count - 1), yesterday)
+
+
+def between(
+    since: Bound | None, until: Bound | None, *, length: int, now: datetime, end_time: EndTime
+) -> Window | None:
+    """Return the days that a caller's range names, or None where no day belongs to it.
+
+    A date means that day. For Unix seconds a day belongs if its `end_time` lies within, both ends included. Without
+    `until` the range ends with the last finished day (or today, if it begins there); without `since` it has `length`
+    days. Today is the last day there can be.
+    """
+    today = pacific_day(now)
+    last = None if until is None else min(until if isinstance(until, date) else _last_day(until, end_time), today)
+    first = since if since is None or isinstance(since, date) else _first_day(since, end_time)
+    if last is None:
+        last = today if first is not None and first >= today else today - ONE_DAY
+    if first is None:
+        first = last - timedelta(days=length - 1)
+    return Window(first, last) if first <= last else None
+
+
+def is_after(since: Bound, until: Bound) -> bool:
+    """Return whether a range's beginning lies after its end; a date stands for its whole day."""
+    first = midnight(since) if isinstance(since, date) else since
+    last = midnight(until + ONE_DAY) if isinstance(until, date) else until
+    return first > last or (isinstance(since, date) and isinstance(until, date) and since > until)
+
+
+def _first_day(since: int, end_time: EndTime) -> date:
+    day = pacific_day(since) - 2 * ONE_DAY
+    while end_time.of(day) < since:
+        day += ONE_DAY
+    return day
+
+
+def _last_day(until: int, end_time: EndTime) -> date:
+    day = pacific_day(until) + 2 * ONE_DAY
+    while end_time.of(day) > until:
+        day -= ONE_DAY
+    return day
+
+
+def provider_time(moment: int) -> str:
+    """Return Unix seconds as the provider writes them: `2026-05-04T07:00:00+0000`."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def parse_provider_time(text: object) -> datetime | None:
+    """Return the moment that a provider wrote, or None where it is not one."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def our_time(moment: datetime) -> str:
+    """Return a moment as we write it: `2026-05-04T07:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,213 @@
+"""The tree of failures. Each class carries its HTTP status and the code that callers branch on.
+
+InsightsError
+├── InvalidRequestError            400  the caller must change the request
+├── AccountUnknownError            404
+└── ProviderError                       a provider did not give what was asked of it
+    ├── ProviderNotConfiguredError 503
+    ├── TokenExpiredError          401  the operator must renew the Instagram token
+    ├── TokenInvalidError          401
+    ├── ModashKeyInvalidError      401
+    ├── PermissionMissingError     403
+    ├── InsufficientCreditsError   403
+    ├── ObjectNotFoundError        404
+    ├── CreatorNotFoundError       404  one code for each cause
+    ├── CreatorRefusedError        400
+    ├── MediaTooOldError           422  never worth asking again
+    ├── InsufficientViewersError   422
+    ├── ProviderRateLimitedError   429  wait as told
+    ├── ProviderRefusedError       502  asked in a way the provider does not accept
+    ├── ProviderResponseError      502  the answer cannot be read
+    ├── ProviderBlockedError       503
+    ├── ProviderUnavailableError   503  try again soon
+    └── ProviderTimeoutError       504
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InsightsError(Exception):
+    """What a caller is told when there is no answer."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(InsightsError):
+    """A parameter is wrong: the message names it, the hint says what is accepted."""
+
+    status = 400
+    code = "bad_request"
+
+
+class AccountUnknownError(InsightsError):
+    """The account does not exist, or this caller may not see it."""
+
+    status = 404
+    code = "account_unknown"
+
+
+class ProviderError(InsightsError):
+    """A provider refused, failed or was not reached.
+
+    `reached` is false only when no connection was made, so that nothing can have been charged. `repeatable` says
+    that the provider's documentation or behaviour makes a second try of the same read worthwhile.
+    """
+
+    status = 502
+    code = "provider_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        hint: str | None = None,
+        reference: str | None = None,
+        retry_after: int | None = None,
+        reached: bool = True,
+        repeatable: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.provider = provider
+        self.reference = reference
+        self.reached = reached
+        self.repeatable = repeatable
+
+
+class ProviderNotConfiguredError(ProviderError):
+    """The gateway has no credentials for this provider."""
+
+    status = 503
+    code = "provider_not_configured"
+
+
+class TokenExpiredError(ProviderError):
+    """The gateway's Instagram token is over; a new login is needed."""
+
+    status = 401
+    code = "token_expired"
+
+
+class TokenInvalidError(ProviderError):
+    """The gateway's Instagram token was never valid here, or was revoked."""
+
+    status = 401
+    code = "token_invalid"
+
+
+class ModashKeyInvalidError(ProviderError):
+    """Modash does not know the gateway's key."""
+
+    status = 401
+    code = "modash_key_invalid"
+
+
+class PermissionMissingError(ProviderError):
+    """The gateway's credentials do not allow this read."""
+
+    status = 403
+    code = "permission_missing"
+
+
+class InsufficientCreditsError(ProviderError):
+    """The Modash balance is used up."""
+
+    status = 403
+    code = "insufficient_credits"
+
+
+class ObjectNotFoundError(ProviderError):
+    """Instagram has no such object, or does not show it to this token."""
+
+    status = 404
+    code = "object_not_found"
+
+
+class CreatorNotFoundError(ProviderError):
+    """Modash has no public creator by that name; `code` tells which of its four causes."""
+
+    status = 404
+    code = "creator_not_found"
+    CODES: ClassVar[tuple[str, ...]] = (
+        "creator_not_found",
+        "handle_not_found",
+        "account_not_found",
+        "account_removed",
+        "private_account",
+    )
+
+    def __init__(self, message: str, *, cause: str, hint: str, reference: str | None = None) -> None:
+        super().__init__(message, provider="modash", hint=hint, reference=reference)
+        self.code = cause
+
+
+class CreatorRefusedError(ProviderError):
+    """Modash does not accept the creator's name as it was given."""
+
+    status = 400
+    code = "bad_request"
+
+
+class MediaTooOldError(ProviderError):
+    """The media was posted before the account became a professional one; it has no insights, for ever."""
+
+    status = 422
+    code = "media_too_old"
+
+
+class InsufficientViewersError(ProviderError):
+    """Too few people have seen the media for Instagram to tell."""
+
+    status = 422
+    code = "insufficient_viewers"
+
+
+class ProviderRateLimitedError(ProviderError):
+    """The provider asks us to slow down."""
+
+    status = 429
+    code = "provider_rate_limited"
+
+
+class ProviderRefusedError(ProviderError):
+    """The provider does not accept what the gateway asked."""
+
+    status = 502
+    code = "provider_refused"
+
+
+class ProviderResponseError(ProviderError):
+    """The provider's answer is not what it should be."""
+
+    status = 502
+    code = "provider_response_invalid"
+
+
+class ProviderBlockedError(ProviderError):
+    """The provider blocks the gateway for a while, for reasons of policy."""
+
+    status = 503
+    code = "provider_blocked"
+
+
+class ProviderUnavailableError(ProviderError):
+    """The provider is down, or was not reached."""
+
+    status = 503
+    code = "provider_unavailable"
+
+
+class ProviderTimeoutError(ProviderError):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "provider_timeout"

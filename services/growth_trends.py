@@ -1,0 +1,230 @@
+"""Growth trends: how an account does now against the window before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from services.accounts import Accounts
+from services.answers import Answer, Freshness, Unavailable, Warning_
+from services.clients.graph import Account, GraphClient
+from services.clock import Clock
+from services.days import Window, last_days
+from services.engagement import EngagementRate, engagement_rate
+from services.followers import FollowersAtStart
+from services.growth import growth
+from services.insights import Ask, InsightsReader, Key
+from services.media import MediaList, Post, Posts
+from services.parallel import Parallel
+from services.readings import Reading, as_count
+from services.reasons import explain
+
+TITLES: Mapping[str, str] = {
+    "followers": "Follower Growth Rate",
+    "engagement_rate": "Engagement Rate Change",
+    "reach": "Reach Change",
+    "views": "Views Change",
+    "interactions": "Interactions Change",
+    "posts": "Posts Change",
+}
+ALWAYS = ("followers", "engagement_rate")
+SOURCES: Mapping[str, str] = {"reach": "reach", "views": "views", "interactions": "total_interactions"}
+UNITS: Mapping[str, str] = {"followers": "accounts", "engagement_rate": "fraction", "reach": "accounts"}
+
+
+class WindowDays(TypedDict):
+    """The first and the last Pacific day of a window."""
+
+    since: str
+    until: str
+
+
+class Engagement(TypedDict):
+    """What an engagement rate is made of: numerator / denominator / posts_used."""
+
+    numerator: int
+    denominator: int | None
+    posts_used: int
+    posts_left_out: int
+
+
+class Coverage(TypedDict, total=False):
+    """On what the two values of a trend rest."""
+
+    covered_until: str | None
+    current: Engagement
+    previous: Engagement
+
+
+class Trend(TypedDict):
+    """One change; `growth_rate` in percent, null with `reason` where a value is unknown."""
+
+    metric: str
+    current_value: float | None
+    previous_value: float | None
+    growth_rate: float | None
+    reason: str | None
+    unit: str
+    basis: str | None
+    approximate: bool
+    window: WindowDays
+    previous_window: NotRequired[WindowDays]
+    coverage: Coverage
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """All that was read for one answer."""
+
+    followers: int | None
+    posts: Posts
+    readings: Mapping[Key, Reading]
+
+
+class GrowthTrends:
+    """The changes of an account over a period."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        graph: GraphClient,
+        media: MediaList,
+        reader: InsightsReader,
+        *,
+        parallel: Parallel,
+        source: str,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._graph = graph
+        self._media = media
+        self._reader = reader
+        self._parallel = parallel
+        self._source = source
+        self._clock = clock
+
+    def over(self, days: int, *, metrics: Sequence[str] = (), account: str | None = None) -> Answer:
+        """Return the trends of the last `days` finished days against the days before them.
+
+        Followers are compared with the start of the period, engagement and the added `metrics` (keys of `TITLES`)
+        with the window of equal length before it.
+        """
+        now = self._clock.now()
+        window = last_days(days, now=now)
+        start = FollowersAtStart(window, now)
+        found = self._accounts.find(account)
+        fetched = self._fetch(found, window, start, [SOURCES[name] for name in metrics if name in SOURCES])
+        trends = [_followers_trend(window, start, fetched), _engagement_trend(window, fetched)]
+        trends += [_total_trend(name, window, fetched) for name in TITLES if name in metrics and name not in ALWAYS]
+        meta = {
+            "account": found.id,
+            "api_version": self._graph.version,
+            "unavailable": _unavailable(trends),
+            "substitutions": [],
+            "warnings": [*_warnings(trends), *fetched.posts.warnings],
+        }
+        return Answer({"trends": trends}, Freshness(self._source, now), meta, rows=[_row(trend) for trend in trends])
+
+    def _fetch(self, account: Account, window: Window, start: FollowersAtStart, totals: Sequence[str]) -> Fetched:
+        """Read everything side by side; only the second way to the followers waits for the first."""
+        before = window.before()
+        profile = self._parallel.start(partial(self._graph.profile, account))
+        since = datetime.fromtimestamp(before.since, UTC)
+        posts = self._parallel.start(partial(self._media.since, account, since))
+        asks = start.asks()
+        if totals:
+            asks += [Ask(tuple(totals), each) for each in (window, before)]
+        readings = dict(self._reader.read(account, asks))
+        followers = as_count(profile.result().get("followers_count"))
+        if fallback := start.fallback_asks(followers, readings):
+            readings |= self._reader.read(account, fallback)
+        return Fetched(followers, posts.result(), readings)
+
+
+def _followers_trend(window: Window, start: FollowersAtStart, fetched: Fetched) -> Trend:
+    then = start.value(fetched.followers, fetched.readings)
+    trend = _trend("followers", window, fetched.followers, then.value, reason=then.reason)
+    return {**trend, "basis": then.basis, "approximate": True, "coverage": {"covered_until": then.covered_until}}
+
+
+def _engagement_trend(window: Window, fetched: Fetched) -> Trend:
+    before = window.before()
+    now, then = (
+        engagement_rate((post.counts for post in _within(each, fetched.posts.posts)), fetched.followers)
+        for each in (window, before)
+    )
+    trend = _trend("engagement_rate", window, now.rate, then.rate, reason=now.reason or then.reason)
+    return {
+        **trend,
+        "basis": "current_followers",
+        "previous_window": _days(before),
+        "coverage": {"current": _parts(now), "previous": _parts(then)},
+    }
+
+
+def _total_trend(name: str, window: Window, fetched: Fetched) -> Trend:
+    before = window.before()
+    if name == "posts":
+        now, then = (len(_within(each, fetched.posts.posts)) for each in (window, before))
+        return {**_trend(name, window, now, then), "previous_window": _days(before)}
+    current, previous = (fetched.readings[SOURCES[name], (), each] for each in (window, before))
+    trend = _trend(name, window, current.value, previous.value, reason=current.reason or previous.reason)
+    return {**trend, "previous_window": _days(before)}
+
+
+def _trend(
+    name: str, window: Window, current: float | None, previous: float | None, *, reason: str | None = None
+) -> Trend:
+    change = growth(current, previous)
+    return {
+        "metric": TITLES[name],
+        "current_value": current,
+        "previous_value": previous,
+        "growth_rate": change.rate,
+        "reason": (reason or change.reason) if change.rate is None else change.reason,
+        "unit": UNITS.get(name, name),
+        "basis": None,
+        "approximate": False,
+        "window": _days(window),
+        "coverage": {},
+    }
+
+
+def _within(window: Window, posts: Sequence[Post]) -> list[Post]:
+    return [post for post in posts if window.since <= post.timestamp.timestamp() <= window.until]
+
+
+def _days(window: Window) -> WindowDays:
+    return {"since": window.first.isoformat(), "until": window.last.isoformat()}
+
+
+def _parts(rate: EngagementRate) -> Engagement:
+    return {
+        "numerator": rate.numerator,
+        "denominator": rate.denominator,
+        "posts_used": rate.posts_used,
+        "posts_left_out": rate.posts_left_out,
+    }
+
+
+def _unavailable(trends: Sequence[Trend]) -> list[Unavailable]:
+    unknown = [trend for trend in trends if trend["growth_rate"] is None]
+    return [explain(trend["metric"], trend["reason"]) for trend in unknown if trend["reason"] is not None]
+
+
+def _warnings(trends: Sequence[Trend]) -> list[Warning_]:
+    warnings: list[Warning_] = []
+    if any(trend["basis"] == "current_followers" for trend in trends):
+        message = "Both engagement rates are divided by the current followers; those of the time are not known."
+        warnings.append({"code": "current_followers", "message": message})
+    return warnings
+
+
+def _row(trend: Trend) -> Mapping[str, object]:
+    flat = {key: value for key, value in trend.items() if not isinstance(value, dict)}
+    return flat | trend["window"]

@@ -1,0 +1,205 @@
+"""Asks Instagram for account insights: in as few calls as it allows, side by side, one refused metric apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from services.catalogue import METRICS
+from services.clients.graph import Account, GraphClient, Item
+from services.clock import Clock
+from services.days import ONE_DAY, EndTime, Window, pacific_day
+from services.errors import (
+    ProviderError,
+    ProviderRefusedError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from services.parallel import Parallel
+from services.readings import Reading, add_up, read_days, read_total
+from services.refusals import Refusals
+
+Breakdown = tuple[str, ...]
+Key = tuple[str, Breakdown, Window]
+
+# A call that fails in one of these ways leaves a gap with its reason; any other failure concerns the whole account.
+PASSING = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Metrics that share a window and a breakdown: one total each or, as `series`, a value for each day."""
+
+    metrics: tuple[str, ...]
+    window: Window
+    breakdown: Breakdown = ()
+    series: bool = False
+
+    def pieces(self) -> list[Ask]:
+        """Cut the window so that each piece can be asked for in one call."""
+        return [replace(self, window=piece) for piece in self.window.pieces()]
+
+    def only(self, *metrics: str) -> Ask:
+        """Return the same ask for some of its metrics."""
+        return replace(self, metrics=metrics)
+
+
+Refused = tuple[Ask, str]
+"""A call that was refused, and the provider's words."""
+
+BEYOND_RETENTION = Reading(None, "beyond_retention")
+
+
+class InsightsReader:
+    """Turns what services ask for into calls, and their answers into readings."""
+
+    def __init__(
+        self, graph: GraphClient, parallel: Parallel, *, refusals: Refusals, end_time: EndTime, clock: Clock
+    ) -> None:
+        self.graph = graph
+        self.parallel = parallel
+        self.refusals = refusals
+        self.end_time = end_time
+        self.clock = clock
+
+    def read(self, account: Account, asks: Sequence[Ask]) -> Mapping[Key, Reading]:
+        """Return a reading for each metric, breakdown and window asked for; a series gives one for each of its days.
+
+        Windows too long for one call are cut; additive metrics are added up over the pieces, unique ones are unknown.
+        Raises the failure of a call if it concerns the account, or if no call was answered.
+        """
+        return _Inquiry(self, account).readings_of(asks)
+
+
+class _Inquiry:
+    """What one `read` has found out so far."""
+
+    def __init__(self, reader: InsightsReader, account: Account) -> None:
+        self._reader = reader
+        self._account = account
+        self._readings: dict[Key, Reading] = {}
+        self._failures: list[ProviderError] = []
+        self._answered = False
+
+    def readings_of(self, asks: Sequence[Ask]) -> Mapping[Key, Reading]:
+        refused = self._wave([call for ask in asks for piece in ask.pieces() if (call := self._askable(ask, piece))])
+        while refused:
+            refused = self._isolate(*refused)
+        if self._failures and not self._answered:
+            raise self._failures[0]
+        for ask in asks:
+            self._join(ask)
+        return self._readings
+
+    def _askable(self, ask: Ask, piece: Ask) -> Ask | None:
+        """Read at once what is known to have no answer, and return what is left to be asked."""
+        today = pacific_day(self._reader.clock.now())
+        askable = []
+        for metric in piece.metrics:
+            first = today - timedelta(days=METRICS[metric].retention_days)
+            refused = self._reader.refusals.message(self._account.id, metric, piece.breakdown)
+            if piece.series and piece.window.first < first <= piece.window.last:
+                kept = replace(piece, window=Window(first, piece.window.last))
+                self._mark(replace(piece, window=Window(piece.window.first, first - ONE_DAY)), BEYOND_RETENTION)
+                return self._askable(ask, kept)
+            if piece.window.first < first:
+                self._mark(piece.only(metric), BEYOND_RETENTION)
+            elif refused is not None:
+                self._mark(piece.only(metric), Reading(None, "refused", message=refused))
+            elif METRICS[metric].unique and not piece.series and piece.window != ask.window:
+                self._mark(piece.only(metric), Reading(None, "window_too_long"))
+            else:
+                askable.append(metric)
+        return piece.only(*askable) if askable else None
+
+    def _wave(self, calls: Sequence[Ask]) -> list[Refused]:
+        """Make calls side by side, read what was answered, and return those that were refused."""
+        thunks = [partial(self._call, call) for call in calls]
+        refused: list[Refused] = []
+        for call, answer in zip(calls, self._reader.parallel.gather(thunks, fatal=_is_fatal), strict=True):
+            if isinstance(answer, ProviderRefusedError):
+                refused.append((call, answer.message))
+            elif isinstance(answer, ProviderError):
+                self._failures.append(answer)
+                self._mark(call, Reading(None, answer.code, message=answer.message))
+            else:
+                self._answered = True
+                self._take(call, answer)
+        return refused
+
+    def _call(self, call: Ask) -> Mapping[str, Item]:
+        until = self._reader.end_time.of(call.window.last) if call.series else call.window.until
+        return self._reader.graph.account_insights(
+            self._account,
+            call.metrics,
+            since=call.window.since,
+            until=until,
+            breakdown=call.breakdown,
+            series=call.series,
+        )
+
+    def _take(self, call: Ask, answer: Mapping[str, Item]) -> None:
+        for metric in call.metrics:
+            item = answer.get(metric)
+            if not call.series:
+                self._readings[metric, call.breakdown, call.window] = read_total(item, call.breakdown)
+                continue
+            found = read_days(item, self._reader.end_time)
+            for day in call.window:
+                self._readings[metric, (), Window(day, day)] = found.get(day, Reading(None, "not_answered"))
+
+    def _isolate(self, first: Refused, *others: Refused) -> list[Refused]:
+        """Find what one refused call was refused for, ask the others without it, and return those refused again.
+
+        If none of its metrics is answered alone, the window is at fault, or all of them are: other calls for nothing
+        but these are taken to fare alike, and nothing is remembered.
+        """
+        call, message = first
+        guilty = self._split(call, message)
+        if len(guilty) == len(call.metrics):
+            alike = [other for other, _ in others if set(other.metrics) <= set(guilty)]
+            for other in alike:
+                self._mark(other, Reading(None, "refused", message=message))
+            return [refused for refused in others if refused[0] not in alike]
+        for metric, reason in guilty.items():
+            self._reader.refusals.remember(self._account.id, metric, call.breakdown, reason)
+        again = [rest for other, _ in others if (rest := self._without(guilty, other, call.breakdown))]
+        return self._wave(again)
+
+    def _split(self, call: Ask, message: str) -> dict[str, str]:
+        """Halve a refused call until each guilty metric stands alone; return them with the provider's words."""
+        if len(call.metrics) == 1:
+            self._mark(call, Reading(None, "refused", message=message))
+            return {call.metrics[0]: message}
+        middle = len(call.metrics) // 2
+        guilty: dict[str, str] = {}
+        for half, reason in self._wave([call.only(*call.metrics[:middle]), call.only(*call.metrics[middle:])]):
+            guilty |= self._split(half, reason)
+        return guilty
+
+    def _without(self, guilty: Mapping[str, str], call: Ask, breakdown: Breakdown) -> Ask | None:
+        if call.breakdown != breakdown:
+            return call
+        for metric in guilty.keys() & set(call.metrics):
+            self._mark(call.only(metric), Reading(None, "refused", message=guilty[metric]))
+        rest = [metric for metric in call.metrics if metric not in guilty]
+        return call.only(*rest) if rest else None
+
+    def _mark(self, call: Ask, reading: Reading) -> None:
+        """Give every metric of a call (and every day, of a series) the same reading."""
+        windows = [Window(day, day) for day in call.window] if call.series else [call.window]
+        self._readings |= {(metric, call.breakdown, window): reading for metric in call.metrics for window in windows}
+
+    def _join(self, ask: Ask) -> None:
+        """Make one reading of the pieces of a window that was too long for one call."""
+        pieces = [] if ask.series else ask.window.pieces()
+        for metric in ask.metrics if len(pieces) > 1 else ():
+            parts = [self._readings[metric, ask.breakdown, piece] for piece in pieces]
+            self._readings[metric, ask.breakdown, ask.window] = add_up(parts)
+
+
+def _is_fatal(error: ProviderError) -> bool:
+    return not isinstance(error, (*PASSING, ProviderRefusedError))

@@ -1,0 +1,126 @@
+"""What works and what does not, each with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from services.accounts import Accounts
+from services.clients.graph import Account, GraphClient
+from services.clients.modash import ModashClient
+from services.clock import Clock
+from services.days import last_days, our_time
+from services.errors import ProviderError
+
+NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `ok` is None where there was nothing to look at."""
+
+    name: str
+    ok: bool | None
+    message: str
+    next_step: str | None = None
+
+
+class Status:
+    """Looks at everything the gateway needs, one call for each."""
+
+    def __init__(
+        self,
+        graph: GraphClient,
+        accounts: Accounts,
+        modash: ModashClient | None,
+        *,
+        app_id: str,
+        page_id: str,
+        token: str,
+        clock: Clock,
+    ) -> None:
+        self._graph = graph
+        self._accounts = accounts
+        self._modash = modash
+        self._app_id = app_id
+        self._page_id = page_id
+        self._token = token
+        self._clock = clock
+
+    def checks(self) -> Iterator[Check]:
+        """Go through token, account, insights, version and Modash key; a failed check does not stop the others."""
+        if self._token:
+            looks: Sequence[tuple[str, Callable[[], Check]]] = (
+                ("token", self._token_check),
+                ("account link", self._account_check),
+                ("insights", self._insights_check),
+            )
+            for name, look in looks:
+                yield _attempt(name, look)
+            yield self._version_check()
+        else:
+            yield Check("token", None, "Instagram is not configured.", "Set ACCESS_LONG_LIVED_TOKEN in .env.")
+        if self._modash is not None:
+            yield _attempt("Modash key", self._modash_check)
+        else:
+            yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
+
+    def _token_check(self) -> Check:
+        details = self._graph.token_details(self._token, app_id=self._app_id)
+        if details.get("is_valid") is not True:
+            return Check("token", False, "Instagram does not accept the token.", "Make a new one (README, Set-up).")
+        scopes = details.get("scopes")
+        missing = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
+        if missing:
+            return Check("token", False, f"The token lacks {', '.join(missing)}.", "Log in again and grant them.")
+        return Check("token", True, f"valid, {self._lifetime(details.get('expires_at'))}")
+
+    def _lifetime(self, expires_at: object) -> str:
+        if not isinstance(expires_at, int) or expires_at <= 0:
+            return "does not expire"
+        moment = datetime.fromtimestamp(expires_at, UTC)
+        return f"expires in {(moment - self._clock.now()).days} days, at {our_time(moment)}"
+
+    def _account_check(self) -> Check:
+        account = self._accounts.find(None)
+        username = self._graph.profile(account).get("username")
+        if self._page_id:
+            linked = self._graph.linked_account(self._page_id, token=self._token)
+            if linked != account.id:
+                message = f"PAGE_ID is linked to account {linked}, but INSTAGRAM_ACCOUNT_ID is {account.id}."
+                return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or correct PAGE_ID.")
+        return Check("account link", True, f"{username} ({account.id})")
+
+    def _insights_check(self) -> Check:
+        account: Account = self._accounts.find(None)
+        window = last_days(1, now=self._clock.now())
+        answered = self._graph.account_insights(account, ("reach",), since=window.since, until=window.until)
+        if "reach" not in answered:
+            return Check(
+                "insights",
+                False,
+                "Instagram gave no value for yesterday's reach.",
+                "Grant instagram_manage_insights; a new account may need a day.",
+            )
+        return Check("insights", True, "yesterday's reach is answered")
+
+    def _version_check(self) -> Check:
+        served, asked = self._graph.served_version, self._graph.version
+        if served is None:
+            return Check("version", None, f"{asked} is asked for; Instagram did not say which it serves.")
+        if served != asked:
+            return Check("version", False, f"{asked} is asked for, {served} is served.", "Set GRAPH_API_VERSION to it.")
+        return Check("version", True, served)
+
+    def _modash_check(self) -> Check:
+        assert self._modash is not None  # noqa: S101  # Only called when there is a client.
+        left = self._modash.credits()
+        return Check("Modash key", True, "credits left: " + ("unknown" if left is None else f"{left:g}"))
+
+
+def _attempt(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except ProviderError as error:
+        return Check(name, False, error.message, error.hint)
