@@ -66,19 +66,22 @@ class Window:
         return midnight(self.last + ONE_DAY) - 1
 
     def pieces(self) -> list[Window]:
-        """Cut the window into pieces that Meta answers in one call, oldest first.
+        """Cut the window into the fewest pieces that Meta answers in one call each, oldest first, about equally long.
 
-        Measured in seconds: 30 days that contain the clock change of autumn are an hour too long.
+        Measured in seconds: 30 days that contain the clock change of autumn are an hour too long. Equally long, because
+        an empty answer is not 0, and a short piece at the end would be empty most often.
         """
-        pieces: list[Window] = []
-        first = self.first
-        while first <= self.last:
-            last = min(first + timedelta(days=29), self.last)
-            if midnight(last + ONE_DAY) - midnight(first) > MAX_SECONDS:
-                last -= ONE_DAY
-            pieces.append(Window(first, last))
-            first = last + ONE_DAY
-        return pieces
+        count = 1
+        while any(piece.until - piece.since >= MAX_SECONDS for piece in self._cut(count)):
+            count += 1
+        return self._cut(count)
+
+    def _cut(self, count: int) -> list[Window]:
+        starts = [self.first + timedelta(days=len(self) * index // count) for index in range(count)]
+        return [
+            Window(start, following - ONE_DAY)
+            for start, following in zip(starts, [*starts[1:], self.last + ONE_DAY], strict=True)
+        ]
 
     def before(self) -> Window:
         """Return the window of equal length that ends where this one begins."""

@@ -102,8 +102,9 @@ def _buckets(
     if not listed and value != 0:
         return None
     complete = value is None or sum(listed.values()) == value
-    known_buckets = product(*(BREAKDOWNS[dimension] for dimension in breakdown))
-    return dict.fromkeys(known_buckets, 0 if complete else None) | listed
+    # Who the audience is (ages, places) has no closed list: there is nothing to add to what is listed.
+    expected = product(*(BREAKDOWNS.get(dimension, ()) for dimension in breakdown))
+    return dict.fromkeys(expected, 0 if complete else None) | listed
 
 
 def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucket, Number]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from services.clients.graph_errors import failure
+from services.clients.graph_errors import failure, throttled
 from services.clients.http import Bearer, Reply, Transport
 from services.clients.retries import Retries
 from services.errors import ObjectNotFoundError, ProviderResponseError
@@ -21,6 +21,7 @@ from services.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
+OK, TOO_MANY = 200, 429
 MEDIA_PAGE = 100  # The largest page seen in production use; the provider may give shorter ones.
 MEDIA_FIELDS = (
     "id,caption,comments_count,like_count,media_product_type,media_type,permalink,timestamp"  # All that a list needs.
@@ -163,13 +164,17 @@ class GraphClient:
         try:
             answer = reply.json()
         except (ValueError, RecursionError):
-            raise self._unreadable(f"HTTP {reply.status} without JSON") from None
+            answer = None
+        if reply.status == TOO_MANY and not (isinstance(answer, dict) and isinstance(answer.get("error"), dict)):
+            raise throttled(reply)
+        if answer is None:
+            raise self._unreadable(f"HTTP {reply.status} without JSON")
         if not isinstance(answer, dict):
             raise self._unreadable(f"HTTP {reply.status} with JSON of another shape")
         error = answer.get("error")
         if isinstance(error, dict):
             raise failure(error, reply, self._redaction)
-        if error is not None or reply.status != 200:  # noqa: PLR2004
+        if error is not None or reply.status != OK:
             raise self._unreadable(f"HTTP {reply.status} without a readable reason")
         return answer
 

@@ -30,6 +30,7 @@ LOG_IN_AGAIN = "Make a new long-lived token, set ACCESS_LONG_LIVED_TOKEN, restar
 TRY_SOON = "Try again in a minute."
 UNKNOWN_THROTTLE = 900  # seconds to wait where Meta does not tell; the platform's limit is a rolling hour
 POLICY_BLOCK = 86_400  # seconds
+TOO_MANY, SERVER_ERROR = 429, 500
 MAX_TEXT = 300  # characters of a provider's message that are passed on
 
 
@@ -61,7 +62,8 @@ _DOWN = Outcome(ProviderUnavailableError, "Instagram has a passing fault.", TRY_
 _PERMISSION = Outcome(
     PermissionMissingError,
     "The token does not allow this read.",
-    "Log in again and grant instagram_basic, instagram_manage_insights, pages_read_engagement and pages_show_list.",
+    "Log in again and grant instagram_basic, instagram_manage_insights, pages_read_engagement and pages_show_list; "
+    "a token that was cut when it was pasted is refused like this too.",
 )
 _INVALID = Outcome(TokenInvalidError, "Instagram does not accept the token.", LOG_IN_AGAIN)
 
@@ -154,8 +156,10 @@ def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> 
     text = redaction(str(error.get("message", "")))[:MAX_TEXT]
     reference = str(error.get("fbtrace_id", ""))[:MAX_TEXT] or None
     outcome = None if code is None else outcome_of(code, subcode, text)
+    if outcome is None and reply.status == TOO_MANY:
+        return throttled(reply)
     if outcome is None:
-        transient = error.get("is_transient") is True
+        transient = error.get("is_transient") is True or (code is None and reply.status >= SERVER_ERROR)
         kind = ProviderUnavailableError if transient else ProviderRefusedError
         return kind(
             f"Instagram refuses the request: {text or 'without a reason'}",
@@ -172,6 +176,16 @@ def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> 
         reference=reference,
         retry_after=wait,
         repeatable=outcome.repeatable,
+    )
+
+
+def throttled(reply: Reply) -> ProviderRateLimitedError:
+    """Return the failure that status 429 stands for where no code says more."""
+    return ProviderRateLimitedError(
+        _APP_LIMIT.message,
+        provider="instagram",
+        hint=_APP_LIMIT.hint,
+        retry_after=seconds_to_regain_access(reply.headers) or UNKNOWN_THROTTLE,
     )
 
 

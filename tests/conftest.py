@@ -1,0 +1,128 @@
+"""Fixtures of the whole suite: no network but this machine's, nothing that leaks, and the programs to test."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from ipaddress import ip_address
+
+import pytest
+from flask.testing import FlaskClient
+
+import logs
+from app import create_app
+from tests.support import Watch, settings, start_gateway, start_simulator
+
+
+@pytest.fixture(autouse=True)
+def only_this_machine(monkeypatch):
+    """Refuse every connection beyond the loopback interface."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def watch():
+    """Fail a test in which a secret was logged or replied."""
+    watch = Watch()
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(watch)
+    yield watch
+    root.removeHandler(watch)
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, logs.JsonFormatter):
+            root.removeHandler(handler)
+    assert watch.leaks() == []
+
+
+@pytest.fixture
+def make_client(watch):
+    """Build an application from settings and return its client, whose replies are watched."""
+
+    def make(config=None, **options):
+        app = create_app(config or settings(), **options)
+
+        class WatchedClient(FlaskClient):
+            def open(self, *args, **kwargs):
+                response = super().open(*args, **kwargs)
+                watch.seen.append(f"{response.headers}{response.get_data(as_text=True)}")
+                return response
+
+        app.test_client_class = WatchedClient
+        return app.test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client()
+
+
+@pytest.fixture(scope="session")
+def simulator_process():
+    process = start_simulator("--seed", "7")
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def simulator(simulator_process):
+    """The simulator as a process of its own, everything as at its start."""
+    simulator_process.post("/_simulator/reset")
+    yield simulator_process
+    simulator_process.post("/_simulator/reset")
+
+
+@pytest.fixture
+def start(watch):
+    """Start gateways as processes; what they wrote is watched."""
+    started = []
+
+    def start_one(settings_):
+        process = start_gateway(settings_)
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        process.stop()
+        watch.seen.append(process.output.read_text())
+
+
+def pytest_collection_modifyitems(items):
+    """In CI nothing may be skipped: a service that is missing there is a failure."""
+    if os.environ.get("CI") == "true":
+        for item in items:
+            item.add_marker(pytest.mark.no_skip)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and item.get_closest_marker("no_skip"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have measured: the provider calls of each cold request."""
+    reports = terminalreporter.getreports("passed")
+    told = sorted({text for report in reports for name, text in report.user_properties if name == "provider calls"})
+    if told:
+        terminalreporter.section("provider calls of a cold request")
+        terminalreporter.write("\n".join(told) + "\n")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "no_skip: a skip is a failure (set in CI)")

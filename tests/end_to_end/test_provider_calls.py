@@ -1,0 +1,61 @@
+"""How many provider calls a cold request costs; the suite prints the table at its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from config import Config
+from tests.support import MovableClock, live_settings, utc
+
+NOW = utc("2026-11-21T18:00")  # Thirty days back lies the clock change of autumn, the dearest time of the year.
+PLAIN = (
+    "reach,views,accounts_engaged,total_interactions,likes,comments,shares,saves,"
+    "replies,reposts,follows_and_unfollows,profile_links_taps"
+)
+DOCUMENTED = (
+    "impressions,reach,profile_views,website_clicks,email_contacts,"
+    "get_directions_clicks,phone_call_clicks,text_message_clicks,follower_count"
+)
+DAYS_28 = "&since=2026-10-24&until=2026-11-20"
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/top-posts?time_range=30d&limit=50", 4),
+        ("/growth-trends?period=30d", 8),
+        (f"/account-insights?period=day&metrics={PLAIN}{DAYS_28}", 30),
+        (f"/account-insights?period=day&metrics={DOCUMENTED}{DAYS_28}", 58),
+        (f"/account-insights?period=day&metrics={DOCUMENTED}", 3),
+        (f"/account-insights?period=day&metrics=reach{DAYS_28}", 1),
+        (f"/account-insights?period=days_28&metrics={DOCUMENTED}", 3),
+        ("/performance-data?url=nasa", 2),
+    ],
+)
+def test_a_cold_request_costs_few_calls(simulator, make_client, record_property, path, most):
+    listed = simulator.get("/_simulator/accounts").json()
+    account = next(account for account in listed["accounts"] if account["kind"] == "prolific")
+    simulator.post("/_simulator/clock", {"now": NOW.isoformat()})
+    live = live_settings(simulator.url, account, listed["app"], listed["modash"]["key"])
+    client = make_client(Config.from_env(live), clock=MovableClock(NOW))
+    simulator.post("/_simulator/calls/reset")
+
+    response = client.get(path)
+
+    calls = simulator.get("/_simulator/calls").json()
+    record_property("provider calls", f"{calls['total']:>3}, at most {most:>2}: {path[:90]}")
+    assert response.status_code == 200
+    assert 0 < calls["total"] <= most
+
+
+def test_top_posts_of_a_hundred_posts_in_a_month(simulator, make_client):
+    listed = simulator.get("/_simulator/accounts").json()
+    account = next(account for account in listed["accounts"] if account["kind"] == "prolific")
+    simulator.post("/_simulator/clock", {"now": NOW.isoformat()})
+    client = make_client(
+        Config.from_env(live_settings(simulator.url, account, listed["app"], "key")), clock=MovableClock(NOW)
+    )
+
+    body = client.get("/top-posts?time_range=30d&limit=50").get_json()
+
+    assert body["meta"]["time_range"]["posts"] >= 100

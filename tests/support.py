@@ -1,0 +1,220 @@
+"""What tests share: invented credentials, processes to start, and the watch for what must not leak."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+
+from config import SANDBOX_CREDENTIALS, Config
+from services.clock import Clock
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TOKEN = "EAAtestTOKENthatMUSTneverLEAK0123456789"
+APP_SECRET = "testAPPsecretTHATmustNEVERleak9876543210"
+MODASH_KEY = "testMODASHkeyTHATmustNEVERleak5555"
+ACCOUNT_ID = "17841400000000001"
+GRAPH = "https://graph.facebook.com"
+MODASH = "https://api.modash.io"
+
+SECRETS = (
+    TOKEN,
+    APP_SECRET,
+    MODASH_KEY,
+    *(SANDBOX_CREDENTIALS[name] for name in ("app_secret", "access_long_lived_token", "modash_api_key")),
+    "EAASANDBOXPAGETOKEN",
+    "EAASIM",
+)
+
+
+def settings(**changes: object) -> Config:
+    """Settings of a live gateway with invented credentials, whose reads are never tried again."""
+    values: dict[str, object] = {
+        "providers": "live",
+        "app_id": "1234",
+        "app_secret": APP_SECRET,
+        "access_long_lived_token": TOKEN,
+        "instagram_account_id": ACCOUNT_ID,
+        "page_id": "555",
+        "modash_api_key": MODASH_KEY,
+        "retry_budget": 0.0,
+    }
+    return Config(**(values | changes))
+
+
+def leaks_in(text: str) -> list[str]:
+    """Name (by their first characters) the secrets that stand in a text, in any encoding of a URL."""
+    forms = {secret: (secret, quote(secret, safe="")) for secret in SECRETS}
+    return [secret[:8] for secret, written in forms.items() if any(form in text for form in written)]
+
+
+class Watch(logging.Handler):
+    """Keeps everything that is logged or replied during a test, to be searched for secrets afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        extras = {name: value for name, value in vars(record).items() if name not in {"exc_info", "args", "msg"}}
+        self.seen.append(f"{record.getMessage()} {extras!r}")
+        if record.exc_info:
+            self.seen.append(logging.Formatter().formatException(record.exc_info))
+
+    def leaks(self) -> list[str]:
+        return leaks_in("\n".join(self.seen))
+
+
+class MovableClock(Clock):
+    """A clock that stands still until a test moves it; waiting moves it."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._monotonic = 0.0
+        self.waits: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def set(self, now: datetime) -> None:
+        self._now = now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self._monotonic += seconds
+
+
+@dataclass
+class Process:
+    """A program of this project in a process of its own, with what it wrote."""
+
+    popen: subprocess.Popen[bytes]
+    url: str
+    output: Path
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        return self.session.get(f"{self.url}{path}", timeout=60, **options)
+
+    def post(self, path: str, body: object = None) -> requests.Response:
+        response = self.session.post(f"{self.url}{path}", json=body, timeout=60)
+        assert response.ok, response.text
+        return response
+
+    def stop(self) -> None:
+        self.session.close()
+        self.popen.terminate()
+        self.popen.wait(20)
+
+
+def free_port() -> int:
+    import socket  # noqa: PLC0415  # Only here.
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(settings_: dict[str, str]) -> dict[str, str]:
+    """The environment of this process without any setting of the gateway, and with the given ones."""
+    known = {name.upper() for name in Config.__dataclass_fields__}
+    return {name: value for name, value in os.environ.items() if name not in known} | settings_
+
+
+def start_simulator(*arguments: str) -> Process:
+    port = free_port()
+    process = _start(["simulator", "--port", str(port), *arguments], {}, f"http://127.0.0.1:{port}")
+    wait_for(f"{process.url}/_simulator/clock", process)
+    return process
+
+
+def start_gateway(settings_: dict[str, str]) -> Process:
+    port = free_port()
+    chosen = {"PORT": str(port)} | settings_
+    process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{port}")
+    wait_for(f"{process.url}/healthz", process)
+    return process
+
+
+def _start(module: list[str], settings_: dict[str, str], url: str) -> Process:
+    output = Path(tempfile.mkstemp(prefix="insights-", suffix=".log")[1])
+    with output.open("wb") as file:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", *module], cwd=ROOT, env=environment(settings_), stdout=file, stderr=file
+        )
+    return Process(popen, url, output)
+
+
+def wait_for(url: str, process: Process, *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.popen.poll() is None, process.output.read_text()
+        try:
+            requests.get(url, timeout=2)
+        except requests.RequestException:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"{url} does not answer: {process.output.read_text()}")
+
+
+def live_settings(simulator: str, account: dict[str, str], app: dict[str, str], modash_key: str) -> dict[str, str]:
+    """The environment of a live gateway whose providers are a simulator."""
+    return {
+        "PROVIDERS": "live",
+        "GRAPH_BASE_URL": f"{simulator}/graph.facebook.com",
+        "MODASH_BASE_URL": f"{simulator}/api.modash.io",
+        "APP_ID": app["id"],
+        "APP_SECRET": app["secret"],
+        "ACCESS_LONG_LIVED_TOKEN": account["token"],
+        "INSTAGRAM_ACCOUNT_ID": account["id"],
+        "MODASH_API_KEY": modash_key,
+    }
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def graph_error(code: int, subcode: int | None = None, message: str = "invented", **more: object) -> dict[str, object]:
+    """An error envelope of the Graph API."""
+    error: dict[str, object] = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "Atrace"}
+    if subcode is not None:
+        error["error_subcode"] = subcode
+    return {"error": error | more}
+
+
+def lines_of(process: Process) -> Iterator[dict[str, object]]:
+    """The structured lines that a process has logged."""
+    for line in process.output.read_text().splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def total_value(
+    name: str, value: object, breakdown: Iterable[tuple[list[str], list[tuple[list[str], int]]]] = ()
+) -> dict[str, object]:
+    """One metric of an insights answer as the Graph API gives totals."""
+    total: dict[str, object] = {} if value is None else {"value": value}
+    parts = [
+        {"dimension_keys": keys, "results": [{"dimension_values": values, "value": count} for values, count in results]}
+        for keys, results in breakdown
+    ]
+    if parts:
+        total["breakdowns"] = parts
+    return {"name": name, "period": "day", "title": name, "description": name, "total_value": total, "id": f"1/{name}"}
