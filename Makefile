@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CHECKED := app.py config.py front.py logs.py gunicorn.conf.py routes services commands simulator tests
+CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install run doctor test check format examples clean
+.PHONY: help install run doctor test check format bench examples clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(VENV)/dev.stamp ## Check format, style and types
 format: $(VENV)/dev.stamp ## Put the code into the house's format
 	@$(BIN)/ruff check --fix-only --quiet $(CHECKED)
 	@$(BIN)/ruff format --quiet $(CHECKED)
+
+bench: $(VENV)/run.stamp ## Measure cold requests against what their provider calls take
+	@$(BIN)/python benchmarks/cold.py
 
 examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document anew
 	@$(BIN)/python -m commands.examples

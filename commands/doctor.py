@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import urllib.error
-import urllib.request
 
+from commands.probe import answers
 from config import Config, ConfigError
 from services import Services
 from services.clock import Clock
@@ -22,7 +21,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     _say(Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}"))
-    if config.sandbox and not _answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
+    if config.sandbox and not answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
         _say(Check("simulator", False, f"no answer on port {config.simulator_port}", "Start it: make run"))
         return 1
     failed = False
@@ -36,14 +35,6 @@ def _say(check: Check) -> None:
     print(f"{MARKS[check.ok]} {check.name}: {check.message}")
     if check.next_step is not None:
         print(f"       next: {check.next_step}")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # The URL is our own.
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from types import FrameType
 
+from commands.probe import answers
 from config import Config, ConfigError
 
 READY_WITHIN = 30.0  # seconds
@@ -74,11 +73,9 @@ def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -
         for name, process in processes.items():
             if process.poll() is not None:
                 raise RuntimeError(f"The {name} ended at once; its last lines above say why.")
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310  # The URL is our own.
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+        if answers(url):
+            return
+        time.sleep(0.1)
     raise RuntimeError(f"The gateway did not answer within {READY_WITHIN:g} seconds.")
 
 

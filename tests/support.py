@@ -106,7 +106,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     url: str
     output: Path
-    session: requests.Session = field(default_factory=requests.Session)
+    session: requests.Session = field(default_factory=lambda: local_session())
 
     def get(self, path: str, **options: object) -> requests.Response:
         return self.session.get(f"{self.url}{path}", timeout=60, **options)
@@ -120,6 +120,13 @@ class Process:
         self.session.close()
         self.popen.terminate()
         self.popen.wait(20)
+
+
+def local_session() -> requests.Session:
+    """A session for this machine's programs, which no proxy of the environment stands before."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def free_port() -> int:
@@ -165,7 +172,7 @@ def wait_for(url: str, process: Process, *, seconds: float = 30) -> None:
     while time.monotonic() < deadline:
         assert process.popen.poll() is None, process.output.read_text()
         try:
-            requests.get(url, timeout=2)
+            process.session.get(url, timeout=2)
         except requests.RequestException:
             time.sleep(0.05)
         else:

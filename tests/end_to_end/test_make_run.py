@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-import requests
 
-from tests.support import ROOT, environment, free_port
+from tests.support import ROOT, environment, free_port, local_session
 
 
 @pytest.fixture
@@ -74,8 +73,9 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
     process = run(chosen)
     told = read_until(process, "/performance-data")
 
-    answer = requests.get(f"http://127.0.0.1:{chosen['PORT']}/growth-trends?period=7d", timeout=30)
-    accounts = requests.get(f"http://127.0.0.1:{chosen['SIMULATOR_PORT']}/_simulator/accounts", timeout=30)
+    with local_session() as session:
+        answer = session.get(f"http://127.0.0.1:{chosen['PORT']}/growth-trends?period=7d", timeout=30)
+        accounts = session.get(f"http://127.0.0.1:{chosen['SIMULATOR_PORT']}/_simulator/accounts", timeout=30)
     os.killpg(process.pid, number)
     code = process.wait(20)
 

@@ -1,0 +1,102 @@
+"""`make examples`: records the examples of the OpenAPI document anew, against a simulator that stands still."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from app import create_app
+from config import Config
+from routes.documentation import EXAMPLES
+from services.clock import Clock
+
+PORT = 18_801
+NOW = datetime(2026, 6, 15, 18, tzinfo=UTC)
+REQUEST_ID = "an-example"
+REQUESTS = {
+    "account_insights": {
+        "documented": "/account-insights?period=day&metrics=impressions,reach&since=2026-06-10&until=2026-06-11",
+        "breakdown": "/account-insights?period=week&metrics=views,email_contacts&breakdown=follow_type",
+        "beyond_retention": "/account-insights?period=day&metrics=impressions,reach&since=1630454400&until=1630540800",
+    },
+    "growth_trends": {
+        "documented": "/growth-trends?period=30d",
+        "all": "/growth-trends?period=7d&metrics=reach,views,interactions,posts",
+    },
+    "top_posts": {"documented": "/top-posts?limit=3&time_range=7d"},
+    "performance_data": {
+        "documented": "/performance-data?url=nasa",
+        "link": "/performance-data?url=https://www.instagram.com/nasa/",
+        "retry_later": "/performance-data?url=later.example",
+    },
+    "healthz": {"sandbox": "/healthz"},
+}
+
+
+class StandingClock(Clock):
+    """A clock that always shows the moment of the examples."""
+
+    def now(self) -> datetime:
+        """Return the moment of the examples."""
+        return NOW
+
+
+def main() -> int:
+    """Write one file for each endpoint."""
+    with standing_simulator(PORT):
+        for name, recorded in record(PORT).items():
+            text = json.dumps(recorded, indent=2, ensure_ascii=False)
+            (EXAMPLES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+@contextmanager
+def standing_simulator(port: int) -> Iterator[None]:
+    """Run a simulator whose clock stands still at the moment of the examples."""
+    process = subprocess.Popen([sys.executable, "-m", "simulator", "--port", str(port), "--seed", "1"])
+    try:
+        for _ in range(100):
+            try:
+                _post(port, "clock", {"now": NOW.isoformat()})
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        _post(port, "switches", {"modash_rate_limit": 0})
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def record(port: int) -> dict[str, list[dict[str, Any]]]:
+    """Make every request of the examples and return what was answered, by the name of the endpoint."""
+    app = create_app(Config(simulator_port=port, log_level="WARNING"), clock=StandingClock())
+    client = app.test_client()
+    recorded: dict[str, list[dict[str, Any]]] = {}
+    for endpoint, requests in REQUESTS.items():
+        for name, request in requests.items():
+            response = client.get(request, headers={"X-Request-Id": REQUEST_ID})
+            example = {"name": name, "request": request, "status": response.status_code, "body": response.get_json()}
+            recorded.setdefault(endpoint, []).append(example)
+    return recorded
+
+
+def _post(port: int, path: str, body: dict[str, object]) -> None:
+    request = urllib.request.Request(  # The URL is our own.
+        f"http://127.0.0.1:{port}/_simulator/{path}",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+
+
+if __name__ == "__main__":
+    sys.exit(main())
