@@ -1,0 +1,55 @@
+"""The command: `python -m simulator --port 8001 --seed 1`."""
+
+import argparse
+import errno
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from simulator.simulator import Simulator
+from simulator.world.accounts import MOST_ACCOUNTS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes; return the exit status."""
+    options = _options(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    simulator = Simulator(seed=options.seed, accounts=options.accounts)
+    try:
+        server = simulator.listen(host=options.host, port=options.port)
+    except OSError as error:
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        sys.stderr.write(f"simulator: port {options.port} on {options.host} {reason}\n")
+        return 1
+    sys.stdout.write(f"simulator listening on {server.url} (seed {options.seed}, {options.accounts} accounts)\n")
+    sys.stdout.flush()
+    server.serve_forever()
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulator", description="Both providers on a local port.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_whole(0, 65_535), default=8001, help="0 is a free one (default: 8001)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed is another world (default: 1)")
+    parser.add_argument("--accounts", type=_whole(1, MOST_ACCOUNTS), default=240, help="how many (default: 240)")
+    return parser.parse_args(arguments)
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Instagram's Graph API for accounts of the Facebook login."""

@@ -1,0 +1,87 @@
+"""Refusals of the Graph API: the envelope, and the texts seen live."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OAUTH, METHOD, FACEBOOK = "OAuthException", "GraphMethodException", "FacebookApiException"
+SERVER_FAULTS = (1, 2)  # These codes come with HTTP 500.
+ACCOUNT_LIMIT = 80002
+
+READ_THE_DOCS = "Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api"
+UNKNOWN_ERROR = "An unknown error has occurred."
+REDUCE_DATA = "Please reduce the amount of data you're asking for, then retry your request"
+RATE_LIMITING = "https://developers.facebook.com/docs/graph-api/overview/rate-limiting"
+
+
+@dataclass(eq=False)
+class GraphError(Exception):
+    """A refusal, raised anywhere behind a path and written in one place."""
+
+    message: str
+    code: int | str = 100
+    type: str = OAUTH
+    subcode: int | None = None
+    status: int | None = None  # by default 400, or 500 for a fault of the server
+    is_transient: bool | None = None
+    title: str | None = None
+    minutes: float | None = None  # until access is regained
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that comes with it."""
+        return self.status or (500 if self.code in SERVER_FAULTS else 400)
+
+    def envelope(self) -> Mapping[str, Any]:
+        """Return the JSON body."""
+        error = {
+            "message": self.message,
+            "type": self.type,
+            "code": self.code,
+            "error_subcode": self.subcode,
+            "is_transient": self.is_transient,
+            "error_user_title": self.title,
+            "error_user_msg": self.title and self.message,
+            "fbtrace_id": f"A{secrets.token_urlsafe(16)}",
+        }
+        return {"error": {name: value for name, value in error.items() if value is not None}}
+
+
+def parameter(text: str) -> GraphError:
+    """Return the refusal of a parameter."""
+    return GraphError(f"(#100) {text}")
+
+
+def missing_object(object_id: str, *, method: str = "get") -> GraphError:
+    """Return the answer for what does not exist, may not be seen or cannot do this: they are not told apart."""
+    return GraphError(
+        f"Unsupported {method} request. Object with ID '{object_id}' does not exist, cannot be loaded due to missing "
+        f"permissions, or does not support this operation. {READ_THE_DOCS}",
+        type=METHOD,
+        subcode=33,
+    )
+
+
+def nonexisting_field(name: str, node_type: str) -> GraphError:
+    """Return the refusal of a field or edge that a node does not have."""
+    return parameter(f"Tried accessing nonexisting field ({name}) on node type ({node_type})")
+
+
+def unknown_path(path: str) -> GraphError:
+    """Return the refusal of a path that leads nowhere."""
+    return GraphError(f"Unknown path components: {path}", 2500)
+
+
+def throttled(code: int, minutes: float) -> GraphError:
+    """Return the refusal of one call too many."""
+    texts = {
+        4: "(#4) Application request limit reached",
+        17: "(#17) User request limit reached",
+        32: "(#32) Page request limit reached",
+        341: "(#341) Temporarily blocked: the limit of this application is reached",
+        613: "(#613) Calls to this api have exceeded the rate limit.",
+        ACCOUNT_LIMIT: "(#80002) There have been too many calls to this Instagram account. Wait a bit and try again. "
+        f"For more info, please refer to {RATE_LIMITING}.",
+    }
+    return GraphError(texts[code], code, is_transient=None if code == ACCOUNT_LIMIT else True, minutes=minutes)

@@ -1,0 +1,76 @@
+"""The nodes around an account: the Instagram user, the Facebook user and the Page."""
+
+from typing import Any
+
+from simulator.graph.errors import GraphError
+from simulator.graph.fields import Field, Node, expression
+from simulator.graph.listing import media_edge
+from simulator.graph.scope import Scope
+from simulator.world.accounts import Account
+from simulator.world.draw import digits
+from simulator.world.history import history_of
+from simulator.world.posts import posts_of
+
+WEBSITE_SHARE = 3  # One account of so many has no website.
+
+
+def instagram_user(account: Account, scope: Scope) -> Node:
+    """Return the account as the API shows it."""
+
+    def media(asked: Field) -> Any:
+        return media_edge(account, scope, asked.children, {**asked.modifiers, "fields": expression(asked.children)})
+
+    return Node(
+        "IGUser",
+        {
+            "id": account.id,
+            "ig_id": int(digits(10, "ig_id", account.id)),
+            "legacy_instagram_user_id": digits(10, "ig_id", account.id),
+            "username": account.username,
+            "name": account.name,
+            "biography": f"{account.name}. A place to try things out." if account.index % 4 else None,
+            "website": f"https://{account.username}.example/" if account.index % WEBSITE_SHARE == 0 else None,
+            "profile_picture_url": f"https://scontent.cdninstagram.com/v/{account.id}.jpg?oe=6A000000",
+            "has_profile_pic": True,
+            "followers_count": history_of(account).followers(scope.now),
+            "follows_count": int(digits(3, "follows", account.id)),
+            "media_count": media_count(account, scope.now),
+            "is_published": True,
+            "owner_business": None,
+            "shopping_product_tag_eligibility": _without_permission,
+            "shopping_review_status": _without_permission,
+            "media": media,
+        },
+    )
+
+
+def facebook_user(account: Account) -> Node:
+    """Return the person who granted access."""
+    return Node("User", {"id": account.user_id, "name": f"Owner of {account.name}"})
+
+
+def page(account: Account) -> Node:
+    """Return the Page that is linked to the account."""
+    linked = Node("IGUser", {"id": account.id, "username": account.username, "name": account.name})
+    return Node(
+        "Page",
+        {
+            "id": account.page_id,
+            "name": account.name,
+            "access_token": account.page_token,
+            "category": "Local business",
+            "instagram_business_account": linked,
+            "connected_instagram_account": linked,
+            "tasks": ["ANALYZE", "ADVERTISE", "MESSAGING", "MODERATE", "CREATE_CONTENT", "MANAGE"],
+        },
+    )
+
+
+def media_count(account: Account, now: float) -> int:
+    """Return the number on the profile, which is never quite what a walk over the posts finds."""
+    published = posts_of(account).published(now)
+    return published + 1 + int(digits(1, "media_count", account.id)) if published else 0
+
+
+def _without_permission(_: Field) -> None:
+    raise GraphError("(#10) Application does not have permission for this action", 10)

@@ -1,0 +1,79 @@
+"""Tokens: what debug_token says of one, and the exchange for a long-lived one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.graph.access import APP_TOKEN, Caller, known
+from simulator.graph.errors import GraphError, parameter
+from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
+
+LIFETIME = 5_183_944  # seconds, about 60 days
+DATA_ACCESS = 90 * 86_400  # seconds
+AGE = 5 * 86_400  # Every token was issued so many seconds ago.
+SHORT = "EAASHORT"  # Any token that begins so can be exchanged.
+SCOPES = (
+    "instagram_basic",
+    "instagram_manage_insights",
+    "pages_read_engagement",
+    "pages_show_list",
+    "business_management",
+    "public_profile",
+)
+
+
+def debug_token(caller: Caller, input_token: str | None, accounts: Accounts, now: float) -> dict[str, Any]:
+    """Answer `GET /debug_token`; of an invalid token it says so, with HTTP 200."""
+    if not input_token:
+        raise parameter("The parameter input_token is required")
+    if caller.is_page or (caller.account and caller.token != input_token):
+        raise parameter("You must provide an app access token, or a user access token that is an owner of the app")
+    inspected = known(input_token, accounts)
+    if inspected is None:
+        error = {"code": 190, "message": "Invalid OAuth access token.", "subcode": 467}
+        return {"data": {"app_id": APP_ID, "is_valid": False, "scopes": [], "error": error}}
+    if inspected.account is None:
+        return {"data": {"app_id": APP_ID, "type": "APP", "application": "Sandbox", "is_valid": True, "scopes": []}}
+    return {"data": _described(inspected, inspected.account, int(now))}
+
+
+def exchange(query: Mapping[str, str], accounts: Accounts) -> dict[str, Any]:
+    """Answer `GET /oauth/access_token` for a short-lived or a still valid token."""
+    for name in ("client_id", "client_secret", "grant_type"):
+        if not query.get(name):
+            raise GraphError(f"Missing {name} parameter.", 101 if name == "client_id" else 1, status=400)
+    if query["client_id"] != APP_ID:
+        raise GraphError("Error validating application. Cannot get application info due to a system error.", 101)
+    if query["client_secret"] != APP_SECRET:
+        raise GraphError("Error validating client secret.", 1, status=400)
+    if query["grant_type"] == "client_credentials":
+        return {"access_token": APP_TOKEN, "token_type": "bearer"}
+    if query["grant_type"] != "fb_exchange_token":
+        raise GraphError(f"Invalid grant_type: {query['grant_type']}", 1, status=400)
+    token = query.get("fb_exchange_token", "")
+    given = known(token, accounts)
+    if token.startswith(SHORT):
+        token = accounts.at(0).token
+    elif given is None or given.account is None:
+        raise GraphError("Invalid OAuth access token - Cannot parse access token", 190)
+    return {"access_token": token, "token_type": "bearer", "expires_in": LIFETIME}
+
+
+def _described(inspected: Caller, account: Account, now: int) -> dict[str, Any]:
+    targets = {
+        "instagram_basic": account.id,
+        "instagram_manage_insights": account.id,
+        "pages_show_list": account.page_id,
+    }
+    return {
+        "app_id": APP_ID,
+        "type": "PAGE" if inspected.is_page else "USER",
+        "application": "Sandbox",
+        "is_valid": True,
+        "issued_at": now - AGE,
+        "expires_at": 0 if inspected.is_page else now - AGE + LIFETIME,
+        "data_access_expires_at": now - AGE + DATA_ACCESS,
+        "scopes": list(SCOPES),
+        "granular_scopes": [{"scope": scope, "target_ids": [target]} for scope, target in targets.items()],
+        "user_id": account.user_id,
+        **({"profile_id": account.page_id} if inspected.is_page else {}),
+    }

@@ -1,0 +1,1 @@
+"""Modash's Discovery API, as far as performance data goes."""

@@ -1,0 +1,119 @@
+"""The simulator as one object: its world, its state, its server."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol, Self
+
+from simulator.calls import Calls
+from simulator.clock import Clock
+from simulator.faults import Fault, Faults
+from simulator.graph.provider import GraphProvider
+from simulator.messages import Reply, Request
+from simulator.misbehaviour import misbehave
+from simulator.modash.provider import ModashProvider
+from simulator.own_paths import own_path
+from simulator.server import Server
+from simulator.switches import Switches
+from simulator.world.accounts import Accounts
+from simulator.world.creators import Creators
+from simulator.world.days import day_of
+
+OWN_PREFIX = "/_simulator"
+SLOW = 5  # seconds, where a slow fault names no other time
+
+
+class Provider(Protocol):
+    """One simulated host."""
+
+    name: str
+
+    def answer(self, request: Request, faults: Sequence[Fault], now: float) -> Reply:
+        """Answer a call."""
+
+    def refuse(self, request: Request, fault: Fault, now: float) -> Reply | None:
+        """Return the answer that a fault stands for in this provider's words, if it has any."""
+
+    def reset(self) -> None:
+        """Forget what was called."""
+
+
+class Simulator:
+    """Both providers behind one port; the fresh accounts were created some days before the moment `started`."""
+
+    def __init__(self, *, seed: int = 1, accounts: int = 240, started: float | None = None) -> None:
+        self.clock = Clock()
+        self.switches = Switches()
+        self.calls = Calls()
+        self.faults = Faults()
+        self.accounts = Accounts(seed, accounts, day_of(time.time() if started is None else started))
+        self.creators = Creators(seed, self.accounts)
+        self._hosts: Mapping[str, Provider] = {
+            "/graph.facebook.com": GraphProvider(self.accounts, self.switches),
+            "/api.modash.io": ModashProvider(self.creators, self.switches, self.calls),
+        }
+        self._server: Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server listens."""
+        if self._server is None:
+            raise RuntimeError("the simulator is not started")
+        return self._server.url
+
+    def listen(self, *, host: str = "127.0.0.1", port: int = 0) -> Server:
+        """Bind the port, a free one for 0, and return the server, which is yet to be run."""
+        self._server = Server(host, port, self.answer)
+        return self._server
+
+    def start(self, *, host: str = "127.0.0.1", port: int = 0) -> Self:
+        """Listen and serve in a thread of its own."""
+        server = self.listen(host=host, port=port)
+        threading.Thread(target=server.serve_forever, args=(0.01,), name="simulator", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and end all connections."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def reset(self) -> None:
+        """Put everything back: faults, switches, clock, counters, balance, reports."""
+        self.faults.clear()
+        self.switches.reset()
+        self.clock.release()
+        self.calls.reset()
+        for provider in self._hosts.values():
+            provider.reset()
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request to any host."""
+        if request.path.startswith(f"{OWN_PREFIX}/"):
+            return own_path(self, request.under(OWN_PREFIX))
+        prefix = f"/{request.path.lstrip('/').partition('/')[0]}"
+        provider = self._hosts.get(prefix)
+        if provider is None:
+            hosts = ", ".join([*self._hosts, OWN_PREFIX])
+            return Reply.json(404, {"error": f"no such host; paths begin with {hosts}"})
+        request = request.under(prefix)
+        reply = self._provided(provider, request)
+        status = None if reply.cut else reply.status
+        self.calls.record(provider.name, request, status=status, at=self.clock.now())
+        return reply
+
+    def _provided(self, provider: Provider, request: Request) -> Reply:
+        now = self.clock.now()
+        faults = self.faults.hitting(provider.name, request, now)
+        delay = self.switches["latency_ms"] / 1000 + sum(
+            fault.options.get("delay_seconds", SLOW) for fault in faults if fault.kind == "slow"
+        )
+        if delay:
+            time.sleep(delay)
+        work = partial(provider.answer, request, faults, now)
+        for fault in faults:
+            if fault.replaces:
+                return misbehave(fault, work) or provider.refuse(request, fault, now) or work()
+        return work()

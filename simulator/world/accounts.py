@@ -1,0 +1,147 @@
+"""The accounts: who they are, by which ids and tokens they are known."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
+
+from simulator.world.draw import digits, draw
+from simulator.world.kinds import KINDS, Kind
+
+BEGINNING = date(2022, 4, 1)  # Every history is walked from here, so that moving the clock leaves the past as it was.
+MOST_ACCOUNTS = 100_000  # An id has room for five digits of index.
+FRESH_AGE = (4, 18)  # days
+
+APP_ID = "200000000000000"
+APP_SECRET = "sandbox-app-secret"  # noqa: S105 - invented, and published on purpose
+MODASH_KEY = "sandbox-modash-key"
+SANDBOX_USER_TOKEN = "EAASANDBOXUSERTOKEN"  # noqa: S105 - as above
+SANDBOX_PAGE_TOKEN = "EAASANDBOXPAGETOKEN"  # noqa: S105 - as above
+
+IG_ID = re.compile(r"178414(\d{5})\d{6}")
+PAGE_ID = re.compile(r"1000(\d{5})\d{6}")
+TOKEN = re.compile(r"EAASIM(?:PAGE)?(\d{5})\d+")
+
+FIRST_WORDS = (
+    *("amber", "bright", "calm", "daily", "early", "fair", "golden", "happy", "ivory", "jolly"),
+    *("kind", "little", "merry", "noble", "olive", "proud", "quick", "rustic", "sunny", "tiny"),
+)
+SECOND_WORDS = (
+    *("atelier", "bikes", "cafe", "diner", "evening", "florist", "garden", "hikes", "studio", "kitchen"),
+    *("lab", "market", "notes", "outdoors", "press", "records", "shoes", "travel", "vintage", "yoga"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """One Instagram professional account with the Facebook user and the Page behind it."""
+
+    seed: int
+    index: int
+    kind: Kind
+    created: date
+
+    @cached_property
+    def id(self) -> str:
+        """The Instagram id; the sandbox account's is all zeros."""
+        return f"178414{self.index:05d}{self._tail('id')}"
+
+    @cached_property
+    def page_id(self) -> str:
+        """The id of the linked Facebook Page."""
+        return f"1000{self.index:05d}{self._tail('page')}"
+
+    @cached_property
+    def user_id(self) -> str:
+        """The id of the Facebook user who granted access."""
+        return f"1220{self.index:05d}{self._tail('user')}"
+
+    @cached_property
+    def token(self) -> str:
+        """The Facebook user token."""
+        return (
+            f"EAASIM{self.index:05d}{digits(24, 'token', self.seed, self.index)}" if self.index else SANDBOX_USER_TOKEN
+        )
+
+    @cached_property
+    def page_token(self) -> str:
+        """The Page token."""
+        tail = digits(20, "page token", self.seed, self.index)
+        return f"EAASIMPAGE{self.index:05d}{tail}" if self.index else SANDBOX_PAGE_TOKEN
+
+    @cached_property
+    def username(self) -> str:
+        """The handle."""
+        if not self.index:
+            return "corner.bakery"
+        words = draw("username", self.seed, self.index)
+        return f"{words.choice(FIRST_WORDS)}.{words.choice(SECOND_WORDS)}{self.index}"
+
+    @cached_property
+    def name(self) -> str:
+        """The name on the profile."""
+        return self.username.rstrip("0123456789").replace(".", " ").title()
+
+    @cached_property
+    def uniqueness(self) -> float:
+        """How much of a sum of daily unique people is new people; below 0.5 two days never add up to their sum."""
+        return round(draw("uniqueness", self.seed, self.index).uniform(0.2, 0.49), 3)
+
+    @cached_property
+    def reach_rate(self) -> float:
+        """The people reached on a usual day, for each follower."""
+        return draw("reach rate", self.seed, self.index).uniform(*self.kind.reach)
+
+    def _tail(self, purpose: str) -> str:
+        return digits(6, purpose, self.seed, self.index) if self.index else "000000"
+
+
+class Accounts:
+    """All accounts, made when they are first asked for."""
+
+    def __init__(self, seed: int, count: int, started: date) -> None:
+        self.seed, self.count, self._started = seed, count, started
+        self.at = lru_cache(maxsize=None)(self._make)
+
+    def __iter__(self) -> Iterator[Account]:
+        return map(self.at, range(self.count))
+
+    def by_id(self, ig_id: str) -> Account | None:
+        """Find an account by its Instagram id."""
+        found = self._find(IG_ID, ig_id)
+        return found if found and found.id == ig_id else None
+
+    def by_page(self, page_id: str) -> Account | None:
+        """Find an account by its Page."""
+        found = self._find(PAGE_ID, page_id)
+        return found if found and found.page_id == page_id else None
+
+    def by_token(self, token: str) -> Account | None:
+        """Find the account of a user token or Page token."""
+        if token in (SANDBOX_USER_TOKEN, SANDBOX_PAGE_TOKEN):
+            return self.at(0)
+        found = self._find(TOKEN, token)
+        return found if found and token in (found.token, found.page_token) else None
+
+    def by_username(self, username: str) -> Account | None:
+        """Find an account by its handle."""
+        tail = re.search(r"\d*$", username)
+        index = int(tail[0]) if tail and tail[0] else 0
+        found = self.at(index) if index < self.count else None
+        return found if found and found.username == username else None
+
+    def by_index(self, index: int) -> Account | None:
+        """Find an account by its place in the list."""
+        return self.at(index) if 0 <= index < self.count else None
+
+    def _find(self, pattern: re.Pattern[str], text: str) -> Account | None:
+        match = pattern.fullmatch(text)
+        return self.by_index(int(match[1])) if match else None
+
+    def _make(self, index: int) -> Account:
+        kind = KINDS[index % len(KINDS)]
+        if kind.name != "fresh":
+            return Account(self.seed, index, kind, BEGINNING)
+        age = draw("age", self.seed, index).randint(*FRESH_AGE)
+        return Account(self.seed, index, kind, self._started - timedelta(days=age))
