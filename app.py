@@ -16,8 +16,6 @@ from services.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 64 * 1024  # No endpoint takes a body yet.
-
 
 def create_app(config: Config | None = None, *, clock: Clock | None = None) -> Flask:
     """Build the gateway from its settings, by default those of the environment and `.env`.
@@ -27,7 +25,6 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     config = config or Config.from_env()
     logs.set_up(config.log_level, Redaction(config.secrets))
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["services"] = Services.build(config, clock or Clock())

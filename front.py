@@ -12,7 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from logs import request_id
-from routes.errors import error_body
+from routes.errors import HTTP_CODES, error_body
+from services.clients import tally
+from services.clients.tally import Tally
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-MAX_URL = 8192  # characters of path and query; no sensible request comes near
+MAX_URL = 8000  # characters of path and query; no sensible request comes near
+MAX_BODY = 64 * 1024  # bytes; no endpoint takes a body yet
 ALLOWED_HEADERS = "Accept, Content-Type, X-Request-Id"
-EXPOSED_HEADERS = "Retry-After, X-Insights-Sandbox, X-Request-Id"
+EXPOSED_HEADERS = "Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
 PREFLIGHT_KEPT_FOR = "600"  # seconds
 
 Headers = list[tuple[str, str]]
@@ -46,22 +49,26 @@ class Front:
         if self._sandbox:
             added.append(("X-Insights-Sandbox", "true"))
         status = "500"
+        calls = Tally()
 
         def start(line: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
             nonlocal status
             status = line[:3]
-            return start_response(line, [*headers, *added], exc_info)
+            counted = ("X-Provider-Calls", str(calls.calls))
+            return start_response(line, [*headers, *added, counted], exc_info)
 
-        token = request_id.set(request)
-        try:
-            body = self._serve(environ, start)
-        finally:
-            request_id.reset(token)
-        return _Logged(body, lambda size: _log_line(environ, int(status), size, time.perf_counter() - started))
+        request_id.set(request)
+        tally.current.set(calls)
+        body = self._serve(environ, start)
+        return _Logged(body, lambda size: _log_line(environ, int(status), size, time.perf_counter() - started, calls))
 
     def _serve(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if len(environ.get("RAW_URI") or environ.get("PATH_INFO", "") + environ.get("QUERY_STRING", "")) > MAX_URL:
-            return _refuse_url(environ, start)
+        if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_URL:
+            hint = f"Accepted: at most {MAX_URL} characters."
+            return _refuse(environ, start, HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", hint)
+        if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+            hint = f"Accepted: at most {MAX_BODY} bytes."
+            return _refuse(environ, start, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", hint)
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
         if preflight and self._allows(environ):
             start(
@@ -111,16 +118,16 @@ class _Logged:
             self._done(self._size)
 
 
-def _refuse_url(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    status = HTTPStatus.REQUEST_URI_TOO_LONG
-    hint = f"Accepted: at most {MAX_URL} characters."
-    body = error_body("uri_too_long", "The URL is too long.", hint=hint, request_id=environ["insights.request_id"])
+def _refuse(
+    environ: WSGIEnvironment, start: StartResponse, status: HTTPStatus, message: str, hint: str
+) -> Iterable[bytes]:
+    body = error_body(HTTP_CODES[status], message, hint=hint, request_id=environ["insights.request_id"])
     data = json.dumps(body).encode()
     start(f"{status.value} {status.phrase}", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
     return [data]
 
 
-def _log_line(environ: WSGIEnvironment, status: int, size: int, seconds: float) -> None:
+def _log_line(environ: WSGIEnvironment, status: int, size: int, seconds: float, calls: Tally) -> None:
     # The query is left out: callers put credentials there, however often they are told not to.
     log.info(
         "request",
@@ -131,5 +138,7 @@ def _log_line(environ: WSGIEnvironment, status: int, size: int, seconds: float) 
             "status": status,
             "bytes": size,
             "milliseconds": round(seconds * 1000, 2),
+            "provider_calls": calls.calls,
+            "provider_milliseconds": round(calls.seconds * 1000, 2),
         },
     )

@@ -9,7 +9,8 @@ _config = Config.from_env()
 bind = f"{_config.host}:{_config.port}"
 
 # Threads, because a cold request waits for a provider; two workers at least, because the threads of one share a lock.
-worker_class = "gthread"
+# Ours is gunicorn's own with threads, which refuses in our error shape.
+worker_class = "server.Worker"
 workers = 2
 threads = 16
 
@@ -22,6 +23,9 @@ keepalive = 75
 # A cold request may take all tries of a read and all pages of a list; no request sleeps longer.
 timeout = 120
 graceful_timeout = 30
+
+# What is longer is refused by the ring, in our error shape; this is the most that is ever read.
+limit_request_line = 8190
 
 # The ring writes the one log line of a request; this server's own would be a second.
 accesslog = None

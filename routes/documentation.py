@@ -26,9 +26,10 @@ bp = Blueprint("documentation", __name__)
 VERSION = "0.1.0"
 EXAMPLES = Path(__file__).with_name("examples")
 REFERENCE = "#/components/schemas/{model}"
-OF_ALL = (400, 404, 405, 414, 500)  # the statuses of errors that any path may answer
+OF_ALL = (400, 404, 405, 413, 414, 431, 500)  # the statuses of errors that any path may answer
 HEADERS = {
     "X-Request-Id": {"description": "Names this request in the log.", "schema": {"type": "string"}},
+    "X-Provider-Calls": {"description": "How many calls to providers it took.", "schema": {"type": "string"}},
     "X-Insights-Sandbox": {"description": "true where the numbers are invented.", "schema": {"type": "string"}},
 }
 

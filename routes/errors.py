@@ -33,7 +33,7 @@ HTTP_CODES = {
     405: "method_not_allowed",
     413: "request_too_large",
     414: "uri_too_long",
-    415: "unsupported_media_type",
+    431: "headers_too_large",
 }
 HINTS = {404: "GET /openapi.json lists every path."}
 BUG = "The gateway has a bug; its log has the details under this request id."

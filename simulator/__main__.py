@@ -5,6 +5,7 @@ import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import FrameType
 
 from simulator.simulator import Simulator
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    simulator = Simulator(seed=options.seed, accounts=options.accounts)
+    simulator = Simulator(seed=options.seed, accounts=options.accounts, started=options.started)
     try:
         server = simulator.listen(host=options.host, port=options.port)
     except OSError as error:
@@ -35,7 +36,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=_whole(0, 65_535), default=8001, help="0 is a free one (default: 8001)")
     parser.add_argument("--seed", type=int, default=1, help="another seed is another world (default: 1)")
     parser.add_argument("--accounts", type=_whole(1, MOST_ACCOUNTS), default=240, help="how many (default: 240)")
+    parser.add_argument(
+        "--started",
+        type=_moment,
+        help="the day (2026-06-15) shortly before which the fresh accounts were created (default: today)",
+    )
     return parser.parse_args(arguments)
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a day such as 2026-06-15") from None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

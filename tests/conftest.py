@@ -70,7 +70,7 @@ def client(make_client):
 
 @pytest.fixture(scope="session")
 def simulator_process():
-    process = start_simulator("--seed", "7")
+    process = start_simulator("--seed", "7", "--started", "2026-11-21")
     yield process
     process.stop()
 

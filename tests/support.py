@@ -99,6 +99,13 @@ class MovableClock(Clock):
         self._monotonic += seconds
 
 
+def local_session() -> requests.Session:
+    """A session for this machine's programs, which no proxy of the environment stands before."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 @dataclass
 class Process:
     """A program of this project in a process of its own, with what it wrote."""
@@ -106,7 +113,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     url: str
     output: Path
-    session: requests.Session = field(default_factory=lambda: local_session())
+    session: requests.Session = field(default_factory=local_session)
 
     def get(self, path: str, **options: object) -> requests.Response:
         return self.session.get(f"{self.url}{path}", timeout=60, **options)
@@ -120,13 +127,6 @@ class Process:
         self.session.close()
         self.popen.terminate()
         self.popen.wait(20)
-
-
-def local_session() -> requests.Session:
-    """A session for this machine's programs, which no proxy of the environment stands before."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
 
 
 def free_port() -> int:

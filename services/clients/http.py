@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
 
+from services.clients import tally
 from services.clock import Clock
 from services.errors import ProviderError, ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
+
+log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
@@ -32,7 +36,6 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    seconds: float
 
     def json(self) -> Json:
         """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not)."""
@@ -78,13 +81,28 @@ class Transport:
         """
         started = self._clock.monotonic()
         try:
+            reply = self._send(url, params, auth, started)
+        except ProviderError as error:
+            self._note(error.code, started)
+            raise
+        self._note(str(reply.status), started)
+        return reply
+
+    def _send(self, url: str, params: Mapping[str, str], auth: Bearer, started: float) -> Reply:
+        try:
             with self._session(url).get(
                 url, params=dict(params), auth=auth, timeout=self._timeout, allow_redirects=False, stream=True
             ) as response:
-                body = self._read(response, started)
-                return Reply(response.status_code, response.headers, body, self._clock.monotonic() - started)
+                return Reply(response.status_code, response.headers, self._read(response, started))
         except requests.RequestException as error:
             raise self._failure(error) from None
+
+    def _note(self, outcome: str, started: float) -> None:
+        seconds = self._clock.monotonic() - started
+        if (counted := tally.current.get()) is not None:
+            counted.add(seconds)
+        extra = {"provider": self._provider, "outcome": outcome, "milliseconds": round(seconds * 1000, 2)}
+        log.debug("provider call", extra=extra)
 
     def _session(self, url: str) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

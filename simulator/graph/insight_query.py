@@ -33,7 +33,7 @@ def insight_query(scope: Scope) -> InsightQuery:
     """Read the parameters, or refuse the whole call for the first that is wrong."""
     query = scope.request.query
     metrics = _metrics(listed(query.get("metric")), scope.refused_metrics)
-    period = _period(query.get("period"), metrics)
+    period = _period(next(iter(listed(query.get("period"))), None), metrics)
     is_total = _is_total(query.get("metric_type"), period, metrics)
     since, until = _range(query.get("since"), query.get("until"), metrics, scope.now)
     breakdowns = _breakdowns(listed(query.get("breakdown")), metrics) if is_total else ()

@@ -32,8 +32,9 @@ def positive(name: str, text: str) -> int:
 
 
 def listed(text: str | None) -> list[str]:
-    """Read names between commas, each of them once."""
-    return list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+    """Read names between commas, or the JSON list that Meta's own library sends, each of them once."""
+    bare = (text or "").strip().strip("[]").replace('"', "")
+    return list(dict.fromkeys(name.strip() for name in bare.split(",") if name.strip()))
 
 
 def check_one_of(name: str, value: str, accepted: Sequence[str]) -> None:

@@ -1,0 +1,50 @@
+"""gunicorn's worker, but for one thing: what is not even a proper HTTP request is refused in our one error shape."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import ThreadWorker
+
+from routes.errors import BUG, error_body
+
+log = logging.getLogger(__name__)
+
+
+class Worker(ThreadWorker):
+    """A worker with threads."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer, as JSON, a request that never reached the application."""
+        status, code, message = _refusal(exc)
+        request_id = uuid.uuid4().hex
+        extra = {"request_id": request_id, "status": status.value, "cause": type(exc).__name__}
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("A request failed by a bug", exc_info=exc, extra=extra)
+        else:
+            log.warning("refused before it was a request", extra=extra)
+        body = json.dumps(error_body(code, message, request_id=request_id)).encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            write_nonblock(client, head.encode() + body)
+        except OSError:
+            log.debug("The caller was gone before it was refused", extra=extra)
+
+
+def _refusal(exc: BaseException) -> tuple[HTTPStatus, str, str]:
+    if isinstance(exc, LimitRequestLine):
+        return HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is too long."
+    if isinstance(exc, LimitRequestHeaders):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too large."
+    if isinstance(exc, ParseException):
+        return HTTPStatus.BAD_REQUEST, "bad_request", "This is not an HTTP request."
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG

@@ -1,0 +1,112 @@
+"""What only the production server can show: malformed requests, size limits, concurrency, a lost account id."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support import lines_of, live_settings
+
+SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_after", "request_id"]
+
+
+@pytest.fixture
+def gateway(simulator, start):
+    return start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]})
+
+
+def send(gateway, request):
+    """Send bytes as they are and return status and body of the answer."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if b"content-length: %d\r\n" % len(body) in (head + b"\r\n").lower():
+                break
+    return int(answer.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"GET /healthz?x=" + b"y" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        (b"GET /healthz?x=" + b"y" * 8_010 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Big: " + b"y" * 20_000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n", 413, "request_too_large"),
+        (b"nonsense\r\n\r\n", 400, "bad_request"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", 400, "bad_request"),
+        (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
+        (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
+    ],
+    ids=["far too long", "too long", "headers", "body", "nonsense", "no header", "no path", "no method"],
+)
+def test_every_refusal_has_the_one_shape(gateway, request_, status, code):
+    answered, body = send(gateway, request_)
+
+    assert answered == status
+    assert list(body) == SHAPE
+    assert (body["error"], body["code"]) == (True, code)
+
+
+def test_callers_at_once_each_get_their_own_answer(gateway):
+    paths = [f"/top-posts?time_range={days}d&limit={limit}" for days in range(1, 31) for limit in (1, 2)]
+
+    with ThreadPoolExecutor(16) as callers:
+        answers = list(callers.map(lambda path: gateway.session.get(f"{gateway.url}{path}", timeout=60), paths))
+
+    assert {answer.status_code for answer in answers} == {200}
+    for path, answer in zip(paths, answers, strict=True):
+        assert len(answer.json()["top_posts"]) <= int(path[-1])
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == len(paths)
+
+
+def test_the_account_is_found_from_its_page(simulator, start):
+    listed = simulator.get("/_simulator/accounts").json()
+    account = listed["accounts"][5]
+    live = live_settings(simulator.url, account, listed["app"], listed["modash"]["key"])
+    gateway = start(live | {"INSTAGRAM_ACCOUNT_ID": "", "PAGE_ID": account["page_id"]})
+
+    by_default = gateway.get("/top-posts?time_range=7d")
+    by_name = gateway.get(f"/top-posts?time_range=7d&account={account['username']}")
+    another = gateway.get(f"/top-posts?time_range=7d&account={listed['accounts'][6]['username']}")
+
+    assert by_default.json()["meta"]["account"] == account["id"]
+    assert "X-Insights-Sandbox" not in by_default.headers
+    assert by_default.json()["meta"]["source"] == "instagram"
+    assert by_name.json()["meta"]["account"] == account["id"]
+    assert (another.status_code, another.json()["code"]) == (404, "account_unknown")
+
+
+def test_a_request_leaves_one_log_line_with_what_it_cost(gateway):
+    answer = gateway.get("/growth-trends?period=7d", headers={"X-Request-Id": "mine-1234"})
+
+    gateway.stop()  # The line is written when the answer has been sent, so perhaps after it was read here.
+    [line] = [line for line in lines_of(gateway) if line.get("request_id") == "mine-1234"]
+    assert answer.headers["X-Request-Id"] == "mine-1234"
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/growth-trends", 200)
+    assert line["bytes"] == len(answer.content)
+    assert line["provider_calls"] == int(answer.headers["X-Provider-Calls"]) == 3
+    assert line["milliseconds"] > 0
+
+
+def test_another_origin_is_let_in_only_if_it_is_listed(simulator, start):
+    gateway = start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2], "CORS_ORIGINS": "https://dashboard.example"})
+    listed, unlisted = {"Origin": "https://dashboard.example"}, {"Origin": "https://elsewhere.example"}
+
+    allowed = gateway.get("/healthz", headers=listed)
+    refused = gateway.get("/healthz", headers=unlisted)
+    preflight = gateway.session.options(
+        f"{gateway.url}/top-posts", headers=listed | {"Access-Control-Request-Method": "GET"}, timeout=10
+    )
+
+    assert allowed.headers["Access-Control-Allow-Origin"] == "https://dashboard.example"
+    assert "X-Request-Id" in allowed.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Origin" not in refused.headers
+    assert preflight.status_code == 204
+    assert "GET" in preflight.headers["Access-Control-Allow-Methods"]
