@@ -108,7 +108,7 @@ def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     for process in processes.values():
-        process.terminate()
+        process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + STOP_WITHIN
     for process in processes.values():
         try:

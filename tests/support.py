@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -125,7 +126,7 @@ class Process:
 
     def stop(self) -> None:
         self.session.close()
-        self.popen.terminate()
+        self.popen.send_signal(signal.SIGINT)
         self.popen.wait(20)
 
 
