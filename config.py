@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,10 @@ _ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 
 class ConfigError(Exception):
     """The settings do not allow a start; the text lists every fault at once."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("The gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        self.faults = tuple(faults)
 
 
 def _secret() -> Any:
@@ -70,7 +74,7 @@ class Config:
             object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
         faults = list(_faults(self))
         if faults:
-            raise ConfigError("The gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+            raise ConfigError(faults)
         if self.sandbox:
             for name, value in {**SANDBOX_CREDENTIALS, **_simulator_urls(self.simulator_port)}.items():
                 object.__setattr__(self, name, value)
@@ -114,9 +118,13 @@ class Config:
                 values[setting.name] = _READERS.get(str(setting.type), str)(text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()} {error}.")
+        try:
+            config = cls(**values)  # type: ignore[arg-type]  # Each reader returns its field's type.
+        except ConfigError as error:
+            raise ConfigError([*faults, *error.faults]) from None
         if faults:
-            raise ConfigError("The gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
-        return cls(**values)  # type: ignore[arg-type]  # Each reader returns its field's type.
+            raise ConfigError(faults)
+        return config
 
 
 def _simulator_urls(port: int) -> dict[str, str]:

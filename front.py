@@ -66,7 +66,11 @@ class Front:
         if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_URL:
             hint = f"Accepted: at most {MAX_URL} characters."
             return _refuse(environ, start, HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", hint)
-        if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
+            hint = "Accepted: a whole number of bytes."
+            return _refuse(environ, start, HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", hint)
+        if int(length) > MAX_BODY:
             hint = f"Accepted: at most {MAX_BODY} bytes."
             return _refuse(environ, start, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", hint)
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
@@ -123,7 +127,12 @@ def _refuse(
 ) -> Iterable[bytes]:
     body = error_body(HTTP_CODES[status], message, hint=hint, request_id=environ["insights.request_id"])
     data = json.dumps(body).encode()
-    start(f"{status.value} {status.phrase}", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(data))),
+        ("Cache-Control", "no-store"),
+    ]
+    start(f"{status.value} {status.phrase}", headers)
     return [data]
 
 

@@ -90,7 +90,7 @@ def _parameter(model: type[BaseModel], name: str) -> dict[str, Any]:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A query parameter is left out rather than null, so null is no part of what it accepts."""
-    if schema.get("default", ...) in (None, ()):
+    if "default" in schema and schema["default"] in (None, []):
         schema.pop("default")
     choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
     return schema | choices[0] if choices else schema

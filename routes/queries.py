@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
 from functools import wraps
@@ -21,6 +21,7 @@ from services.growth_trends import TITLES
 
 MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
+MAX_POSTS = 50
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
 
@@ -35,13 +36,22 @@ def _one_of(accepted: Sequence[str], text: str, what: str) -> str:
     raise ValueError(f"{text[:60]!r} is no {what}.{guess} Accepted: {', '.join(accepted)}.")
 
 
-def _list_of(accepted: Sequence[str], what: str, spellings: dict[str, str] | None = None) -> BeforeValidator:
-    def read(text: object) -> tuple[str, ...]:
-        parts = [part.strip() for part in str(text).split(",")]
-        named = [(spellings or {}).get(part, part) for part in parts if part]
-        if not named:
-            raise ValueError(f"it is empty. Accepted: {', '.join(accepted)}.")
-        return tuple(dict.fromkeys(_one_of(accepted, name, what) for name in named))
+def _names(text: str, accepted: Sequence[str], what: str, spellings: Mapping[str, str]) -> tuple[str, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ValueError(f"it is empty. Accepted: {', '.join(accepted)}.")
+    return tuple(dict.fromkeys(_one_of(accepted, spellings.get(part, part), what) for part in parts))
+
+
+def _list_of(accepted: Sequence[str], what: str, spellings: Mapping[str, str] | None = None) -> BeforeValidator:
+    return BeforeValidator(lambda text: _names(str(text), accepted, what, spellings or {}))
+
+
+def _whole_number(low: int, high: int) -> BeforeValidator:
+    def read(text: object) -> int:
+        if not re.fullmatch(r"\d{1,9}", str(text), re.ASCII) or not low <= int(str(text)) <= high:
+            raise ValueError(f"{str(text)[:60]!r} is out of range. Accepted: {low} to {high}.")
+        return int(str(text))
 
     return BeforeValidator(read)
 
@@ -97,8 +107,7 @@ def _upper(text: object) -> str:
 def _trend(text: object) -> tuple[str, ...]:
     by_title = {title.lower(): name for name, title in TITLES.items()}
     spellings = by_title | {title.replace(" ", "_"): name for title, name in by_title.items()}
-    names = [spellings.get(part.strip().lower(), part.strip().lower()) for part in str(text).split(",")]
-    return tuple(dict.fromkeys(_one_of(tuple(TITLES), name, "trend") for name in names if name))
+    return _names(str(text).lower(), tuple(TITLES), "trend", spellings)
 
 
 def _csv(accepted: Sequence[str], example: str) -> WithJsonSchema:
@@ -144,12 +153,12 @@ class AccountInsightsQuery(AccountQuery):
     period: Annotated[
         Literal["day", "week", "days_28"],
         BeforeValidator(_lower),
-        Field(description="Length of each value's window. Without since and until: the last finished one."),
+        Field(description="Window of each value: day, week or days_28. Without a range: the last finished one."),
     ]
     metrics: Annotated[
         tuple[str, ...],
         _list_of(tuple(METRICS), "metric"),
-        Field(description="Comma-separated metrics."),
+        Field(description=f"Comma-separated metrics: {', '.join(METRICS)}."),
         _csv(tuple(METRICS), "impressions,reach"),
     ]
     since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
@@ -190,7 +199,9 @@ class TopPostsQuery(AccountQuery):
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
         WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}d$", "examples": ["7d"]}),
     ]
-    limit: Annotated[int, Field(ge=1, le=50, description="How many posts at most.")] = 5
+    limit: Annotated[
+        int, _whole_number(1, MAX_POSTS), Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}.")
+    ] = 5
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None, BeforeValidator(_upper), Field(description="Only posts of this type.")
     ] = None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
 
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from services.answers import Answer
+from services.answers import Answer, Table
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -18,8 +17,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def reply(answer: Answer, *, as_csv: bool = False) -> ResponseReturnValue:
     """Return the answer as JSON or, where a caller wants it and there is a table, as CSV."""
     wants_csv = as_csv or request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
-    if wants_csv and answer.status == 200:  # noqa: PLR2004
-        response = Response(_table(answer.rows), content_type="text/csv; charset=utf-8")
+    if wants_csv and answer.table is not None:
+        response = Response(_csv(answer.table), content_type="text/csv; charset=utf-8")
     else:
         response = jsonify(answer.as_json())
     response.status_code = answer.status
@@ -30,13 +29,11 @@ def reply(answer: Answer, *, as_csv: bool = False) -> ResponseReturnValue:
     return response
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> str:
-    if not rows:
-        return ""
+def _csv(table: Table) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\r\n")
+    writer = csv.DictWriter(text, fieldnames=table.columns, lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table.rows)
     return text.getvalue()
 
 

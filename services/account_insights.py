@@ -10,7 +10,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from services.accounts import Accounts
-from services.answers import Answer, Freshness, Substitution, Unavailable, Warning_
+from services.answers import Answer, Freshness, Substitution, Table, Unavailable, Warning_
 from services.catalogue import METRICS, Metric, Shape, Successor
 from services.clock import Clock
 from services.days import Bound, EndTime, Window, between, is_after, midnight, pacific_day, provider_time
@@ -20,6 +20,7 @@ from services.readings import Reading, add_up
 from services.reasons import explain
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
+COLUMNS = ("name", "period", "end_time", "breakdown", "bucket", "value", "reason")
 MAX_DAYS = 93  # Day values cost one provider call each.
 
 
@@ -125,7 +126,7 @@ class AccountInsights:
             "substitutions": [_substitution(want) for want in wanted if want.metric.successor],
             "warnings": warnings,
         }
-        return Answer({"data": data}, Freshness(self._source, now), meta, rows=list(_rows(data)))
+        return Answer({"data": data}, Freshness(self._source, now), meta, Table(COLUMNS, list(_rows(data))))
 
     def _range(self, since: Bound | None, until: Bound | None, length: int, now: datetime) -> Window | None:
         if since is not None and until is not None and is_after(since, until):

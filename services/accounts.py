@@ -42,7 +42,8 @@ class Accounts:
         account = Account(self._id(), self._token)
         if reference is None or reference == account.id:
             return account
-        if reference.removeprefix("@").lower() != self._username_of(account):
+        username = self._username_of(account)
+        if not username or reference.removeprefix("@").lower() != username:
             raise AccountUnknownError(
                 "There is no such account here.", hint="Leave `account` out to ask for the configured one."
             )
@@ -61,6 +62,6 @@ class Accounts:
             username, until = self._username
             if self._clock.monotonic() >= until:
                 profile = self._parallel.start(partial(self._graph.profile, account)).result()
-                username = str(profile.get("username", "")).lower()
+                username = str(profile.get("username") or "").lower()
                 self._username = (username, self._clock.monotonic() + USERNAME_KEPT_FOR)
             return username

@@ -47,8 +47,16 @@ class Freshness:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A body as rows and columns, for callers that want CSV."""
+
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """A body with its provenance; `rows` is the same as a table, for callers that want CSV.
+    """A body with its provenance, and the same as a table where it is one.
 
     `status` 202 with `retry_after` (seconds) says that the answer is being made and worth asking for again.
     """
@@ -56,7 +64,7 @@ class Answer:
     body: Mapping[str, object]
     freshness: Freshness
     meta: Mapping[str, object] = field(default_factory=dict)
-    rows: Sequence[Mapping[str, object]] = ()
+    table: Table | None = None
     status: int = 200
     retry_after: int | None = None
 

@@ -15,6 +15,9 @@ FOLLOWS, BREAKDOWN = "follows_and_unfollows", ("follow_type",)
 NEW_FOLLOWERS = "follower_count"
 
 
+NOTHING = Reading(None, "not_answered")
+
+
 @dataclass(frozen=True)
 class FollowersThen:
     """A number of followers at the start of a window, worked back from now; or None with the reason."""
@@ -53,9 +56,11 @@ class FollowersAtStart:
             return FollowersThen(None, "current_unknown", None, None)
         net, basis = self._net(readings), FOLLOWS
         if net is None:
-            net, basis = self._gross(readings), NEW_FOLLOWERS
-        if net is None:
-            return FollowersThen(None, "few_followers" if current < MIN_FOLLOWERS else "not_answered", None, None)
+            gross = self._gross(readings)
+            if gross.value is None:
+                reason = "few_followers" if current < MIN_FOLLOWERS else gross.reason
+                return FollowersThen(None, reason, None, None)
+            net, basis = int(gross.value), NEW_FOLLOWERS
         if net > current:
             return FollowersThen(None, "inconsistent", basis, covered_until)
         return FollowersThen(current - net, None, basis, covered_until)
@@ -67,8 +72,10 @@ class FollowersAtStart:
         gained, lost = reading.bucket("FOLLOWER").value, reading.bucket("NON_FOLLOWER").value
         return None if gained is None or lost is None else int(gained - lost)
 
-    def _gross(self, readings: Mapping[Key, Reading]) -> int | None:
-        keys = [(NEW_FOLLOWERS, (), Window(day, day)) for day in self._gains if day != self._gains.last]
-        found = [readings[key] for key in keys if key in readings]
-        total = add_up(found).value if len(found) == len(keys) > 0 else None
-        return None if total is None else int(total)
+    def _gross(self, readings: Mapping[Key, Reading]) -> Reading:
+        days = [day for day in self._gains if day != self._gains.last]
+        found = [readings.get((NEW_FOLLOWERS, (), Window(day, day))) for day in days]
+        known = [reading for reading in found if reading is not None]
+        if len(known) == len(days) > 0:
+            return add_up(known)
+        return readings.get((FOLLOWS, BREAKDOWN, self._gains), NOTHING).bucket("FOLLOWER")

@@ -11,7 +11,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from services.accounts import Accounts
-from services.answers import Answer, Freshness, Unavailable, Warning_
+from services.answers import Answer, Freshness, Table, Unavailable, Warning_
 from services.clients.graph import Account, GraphClient
 from services.clock import Clock
 from services.days import Window, last_days
@@ -35,6 +35,12 @@ TITLES: Mapping[str, str] = {
 ALWAYS = ("followers", "engagement_rate")
 SOURCES: Mapping[str, str] = {"reach": "reach", "views": "views", "interactions": "total_interactions"}
 UNITS: Mapping[str, str] = {"followers": "accounts", "engagement_rate": "fraction", "reach": "accounts"}
+
+
+COLUMNS = (
+    *("metric", "current_value", "previous_value", "growth_rate", "reason"),
+    *("unit", "basis", "approximate", "since", "until"),
+)
 
 
 class WindowDays(TypedDict):
@@ -128,7 +134,9 @@ class GrowthTrends:
             "substitutions": [],
             "warnings": [*_warnings(trends), *fetched.posts.warnings],
         }
-        return Answer({"trends": trends}, Freshness(self._source, now), meta, rows=[_row(trend) for trend in trends])
+        return Answer(
+            {"trends": trends}, Freshness(self._source, now), meta, Table(COLUMNS, [_row(trend) for trend in trends])
+        )
 
     def _fetch(self, account: Account, window: Window, start: FollowersAtStart, totals: Sequence[str]) -> Fetched:
         """Read everything side by side; only the second way to the followers waits for the first."""
@@ -139,10 +147,10 @@ class GrowthTrends:
         asks = start.asks()
         if totals:
             asks += [Ask(tuple(totals), each) for each in (window, before)]
-        readings = dict(self._reader.read(account, asks))
+        readings = dict(self._reader.read(account, asks, only_gaps=True))
         followers = as_count(profile.result().get("followers_count"))
         if fallback := start.fallback_asks(followers, readings):
-            readings |= self._reader.read(account, fallback)
+            readings |= self._reader.read(account, fallback, only_gaps=True)
         return Fetched(followers, posts.result(), readings)
 
 

@@ -65,13 +65,14 @@ class InsightsReader:
         self.end_time = end_time
         self.clock = clock
 
-    def read(self, account: Account, asks: Sequence[Ask]) -> Mapping[Key, Reading]:
+    def read(self, account: Account, asks: Sequence[Ask], *, only_gaps: bool = False) -> Mapping[Key, Reading]:
         """Return a reading for each metric, breakdown and window asked for; a series gives one for each of its days.
 
         Windows too long for one call are cut; additive metrics are added up over the pieces, unique ones are unknown.
-        Raises the failure of a call if it concerns the account, or if no call was answered.
+        Raises the failure of a call if it concerns the account, or if no call was answered; with `only_gaps` passing
+        failures are never raised, for a service that has other things to tell.
         """
-        return _Inquiry(self, account).readings_of(asks)
+        return _Inquiry(self, account).readings_of(asks, only_gaps=only_gaps)
 
 
 class _Inquiry:
@@ -84,11 +85,11 @@ class _Inquiry:
         self._failures: list[ProviderError] = []
         self._answered = False
 
-    def readings_of(self, asks: Sequence[Ask]) -> Mapping[Key, Reading]:
+    def readings_of(self, asks: Sequence[Ask], *, only_gaps: bool) -> Mapping[Key, Reading]:
         refused = self._wave([call for ask in asks for piece in ask.pieces() if (call := self._askable(ask, piece))])
         while refused:
             refused = self._isolate(*refused)
-        if self._failures and not self._answered:
+        if self._failures and not self._answered and not only_gaps:
             raise self._failures[0]
         for ask in asks:
             self._join(ask)

@@ -76,10 +76,10 @@ class MediaList:
             known = [post for post in read if post is not None]
             for post in known:
                 posts.setdefault(post.id, post)
-            after = page.after
-            if after is None or (known and known[-1].timestamp < start):
+            if not page.more or (known and known[-1].timestamp < start):
                 return _from(start, posts, unreadable=unreadable)
-            if after in cursors:
+            after = page.after
+            if after is None or after in cursors:
                 break
             cursors.add(after)
         return _from(start, posts, truncated=True, unreadable=unreadable)

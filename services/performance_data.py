@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
-from services.answers import Answer, Freshness, Unavailable, Warning_
+from services.answers import Answer, Freshness, Table, Unavailable, Warning_
 from services.clients.modash import ModashClient, Pending, Report
 from services.clock import Clock
 from services.errors import ProviderError, ProviderNotConfiguredError
@@ -15,6 +15,7 @@ from services.parallel import Parallel
 
 PRICE = 0.25  # credits for each report; what is not ready costs nothing
 BLOCKS = ("posts", "reels")
+COLUMNS = ("block", "statistic", "measure", "number_of_items", "value")
 STATISTICS = ("likes", "comments", "views")
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class PerformanceData:
         meta["unavailable"] = [_missing(name) for name in BLOCKS if name not in blocks]
         meta["warnings"] = warnings
         rows = [row for name, block in blocks.items() for row in _rows(name, block)]
-        return Answer(body, Freshness(self._source, now), meta, rows=rows)
+        return Answer(body, Freshness(self._source, now), meta, Table(COLUMNS, rows))
 
     def _credits_left(self, modash: ModashClient) -> float | None:
         """Ask for the balance; a report that is paid for is not lost over it."""

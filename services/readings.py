@@ -79,7 +79,8 @@ def add_up(readings: Sequence[Reading]) -> Reading:
     buckets: Mapping[Bucket, Number | None] | None = None
     if all(reading.buckets is not None for reading in readings):
         parts = [reading.buckets or {} for reading in readings]
-        buckets = {bucket: _sum([part.get(bucket) for part in parts]) for bucket in parts[0]}
+        every = dict.fromkeys(bucket for part in parts for bucket in part)
+        buckets = {bucket: _sum([part.get(bucket) for part in parts]) for bucket in every}
     if unknown is not None:
         return Reading(None, unknown.reason, buckets, unknown.message)
     return Reading(_sum([reading.value for reading in readings]), None, buckets)

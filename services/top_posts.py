@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing_extensions import TypedDict
 
 from services.accounts import Accounts
-from services.answers import Answer, Freshness
+from services.answers import Answer, Freshness, Table
 from services.clock import Clock
 from services.days import our_time, provider_time
 from services.media import MediaList, Post
@@ -66,7 +66,8 @@ class TopPosts:
             "warnings": listed.warnings,
         }
         top_posts = [as_top_post(post) for post in best]
-        return Answer({"top_posts": top_posts}, Freshness(self._source, now), meta, rows=top_posts)
+        table = Table(tuple(TopPost.__annotations__), top_posts)
+        return Answer({"top_posts": top_posts}, Freshness(self._source, now), meta, table)
 
 
 def _rank(post: Post) -> tuple[int, float]:

@@ -40,9 +40,10 @@ class Account:
 
 @dataclass(frozen=True)
 class MediaPage:
-    """Some posts, newest first, and the cursor to the next page; None on the last one."""
+    """Some posts, newest first; whether there are more; and the cursor to them, if one came."""
 
     posts: Sequence[Item]
+    more: bool
     after: str | None
 
 
@@ -109,7 +110,7 @@ class GraphClient:
         cursors = paging.get("cursors") if isinstance(paging, dict) else None
         following = cursors.get("after") if isinstance(cursors, dict) else None
         more = isinstance(paging, dict) and paging.get("next") is not None
-        return MediaPage(self._items(answer), following if more and isinstance(following, str) else None)
+        return MediaPage(self._items(answer), more, following if isinstance(following, str) else None)
 
     def account_insights(
         self,

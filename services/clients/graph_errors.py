@@ -6,6 +6,7 @@ subcodes decide, never texts (they are localised), but for code 10, whose two ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -190,6 +191,6 @@ def throttled(reply: Reply) -> ProviderRateLimitedError:
 
 
 def _number(value: object) -> int | None:
-    if isinstance(value, str) and value.lstrip("-").isdigit():
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.clients.http import Bearer, Reply, Transport
+from services.clients.quota import retry_after
 from services.clients.retries import Retries
 from services.errors import (
     CreatorNotFoundError,
@@ -139,12 +140,11 @@ class ModashClient:
     def _failure_by_status(self, reply: Reply, code: str | None, text: str) -> ProviderError:
         status = reply.status
         if status == TOO_MANY:
-            wait = reply.headers.get("retry-after", "")
             return ProviderRateLimitedError(
                 "Modash asks us to slow down.",
                 provider="modash",
                 hint="Try again when the wait is over.",
-                retry_after=int(wait) if wait.isdigit() and int(wait) > 0 else RATE_LIMIT_WAIT,
+                retry_after=retry_after(reply.headers) or RATE_LIMIT_WAIT,
             )
         if status == FORBIDDEN:
             return PermissionMissingError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 MAX_WAIT = 86_400  # seconds; a longer wait in a header is not believed
@@ -15,11 +16,14 @@ def seconds_to_regain_access(headers: Mapping[str, str]) -> int | None:
     counts. `Retry-After` is not documented, but believed if it comes.
     """
     waits = [minutes * 60 for minutes in _minutes(headers.get("x-business-use-case-usage", ""))]
-    retry_after = headers.get("retry-after", "")
-    if retry_after.isdigit():
-        waits.append(int(retry_after))
-    longest = max(waits, default=0)
+    longest = max([*waits, retry_after(headers) or 0])
     return min(longest, MAX_WAIT) or None
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return the seconds of a `Retry-After` header, or None where it gives none."""
+    text = headers.get("retry-after", "")
+    return min(int(text), MAX_WAIT) or None if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
 
 
 def _minutes(header: str) -> Iterator[int]:
