@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 
 from services.catalogue import METRICS
@@ -31,7 +31,7 @@ PASSING = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
 
 @dataclass(frozen=True)
 class Ask:
-    """Metrics that share a window and a breakdown: one total each or, as `series`, a value for each day."""
+    """Metrics that share a window and a breakdown: one total each or, of one metric as `series`, a value for each day."""
 
     metrics: tuple[str, ...]
     window: Window
@@ -86,7 +86,7 @@ class _Inquiry:
         self._answered = False
 
     def readings_of(self, asks: Sequence[Ask], *, only_gaps: bool) -> Mapping[Key, Reading]:
-        refused = self._wave([call for ask in asks for piece in ask.pieces() if (call := self._askable(ask, piece))])
+        refused = self._wave([call for ask in asks for call in self._calls(ask)])
         while refused:
             refused = self._isolate(*refused)
         if self._failures and not self._answered and not only_gaps:
@@ -95,26 +95,39 @@ class _Inquiry:
             self._join(ask)
         return self._readings
 
-    def _askable(self, ask: Ask, piece: Ask) -> Ask | None:
-        """Read at once what is known to have no answer, and return what is left to be asked."""
-        today = pacific_day(self._reader.clock.now())
-        askable = []
-        for metric in piece.metrics:
-            first = today - timedelta(days=METRICS[metric].retention_days)
-            refused = self._reader.refusals.message(self._account.id, metric, piece.breakdown)
-            if piece.series and piece.window.first < first <= piece.window.last:
-                kept = replace(piece, window=Window(first, piece.window.last))
-                self._mark(replace(piece, window=Window(piece.window.first, first - ONE_DAY)), BEYOND_RETENTION)
-                return self._askable(ask, kept)
-            if piece.window.first < first:
-                self._mark(piece.only(metric), BEYOND_RETENTION)
-            elif refused is not None:
-                self._mark(piece.only(metric), Reading(None, "refused", message=refused))
-            elif METRICS[metric].unique and not piece.series and piece.window != ask.window:
-                self._mark(piece.only(metric), Reading(None, "window_too_long"))
-            else:
-                askable.append(metric)
-        return piece.only(*askable) if askable else None
+    def _calls(self, ask: Ask) -> Iterator[Ask]:
+        """Cut an ask into calls; what is known to have no answer is read at once and left out."""
+        for piece in ask.pieces():
+            rest = []
+            for metric in piece.metrics:
+                known = self._known(metric, piece, is_part=piece.window != ask.window)
+                if known is None:
+                    rest.append(metric)
+                else:
+                    self._mark(piece.only(metric), known)
+            if rest:
+                yield self._without_lost_days(piece.only(*rest))
+
+    def _known(self, metric: str, piece: Ask, *, is_part: bool) -> Reading | None:
+        refused = self._reader.refusals.message(self._account.id, metric, piece.breakdown)
+        if (piece.window.last if piece.series else piece.window.first) < self._first_kept(metric):
+            return BEYOND_RETENTION
+        if refused is not None:
+            return Reading(None, "refused", message=refused)
+        if is_part and METRICS[metric].unique and not piece.series:
+            return Reading(None, "window_too_long")
+        return None
+
+    def _without_lost_days(self, call: Ask) -> Ask:
+        """Let a series begin with the first day that Meta still keeps."""
+        first, window = self._first_kept(call.metrics[0]), call.window
+        if not call.series or window.first >= first:
+            return call
+        self._mark(replace(call, window=Window(window.first, first - ONE_DAY)), BEYOND_RETENTION)
+        return replace(call, window=Window(first, window.last))
+
+    def _first_kept(self, metric: str) -> date:
+        return pacific_day(self._reader.clock.now()) - timedelta(days=METRICS[metric].retention_days)
 
     def _wave(self, calls: Sequence[Ask]) -> list[Refused]:
         """Make calls side by side, read what was answered, and return those that were refused."""
