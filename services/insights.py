@@ -31,7 +31,7 @@ PASSING = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
 
 @dataclass(frozen=True)
 class Ask:
-    """Metrics that share a window and a breakdown: one total each or, of one metric as `series`, a value for each day."""
+    """Metrics that share a window and a breakdown: one total each or, as `series` of one, a value for each day."""
 
     metrics: tuple[str, ...]
     window: Window
