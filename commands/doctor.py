@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from commands.probe import answers
@@ -24,6 +25,7 @@ def main() -> int:
     if config.sandbox and not answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
         _say(Check("simulator", False, f"no answer on port {config.simulator_port}", "Start it: make run"))
         return 1
+    logging.disable(logging.WARNING)  # What would be logged is among the checks.
     failed = False
     for check in Services.build(config, Clock()).status.checks():
         _say(check)

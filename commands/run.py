@@ -14,11 +14,8 @@ from config import Config, ConfigError
 
 READY_WITHIN = 30.0  # seconds
 STOP_WITHIN = 10.0  # seconds, before what still runs is killed
-EXAMPLES = (
-    "/account-insights?period=day&metrics=impressions,reach",
-    "/growth-trends?period=30d",
-    "/performance-data?url=nasa",
-)
+INSTAGRAM_EXAMPLES = ("/account-insights?period=day&metrics=impressions,reach", "/growth-trends?period=30d")
+MODASH_EXAMPLE = "/performance-data?url=nasa"
 
 
 class Stopped(Exception):
@@ -40,6 +37,7 @@ def main() -> int:
         _say_how_to_try(config)
         return _watch(processes)
     except Stopped:
+        print("\nStopping ...", flush=True)
         return 0
     except (ConfigError, RuntimeError) as error:
         print(error, file=sys.stderr)
@@ -64,7 +62,8 @@ def _refuse_taken_ports(config: Config) -> None:
             try:
                 probe.bind((config.host, port))
             except OSError:
-                raise RuntimeError(f"Port {port} is taken. Set {name} to a free one, such as {port + 10000}.") from None
+                another = port + 10_000 if port < 50_000 else port - 10_000  # noqa: PLR2004
+                raise RuntimeError(f"Port {port} is taken. Choose another: {name}={another} make run") from None
 
 
 def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -93,7 +92,14 @@ def _say_how_to_try(config: Config) -> None:
             if not there
         ]
         print("\n" + " ".join(["Live.", *missing, "`make doctor` checks the rest."]))
-    print("Try:\n" + "\n".join(f"  curl '{base}{example}'" for example in EXAMPLES), flush=True)
+    examples = [*INSTAGRAM_EXAMPLES] if config.instagram_configured else []
+    if config.modash_configured:
+        examples.append(MODASH_EXAMPLE)
+    print(
+        "Try (Ctrl-C ends everything):\n" + "\n".join(f"  curl '{base}{example}'" for example in examples), flush=True
+    )
+    if config.modash_configured and not config.sandbox:
+        print("  (the last one costs 0.25 Modash credits)", flush=True)
 
 
 def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:

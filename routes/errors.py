@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from difflib import get_close_matches
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from services.errors import InsightsError
 
@@ -35,7 +36,6 @@ HTTP_CODES = {
     414: "uri_too_long",
     431: "headers_too_large",
 }
-HINTS = {404: "GET /openapi.json lists every path."}
 BUG = "The gateway has a bug; its log has the details under this request id."
 
 
@@ -87,13 +87,22 @@ def _ours(error: InsightsError) -> Response:
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     headers = [(name, value) for name, value in error.get_headers() if name.lower() not in {"content-type", "location"}]
-    hint = HINTS.get(status)
-    if status == 405:  # noqa: PLR2004
-        hint = f"Accepted: {', '.join(sorted(getattr(error, 'valid_methods', None) or ()))}."
-    body = error_body(HTTP_CODES.get(status, "http_error"), f"{error.name}.", hint=hint, request_id=_request_id())
+    message, hint = f"{error.name}.", None
+    if isinstance(error, NotFound):
+        message, hint = "There is no such path.", f"{_nearest_path()}GET /openapi.json lists every path."
+    elif isinstance(error, MethodNotAllowed):
+        message = f"This path does not take {request.method}."
+        hint = f"Accepted: {', '.join(sorted(error.valid_methods or ()))}."
+    body = error_body(HTTP_CODES.get(status, "http_error"), message, hint=hint, request_id=_request_id())
     response = _reply(status, body)
     response.headers.extend(headers)
     return response
+
+
+def _nearest_path() -> str:
+    paths = [rule.rule for rule in current_app.url_map.iter_rules()]
+    near = get_close_matches(request.path, paths, n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def _bug(error: Exception) -> Response:

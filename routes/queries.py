@@ -13,6 +13,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from services.account_insights import PERIOD_DAYS
 from services.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
 from services.creators import creator_name
 from services.days import Bound
@@ -60,7 +61,8 @@ def _days_up_to(most: int) -> BeforeValidator:
     def read(text: object) -> int:
         matched = re.fullmatch(r"(\d{1,4})d", str(text).strip(), re.ASCII)
         if not matched or not 1 <= int(matched[1]) <= most:
-            raise ValueError(f"{str(text)[:60]!r} is no number of days. Accepted: 1d to {most}d, such as 7d.")
+            guess = f" Did you mean {text}d?" if re.fullmatch(r"[1-9]\d{0,2}", str(text), re.ASCII) else ""
+            raise ValueError(f"{str(text)[:60]!r} is no number of days.{guess} Accepted: 1d to {most}d, such as 7d.")
         return int(matched[1])
 
     return BeforeValidator(read)
@@ -96,12 +98,9 @@ def _account(text: object) -> str:
     return given
 
 
-def _lower(text: object) -> str:
-    return str(text).strip().lower()
-
-
-def _upper(text: object) -> str:
-    return str(text).strip().upper()
+def _choice(accepted: Sequence[str], what: str) -> BeforeValidator:
+    by_lower = {name.lower(): name for name in accepted}
+    return BeforeValidator(lambda text: _one_of(accepted, by_lower.get(str(text).strip().lower(), str(text)), what))
 
 
 def _trend(text: object) -> tuple[str, ...]:
@@ -128,7 +127,9 @@ class TableQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Annotated[
-        Literal["json", "csv"], BeforeValidator(_lower), Field(description="csv for a table instead of JSON.")
+        Literal["json", "csv"],
+        _choice(("json", "csv"), "format"),
+        Field(description="csv for a table instead of JSON."),
     ] = "json"
 
     @property
@@ -152,7 +153,7 @@ class AccountInsightsQuery(AccountQuery):
 
     period: Annotated[
         Literal["day", "week", "days_28"],
-        BeforeValidator(_lower),
+        _choice(tuple(PERIOD_DAYS), "period"),
         Field(description="Window of each value: day, week or days_28. Without a range: the last finished one."),
     ]
     metrics: Annotated[
@@ -203,7 +204,9 @@ class TopPostsQuery(AccountQuery):
         int, _whole_number(1, MAX_POSTS), Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}.")
     ] = 5
     media_product_type: Annotated[
-        Literal["AD", "FEED", "REELS"] | None, BeforeValidator(_upper), Field(description="Only posts of this type.")
+        Literal["AD", "FEED", "REELS"] | None,
+        _choice(("AD", "FEED", "REELS"), "media product type"),
+        Field(description="Only posts of this type: AD, FEED or REELS."),
     ] = None
 
 
@@ -269,5 +272,6 @@ def _fault(fault: Any) -> str:
 
 
 def _accepted(model: type[BaseModel], error: ValidationError) -> str:
-    names = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors(include_url=False))
-    return " ".join(f"{name}: {model.model_fields[name].description}" for name in names)
+    missing = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "missing")
+    told = " ".join(f"{name}: {model.model_fields[name].description}" for name in missing)
+    return told or "GET /openapi.json describes every parameter."

@@ -33,12 +33,13 @@ class InsightsError(Exception):
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
+    usual_wait: ClassVar[int | None] = None  # seconds, where a failure does not tell its own
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.retry_after = retry_after
+        self.retry_after = self.usual_wait if retry_after is None else retry_after
 
 
 class InvalidRequestError(InsightsError):
@@ -59,7 +60,8 @@ class ProviderError(InsightsError):
     """A provider refused, failed or was not reached.
 
     `reached` is false only when no connection was made, so that nothing can have been charged. `repeatable` says
-    that the provider's documentation or behaviour makes a second try of the same read worthwhile.
+    that the provider's documentation or behaviour makes a second try of the same read worthwhile. `words` are the
+    provider's own, without credentials.
     """
 
     status = 502
@@ -75,12 +77,14 @@ class ProviderError(InsightsError):
         retry_after: int | None = None,
         reached: bool = True,
         repeatable: bool = False,
+        words: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
         self.provider = provider
         self.reference = reference
         self.reached = reached
         self.repeatable = repeatable
+        self.words = words
 
 
 class ProviderNotConfiguredError(ProviderError):
@@ -203,6 +207,7 @@ class ProviderUnavailableError(ProviderError):
     """The provider is down, or was not reached."""
 
     status = 503
+    usual_wait = 60
     code = "provider_unavailable"
 
 
@@ -210,4 +215,5 @@ class ProviderTimeoutError(ProviderError):
     """The provider did not answer in time."""
 
     status = 504
+    usual_wait = 60
     code = "provider_timeout"

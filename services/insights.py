@@ -135,7 +135,7 @@ class _Inquiry:
         refused: list[Refused] = []
         for call, answer in zip(calls, self._reader.parallel.gather(thunks, fatal=_is_fatal), strict=True):
             if isinstance(answer, ProviderRefusedError):
-                refused.append((call, answer.message))
+                refused.append((call, answer.words or answer.message))
             elif isinstance(answer, ProviderError):
                 self._failures.append(answer)
                 self._mark(call, Reading(None, answer.code, message=answer.message))

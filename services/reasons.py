@@ -18,7 +18,7 @@ REASONS: Mapping[str, str] = {
     "provider_unavailable": "Instagram had a passing fault.",
     "refused": "Instagram refuses this metric.",
     "unreadable": "Instagram's answer is not a number.",
-    "window_too_long": "The window is longer than Instagram counts at once, and people are never added up.",
+    "window_too_long": "Instagram does not count people over that many days, and they are never added up.",
     # Growth
     "current_unknown": "The current value is unknown.",
     "previous_unknown": "The previous value is unknown.",

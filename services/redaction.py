@@ -10,7 +10,7 @@ MARK = "[redacted]"
 # Credentials that we were never told, such as those a provider echoes: named parameters, headers, Meta's prefixes.
 _PARAMETER = re.compile(
     r"(?i)\b(access_token|input_token|fb_exchange_token|client_secret|appsecret_proof|app_secret|api_key|token)"
-    r"(\W{1,4}|%3D)([^\s&\"'<>,;)}\]]{4,})"
+    r"([\"']?\s*[=:]\s*[\"']?|%3D)([^\s&\"'<>,;)}\]]{4,})"
 )
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]{4,}")
 _META_TOKEN = re.compile(r"\b(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-]{12,}")

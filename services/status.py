@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from services.accounts import Accounts
 from services.clients.graph import Account, GraphClient
+from services.clients.graph_errors import LOG_IN_AGAIN
 from services.clients.modash import ModashClient
 from services.clock import Clock
 from services.days import last_days, our_time
-from services.errors import ProviderError
+from services.errors import ProviderError, TokenInvalidError
 
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 
@@ -67,29 +68,40 @@ class Status:
             yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
 
     def _token_check(self) -> Check:
-        details = self._graph.token_details(self._token, app_id=self._app_id)
+        if not self._graph.can_inspect(self._app_id):
+            message = "It is not inspected, for which APP_ID and APP_SECRET are needed."
+            return Check("token", None, message, "Set both in .env.")
+        try:
+            details = self._graph.token_details(self._token, app_id=self._app_id)
+        except TokenInvalidError:
+            # The app's own token is what asks here, so it is not the user's that is refused.
+            message = "Instagram does not accept APP_ID with APP_SECRET."
+            return Check("token", False, message, "Copy both anew: developers.facebook.com, App settings, Basic.")
         if details.get("is_valid") is not True:
-            return Check("token", False, "Instagram does not accept the token.", "Make a new one (README, Set-up).")
+            return Check("token", False, "The Instagram token is not valid any more.", LOG_IN_AGAIN)
         scopes = details.get("scopes")
         missing = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
         if missing:
             return Check("token", False, f"The token lacks {', '.join(missing)}.", "Log in again and grant them.")
-        return Check("token", True, f"valid, {self._lifetime(details.get('expires_at'))}")
+        life = f"expires {end}" if (end := self._end(details.get("expires_at"))) else "does not expire"
+        if end := self._end(details.get("data_access_expires_at")):
+            life += f"; access to data ends {end}"
+        return Check("token", True, f"valid, {life}")
 
-    def _lifetime(self, expires_at: object) -> str:
-        if not isinstance(expires_at, int) or expires_at <= 0:
-            return "does not expire"
-        moment = datetime.fromtimestamp(expires_at, UTC)
-        return f"expires in {(moment - self._clock.now()).days} days, at {our_time(moment)}"
+    def _end(self, moment: object) -> str | None:
+        if not isinstance(moment, int) or moment <= 0:
+            return None
+        end = datetime.fromtimestamp(moment, UTC)
+        return f"in {(end - self._clock.now()).days} days, at {our_time(end)}"
 
     def _account_check(self) -> Check:
         account = self._accounts.find(None)
-        username = self._graph.profile(account).get("username")
         if self._page_id:
             linked = self._graph.linked_account(self._page_id, token=self._token)
             if linked != account.id:
                 message = f"PAGE_ID is linked to account {linked}, but INSTAGRAM_ACCOUNT_ID is {account.id}."
                 return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or correct PAGE_ID.")
+        username = self._graph.profile(account).get("username")
         return Check("account link", True, f"{username} ({account.id})")
 
     def _insights_check(self) -> Check:
@@ -110,7 +122,9 @@ class Status:
         if served is None:
             return Check("version", None, f"{asked} is asked for; Instagram did not say which it serves.")
         if served != asked:
-            return Check("version", False, f"{asked} is asked for, {served} is served.", "Set GRAPH_API_VERSION to it.")
+            return Check(
+                "version", False, f"{asked} is asked for, {served} is served.", f"Set GRAPH_API_VERSION={served}"
+            )
         return Check("version", True, served)
 
     def _modash_check(self) -> Check:

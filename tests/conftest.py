@@ -7,12 +7,17 @@ import os
 import socket
 from ipaddress import ip_address
 
+import hypothesis
 import pytest
 from flask.testing import FlaskClient
 
 import logs
 from app import create_app
 from tests.support import Watch, settings, start_gateway, start_simulator
+
+# Machines that are busy with something else are slow, not wrong.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

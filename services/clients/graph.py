@@ -136,12 +136,16 @@ class GraphClient:
         answer = self._get(f"{quote(account.id)}/insights", params, token=account.token)
         return {str(item.get("name")): item for item in self._items(answer)}
 
+    def can_inspect(self, app_id: str) -> bool:
+        """Return whether there is an app token, without which Meta inspects nobody's token but a developer's own."""
+        return bool(app_id and self._app_secret)
+
     def token_details(self, token: str, *, app_id: str) -> Item:
         """Return what Meta knows of a token: `is_valid`, `expires_at`, `scopes` and more.
 
         https://developers.facebook.com/docs/graph-api/reference/debug_token
         """
-        inspector = f"{app_id}|{self._app_secret.decode()}" if app_id and self._app_secret else token
+        inspector = f"{app_id}|{self._app_secret.decode()}"
         answer = self._get("debug_token", {"input_token": token}, token=inspector)
         details = answer.get("data")
         if not isinstance(details, dict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 
 from services.clients.http import Reply
 from services.clients.quota import seconds_to_regain_access
@@ -27,7 +28,9 @@ from services.errors import (
 )
 from services.redaction import Redaction
 
-LOG_IN_AGAIN = "Make a new long-lived token, set ACCESS_LONG_LIVED_TOKEN, restart, and run `make doctor`."
+LOG_IN_AGAIN = (
+    "Whoever runs the gateway: make a new long-lived token (docs/set-up.md), set ACCESS_LONG_LIVED_TOKEN and restart."
+)
 TRY_SOON = "Try again in a minute."
 UNKNOWN_THROTTLE = 900  # seconds to wait where Meta does not tell; the platform's limit is a rolling hour
 POLICY_BLOCK = 86_400  # seconds
@@ -154,7 +157,7 @@ def outcome_of(code: int, subcode: int | None, text: str) -> Outcome | None:
 def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> ProviderError:
     """Return the failure that an error envelope (its inner object) stands for."""
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
-    text = redaction(str(error.get("message", "")))[:MAX_TEXT]
+    text = shorten(redaction(str(error.get("message", ""))), MAX_TEXT, placeholder=" ...")
     reference = str(error.get("fbtrace_id", ""))[:MAX_TEXT] or None
     outcome = None if code is None else outcome_of(code, subcode, text)
     if outcome is None and reply.status == TOO_MANY:
@@ -168,6 +171,7 @@ def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> 
             hint=TRY_SOON if transient else "Run `make doctor`; if all is well there, report this with its reference.",
             reference=reference,
             repeatable=transient,
+            words=text or None,
         )
     wait = seconds_to_regain_access(reply.headers) or outcome.wait if outcome.wait else None
     return outcome.error(
@@ -177,6 +181,7 @@ def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> 
         reference=reference,
         retry_after=wait,
         repeatable=outcome.repeatable,
+        words=text or None,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 
 from services.clients.http import Bearer, Reply, Transport
 from services.clients.quota import retry_after
@@ -168,7 +169,7 @@ class ModashClient:
 
     def _text(self, body: Mapping[str, object]) -> str:
         message = body.get("message")
-        return self._redaction(message)[:MAX_TEXT] if isinstance(message, str) else ""
+        return shorten(self._redaction(message), MAX_TEXT, placeholder=" ...") if isinstance(message, str) else ""
 
 
 def _code(body: Mapping[str, object]) -> str | None:

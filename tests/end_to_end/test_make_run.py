@@ -96,7 +96,7 @@ def test_a_taken_port_is_named(run, simulator_process):
     told = process.stdout.read()
 
     assert process.wait(20) == 1
-    assert f"Port {taken} is taken. Set PORT to a free one" in told
+    assert f"Port {taken} is taken. Choose another: PORT=" in told
 
 
 def test_wrong_settings_are_all_named_before_anything_starts(run):
@@ -114,6 +114,7 @@ def test_a_gateway_with_one_provider_says_so(run):
     told = read_until(process, "/performance-data")
 
     assert "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)." in told
+    assert "/account-insights" not in told
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -152,5 +153,5 @@ def test_the_doctor_tells_the_next_step_of_a_dead_token(simulator):
     ).stdout
 
     assert "FAIL token: The Instagram token has expired." in told
-    assert "next: Make a new long-lived token" in told
+    assert "next: Whoever runs the gateway: make a new long-lived token" in told
     assert "ok   Modash key" in told

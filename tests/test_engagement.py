@@ -1,0 +1,87 @@
+"""Engagement: the score of a post, and the mean rate of many."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.engagement import Counts, engagement_rate
+
+numbers = st.integers(0, 10**7)
+known = st.builds(Counts, numbers, numbers)
+any_counts = st.builds(Counts, st.none() | numbers, st.none() | numbers)
+followers = st.integers(1, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("likes", "comments", "score", "interactions"),
+    [
+        (10, 5, 15, 15),
+        (0, 0, 0, 0),
+        (None, 5, 5, None),
+        (10, None, 10, None),
+        (None, None, None, None),
+        (None, 0, 0, None),
+    ],
+)
+def test_a_score_counts_what_is_known_and_interactions_need_both(likes, comments, score, interactions):
+    post = Counts(likes, comments)
+
+    assert (post.score, post.interactions) == (score, interactions)
+
+
+def test_the_rate_is_the_mean_over_posts_as_a_fraction():
+    rate = engagement_rate([Counts(90, 10), Counts(40, 10)], 1000)
+
+    assert rate.rate == pytest.approx((0.1 + 0.05) / 2)
+    assert (rate.numerator, rate.denominator, rate.posts_used, rate.posts_left_out) == (150, 1000, 2, 0)
+
+
+def test_hidden_likes_are_left_out_and_counted():
+    rate = engagement_rate([Counts(90, 10), Counts(None, 500)], 1000)
+
+    assert rate.rate == pytest.approx(0.1)
+    assert (rate.numerator, rate.posts_used, rate.posts_left_out) == (100, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("posts", "followers_", "reason"),
+    [
+        ([Counts(1, 1)], None, "followers_unknown"),
+        ([Counts(1, 1)], 0, "no_followers"),
+        ([], 100, "no_posts"),
+        ([], None, "followers_unknown"),
+        ([Counts(None, 3), Counts(None, 4)], 100, "likes_hidden"),
+    ],
+)
+def test_without_a_base_the_rate_is_unknown_with_its_reason(posts, followers_, reason):
+    rate = engagement_rate(posts, followers_)
+
+    assert (rate.rate, rate.reason) == (None, reason)
+
+
+def test_posts_without_any_interaction_have_a_rate_of_zero():
+    assert engagement_rate([Counts(0, 0)], 100).rate == 0
+
+
+@given(st.lists(known, min_size=1), followers)
+def test_the_rate_is_the_mean_of_the_posts_own_rates(posts, base):
+    rate = engagement_rate(posts, base).rate
+
+    assert rate == pytest.approx(fmean((post.likes + post.comments) / base for post in posts))
+
+
+@given(st.lists(any_counts), st.none() | st.integers(0, 10**9))
+def test_every_post_is_used_or_left_out_and_there_is_a_rate_or_a_reason(posts, base):
+    rate = engagement_rate(posts, base)
+
+    assert rate.posts_used + rate.posts_left_out == len(posts)
+    assert (rate.rate is None) == (rate.reason is not None)
+
+
+@given(st.lists(known, min_size=1), st.lists(st.builds(Counts, st.none(), numbers)), followers)
+def test_hidden_likes_never_change_the_rate(posts, hidden, base):
+    assert engagement_rate(posts + hidden, base).rate == engagement_rate(posts, base).rate

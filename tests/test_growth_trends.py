@@ -1,0 +1,225 @@
+"""Growth trends: engagement and totals of the last days against the days before, cut by Pacific dates."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+
+from services.days import Window, midnight
+from tests.support import ACCOUNT_ID, GRAPH, MovableClock, graph_error, total_value, utc
+
+USER = f"{GRAPH}/v25.0/{ACCOUNT_ID}"
+FOLLOW = ["follow_type"]
+NOW, BEFORE = (date(2026, 6, 8), date(2026, 6, 14)), (date(2026, 6, 1), date(2026, 6, 7))
+
+
+@pytest.fixture
+def wire():
+    with responses.RequestsMock() as wire:
+        yield wire
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
+
+
+def post(name, timestamp, likes, comments=0):
+    item = {"id": name, "timestamp": timestamp, "comments_count": comments}
+    return item | ({} if likes is None else {"like_count": likes})
+
+
+def plan(wire, posts=(), *, followers=1000, totals=None):
+    """Plan the three reads: profile, posts, and insights, of which `totals` gives those of each window."""
+
+    def insights(request):
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+        if "breakdown" in query:
+            results = [(["FOLLOWER"], 50), (["NON_FOLLOWER"], 20)]
+            answer = {"data": [total_value("follows_and_unfollows", None, [(FOLLOW, results)])]}
+            return 200, {}, json.dumps(answer)
+        found = (totals or {}).get(int(query["since"]))
+        if found is None:
+            return 400, {}, json.dumps(graph_error(100))
+        return (
+            200,
+            {},
+            json.dumps({"data": [total_value(name, found.get(name)) for name in query["metric"].split(",")]}),
+        )
+
+    profile = {"id": ACCOUNT_ID} | ({} if followers is None else {"followers_count": followers})
+    wire.get(USER, json=profile)
+    wire.get(f"{USER}/media", json={"data": list(posts)})
+    wire.add_callback(responses.GET, f"{USER}/insights", callback=insights)
+
+
+def ask(client, period="7d", **query):
+    response = client.get("/growth-trends", query_string={"period": period} | query)
+    assert response.status_code == 200, response.get_json()
+    body = response.get_json()
+    return {trend["metric"]: trend for trend in body["trends"]}, body["meta"]
+
+
+def test_both_trends_of_the_documents_always_come_first(client, wire):
+    plan(wire)
+
+    trends, meta = ask(client)
+
+    assert list(trends) == ["Follower Growth Rate", "Engagement Rate Change"]
+    assert (meta["account"], meta["source"], meta["api_version"]) == (ACCOUNT_ID, "instagram", "v25.0")
+
+
+def test_asked_for_trends_come_in_one_order_and_once(client, wire):
+    plan(wire, totals={})
+
+    trends, _ = ask(client, metrics="posts,views,reach,views,followers,Interactions Change")
+
+    assert list(trends)[2:] == ["Reach Change", "Views Change", "Interactions Change", "Posts Change"]
+
+
+# Engagement
+
+
+def test_the_engagement_rate_is_the_mean_over_the_posts_of_each_window(client, wire):
+    posts = [
+        post("d", "2026-06-14T12:00:00+0000", 90, 10),
+        post("c", "2026-06-10T12:00:00+0000", 40, 10),
+        post("b", "2026-06-05T12:00:00+0000", None, 500),
+        post("a", "2026-06-02T12:00:00+0000", 45, 5),
+    ]
+    plan(wire, posts)
+
+    trends, meta = ask(client)
+
+    trend = trends["Engagement Rate Change"]
+    assert trend["current_value"] == pytest.approx(0.075)
+    assert trend["previous_value"] == pytest.approx(0.05)
+    assert trend["growth_rate"] == pytest.approx(50)
+    assert (trend["unit"], trend["basis"], trend["reason"]) == ("fraction", "current_followers", None)
+    assert trend["coverage"] == {
+        "current": {"numerator": 150, "denominator": 1000, "posts_used": 2, "posts_left_out": 0},
+        "previous": {"numerator": 50, "denominator": 1000, "posts_used": 1, "posts_left_out": 1},
+    }
+    assert [warning["code"] for warning in meta["warnings"]] == ["current_followers"]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "window"),
+    [
+        ("2026-06-15T07:00:00+0000", None),  # today
+        ("2026-06-15T06:59:59+0000", "current"),
+        ("2026-06-08T07:00:00+0000", "current"),
+        ("2026-06-08T06:59:59+0000", "previous"),
+        ("2026-06-01T07:00:00+0000", "previous"),
+        ("2026-06-01T06:59:59+0000", None),
+    ],
+)
+def test_a_post_belongs_to_the_window_of_its_pacific_day(client, wire, timestamp, window):
+    plan(wire, [post("a", timestamp, 1)])
+
+    trends, _ = ask(client)
+
+    coverage = trends["Engagement Rate Change"]["coverage"]
+    assert [name for name in ("current", "previous") if coverage[name]["posts_used"]] == ([window] if window else [])
+
+
+@pytest.mark.parametrize(
+    ("posts", "followers", "reason"),
+    [
+        ([post("a", "2026-06-10T12:00:00+0000", 1)], 0, "no_followers"),
+        ([post("a", "2026-06-10T12:00:00+0000", 1)], None, "followers_unknown"),
+        ([], 1000, "no_posts"),
+        ([post("a", "2026-06-10T12:00:00+0000", 1)], 1000, "no_posts"),  # none in the window before
+        ([post("a", "2026-06-10T12:00:00+0000", None)], 1000, "likes_hidden"),
+    ],
+)
+def test_without_a_base_the_change_is_unknown_with_its_reason(client, wire, posts, followers, reason):
+    plan(wire, posts, followers=followers)
+
+    trends, meta = ask(client)
+
+    trend = trends["Engagement Rate Change"]
+    assert (trend["growth_rate"], trend["reason"]) == (None, reason)
+    assert {"metric": "Engagement Rate Change", "reason": reason}.items() <= meta["unavailable"][-1].items()
+
+
+def test_a_rate_that_was_zero_grows_by_100(client, wire):
+    plan(wire, [post("b", "2026-06-10T12:00:00+0000", 5), post("a", "2026-06-02T12:00:00+0000", 0)])
+
+    trend = ask(client)[0]["Engagement Rate Change"]
+
+    assert (trend["previous_value"], trend["growth_rate"], trend["reason"]) == (0, 100, "zero_base")
+
+
+# Totals
+
+TOTALS = {
+    midnight(NOW[0]): {"reach": 150, "views": 0, "total_interactions": 30},
+    midnight(BEFORE[0]): {"reach": 100, "views": 10, "total_interactions": 0},
+}
+
+
+def test_totals_are_compared_with_the_window_before(client, wire):
+    plan(wire, totals=TOTALS)
+
+    trends, _ = ask(client, metrics="reach,views,interactions")
+
+    rates = {name: (trend["growth_rate"], trend["reason"], trend["unit"]) for name, trend in trends.items()}
+    assert rates["Reach Change"] == (50, None, "accounts")
+    assert rates["Views Change"] == (-100, None, "views")
+    assert rates["Interactions Change"] == (100, "zero_base", "interactions")
+    assert trends["Reach Change"]["window"] == {"since": "2026-06-08", "until": "2026-06-14"}
+    assert trends["Reach Change"]["previous_window"] == {"since": "2026-06-01", "until": "2026-06-07"}
+
+
+def test_all_totals_of_a_window_share_one_call(client, wire):
+    plan(wire, totals=TOTALS)
+
+    ask(client, metrics="reach,views,interactions")
+
+    assert len([call for call in wire.calls if "/insights" in call.request.url]) == 1 + 2
+
+
+def test_an_unknown_total_of_either_window_makes_the_change_unknown(client, wire):
+    plan(wire, totals={midnight(NOW[0]): {"reach": 150}, midnight(BEFORE[0]): {}})
+
+    trends, _ = ask(client, metrics="reach,views")
+
+    reach = trends["Reach Change"]
+    assert (reach["current_value"], reach["previous_value"], reach["growth_rate"]) == (150, None, None)
+    assert reach["reason"] == "not_answered"
+    assert trends["Views Change"]["reason"] == "not_answered"
+
+
+def test_people_are_not_added_up_over_more_than_one_call_but_views_are(client, wire):
+    pieces = [date(2026, 5, 15), date(2026, 5, 30), date(2026, 4, 14), date(2026, 4, 29)]
+    plan(wire, totals={midnight(day): {"reach": 100, "views": 10} for day in pieces})
+
+    trends, _ = ask(client, "31d", metrics="reach,views")
+
+    assert trends["Reach Change"]["reason"] == "window_too_long"
+    assert trends["Reach Change"]["current_value"] is None
+    assert (trends["Views Change"]["current_value"], trends["Views Change"]["growth_rate"]) == (20, 0)
+
+
+def test_posts_are_counted(client, wire):
+    days = ["2026-06-14", "2026-06-10", "2026-06-08", "2026-06-03", "2026-06-02"]
+    plan(wire, [post(day, f"{day}T12:00:00+0000", None) for day in days])
+
+    trend = ask(client, metrics="posts")[0]["Posts Change"]
+
+    assert (trend["current_value"], trend["previous_value"], trend["growth_rate"]) == (3, 2, 50)
+
+
+def test_a_window_that_begins_beyond_what_is_kept_is_unknown(client, wire):
+    year, year_before = Window(date(2025, 6, 15), date(2026, 6, 14)), Window(date(2024, 6, 15), date(2025, 6, 14))
+    plan(wire, totals={piece.since: {"views": 10} for piece in (*year.pieces(), *year_before.pieces())})
+
+    trend = ask(client, "365d", metrics="views")[0]["Views Change"]
+
+    assert trend["current_value"] == 10 * len(year.pieces())
+    assert (trend["previous_value"], trend["growth_rate"], trend["reason"]) == (None, None, "beyond_retention")

@@ -1,0 +1,228 @@
+"""Top posts: every post of the range once, ranked by likes and comments, ties by newest."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+from responses.matchers import query_param_matcher
+
+from tests.support import ACCOUNT_ID, GRAPH, MovableClock, utc
+
+MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"
+LINK = "https://graph.facebook.com/next"
+
+
+@pytest.fixture
+def wire():
+    with responses.RequestsMock() as wire:
+        yield wire
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
+
+
+def post(name, timestamp="2026-06-14T12:00:00+0000", **fields):
+    return {
+        "id": name,
+        "timestamp": timestamp,
+        "permalink": f"https://www.instagram.com/p/{name}/",
+        "caption": name,
+        "media_type": "IMAGE",
+        "media_product_type": "FEED",
+        "like_count": 1,
+        "comments_count": 1,
+    } | fields
+
+
+def without(item, *names):
+    return {name: value for name, value in item.items() if name not in names}
+
+
+def plan(wire, *pages, more=False):
+    """Plan pages that are reached by the cursors C1, C2 and so on; the last has a link only if there are `more`."""
+    for number, posts in enumerate(pages):
+        paging = {"cursors": {"before": "B", "after": f"C{number + 1}"}}
+        if more or number + 1 < len(pages):
+            paging["next"] = LINK
+        match = query_param_matcher({"after": f"C{number}"} if number else {}, strict_match=False)
+        wire.get(MEDIA, json={"data": posts, "paging": paging}, match=[match])
+
+
+def ask(client, **query):
+    response = client.get("/top-posts", query_string={"time_range": "7d"} | query)
+    assert response.status_code == 200, response.get_json()
+    return response.get_json()
+
+
+def ids(body):
+    return [each["id"] for each in body["top_posts"]]
+
+
+def test_a_post_is_told_with_all_its_fields(client, wire):
+    plan(wire, [post("a", like_count=10, comments_count=5)])
+
+    assert ask(client)["top_posts"] == [
+        {
+            "id": "a",
+            "permalink": "https://www.instagram.com/p/a/",
+            "caption": "a",
+            "caption_truncated": False,
+            "like_count": 10,
+            "likes_hidden": False,
+            "comments_count": 5,
+            "engagement_score": 15,
+            "timestamp": "2026-06-14T12:00:00+0000",
+            "media_type": "IMAGE",
+            "media_product_type": "FEED",
+        }
+    ]
+
+
+def test_posts_come_by_score_and_ties_by_newest(client, wire):
+    plan(
+        wire,
+        [
+            post("new", "2026-06-14T12:00:00+0000", like_count=5, comments_count=5),
+            post("old", "2026-06-13T12:00:00+0000", like_count=10, comments_count=0),
+            post("best", "2026-06-12T12:00:00+0000", like_count=10, comments_count=1),
+            post("least", "2026-06-11T12:00:00+0000", like_count=0, comments_count=0),
+        ],
+    )
+
+    assert ids(ask(client)) == ["best", "new", "old", "least"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [(None, 5), (1, 1), (50, 12)])
+def test_there_are_no_more_posts_than_asked_for(client, wire, limit, count):
+    plan(wire, [post(str(number), like_count=number) for number in range(12)])
+
+    body = ask(client, **({"limit": limit} if limit else {}))
+
+    assert ids(body) == [str(number) for number in range(11, 11 - count, -1)]
+    assert body["meta"]["time_range"]["posts"] == 12
+
+
+def test_hidden_likes_rank_by_comments_and_say_so(client, wire):
+    plan(wire, [without(post("hidden", comments_count=30), "like_count"), post("seen", like_count=20)])
+
+    first, second = ask(client)["top_posts"]
+
+    assert (first["id"], first["like_count"], first["likes_hidden"]) == ("hidden", None, True)
+    assert first["engagement_score"] == 30
+    assert (second["id"], second["likes_hidden"]) == ("seen", False)
+
+
+@pytest.mark.parametrize("wrong", [None, "12", True, -1, 1.5, [12]])
+def test_a_count_that_is_none_is_unknown_and_never_zero(client, wire, wrong):
+    plan(wire, [post("a", like_count=wrong, comments_count=wrong), post("b", like_count=0, comments_count=0)])
+
+    best, unknown = ask(client)["top_posts"]
+
+    assert (best["id"], best["engagement_score"]) == ("b", 0)
+    assert (unknown["like_count"], unknown["comments_count"], unknown["engagement_score"]) == (None, None, None)
+
+
+# The range
+
+
+def test_the_range_is_days_of_24_hours_back_from_now(client, wire):
+    plan(wire, [post("in", "2026-06-08T18:00:00+0000"), post("out", "2026-06-08T17:59:59+0000")])
+
+    body = ask(client)
+
+    assert ids(body) == ["in"]
+    assert body["meta"]["time_range"] == {"since": "2026-06-08T18:00:00Z", "until": "2026-06-15T18:00:00Z", "posts": 1}
+
+
+def test_all_pages_of_the_range_are_read_and_no_page_beyond(client, wire):
+    pages = [[post(str(number), f"2026-06-{14 - number:02}T12:00:00+0000")] for number in range(5)]
+    plan(wire, *pages, more=True)
+
+    body = ask(client, time_range="5d", limit=50)
+
+    cursors = [parse_qs(urlsplit(call.request.url).query).get("after", [""])[0] for call in wire.calls]
+    assert sorted(ids(body)) == ["0", "1", "2", "3"]
+    assert cursors == ["", "C1", "C2", "C3", "C4"]
+
+
+def test_a_post_that_comes_twice_is_counted_once(client, wire):
+    plan(wire, [post("c"), post("b")], [post("b"), post("a")])
+
+    body = ask(client)
+
+    assert sorted(ids(body)) == ["a", "b", "c"]
+    assert body["meta"]["time_range"]["posts"] == 3
+
+
+def test_an_empty_page_in_the_midst_is_not_the_end(client, wire):
+    plan(wire, [post("b")], [], [post("a")])
+
+    assert sorted(ids(ask(client))) == ["a", "b"]
+
+
+def test_cursors_that_go_in_circles_end_and_say_so(client, wire):
+    circle = {"cursors": {"after": "C1"}, "next": LINK}
+    wire.get(MEDIA, json={"data": [post("a")], "paging": circle})
+
+    body = ask(client)
+
+    assert ids(body) == ["a"]
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["truncated"]
+    assert len(wire.calls) == 2
+
+
+def test_a_page_that_cannot_be_continued_says_so(client, wire):
+    wire.get(MEDIA, json={"data": [post("a")], "paging": {"next": LINK}})
+
+    body = ask(client)
+
+    assert ids(body) == ["a"]
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["truncated"]
+
+
+@pytest.mark.parametrize("broken", [{"id": 5}, {"id": None}, {"timestamp": "soon"}, {"timestamp": None}])
+def test_a_post_without_id_or_time_is_left_out_and_counted(client, wire, broken):
+    plan(wire, [post("a"), post("b") | broken])
+
+    body = ask(client)
+
+    assert ids(body) == ["a"]
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["posts_unreadable"]
+    assert body["meta"]["warnings"][0]["message"].startswith("1 ")
+
+
+def test_no_posts_are_an_empty_list(client, wire):
+    plan(wire, [])
+
+    assert ask(client)["top_posts"] == []
+
+
+# Texts and types
+
+
+@pytest.mark.parametrize(("length", "truncated"), [(499, False), (500, False), (501, True), (2200, True)])
+def test_a_long_caption_is_cut_and_says_so(client, wire, length, truncated):
+    plan(wire, [post("a", caption="\u00e9" * length)])
+
+    (only,) = ask(client)["top_posts"]
+
+    assert (len(only["caption"]), only["caption_truncated"]) == (min(length, 500), truncated)
+
+
+def test_what_the_provider_leaves_out_is_null(client, wire):
+    plan(wire, [without(post("a"), "caption", "permalink", "media_type", "media_product_type")])
+
+    (only,) = ask(client)["top_posts"]
+
+    assert [only[name] for name in ("caption", "permalink", "media_type", "media_product_type")] == [None] * 4
+
+
+@pytest.mark.parametrize(("given", "found"), [("FEED", ["a"]), ("reels", ["b"]), ("AD", [])])
+def test_posts_are_filtered_by_their_type(client, wire, given, found):
+    plan(wire, [post("a"), post("b", media_product_type="REELS"), without(post("c"), "media_product_type")])
+
+    assert ids(ask(client, media_product_type=given)) == found
