@@ -43,9 +43,13 @@ def test_a_cold_request_costs_few_calls(simulator, make_client, record_property,
     response = client.get(path)
 
     calls = simulator.get("/_simulator/calls").json()
-    record_property("provider calls", f"{calls['total']:>3}, at most {most:>2}: {path[:90]}")
+    # A call that an earlier test gave up may end only now; it was for another account.
+    made = len([call for call in calls["instagram"]["calls"] if account["id"] in call["path"]])
+    made += calls["modash"]["total"]
+    record_property("provider calls", f"{made:>3}, at most {most:>2}: {path[:90]}")
     assert response.status_code == 200
-    assert 0 < calls["total"] <= most
+    assert int(response.headers["X-Provider-Calls"]) == made
+    assert 0 < made <= most
 
 
 def test_top_posts_of_a_hundred_posts_in_a_month(simulator, make_client):
