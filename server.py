@@ -1,11 +1,13 @@
-"""gunicorn's worker, but for one thing: what is not even a proper HTTP request is refused in our one error shape."""
+"""gunicorn's worker, but for two things: how it refuses what is no HTTP request, and how it takes a second signal."""
 
 from __future__ import annotations
 
 import json
 import logging
+import signal
 import uuid
 from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
@@ -19,6 +21,16 @@ log = logging.getLogger(__name__)
 
 class Worker(ThreadWorker):
     """A worker with threads."""
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once; a second signal meanwhile changes nothing.
+
+        Ctrl-C reaches a worker twice, from the terminal and from its master, and gunicorn's handler locks itself out
+        when it is interrupted by itself.
+        """
+        for each in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(each, _ignore)
+        super().handle_quit(sig, frame)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer, as JSON, a request that never reached the application."""
@@ -38,6 +50,10 @@ class Worker(ThreadWorker):
             write_nonblock(client, head.encode() + body)
         except OSError:
             log.debug("The caller was gone before it was refused", extra=extra)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing; unlike SIG_IGN, also for a signal that is already on its way."""
 
 
 def _refusal(exc: BaseException) -> tuple[HTTPStatus, str, str]:

@@ -54,6 +54,10 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
 
 
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing; unlike SIG_IGN, also for a signal that is already on its way."""
+
+
 def _refuse_taken_ports(config: Config) -> None:
     ports = {"PORT": config.port} | ({"SIMULATOR_PORT": config.simulator_port} if config.sandbox else {})
     for name, port in ports.items():
@@ -112,7 +116,7 @@ def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
 
 def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _ignore)
     for process in processes.values():
         process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + STOP_WITHIN

@@ -60,7 +60,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _ignore(_: int, __: FrameType | None) -> None:
+    """Do nothing; unlike SIG_IGN, also for a signal that is already on its way."""
+
+
 def _leave(_: int, __: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore)  # Ctrl-C may come twice: from the terminal, and from whoever started us.
     raise SystemExit(0)
 
 

@@ -67,7 +67,7 @@ def members_of(group):
     return alive
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT] * 4 + [signal.SIGTERM, signal.SIGHUP])  # Four for the race.
 def test_both_ports_move_and_nothing_is_left_running(run, number):
     chosen = ports()
     process = run(chosen)
@@ -78,11 +78,14 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
         accounts = session.get(f"http://127.0.0.1:{chosen['SIMULATOR_PORT']}/_simulator/accounts", timeout=30)
     os.killpg(process.pid, number)
     code = process.wait(20)
+    rest = process.stdout.read()
 
     assert f"curl 'http://127.0.0.1:{chosen['PORT']}/account-insights" in told
     assert (answer.status_code, answer.headers["X-Insights-Sandbox"]) == (200, "true")
     assert accounts.ok
     assert code == 0
+    assert "Stopping ..." in rest
+    assert "Traceback" not in rest
     deadline = time.monotonic() + 5
     while members_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
