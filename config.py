@@ -15,11 +15,13 @@ from dotenv import dotenv_values
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
     "app_id": "200000000000000",
     "app_secret": "sandbox-app-secret",
-    "access_long_lived_token": "EAASANDBOXUSERTOKEN",
     "instagram_account_id": "17841400000000000",
     "page_id": "100000000000000",
     "modash_api_key": "sandbox-modash-key",
 }
+SANDBOX_TOKENS: Mapping[str, str] = {"facebook": "EAASANDBOXUSERTOKEN", "instagram": "IGAASANDBOXUSERTOKEN"}
+GRAPH_HOSTS: Mapping[str, str] = {"facebook": "graph.facebook.com", "instagram": "graph.instagram.com"}
+TOKEN_PREFIXES: Mapping[str, str] = {"EAA": "facebook", "IGAA": "instagram"}  # Others occur, and tell nothing.
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
 _ID = re.compile(r"\d{1,30}")
 _ORIGIN = re.compile(r"\*|https?://[^/\s]+")
@@ -50,8 +52,10 @@ class Config:
 
     providers: str = ""  # live or sandbox; empty: live if a credential is set, else sandbox
     sandbox_despite_credentials: bool = False
+    graph_login: str = ""  # facebook or instagram; empty: what the token's prefix says, else facebook
+    graph_auth_in: str = "auto"  # header or query; auto: the header, and the query where that is not understood
     graph_api_version: str = "v25.0"
-    graph_base_url: str = "https://graph.facebook.com"
+    graph_base_url: str = ""  # empty: the host of the login
     modash_base_url: str = "https://api.modash.io"
     end_time_marks: str = "day_end"  # which midnight of its day a provider's end_time is: day_end or day_start
 
@@ -72,12 +76,23 @@ class Config:
         if not self.providers:
             has_credential = bool(self.access_long_lived_token or self.modash_api_key)
             object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
+        if not self.graph_login:
+            object.__setattr__(self, "graph_login", _login_of(self.access_long_lived_token) or "facebook")
         faults = list(_faults(self))
         if faults:
             raise ConfigError(faults)
+        host = GRAPH_HOSTS[self.graph_login]
+        implied = {"graph_base_url": self.graph_base_url or f"https://{host}"}
         if self.sandbox:
-            for name, value in {**SANDBOX_CREDENTIALS, **_simulator_urls(self.simulator_port)}.items():
-                object.__setattr__(self, name, value)
+            simulator = f"http://127.0.0.1:{self.simulator_port}"
+            implied = {
+                **SANDBOX_CREDENTIALS,
+                "access_long_lived_token": SANDBOX_TOKENS[self.graph_login],
+                "graph_base_url": f"{simulator}/{host}",
+                "modash_base_url": f"{simulator}/api.modash.io",
+            }
+        for name, value in implied.items():
+            object.__setattr__(self, name, value)
 
     @property
     def sandbox(self) -> bool:
@@ -127,9 +142,8 @@ class Config:
         return config
 
 
-def _simulator_urls(port: int) -> dict[str, str]:
-    base = f"http://127.0.0.1:{port}"
-    return {"graph_base_url": f"{base}/graph.facebook.com", "modash_base_url": f"{base}/api.modash.io"}
+def _login_of(token: str) -> str | None:
+    return next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
 
 
 def _faults(config: Config) -> list[str]:
@@ -148,7 +162,8 @@ def _missing(config: Config) -> list[str]:
     faults = []
     if not real:
         faults.append("ACCESS_LONG_LIVED_TOKEN or MODASH_API_KEY is missing (PROVIDERS=live needs at least one).")
-    if config.access_long_lived_token and not (config.instagram_account_id or config.page_id):
+    known = config.instagram_account_id or config.page_id or config.graph_login == "instagram"
+    if config.access_long_lived_token and not known:
         faults.append("INSTAGRAM_ACCOUNT_ID or PAGE_ID is missing (the token's account is found by one of them).")
     return faults
 
@@ -156,14 +171,20 @@ def _missing(config: Config) -> list[str]:
 def _choices(config: Config) -> list[str]:
     accepted = {
         "providers": ("live", "sandbox"),
+        "graph_login": tuple(GRAPH_HOSTS),
+        "graph_auth_in": ("auto", "header", "query"),
         "end_time_marks": ("day_end", "day_start"),
         "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     }
-    return [
+    faults = [
         f"{name.upper()} is {getattr(config, name)!r}; accepted: {', '.join(values)}."
         for name, values in accepted.items()
         if getattr(config, name) not in values
     ]
+    certain = _login_of(config.access_long_lived_token)
+    if certain is not None and config.graph_login in GRAPH_HOSTS and certain != config.graph_login:
+        faults.append(f"GRAPH_LOGIN is {config.graph_login!r}, but the token is one of the {certain} login.")
+    return faults
 
 
 def _formats(config: Config) -> list[str]:

@@ -49,3 +49,4 @@ def set_up(level: str, redaction: Redaction) -> None:
     handler.setFormatter(JsonFormatter(redaction))
     root.addHandler(handler)
     root.setLevel(level)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # Below, it tells whole URLs.

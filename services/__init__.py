@@ -8,7 +8,7 @@ from typing import Self
 from config import Config
 from services.account_insights import AccountInsights
 from services.accounts import Accounts
-from services.clients.graph import GraphClient
+from services.clients.graph import LOGINS, GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
 from services.clients.retries import Retries
@@ -80,6 +80,8 @@ def graph_client(config: Config, clock: Clock) -> GraphClient:
     """Build the client of the Graph API."""
     return GraphClient(
         _transport("instagram", config, clock),
+        login=LOGINS[config.graph_login],
+        auth_in=config.graph_auth_in,
         base_url=config.graph_base_url,
         version=config.graph_api_version,
         app_secret=config.app_secret,

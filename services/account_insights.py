@@ -105,7 +105,7 @@ class AccountInsights:
         range_ = self._range(since, until, PERIOD_DAYS[period], now)
         found = self._accounts.find(account)
         windows, warnings = _windows(range_, period)
-        wanted = [_wanted(METRICS[name], tuple(breakdown)) for name in metrics]
+        wanted = [_wanted(METRICS[name], tuple(breakdown), self._reader.login) for name in metrics]
         readings = self._reader.read(found, _asks(wanted, windows))
         data: list[Insight] = []
         unavailable: dict[tuple[str, str], Unavailable] = {}
@@ -165,7 +165,7 @@ def _windows(range_: Window | None, period: str) -> tuple[list[Window], list[War
     return windows, [{"code": "days_left_over", "message": message}]
 
 
-def _wanted(metric: Metric, breakdown: Breakdown) -> Wanted:
+def _wanted(metric: Metric, breakdown: Breakdown, login: str) -> Wanted:
     successor = metric.successor
     if successor is not None and successor.breakdown is not None:
         source = METRICS[successor.metric]
@@ -175,6 +175,8 @@ def _wanted(metric: Metric, breakdown: Breakdown) -> Wanted:
     reason = None
     if source.shape is Shape.LIFETIME:
         reason = "not_by_day"
+    elif login not in source.logins:
+        reason = "not_by_login"
     elif not set(breakdown) <= set(source.breakdowns) or (len(breakdown) > 1 and not source.combined):
         reason = "breakdown_not_supported"
     return Wanted(metric, source, breakdown, reason=reason)

@@ -52,10 +52,13 @@ class Accounts:
     def _id(self) -> str:
         with self._lock:
             if not self._account_id:
-                self._account_id = self._parallel.start(
-                    partial(self._graph.linked_account, self._page_id, token=self._token)
-                ).result()
+                self._account_id = self._parallel.start(self._ask_id).result()
             return self._account_id
+
+    def _ask_id(self) -> str:
+        if self._graph.login.name == "instagram":
+            return self._graph.own_account(self._token)
+        return self._graph.linked_account(self._page_id, token=self._token)
 
     def _username_of(self, account: Account) -> str:
         with self._lock:

@@ -50,6 +50,7 @@ class Metric:
     combined: bool = False  # whether all its breakdowns may be asked for at once
     retention_days: int = RETENTION_DAYS
     provisional_hours: int = PROVISIONAL_HOURS
+    logins: tuple[str, ...] = ("facebook", "instagram")  # by which of them it is answered
     successor: Successor | None = None
 
 
@@ -58,6 +59,8 @@ BREAKDOWNS: Mapping[str, tuple[str, ...]] = {
     "follow_type": ("FOLLOWER", "NON_FOLLOWER"),
     "contact_button_type": ("BOOK_NOW", "CALL", "DIRECTION", "EMAIL", "INSTANT_EXPERIENCE", "TEXT", "UNDEFINED"),
 }
+# Beyond this, reach by follow_type was seen empty or standing still with the Instagram login.
+BREAKDOWN_RETENTION_DAYS: Mapping[tuple[str, str, str], int] = {("instagram", "reach", "follow_type"): 365}
 BREAKDOWN_SPELLINGS: Mapping[str, str] = {
     "follower_type": "follow_type"
 }  # Meta's page has the first, its API takes the second.
@@ -112,7 +115,8 @@ _METRICS = (
         provisional_hours=PROVISIONAL_HOURS_OF_FOLLOWS,
     ),
     Metric("profile_links_taps", "Profile link taps", "Taps on the profile's buttons", "taps", breakdowns=_BY_BUTTON),
-    Metric("profile_views", "Profile views", "Times the profile was viewed", "views"),
+    # By the Instagram login it is left out of answers without a word, so it is not asked for there.
+    Metric("profile_views", "Profile views", "Times the profile was viewed", "views", logins=("facebook",)),
     Metric("website_clicks", "Website clicks", "Taps on the profile's link to a website", "taps"),
     Metric(
         "follower_count",

@@ -60,8 +60,8 @@ class ProviderError(InsightsError):
     """A provider refused, failed or was not reached.
 
     `reached` is false only when no connection was made, so that nothing can have been charged. `repeatable` says
-    that the provider's documentation or behaviour makes a second try of the same read worthwhile. `words` are the
-    provider's own, without credentials.
+    that the provider's documentation or behaviour makes a second try of the same read worthwhile, `too_much` that
+    asking for less may help. `words` are the provider's own, without credentials.
     """
 
     status = 502
@@ -77,14 +77,18 @@ class ProviderError(InsightsError):
         retry_after: int | None = None,
         reached: bool = True,
         repeatable: bool = False,
+        too_much: bool = False,
         words: str | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
         self.provider = provider
         self.reference = reference
         self.reached = reached
         self.repeatable = repeatable
+        self.too_much = too_much
         self.words = words
+        self.code = cause or self.code
 
 
 class ProviderNotConfiguredError(ProviderError):
@@ -148,10 +152,6 @@ class CreatorNotFoundError(ProviderError):
         "account_removed",
         "private_account",
     )
-
-    def __init__(self, message: str, *, cause: str, hint: str, reference: str | None = None) -> None:
-        super().__init__(message, provider="modash", hint=hint, reference=reference)
-        self.code = cause
 
 
 class CreatorRefusedError(ProviderError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 
-from services.catalogue import METRICS
+from services.catalogue import BREAKDOWN_RETENTION_DAYS, METRICS
 from services.clients.graph import Account, GraphClient, Item
 from services.clock import Clock
 from services.days import ONE_DAY, EndTime, Window, pacific_day
@@ -65,6 +65,11 @@ class InsightsReader:
         self.end_time = end_time
         self.clock = clock
 
+    @property
+    def login(self) -> str:
+        """The login by which Instagram is read, on which it depends what is answered."""
+        return self.graph.login.name
+
     def read(self, account: Account, asks: Sequence[Ask], *, only_gaps: bool = False) -> Mapping[Key, Reading]:
         """Return a reading for each metric, breakdown and window asked for; a series gives one for each of its days.
 
@@ -110,7 +115,7 @@ class _Inquiry:
 
     def _known(self, metric: str, piece: Ask, *, is_part: bool) -> Reading | None:
         refused = self._reader.refusals.message(self._account.id, metric, piece.breakdown)
-        if (piece.window.last if piece.series else piece.window.first) < self._first_kept(metric):
+        if (piece.window.last if piece.series else piece.window.first) < self._first_kept(metric, piece.breakdown):
             return BEYOND_RETENTION
         if refused is not None:
             return Reading(None, "refused", message=refused)
@@ -126,8 +131,10 @@ class _Inquiry:
         self._mark(replace(call, window=Window(window.first, first - ONE_DAY)), BEYOND_RETENTION)
         return replace(call, window=Window(first, window.last))
 
-    def _first_kept(self, metric: str) -> date:
-        return pacific_day(self._reader.clock.now()) - timedelta(days=METRICS[metric].retention_days)
+    def _first_kept(self, metric: str, breakdown: Breakdown = ()) -> date:
+        login, usual = self._reader.login, METRICS[metric].retention_days
+        days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
+        return pacific_day(self._reader.clock.now()) - timedelta(days=days)
 
     def _wave(self, calls: Sequence[Ask]) -> list[Refused]:
         """Make calls side by side, read what was answered, and return those that were refused."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.answers import Warning_
-from services.clients.graph import Account, GraphClient
+from services.clients.graph import MEDIA_PAGE, Account, GraphClient
 from services.days import parse_provider_time
 from services.engagement import Counts
+from services.errors import ProviderError
 from services.readings import as_count
 
-MAX_PAGES = 400  # Instagram lists the 10,000 newest posts at most, and its smallest usual page has 25.
+MAX_POSTS = 10_000  # Instagram lists no more, the newest first.
+MAX_PAGES = 1_000  # A list that goes on for longer is none.
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,23 @@ class MediaList:
         """Return every post published at `start` or later.
 
         Pages come newest first, so reading ends with the first page whose last post is older. A post may come twice
-        when another is published meanwhile.
+        when another is published meanwhile. Where Instagram says that a page is too much, smaller ones are asked for.
         """
         posts: dict[str, Post] = {}
         unreadable = 0
         after: str | None = None
         cursors: set[str] = set()
+        limit = MEDIA_PAGE
         for _ in range(MAX_PAGES):
-            page = self._graph.media_page(account, after=after)
+            if len(posts) >= MAX_POSTS:
+                break
+            try:
+                page = self._graph.media_page(account, after=after, limit=limit)
+            except ProviderError as error:
+                if not error.too_much or limit == 1:
+                    raise
+                limit //= 2
+                continue
             read = [as_post(item) for item in page.posts]
             unreadable += read.count(None)
             known = [post for post in read if post is not None]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from services.accounts import Accounts
 from services.clients.graph import Account, GraphClient
-from services.clients.graph_errors import LOG_IN_AGAIN
 from services.clients.modash import ModashClient
+from services.clients.outcomes import LOG_IN_AGAIN
 from services.clock import Clock
 from services.days import last_days, our_time
 from services.errors import ProviderError, TokenInvalidError

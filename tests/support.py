@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import requests
 
-from config import SANDBOX_CREDENTIALS, Config
+from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.clock import Clock
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,9 +34,11 @@ SECRETS = (
     TOKEN,
     APP_SECRET,
     MODASH_KEY,
-    *(SANDBOX_CREDENTIALS[name] for name in ("app_secret", "access_long_lived_token", "modash_api_key")),
+    *(SANDBOX_CREDENTIALS[name] for name in ("app_secret", "modash_api_key")),
+    *SANDBOX_TOKENS.values(),
     "EAASANDBOXPAGETOKEN",
     "EAASIM",
+    "IGAASIM",
 )
 
 

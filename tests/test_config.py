@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from config import SANDBOX_CREDENTIALS, Config, ConfigError
+from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config, ConfigError
 from tests.support import ACCOUNT_ID, APP_SECRET, MODASH_KEY, TOKEN, leaks_in, settings
 
 LIVE = {"ACCESS_LONG_LIVED_TOKEN": TOKEN, "INSTAGRAM_ACCOUNT_ID": ACCOUNT_ID}
@@ -223,7 +223,7 @@ def test_a_sandbox_with_a_real_credential_does_not_start(read, name):
 def test_a_sandbox_with_a_real_credential_starts_if_that_is_stated_and_leaves_it_unused(read):
     config = read(LIVE | {"PROVIDERS": "sandbox", "SANDBOX_DESPITE_CREDENTIALS": "true"})
 
-    assert config.access_long_lived_token == SANDBOX_CREDENTIALS["access_long_lived_token"]
+    assert config.access_long_lived_token == SANDBOX_TOKENS["facebook"]
     assert config.instagram_account_id == SANDBOX_CREDENTIALS["instagram_account_id"]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 import responses
 
-from services.clients.graph_errors import OUTCOMES, POLICY_BLOCK, UNKNOWN_THROTTLE
+from services.clients.outcomes import INSTAGRAM, POLICY_BLOCK, UNKNOWN_THROTTLE
 from tests.support import GRAPH, MovableClock, graph_error, settings, utc
 
 MEDIA = re.compile(rf"{GRAPH}/.*/media")
@@ -50,7 +51,9 @@ CONTRACT = {
     (368, None): (503, "provider_blocked"),
     (613, None): (429, "provider_rate_limited"),
     (803, None): (404, "object_not_found"),
+    (506, None): (502, "provider_refused"),
     (2500, None): (502, "provider_refused"),
+    (36104, None): (502, "provider_refused"),
     (9005, 1452042): (502, "provider_refused"),
     (80001, None): (429, "provider_rate_limited"),
     (80002, None): (429, "provider_rate_limited"),
@@ -81,7 +84,7 @@ def top_posts(client):
 
 
 def test_every_row_of_the_table_is_in_the_contract():
-    assert set(OUTCOMES) <= set(CONTRACT)
+    assert set(INSTAGRAM) <= set(CONTRACT)
 
 
 @pytest.mark.parametrize("http_status", [400, 401, 403, 500, 200])
@@ -131,8 +134,23 @@ def test_what_may_pass_is_tried_three_times_at_most(client, wire, clock, code, s
     response = top_posts(client)
 
     assert (response.status_code, response.get_json()["code"]) == CONTRACT[code, subcode]
-    assert len(wire.calls) == 3
+    # What may be too much is asked for in halves, from 100 posts to 1, and only the last of them three times.
+    assert len(wire.calls) == (9 if code == 1 else 3)
     assert sum(clock.waits) < 5
+
+
+def test_a_page_that_is_too_much_is_asked_for_in_smaller_ones(client, wire):
+    too_much = graph_error(1, message="Please reduce the amount of data you're asking for, then retry your request")
+    limits = []
+
+    def answer(request):
+        limits.append(int(request.params["limit"]))
+        return (500, {}, json.dumps(too_much)) if limits[-1] > 25 else (200, {}, json.dumps({"data": []}))
+
+    wire.add_callback(responses.GET, MEDIA, answer)
+
+    assert top_posts(client).status_code == 200
+    assert limits == [100, 50, 25]
 
 
 @pytest.mark.parametrize(("code", "subcode"), REPEATED)

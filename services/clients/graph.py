@@ -1,4 +1,4 @@
-"""Instagram's Graph API, by the login with Facebook: one method for each call, in the provider's words.
+"""Instagram's Graph API, by either login: one method for each call, in the provider's words.
 
 https://developers.facebook.com/docs/instagram-platform/reference
 """
@@ -8,26 +8,45 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from services.clients.graph_errors import failure, throttled
-from services.clients.http import Bearer, Reply, Transport
+from services.clients.http import OK, TOO_MANY, Bearer, Reply, Transport
 from services.clients.retries import Retries
-from services.errors import ObjectNotFoundError, ProviderResponseError
+from services.errors import ObjectNotFoundError, ProviderResponseError, TokenInvalidError
 from services.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
-OK, TOO_MANY = 200, 429
+ID = re.compile(r"\d{1,30}", re.ASCII)
 MEDIA_PAGE = 100  # The largest page seen in production use; the provider may give shorter ones.
 MEDIA_FIELDS = (
     "id,caption,comments_count,like_count,media_product_type,media_type,permalink,timestamp"  # All that a list needs.
 )
 
 Item = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Login:
+    """One of the two ways to Instagram's data: its name, and what differs between them on the wire.
+
+    https://developers.facebook.com/docs/instagram-platform/overview
+    """
+
+    name: str
+    id_field: str  # the professional id: by the Instagram login `id` is another one, scoped to the app
+    is_signed: bool  # whether appsecret_proof is known to be accepted
+
+
+LOGINS: Mapping[str, Login] = {
+    "facebook": Login("facebook", "id", is_signed=True),
+    "instagram": Login("instagram", "user_id", is_signed=False),
+}
 
 
 @dataclass(frozen=True)
@@ -48,22 +67,27 @@ class MediaPage:
 
 
 class GraphClient:
-    """Reads graph.facebook.com; every method raises the `ProviderError` of the refusal.
+    """Reads graph.facebook.com or graph.instagram.com; every method raises the `ProviderError` of the refusal.
 
-    Reads are repeated where `graph_errors` says that it helps, and where no answer came at all.
+    Reads are repeated where `outcomes` says that it helps, and where no answer came at all.
     """
 
     def __init__(
         self,
         transport: Transport,
         *,
+        login: Login,
+        auth_in: str,
         base_url: str,
         version: str,
         app_secret: str,
         retries: Retries,
         redaction: Redaction,
     ) -> None:
+        self.login = login
         self.version = version
+        self._in_query = auth_in == "query"
+        self._may_change_place = auth_in == "auto" and login.name == "instagram"
         self._transport = transport
         self._base_url = base_url
         self._app_secret = app_secret.encode()
@@ -78,7 +102,18 @@ class GraphClient:
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user
         """
-        return self._get(quote(account.id), {"fields": "id,username,followers_count"}, token=account.token)
+        fields = f"{self.login.id_field},username,followers_count"
+        return self._get(self._node(account), {"fields": fields}, token=account.token)
+
+    def own_account(self, token: str) -> str:
+        """Return the id of the professional account that a token of the Instagram login belongs to.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
+        """
+        found = self._get("me", {"fields": "user_id"}, token=token).get("user_id")
+        if not isinstance(found, str | int) or not ID.fullmatch(str(found)):
+            raise self._unreadable("an account without an id")
+        return str(found)
 
     def linked_account(self, page_id: str, *, token: str) -> str:
         """Return the id of the professional account that is linked to a page.
@@ -88,7 +123,7 @@ class GraphClient:
         page = self._get(quote(page_id), {"fields": "instagram_business_account"}, token=token)
         account = page.get("instagram_business_account")
         found = account.get("id") if isinstance(account, dict) else None
-        if not isinstance(found, str):
+        if not isinstance(found, str) or not ID.fullmatch(found):
             raise ObjectNotFoundError(
                 "The page has no Instagram account linked to it.",
                 provider="instagram",
@@ -96,16 +131,17 @@ class GraphClient:
             )
         return found
 
-    def media_page(self, account: Account, *, after: str | None) -> MediaPage:
+    def media_page(self, account: Account, *, after: str | None, limit: int = MEDIA_PAGE) -> MediaPage:
         """Return one page of an account's posts, newest first; stories are never among them.
 
         The end is the absence of `paging.next`: the last page has a cursor too. `next` itself contains the token and
-        is never followed.
+        is never followed. Where Instagram says that it is too much, it is not asked again for the same: the failure
+        has `too_much`, and a smaller `limit` may do.
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
-        params = {"fields": MEDIA_FIELDS, "limit": str(MEDIA_PAGE)} | ({"after": after} if after else {})
-        answer = self._get(f"{quote(account.id)}/media", params, token=account.token)
+        params = {"fields": MEDIA_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
+        answer = self._get(f"{self._node(account)}/media", params, token=account.token, in_parts=limit > 1)
         paging = answer.get("paging")
         cursors = paging.get("cursors") if isinstance(paging, dict) else None
         following = cursors.get("after") if isinstance(cursors, dict) else None
@@ -133,12 +169,12 @@ class GraphClient:
             params["metric_type"] = "total_value"
         if breakdown:
             params["breakdown"] = ",".join(breakdown)
-        answer = self._get(f"{quote(account.id)}/insights", params, token=account.token)
+        answer = self._get(f"{self._node(account)}/insights", params, token=account.token)
         return {str(item.get("name")): item for item in self._items(answer)}
 
     def can_inspect(self, app_id: str) -> bool:
         """Return whether there is an app token, without which Meta inspects nobody's token but a developer's own."""
-        return bool(app_id and self._app_secret)
+        return bool(app_id and self._app_secret) and self.login.name == "facebook"
 
     def token_details(self, token: str, *, app_id: str) -> Item:
         """Return what Meta knows of a token: `is_valid`, `expires_at`, `scopes` and more.
@@ -152,13 +188,34 @@ class GraphClient:
             raise self._unreadable("an answer without data")
         return details
 
-    def _get(self, path: str, params: Mapping[str, str], *, token: str) -> dict[str, object]:
-        return self._retries.run(lambda: self._once(path, params, token=token), allowed=lambda error: error.repeatable)
+    def _get(self, path: str, params: Mapping[str, str], *, token: str, in_parts: bool = False) -> dict[str, object]:
+        return self._retries.run(
+            lambda: self._once(path, params, token=token),
+            allowed=lambda error: error.repeatable and not (in_parts and error.too_much),
+        )
+
+    def _node(self, account: Account) -> str:
+        # By the Instagram login a token has one account, whichever of its ids one knows.
+        return "me" if self.login.name == "instagram" else quote(account.id)
 
     def _once(self, path: str, params: Mapping[str, str], *, token: str) -> dict[str, object]:
+        """Make one call; where it is unknown whether a header is understood, a refused one is sent in the query."""
+        try:
+            answer = self._send(path, params, token=token, in_query=self._in_query)
+        except TokenInvalidError:
+            if self._in_query or not self._may_change_place:
+                raise
+            answer = self._send(path, params, token=token, in_query=True)
+            self._in_query = True
+        self._may_change_place = False
+        return answer
+
+    def _send(self, path: str, params: Mapping[str, str], *, token: str, in_query: bool) -> dict[str, object]:
         url = f"{self._base_url}/{self.version}/{path}"
-        proof = {"appsecret_proof": self._proof(token)} if self._app_secret else {}
-        reply = self._transport.get(url, params={**params, **proof}, auth=Bearer(token))
+        added = {"appsecret_proof": self._proof(token)} if self._app_secret and self.login.is_signed else {}
+        if in_query:
+            added["access_token"] = token
+        reply = self._transport.get(url, params={**params, **added}, auth=None if in_query else Bearer(token))
         self._compare_version(reply)
         return self._envelope(reply)
 

@@ -21,6 +21,7 @@ from services.errors import ProviderError, ProviderResponseError, ProviderTimeou
 
 log = logging.getLogger(__name__)
 
+OK, TOO_MANY = 200, 429
 MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 CHUNK_BYTES = 64 * 1024
@@ -72,7 +73,7 @@ class Transport:
         self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
         self._local = threading.local()
 
-    def get(self, url: str, *, params: Mapping[str, str], auth: Bearer) -> Reply:
+    def get(self, url: str, *, params: Mapping[str, str], auth: Bearer | None) -> Reply:
         """Return the answer to one GET.
 
         Raises `ProviderTimeoutError`, `ProviderUnavailableError` (not reached, or cut before an answer) and
@@ -88,7 +89,7 @@ class Transport:
         self._note(str(reply.status), started)
         return reply
 
-    def _send(self, url: str, params: Mapping[str, str], auth: Bearer, started: float) -> Reply:
+    def _send(self, url: str, params: Mapping[str, str], auth: Bearer | None, started: float) -> Reply:
         try:
             with self._session(url).get(
                 url, params=dict(params), auth=auth, timeout=self._timeout, allow_redirects=False, stream=True

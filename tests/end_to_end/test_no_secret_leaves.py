@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config import SANDBOX_CREDENTIALS, Config
+from config import SANDBOX_TOKENS, Config
 from services import Services
 from services.clock import Clock
 from tests.support import leaks_in, settings
@@ -97,7 +97,7 @@ def test_a_gateway_of_its_own_logs_no_secret(simulator, start, sandbox):
         for path in REQUESTS[fault["provider"]]:
             assert leaks_in(gateway.get(path).text) == []
 
-    token = SANDBOX_CREDENTIALS["access_long_lived_token"]
+    token = SANDBOX_TOKENS["facebook"]
     gateway.get(f"/top-posts?time_range=7d&access_token={token}")
     gateway.get("/account-insights?period=day&metrics=reach", headers={"Authorization": f"Bearer {token}"})
 

@@ -1,0 +1,258 @@
+"""What each refusal of the providers comes to, as data: what callers are told, and what the gateway does about it.
+
+Instagram: https://developers.facebook.com/docs/graph-api/guides/error-handling and what live answers add to it. Codes
+and subcodes decide, never texts (they are localised), but for code 10, whose two causes share everything else.
+Modash: https://docs.modash.io (error codes). Codes decide; a status only where no known code comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from services.errors import (
+    CreatorNotFoundError,
+    CreatorRefusedError,
+    InsufficientCreditsError,
+    InsufficientViewersError,
+    MediaTooOldError,
+    ModashKeyInvalidError,
+    ObjectNotFoundError,
+    PermissionMissingError,
+    ProviderBlockedError,
+    ProviderError,
+    ProviderRateLimitedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    TokenExpiredError,
+    TokenInvalidError,
+)
+
+
+class Does(Enum):
+    """What the gateway does when a read is refused; the words stand in the README."""
+
+    TRY_AGAIN = "tries again, 3 times at most"
+    SHRINK = "lists of posts: asks for smaller pages at once; else tries again, 3 times at most"
+    SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"
+    STOP = "stops the request: nothing else would be answered"
+    NOTHING = "asks only once"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row: `wait` is told as retry_after (seconds) where no header of the provider tells another."""
+
+    error: type[ProviderError]
+    message: str
+    hint: str
+    does: Does = Does.STOP
+    wait: int | None = None
+    cause: str | None = None  # the code callers get, where the class has several
+
+
+LOG_IN_AGAIN = (
+    "Whoever runs the gateway: make a new long-lived token (docs/set-up.md), set ACCESS_LONG_LIVED_TOKEN and restart."
+)
+TRY_SOON = "Try again in a minute."
+UNKNOWN_THROTTLE = 900  # seconds to wait where Meta does not tell; the platform's limit is a rolling hour
+POLICY_BLOCK = 86_400  # seconds
+RATE_LIMIT_WAIT = 2  # seconds; Modash's usual limit is 2 requests a second
+
+
+def _throttled(of: str) -> Outcome:
+    return Outcome(
+        ProviderRateLimitedError,
+        f"Instagram limits the calls of this {of}.",
+        "Try again when the wait is over; each call before that makes it longer.",
+        wait=UNKNOWN_THROTTLE,
+    )
+
+
+def _token(message: str, hint: str = LOG_IN_AGAIN) -> Outcome:
+    return Outcome(TokenInvalidError, message, hint)
+
+
+_PERMISSION = Outcome(
+    PermissionMissingError,
+    "The token does not allow this read.",
+    "Log in again and grant every permission that docs/set-up.md names; "
+    "a token that was cut when it was pasted is refused like this too.",
+)
+_TOO_OLD = Outcome(
+    MediaTooOldError,
+    "The media was posted before the account became a professional one.",
+    "It has no insights and never will.",
+    Does.NOTHING,
+)
+_DOWN = Outcome(ProviderUnavailableError, "Instagram has a passing fault.", TRY_SOON, Does.TRY_AGAIN)
+
+INSTAGRAM: Mapping[tuple[int, int | None], Outcome] = {
+    (-1, 2207086): Outcome(
+        ProviderRefusedError,
+        "The media is not shared to Facebook.",
+        "Leave facebook_views out of the metrics.",
+        Does.SPLIT,
+    ),
+    (1, None): Outcome(ProviderUnavailableError, _DOWN.message, TRY_SOON, Does.SHRINK),
+    (2, None): _DOWN,
+    (3, None): Outcome(
+        PermissionMissingError,
+        "The app lacks the capability for this read.",
+        "Add the Instagram product to the app, then run `make doctor`.",
+    ),
+    (4, None): _throttled("app"),
+    (4, 2108006): _TOO_OLD,
+    (10, None): _PERMISSION,
+    (17, None): _throttled("user"),
+    (32, None): _throttled("page"),
+    (100, None): Outcome(
+        ProviderRefusedError,
+        "Instagram refuses the request.",
+        "Run `make doctor`; if all is well there, report this with its reference.",
+        Does.SPLIT,
+    ),
+    (100, 33): Outcome(
+        ObjectNotFoundError,
+        "Instagram has no such object, or does not show it to this token.",
+        "Check the id, and that the token belongs to a user of the linked page.",
+        Does.TRY_AGAIN,
+    ),
+    (100, 2108006): _TOO_OLD,
+    (102, None): Outcome(TokenExpiredError, "The session of the token is over.", LOG_IN_AGAIN),
+    (104, None): _token("Instagram misses the token, or refuses its signature."),
+    (110, 2207013): Outcome(
+        ObjectNotFoundError,
+        "Instagram has no public professional account by that name.",
+        "Check the name; private and personal accounts cannot be read.",
+    ),
+    (190, None): _token("Instagram does not accept the token."),
+    (190, 458): _token("The user removed the app."),
+    (190, 459): _token("Facebook wants the user to confirm something.", "Log in at facebook.com, then try again."),
+    (190, 460): _token("The user changed the password."),
+    (190, 463): Outcome(TokenExpiredError, "The Instagram token has expired.", LOG_IN_AGAIN),
+    (190, 464): _token("The user's Facebook account is not confirmed.", "Confirm it at facebook.com, then try again."),
+    (190, 467): _token("The Instagram token is no longer valid."),
+    (190, 492): _token(
+        "The user has no role on the linked page any more.", "Give the user a role on the page, then log in again."
+    ),
+    (341, None): _throttled("app"),
+    (368, None): Outcome(
+        ProviderBlockedError,
+        "Instagram blocks this user for reasons of policy.",
+        "Log in at facebook.com and read the notice there.",
+        wait=POLICY_BLOCK,
+    ),
+    (506, None): Outcome(
+        ProviderRefusedError, "Instagram takes the request for a repeated post.", "Report this with its reference."
+    ),
+    (613, None): _throttled("app"),
+    (803, None): Outcome(ObjectNotFoundError, "Instagram knows nothing by that name.", "Check the id."),
+    (2500, None): Outcome(
+        ProviderRefusedError,
+        "Instagram does not understand the request.",
+        "Check GRAPH_API_VERSION; if it is right, report this with its reference.",
+    ),
+    (9005, 1452042): Outcome(
+        ProviderRefusedError, "The media is no video.", "Leave the copyright check out.", Does.NOTHING
+    ),
+    (36104, None): Outcome(
+        ProviderRefusedError, "Instagram tells the views of other accounts only.", "Ask for the insights instead."
+    ),
+    (80001, None): _throttled("page"),
+    (80002, None): _throttled("account"),
+}
+"""By code and subcode; None stands for every other subcode."""
+
+VIEWERS = Outcome(
+    InsufficientViewersError,
+    "Too few people have seen the media yet.",
+    "Try again when more people have seen it.",
+    Does.NOTHING,
+)
+"""Code 10 with the words "not enough viewers"."""
+
+PERMISSION_CODES = range(200, 300)
+"""Every code of this range is a missing permission."""
+
+
+def instagram_outcome(code: int | None, subcode: int | None, text: str) -> Outcome | None:
+    """Return the row for a refusal of Instagram, or None where its code is unknown."""
+    if code is None:
+        return None
+    if code == 10 and "viewers" in text.lower():  # noqa: PLR2004
+        return VIEWERS
+    if code in PERMISSION_CODES:
+        return _PERMISSION
+    return INSTAGRAM.get((code, subcode)) or INSTAGRAM.get((code, None))
+
+
+_SPELLING = "Check the spelling; the account must be public."
+
+
+def _no_creator(cause: str, message: str) -> Outcome:
+    return Outcome(CreatorNotFoundError, message, _SPELLING, Does.NOTHING, cause=cause)
+
+
+_KEY = Outcome(
+    ModashKeyInvalidError,
+    "Modash does not accept the key.",
+    "Whoever runs the gateway: set MODASH_API_KEY to the key of marketer.modash.io/developer and restart.",
+    Does.NOTHING,
+)
+_PLAN = Outcome(
+    PermissionMissingError, "Modash forbids this call.", "Check the plan and the credits of the key.", Does.NOTHING
+)
+MODASH_FAULT = Outcome(
+    ProviderUnavailableError,
+    "Modash has a fault on its side.",
+    "Try again in a minute; nothing was charged.",
+    Does.NOTHING,
+)
+MODASH_REFUSED = Outcome(
+    ProviderRefusedError, "Modash refuses the request.", "Report this with the request id.", Does.NOTHING
+)
+
+MODASH: Mapping[str, Outcome] = {
+    "not_enough_credits": Outcome(
+        InsufficientCreditsError,
+        "The Modash credits are used up.",
+        "Buy credits, or wait for the next month.",
+        Does.NOTHING,
+    ),
+    "api_token_invalid": _KEY,
+    "handle_not_found": _no_creator("handle_not_found", "Modash knows no public account by that handle."),
+    "account_not_found": _no_creator("account_not_found", "Modash knows no such account."),
+    "account_removed": _no_creator("account_removed", "The account was removed."),
+    "private_account": _no_creator("private_account", "The account is private."),
+    "bad_request": Outcome(
+        CreatorRefusedError, "Modash does not accept the creator.", "Give `url` as a handle or id.", Does.NOTHING
+    ),
+    "feature_not_available": _PLAN,
+    "internal_server_error": MODASH_FAULT,
+}
+"""By the code of the answer."""
+
+MODASH_STATUS: Mapping[int, Outcome] = {
+    401: _KEY,
+    403: _PLAN,
+    404: _no_creator("creator_not_found", "Modash does not find the creator."),
+    429: Outcome(
+        ProviderRateLimitedError,
+        "Modash asks us to slow down.",
+        "Try again when the wait is over.",
+        Does.NOTHING,
+        wait=RATE_LIMIT_WAIT,
+    ),
+}
+"""By the status, where the code is not known."""
+
+
+def modash_outcome(code: str | None, status: int) -> Outcome:
+    """Return the row for a refusal of Modash: its code decides, then its status."""
+    if code is not None and code in MODASH:
+        return MODASH[code]
+    if status in MODASH_STATUS:
+        return MODASH_STATUS[status]
+    return MODASH_FAULT if status >= 500 else MODASH_REFUSED  # noqa: PLR2004
