@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install run doctor test check format bench examples clean
+.PHONY: help install run doctor test check format bench examples outcomes clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench: $(VENV)/run.stamp ## Measure cold requests against what their provider ca
 
 examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document anew
 	@$(BIN)/python -m commands.examples
+
+outcomes: $(VENV)/run.stamp ## Print the table of outcomes into the README
+	@$(BIN)/python -m commands.outcomes
 
 clean: ## Remove what was installed and cached
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,7 +25,18 @@ InsightsError
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import ClassVar
+
+
+class Remedy(Enum):
+    """What the gateway does when a provider fails it; the words stand in the README."""
+
+    TRY_AGAIN = "tries again, 3 times at most"
+    SHRINK = "lists of posts: asks for smaller pages at once; else tries again, 3 times at most"
+    SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"
+    STOP = "stops the request: nothing else would be answered"
+    NOTHING = "asks only once"
 
 
 class InsightsError(Exception):
@@ -59,9 +70,8 @@ class AccountUnknownError(InsightsError):
 class ProviderError(InsightsError):
     """A provider refused, failed or was not reached.
 
-    `reached` is false only when no connection was made, so that nothing can have been charged. `repeatable` says
-    that the provider's documentation or behaviour makes a second try of the same read worthwhile, `too_much` that
-    asking for less may help. `words` are the provider's own, without credentials.
+    `reached` is false only when no connection was made, so that nothing can have been charged. `words` are the
+    provider's own, without credentials. `cause` stands in for the class's code where a class has several.
     """
 
     status = 502
@@ -76,8 +86,7 @@ class ProviderError(InsightsError):
         reference: str | None = None,
         retry_after: int | None = None,
         reached: bool = True,
-        repeatable: bool = False,
-        too_much: bool = False,
+        remedy: Remedy = Remedy.STOP,
         words: str | None = None,
         cause: str | None = None,
     ) -> None:
@@ -85,8 +94,7 @@ class ProviderError(InsightsError):
         self.provider = provider
         self.reference = reference
         self.reached = reached
-        self.repeatable = repeatable
-        self.too_much = too_much
+        self.remedy = remedy
         self.words = words
         self.code = cause or self.code
 

@@ -13,10 +13,10 @@ from services.clock import Clock
 from services.days import ONE_DAY, EndTime, Window, pacific_day
 from services.errors import (
     ProviderError,
-    ProviderRefusedError,
     ProviderResponseError,
     ProviderTimeoutError,
     ProviderUnavailableError,
+    Remedy,
 )
 from services.parallel import Parallel
 from services.readings import Reading, add_up, read_days, read_total
@@ -141,7 +141,7 @@ class _Inquiry:
         thunks = [partial(self._call, call) for call in calls]
         refused: list[Refused] = []
         for call, answer in zip(calls, self._reader.parallel.gather(thunks, fatal=_is_fatal), strict=True):
-            if isinstance(answer, ProviderRefusedError):
+            if isinstance(answer, ProviderError) and answer.remedy is Remedy.SPLIT:
                 refused.append((call, answer.words or answer.message))
             elif isinstance(answer, ProviderError):
                 self._failures.append(answer)
@@ -223,4 +223,4 @@ class _Inquiry:
 
 
 def _is_fatal(error: ProviderError) -> bool:
-    return not isinstance(error, (*PASSING, ProviderRefusedError))
+    return not isinstance(error, PASSING) and error.remedy is not Remedy.SPLIT

@@ -10,7 +10,7 @@ from services.answers import Warning_
 from services.clients.graph import MEDIA_PAGE, Account, GraphClient
 from services.days import parse_provider_time
 from services.engagement import Counts
-from services.errors import ProviderError
+from services.errors import ProviderError, Remedy
 from services.readings import as_count
 
 MAX_POSTS = 10_000  # Instagram lists no more, the newest first.
@@ -78,7 +78,7 @@ class MediaList:
             try:
                 page = self._graph.media_page(account, after=after, limit=limit)
             except ProviderError as error:
-                if not error.too_much or limit == 1:
+                if error.remedy is not Remedy.SHRINK or limit == 1:
                     raise
                 limit //= 2
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import shorten
 
-from services.clients.outcomes import Does, Outcome
+from services.clients.outcomes import Outcome
 from services.errors import CreatorRefusedError, PermissionMissingError, ProviderError, ProviderRefusedError
 from services.redaction import Redaction
 
@@ -36,8 +36,7 @@ def as_failure(
         hint=outcome.hint,
         reference=reference,
         retry_after=wait or outcome.wait if outcome.wait else None,
-        repeatable=outcome.does in {Does.TRY_AGAIN, Does.SHRINK},
-        too_much=outcome.does is Does.SHRINK,
+        remedy=outcome.remedy,
         words=words or None,
         cause=outcome.cause,
     )

@@ -17,11 +17,12 @@ from urllib.parse import quote
 from services.clients.graph_errors import failure, throttled
 from services.clients.http import OK, TOO_MANY, Bearer, Reply, Transport
 from services.clients.retries import Retries
-from services.errors import ObjectNotFoundError, ProviderResponseError, TokenInvalidError
+from services.errors import ObjectNotFoundError, ProviderResponseError, Remedy, TokenInvalidError
 from services.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
+TRIED_AGAIN = frozenset({Remedy.TRY_AGAIN, Remedy.SHRINK})
 ID = re.compile(r"\d{1,30}", re.ASCII)
 MEDIA_PAGE = 100  # The largest page seen in production use; the provider may give shorter ones.
 MEDIA_FIELDS = (
@@ -136,7 +137,7 @@ class GraphClient:
 
         The end is the absence of `paging.next`: the last page has a cursor too. `next` itself contains the token and
         is never followed. Where Instagram says that it is too much, it is not asked again for the same: the failure
-        has `too_much`, and a smaller `limit` may do.
+        has the remedy `SHRINK`, and a smaller `limit` may do.
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
@@ -191,7 +192,7 @@ class GraphClient:
     def _get(self, path: str, params: Mapping[str, str], *, token: str, in_parts: bool = False) -> dict[str, object]:
         return self._retries.run(
             lambda: self._once(path, params, token=token),
-            allowed=lambda error: error.repeatable and not (in_parts and error.too_much),
+            allowed=lambda error: error.remedy in (TRIED_AGAIN if not in_parts else {Remedy.TRY_AGAIN}),
         )
 
     def _node(self, account: Account) -> str:

@@ -17,7 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 
 from services.clients import tally
 from services.clock import Clock
-from services.errors import ProviderError, ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
+from services.errors import ProviderError, ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError, Remedy
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Transport:
         if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError | ConnectTimeoutError):
             return self._unreached("cannot be reached")
         if isinstance(error, requests.exceptions.SSLError) or isinstance(reason, SSLError):
-            return self._unreached("cannot be reached securely", repeatable=False)
+            return self._unreached("cannot be reached securely", remedy=Remedy.STOP)
         if isinstance(error, requests.Timeout) or isinstance(reason, ReadTimeoutError):
             return self._late()
         if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -152,7 +152,7 @@ class Transport:
             f"{self._name} closed the connection without an answer.",
             provider=self._provider,
             hint="Try again in a minute.",
-            repeatable=True,
+            remedy=Remedy.TRY_AGAIN,
         )
 
     @property
@@ -167,13 +167,13 @@ class Transport:
             f"{self._name} did not answer in time.", provider=self._provider, hint="Try again in a minute."
         )
 
-    def _unreached(self, what: str, *, repeatable: bool = True) -> ProviderError:
+    def _unreached(self, what: str, *, remedy: Remedy = Remedy.TRY_AGAIN) -> ProviderError:
         return ProviderUnavailableError(
             f"{self._name} {what}.",
             provider=self._provider,
             hint="Check that this machine reaches the provider, then try again.",
             reached=False,
-            repeatable=repeatable,
+            remedy=remedy,
         )
 
 

@@ -13,7 +13,7 @@ from services.clients.http import OK, Bearer, Reply, Transport
 from services.clients.outcomes import MODASH, MODASH_STATUS, modash_outcome
 from services.clients.quota import retry_after
 from services.clients.retries import Retries
-from services.errors import ProviderError, ProviderResponseError
+from services.errors import ProviderError, ProviderResponseError, Remedy
 from services.redaction import Redaction
 
 
@@ -71,7 +71,7 @@ class ModashClient:
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
         return self._retries.run(
             lambda: self._transport.get(f"{self._base_url}/{path}", params=params, auth=self._auth),
-            allowed=lambda error: error.repeatable and not error.reached,
+            allowed=lambda error: error.remedy is Remedy.TRY_AGAIN and not error.reached,
         )
 
     def _object(self, reply: Reply) -> Mapping[str, object]:

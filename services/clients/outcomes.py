@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from services.errors import (
     CreatorNotFoundError,
@@ -25,19 +24,10 @@ from services.errors import (
     ProviderRateLimitedError,
     ProviderRefusedError,
     ProviderUnavailableError,
+    Remedy,
     TokenExpiredError,
     TokenInvalidError,
 )
-
-
-class Does(Enum):
-    """What the gateway does when a read is refused; the words stand in the README."""
-
-    TRY_AGAIN = "tries again, 3 times at most"
-    SHRINK = "lists of posts: asks for smaller pages at once; else tries again, 3 times at most"
-    SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"
-    STOP = "stops the request: nothing else would be answered"
-    NOTHING = "asks only once"
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Outcome:
     error: type[ProviderError]
     message: str
     hint: str
-    does: Does = Does.STOP
+    remedy: Remedy = Remedy.STOP
     wait: int | None = None
     cause: str | None = None  # the code callers get, where the class has several
 
@@ -74,7 +64,7 @@ def _token(message: str, hint: str = LOG_IN_AGAIN) -> Outcome:
     return Outcome(TokenInvalidError, message, hint)
 
 
-_PERMISSION = Outcome(
+PERMISSION = Outcome(
     PermissionMissingError,
     "The token does not allow this read.",
     "Log in again and grant every permission that docs/set-up.md names; "
@@ -84,18 +74,18 @@ _TOO_OLD = Outcome(
     MediaTooOldError,
     "The media was posted before the account became a professional one.",
     "It has no insights and never will.",
-    Does.NOTHING,
+    Remedy.NOTHING,
 )
-_DOWN = Outcome(ProviderUnavailableError, "Instagram has a passing fault.", TRY_SOON, Does.TRY_AGAIN)
+_DOWN = Outcome(ProviderUnavailableError, "Instagram has a passing fault.", TRY_SOON, Remedy.TRY_AGAIN)
 
 INSTAGRAM: Mapping[tuple[int, int | None], Outcome] = {
     (-1, 2207086): Outcome(
         ProviderRefusedError,
         "The media is not shared to Facebook.",
         "Leave facebook_views out of the metrics.",
-        Does.SPLIT,
+        Remedy.SPLIT,
     ),
-    (1, None): Outcome(ProviderUnavailableError, _DOWN.message, TRY_SOON, Does.SHRINK),
+    (1, None): Outcome(ProviderUnavailableError, _DOWN.message, TRY_SOON, Remedy.SHRINK),
     (2, None): _DOWN,
     (3, None): Outcome(
         PermissionMissingError,
@@ -104,20 +94,20 @@ INSTAGRAM: Mapping[tuple[int, int | None], Outcome] = {
     ),
     (4, None): _throttled("app"),
     (4, 2108006): _TOO_OLD,
-    (10, None): _PERMISSION,
+    (10, None): PERMISSION,
     (17, None): _throttled("user"),
     (32, None): _throttled("page"),
     (100, None): Outcome(
         ProviderRefusedError,
         "Instagram refuses the request.",
         "Run `make doctor`; if all is well there, report this with its reference.",
-        Does.SPLIT,
+        Remedy.SPLIT,
     ),
     (100, 33): Outcome(
         ObjectNotFoundError,
         "Instagram has no such object, or does not show it to this token.",
         "Check the id, and that the token belongs to a user of the linked page.",
-        Does.TRY_AGAIN,
+        Remedy.TRY_AGAIN,
     ),
     (100, 2108006): _TOO_OLD,
     (102, None): Outcome(TokenExpiredError, "The session of the token is over.", LOG_IN_AGAIN),
@@ -155,7 +145,7 @@ INSTAGRAM: Mapping[tuple[int, int | None], Outcome] = {
         "Check GRAPH_API_VERSION; if it is right, report this with its reference.",
     ),
     (9005, 1452042): Outcome(
-        ProviderRefusedError, "The media is no video.", "Leave the copyright check out.", Does.NOTHING
+        ProviderRefusedError, "The media is no video.", "Leave the copyright check out.", Remedy.NOTHING
     ),
     (36104, None): Outcome(
         ProviderRefusedError, "Instagram tells the views of other accounts only.", "Ask for the insights instead."
@@ -169,7 +159,7 @@ VIEWERS = Outcome(
     InsufficientViewersError,
     "Too few people have seen the media yet.",
     "Try again when more people have seen it.",
-    Does.NOTHING,
+    Remedy.NOTHING,
 )
 """Code 10 with the words "not enough viewers"."""
 
@@ -184,7 +174,7 @@ def instagram_outcome(code: int | None, subcode: int | None, text: str) -> Outco
     if code == 10 and "viewers" in text.lower():  # noqa: PLR2004
         return VIEWERS
     if code in PERMISSION_CODES:
-        return _PERMISSION
+        return PERMISSION
     return INSTAGRAM.get((code, subcode)) or INSTAGRAM.get((code, None))
 
 
@@ -192,26 +182,26 @@ _SPELLING = "Check the spelling; the account must be public."
 
 
 def _no_creator(cause: str, message: str) -> Outcome:
-    return Outcome(CreatorNotFoundError, message, _SPELLING, Does.NOTHING, cause=cause)
+    return Outcome(CreatorNotFoundError, message, _SPELLING, Remedy.NOTHING, cause=cause)
 
 
 _KEY = Outcome(
     ModashKeyInvalidError,
     "Modash does not accept the key.",
     "Whoever runs the gateway: set MODASH_API_KEY to the key of marketer.modash.io/developer and restart.",
-    Does.NOTHING,
+    Remedy.NOTHING,
 )
 _PLAN = Outcome(
-    PermissionMissingError, "Modash forbids this call.", "Check the plan and the credits of the key.", Does.NOTHING
+    PermissionMissingError, "Modash forbids this call.", "Check the plan and the credits of the key.", Remedy.NOTHING
 )
 MODASH_FAULT = Outcome(
     ProviderUnavailableError,
     "Modash has a fault on its side.",
     "Try again in a minute; nothing was charged.",
-    Does.NOTHING,
+    Remedy.NOTHING,
 )
 MODASH_REFUSED = Outcome(
-    ProviderRefusedError, "Modash refuses the request.", "Report this with the request id.", Does.NOTHING
+    ProviderRefusedError, "Modash refuses the request.", "Report this with the request id.", Remedy.NOTHING
 )
 
 MODASH: Mapping[str, Outcome] = {
@@ -219,7 +209,7 @@ MODASH: Mapping[str, Outcome] = {
         InsufficientCreditsError,
         "The Modash credits are used up.",
         "Buy credits, or wait for the next month.",
-        Does.NOTHING,
+        Remedy.NOTHING,
     ),
     "api_token_invalid": _KEY,
     "handle_not_found": _no_creator("handle_not_found", "Modash knows no public account by that handle."),
@@ -227,7 +217,7 @@ MODASH: Mapping[str, Outcome] = {
     "account_removed": _no_creator("account_removed", "The account was removed."),
     "private_account": _no_creator("private_account", "The account is private."),
     "bad_request": Outcome(
-        CreatorRefusedError, "Modash does not accept the creator.", "Give `url` as a handle or id.", Does.NOTHING
+        CreatorRefusedError, "Modash does not accept the creator.", "Give `url` as a handle or id.", Remedy.NOTHING
     ),
     "feature_not_available": _PLAN,
     "internal_server_error": MODASH_FAULT,
@@ -242,7 +232,7 @@ MODASH_STATUS: Mapping[int, Outcome] = {
         ProviderRateLimitedError,
         "Modash asks us to slow down.",
         "Try again when the wait is over.",
-        Does.NOTHING,
+        Remedy.NOTHING,
         wait=RATE_LIMIT_WAIT,
     ),
 }
