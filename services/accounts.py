@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import partial
 
@@ -11,6 +12,7 @@ from services.errors import AccountUnknownError, ProviderNotConfiguredError
 from services.parallel import Parallel
 
 USERNAME_KEPT_FOR = 86_400  # seconds; a profile's text changes seldom
+USERNAME_DOUBTED_AFTER = 60  # seconds; a name that does not match may be the account's new one
 
 
 class Accounts:
@@ -26,7 +28,7 @@ class Accounts:
         self._token = token
         self._clock = clock
         self._lock = threading.Lock()
-        self._username = ("", 0.0)
+        self._username = ("", -math.inf)  # and when it was read
 
     def find(self, reference: str | None) -> Account:
         """Return the account with this id or username, or the configured one where none is named.
@@ -42,8 +44,8 @@ class Accounts:
         account = Account(self._id(), self._token)
         if reference is None or reference == account.id:
             return account
-        username = self._username_of(account)
-        if not username or reference.removeprefix("@").lower() != username:
+        name = reference.removeprefix("@").lower()
+        if not self._is_username(name, account):
             raise AccountUnknownError(
                 "There is no such account here.", hint="Leave `account` out to ask for the configured one."
             )
@@ -60,11 +62,12 @@ class Accounts:
             return self._graph.own_account(self._token)
         return self._graph.linked_account(self._page_id, token=self._token)
 
-    def _username_of(self, account: Account) -> str:
+    def _is_username(self, name: str, account: Account) -> bool:
         with self._lock:
-            username, until = self._username
-            if self._clock.monotonic() >= until:
+            username, read_at = self._username
+            age = self._clock.monotonic() - read_at
+            if age >= (USERNAME_KEPT_FOR if name == username else USERNAME_DOUBTED_AFTER):
                 profile = self._parallel.start(partial(self._graph.profile, account)).result()
                 username = str(profile.get("username") or "").lower()
-                self._username = (username, self._clock.monotonic() + USERNAME_KEPT_FOR)
-            return username
+                self._username = (username, self._clock.monotonic())
+            return bool(username) and name == username
