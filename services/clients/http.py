@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 OK, TOO_MANY = 200, 429
 MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 CHUNK_BYTES = 64 * 1024
 NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash"}
@@ -39,8 +41,14 @@ class Reply:
     body: bytes
 
     def json(self) -> Json:
-        """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not)."""
-        return json.loads(self.body, parse_constant=_refuse_constant)  # type: ignore[no-any-return]
+        """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not).
+
+        Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark.
+        """
+        value = json.loads(self.body, parse_constant=_refuse_constant)
+        if SURROGATE.search(self.body):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+        return value  # type: ignore[no-any-return]
 
 
 class Bearer(AuthBase):
