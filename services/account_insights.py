@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NotRequired
 
@@ -11,13 +10,14 @@ from typing_extensions import TypedDict
 
 from services.accounts import Accounts
 from services.answers import Answer, Freshness, Substitution, Table, Unavailable, Warning_
-from services.catalogue import METRICS, Metric, Shape, Successor
+from services.catalogue import METRICS, Successor
 from services.clock import Clock
 from services.days import Bound, EndTime, Window, between, is_after, midnight, pacific_day, provider_time
 from services.errors import InvalidRequestError
-from services.insights import Ask, Breakdown, InsightsReader, Key
-from services.readings import Reading, add_up
+from services.insights import InsightsReader
+from services.readings import Reading
 from services.reasons import explain
+from services.wanted import Wanted, asks_of, reading_of, wanted_of
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 COLUMNS = ("name", "period", "end_time", "breakdown", "bucket", "value", "reason")
@@ -60,20 +60,6 @@ class Insight(TypedDict):
     answered_by: NotRequired[str]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A metric as a caller asked for it, and what is asked of the provider for it.
-
-    `reason` is set where the provider is not asked at all.
-    """
-
-    metric: Metric
-    source: Metric
-    breakdown: Breakdown
-    bucket: str | None = None
-    reason: str | None = None
-
-
 class AccountInsights:
     """The account's metrics, in the shape the provider once had and the user's documents show."""
 
@@ -105,24 +91,18 @@ class AccountInsights:
         range_ = self._range(since, until, PERIOD_DAYS[period], now)
         found = self._accounts.find(account)
         windows, warnings = _windows(range_, period)
-        wanted = [_wanted(METRICS[name], tuple(breakdown), self._reader.login) for name in metrics]
-        readings = self._reader.read(found, _asks(wanted, windows))
-        data: list[Insight] = []
-        unavailable: dict[tuple[str, str], Unavailable] = {}
-        for want in wanted:
-            values = []
-            for window in windows:
-                reading = _reading(want, window, readings)
-                values.append(self._value(want, window, reading))
-                for reason in _reasons(reading):
-                    name = want.metric.name
-                    unavailable.setdefault((name, reason), explain(name, reason, reading.message))
-            data.append(_insight(want, period, values, found.id))
+        wanted = [wanted_of(METRICS[name], tuple(breakdown), self._reader.login) for name in metrics]
+        readings = self._reader.read(found, asks_of(wanted, windows))
+        values = {want: {window: reading_of(want, window, readings) for window in windows} for want in wanted}
+        data = [
+            _insight(want, period, [self._value(want, *each) for each in of_want.items()], found.id)
+            for want, of_want in values.items()
+        ]
         meta = {
             "account": found.id,
             "api_version": self._version,
             "provisional_from": _provisional_from(wanted, windows, int(now.timestamp())),
-            "unavailable": list(unavailable.values()),
+            "unavailable": _unavailable(values),
             "substitutions": [_substitution(want) for want in wanted if want.metric.successor],
             "warnings": warnings,
         }
@@ -165,53 +145,15 @@ def _windows(range_: Window | None, period: str) -> tuple[list[Window], list[War
     return windows, [{"code": "days_left_over", "message": message}]
 
 
-def _wanted(metric: Metric, breakdown: Breakdown, login: str) -> Wanted:
-    successor = metric.successor
-    if successor is not None and successor.breakdown is not None:
-        source = METRICS[successor.metric]
-        reason = "breakdown_not_supported" if breakdown else None
-        return Wanted(metric, source, (successor.breakdown,), successor.bucket, reason)
-    source = METRICS[successor.metric] if successor else metric
-    reason = None
-    if source.shape is Shape.LIFETIME:
-        reason = "not_by_day"
-    elif login not in source.logins:
-        reason = "not_by_login"
-    elif not set(breakdown) <= set(source.breakdowns) or (len(breakdown) > 1 and not source.combined):
-        reason = "breakdown_not_supported"
-    return Wanted(metric, source, breakdown, reason=reason)
-
-
-def _asks(wanted: Sequence[Wanted], windows: Sequence[Window]) -> list[Ask]:
-    """Put everything that can share a call into one: all plain metrics of a window, all of one breakdown."""
-    if not windows:
-        return []
-    groups: dict[Breakdown, dict[str, None]] = {}
-    daily: dict[str, None] = {}
-    for want in wanted:
-        if want.reason is not None:
-            continue
-        if want.source.shape is Shape.DAILY:
-            daily[want.source.name] = None
-        else:
-            groups.setdefault(want.breakdown, {})[want.source.name] = None
-    days = all(len(window) == 1 for window in windows)
-    if days and len(windows) > 1 and list(groups.get((), ())) == ["reach"]:
-        # Reach alone comes as a series: one call for up to 30 days instead of one for each.
-        daily |= groups.pop(())
-    whole = Window(windows[0].first, windows[-1].last)
-    series = [Ask((name,), whole, series=True) for name in daily]
-    return series + [Ask(tuple(names), window, key) for key, names in groups.items() for window in windows]
-
-
-def _reading(want: Wanted, window: Window, readings: Mapping[Key, Reading]) -> Reading:
-    if want.reason is not None:
-        return Reading(None, want.reason)
-    name = want.source.name
-    reading = readings.get((name, want.breakdown, window))
-    if reading is None:
-        reading = add_up([readings[name, (), Window(day, day)] for day in window])
-    return reading if want.bucket is None else reading.bucket(want.bucket)
+def _unavailable(values: Mapping[Wanted, Mapping[Window, Reading]]) -> list[Unavailable]:
+    """Name each metric once for each reason that any of its values is unknown for."""
+    found: dict[tuple[str, str], Unavailable] = {}
+    for want, of_want in values.items():
+        for reading in of_want.values():
+            for reason in _reasons(reading):
+                name = want.metric.name
+                found.setdefault((name, reason), explain(name, reason, reading.message))
+    return list(found.values())
 
 
 def _reasons(reading: Reading) -> Iterable[str]:
