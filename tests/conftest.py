@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import hypothesis
 import pytest
+import responses
 from flask.testing import FlaskClient
 
 import logs
@@ -71,6 +72,13 @@ def make_client(watch):
 @pytest.fixture
 def client(make_client):
     return make_client()
+
+
+@pytest.fixture
+def wire():
+    """The providers' side of the wire: each planned answer must be asked for, and nothing else may be."""
+    with responses.RequestsMock() as wire:
+        yield wire
 
 
 @pytest.fixture(scope="session")

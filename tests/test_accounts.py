@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import responses
 
 from tests.support import ACCOUNT_ID, GRAPH, MovableClock, graph_error, settings, utc
 
 USER = f"{GRAPH}/v25.0/{ACCOUNT_ID}"
 PAGE = f"{GRAPH}/v25.0/555"
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-import responses
 
 from routes.documentation import error_classes, error_codes
 from routes.errors import BUG, HTTP_CODES
@@ -23,12 +22,6 @@ def tree():
     for kind in found:
         found += kind.__subclasses__()
     return found
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 # The tree

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import responses
 from responses.matchers import query_param_matcher
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
 
@@ -19,12 +18,6 @@ ANY = re.compile(rf"{GRAPH}/.*")
 MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"
 MEGABYTE = 1024 * 1024
 PATHS = ["/top-posts?time_range=7d", "/growth-trends?period=7d", "/account-insights?period=day&metrics=reach,views"]
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture

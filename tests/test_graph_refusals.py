@@ -61,12 +61,6 @@ CONTRACT = {
 
 
 @pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
-
-
-@pytest.fixture
 def clock():
     return MovableClock(utc("2026-06-15T18:00:00"))
 

@@ -18,12 +18,6 @@ NOW, BEFORE = (date(2026, 6, 8), date(2026, 6, 14)), (date(2026, 6, 1), date(202
 
 
 @pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
-
-
-@pytest.fixture
 def client(make_client):
     return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 

@@ -6,7 +6,6 @@ import re
 
 import pytest
 import requests
-import responses
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from tests.support import MODASH, MODASH_KEY, MovableClock, settings, utc
@@ -15,12 +14,6 @@ REPORT = f"{MODASH}/v1/instagram/performance-data"
 BALANCE = f"{MODASH}/v1/user/info"
 STATUSES = [200, 202, 400, 403, 404, 409, 425, 429, 500, 503]
 BLOCK = {"total": 30, "likes": {"mean": [{"numberOfItems": 30, "value": 12.5}]}}
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture

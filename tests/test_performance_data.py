@@ -7,7 +7,6 @@ import io
 
 import pytest
 import requests
-import responses
 
 from tests.support import MODASH, MovableClock, utc
 
@@ -30,12 +29,6 @@ POSTS = {
     "something_new": {"kept": True},
 }
 REELS = {"total": 0, "reels_with_hidden_likes": 0, "views": {"min": points((6, 5))}}
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import io
 import re
 
 import pytest
-import responses
 
 from tests.support import GRAPH, MovableClock, total_value, utc
 
@@ -18,12 +17,6 @@ PATHS = {
     "/account-insights?period=day&metrics=views": "name,period,end_time",
     "/growth-trends?period=7d": "metric,current_value,previous_value",
 }
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture

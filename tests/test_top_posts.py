@@ -5,19 +5,12 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import responses
 from responses.matchers import query_param_matcher
 
 from tests.support import ACCOUNT_ID, GRAPH, MovableClock, utc
 
 MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"
 LINK = "https://graph.facebook.com/next"
-
-
-@pytest.fixture
-def wire():
-    with responses.RequestsMock() as wire:
-        yield wire
 
 
 @pytest.fixture
