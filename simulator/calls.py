@@ -12,7 +12,8 @@ PROVIDERS = ("instagram", "modash")
 VERSION = re.compile(r"^/v\d+\.\d+(?=/|$)")
 IDS = (
     (re.compile(r"/178414\d{11}(?=/|$)"), "/<ig>"),
-    (re.compile(r"/18\d{15}(?=/|$)"), "/<media>"),
+    (re.compile(r"/2600\d{13}(?=/|$)"), "/<ig>"),
+    (re.compile(r"/1[5-8]\d{15}(?=/|$)"), "/<media>"),
     (re.compile(r"/1000\d{11}(?=/|$)"), "/<page>"),
     (re.compile(r"/\d+(?=/|$)"), "/<id>"),
 )
@@ -29,6 +30,7 @@ class Calls:
         """Forget everything."""
         with self._lock:
             self._by_path: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
+            self._by_host: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
             self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=REMEMBERED) for name in PROVIDERS}
             self._charges: dict[str, dict[str, int]] = {}
 
@@ -37,6 +39,7 @@ class Calls:
         call = {"method": request.method, "path": request.without_secrets, "status": status, "at": round(at, 3)}
         with self._lock:
             self._by_path[provider][f"{request.method} {_general(provider, request.path)}"] += 1
+            self._by_host[provider][request.base.rpartition("/")[2]] += 1
             self._recent[provider].append(call)
 
     def charge(self, handle: str, milli_credits: int) -> None:
@@ -53,6 +56,7 @@ class Calls:
                 provider: {
                     "total": self._by_path[provider].total(),
                     "by_path": dict(self._by_path[provider]),
+                    "by_host": dict(self._by_host[provider]),
                     "calls": list(self._recent[provider]),
                 }
                 for provider in PROVIDERS

@@ -1,96 +1,34 @@
 """Faults that are ordered from outside: which there are, whom they hit, how often."""
 
 import itertools
-import math
+import re
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from simulator.fault_kinds import BOTH, KINDS, Kind, is_number, is_text, is_whole
 from simulator.messages import BadInputError, Request
 
-BOTH = frozenset({"instagram", "modash"})
-INSTAGRAM, MODASH = frozenset({"instagram"}), frozenset({"modash"})
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _status(value: Any) -> bool:
-    return _whole(value) and 200 <= value <= 599  # noqa: PLR2004 - the range of HTTP
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _one_of(*values: Any) -> Callable[[Any], bool]:
-    return lambda value: not isinstance(value, bool) and value in values
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of fault: which providers know it, its options with their checks, and which of them are required."""
-
-    providers: frozenset[str] = BOTH
-    options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
-    required: frozenset[str] = frozenset()
-    replaces: bool = True  # It stands in for the answer, instead of only changing it.
-
-
-KINDS: Mapping[str, Kind] = {
-    "slow": Kind(options={"delay_seconds": _number}, replaces=False),
-    "error": Kind(
-        options={
-            "status": _status,
-            "code": lambda value: _whole(value) or _text(value),
-            "subcode": _whole,
-            "message": _text,
-            "type": _text,
-            "is_transient": _flag,
-        }
-    ),
-    "error_200": Kind(),
-    "server_error": Kind(options={"code": _one_of(1, 2), "status": _status}),
-    "html": Kind(options={"status": _status}),
-    "empty": Kind(),
-    "not_json": Kind(),
-    "truncated": Kind(),
-    "cut": Kind(options={"after_work": _flag}),
-    "gzip_broken": Kind(),
-    "too_large": Kind(),
-    "wrong_type": Kind(options={"value": lambda _: True}),
-    "redirect": Kind(options={"location": _text}),
-    "echo_token": Kind(),
-    "throttled": Kind(INSTAGRAM, {"code": _one_of(4, 17, 32, 613, 80002, 341), "minutes": _number}),
-    "token": Kind(INSTAGRAM, {"subcode": _one_of(458, 459, 460, 463, 464, 467, 492)}),
-    "permission": Kind(INSTAGRAM, {"code": _one_of(10, 200)}),
-    "reduce_data": Kind(INSTAGRAM),
-    "refuse_metric": Kind(INSTAGRAM, {"metric": _text}, frozenset({"metric"}), replaces=False),
-    "drop_metric": Kind(INSTAGRAM, {"metric": _text}, frozenset({"metric"}), replaces=False),
-    "retry_later": Kind(MODASH, {"shape": _one_of("vendor", "seed", "mixed"), "status": _status}),
-    "no_credits": Kind(MODASH, {"status": _status}),
-    "key_invalid": Kind(MODASH, {"status": _status}),
-    "rate_limited": Kind(MODASH, {"retry_after": _number, "json": _flag}),
+COMMON = ("provider", "kind", "path", "times", "seconds", "host")
+HOSTS = {
+    "instagram": ("graph.facebook.com", "graph.instagram.com"),
+    "modash": ("api.modash.io",),
 }
-COMMON = ("provider", "kind", "path", "times", "seconds")
+PAGE = 25  # posts, where a call does not say how many
+NESTED = re.compile(r"\bmedia\b(?:\.\w+\([^)]*\))*")
+LIMIT = re.compile(r"\.limit\((\d{1,9})\)")
+
+Rows = Mapping[str, Collection[str]]
 
 
 @dataclass
 class Fault:
-    """One ordered fault; it hits calls whose path and query contain `path`, so many times or until a moment."""
+    """One ordered fault; it hits calls whose path and query contain `path`, so often or until a moment."""
 
     number: int
     provider: str
+    host: str | None
     kind: str
     path: str
     times_left: int | None
@@ -111,6 +49,10 @@ class Fault:
         """Tell whether a call is one that it hits."""
         if provider != self.provider or self.path not in request.without_secrets:
             return False
+        if self.host and not request.base.endswith(f"/{self.host}"):
+            return False
+        if "above" in self.options and posts_asked(request) <= self.options["above"]:
+            return False
         metric = self.options.get("metric")
         return metric is None or metric in request.query.get("metric", "").split(",")
 
@@ -119,6 +61,7 @@ class Fault:
         return {
             "id": self.number,
             "provider": self.provider,
+            "host": self.host,
             "kind": self.kind,
             "path": self.path,
             "times_left": self.times_left,
@@ -129,19 +72,21 @@ class Fault:
 
 
 class Faults:
-    """The faults that are switched on."""
+    """The faults that are switched on; `rows` are the names of the refusals that each provider knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._faults: list[Fault] = []
 
     def add(self, order: Mapping[str, Any], now: float) -> Fault:
         """Switch on the fault that an order describes."""
-        kind = _checked(order)
+        kind = _checked(order, self._rows)
         fault = Fault(
             number=next(self._numbers),
             provider=order["provider"],
+            host=order.get("host"),
             kind=order["kind"],
             path=order.get("path", ""),
             times_left=order.get("times"),
@@ -176,19 +121,42 @@ class Faults:
             self._faults = []
 
 
-def _checked(order: Mapping[str, Any]) -> Kind:
+def posts_asked(request: Request) -> int:
+    """Return how many posts a call asks for at once: of the list, or of the list within a profile."""
+    if request.path.rstrip("/").endswith("/media"):
+        limit = request.query.get("limit", "")
+        return int(limit) if re.fullmatch(r"\d{1,9}", limit) else PAGE
+    nested = NESTED.search(request.query.get("fields", ""))
+    if not nested:
+        return 0
+    asked = LIMIT.search(nested[0])
+    return int(asked[1]) if asked else PAGE
+
+
+def _checked(order: Mapping[str, Any], rows: Rows) -> Kind:
     if order.get("provider") not in list(BOTH):
         raise BadInputError("provider must be instagram or modash")
     known = [name for name, kind in KINDS.items() if order["provider"] in kind.providers]
     if order.get("kind") not in known:
         raise BadInputError(f"kind must be one of {', '.join(known)}")
+    _check_aim(order)
     kind = KINDS[order["kind"]]
-    if "times" in order and not (_whole(order["times"]) and order["times"] > 0):
+    _check_options(order, kind, rows[order["provider"]])
+    return kind
+
+
+def _check_aim(order: Mapping[str, Any]) -> None:
+    if order.get("host") not in (None, *HOSTS[order["provider"]]):
+        raise BadInputError(f"host must be one of {', '.join(HOSTS[order['provider']])}")
+    if "times" in order and not (is_whole(order["times"]) and order["times"] > 0):
         raise BadInputError("times must be a whole number above 0")
-    if "seconds" in order and not _number(order["seconds"]):
+    if "seconds" in order and not is_number(order["seconds"]):
         raise BadInputError("seconds must be a number")
-    if not _text(order.get("path", "")):
+    if not is_text(order.get("path", "")):
         raise BadInputError("path must be text")
+
+
+def _check_options(order: Mapping[str, Any], kind: Kind, rows: Collection[str]) -> None:
     for name, value in order.items():
         if name not in (*COMMON, *kind.options):
             raise BadInputError(
@@ -198,4 +166,5 @@ def _checked(order: Mapping[str, Any]) -> Kind:
             raise BadInputError(f"{name} is not valid for {order['kind']}")
     if missing := kind.required - set(order):
         raise BadInputError(f"{order['kind']} needs {', '.join(sorted(missing))}")
-    return kind
+    if "row" in kind.options and order["row"] not in rows:
+        raise BadInputError(f"row must be one of {', '.join(rows)}")

@@ -1,12 +1,15 @@
 """The simulator's own paths, all below /_simulator: what there is, what is true, what was called, what goes wrong."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from simulator.clock import moment_of
+from simulator.graph.rows import described_rows as graph_rows
 from simulator.messages import BadInputError, Reply, Request
+from simulator.modash.rows import described_rows as modash_rows
 from simulator.truth import account_truth, creator_truth
 from simulator.world.accounts import APP_ID, APP_SECRET, MODASH_KEY, Account
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from simulator.simulator import Simulator
 
 Json = dict[str, Any]
+USERNAME = re.compile(r"[a-z0-9._]{1,30}")
 View = Callable[["Simulator", Request], Json]
 
 
@@ -25,13 +29,13 @@ def own_path(simulator: "Simulator", request: Request) -> Reply:
     """Answer a call to one of the simulator's own paths."""
     method = "GET" if request.method == "HEAD" else request.method
     path = request.path.rstrip("/")
-    views = VIEWS.get(path) or ({"GET": truth} if path.startswith("/truth/") else {})
+    views = VIEWS.get(path) or BELOW.get(path[: path.find("/", 1) + 1], {})
     try:
         if method in views:
             return Reply.json(200, views[method](simulator, request))
         if views:
             return Reply.json(405, {"error": f"{path} takes {', '.join(views)}"}, {"Allow": ", ".join(views)})
-        raise NotFoundError(f"no such path; there are {', '.join([*VIEWS, '/truth/<id>', '/truth/creators/<handle>'])}")
+        raise NotFoundError(f"no such path; there are {', '.join([*VIEWS, *MORE])}")
     except (BadInputError, OverflowError) as error:
         return Reply.json(400, {"error": str(error)})
     except NotFoundError as error:
@@ -45,6 +49,21 @@ def accounts(simulator: "Simulator", _: Request) -> Json:
         "app": {"id": APP_ID, "secret": APP_SECRET},
         "modash": {"key": MODASH_KEY},
     }
+
+
+def rename(simulator: "Simulator", request: Request) -> Json:
+    """Give an account another username."""
+    account = simulator.accounts.by_id(request.path.rstrip("/").removeprefix("/accounts/"))
+    if account is None:
+        raise NotFoundError("no such account")
+    order = _body(request)
+    username = order.get("username")
+    if set(order) != {"username"} or not isinstance(username, str) or not USERNAME.fullmatch(username):
+        raise BadInputError("an account takes a username: at most 30 lower-case letters, digits, dots and underscores")
+    if simulator.accounts.by_username(username) not in (None, account):
+        raise BadInputError("another account has this username")
+    simulator.accounts.rename(account, username)
+    return _account(account)
 
 
 def truth(simulator: "Simulator", request: Request) -> Json:
@@ -81,6 +100,11 @@ def forget_calls(simulator: "Simulator", request: Request) -> Json:
 def faults(simulator: "Simulator", _: Request) -> Json:
     """List the faults that can still hit."""
     return {"faults": simulator.faults.describe(simulator.clock.now())}
+
+
+def fault_rows(simulator: "Simulator", _: Request) -> Json:
+    """List the refusals that a fault of kind `refusal` can give."""
+    return {"instagram": graph_rows(simulator.switches["locale"]), "modash": modash_rows()}
 
 
 def add_fault(simulator: "Simulator", request: Request) -> Json:
@@ -138,10 +162,13 @@ VIEWS: Mapping[str, Mapping[str, View]] = {
     "/calls": {"GET": calls},
     "/calls/reset": {"POST": forget_calls},
     "/faults": {"GET": faults, "POST": add_fault, "DELETE": clear_faults},
+    "/faults/rows": {"GET": fault_rows},
     "/switches": {"GET": switches, "POST": set_switches},
     "/clock": {"GET": clock, "POST": set_clock},
     "/reset": {"POST": reset},
 }
+BELOW: Mapping[str, Mapping[str, View]] = {"/truth/": {"GET": truth}, "/accounts/": {"POST": rename}}
+MORE = ("/truth/<id>", "/truth/creators/<handle>", "/accounts/<id>")
 
 
 def _account(account: Account) -> Json:
@@ -153,6 +180,8 @@ def _account(account: Account) -> Json:
         "token": account.token,
         "page_id": account.page_id,
         "page_token": account.page_token,
+        "instagram_token": account.instagram_token,
+        "instagram_scoped_id": account.scoped_id,
     }
 
 

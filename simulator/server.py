@@ -51,11 +51,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, reply: Reply) -> bytes:
         length = reply.declared_length
-        headers = {
+        usual = {
             "Content-Type": reply.content_type,
             "Content-Length": len(reply.body) * reply.repeat if length is None else length,
-            **reply.headers,
         }
+        if reply.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            usual = {}  # Such an answer ends with its head.
+        given = {name.lower() for name in reply.headers}
+        headers = {name: value for name, value in usual.items() if name.lower() not in given} | dict(reply.headers)
         if self.close_connection:
             headers["Connection"] = "close"
         lines = [f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('Unknown',))[0]}"]

@@ -9,10 +9,13 @@ from typing import Protocol, Self
 from simulator.calls import Calls
 from simulator.clock import Clock
 from simulator.faults import Fault, Faults
-from simulator.graph.provider import GraphProvider
+from simulator.graph.facebook import FacebookProvider
+from simulator.graph.instagram import InstagramProvider
+from simulator.graph.rows import ROWS as GRAPH_ROWS
 from simulator.messages import Reply, Request
 from simulator.misbehaviour import misbehave
 from simulator.modash.provider import ModashProvider
+from simulator.modash.rows import ROWS as MODASH_ROWS
 from simulator.own_paths import own_path
 from simulator.server import Server
 from simulator.switches import Switches
@@ -46,11 +49,13 @@ class Simulator:
         self.clock = Clock()
         self.switches = Switches()
         self.calls = Calls()
-        self.faults = Faults()
-        self.accounts = Accounts(seed, accounts, day_of(time.time() if started is None else started))
+        self.faults = Faults({"instagram": GRAPH_ROWS, "modash": MODASH_ROWS})
+        started = time.time() if started is None else started
+        self.accounts = Accounts(seed, accounts, day_of(started))
         self.creators = Creators(seed, self.accounts)
         self._hosts: Mapping[str, Provider] = {
-            "/graph.facebook.com": GraphProvider(self.accounts, self.switches),
+            "/graph.facebook.com": FacebookProvider(self.accounts, self.switches),
+            "/graph.instagram.com": InstagramProvider(self.accounts, self.switches, started),
             "/api.modash.io": ModashProvider(self.creators, self.switches, self.calls),
         }
         self._server: Server | None = None
@@ -81,11 +86,12 @@ class Simulator:
             self._server = None
 
     def reset(self) -> None:
-        """Put everything back: faults, switches, clock, counters, balance, reports."""
+        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports."""
         self.faults.clear()
         self.switches.reset()
         self.clock.release()
         self.calls.reset()
+        self.accounts.reset()
         for provider in self._hosts.values():
             provider.reset()
 

@@ -66,6 +66,14 @@ SWITCHES: Mapping[str, Switch] = {
     "bearer": flag(True),
     "hidden_likes_omitted": flag(True),
     "follows_plain_value": one_of("value", "skeleton"),
+    # Instagram, by Instagram login.
+    "locale": one_of("en", "ja", "pt", "fr"),  # of the common refusals
+    "igl_bearer": flag(True),
+    "igl_appsecret_proof": one_of("ignored", "verified", "refused"),
+    "igl_website_clicks": one_of("missing", "answered", "refused"),
+    "igl_range_limit": flag(False),
+    "igl_token_seconds": whole(5_183_944, 60, 1_000_000_000),  # how long a long-lived token lives
+    "igl_refresh_new_token": flag(True),
     # Modash.
     "retry_later_shape": one_of("vendor", "seed", "mixed"),
     "retry_later_status": whole(None, 200, 599, also=(None,)),  # null: 200 for the seed's shape, else 400

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from simulator.graph.errors import METHOD, GraphError
+from simulator.graph.errors import METHOD, GraphError, cannot_parse
 from simulator.messages import Request
 from simulator.switches import Switches
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
@@ -23,13 +23,14 @@ class Caller:
 
 def caller_of(request: Request, accounts: Accounts, switches: Switches) -> Caller:
     """Return who sent a request, or refuse it."""
-    token = request.query.get("access_token") or (request.bearer if switches["bearer"] else None)
-    if not token:
-        raise GraphError("An access token is required to request this resource.", 104)
+    token = sent_token(request, bearer=switches["bearer"])
     caller = known(token, accounts)
     if caller is None:
-        raise GraphError("Invalid OAuth access token - Cannot parse access token", 190)
-    _check_proof(token, request.query.get("appsecret_proof"), switches)
+        raise cannot_parse()
+    proof = request.query.get("appsecret_proof")
+    if proof is None and switches["require_app_secret"]:
+        raise GraphError("API calls from the server require an appsecret_proof argument", 100, METHOD)
+    check_proof(token, proof)
     return caller
 
 
@@ -41,11 +42,16 @@ def known(token: str, accounts: Accounts) -> Caller | None:
     return Caller(token, account, token == account.page_token) if account else None
 
 
-def _check_proof(token: str, proof: str | None, switches: Switches) -> None:
-    if proof is None:
-        if switches["require_app_secret"]:
-            raise GraphError("API calls from the server require an appsecret_proof argument", 100, METHOD)
-        return
+def sent_token(request: Request, *, bearer: bool) -> str:
+    """Return the token that a request carries in its query or, where that is accepted, in its Authorization header."""
+    token = request.query.get("access_token") or (request.bearer if bearer else None)
+    if not token:
+        raise GraphError("An access token is required to request this resource.", 104)
+    return token
+
+
+def check_proof(token: str, proof: str | None) -> None:
+    """Refuse a proof that is not the token's; no proof is none to refuse."""
     expected = hmac.new(APP_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(proof.encode(), expected.encode()):
+    if proof is not None and not hmac.compare_digest(proof.encode(), expected.encode()):
         raise GraphError("Invalid appsecret_proof provided in the API argument", 100, METHOD)

@@ -2,17 +2,20 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 OAUTH, METHOD, FACEBOOK = "OAuthException", "GraphMethodException", "FacebookApiException"
 SERVER_FAULTS = (1, 2)  # These codes come with HTTP 500.
-ACCOUNT_LIMIT = 80002
+PAGE_LIMIT, ACCOUNT_LIMIT = 80001, 80002
 
 READ_THE_DOCS = "Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api"
 UNKNOWN_ERROR = "An unknown error has occurred."
 REDUCE_DATA = "Please reduce the amount of data you're asking for, then retry your request"
-RATE_LIMITING = "https://developers.facebook.com/docs/graph-api/overview/rate-limiting"
+WAIT = (
+    "Wait a bit and try again. For more info, please refer to "
+    "https://developers.facebook.com/docs/graph-api/overview/rate-limiting."
+)
 
 
 @dataclass(eq=False)
@@ -26,7 +29,11 @@ class GraphError(Exception):
     status: int | None = None  # by default 400, or 500 for a fault of the server
     is_transient: bool | None = None
     title: str | None = None
+    user_message: str | None = None
+    data: Mapping[str, Any] | None = None
     minutes: float | None = None  # until access is regained
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_literal: bool = False  # No host puts it into its own dialect.
 
     @property
     def http_status(self) -> int:
@@ -42,7 +49,8 @@ class GraphError(Exception):
             "error_subcode": self.subcode,
             "is_transient": self.is_transient,
             "error_user_title": self.title,
-            "error_user_msg": self.title and self.message,
+            "error_user_msg": self.user_message,
+            "error_data": self.data,
             "fbtrace_id": f"A{secrets.token_urlsafe(16)}",
         }
         return {"error": {name: value for name, value in error.items() if value is not None}}
@@ -63,6 +71,11 @@ def missing_object(object_id: str, *, method: str = "get") -> GraphError:
     )
 
 
+def cannot_parse() -> GraphError:
+    """Return the refusal of what is no token of this host."""
+    return GraphError("Invalid OAuth access token - Cannot parse access token", 190)
+
+
 def nonexisting_field(name: str, node_type: str) -> GraphError:
     """Return the refusal of a field or edge that a node does not have."""
     return parameter(f"Tried accessing nonexisting field ({name}) on node type ({node_type})")
@@ -81,7 +94,19 @@ def throttled(code: int, minutes: float) -> GraphError:
         32: "(#32) Page request limit reached",
         341: "(#341) Temporarily blocked: the limit of this application is reached",
         613: "(#613) Calls to this api have exceeded the rate limit.",
-        ACCOUNT_LIMIT: "(#80002) There have been too many calls to this Instagram account. Wait a bit and try again. "
-        f"For more info, please refer to {RATE_LIMITING}.",
+        PAGE_LIMIT: f"(#80001) There have been too many calls to this Page account. {WAIT}",
+        ACCOUNT_LIMIT: f"(#80002) There have been too many calls to this Instagram account. {WAIT}",
     }
-    return GraphError(texts[code], code, is_transient=None if code == ACCOUNT_LIMIT else True, minutes=minutes)
+    return GraphError(
+        texts[code], code, is_transient=None if code in (PAGE_LIMIT, ACCOUNT_LIMIT) else True, minutes=minutes
+    )
+
+
+def ids_are_gone() -> GraphError:
+    """Return the refusal of `?ids=` on the root, whatever version is asked."""
+    return GraphError("The ids query parameter is deprecated in v26.0+", 100, FACEBOOK, status=500)
+
+
+def no_object() -> GraphError:
+    """Return the refusal of the root."""
+    return GraphError("Unsupported get request.", 100, METHOD)

@@ -35,7 +35,7 @@ def insight_query(scope: Scope) -> InsightQuery:
     metrics = _metrics(listed(query.get("metric")), scope.refused_metrics)
     period = _period(next(iter(listed(query.get("period"))), None), metrics)
     is_total = _is_total(query.get("metric_type"), period, metrics)
-    since, until = _range(query.get("since"), query.get("until"), metrics, scope.now)
+    since, until = _range(scope, metrics)
     breakdowns = _breakdowns(listed(query.get("breakdown")), metrics) if is_total else ()
     return InsightQuery(metrics, period, is_total, breakdowns, since, until, _timeframe(query.get("timeframe")))
 
@@ -73,12 +73,13 @@ def _is_total(metric_type: str | None, period: str, metrics: Sequence[Metric]) -
     return is_total
 
 
-def _range(since: str | None, until: str | None, metrics: Sequence[Metric], now: float) -> tuple[int, int]:
+def _range(scope: Scope, metrics: Sequence[Metric]) -> tuple[int, int]:
+    since, until, now = scope.request.query.get("since"), scope.request.query.get("until"), scope.now
     end = moment("until", until) if until else int(now)
     start = moment("since", since) if since else end - DAY_SECONDS
     if all(metric.is_audience for metric in metrics):
         return start, end
-    if end - start > WIDEST:
+    if end - start > WIDEST and (not scope.by_instagram or scope.switches["igl_range_limit"]):
         raise parameter("There cannot be more than 30 days (2592000 s) between since and until")
     today = day_of(now)
     if start > now or day_of(start) < today - LOOK_BACK:

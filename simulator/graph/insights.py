@@ -21,6 +21,8 @@ FRAMES = {"this_week": timedelta(days=6), "this_month": timedelta(days=29)}  # h
 WITHOUT_BREAKDOWN = ("views", "likes")
 WITHOUT_RESULTS = ("profile_links_taps", "saves")
 
+FOLLOW_TYPES_KEPT = timedelta(days=365)  # An Instagram login gets no reach by follow type for days before.
+
 Buckets = Mapping[tuple[str, ...], int]
 
 
@@ -96,6 +98,8 @@ class _Answers:
         kept = sorted(self._query.breakdowns, key=metric.breakdowns.index)  # the order of the truth
         places = [kept.index(name) for name in self._query.breakdowns]
         values: dict[tuple[str, ...], list[int]] = {}
+        if self._scope.by_instagram and metric.name == "reach" and "follow_type" in kept:
+            told = [day for day in told if day.date >= day_of(self._scope.now) - FOLLOW_TYPES_KEPT]
         for day in told:
             for bucket, value in day.breakdowns.get(metric.name, {}).get(",".join(kept), {}).items():
                 names = bucket.split(",")
@@ -118,7 +122,7 @@ class _Answers:
                 yield day, end_time
 
     def _series(self, metric: Metric) -> dict[str, Any] | None:
-        before = timedelta(days=DAYS_OF_PERIOD[self._query.period] - 1)
+        before = self._days_before()
         values = []
         for day, end_time in self._points():
             if self._reported(metric, [day]):
@@ -126,6 +130,13 @@ class _Answers:
                 value = self._together(metric, [each.metrics[metric.name] for each in told])
                 values.append({"value": value, "end_time": utc_text(end_time)})
         return {"values": values} if values else None
+
+    def _days_before(self) -> timedelta:
+        """Return how many days before its own a point is about."""
+        asked = {"since", "until"} & set(self._scope.request.query)
+        if self._scope.by_instagram and self._query.period == "days_28" and not asked:
+            return timedelta()  # Without a range such a login gets the last 24 hours instead.
+        return timedelta(days=DAYS_OF_PERIOD[self._query.period] - 1)
 
     def _online(self) -> dict[str, Any] | None:
         values = [

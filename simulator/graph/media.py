@@ -10,38 +10,45 @@ from simulator.world.days import utc_text
 from simulator.world.draw import digits
 from simulator.world.posts import Post, shortcode
 
+FACEBOOK_ONLY = frozenset(
+    {
+        *("view_count", "copyright_check_information", "boost_eligibility_info", "saved_count", "shares_count"),
+        *("reposts_count", "total_like_count", "total_comments_count", "total_views_count"),
+    }
+)
+
 
 def media_node(post: Post, scope: Scope, *, is_direct: bool) -> Node:
     """Return a post; read through an edge it keeps hidden likes and the counts of direct reads to itself."""
     counts = post.counts(scope.now)
     hides_likes = post.likes_hidden and not is_direct and scope.switches["hidden_likes_omitted"]
-    return Node(
-        "IGMedia",
-        {
-            "id": post.id,
-            "ig_id": digits(19, "ig_id", post.id),
-            "legacy_instagram_media_id": digits(19, "ig_id", post.id),
-            "shortcode": post.shortcode,
-            "permalink": post.permalink,
-            "username": post.account.username,
-            "owner": Node("IGUser", {"id": post.account.id, "username": post.account.username}),
-            "media_type": post.media_type,
-            "media_product_type": post.media_product_type,
-            "timestamp": utc_text(post.timestamp),
-            "caption": post.caption,
-            "media_url": None if post.muted else _file(post, "mp4" if post.media_type == "VIDEO" else "jpg"),
-            "thumbnail_url": _file(post, "jpg") if post.media_type == "VIDEO" else None,
-            "like_count": None if hides_likes else counts["like_count"],
-            "comments_count": counts["comments_count"],
-            "view_count": _business_discovery_only,
-            "children": tuple(child_node(post, child) for child in post.children),
-            "is_comment_enabled": True,
-            "is_shared_to_feed": True if post.media_product_type == "REELS" else None,
-            "copyright_check_information": _copyright(post),
-            **dict.fromkeys(("alt_text", "media_audio_type", "is_ai_generated", "boost_eligibility_info")),
-            **_totals(counts, is_direct=is_direct),
-        },
-    )
+    values = {
+        "id": post.id,
+        "ig_id": digits(19, "ig_id", post.id),
+        "legacy_instagram_media_id": digits(19, "ig_id", post.id),
+        "shortcode": post.shortcode,
+        "permalink": post.permalink,
+        "username": post.account.username,
+        "owner": Node("IGUser", {"id": post.account.id, "username": post.account.username}),
+        "media_type": post.media_type,
+        "media_product_type": post.media_product_type,
+        "timestamp": utc_text(post.timestamp),
+        "caption": post.caption,
+        "media_url": None if post.muted else _file(post, "mp4" if post.media_type == "VIDEO" else "jpg"),
+        "thumbnail_url": _file(post, "jpg") if post.media_type == "VIDEO" else None,
+        "like_count": None if hides_likes else counts["like_count"],
+        "comments_count": counts["comments_count"],
+        "view_count": _business_discovery_only,
+        "children": tuple(child_node(post, child) for child in post.children),
+        "is_comment_enabled": True,
+        "is_shared_to_feed": True if post.media_product_type == "REELS" else None,
+        "copyright_check_information": _copyright(post),
+        **dict.fromkeys(("alt_text", "media_audio_type", "is_ai_generated", "boost_eligibility_info")),
+        **_totals(counts, is_direct=is_direct),
+    }
+    if scope.by_instagram:
+        values = {name: value for name, value in values.items() if name not in FACEBOOK_ONLY}
+    return Node("IGMedia", values)
 
 
 def child_node(post: Post, child_id: str) -> Node:

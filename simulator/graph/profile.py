@@ -11,35 +11,37 @@ from simulator.world.draw import digits
 from simulator.world.history import history_of
 from simulator.world.posts import posts_of
 
+ACCOUNT_TYPES = ("Business", "Media_Creator")
 WEBSITE_SHARE = 3  # One account of so many has no website.
 
 
 def instagram_user(account: Account, scope: Scope) -> Node:
-    """Return the account as the API shows it."""
-
-    def media(asked: Field) -> Any:
-        return media_edge(account, scope, asked.children, {**asked.modifiers, "fields": expression(asked.children)})
-
+    """Return the account as a Facebook login sees it."""
     return Node(
         "IGUser",
         {
+            **_profile(account, scope),
             "id": account.id,
             "ig_id": int(digits(10, "ig_id", account.id)),
             "legacy_instagram_user_id": digits(10, "ig_id", account.id),
-            "username": account.username,
-            "name": account.name,
-            "biography": f"{account.name}. A place to try things out." if account.index % 4 else None,
-            "website": f"https://{account.username}.example/" if account.index % WEBSITE_SHARE == 0 else None,
-            "profile_picture_url": f"https://scontent.cdninstagram.com/v/{account.id}.jpg?oe=6A000000",
             "has_profile_pic": True,
-            "followers_count": history_of(account).followers(scope.now),
-            "follows_count": int(digits(3, "follows", account.id)),
-            "media_count": media_count(account, scope.now),
             "is_published": True,
             "owner_business": None,
             "shopping_product_tag_eligibility": _without_permission,
             "shopping_review_status": _without_permission,
-            "media": media,
+        },
+    )
+
+
+def instagram_login_user(account: Account, scope: Scope) -> Node:
+    """Return the account as an Instagram login sees it: its `id` is the app's own, the real one is `user_id`."""
+    return Node(
+        "IGUser",
+        {
+            **_profile(account, scope),
+            "id": account.scoped_id,
+            "user_id": account.id,
+            "account_type": ACCOUNT_TYPES[account.index % 2],
         },
     )
 
@@ -70,6 +72,23 @@ def media_count(account: Account, now: float) -> int:
     """Return the number on the profile, which is never quite what a walk over the posts finds."""
     published = posts_of(account).published(now)
     return published + 1 + int(digits(1, "media_count", account.id)) if published else 0
+
+
+def _profile(account: Account, scope: Scope) -> dict[str, Any]:
+    def media(asked: Field) -> Any:
+        return media_edge(account, scope, asked.children, {**asked.modifiers, "fields": expression(asked.children)})
+
+    return {
+        "username": account.username,
+        "name": account.name,
+        "biography": f"{account.name}. A place to try things out." if account.index % 4 else None,
+        "website": f"https://{account.username}.example/" if account.index % WEBSITE_SHARE == 0 else None,
+        "profile_picture_url": f"https://scontent.cdninstagram.com/v/{account.id}.jpg?oe=6A000000",
+        "followers_count": history_of(account).followers(scope.now),
+        "follows_count": int(digits(3, "follows", account.id)),
+        "media_count": media_count(account, scope.now),
+        "media": media,
+    }
 
 
 def _without_permission(_: Field) -> None:

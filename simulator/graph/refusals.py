@@ -4,26 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.faults import Fault
-from simulator.graph.errors import FACEBOOK, METHOD, OAUTH, REDUCE_DATA, UNKNOWN_ERROR, GraphError, throttled
+from simulator.graph.errors import OAUTH, REDUCE_DATA, UNKNOWN_ERROR, GraphError, throttled
+from simulator.graph.rows import PERMISSION_TEXTS, TOKEN_TEXTS, row_error
 from simulator.messages import Request
 
 Options = Mapping[str, Any]
 
-TOKEN_TEXTS = {
-    458: "Error validating access token: The user has not authorized application 200000000000000.",
-    459: "Error validating access token: You cannot access the app till you log in to www.facebook.com and follow the "
-    "instructions given.",
-    460: "Error validating access token: The session has been invalidated because the user changed their password or "
-    "Facebook has changed the session for security reasons.",
-    463: "Error validating access token: Session has expired on Thursday, 01-Oct-26 00:00:00 PDT.",
-    464: "Error validating access token: Sessions for the user are not allowed because the user is not confirmed.",
-    467: "Error validating access token: The session is invalid because the user logged out.",
-    492: "Error validating access token: The session does not match the role of the user on the Page.",
-}
-PERMISSION_TEXTS = {
-    10: "(#10) Application does not have permission for this action",
-    200: "(#200) Requires instagram_manage_insights permission to read the insights of the object",
-}
 SERVER_TEXTS = {
     1: UNKNOWN_ERROR,
     2: "An unexpected error has occurred. Please retry your request later.",
@@ -34,16 +20,6 @@ def refusal(fault: Fault, request: Request) -> GraphError | None:
     """Return the refusal that a fault stands for, if it is one that the API would put into its envelope."""
     refuse = REFUSALS.get(fault.kind)
     return refuse(fault.options, request) if refuse else None
-
-
-def ids_are_gone() -> GraphError:
-    """Return the refusal of `?ids=` on the root, whatever version is asked."""
-    return GraphError("The ids query parameter is deprecated in v26.0+", 100, FACEBOOK, status=500)
-
-
-def no_object() -> GraphError:
-    """Return the refusal of the root."""
-    return GraphError("Unsupported get request.", 100, METHOD)
 
 
 def _throttled(options: Options, _: Request) -> GraphError:
@@ -79,6 +55,8 @@ def _any(options: Options, _: Request) -> GraphError:
         subcode=options.get("subcode"),
         status=options.get("status"),
         is_transient=options.get("is_transient"),
+        headers=options.get("headers", {}),
+        is_literal="type" in options,
     )
 
 
@@ -91,4 +69,5 @@ REFUSALS: Mapping[str, Callable[[Options, Request], GraphError]] = {
     "echo_token": _echo_token,
     "error_200": lambda *_: GraphError("(#100) Invalid parameter", status=200),
     "error": _any,
+    "refusal": lambda options, request: row_error(options, request.path),
 }

@@ -11,7 +11,7 @@ from simulator.switches import Switches
 
 @dataclass(frozen=True)
 class Scope:
-    """One call, who sends it, which version serves it, when, and which metrics are in trouble."""
+    """One call, who sends it, which version serves it, when, by which login, and which metrics are in trouble."""
 
     request: Request
     caller: Caller
@@ -20,6 +20,7 @@ class Scope:
     switches: Switches
     refused_metrics: frozenset[str] = frozenset()
     dropped_metrics: frozenset[str] = frozenset()
+    by_instagram: bool = False  # The caller came by an Instagram login, not by a Facebook login.
 
     def address(self, path: str, parameters: Mapping[str, object]) -> str:
         """Return the address of a call with these parameters; like Meta's it contains the token."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.graph.access import APP_TOKEN, Caller, known
-from simulator.graph.errors import GraphError, parameter
+from simulator.graph.errors import GraphError, cannot_parse, parameter
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
 
 LIFETIME = 5_183_944  # seconds, about 60 days
@@ -54,7 +54,7 @@ def exchange(query: Mapping[str, str], accounts: Accounts) -> dict[str, Any]:
     if token.startswith(SHORT):
         token = accounts.at(0).token
     elif given is None or given.account is None:
-        raise GraphError("Invalid OAuth access token - Cannot parse access token", 190)
+        raise cannot_parse()
     return {"access_token": token, "token_type": "bearer", "expires_in": LIFETIME}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from simulator.faults import Fault
 from simulator.messages import Reply, Request
 from simulator.modash.errors import ModashError, key_invalid, no_credits, rate_limited, retry_later
+from simulator.modash.rows import row_reply
 
 Options = Mapping[str, Any]
 
@@ -28,7 +29,7 @@ def _echo_token(_: Options, request: Request) -> Reply:
 
 def _any(options: Options, _: Request) -> Reply:
     code, message = options.get("code", "unknown_error"), options.get("message", "Something is wrong.")
-    return ModashError(options.get("status", 400), code, message).reply()
+    return ModashError(options.get("status", 400), code, message).reply().with_headers(options.get("headers", {}))
 
 
 def _server_fault(status: int) -> Reply:
@@ -44,4 +45,5 @@ REFUSALS: Mapping[str, Callable[[Options, Request], Reply]] = {
     "error_200": lambda *_: _server_fault(200),
     "echo_token": _echo_token,
     "error": _any,
+    "refusal": lambda options, _: row_reply(options),
 }

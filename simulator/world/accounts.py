@@ -1,16 +1,19 @@
 """The accounts: who they are, by which ids and tokens they are known."""
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 
+from simulator.world.captions import ODD_NAME
 from simulator.world.draw import digits, draw
-from simulator.world.kinds import KINDS, Kind
+from simulator.world.kinds import EXTRAS, KINDS, Kind
 
 BEGINNING = date(2022, 4, 1)  # Every history is walked from here, so that moving the clock leaves the past as it was.
-MOST_ACCOUNTS = 100_000  # An id has room for five digits of index.
+MOST_ACCOUNTS = 99_900  # An id has room for five digits of index; the last hundred are for the extras.
+EXTRA_INDICES = range(MOST_ACCOUNTS, MOST_ACCOUNTS + len(EXTRAS))
 FRESH_AGE = (4, 18)  # days
 
 APP_ID = "200000000000000"
@@ -18,10 +21,13 @@ APP_SECRET = "sandbox-app-secret"  # noqa: S105 - invented, and published on pur
 MODASH_KEY = "sandbox-modash-key"
 SANDBOX_USER_TOKEN = "EAASANDBOXUSERTOKEN"  # noqa: S105 - as above
 SANDBOX_PAGE_TOKEN = "EAASANDBOXPAGETOKEN"  # noqa: S105 - as above
+SANDBOX_INSTAGRAM_TOKEN = "IGAASANDBOXUSERTOKEN"  # noqa: S105 - as above
 
 IG_ID = re.compile(r"178414(\d{5})\d{6}")
+SCOPED_ID = re.compile(r"2600(\d{5})\d{8}")
 PAGE_ID = re.compile(r"1000(\d{5})\d{6}")
 TOKEN = re.compile(r"EAASIM(?:PAGE)?(\d{5})\d+")
+INSTAGRAM_TOKEN = re.compile(r"IGAASIM(\d{5})\d+")
 
 FIRST_WORDS = (
     *("amber", "bright", "calm", "daily", "early", "fair", "golden", "happy", "ivory", "jolly"),
@@ -41,6 +47,7 @@ class Account:
     index: int
     kind: Kind
     created: date
+    names: Mapping[int, str]  # by index: of those that have another name than the one they were given
 
     @cached_property
     def id(self) -> str:
@@ -71,17 +78,37 @@ class Account:
         return f"EAASIMPAGE{self.index:05d}{tail}" if self.index else SANDBOX_PAGE_TOKEN
 
     @cached_property
+    def instagram_token(self) -> str:
+        """The token of an Instagram login, as it was issued at first."""
+        tail = digits(24, "instagram token", self.seed, self.index)
+        return f"IGAASIM{self.index:05d}{tail}" if self.index else SANDBOX_INSTAGRAM_TOKEN
+
+    @cached_property
+    def scoped_id(self) -> str:
+        """The id by which the app alone knows an account that came by an Instagram login."""
+        return f"2600{self.index:05d}{digits(8, 'scoped', self.seed, self.index)}"
+
+    @property
     def username(self) -> str:
         """The handle."""
+        return self.names.get(self.index, self.given_name)
+
+    @cached_property
+    def given_name(self) -> str:
+        """The handle that the account began with."""
         if not self.index:
             return "corner.bakery"
+        if self.index >= MOST_ACCOUNTS:
+            return EXTRAS[self.index - MOST_ACCOUNTS][0]
         words = draw("username", self.seed, self.index)
         return f"{words.choice(FIRST_WORDS)}.{words.choice(SECOND_WORDS)}{self.index}"
 
     @cached_property
     def name(self) -> str:
         """The name on the profile."""
-        return self.username.rstrip("0123456789").replace(".", " ").title()
+        if self.kind.odd_texts:
+            return ODD_NAME
+        return self.given_name.rstrip("0123456789").replace(".", " ").title() or self.given_name
 
     @cached_property
     def uniqueness(self) -> float:
@@ -103,19 +130,20 @@ class Accounts:
     def __init__(self, seed: int, count: int, started: date) -> None:
         self.seed, self.count, self._started = seed, count, started
         self.at = lru_cache(maxsize=None)(self._make)
+        self._names: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[Account]:
-        return map(self.at, range(self.count))
+        return map(self.at, itertools.chain(range(self.count), EXTRA_INDICES))
 
     def by_id(self, ig_id: str) -> Account | None:
         """Find an account by its Instagram id."""
         found = self._find(IG_ID, ig_id)
         return found if found and found.id == ig_id else None
 
-    def by_page(self, page_id: str) -> Account | None:
-        """Find an account by its Page."""
-        found = self._find(PAGE_ID, page_id)
-        return found if found and found.page_id == page_id else None
+    def by_scoped_id(self, scoped_id: str) -> Account | None:
+        """Find an account by the id that the app alone knows it by."""
+        found = self._find(SCOPED_ID, scoped_id)
+        return found if found and found.scoped_id == scoped_id else None
 
     def by_token(self, token: str) -> Account | None:
         """Find the account of a user token or Page token."""
@@ -124,24 +152,37 @@ class Accounts:
         found = self._find(TOKEN, token)
         return found if found and token in (found.token, found.page_token) else None
 
+    def by_instagram_token(self, token: str) -> Account | None:
+        """Find the account of the token that an Instagram login gave at first."""
+        found = self.at(0) if token == SANDBOX_INSTAGRAM_TOKEN else self._find(INSTAGRAM_TOKEN, token)
+        return found if found and found.instagram_token == token else None
+
     def by_username(self, username: str) -> Account | None:
         """Find an account by its handle."""
-        tail = re.search(r"\d*$", username)
-        index = int(tail[0]) if tail and tail[0] else 0
-        found = self.at(index) if index < self.count else None
-        return found if found and found.username == username else None
+        tail = re.search(r"\d{0,5}$", username)
+        likely = (*self._names, int(tail[0]) if tail and tail[0] else 0, *EXTRA_INDICES)
+        found = (self.by_index(index) for index in likely)
+        return next((account for account in found if account and account.username == username), None)
+
+    def rename(self, account: Account, username: str) -> None:
+        """Give an account another handle; the one it had leads nowhere from now on."""
+        self._names[account.index] = username
+
+    def reset(self) -> None:
+        """Give every account the handle that it began with."""
+        self._names.clear()
 
     def by_index(self, index: int) -> Account | None:
         """Find an account by its place in the list."""
-        return self.at(index) if 0 <= index < self.count else None
+        return self.at(index) if 0 <= index < self.count or index in EXTRA_INDICES else None
 
     def _find(self, pattern: re.Pattern[str], text: str) -> Account | None:
         match = pattern.fullmatch(text)
         return self.by_index(int(match[1])) if match else None
 
     def _make(self, index: int) -> Account:
-        kind = KINDS[index % len(KINDS)]
+        kind = KINDS[index % len(KINDS)] if index < MOST_ACCOUNTS else EXTRAS[index - MOST_ACCOUNTS][1]
         if kind.name != "fresh":
-            return Account(self.seed, index, kind, BEGINNING)
+            return Account(self.seed, index, kind, BEGINNING, self._names)
         age = draw("age", self.seed, index).randint(*FRESH_AGE)
-        return Account(self.seed, index, kind, self._started - timedelta(days=age))
+        return Account(self.seed, index, kind, self._started - timedelta(days=age), self._names)

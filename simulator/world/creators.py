@@ -2,7 +2,7 @@
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from simulator.world.accounts import Accounts
@@ -58,7 +58,9 @@ class Creators:
 
     def named(self, handle: str) -> Creator:
         """Return the creator of a handle."""
-        return _creator(self._seed, handle, self._id(handle))
+        account = self._accounts.by_username(handle)
+        first = _creator(self._seed, account.given_name if account else handle, self._id(handle))
+        return replace(first, handle=handle)  # Another name does not make another creator.
 
     def _id(self, handle: str) -> str:
         account = self._accounts.by_username(handle)

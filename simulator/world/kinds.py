@@ -21,6 +21,8 @@ class Kind:
     hidden_likes: float = 0.0  # the share of posts whose likes are hidden
     types: Mapping[str, float] = field(default_factory=lambda: ALL_TYPES)
     withheld_breakdowns: frozenset[str] = frozenset()  # metrics whose breakdowns come without any bucket
+    odd_texts: bool = False  # in the name and in the captions
+    token_age: float = 5.0  # days; how old the token of an Instagram login is at the start
 
 
 KINDS = (
@@ -42,4 +44,21 @@ KINDS = (
     Kind("no_followers", (0, 0), (0.0, 0.0), bounds=(0, 0), posts=0.4),
     Kind("prolific", (10_000, 60_000), (20.0, 60.0), posts=6.5, hidden_likes=0.02),
     Kind("fresh", (0, 0), (40.0, 90.0), loss=0.1, bounds=(0, 50_000_000), posts=1.5),
+)
+
+BY_NAME = {kind.name: kind for kind in KINDS}
+SMALL_SHOP = ((900, 3_000), (1.0, 4.0))  # followers at the beginning, follows each day
+
+EXTRAS = (  # Always there, whatever number of accounts is asked for: the names and kinds of accounts that are trouble.
+    ("flood.of.posts", Kind("flood", (20_000, 40_000), (20.0, 60.0), posts=170.0)),  # 5,000 posts each month
+    ("ninety_nine", Kind("ninety_nine", (99, 99), (0.5, 1.5), bounds=(99, 99), posts=0.5)),
+    ("_.odd_texts._", Kind("odd_texts", *SMALL_SHOP, odd_texts=True)),
+    ("1234567890", Kind("digits", *SMALL_SHOP)),
+    ("all.likes.hidden", BY_NAME["hidden_likes"]),
+    ("never.posted", BY_NAME["no_posts"]),
+    ("nobody.follows", BY_NAME["no_followers"]),
+    ("nothing.at.all", Kind("nothing", (0, 0), (0.0, 0.0), bounds=(0, 0), posts=0.0, reach=(0.0, 0.0))),
+    ("young.token", Kind("young_token", *SMALL_SHOP, token_age=0.125)),
+    ("expiring.token", Kind("expiring_token", *SMALL_SHOP, token_age=55.0)),
+    ("expired.token", Kind("expired_token", *SMALL_SHOP, token_age=61.0)),
 )

@@ -14,7 +14,7 @@ from simulator.world.days import DAY, HOUR, day_of, midnight
 from simulator.world.draw import digits, draw
 from simulator.world.history import history_of
 
-MEDIA_ID = re.compile(r"18(\d{5})(\d{4})(\d{2})(\d)\d{3}")
+MEDIA_ID = re.compile(r"1([5-8])(\d{5})(\d{4})(\d{2})\d\d{3}")  # 18 begins the first hundred of a day, 17 the next
 SHAPES = (  # media_product_type, media_type, how often
     ("FEED", "IMAGE", 0.38),
     ("FEED", "VIDEO", 0.07),
@@ -85,10 +85,11 @@ class Posts:
     def identified(self, media_id: str, now: float) -> Post | None:
         """Return a published post by its id."""
         match = MEDIA_ID.fullmatch(media_id)
-        if not match or int(match[1]) != self.account.index:
+        if not match or int(match[2]) != self.account.index:
             return None
-        day = BEGINNING + int(match[2]) * DAY
-        number = self._before_day(day) + int(match[3]) if self.account.created <= day <= day_of(now) else -1
+        day = BEGINNING + int(match[3]) * DAY
+        place = (8 - int(match[1])) * 100 + int(match[4])
+        number = self._before_day(day) + place if self.account.created <= day <= day_of(now) else -1
         if not 0 <= number < self.published(now):
             return None
         post = self.numbered(number)
@@ -141,7 +142,7 @@ def _post(account: Account, day: date, place: int, number: int) -> Post:
         timestamp=_times(account, day)[place],
         media_type=shape,
         media_product_type=product,
-        caption=caption(chance),
+        caption=caption(chance, odd=account.kind.odd_texts),
         likes_hidden=chance.chance(account.kind.hidden_likes),
         muted=shape == "VIDEO" and chance.chance(MUTED),
         final={**final, "reach": reach, "views": int(reach * chance.uniform(1.2, 1.9))},
@@ -151,4 +152,5 @@ def _post(account: Account, day: date, place: int, number: int) -> Post:
 
 def _media_id(account: Account, day: date, place: int, child: int) -> str:
     since = (day - BEGINNING) // DAY
-    return f"18{account.index:05d}{since:04d}{place:02d}{child}{digits(3, account.seed, day, place, child)}"
+    hundred, rest = divmod(place, 100)
+    return f"1{8 - hundred}{account.index:05d}{since:04d}{rest:02d}{child}{digits(3, account.seed, day, place, child)}"

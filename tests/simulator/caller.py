@@ -9,6 +9,7 @@ ACCOUNT, TOKEN, PAGE, PAGE_TOKEN = (
     "100000000000000",
     "EAASANDBOXPAGETOKEN",
 )
+INSTAGRAM_TOKEN = "IGAASANDBOXUSERTOKEN"
 KEY = "sandbox-modash-key"
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC).timestamp()
 PACIFIC = ZoneInfo("America/Los_Angeles")
@@ -35,7 +36,7 @@ class Caller:
 
     def __init__(self, simulator, session):
         self.simulator, self.session = simulator, session
-        self.account, self.token = ACCOUNT, TOKEN
+        self.account, self.token, self.instagram_token = ACCOUNT, TOKEN, INSTAGRAM_TOKEN
 
     def get(self, path, /, **parameters):
         return self.session.get(f"{self.simulator.url}{path}", params=parameters, timeout=10, allow_redirects=False)
@@ -43,6 +44,13 @@ class Caller:
     def graph(self, path, *, version="v25.0", **parameters):
         parameters = {"access_token": self.token, **parameters}
         return self.get(f"/graph.facebook.com/{version}{path}", **parameters)
+
+    def instagram(self, path, *, version="v25.0", **parameters):
+        parameters = {"access_token": self.instagram_token, **parameters}
+        return self.get(f"/graph.instagram.com/{version}{path}", **parameters)
+
+    def instagram_insights(self, metric, **parameters):
+        return self.instagram("/me/insights", **{"metric": metric, "period": "day", **parameters})
 
     def insights(self, metric, **parameters):
         return self.graph(f"/{self.account}/insights", **{"metric": metric, "period": "day", **parameters})
@@ -86,3 +94,5 @@ class Caller:
     def become(self, kind):
         account = next(each for each in self.own("/accounts")["accounts"] if each["kind"] == kind)
         self.account, self.token = account["id"], account["token"]
+        self.instagram_token = account["instagram_token"]
+        return account

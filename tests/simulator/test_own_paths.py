@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from simulator.switches import SWITCHES
+from simulator.world.kinds import EXTRAS
 from tests.simulator.caller import ACCOUNT, KEY, NOW, TOKEN, Caller
 
 KINDS = {"ordinary", "big", "quiet", "small", "hidden_likes", "no_posts", "no_followers", "prolific", "fresh"}
@@ -24,14 +25,16 @@ def test_the_accounts_are_listed_with_all_it_takes_to_read_them(caller):
         "token": TOKEN,
         "page_id": "100000000000000",
         "page_token": "EAASANDBOXPAGETOKEN",
+        "instagram_token": "IGAASANDBOXUSERTOKEN",
+        "instagram_scoped_id": listed["accounts"][0]["instagram_scoped_id"],
     }
-    for name in ("id", "username", "token", "page_id", "page_token"):
-        assert len({account[name] for account in listed["accounts"]}) == 40
+    for name in ("id", "username", "token", "page_id", "page_token", "instagram_token", "instagram_scoped_id"):
+        assert len({account[name] for account in listed["accounts"]}) == 40 + len(EXTRAS)
     assert all(len(account["id"]) == 17 for account in listed["accounts"])
 
 
 def test_twelve_accounts_in_a_row_are_of_every_kind(caller):
-    kinds = [account["kind"] for account in caller.own("/accounts")["accounts"]]
+    kinds = [account["kind"] for account in caller.own("/accounts")["accounts"]][:40]
 
     assert all(set(kinds[start : start + 12]) == KINDS for start in range(len(kinds) - 11))
 

@@ -1,0 +1,110 @@
+"""Tokens of Instagram logins: how old they are, when they end, how they are exchanged and refreshed."""
+
+import itertools
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from simulator.graph.errors import METHOD, GraphError, cannot_parse
+from simulator.switches import Switches
+from simulator.world.accounts import APP_SECRET, Account, Accounts
+from simulator.world.days import PACIFIC
+from simulator.world.draw import digits
+
+SHORT = "IGAASHORT"  # Any token that begins so can be exchanged, for one of the sandbox account.
+YOUNGEST = 86_400  # seconds; a token is refused a refresh before
+DAY_SECONDS = 86_400
+PERMISSIONS = "instagram_business_basic,instagram_business_manage_insights"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A long-lived token and how long it lives."""
+
+    token: str
+    account: Account
+    issued: float
+    lifetime: float
+
+    @property
+    def ends(self) -> float:
+        """When it is no longer accepted."""
+        return self.issued + self.lifetime
+
+
+class InstagramTokens:
+    """All tokens that are out: the one each account began with, and those that were given since."""
+
+    def __init__(self, accounts: Accounts, switches: Switches, started: float) -> None:
+        self._accounts, self._switches, self._started = accounts, switches, started
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the tokens that were given."""
+        with self._lock:
+            self._numbers = itertools.count(1)
+            self._given: dict[str, Grant] = {}
+
+    def of(self, token: str, now: float) -> Grant | None:
+        """Return what a token grants, be it over or not."""
+        if token in self._given:
+            return self._given[token]
+        account = self._accounts.by_instagram_token(token)
+        if account is None:
+            return None
+        # Before the simulator's start the tokens are as old as at its start, so that its clock may go back.
+        issued = min(self._started, now) - account.kind.token_age * DAY_SECONDS
+        return Grant(token, account, issued, self._switches["igl_token_seconds"])
+
+    def valid(self, token: str, now: float) -> Grant:
+        """Return what a token grants, or refuse it."""
+        grant = self.of(token, now)
+        if grant is None:
+            raise cannot_parse()
+        if now >= grant.ends:
+            ended = datetime.fromtimestamp(grant.ends, PACIFIC).strftime("%A, %d-%b-%y %H:%M:%S %Z")
+            raise GraphError(f"Error validating access token: Session has expired on {ended}.", 190, subcode=463)
+        return grant
+
+    def exchange(self, query: Mapping[str, str], now: float) -> Json:
+        """Answer `GET /access_token` for a short-lived token."""
+        if query.get("grant_type") != "ig_exchange_token":
+            raise unsupported_request()
+        if not query.get("client_secret"):
+            raise GraphError("Missing client_secret parameter.", 1, status=400)
+        if query["client_secret"] != APP_SECRET:
+            raise GraphError("Error validating client secret.", 1, status=400)
+        if not query.get("access_token", "").startswith(SHORT):
+            self.valid(query.get("access_token", ""), now)
+            raise GraphError("Session key invalid. This could be because the session key has an incorrect format.", 452)
+        return self._answer(self._give(self._accounts.at(0), now))
+
+    def refresh(self, query: Mapping[str, str], now: float) -> Json:
+        """Answer `GET /refresh_access_token` for a long-lived token that is old enough and not over."""
+        if query.get("grant_type") != "ig_refresh_token":
+            raise unsupported_request()
+        grant = self.valid(query.get("access_token", ""), now)
+        if now - grant.issued < YOUNGEST:
+            raise GraphError("(#100) The access token must be at least 24 hours old to be refreshed")
+        token = None if self._switches["igl_refresh_new_token"] else grant.token
+        return {**self._answer(self._give(grant.account, now, token)), "permissions": PERMISSIONS}
+
+    def _give(self, account: Account, now: float, token: str | None = None) -> Grant:
+        with self._lock:
+            tail = digits(16, "given token", account.seed, account.index)
+            name = token or f"IGAASIM{account.index:05d}X{next(self._numbers):05d}{tail}"
+            self._given[name] = Grant(name, account, now, self._switches["igl_token_seconds"])
+            return self._given[name]
+
+    def _answer(self, grant: Grant) -> Json:
+        return {"access_token": grant.token, "token_type": "bearer", "expires_in": int(grant.lifetime)}
+
+
+def unsupported_request(method: str = "get") -> GraphError:
+    """Return the refusal of a token call that is not made as it should be."""
+    return GraphError(f"Unsupported request - method type: {method}", 100, METHOD)
