@@ -121,7 +121,10 @@ class Config:
         Raises `ConfigError` with every value that cannot be read.
         """
         path = dotenv if dotenv is not None else Path(__file__).with_name(".env")
-        file = {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
+        try:
+            file = {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
+        except UnicodeDecodeError:
+            raise ConfigError([f"{path.name} is not written in UTF-8."]) from None
         given = file | dict(os.environ if environ is None else environ)
         values: dict[str, object] = {}
         faults = []
@@ -195,8 +198,9 @@ def _formats(config: Config) -> list[str]:
         "graph_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
         "modash_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
     }
+    # What was given is not repeated: it may be a credential that was pasted into the wrong line.
     faults = [
-        f"{name.upper()} is {value!r}; accepted: {accepted}."
+        f"{name.upper()} has the wrong form; accepted: {accepted}."
         for name, (pattern, accepted) in patterns.items()
         if (value := getattr(config, name)) and not pattern.fullmatch(value)
     ]
@@ -222,11 +226,14 @@ def _numbers(config: Config) -> list[str]:
         "port": (1, 65_535),
         "simulator_port": (1, 65_535),
     }
-    return [
+    faults = [
         f"{name.upper()} is {getattr(config, name)}; accepted: {low} to {high}."
         for name, (low, high) in ranges.items()
         if not low <= getattr(config, name) <= high
     ]
+    if config.sandbox and config.port == config.simulator_port:
+        faults.append(f"PORT and SIMULATOR_PORT are both {config.port}; each needs its own.")
+    return faults
 
 
 def _boolean(text: str) -> bool:

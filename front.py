@@ -66,6 +66,9 @@ class Front:
         if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_URL:
             hint = f"Accepted: at most {MAX_URL} characters."
             return _refuse(environ, start, HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", hint)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            hint = "Accepted: no body, or one with Content-Length."
+            return _refuse(environ, start, HTTPStatus.BAD_REQUEST, "The body's length is not told.", hint)
         length = environ.get("CONTENT_LENGTH") or "0"
         if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
             hint = "Accepted: a whole number of bytes."
@@ -120,6 +123,7 @@ class _Logged:
             getattr(self._body, "close", lambda: None)()
         finally:
             self._done(self._size)
+            request_id.set("")
 
 
 def _refuse(

@@ -24,4 +24,4 @@ def account_insights(query: AccountInsightsQuery) -> ResponseReturnValue:
         breakdown=query.breakdown,
         account=query.account,
     )
-    return reply(answer, as_csv=query.as_csv)
+    return reply(answer, format_=query.format)

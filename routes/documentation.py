@@ -33,6 +33,9 @@ HEADERS = {
     "X-Insights-Sandbox": {"description": "true where the numbers are invented.", "schema": {"type": "string"}},
 }
 
+WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
+RETRY_AFTER = {"description": "Seconds to wait; always with 202 and 429.", "schema": {"type": "integer"}}
+
 
 @bp.get("/openapi.json")
 @takes(NoQuery)
@@ -104,7 +107,8 @@ def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, i
         }
     if is_table and status == HTTPStatus.OK:
         content["text/csv"] = {"schema": {"type": "string"}}
-    return {"description": HTTPStatus(status).phrase, "headers": HEADERS, "content": content}
+    headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {})
+    return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
 
 
 @cache
@@ -134,6 +138,7 @@ def _failures(*, provider: bool) -> dict[str, Any]:
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
+            "headers": HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {}),
             "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},
         }
         for status, names in sorted(codes.items())

@@ -17,4 +17,4 @@ bp = Blueprint("growth_trends", __name__)
 def growth_trends(query: GrowthTrendsQuery) -> ResponseReturnValue:
     """Compare followers and engagement with the days before."""
     answer = services().growth_trends.over(query.period, metrics=query.metrics, account=query.account)
-    return reply(answer, as_csv=query.as_csv)
+    return reply(answer, format_=query.format)

@@ -59,7 +59,7 @@ def _whole_number(low: int, high: int) -> BeforeValidator:
 
 def _days_up_to(most: int) -> BeforeValidator:
     def read(text: object) -> int:
-        matched = re.fullmatch(r"(\d{1,4})d", str(text).strip(), re.ASCII)
+        matched = re.fullmatch(r"([1-9]\d{0,2})d", str(text).strip(), re.ASCII)
         if not matched or not 1 <= int(matched[1]) <= most:
             guess = f" Did you mean {text}d?" if re.fullmatch(r"[1-9]\d{0,2}", str(text), re.ASCII) else ""
             raise ValueError(f"{str(text)[:60]!r} is no number of days.{guess} Accepted: 1d to {most}d, such as 7d.")
@@ -127,15 +127,10 @@ class TableQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Annotated[
-        Literal["json", "csv"],
+        Literal["json", "csv"] | None,
         _choice(("json", "csv"), "format"),
-        Field(description="csv for a table instead of JSON."),
-    ] = "json"
-
-    @property
-    def as_csv(self) -> bool:
-        """Whether the caller wants a table."""
-        return self.format == "csv"
+        Field(description="csv for a table, json for JSON; by default what the Accept header asks for."),
+    ] = None
 
 
 class AccountQuery(TableQuery):
@@ -181,7 +176,7 @@ class GrowthTrendsQuery(AccountQuery):
         int,
         _days_up_to(MAX_DAYS_OF_GROWTH),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d."),
-        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}d$", "examples": ["30d"]}),
+        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["30d"]}),
     ]
     metrics: Annotated[
         tuple[str, ...],
@@ -198,7 +193,7 @@ class TopPostsQuery(AccountQuery):
         int,
         _days_up_to(MAX_DAYS_OF_POSTS),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
-        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}d$", "examples": ["7d"]}),
+        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?d$", "examples": ["7d"]}),
     ]
     limit: Annotated[
         int, _whole_number(1, MAX_POSTS), Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}.")

@@ -14,9 +14,10 @@ from services.answers import Answer, Table
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def reply(answer: Answer, *, as_csv: bool = False) -> ResponseReturnValue:
+def reply(answer: Answer, *, format_: str | None = None) -> ResponseReturnValue:
     """Return the answer as JSON or, where a caller wants it and there is a table, as CSV."""
-    wants_csv = as_csv or request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
+    preferred = request.accept_mimetypes.best_match(["application/json", "text/csv"])
+    wants_csv = format_ == "csv" or (format_ is None and preferred == "text/csv")
     if wants_csv and answer.table is not None:
         response = Response(_csv(answer.table), content_type="text/csv; charset=utf-8")
     else:

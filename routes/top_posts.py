@@ -19,4 +19,4 @@ def top_posts(query: TopPostsQuery) -> ResponseReturnValue:
     answer = services().top_posts.ranked(
         query.time_range, query.limit, media_product_type=query.media_product_type, account=query.account
     )
-    return reply(answer, as_csv=query.as_csv)
+    return reply(answer, format_=query.format)

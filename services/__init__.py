@@ -60,6 +60,7 @@ class Services:
             PerformanceData(
                 modash,
                 parallel,
+                redaction=Redaction(config.secrets),
                 source="sandbox" if config.sandbox else "modash",
                 retry_after=config.report_retry_after,
                 clock=clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import Future
 from functools import partial
 
 from services.clients.graph import Account, GraphClient
@@ -28,6 +29,7 @@ class Accounts:
         self._token = token
         self._clock = clock
         self._lock = threading.Lock()
+        self._finding: Future[str] | None = None
         self._username = ("", -math.inf)  # and when it was read
 
     def find(self, reference: str | None) -> Account:
@@ -52,10 +54,15 @@ class Accounts:
         return account
 
     def _id(self) -> str:
+        """Return the account's id; who asks while it is being found waits for the same call."""
         with self._lock:
-            if not self._account_id:
-                self._account_id = self._parallel.start(self._ask_id).result()
-            return self._account_id
+            if self._account_id:
+                return self._account_id
+            if self._finding is None or self._finding.done():
+                self._finding = self._parallel.start(self._ask_id)
+            finding = self._finding
+        self._account_id = finding.result()
+        return self._account_id
 
     def _ask_id(self) -> str:
         if self._graph.login.name == "instagram":
@@ -63,11 +70,11 @@ class Accounts:
         return self._graph.linked_account(self._page_id, token=self._token)
 
     def _is_username(self, name: str, account: Account) -> bool:
-        with self._lock:
-            username, read_at = self._username
-            age = self._clock.monotonic() - read_at
-            if age >= (USERNAME_KEPT_FOR if name == username else USERNAME_DOUBTED_AFTER):
-                profile = self._parallel.start(partial(self._graph.profile, account)).result()
-                username = str(profile.get("username") or "").lower()
+        username, read_at = self._username
+        age = self._clock.monotonic() - read_at
+        if age >= (USERNAME_KEPT_FOR if name == username else USERNAME_DOUBTED_AFTER):
+            profile = self._parallel.start(partial(self._graph.profile, account)).result()
+            username = str(profile.get("username") or "").lower()
+            if username:
                 self._username = (username, self._clock.monotonic())
-            return bool(username) and name == username
+        return bool(username) and name == username

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 PACIFIC = ZoneInfo("America/Los_Angeles")
 MAX_SECONDS = 2_592_000  # The widest range of one Graph call: 30 days of 24 hours, in seconds.
 ONE_DAY = timedelta(days=1)
+FIRST_YEAR, LAST_YEAR = 2000, 2100  # A provider's time outside is none.
 
 Bound = int | date
 """A limit of a range as callers give it: Unix seconds, or a date that means the whole Pacific day."""
@@ -168,7 +169,7 @@ def parse_provider_time(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment.tzinfo and FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 def our_time(moment: datetime) -> str:

@@ -33,7 +33,7 @@ class Remedy(Enum):
     """What the gateway does when a provider fails it; the words stand in the README."""
 
     TRY_AGAIN = "tries again, 3 times at most"
-    SHRINK = "lists of posts: asks for smaller pages at once; else tries again, 3 times at most"
+    SHRINK = "asks for less at once (smaller pages, fewer metrics), then tries again, 3 times at most"
     SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"
     STOP = "stops the request: nothing else would be answered"
     NOTHING = "asks only once"

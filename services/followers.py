@@ -15,9 +15,6 @@ FOLLOWS, BREAKDOWN = "follows_and_unfollows", ("follow_type",)
 NEW_FOLLOWERS = "follower_count"
 
 
-NOTHING = Reading(None, "not_answered")
-
-
 @dataclass(frozen=True)
 class FollowersThen:
     """A number of followers at the start of a window, worked back from now; or None with the reason."""
@@ -78,4 +75,6 @@ class FollowersAtStart:
         known = [reading for reading in found if reading is not None]
         if len(known) == len(days) > 0:
             return add_up(known)
-        return readings.get((FOLLOWS, BREAKDOWN, self._gains), NOTHING).bucket("FOLLOWER")
+        # The second way was not gone, so the reason is the first one's.
+        first = readings.get((FOLLOWS, BREAKDOWN, self._gains))
+        return Reading(None, (first.reason if first and first.buckets is None else None) or "not_answered")

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
 from services.accounts import Accounts
 from services.answers import Answer, Freshness, Table, Unavailable, Warning_
+from services.catalogue import PROVISIONAL_HOURS_OF_FOLLOWS
 from services.clients.graph import Account, GraphClient
 from services.clock import Clock
 from services.days import Window, last_days
@@ -132,7 +134,7 @@ class GrowthTrends:
             "api_version": self._graph.version,
             "unavailable": _unavailable(trends),
             "substitutions": [],
-            "warnings": [*_warnings(trends), *fetched.posts.warnings],
+            "warnings": [*_warnings(trends, window, now), *fetched.posts.warnings],
         }
         return Answer(
             {"trends": trends}, Freshness(self._source, now), meta, Table(COLUMNS, [_row(trend) for trend in trends])
@@ -140,18 +142,21 @@ class GrowthTrends:
 
     def _fetch(self, account: Account, window: Window, start: FollowersAtStart, totals: Sequence[str]) -> Fetched:
         """Read everything side by side; only the second way to the followers waits for the first."""
-        before = window.before()
+        before, given_up = window.before(), Event()
         profile = self._parallel.start(partial(self._graph.profile, account))
         since = datetime.fromtimestamp(before.since, UTC)
-        posts = self._parallel.start(partial(self._media.since, account, since))
+        posts = self._parallel.start(partial(self._media.since, account, since, given_up=given_up.is_set))
         asks = start.asks()
         if totals:
             asks += [Ask(tuple(totals), each) for each in (window, before)]
-        readings = dict(self._reader.read(account, asks, only_gaps=True))
-        followers = as_count(profile.result().get("followers_count"))
-        if fallback := start.fallback_asks(followers, readings):
-            readings |= self._reader.read(account, fallback, only_gaps=True)
-        return Fetched(followers, posts.result(), readings)
+        try:
+            readings = dict(self._reader.read(account, asks, only_gaps=True))
+            followers = as_count(profile.result().get("followers_count"))
+            if fallback := start.fallback_asks(followers, readings):
+                readings |= self._reader.read(account, fallback, only_gaps=True)
+            return Fetched(followers, posts.result(), readings)
+        finally:
+            given_up.set()
 
 
 def _followers_trend(window: Window, start: FollowersAtStart, fetched: Fetched) -> Trend:
@@ -162,10 +167,7 @@ def _followers_trend(window: Window, start: FollowersAtStart, fetched: Fetched) 
 
 def _engagement_trend(window: Window, fetched: Fetched) -> Trend:
     before = window.before()
-    now, then = (
-        engagement_rate((post.counts for post in _within(each, fetched.posts.posts)), fetched.followers)
-        for each in (window, before)
-    )
+    now, then = (_rate(each, fetched) for each in (window, before))
     trend = _trend("engagement_rate", window, now.rate, then.rate, reason=now.reason or then.reason)
     return {
         **trend,
@@ -178,8 +180,9 @@ def _engagement_trend(window: Window, fetched: Fetched) -> Trend:
 def _total_trend(name: str, window: Window, fetched: Fetched) -> Trend:
     before = window.before()
     if name == "posts":
-        now, then = (len(_within(each, fetched.posts.posts)) for each in (window, before))
-        return {**_trend(name, window, now, then), "previous_window": _days(before)}
+        now, then = (_count(each, fetched.posts) for each in (window, before))
+        reason = "truncated" if None in {now, then} else None
+        return {**_trend(name, window, now, then, reason=reason), "previous_window": _days(before)}
     current, previous = (fetched.readings[SOURCES[name], (), each] for each in (window, before))
     trend = _trend(name, window, current.value, previous.value, reason=current.reason or previous.reason)
     return {**trend, "previous_window": _days(before)}
@@ -201,6 +204,16 @@ def _trend(
         "window": _days(window),
         "coverage": {},
     }
+
+
+def _rate(window: Window, fetched: Fetched) -> EngagementRate:
+    if not fetched.posts.reach_back_to(window.since):
+        return EngagementRate(None, "truncated", 0, fetched.followers, 0, 0)
+    return engagement_rate((post.counts for post in _within(window, fetched.posts.posts)), fetched.followers)
+
+
+def _count(window: Window, posts: Posts) -> int | None:
+    return len(_within(window, posts.posts)) if posts.reach_back_to(window.since) else None
 
 
 def _within(window: Window, posts: Sequence[Post]) -> list[Post]:
@@ -225,11 +238,16 @@ def _unavailable(trends: Sequence[Trend]) -> list[Unavailable]:
     return [explain(trend["metric"], trend["reason"]) for trend in unknown if trend["reason"] is not None]
 
 
-def _warnings(trends: Sequence[Trend]) -> list[Warning_]:
+def _warnings(trends: Sequence[Trend], window: Window, now: datetime) -> list[Warning_]:
     warnings: list[Warning_] = []
     if any(trend["basis"] == "current_followers" for trend in trends):
         message = "Both engagement rates are divided by the current followers; those of the time are not known."
         warnings.append({"code": "current_followers", "message": message})
+    if now.timestamp() - PROVISIONAL_HOURS_OF_FOLLOWS * 3600 <= window.since:
+        message = (
+            f"Instagram tells who came and went up to {PROVISIONAL_HOURS_OF_FOLLOWS} hours late; ask for more days."
+        )
+        warnings.append({"code": "follows_not_reported_yet", "message": message})
     return warnings
 
 

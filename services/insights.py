@@ -28,6 +28,9 @@ Key = tuple[str, Breakdown, Window]
 # A call that fails in one of these ways leaves a gap with its reason; any other failure concerns the whole account.
 PASSING = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
 
+# Code 1 is Instagram's word for a passing fault, and for a metric and a breakdown that do not go together.
+SPLIT_FOR = frozenset({Remedy.SPLIT, Remedy.SHRINK})
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -47,8 +50,10 @@ class Ask:
         return replace(self, metrics=metrics)
 
 
-Refused = tuple[Ask, str]
-"""A call that was refused, and the provider's words."""
+Refused = tuple[Ask, ProviderError]
+"""A call that was refused, and how."""
+
+REMEMBERED_WINDOW = timedelta(days=90)  # Meta promises so many days; a refusal of older ones may be about the days.
 
 BEYOND_RETENTION = Reading(None, "beyond_retention")
 
@@ -134,18 +139,20 @@ class _Inquiry:
     def _first_kept(self, metric: str, breakdown: Breakdown = ()) -> date:
         login, usual = self._reader.login, METRICS[metric].retention_days
         days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
-        return pacific_day(self._reader.clock.now()) - timedelta(days=days)
+        return self._today() - timedelta(days=days)
+
+    def _today(self) -> date:
+        return pacific_day(self._reader.clock.now())
 
     def _wave(self, calls: Sequence[Ask]) -> list[Refused]:
         """Make calls side by side, read what was answered, and return those that were refused."""
         thunks = [partial(self._call, call) for call in calls]
         refused: list[Refused] = []
         for call, answer in zip(calls, self._reader.parallel.gather(thunks, fatal=_is_fatal), strict=True):
-            if isinstance(answer, ProviderError) and answer.remedy is Remedy.SPLIT:
-                refused.append((call, answer.words or answer.message))
+            if isinstance(answer, ProviderError) and answer.remedy in SPLIT_FOR:
+                refused.append((call, answer))
             elif isinstance(answer, ProviderError):
-                self._failures.append(answer)
-                self._mark(call, Reading(None, answer.code, message=answer.message))
+                self._fail(call, answer)
             else:
                 self._answered = True
                 self._take(call, answer)
@@ -176,36 +183,50 @@ class _Inquiry:
         """Find what one refused call was refused for, ask the others without it, and return those refused again.
 
         If none of its metrics is answered alone, the window is at fault, or all of them are: other calls for nothing
-        but these are taken to fare alike, and nothing is remembered.
+        but these are taken to fare alike, and nothing is remembered. If nothing at all is answered, Instagram is down.
         """
-        call, message = first
-        guilty = self._split(call, message)
+        call, error = first
+        if error.remedy is Remedy.SHRINK and others and not self._answered:
+            for each, why in (first, *others):
+                self._fail(each, why)
+            return []
+        guilty = self._split(call, error)
         if len(guilty) == len(call.metrics):
-            alike = [other for other, _ in others if set(other.metrics) <= set(guilty)]
-            for other in alike:
-                self._mark(other, Reading(None, "refused", message=message))
-            return [refused for refused in others if refused[0] not in alike]
-        for metric, reason in guilty.items():
-            self._reader.refusals.remember(self._account.id, metric, call.breakdown, reason)
+            alike = [each for each in others if set(each[0].metrics) <= set(guilty)]
+            for other, _ in alike:
+                self._fail(other, error)
+            return [each for each in others if each not in alike]
+        for metric, why in guilty.items():
+            if why.remedy is Remedy.SPLIT and call.window.last >= self._today() - REMEMBERED_WINDOW:
+                words = why.words or why.message
+                self._reader.refusals.remember(self._account.id, metric, call.breakdown, words)
         again = [rest for other, _ in others if (rest := self._without(guilty, other, call.breakdown))]
         return self._wave(again)
 
-    def _split(self, call: Ask, message: str) -> dict[str, str]:
-        """Halve a refused call until each guilty metric stands alone; return them with the provider's words."""
+    def _split(self, call: Ask, error: ProviderError) -> dict[str, ProviderError]:
+        """Halve a refused call until each guilty metric stands alone; return them with what they were refused for."""
         if len(call.metrics) == 1:
-            self._mark(call, Reading(None, "refused", message=message))
-            return {call.metrics[0]: message}
+            self._fail(call, error)
+            return {call.metrics[0]: error}
         middle = len(call.metrics) // 2
-        guilty: dict[str, str] = {}
-        for half, reason in self._wave([call.only(*call.metrics[:middle]), call.only(*call.metrics[middle:])]):
-            guilty |= self._split(half, reason)
+        guilty: dict[str, ProviderError] = {}
+        for half, why in self._wave([call.only(*call.metrics[:middle]), call.only(*call.metrics[middle:])]):
+            guilty |= self._split(half, why)
         return guilty
 
-    def _without(self, guilty: Mapping[str, str], call: Ask, breakdown: Breakdown) -> Ask | None:
+    def _fail(self, call: Ask, error: ProviderError) -> None:
+        """Give what a call asked for the reason of its failure."""
+        if error.remedy is Remedy.SPLIT:
+            self._mark(call, Reading(None, "refused", message=error.words or error.message))
+        else:
+            self._failures.append(error)
+            self._mark(call, Reading(None, error.code, message=error.message))
+
+    def _without(self, guilty: Mapping[str, ProviderError], call: Ask, breakdown: Breakdown) -> Ask | None:
         if call.breakdown != breakdown:
             return call
         for metric in guilty.keys() & set(call.metrics):
-            self._mark(call.only(metric), Reading(None, "refused", message=guilty[metric]))
+            self._fail(call.only(metric), guilty[metric])
         rest = [metric for metric in call.metrics if metric not in guilty]
         return call.only(*rest) if rest else None
 
@@ -223,4 +244,4 @@ class _Inquiry:
 
 
 def _is_fatal(error: ProviderError) -> bool:
-    return not isinstance(error, PASSING) and error.remedy is not Remedy.SPLIT
+    return not isinstance(error, PASSING) and error.remedy not in SPLIT_FOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,6 +43,10 @@ class Posts:
     truncated: bool = False
     unreadable: int = 0
 
+    def reach_back_to(self, moment: int) -> bool:
+        """Return whether the list is complete from a moment (Unix seconds) on."""
+        return not self.truncated or (bool(self.posts) and self.posts[-1].timestamp.timestamp() < moment)
+
     @property
     def warnings(self) -> list[Warning_]:
         """What the reader of numbers made from this list should know."""
@@ -61,11 +65,12 @@ class MediaList:
     def __init__(self, graph: GraphClient) -> None:
         self._graph = graph
 
-    def since(self, account: Account, start: datetime) -> Posts:
+    def since(self, account: Account, start: datetime, *, given_up: Callable[[], bool] = lambda: False) -> Posts:
         """Return every post published at `start` or later.
 
         Pages come newest first, so reading ends with the first page whose last post is older. A post may come twice
         when another is published meanwhile. Where Instagram says that a page is too much, smaller ones are asked for.
+        Reading ends early when `given_up` says that nobody waits for the list any more.
         """
         posts: dict[str, Post] = {}
         unreadable = 0
@@ -73,7 +78,7 @@ class MediaList:
         cursors: set[str] = set()
         limit = MEDIA_PAGE
         for _ in range(MAX_PAGES):
-            if len(posts) >= MAX_POSTS:
+            if len(posts) >= MAX_POSTS or given_up():
                 break
             try:
                 page = self._graph.media_page(account, after=after, limit=limit)

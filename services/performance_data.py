@@ -12,6 +12,7 @@ from services.clients.modash import ModashClient, Pending, Report
 from services.clock import Clock
 from services.errors import ProviderError, ProviderNotConfiguredError
 from services.parallel import Parallel
+from services.redaction import Redaction
 
 PRICE = 0.25  # credits for each report; what is not ready costs nothing
 BLOCKS = ("posts", "reels")
@@ -25,10 +26,18 @@ class PerformanceData:
     """Reports about creators, each of which is paid for."""
 
     def __init__(
-        self, modash: ModashClient | None, parallel: Parallel, *, source: str, retry_after: int, clock: Clock
+        self,
+        modash: ModashClient | None,
+        parallel: Parallel,
+        *,
+        redaction: Redaction,
+        source: str,
+        retry_after: int,
+        clock: Clock,
     ) -> None:
         self._modash = modash
         self._parallel = parallel
+        self._redaction = redaction
         self._source = source
         self._retry_after = retry_after
         self._clock = clock
@@ -59,10 +68,10 @@ class PerformanceData:
         warnings: list[Warning_] = []
         if not blocks:
             # It was paid for, so it is handed on even if nobody here can read it.
-            body["unrecognized"] = dict(report.body)
+            body["unrecognized"] = self._redaction.inside(report.body)
             message = "Modash sent a report of another shape; it stands under `unrecognized` as it came."
             warnings.append({"code": "report_unrecognized", "message": message})
-            log.warning("Modash sent a report of another shape", extra={"keys": sorted(report.body)[:10]})
+            log.warning("Modash sent a report of another shape")
         meta = self._meta(creator, cost=PRICE, credits_left=credits_left)
         meta["unavailable"] = [_missing(name) for name in BLOCKS if name not in blocks]
         meta["warnings"] = warnings

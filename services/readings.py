@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +12,8 @@ from services.days import EndTime, parse_provider_time
 
 Number = int | float
 Bucket = tuple[str, ...]
+
+MAX_COUNT = 10**15  # Nothing on earth has been seen more often.
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,16 @@ class Reading:
 
 
 def as_number(value: object) -> Number | None:
-    """Return a provider's value if it is a number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Return a provider's value if it is a number that can count something, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    return value if 0 <= value <= MAX_COUNT else None
 
 
 def as_count(value: object) -> int | None:
     """Return a provider's value if it can be a count of something, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    number = as_number(value)
+    return number if isinstance(number, int) else None
 
 
 def read_total(item: Mapping[str, object] | None, breakdown: Sequence[str]) -> Reading:
@@ -69,7 +71,8 @@ def read_days(item: Mapping[str, object] | None, end_time: EndTime) -> dict[date
         if moment is None:
             continue
         value = as_number(point.get("value"))
-        readings[end_time.day(int(moment.timestamp()))] = Reading(value, None if value is not None else "unreadable")
+        reason = "not_answered" if point.get("value") is None else "unreadable"
+        readings[end_time.day(int(moment.timestamp()))] = Reading(value, None if value is not None else reason)
     return readings
 
 
@@ -97,19 +100,20 @@ def _buckets(
     """Return every bucket, those not listed as 0 or None; or None where nothing can be told.
 
     Meta leaves out buckets of zero. A missing one is 0 if the listed ones add up to the total, or if there is no total
-    but at least one bucket; else it is unknown.
+    but at least one bucket; else, or if a listed one cannot be read, it is unknown.
     """
     listed = _listed(total, breakdown)
-    if not listed and value != 0:
+    known = [count for count in listed.values() if count is not None]
+    if not known and value != 0:
         return None
-    complete = value is None or sum(listed.values()) == value
+    complete = len(known) == len(listed) and (value is None or sum(known) == value)
     # Who the audience is (ages, places) has no closed list: there is nothing to add to what is listed.
     expected = product(*(BREAKDOWNS.get(dimension, ()) for dimension in breakdown))
     return dict.fromkeys(expected, 0 if complete else None) | listed
 
 
-def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucket, Number]:
-    listed: dict[Bucket, Number] = {}
+def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucket, Number | None]:
+    listed: dict[Bucket, Number | None] = {}
     breakdowns = total.get("breakdowns")
     for part in breakdowns if isinstance(breakdowns, list) else ():
         keys = part.get("dimension_keys") if isinstance(part, dict) else None
@@ -121,7 +125,7 @@ def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucke
         for result in results if isinstance(results, list) else ():
             values = result.get("dimension_values") if isinstance(result, dict) else None
             count = as_number(result.get("value")) if isinstance(result, dict) else None
-            if isinstance(values, list) and len(values) == len(keys) and count is not None:
+            if isinstance(values, list) and len(values) == len(keys):
                 bucket = tuple(str(values[position]).upper() for position in positions)
-                listed[bucket] = listed.get(bucket, 0) + count
+                listed[bucket] = _sum([listed.get(bucket, 0), count])
     return listed

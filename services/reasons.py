@@ -23,6 +23,7 @@ REASONS: Mapping[str, str] = {
     # Growth
     "current_unknown": "The current value is unknown.",
     "previous_unknown": "The previous value is unknown.",
+    "truncated": "Instagram lists more posts than could be read, so those of the window are not all known.",
     "zero_base": "The previous value is 0, so the rate is set: 100 if anything came, 0 if not.",
     "few_followers": "Instagram tells follows and unfollows from 100 followers on.",
     "followers_unknown": "Instagram gave no number of followers.",

@@ -14,6 +14,7 @@ from services.clock import Clock
 from services.days import last_days, our_time
 from services.errors import ProviderError, TokenInvalidError
 
+LATEST = 4_102_444_800  # The year 2100, in Unix seconds: what ends later does not end.
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 
 
@@ -84,15 +85,19 @@ class Status:
         if missing:
             return Check("token", False, f"The token lacks {', '.join(missing)}.", "Log in again and grant them.")
         life = f"expires {end}" if (end := self._end(details.get("expires_at"))) else "does not expire"
-        if end := self._end(details.get("data_access_expires_at")):
+        access = details.get("data_access_expires_at")
+        if end := self._end(access):
             life += f"; access to data ends {end}"
+        if isinstance(access, int) and 0 < access <= self._clock.now().timestamp():
+            return Check("token", False, f"valid, {life}", LOG_IN_AGAIN)
         return Check("token", True, f"valid, {life}")
 
     def _end(self, moment: object) -> str | None:
-        if not isinstance(moment, int) or moment <= 0:
+        if not isinstance(moment, int) or not 0 < moment < LATEST:
             return None
         end = datetime.fromtimestamp(moment, UTC)
-        return f"in {(end - self._clock.now()).days} days, at {our_time(end)}"
+        days = (end - self._clock.now()).days
+        return f"in {days} days, at {our_time(end)}" if days >= 0 else f"since {our_time(end)}"
 
     def _account_check(self) -> Check:
         account = self._accounts.find(None)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from responses.matchers import query_param_matcher
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import DecodeError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, TOKEN, MovableClock, graph_error, settings, utc
 
@@ -212,9 +212,9 @@ UNREACHED = MaxRetryError(None, URL, NewConnectionError(None, "refused"))
         (requests.exceptions.SSLError(URL), (503, "provider_unavailable"), 1),
         (requests.ConnectionError(URL), (503, "provider_unavailable"), 3),
         (requests.ReadTimeout(URL), (504, "provider_timeout"), 1),
-        (requests.ConnectionError(ReadTimeoutError(None, URL, "late")), (504, "provider_timeout"), 1),
-        (requests.exceptions.ChunkedEncodingError(URL), (502, "provider_response_invalid"), 1),
-        (requests.exceptions.ContentDecodingError(URL), (502, "provider_response_invalid"), 1),
+        (ReadTimeoutError(None, URL, "late"), (504, "provider_timeout"), 1),
+        (ProtocolError(URL), (502, "provider_response_invalid"), 1),
+        (DecodeError(URL), (502, "provider_response_invalid"), 1),
     ],
     ids=["refused", "no connection in time", "no TLS", "cut", "late", "late in its midst", "cut in its midst", "coded"],
 )

@@ -246,3 +246,53 @@ def test_throttling_while_a_refused_metric_is_looked_for_ends_the_request(client
     provider.plan(1, 400, json.dumps(graph_error(4)))
 
     assert ask(client, PLAIN, 2).status_code == 429
+
+
+def test_a_refusal_of_days_long_gone_says_nothing_of_yesterday(make_client, wire):
+    clock = MovableClock(utc("2026-06-15T18:00:00"))
+    client = make_client(clock=clock)
+
+    def answer(request):
+        names = request.params["metric"].split(",")
+        is_old = int(request.params["since"]) < clock.now().timestamp() - 200 * 86_400
+        if "profile_views" in names and is_old:
+            return (400, {}, json.dumps(graph_error(100)))
+        return (200, {}, json.dumps({"data": [total_value(name, 7) for name in names]}))
+
+    wire.add_callback(responses.GET, INSIGHTS, answer)
+    query = "/account-insights?period=day&metrics=views,profile_views"
+
+    old = client.get(f"{query}&since=2025-09-01&until=2025-09-01").get_json()
+    new = client.get(query).get_json()
+
+    assert [entry["values"][0]["value"] for entry in old["data"]] == [7, None]
+    assert [entry["values"][0]["value"] for entry in new["data"]] == [7, 7]
+
+
+def test_a_metric_that_always_has_a_passing_fault_takes_no_other_down(make_client, wire):
+    client = make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
+
+    def answer(request):
+        names = request.params["metric"].split(",")
+        if "shares" in names:
+            return (500, {}, json.dumps(graph_error(1)))
+        return (200, {}, json.dumps({"data": [total_value(name, 7) for name in names]}))
+
+    wire.add_callback(responses.GET, INSIGHTS, answer)
+
+    body = client.get("/account-insights?period=day&metrics=reach,views,shares,likes").get_json()
+
+    values = {entry["name"]: entry["values"][0] for entry in body["data"]}
+    assert [values[name]["value"] for name in ["reach", "views", "likes"]] == [7, 7, 7]
+    assert values["shares"]["reason"] == "provider_unavailable"
+    assert len(wire.calls) <= 7
+
+
+def test_where_nothing_is_answered_nothing_is_taken_apart(make_client, wire):
+    client = make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
+    wire.get(INSIGHTS, json=graph_error(1), status=500)
+
+    response = client.get("/account-insights?period=day&metrics=reach,views,shares&since=2026-06-01&until=2026-06-14")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
+    assert len(wire.calls) == 14

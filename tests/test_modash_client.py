@@ -6,7 +6,7 @@ import re
 
 import pytest
 import requests
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from tests.support import MODASH, MODASH_KEY, MovableClock, settings, utc
 
@@ -127,14 +127,14 @@ def test_every_code_has_its_own_outcome(client, wire, code, http_status, expecte
         (429, (429, "provider_rate_limited")),
     ],
 )
-@pytest.mark.parametrize("body", ["{}", '{"error": true, "message": "no"}', "<html>no</html>", ""])
+@pytest.mark.parametrize("body", ["{}", '{"error": true, "message": "no"}'])
 def test_without_a_code_the_status_decides(client, wire, http_status, expected, body):
     wire.get(REPORT, body=body, status=http_status)
 
     assert outcome(ask(client)) == expected
 
 
-@pytest.mark.parametrize("status", [400, 418, 500, 502, 503])
+@pytest.mark.parametrize("status", [400, 404, 418, 500, 502, 503])
 @pytest.mark.parametrize("body", ["<html>no</html>", "", "[]", "null", '{"posts": {"total"'])
 def test_nonsense_is_told_as_such(client, wire, body, status):
     wire.get(REPORT, body=body, status=status)
@@ -198,7 +198,7 @@ def test_a_call_that_reached_nobody_is_tried_again(client, wire):
     [
         (requests.ConnectionError("cut"), (503, "provider_unavailable")),
         (requests.ReadTimeout("late"), (504, "provider_timeout")),
-        (requests.exceptions.ChunkedEncodingError("cut"), (502, "provider_response_invalid")),
+        (ProtocolError("cut"), (502, "provider_response_invalid")),
         (requests.exceptions.SSLError("no"), (503, "provider_unavailable")),
     ],
     ids=["cut", "late", "cut in its midst", "no TLS"],
@@ -216,3 +216,29 @@ def test_a_redirect_is_not_followed(client, wire):
 
     assert outcome(ask(client)) == (502, "provider_response_invalid")
     assert re.fullmatch(rf"{REPORT}\?url=nasa", wire.calls[0].request.url)
+
+
+@pytest.mark.parametrize(
+    ("planned", "code"),
+    [
+        ({"body": ProtocolError("cut")}, "provider_response_invalid"),
+        ({"body": requests.ReadTimeout("late")}, "provider_timeout"),
+        ({"body": requests.ConnectionError("cut")}, "provider_unavailable"),
+        ({"body": "<html>", "status": 502}, "provider_response_invalid"),
+        ({"json": {"error": True, "code": "unknown"}, "status": 503}, "provider_unavailable"),
+    ],
+)
+def test_where_nobody_knows_what_was_charged_nobody_is_told_to_ask_again(client, wire, planned, code):
+    wire.get(REPORT, **planned)
+
+    body = ask(client).get_json()
+
+    assert body["code"] == code
+    assert "may have been charged" in body["hint"]
+    assert len(wire.calls) == 1
+
+
+def test_a_head_buys_no_report(client):
+    response = client.head("/performance-data?url=nasa")
+
+    assert response.status_code == 405

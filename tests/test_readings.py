@@ -173,3 +173,15 @@ def test_an_answer_without_a_number_gives_no_number(item, breakdown):
     assert reading.value is None
     assert reading.reason in {"not_answered", "unreadable"}
     assert reading.buckets is None
+
+
+def test_a_listed_bucket_without_a_number_is_unknown_and_so_is_what_is_not_listed():
+    rows = [{"dimension_values": ["FOLLOWER"], "value": 10}, {"dimension_values": ["NON_FOLLOWER"], "value": None}]
+    item = {"total_value": {"breakdowns": [{"dimension_keys": ["follow_type"], "results": rows}]}}
+
+    assert read_total(item, FOLLOW).buckets == {("FOLLOWER",): 10, ("NON_FOLLOWER",): None}
+
+
+@pytest.mark.parametrize("value", [-5, 10**400, 10**16, 1e300])
+def test_a_number_that_can_count_nothing_is_none(value):
+    assert read_total({"total_value": {"value": value}}, ()) == Reading(None, "unreadable", None)

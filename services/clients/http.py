@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,14 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from services.clients import tally
 from services.clock import Clock
@@ -45,7 +53,7 @@ class Reply:
 
         Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark.
         """
-        value = json.loads(self.body, parse_constant=_refuse_constant)
+        value = json.loads(self.body, parse_constant=_refuse_constant, parse_float=_finite)
         if SURROGATE.search(self.body):
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
         return value  # type: ignore[no-any-return]
@@ -105,6 +113,8 @@ class Transport:
                 return Reply(response.status_code, response.headers, self._read(response, started))
         except requests.RequestException as error:
             raise self._failure(error) from None
+        except HTTPError as error:
+            raise self._broken(error) from None
 
     def _note(self, outcome: str, started: float) -> None:
         seconds = self._clock.monotonic() - started
@@ -133,7 +143,8 @@ class Transport:
         if response.is_redirect:
             raise self._nonsense("redirects us elsewhere")
         body = bytearray()
-        for chunk in response.iter_content(CHUNK_BYTES):
+        # One read of the socket at a time: to fill a larger piece could take for ever.
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise self._nonsense(f"sends more than {MAX_BODY_BYTES // 1024 // 1024} MB")
@@ -152,16 +163,19 @@ class Transport:
             return self._unreached("cannot be reached securely", remedy=Remedy.STOP)
         if isinstance(error, requests.Timeout) or isinstance(reason, ReadTimeoutError):
             return self._late()
-        if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            return self._nonsense("breaks off in the midst of an answer")
-        if isinstance(error, requests.exceptions.ContentDecodingError):
-            return self._nonsense("sends an answer that cannot be decoded")
         return ProviderUnavailableError(
             f"{self._name} closed the connection without an answer.",
             provider=self._provider,
             hint="Try again in a minute.",
             remedy=Remedy.TRY_AGAIN,
         )
+
+    def _broken(self, error: HTTPError) -> ProviderError:
+        if isinstance(error, ReadTimeoutError):
+            return self._late()
+        if isinstance(error, DecodeError):
+            return self._nonsense("sends an answer that cannot be decoded")
+        return self._nonsense("breaks off in the midst of an answer")
 
     @property
     def _name(self) -> str:
@@ -183,6 +197,13 @@ class Transport:
             reached=False,
             remedy=remedy,
         )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is beyond every number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -10,11 +10,21 @@ from dataclasses import dataclass
 
 from services.clients.failures import as_failure, readable
 from services.clients.http import OK, Bearer, Reply, Transport
-from services.clients.outcomes import MODASH, MODASH_STATUS, modash_outcome
+from services.clients.outcomes import MODASH, MODASH_STATUS, TRY_SOON, UNCERTAIN, modash_outcome
 from services.clients.quota import retry_after
 from services.clients.retries import Retries
-from services.errors import ProviderError, ProviderResponseError, Remedy
+from services.errors import (
+    ProviderError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    Remedy,
+)
 from services.redaction import Redaction
+
+NOT_FOUND = 404
+# After one of these nobody knows whether the call was charged.
+UNSURE = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,13 @@ class ModashClient:
         `retry_later` comes in two shapes and at any status, so bodies are read before statuses. A body of another
         shape at status 200 is a report too: it was paid for.
         """
-        reply = self._get("v1/instagram/performance-data", {"url": creator})
-        body = self._object(reply)
+        try:
+            reply = self._get("v1/instagram/performance-data", {"url": creator})
+            body = self._object(reply)
+        except UNSURE as error:
+            if error.reached:
+                error.hint, error.retry_after = UNCERTAIN, None
+            raise
         code, words = _code(body), readable(body.get("message"), self._redaction)
         if code == "retry_later":
             return Pending(words or "Modash is preparing the report.")
@@ -81,20 +96,18 @@ class ModashClient:
             body = None
         if isinstance(body, dict):
             return body
-        if reply.status == OK:
-            raise ProviderResponseError(
-                "Modash sends an answer that is not a JSON object.",
-                provider="modash",
-                hint="The call may have been charged; look at the balance before you ask again.",
-            )
-        raise self._failure(reply, None, "")
+        if reply.status in MODASH_STATUS and reply.status != NOT_FOUND:
+            raise self._failure(reply, None, "")
+        raise ProviderResponseError(
+            f"Modash sends HTTP {reply.status} without a JSON object.", provider="modash", hint=TRY_SOON
+        )
 
     def _failure(self, reply: Reply, code: str | None, words: str) -> ProviderError:
         if code is None and not words and reply.status not in MODASH_STATUS:
             return ProviderResponseError(
                 f"Modash sends HTTP {reply.status} without a readable reason.",
                 provider="modash",
-                hint="Try again in a minute; its servers may be down.",
+                hint=TRY_SOON,
             )
         outcome = modash_outcome(code, reply.status)
         return as_failure(outcome, "modash", words=words or code or "", wait=retry_after(reply.headers))

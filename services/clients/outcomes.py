@@ -194,12 +194,14 @@ _KEY = Outcome(
 _PLAN = Outcome(
     PermissionMissingError, "Modash forbids this call.", "Check the plan and the credits of the key.", Remedy.NOTHING
 )
-MODASH_FAULT = Outcome(
+_FAULT = Outcome(
     ProviderUnavailableError,
     "Modash has a fault on its side.",
     "Try again in a minute; nothing was charged.",
     Remedy.NOTHING,
 )
+UNCERTAIN = "The call may have been charged: look at the balance (`make doctor`) before you ask again."
+MODASH_FAULT = Outcome(ProviderUnavailableError, _FAULT.message, UNCERTAIN, Remedy.NOTHING)
 MODASH_REFUSED = Outcome(
     ProviderRefusedError, "Modash refuses the request.", "Report this with the request id.", Remedy.NOTHING
 )
@@ -220,7 +222,7 @@ MODASH: Mapping[str, Outcome] = {
         CreatorRefusedError, "Modash does not accept the creator.", "Give `url` as a handle or id.", Remedy.NOTHING
     ),
     "feature_not_available": _PLAN,
-    "internal_server_error": MODASH_FAULT,
+    "internal_server_error": _FAULT,
 }
 """By the code of the answer."""
 
