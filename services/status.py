@@ -69,6 +69,9 @@ class Status:
             yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
 
     def _token_check(self) -> Check:
+        if self._graph.login.name == "instagram":
+            self._graph.own_account(self._token)
+            return Check("token", True, "accepted; when it ends is not told by the Instagram login")
         if not self._graph.can_inspect(self._app_id):
             message = "It is not inspected, for which APP_ID and APP_SECRET are needed."
             return Check("token", None, message, "Set both in .env.")
@@ -101,13 +104,17 @@ class Status:
 
     def _account_check(self) -> Check:
         account = self._accounts.find(None)
-        if self._page_id:
-            linked = self._graph.linked_account(self._page_id, token=self._token)
-            if linked != account.id:
-                message = f"PAGE_ID is linked to account {linked}, but INSTAGRAM_ACCOUNT_ID is {account.id}."
-                return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or correct PAGE_ID.")
+        linked = self._linked()
+        if linked not in {None, account.id}:
+            message = f"INSTAGRAM_ACCOUNT_ID is {account.id}, but the token or page is of account {linked}."
+            return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty.")
         username = self._graph.profile(account).get("username")
         return Check("account link", True, f"{username} ({account.id})")
+
+    def _linked(self) -> str | None:
+        if self._graph.login.name == "instagram":
+            return self._graph.own_account(self._token)
+        return self._graph.linked_account(self._page_id, token=self._token) if self._page_id else None
 
     def _insights_check(self) -> Check:
         account: Account = self._accounts.find(None)

@@ -180,7 +180,7 @@ class GraphClient:
 
     def can_inspect(self, app_id: str) -> bool:
         """Return whether there is an app token, without which Meta inspects nobody's token but a developer's own."""
-        return bool(app_id and self._app_secret) and self.login.name == "facebook"
+        return bool(app_id and self._app_secret)
 
     def token_details(self, token: str, *, app_id: str) -> Item:
         """Return what Meta knows of a token: `is_valid`, `expires_at`, `scopes` and more.

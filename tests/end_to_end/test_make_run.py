@@ -128,11 +128,12 @@ def test_make_lists_what_it_can_do():
         assert f"make {target}" in told
 
 
-def test_the_doctor_finds_all_well_in_a_sandbox(simulator):
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_the_doctor_finds_all_well_in_a_sandbox(simulator, login):
     told = subprocess.run(
         [sys.executable, "-m", "commands.doctor"],
         cwd=ROOT,
-        env=environment({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}),
+        env=environment({"SIMULATOR_PORT": simulator.url.rpartition(":")[2], "GRAPH_LOGIN": login}),
         capture_output=True,
         text=True,
         check=False,

@@ -54,17 +54,18 @@ def test_every_curl_line_of_the_readme_succeeds(ports):
         assert response.json()
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["exchange", "accounts", "page token", "debug_token"])
+@pytest.mark.parametrize("config", CONFIGS, ids=["exchange", "accounts", "page token", "debug_token", "refresh"])
 def test_every_step_of_the_set_up_can_be_rehearsed(simulator, config):
     for name, value in {
         "GRAPH": f"{simulator.url}/graph.facebook.com/v25.0",
         "APP_ID": "200000000000000",
         "APP_SECRET": "sandbox-app-secret",
         "SHORT": "EAASHORT-anything",
-        "ACCESS_LONG_LIVED_TOKEN": "EAASANDBOXUSERTOKEN",
+        "ACCESS_LONG_LIVED_TOKEN": "IGAASANDBOXUSERTOKEN" if "ig_refresh" in config else "EAASANDBOXUSERTOKEN",
     }.items():
         config = config.replace(f"${name}", value)
     [url] = re.findall(r'^url = "(.*)"$', config, re.MULTILINE)
+    url = url.replace("https://graph.instagram.com", f"{simulator.url}/graph.instagram.com")
     query = dict(pair.split("=", 1) for pair in re.findall(r'^data-urlencode = "(.*)"$', config, re.MULTILINE))
     headers = dict(pair.split(": ", 1) for pair in re.findall(r'^header = "(.*)"$', config, re.MULTILINE))
 
