@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -81,6 +81,10 @@ class Status:
             # The app's own token is what asks here, so it is not the user's that is refused.
             message = "Instagram does not accept APP_ID with APP_SECRET."
             return Check("token", False, message, "Copy both anew: developers.facebook.com, App settings, Basic.")
+        return self._judged(details)
+
+    def _judged(self, details: Mapping[str, object]) -> Check:
+        """Judge a token by what Meta knows of it."""
         if details.get("is_valid") is not True:
             return Check("token", False, "The Instagram token is not valid any more.", LOG_IN_AGAIN)
         scopes = details.get("scopes")
