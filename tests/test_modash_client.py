@@ -100,7 +100,7 @@ def test_retry_later_is_json_even_where_a_table_was_asked_for(client, wire):
         ("a_code_of_tomorrow", 429, (429, "provider_rate_limited")),
         ("feature_not_available", 403, (403, "permission_missing")),
         ("a_code_of_tomorrow", 403, (403, "permission_missing")),
-        ("empty_audience", 400, (502, "provider_refused")),
+        ("empty_audience", 400, (404, "creator_not_found")),
         ("invalid_body_params", 422, (502, "provider_refused")),
         ("a_code_of_tomorrow", 400, (502, "provider_refused")),
         ("a_code_of_tomorrow", 200, (502, "provider_refused")),

@@ -194,6 +194,13 @@ _KEY = Outcome(
 _PLAN = Outcome(
     PermissionMissingError, "Modash forbids this call.", "Check the plan and the credits of the key.", Remedy.NOTHING
 )
+_SLOW_DOWN = Outcome(
+    ProviderRateLimitedError,
+    "Modash asks us to slow down.",
+    "Try again when the wait is over.",
+    Remedy.NOTHING,
+    wait=RATE_LIMIT_WAIT,
+)
 _FAULT = Outcome(
     ProviderUnavailableError,
     "Modash has a fault on its side.",
@@ -221,7 +228,14 @@ MODASH: Mapping[str, Outcome] = {
     "bad_request": Outcome(
         CreatorRefusedError, "Modash does not accept the creator.", "Give `url` as a handle or id.", Remedy.NOTHING
     ),
+    "invalid_body_params": MODASH_REFUSED,
+    "page_limit": MODASH_REFUSED,
+    "media_not_found": _no_creator("creator_not_found", "Modash does not find the media."),
+    "entity_not_found": _no_creator("creator_not_found", "Modash does not find what was asked for."),
+    "empty_audience": _no_creator("creator_not_found", "Modash has nothing about the creator's audience."),
+    "no_result": _no_creator("creator_not_found", "Modash finds nothing."),
     "feature_not_available": _PLAN,
+    "rate_limit_exceeded": _SLOW_DOWN,
     "internal_server_error": _FAULT,
 }
 """By the code of the answer."""
@@ -230,13 +244,7 @@ MODASH_STATUS: Mapping[int, Outcome] = {
     401: _KEY,
     403: _PLAN,
     404: _no_creator("creator_not_found", "Modash does not find the creator."),
-    429: Outcome(
-        ProviderRateLimitedError,
-        "Modash asks us to slow down.",
-        "Try again when the wait is over.",
-        Remedy.NOTHING,
-        wait=RATE_LIMIT_WAIT,
-    ),
+    429: _SLOW_DOWN,
 }
 """By the status, where the code is not known."""
 
