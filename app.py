@@ -25,6 +25,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     config = config or Config.from_env()
     logs.set_up(config.log_level, Redaction(config.secrets))
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # A redirect would be a second shape of refusal.
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["services"] = Services.build(config, clock or Clock())

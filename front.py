@@ -63,19 +63,9 @@ class Front:
         return _Logged(body, lambda size: _log_line(environ, int(status), size, time.perf_counter() - started, calls))
 
     def _serve(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_URL:
-            hint = f"Accepted: at most {MAX_URL} characters."
-            return _refuse(environ, start, HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", hint)
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            hint = "Accepted: no body, or one with Content-Length."
-            return _refuse(environ, start, HTTPStatus.BAD_REQUEST, "The body's length is not told.", hint)
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
-            hint = "Accepted: a whole number of bytes."
-            return _refuse(environ, start, HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", hint)
-        if int(length) > MAX_BODY:
-            hint = f"Accepted: at most {MAX_BODY} bytes."
-            return _refuse(environ, start, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", hint)
+        fault = _fault(environ)
+        if fault is not None:
+            return _refuse(environ, start, *fault)
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
         if preflight and self._allows(environ):
             start(
@@ -126,6 +116,23 @@ class _Logged:
             request_id.set("")
 
 
+def _fault(environ: WSGIEnvironment) -> tuple[HTTPStatus, str, str] | None:
+    """Return what is wrong with a request before anybody looks at what it asks for, and what is accepted."""
+    if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_URL:
+        return HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", f"Accepted: at most {MAX_URL} characters."
+    if not _is_utf_8(environ.get("QUERY_STRING", "")):
+        return HTTPStatus.BAD_REQUEST, "The query is not UTF-8.", "Accepted: UTF-8, percent-encoded."
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        hint = "Accepted: no body, or one with Content-Length."
+        return HTTPStatus.BAD_REQUEST, "The body's length is not told.", hint
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
+        return HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", "Accepted: a whole number of bytes."
+    if int(length) > MAX_BODY:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", f"Accepted: at most {MAX_BODY} bytes."
+    return None
+
+
 def _refuse(
     environ: WSGIEnvironment, start: StartResponse, status: HTTPStatus, message: str, hint: str
 ) -> Iterable[bytes]:
@@ -137,7 +144,15 @@ def _refuse(
         ("Cache-Control", "no-store"),
     ]
     start(f"{status.value} {status.phrase}", headers)
-    return [data]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [data]
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _log_line(environ: WSGIEnvironment, status: int, size: int, seconds: float, calls: Tally) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import product
@@ -102,18 +102,23 @@ def _buckets(
     Meta leaves out buckets of zero. A missing one is 0 if the listed ones add up to the total, or if there is no total
     but at least one bucket; else, or if a listed one cannot be read, it is unknown.
     """
-    listed = _listed(total, breakdown)
+    rows = list(_rows(total, breakdown))
+    listed: dict[Bucket, Number | None] = {}
+    for bucket, count in rows:
+        if bucket is not None:
+            listed[bucket] = _sum([listed.get(bucket, 0), count])
     known = [count for count in listed.values() if count is not None]
     if not known and value != 0:
         return None
-    complete = len(known) == len(listed) and (value is None or sum(known) == value)
+    is_readable = all(bucket is not None and count is not None for bucket, count in rows)
+    complete = is_readable and (value is None or sum(known) == value)
     # Who the audience is (ages, places) has no closed list: there is nothing to add to what is listed.
     expected = product(*(BREAKDOWNS.get(dimension, ()) for dimension in breakdown))
     return dict.fromkeys(expected, 0 if complete else None) | listed
 
 
-def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucket, Number | None]:
-    listed: dict[Bucket, Number | None] = {}
+def _rows(total: Mapping[str, object], breakdown: Sequence[str]) -> Iterator[tuple[Bucket | None, Number | None]]:
+    """Go through the listed buckets; None stands for a name or a number that cannot be read."""
     breakdowns = total.get("breakdowns")
     for part in breakdowns if isinstance(breakdowns, list) else ():
         keys = part.get("dimension_keys") if isinstance(part, dict) else None
@@ -123,9 +128,12 @@ def _listed(total: Mapping[str, object], breakdown: Sequence[str]) -> dict[Bucke
         positions = [keys.index(dimension) for dimension in breakdown]
         results = part.get("results")
         for result in results if isinstance(results, list) else ():
-            values = result.get("dimension_values") if isinstance(result, dict) else None
-            count = as_number(result.get("value")) if isinstance(result, dict) else None
-            if isinstance(values, list) and len(values) == len(keys):
-                bucket = tuple(str(values[position]).upper() for position in positions)
-                listed[bucket] = _sum([listed.get(bucket, 0), count])
-    return listed
+            row = result if isinstance(result, dict) else {}
+            yield _bucket(row.get("dimension_values"), positions, len(keys)), as_number(row.get("value"))
+
+
+def _bucket(values: object, positions: Sequence[int], length: int) -> Bucket | None:
+    if not isinstance(values, list) or len(values) != length:
+        return None
+    names = [values[position] for position in positions]
+    return tuple(name.upper() for name in names) if all(isinstance(name, str) for name in names) else None

@@ -129,7 +129,7 @@ class Process:
     def stop(self) -> None:
         self.session.close()
         self.popen.send_signal(signal.SIGINT)
-        self.popen.wait(20)
+        self.popen.wait(60)  # gunicorn itself gives a worker that missed the signal 30 seconds.
 
 
 def free_port() -> int:

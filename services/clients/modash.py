@@ -23,6 +23,7 @@ from services.errors import (
 from services.redaction import Redaction
 
 NOT_FOUND = 404
+MAX_DEPTH = 50  # A report has 6 levels; what has hundreds could not be handed on.
 # After one of these nobody knows whether the call was charged.
 UNSURE = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
 
@@ -94,7 +95,7 @@ class ModashClient:
             body = reply.json()
         except (ValueError, RecursionError):
             body = None
-        if isinstance(body, dict):
+        if isinstance(body, dict) and not _is_deeper(body, MAX_DEPTH):
             return body
         if reply.status in MODASH_STATUS and reply.status != NOT_FOUND:
             raise self._failure(reply, None, "")
@@ -111,6 +112,11 @@ class ModashClient:
             )
         outcome = modash_outcome(code, reply.status)
         return as_failure(outcome, "modash", words=words or code or "", wait=retry_after(reply.headers))
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deeper(each, levels - 1) for each in inner)
 
 
 def _code(body: Mapping[str, object]) -> str | None:

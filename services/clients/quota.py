@@ -29,7 +29,7 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
 def _minutes(header: str) -> Iterator[int]:
     try:
         usage = json.loads(header)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     kinds = usage.values() if isinstance(usage, dict) else ()
     for entries in kinds:
