@@ -87,7 +87,7 @@ def _ours(error: InsightsError) -> Response:
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     headers = [(name, value) for name, value in error.get_headers() if name.lower() not in {"content-type", "location"}]
-    message, hint = f"{error.name}.", None
+    message, hint = f"{error.name}.", "Accepted: what GET /openapi.json describes."
     if isinstance(error, NotFound):
         message, hint = "There is no such path.", f"{_nearest_path()}GET /openapi.json lists every path."
     elif isinstance(error, MethodNotAllowed):

@@ -196,7 +196,7 @@ class TopPostsQuery(AccountQuery):
         WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?d$", "examples": ["7d"]}),
     ]
     limit: Annotated[
-        int, _whole_number(1, MAX_POSTS), Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}.")
+        int, Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."), _whole_number(1, MAX_POSTS)
     ] = 5
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,

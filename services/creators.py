@@ -41,8 +41,11 @@ def creator_name(text: str) -> str:
 
 
 def _from_link(text: str) -> str:
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    host = (parts.hostname or "").lower()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        raise ValueError(f"it must be {ACCEPTED}") from None
     segments = [segment for segment in parts.path.split("/") if segment]
     if host.removeprefix("www.").removeprefix("m.") not in HOSTS or not segments:
         raise ValueError(f"it must be {ACCEPTED}")
