@@ -1,4 +1,4 @@
-"""gunicorn's worker, but for two things: how it refuses what is no HTTP request, and how it takes a second signal."""
+"""gunicorn's worker, but for two things: how it refuses what is no HTTP request, and how it stops at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ class Worker(ThreadWorker):
         Ctrl-C reaches a worker twice, from the terminal and from its master, and gunicorn's handler locks itself out
         when it is interrupted by itself; and leaving in the usual way would wait for every call to a provider.
         """
-        self.alive = False
         os._exit(0)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

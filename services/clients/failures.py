@@ -35,7 +35,7 @@ def as_failure(
         provider=provider,
         hint=outcome.hint,
         reference=reference,
-        retry_after=wait or outcome.wait if outcome.wait else None,
+        retry_after=(wait or outcome.wait) if outcome.wait else None,
         remedy=outcome.remedy,
         words=words or None,
         cause=outcome.cause,

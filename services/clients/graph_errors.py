@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from services.clients.failures import MAX_TEXT, as_failure, readable
+from services.clients.failures import as_failure, readable
 from services.clients.http import TOO_MANY, Reply
 from services.clients.outcomes import INSTAGRAM, instagram_outcome
 from services.clients.quota import seconds_to_regain_access
@@ -31,7 +31,7 @@ def failure(error: Mapping[str, object], reply: Reply, redaction: Redaction) -> 
         outcome,
         "instagram",
         words=words,
-        reference=readable(error.get("fbtrace_id"), redaction)[:MAX_TEXT] or None,
+        reference=readable(error.get("fbtrace_id"), redaction) or None,
         wait=seconds_to_regain_access(reply.headers),
     )
 
