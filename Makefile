@@ -7,12 +7,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install run doctor test check format bench examples outcomes clean
+.PHONY: help install migrate run doctor test check format bench examples outcomes clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/run.stamp ## Install what runs into .venv
+
+migrate: install ## Bring the store to the version this code needs
+	@$(BIN)/python -m commands.migrate
 
 run: install ## Run the gateway (and, without a token, the simulator) until Ctrl-C
 	@$(BIN)/python -m commands.run
@@ -32,8 +35,8 @@ format: $(VENV)/dev.stamp ## Put the code into the house's format
 	@$(BIN)/ruff check --fix-only --quiet $(CHECKED)
 	@$(BIN)/ruff format --quiet $(CHECKED)
 
-bench: $(VENV)/run.stamp ## Measure cold requests against what their provider calls take
-	@$(BIN)/python benchmarks/cold.py
+bench: $(VENV)/run.stamp ## Measure everything that is fast or frugal, as ratios within one run
+	@$(BIN)/python -m benchmarks
 
 examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document anew
 	@$(BIN)/python -m commands.examples

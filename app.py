@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 from flask import Flask
 
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 def create_app(config: Config | None = None, *, clock: Clock | None = None) -> Flask:
     """Build the gateway from its settings, by default those of the environment and `.env`.
 
-    Raises `ConfigError` with everything that is missing or wrong.
+    Raises `ConfigError` with everything that is missing or wrong, and `SchemaError` where `make migrate` is due.
     """
     config = config or Config.from_env()
     logs.set_up(config.log_level, Redaction(config.secrets))
@@ -28,10 +30,21 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     app.url_map.merge_slashes = False  # A redirect would be a second shape of refusal.
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions["services"] = Services.build(config, clock or Clock())
+    clock = clock or Clock()
+    services = Services.build(config, clock)
+    services.store.check_versions()
+    app.extensions["services"] = services
     app.extensions["config"] = config
     register_routes(app)
-    app.wsgi_app = Front(app.wsgi_app, cors_origins=config.cors_origins, sandbox=config.sandbox)  # type: ignore[method-assign]
+    app.wsgi_app = Front(  # type: ignore[method-assign]
+        app.wsgi_app,
+        memory=services.memory,
+        places=services.places,
+        clock=clock,
+        cors_origins=config.cors_origins,
+        sandbox=config.sandbox,
+        warm_bytes=config.warm_megabytes * 1024 * 1024,
+    )
     log.info(
         "The gateway is ready",
         extra={
@@ -46,4 +59,5 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
 
 if __name__ == "__main__":
     settings = Config.from_env()
+    subprocess.run([sys.executable, "-m", "commands.migrate"], check=True)  # Our own program.
     create_app(settings).run(host=settings.host, port=settings.port)

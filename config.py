@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -65,6 +66,11 @@ class Config:
     provider_parallel: int = 32
     report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
 
+    instance_path: str = "instance"  # the folder of memory.db and gateway.db, beside this module unless absolute
+    database_url: str = _secret()  # postgresql://...; empty: the two files
+    waiting_places: int = 24  # requests of each worker that may wait for a provider at once
+    warm_megabytes: int = 32  # ready replies that each worker keeps
+
     host: str = "127.0.0.1"
     port: int = 8000
     simulator_port: int = 8001
@@ -82,10 +88,13 @@ class Config:
         if faults:
             raise ConfigError(faults)
         host = GRAPH_HOSTS[self.graph_login]
-        implied = {"graph_base_url": self.graph_base_url or f"https://{host}"}
+        implied = {
+            "graph_base_url": self.graph_base_url or f"https://{host}",
+            "instance_path": str(Path(__file__).parent / self.instance_path),
+        }
         if self.sandbox:
             simulator = f"http://127.0.0.1:{self.simulator_port}"
-            implied = {
+            implied |= {
                 **SANDBOX_CREDENTIALS,
                 "access_long_lived_token": SANDBOX_TOKENS[self.graph_login],
                 "graph_base_url": f"{simulator}/{host}",
@@ -112,7 +121,8 @@ class Config:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave the process."""
-        return tuple(filter(None, (self.app_secret, self.access_long_lived_token, self.modash_api_key)))
+        own = (self.app_secret, self.access_long_lived_token, self.modash_api_key)
+        return tuple(filter(None, (*own, urlsplit(self.database_url).password)))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Self:
@@ -197,6 +207,7 @@ def _formats(config: Config) -> list[str]:
         "page_id": (_ID, "a number of digits only"),
         "graph_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
         "modash_base_url": (re.compile(r"https?://\S+[^/\s]"), "a URL without a slash at its end"),
+        "database_url": (re.compile(r"postgres(ql)?://[^\s/]*/\S+"), "postgresql://user:password@host:port/database"),
     }
     # What was given is not repeated: it may be a credential that was pasted into the wrong line.
     faults = [
@@ -223,6 +234,8 @@ def _numbers(config: Config) -> list[str]:
         "retry_budget": (0, 300),
         "provider_parallel": (1, 256),
         "report_retry_after": (1, 86_400),
+        "waiting_places": (1, 256),
+        "warm_megabytes": (1, 1024),
         "port": (1, 65_535),
         "simulator_port": (1, 65_535),
     }

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from config import Config
+from config import Config, ConfigError
+from services.store import SchemaError, Store
 
-_config = Config.from_env()
+try:
+    _config = Config.from_env()
+    _store = Store.open(_config.database_url, _config.instance_path)
+    _store.check_versions()
+    _store.close()  # Connections must not live through a fork.
+except (ConfigError, SchemaError) as error:
+    # Its text goes to stderr, with status 1; gunicorn would show any other exception with a traceback.
+    raise SystemExit(str(error)) from None
 
 bind = f"{_config.host}:{_config.port}"
 
@@ -12,7 +20,8 @@ bind = f"{_config.host}:{_config.port}"
 # Ours is gunicorn's own with threads, which refuses in our error shape.
 worker_class = "server.Worker"
 workers = 2
-threads = 16
+# One for each place to wait in, and some for what never waits, so that warm requests always find a thread.
+threads = _config.waiting_places + 8
 
 # Without it the kernel hands most kept-alive connections to one of the workers.
 reuse_port = True

@@ -14,6 +14,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
+from front.limits import MAX_URL
 from routes.errors import BUG, error_body
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,14 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer, as JSON, a request that never reached the application."""
-        status, code, message = _refusal(exc)
+        status, code, message, hint = _refusal(exc, self.cfg)
         request_id = uuid.uuid4().hex
         extra = {"request_id": request_id, "status": status.value, "cause": type(exc).__name__}
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("A request failed by a bug", exc_info=exc, extra=extra)
         else:
             log.warning("refused before it was a request", extra=extra)
-        body = json.dumps(error_body(code, message, request_id=request_id)).encode()
+        body = json.dumps(error_body(code, message, hint=hint, request_id=request_id)).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
             f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -50,11 +51,16 @@ class Worker(ThreadWorker):
             log.debug("The caller was gone before it was refused", extra=extra)
 
 
-def _refusal(exc: BaseException) -> tuple[HTTPStatus, str, str]:
+def _refusal(exc: BaseException, cfg: Any) -> tuple[HTTPStatus, str, str, str | None]:
+    """Return status, code and message, and what is accepted instead."""
     if isinstance(exc, LimitRequestLine):
-        return HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is too long."
+        hint = f"Accepted: at most {MAX_URL} characters."
+        return HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is too long.", hint
     if isinstance(exc, LimitRequestHeaders):
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too large."
+        hint = f"Accepted: at most {cfg.limit_request_fields} headers of {cfg.limit_request_field_size} bytes each."
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return status, "headers_too_large", "The headers are too large.", hint
     if isinstance(exc, ParseException):
-        return HTTPStatus.BAD_REQUEST, "bad_request", "This is not an HTTP request."
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG
+        hint = "Accepted: HTTP/1.0 or HTTP/1.1, each header as `Name: value` on a line of its own."
+        return HTTPStatus.BAD_REQUEST, "bad_request", "This is not an HTTP request.", hint
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG, None

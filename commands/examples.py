@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import create_app
+from commands.migrate import migrate
 from config import Config
 from routes.documentation import EXAMPLES
 from services.clock import Clock
@@ -78,14 +80,18 @@ def standing_simulator(port: int) -> Iterator[None]:
 
 def record(port: int) -> dict[str, list[dict[str, Any]]]:
     """Make every request of the examples and return what was answered, by the name of the endpoint."""
-    app = create_app(Config(simulator_port=port, log_level="WARNING"), clock=StandingClock())
-    client = app.test_client()
     recorded: dict[str, list[dict[str, Any]]] = {}
-    for endpoint, requests in REQUESTS.items():
-        for name, request in requests.items():
-            response = client.get(request, headers={"X-Request-Id": REQUEST_ID})
-            example = {"name": name, "request": request, "status": response.status_code, "body": response.get_json()}
-            recorded.setdefault(endpoint, []).append(example)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(simulator_port=port, log_level="WARNING", instance_path=folder)
+        migrate(config)
+        app = create_app(config, clock=StandingClock())
+        client = app.test_client()
+        for endpoint, requests in REQUESTS.items():
+            for name, request in requests.items():
+                response = client.get(request, headers={"X-Request-Id": REQUEST_ID})
+                answer = {"status": response.status_code, "body": response.get_json()}
+                recorded.setdefault(endpoint, []).append({"name": name, "request": request, **answer})
+        app.extensions["services"].close()
     return recorded
 
 

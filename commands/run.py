@@ -30,6 +30,7 @@ def main() -> int:
     try:
         config = Config.from_env()
         _refuse_taken_ports(config)
+        _migrate()
         if config.sandbox:
             processes["simulator"] = _start("simulator", "--port", str(config.simulator_port))
         processes["gateway"] = _start("gunicorn", "app:create_app()")
@@ -48,6 +49,12 @@ def main() -> int:
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", *arguments])
+
+
+def _migrate() -> None:
+    # In a process of its own: what migrates is of no use afterwards, and takes its memory with it.
+    if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:
+        raise RuntimeError("The store could not be brought to the version this code needs; see above.")
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

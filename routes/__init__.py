@@ -11,6 +11,7 @@ from routes import (
     growth_trends,
     operations,
     performance_data,
+    status,
     top_posts,
 )
 
@@ -21,6 +22,7 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(growth_trends.bp)
     app.register_blueprint(top_posts.bp)
     app.register_blueprint(performance_data.bp)
+    app.register_blueprint(status.bp)
     app.register_blueprint(operations.bp)
     app.register_blueprint(documentation.bp)
     errors.register(app)

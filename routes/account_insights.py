@@ -6,8 +6,9 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.delegation import services
-from routes.queries import AccountInsightsQuery, takes
+from routes.queries import AccountInsightsQuery
 from routes.replies import reply
+from routes.taking import takes
 
 bp = Blueprint("account_insights", __name__)
 

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from services.account_insights import Insight
 from services.answers import Substitution, Unavailable, Warning_
 from services.growth_trends import Trend
+from services.limits import Breaking, Limit
 from services.top_posts import TopPost
 
 
@@ -17,6 +18,7 @@ class Meta(TypedDict):
 
     source: Literal["instagram", "modash", "history", "sandbox"]
     fetched_at: str
+    expires_at: str
     stale: bool
     unavailable: list[Unavailable]
     substitutions: list[Substitution]
@@ -112,6 +114,38 @@ class HealthBody(TypedDict):
     modash: Literal["configured", "not_configured"]
 
 
+class ReadyBody(TypedDict):
+    """What the gateway has to do without; `store` has "ok" or a fault for each database."""
+
+    status: Literal["ok", "degraded"]
+    store: dict[str, str]
+    breakers: list[Breaking]
+
+
+class QuotaBody(TypedDict):
+    """How much of the providers' limits is used, and who is left alone for a while."""
+
+    limits: list[Limit]
+    breakers: list[Breaking]
+
+
+class CheckBody(TypedDict):
+    """One thing that was looked at; `ok` is null where there was nothing to look at."""
+
+    name: str
+    ok: bool | None
+    message: str
+    next_step: str | None
+
+
+class StatusBody(QuotaBody):
+    """What works and what does not, and when that was looked at."""
+
+    status: Literal["ok", "failing"]
+    checked_at: str
+    checks: list[CheckBody]
+
+
 BODIES: dict[str, dict[int, object]] = {
     "/account-insights": {200: AccountInsightsBody},
     "/growth-trends": {200: GrowthTrendsBody},
@@ -119,5 +153,8 @@ BODIES: dict[str, dict[int, object]] = {
     "/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
     "/api/discovery/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
     "/healthz": {200: HealthBody},
+    "/readyz": {200: ReadyBody},
+    "/status": {200: StatusBody},
+    "/quota": {200: QuotaBody},
     "/openapi.json": {200: dict[str, object]},
 }

@@ -18,7 +18,8 @@ from werkzeug.routing import Rule
 
 from routes.bodies import BODIES
 from routes.errors import HTTP_CODES, ErrorBody
-from routes.queries import NoQuery, TableQuery, takes
+from routes.queries import NoQuery, TableQuery
+from routes.taking import takes
 from services.errors import CreatorNotFoundError, InsightsError
 
 bp = Blueprint("documentation", __name__)

@@ -6,8 +6,9 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.delegation import services
-from routes.queries import GrowthTrendsQuery, takes
+from routes.queries import GrowthTrendsQuery
 from routes.replies import reply
+from routes.taking import takes
 
 bp = Blueprint("growth_trends", __name__)
 

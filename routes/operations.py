@@ -1,12 +1,13 @@
-"""GET /healthz: whether this process is alive."""
+"""GET /healthz and GET /readyz: whether this process is alive, and whether all that it needs is."""
 
 from __future__ import annotations
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import config
-from routes.queries import NoQuery, takes
+from routes.delegation import config, services
+from routes.queries import NoQuery
+from routes.taking import takes
 
 bp = Blueprint("operations", __name__)
 
@@ -24,3 +25,21 @@ def healthz(_: NoQuery) -> ResponseReturnValue:
             "modash": "configured" if settings.modash_configured else "not_configured",
         }
     )
+
+
+@bp.get("/readyz")
+@takes(NoQuery)
+def readyz(_: NoQuery) -> ResponseReturnValue:
+    """Say whether the gateway can serve, and what it has to do without; without its store it still answers."""
+    known = services()
+    faults = known.store.faults()
+    breakers = [each for each in known.limits.breakers() if each["state"] != "closed"]
+    response = jsonify(
+        {
+            "status": "degraded" if faults or breakers else "ok",
+            "store": {database.name: faults.get(database.name, "ok") for database in known.store.databases},
+            "breakers": breakers,
+        }
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response

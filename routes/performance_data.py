@@ -7,8 +7,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from routes.delegation import services
-from routes.queries import PerformanceDataQuery, takes
+from routes.queries import PerformanceDataQuery
 from routes.replies import reply
+from routes.taking import takes
 
 bp = Blueprint("performance_data", __name__)
 

@@ -1,23 +1,19 @@
-"""Every query string as a model, and the one decorator that hands one to a view."""
+"""Every query string as a model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
-from functools import wraps
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from flask import request
-from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from services.account_insights import PERIOD_DAYS
 from services.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
 from services.creators import creator_name
 from services.days import Bound
-from services.errors import InvalidRequestError
 from services.growth_trends import TITLES
 
 MAX_DAYS_OF_GROWTH = 365
@@ -25,8 +21,6 @@ MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
-
-Query = TypeVar("Query", bound=BaseModel)
 
 
 def _one_of(accepted: Sequence[str], text: str, what: str) -> str:
@@ -98,6 +92,12 @@ def _account(text: object) -> str:
     return given
 
 
+def _flag(text: object) -> bool:
+    if str(text).strip().lower() not in {"true", "false"}:
+        raise ValueError(f"{str(text)[:60]!r} is neither true nor false. Accepted: true, false.")
+    return str(text).strip().lower() == "true"
+
+
 def _choice(accepted: Sequence[str], what: str) -> BeforeValidator:
     by_lower = {name.lower(): name for name in accepted}
     return BeforeValidator(lambda text: _one_of(accepted, by_lower.get(str(text).strip().lower(), str(text)), what))
@@ -136,6 +136,11 @@ class TableQuery(BaseModel):
 class AccountQuery(TableQuery):
     """What every endpoint over an account takes."""
 
+    refresh: Annotated[
+        bool,
+        BeforeValidator(_flag),
+        Field(description="true reads everything anew that can change; local callers only."),
+    ] = False
     account: Annotated[
         str | None,
         BeforeValidator(_account),
@@ -214,59 +219,12 @@ class PerformanceDataQuery(TableQuery):
         Field(description="The creator: handle, @handle, numeric id or link to the profile."),
         WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
     ]
+    refresh: Annotated[
+        bool, BeforeValidator(_flag), Field(description="true pays for a new report; local callers only.")
+    ] = False
 
 
 class NoQuery(BaseModel):
     """The query of an endpoint that takes no parameter."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-def takes(
-    model: type[Query],
-) -> Callable[[Callable[[Query], ResponseReturnValue]], Callable[[], ResponseReturnValue]]:
-    """Hand the query string to the view as a model, or refuse it, naming each parameter and what it accepts."""
-
-    def decorate(view: Callable[[Query], ResponseReturnValue]) -> Callable[[], ResponseReturnValue]:
-        @wraps(view)
-        def wrapped() -> ResponseReturnValue:
-            return view(_read(model))
-
-        wrapped.query_model = model  # type: ignore[attr-defined]  # The OpenAPI document is made from it.
-        return wrapped
-
-    return decorate
-
-
-def _read(model: type[Query]) -> Query:
-    given = request.args.to_dict(flat=False)
-    known = tuple(model.model_fields)
-    faults = [_unknown(name, known) for name in given if name not in known]
-    faults += [f"{name} is given {len(all_)} times; once is accepted." for name, all_ in given.items() if len(all_) > 1]
-    if faults:
-        raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")
-    try:
-        return model.model_validate({name: values[0] for name, values in given.items()})
-    except ValidationError as error:
-        message = " ".join(_fault(fault) for fault in error.errors(include_url=False))
-        raise InvalidRequestError(message, hint=_accepted(model, error)) from None
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"{name[:60]!r} is no parameter here." + (f" Did you mean {near[0]}?" if near else "")
-
-
-def _fault(fault: Any) -> str:
-    name = fault["loc"][0]
-    if fault["type"] == "missing":
-        return f"{name} is missing."
-    if fault["type"] == "value_error":
-        return f"{name}: {fault['ctx']['error']}"
-    return f"{name}: {fault['msg']}."
-
-
-def _accepted(model: type[BaseModel], error: ValidationError) -> str:
-    missing = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "missing")
-    told = " ".join(f"{name}: {model.model_fields[name].description}" for name in missing)
-    return told or "GET /openapi.json describes every parameter."

@@ -1,14 +1,17 @@
-"""Answer -> JSON or CSV."""
+"""Answer -> JSON or CSV, with an ETag; how fresh it is, the ring around the request tells."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+from hashlib import blake2b
+from http import HTTPStatus
 
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from services.answers import Answer, Table
+from services.answers import Answer, Provenance, Table
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -23,8 +26,15 @@ def reply(answer: Answer, *, format_: str | None = None) -> ResponseReturnValue:
     else:
         response = jsonify(answer.as_json())
     response.status_code = answer.status
-    response.headers["Cache-Control"] = "no-store" if answer.status != 200 else "private, no-cache"  # noqa: PLR2004
     response.vary.add("Accept")
+    if answer.status == HTTPStatus.OK:
+        response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
+        freshness = answer.freshness
+        request.environ["insights.provenance"] = Provenance(
+            answer.account, freshness.fetched_at.timestamp(), freshness.expires_at.timestamp(), freshness.stale
+        )
+    else:
+        response.headers["Cache-Control"] = "no-store"
     if answer.retry_after is not None:
         response.headers["Retry-After"] = str(answer.retry_after)
     return response
@@ -43,4 +53,6 @@ def _cell(value: object) -> object:
         return str(value).lower()
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return value

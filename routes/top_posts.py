@@ -6,8 +6,9 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.delegation import services
-from routes.queries import TopPostsQuery, takes
+from routes.queries import TopPostsQuery
 from routes.replies import reply
+from routes.taking import takes
 
 bp = Blueprint("top_posts", __name__)
 

@@ -8,6 +8,7 @@ from typing import Self
 from config import Config
 from services.account_insights import AccountInsights
 from services.accounts import Accounts
+from services.clients.gate import Gate
 from services.clients.graph import LOGINS, GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
@@ -16,13 +17,18 @@ from services.clock import Clock
 from services.days import EndTime
 from services.growth_trends import GrowthTrends
 from services.insights import InsightsReader
+from services.limits import Limits
 from services.media import MediaList
-from services.parallel import Parallel
+from services.memory import Memory
+from services.memory.asking import Places
+from services.parallel import Beside, Parallel
 from services.performance_data import PerformanceData
 from services.redaction import Redaction
-from services.refusals import Refusals
 from services.status import Status
+from services.store import Store
 from services.top_posts import TopPosts
+
+SPARE_THREADS = 8  # for parts that need not wait
 
 
 @dataclass(frozen=True)
@@ -34,50 +40,66 @@ class Services:
     top_posts: TopPosts
     performance_data: PerformanceData
     status: Status
+    limits: Limits
+    memory: Memory
+    store: Store
+    places: Places
+    executors: tuple[Parallel, Beside]
 
     @classmethod
     def build(cls, config: Config, clock: Clock) -> Self:
-        """Wire the object graph; nothing is asked of a provider yet."""
+        """Wire the object graph; nothing is asked of a provider yet, and the store is not opened."""
         parallel = Parallel(config.provider_parallel)
-        graph = graph_client(config, clock)
+        beside = Beside(2 * config.waiting_places + SPARE_THREADS)
+        gates = {name: Gate(name, clock) for name in ("instagram", "modash")}
+        graph = graph_client(config, clock, gate=gates["instagram"])
+        modash = modash_client(config, clock, gate=gates["modash"]) if config.modash_configured else None
+        store = Store.open(config.database_url, config.instance_path)
+        memory = Memory(
+            store, clock, may_refresh=gates["instagram"].may_refresh, redact=Redaction(config.secrets).known
+        )
+        token = config.access_long_lived_token
         accounts = Accounts(
-            graph,
-            parallel,
-            account_id=config.instagram_account_id,
-            page_id=config.page_id,
-            token=config.access_long_lived_token,
-            clock=clock,
+            graph, parallel, memory, account_id=config.instagram_account_id, page_id=config.page_id, token=token
         )
         end_time = EndTime(config.end_time_marks)
-        reader = InsightsReader(graph, parallel, refusals=Refusals(clock), end_time=end_time, clock=clock)
-        media = MediaList(graph)
+        reader = InsightsReader(graph, parallel, memory=memory, history=store.history, end_time=end_time, clock=clock)
+        limits = Limits(gates, store.usages)
+        memory.pulse.chores.append(limits.share)
+        media = MediaList(graph, parallel, memory, clock)
         source = "sandbox" if config.sandbox else "instagram"
-        modash = modash_client(config, clock) if config.modash_configured else None
         return cls(
             AccountInsights(accounts, reader, end_time=end_time, source=source, version=graph.version, clock=clock),
-            GrowthTrends(accounts, graph, media, reader, parallel=parallel, source=source, clock=clock),
-            TopPosts(accounts, media, parallel=parallel, source=source, version=graph.version, clock=clock),
+            GrowthTrends(accounts, media, reader, beside=beside, source=source, version=graph.version, clock=clock),
+            TopPosts(accounts, media, source=source, version=graph.version, clock=clock),
             PerformanceData(
                 modash,
                 parallel,
+                memory,
                 redaction=Redaction(config.secrets),
                 source="sandbox" if config.sandbox else "modash",
                 retry_after=config.report_retry_after,
                 clock=clock,
             ),
             Status(
-                graph,
-                accounts,
-                modash,
-                app_id=config.app_id,
-                page_id=config.page_id,
-                token=config.access_long_lived_token,
-                clock=clock,
+                graph, accounts, modash, memory, app_id=config.app_id, page_id=config.page_id, token=token, clock=clock
             ),
+            limits,
+            memory,
+            store,
+            Places(config.waiting_places),
+            (parallel, beside),
         )
 
+    def close(self) -> None:
+        """End every thread, and let go of the store."""
+        self.memory.close()
+        for executor in self.executors:
+            executor.close()
+        self.store.close()
 
-def graph_client(config: Config, clock: Clock) -> GraphClient:
+
+def graph_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> GraphClient:
     """Build the client of the Graph API."""
     return GraphClient(
         _transport("instagram", config, clock),
@@ -88,10 +110,11 @@ def graph_client(config: Config, clock: Clock) -> GraphClient:
         app_secret=config.app_secret,
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=Redaction(config.secrets),
+        gate=gate or Gate("instagram", clock),
     )
 
 
-def modash_client(config: Config, clock: Clock) -> ModashClient:
+def modash_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> ModashClient:
     """Build the client of Modash."""
     return ModashClient(
         _transport("modash", config, clock),
@@ -99,6 +122,7 @@ def modash_client(config: Config, clock: Clock) -> ModashClient:
         key=config.modash_api_key,
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=Redaction(config.secrets),
+        gate=gate or Gate("modash", clock),
     )
 
 

@@ -92,7 +92,9 @@ class AccountInsights:
         found = self._accounts.find(account)
         windows, warnings = _windows(range_, period)
         wanted = [wanted_of(METRICS[name], tuple(breakdown), self._reader.login) for name in metrics]
-        readings = self._reader.read(found, asks_of(wanted, windows))
+        insights = self._reader.read(found, asks_of(wanted, windows))
+        readings = insights.readings
+        freshness = Freshness.of(insights.memos, now=now, gaps=insights.gaps)
         values = {want: {window: reading_of(want, window, readings) for window in windows} for want in wanted}
         data = [
             _insight(want, period, [self._value(want, *each) for each in of_want.items()], found.id)
@@ -101,12 +103,13 @@ class AccountInsights:
         meta = {
             "account": found.id,
             "api_version": self._version,
-            "provisional_from": _provisional_from(wanted, windows, int(now.timestamp())),
+            "provisional_from": _provisional_from(wanted, windows, int(freshness.fetched_at.timestamp())),
             "unavailable": _unavailable(values),
             "substitutions": [_substitution(want) for want in wanted if want.metric.successor],
             "warnings": warnings,
         }
-        return Answer({"data": data}, Freshness(self._source, now), meta, Table(COLUMNS, list(_rows(data))))
+        table = Table(COLUMNS, list(_rows(data)))
+        return Answer({"data": data}, freshness, self._source, found.id, meta, table)
 
     def _range(self, since: Bound | None, until: Bound | None, length: int, now: datetime) -> Window | None:
         if since is not None and until is not None and is_after(since, until):

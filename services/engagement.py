@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+LIKES_HIDDEN = "likes_hidden"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What is known of one post; None is unknown, as hidden likes are."""
+    """What is known of one post; None is unknown, with the reason beside it."""
 
     likes: int | None
     comments: int | None
+    likes_reason: str | None = None
+    comments_reason: str | None = None
+
+    @property
+    def likes_hidden(self) -> bool:
+        """Whether the likes are unknown because their owner hides them."""
+        return self.likes_reason == LIKES_HIDDEN
 
     @property
     def interactions(self) -> int | None:
@@ -20,7 +29,7 @@ class Counts:
 
     @property
     def score(self) -> int | None:
-        """Likes plus comments by the user's rule; a post with hidden likes counts by its comments."""
+        """Likes plus comments by the user's rule; where one of them is unknown, the other counts alone."""
         known = [count for count in (self.likes, self.comments) if count is not None]
         return sum(known) if known else None
 
@@ -42,6 +51,7 @@ class EngagementRate:
 
 def engagement_rate(posts: Iterable[Counts], followers: int | None) -> EngagementRate:
     """Return the mean engagement rate by followers; posts with an unknown count are left out and counted."""
+    posts = list(posts)
     counts = [post.interactions for post in posts]
     known = [count for count in counts if count is not None]
     total = sum(known)
@@ -53,6 +63,12 @@ def engagement_rate(posts: Iterable[Counts], followers: int | None) -> Engagemen
     elif not counts:
         reason = "no_posts"
     elif not known:
-        reason = "likes_hidden"
+        reason = _why_none_is_used(posts)
     rate = total / len(known) / followers if reason is None and followers else None
     return EngagementRate(rate, reason, total, followers, len(known), len(counts) - len(known))
+
+
+def _why_none_is_used(posts: Sequence[Counts]) -> str:
+    """Return `likes_hidden` if all posts hide their likes, else the first other reason."""
+    reasons = (post.likes_reason or post.comments_reason for post in posts)
+    return next((reason for reason in reasons if reason not in {None, LIKES_HIDDEN}), LIKES_HIDDEN)

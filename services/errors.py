@@ -3,6 +3,8 @@
 InsightsError
 ├── InvalidRequestError            400  the caller must change the request
 ├── AccountUnknownError            404
+├── RefreshForbiddenError          403
+├── BusyError                      503  every place to wait in is taken; try again in a second
 └── ProviderError                       a provider did not give what was asked of it
     ├── ProviderNotConfiguredError 503
     ├── TokenExpiredError          401  the operator must renew the Instagram token
@@ -26,7 +28,7 @@ InsightsError
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Remedy(Enum):
@@ -67,6 +69,21 @@ class AccountUnknownError(InsightsError):
     code = "account_unknown"
 
 
+class RefreshForbiddenError(InsightsError):
+    """This caller may not have everything read anew."""
+
+    status = 403
+    code = "refresh_forbidden"
+
+
+class BusyError(InsightsError):
+    """As many requests as may wait for a provider are waiting."""
+
+    status = 503
+    usual_wait = 1
+    code = "busy"
+
+
 class ProviderError(InsightsError):
     """A provider refused, failed or was not reached.
 
@@ -97,6 +114,20 @@ class ProviderError(InsightsError):
         self.remedy = remedy
         self.words = words
         self.code = cause or self.code
+
+    def unsent(self, *, retry_after: int | None) -> Self:
+        """Return the failure anew, for a call that is not sent because of it; nothing repeats such a call."""
+        return type(self)(
+            self.message,
+            provider=self.provider,
+            hint=self.hint,
+            reference=self.reference,
+            retry_after=retry_after,
+            reached=False,
+            remedy=Remedy.STOP,
+            words=self.words,
+            cause=self.code,
+        )
 
 
 class ProviderNotConfiguredError(ProviderError):
@@ -188,6 +219,14 @@ class ProviderRateLimitedError(ProviderError):
 
     status = 429
     code = "provider_rate_limited"
+    whole_app = False  # whether every account has to wait, not only the one that was asked for
+    wait_told = False  # whether the wait is the provider's own word
+
+    def unsent(self, *, retry_after: int | None) -> Self:
+        """Return the failure anew, as any other."""
+        anew = super().unsent(retry_after=retry_after)
+        anew.whole_app, anew.wait_told = self.whole_app, self.wait_told
+        return anew
 
 
 class ProviderRefusedError(ProviderError):

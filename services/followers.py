@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
+from services.asks import Ask, Key
 from services.catalogue import FOLLOWER_COUNT_DAYS, MIN_FOLLOWERS, PROVISIONAL_HOURS_OF_FOLLOWS
-from services.days import Window, our_time, pacific_day
-from services.insights import Ask, Key
+from services.days import Window, our_time
 from services.readings import Reading, add_up
 
 FOLLOWS, BREAKDOWN = "follows_and_unfollows", ("follow_type",)
@@ -28,10 +28,10 @@ class FollowersThen:
 class FollowersAtStart:
     """Works back from the present number through what was gained and lost since the window began."""
 
-    def __init__(self, window: Window, now: datetime) -> None:
+    def __init__(self, window: Window, fetched_at: datetime, today: date) -> None:
         # Followers are counted now, so what came and went today belongs in as well.
-        self._gains = Window(window.first, pacific_day(now))
-        self._now = now
+        self._gains = Window(window.first, today)
+        self._fetched_at = fetched_at
 
     def asks(self) -> list[Ask]:
         """Return what has to be asked for the first way: follows and unfollows since the start."""
@@ -48,7 +48,7 @@ class FollowersAtStart:
 
     def value(self, current: int | None, readings: Mapping[Key, Reading]) -> FollowersThen:
         """Return the number at the start; always approximate, for removed accounts are in no report."""
-        covered_until = our_time(self._now - timedelta(hours=PROVISIONAL_HOURS_OF_FOLLOWS))
+        covered_until = our_time(self._fetched_at - timedelta(hours=PROVISIONAL_HOURS_OF_FOLLOWS))
         if current is None:
             return FollowersThen(None, "current_unknown", None, None)
         net, basis = self._net(readings), FOLLOWS

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from threading import Event
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
 from services.accounts import Accounts
 from services.answers import Answer, Freshness, Table, Unavailable, Warning_
+from services.asks import Ask, Key
 from services.catalogue import PROVISIONAL_HOURS_OF_FOLLOWS
-from services.clients.graph import Account, GraphClient
+from services.clients.graph import Account
 from services.clock import Clock
-from services.days import Window, last_days
+from services.days import Window, last_days, pacific_day
 from services.engagement import EngagementRate, engagement_rate
+from services.errors import ProviderError
 from services.followers import FollowersAtStart
 from services.growth import growth
-from services.insights import Ask, InsightsReader, Key
-from services.media import MediaList, Post, Posts
-from services.parallel import Parallel
+from services.insights import Insights, InsightsReader
+from services.media import MediaList
+from services.memory import Memo
+from services.parallel import Beside
+from services.posts import Post, Posts
 from services.readings import Reading, as_count
 from services.reasons import explain
 
@@ -92,6 +96,7 @@ class Fetched:
     followers: int | None
     posts: Posts
     readings: Mapping[Key, Reading]
+    freshness: Freshness
 
 
 class GrowthTrends:
@@ -100,20 +105,20 @@ class GrowthTrends:
     def __init__(
         self,
         accounts: Accounts,
-        graph: GraphClient,
         media: MediaList,
         reader: InsightsReader,
         *,
-        parallel: Parallel,
+        beside: Beside,
         source: str,
+        version: str,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._graph = graph
         self._media = media
         self._reader = reader
-        self._parallel = parallel
+        self._beside = beside
         self._source = source
+        self._version = version
         self._clock = clock
 
     def over(self, days: int, *, metrics: Sequence[str] = (), account: str | None = None) -> Answer:
@@ -124,39 +129,52 @@ class GrowthTrends:
         """
         now = self._clock.now()
         window = last_days(days, now=now)
-        start = FollowersAtStart(window, now)
         found = self._accounts.find(account)
-        fetched = self._fetch(found, window, start, [SOURCES[name] for name in metrics if name in SOURCES])
+        fetched = self._fetch(found, window, now, [SOURCES[name] for name in metrics if name in SOURCES])
+        start = FollowersAtStart(window, fetched.freshness.fetched_at, pacific_day(now))
         trends = [_followers_trend(window, start, fetched), _engagement_trend(window, fetched)]
         trends += [_total_trend(name, window, fetched) for name in TITLES if name in metrics and name not in ALWAYS]
         meta = {
             "account": found.id,
-            "api_version": self._graph.version,
+            "api_version": self._version,
             "unavailable": _unavailable(trends),
             "substitutions": [],
-            "warnings": [*_warnings(trends, window, now), *fetched.posts.warnings],
+            "warnings": [*_warnings(trends, window, fetched.freshness.fetched_at), *fetched.posts.warnings],
         }
-        return Answer(
-            {"trends": trends}, Freshness(self._source, now), meta, Table(COLUMNS, [_row(trend) for trend in trends])
-        )
+        table = Table(COLUMNS, [_row(trend) for trend in trends])
+        return Answer({"trends": trends}, fetched.freshness, self._source, found.id, meta, table)
 
-    def _fetch(self, account: Account, window: Window, start: FollowersAtStart, totals: Sequence[str]) -> Fetched:
+    def _fetch(self, account: Account, window: Window, now: datetime, totals: Sequence[str]) -> Fetched:
         """Read everything side by side; only the second way to the followers waits for the first."""
-        before, given_up = window.before(), Event()
-        profile = self._parallel.start(partial(self._graph.profile, account))
+        before = window.before()
         since = datetime.fromtimestamp(before.since, UTC)
-        posts = self._parallel.start(partial(self._media.since, account, since, given_up=given_up.is_set))
+        profile_read = self._beside.start(partial(self._accounts.profile, account))
+        posts_read = self._beside.start(partial(self._media.since, account, since))
+        start = FollowersAtStart(window, now, pacific_day(now))
         asks = start.asks()
         if totals:
             asks += [Ask(tuple(totals), each) for each in (window, before)]
+        insights = self._insights(account, asks, profile_read)
+        readings, memos, gaps = dict(insights.readings), [*insights.memos], insights.gaps
+        profile = profile_read.result()
+        followers = as_count(profile.value.get("followers_count"))
+        if fallback := start.fallback_asks(followers, readings):
+            second = self._reader.read(account, fallback, only_gaps=True)
+            readings |= second.readings
+            memos, gaps = [*memos, *second.memos], gaps or second.gaps
+        posts = posts_read.result()
+        freshness = Freshness.of([*memos, profile, posts.memo], now=now, gaps=gaps)
+        return Fetched(followers, posts, readings, freshness)
+
+    def _insights(self, account: Account, asks: Sequence[Ask], profile_read: Future[Memo]) -> Insights:
+        """Read insights; while Instagram is in trouble, a kept profile is answered without them."""
         try:
-            readings = dict(self._reader.read(account, asks, only_gaps=True))
-            followers = as_count(profile.result().get("followers_count"))
-            if fallback := start.fallback_asks(followers, readings):
-                readings |= self._reader.read(account, fallback, only_gaps=True)
-            return Fetched(followers, posts.result(), readings)
-        finally:
-            given_up.set()
+            return self._reader.read(account, asks, only_gaps=True)
+        except ProviderError as error:
+            if not profile_read.result().stale:
+                raise
+            unknown = Reading(None, error.code, message=error.message)
+            return Insights({key: unknown for ask in asks for key in ask.reading_keys()}, [], gaps=True)
 
 
 def _followers_trend(window: Window, start: FollowersAtStart, fetched: Fetched) -> Trend:

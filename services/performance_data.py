@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from services.answers import Answer, Freshness, Table, Unavailable, Warning_
-from services.clients.modash import ModashClient, Pending, Report
+from services.clients.modash import ModashClient, Pending
 from services.clock import Clock
-from services.errors import ProviderError, ProviderNotConfiguredError
+from services.errors import CreatorNotFoundError, ProviderError, ProviderNotConfiguredError
+from services.memory import Json, Memo, Memory, Outcome, Passing
+from services.memory.failures import as_text, from_text
+from services.memory.rules import DAY, HOUR
 from services.parallel import Parallel
 from services.redaction import Redaction
 
+REPORT_FRESH_FOR = 7 * DAY
+CREATOR_UNKNOWN_FOR = HOUR
 PRICE = 0.25  # credits for each report; what is not ready costs nothing
 BLOCKS = ("posts", "reels")
 COLUMNS = ("block", "statistic", "measure", "number_of_items", "value")
 STATISTICS = ("likes", "comments", "views")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportRule:
+    """How long a report serves, and that there is none."""
+
+    def expires_at(self, value: Json, fetched_at: float) -> float | None:
+        """Return when a report is paid for again, or a creator is looked for again."""
+        return fetched_at + (CREATOR_UNKNOWN_FOR if "failure" in value else REPORT_FRESH_FOR)
+
+    def grace(self, value: Json) -> float:
+        """Return for how long an expired report serves at once."""
+        return 0.0
+
+
+REPORT = ReportRule()
 
 
 class PerformanceData:
@@ -29,6 +51,7 @@ class PerformanceData:
         self,
         modash: ModashClient | None,
         parallel: Parallel,
+        memory: Memory,
         *,
         redaction: Redaction,
         source: str,
@@ -37,6 +60,7 @@ class PerformanceData:
     ) -> None:
         self._modash = modash
         self._parallel = parallel
+        self._memory = memory
         self._redaction = redaction
         self._source = source
         self._retry_after = retry_after
@@ -51,24 +75,40 @@ class PerformanceData:
             raise ProviderNotConfiguredError(
                 "Modash is not configured.", provider="modash", hint="Set MODASH_API_KEY, then restart."
             )
-        now = self._clock.now()
-        outcome = self._parallel.start(partial(self._modash.performance_data, creator)).result()
+        # The source is the account: what the sandbox invented must never pass for a report that was paid for.
+        memo = self._memory.recall(
+            self._source, f"report/{creator}", REPORT, partial(self._fetch, self._modash, creator)
+        )
+        if "failure" in memo.value:
+            raise from_text(str(memo.value["failure"]))
+        freshness = Freshness.of([memo], now=self._clock.now(), by_day=False)
+        if "pending" in memo.value:
+            return self._pending(creator, str(memo.value["pending"]), freshness)
+        return self._report(creator, memo.value, freshness)
+
+    def _fetch(self, modash: ModashClient, creator: str, _kept: Memo | None) -> Outcome:
+        """Ask for a report; that there is no such creator is worth remembering too, that it is not ready is not."""
+        try:
+            outcome = self._parallel.start(partial(modash.performance_data, creator), lane=creator).result()
+        except CreatorNotFoundError as error:
+            return {"failure": as_text(error)}
         if isinstance(outcome, Pending):
-            return self._pending(creator, outcome, now)
-        return self._report(creator, outcome, now, self._credits_left(self._modash))
+            return Passing({"pending": outcome.message})
+        return {"report": outcome.body, "credits_left": self._credits_left(modash, creator)}
 
-    def _pending(self, creator: str, outcome: Pending, now: datetime) -> Answer:
-        body = {"status": "retry_later", "message": outcome.message, "retry_after": self._retry_after}
+    def _pending(self, creator: str, message: str, freshness: Freshness) -> Answer:
+        body = {"status": "retry_later", "message": message, "retry_after": self._retry_after}
         meta = self._meta(creator, cost=0, credits_left=None)
-        return Answer(body, Freshness(self._source, now), meta, status=202, retry_after=self._retry_after)
+        return Answer(body, freshness, self._source, self._source, meta, status=202, retry_after=self._retry_after)
 
-    def _report(self, creator: str, report: Report, now: datetime, credits_left: float | None) -> Answer:
-        blocks = {name: block for name in BLOCKS if isinstance(block := report.body.get(name), dict)}
+    def _report(self, creator: str, kept: Json, freshness: Freshness) -> Answer:
+        report, credits_left = cast(Mapping[str, object], kept["report"]), cast("float | None", kept["credits_left"])
+        blocks = {name: block for name in BLOCKS if isinstance(block := report.get(name), dict)}
         body: dict[str, object] = {name: blocks.get(name) for name in BLOCKS}
         warnings: list[Warning_] = []
         if not blocks:
             # It was paid for, so it is handed on even if nobody here can read it.
-            body["unrecognized"] = self._redaction.inside(report.body)
+            body["unrecognized"] = self._redaction.inside(report)
             message = "Modash sent a report of another shape; it stands under `unrecognized` as it came."
             warnings.append({"code": "report_unrecognized", "message": message})
             log.warning("Modash sent a report of another shape")
@@ -76,12 +116,12 @@ class PerformanceData:
         meta["unavailable"] = [_missing(name) for name in BLOCKS if name not in blocks]
         meta["warnings"] = warnings
         rows = [row for name, block in blocks.items() for row in _rows(name, block)]
-        return Answer(body, Freshness(self._source, now), meta, Table(COLUMNS, rows))
+        return Answer(body, freshness, self._source, self._source, meta, Table(COLUMNS, rows))
 
-    def _credits_left(self, modash: ModashClient) -> float | None:
+    def _credits_left(self, modash: ModashClient, creator: str) -> float | None:
         """Ask for the balance; a report that is paid for is not lost over it."""
         try:
-            return self._parallel.start(modash.credits).result()
+            return self._parallel.start(modash.credits, lane=creator).result()
         except ProviderError as error:
             log.warning("The Modash balance could not be read", extra={"code": error.code})
             return None

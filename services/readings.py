@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -100,7 +101,8 @@ def _buckets(
     """Return every bucket, those not listed as 0 or None; or None where nothing can be told.
 
     Meta leaves out buckets of zero. A missing one is 0 if the listed ones add up to the total, or if there is no total
-    but at least one bucket; else, or if a listed one cannot be read, it is unknown.
+    but at least one bucket; else, or if a listed one cannot be read, it is unknown. A row that comes twice is either
+    an echo or two rows: unless all together add up to the total, its bucket is unknown, and so is what is missing.
     """
     rows = list(_rows(total, breakdown))
     listed: dict[Bucket, Number | None] = {}
@@ -111,10 +113,12 @@ def _buckets(
     if not known and value != 0:
         return None
     is_readable = all(bucket is not None and count is not None for bucket, count in rows)
-    complete = is_readable and (value is None or sum(known) == value)
+    adds_up = is_readable and sum(known) == value
+    repeated = {bucket for (bucket, _), times in Counter(rows).items() if bucket and times > 1 and not adds_up}
+    complete = adds_up or (is_readable and value is None and not repeated)
     # Who the audience is (ages, places) has no closed list: there is nothing to add to what is listed.
     expected = product(*(BREAKDOWNS.get(dimension, ()) for dimension in breakdown))
-    return dict.fromkeys(expected, 0 if complete else None) | listed
+    return dict.fromkeys(expected, 0 if complete else None) | listed | dict.fromkeys(repeated)
 
 
 def _rows(total: Mapping[str, object], breakdown: Sequence[str]) -> Iterator[tuple[Bucket | None, Number | None]]:

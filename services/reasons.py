@@ -36,5 +36,5 @@ REASONS: Mapping[str, str] = {
 
 def explain(metric: str, reason: str, detail: str | None = None) -> Unavailable:
     """Return the entry of `meta.unavailable` for a metric; `detail` is what the provider said."""
-    text = REASONS[reason]
+    text = REASONS.get(reason, "It could not be read from Instagram.")  # else the code of a failure
     return {"metric": metric, "reason": reason, "message": f"{text} ({detail})" if detail else text}

@@ -37,6 +37,10 @@ class Redaction:
         text = _BEARER.sub(rf"\1{MARK}", text)
         return _PARAMETER.sub(rf"\1\2{MARK}", text)
 
+    def known(self, text: str) -> str:
+        """Return the text without the given secrets; what merely looks like a credential stays, for it may be prose."""
+        return text if self._known is None else self._known.sub(MARK, text)
+
     def inside(self, value: object) -> object:
         """Return a JSON value with every text in it, and every key, without credentials."""
         if isinstance(value, str):

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 
-from services.clock import Clock
+from services.memory import Memory
+from services.memory.rules import REFUSED
+from services.store.memories import Slot
 
-REMEMBERED_FOR = 3600  # seconds
+KEY = "refused"
+Pair = tuple[str, tuple[str, ...]]
+"""A metric and the dimensions of its breakdown."""
 
 
 class Refusals:
-    """What was refused, by account, metric and breakdown. The catalogue bounds how much that can be."""
+    """What was refused, by account, metric and breakdown."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._refused: dict[tuple[str, str, Sequence[str]], tuple[str, float]] = {}
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
 
-    def remember(self, account: str, metric: str, breakdown: Sequence[str], message: str) -> None:
+    def remember(self, account: str, metric: str, breakdown: tuple[str, ...], message: str) -> None:
         """Note that a metric was refused, while others of the same call were answered."""
-        with self._lock:
-            self._refused[account, metric, breakdown] = (message, self._clock.monotonic() + REMEMBERED_FOR)
+        self._memory.note(account, {_slot(metric, breakdown): ({"message": message}, REFUSED)})
 
-    def message(self, account: str, metric: str, breakdown: Sequence[str]) -> str | None:
-        """Return what the provider said when it refused the metric, or None where it may be asked."""
-        with self._lock:
-            message, until = self._refused.get((account, metric, breakdown), ("", 0.0))
-        return message if self._clock.monotonic() < until else None
+    def of(self, account: str, pairs: Collection[Pair]) -> Mapping[Pair, str]:
+        """Return what the provider said when it refused some metrics; those that may be asked are left out."""
+        slots = {_slot(metric, breakdown): (metric, breakdown) for metric, breakdown in pairs}
+        found = self._memory.peek(account, dict.fromkeys(slots, REFUSED))
+        return {slots[slot]: str(memo.value["message"]) for slot, memo in found.items()}
+
+
+def _slot(metric: str, breakdown: tuple[str, ...]) -> Slot:
+    return Slot(KEY, f"{metric}/{'+'.join(breakdown)}")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import cast
 
-from services.accounts import Accounts
+from services.accounts import Accounts, fingerprint
 from services.clients.graph import Account, GraphClient
 from services.clients.modash import ModashClient
 from services.clients.outcomes import LOG_IN_AGAIN
 from services.clock import Clock
 from services.days import last_days, our_time
 from services.errors import ProviderError, TokenInvalidError
+from services.memory import Json, Memo, Memory
+from services.memory.rules import Lasting
 
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: what ends later does not end.
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
+
+STATUS = Lasting(300, at_once=300)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Status:
         graph: GraphClient,
         accounts: Accounts,
         modash: ModashClient | None,
+        memory: Memory,
         *,
         app_id: str,
         page_id: str,
@@ -45,10 +51,25 @@ class Status:
         self._graph = graph
         self._accounts = accounts
         self._modash = modash
+        self._memory = memory
         self._app_id = app_id
         self._page_id = page_id
         self._token = token
         self._clock = clock
+
+    def remembered(self) -> dict[str, object]:
+        """Return all checks as of a few minutes ago at most, whether one failed, and when that was looked at."""
+
+        def look(_kept: Memo | None) -> Json:
+            return {"checks": [asdict(check) for check in self.checks()]}
+
+        memo = self._memory.recall("status", f"checks/{fingerprint(self._token)}", STATUS, look)
+        checks = cast("list[dict[str, object]]", memo.value["checks"])
+        return {
+            "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
+            "checked_at": our_time(datetime.fromtimestamp(memo.fetched_at, UTC)),
+            "checks": checks,
+        }
 
     def checks(self) -> Iterator[Check]:
         """Go through token, account, insights, version and Modash key; a failed check does not stop the others."""

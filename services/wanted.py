@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.asks import Ask, Breakdown, Key
 from services.catalogue import METRICS, Metric, Shape
 from services.days import Window
-from services.insights import Ask, Breakdown, Key
 from services.readings import Reading, add_up
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 from ipaddress import ip_address
 
@@ -14,7 +15,8 @@ from flask.testing import FlaskClient
 
 import logs
 from app import create_app
-from tests.support import Watch, settings, start_gateway, start_simulator
+from config import Config
+from tests.support import ROOT, MovableClock, Watch, new_instance, settings, start_gateway, start_simulator, utc
 
 # Machines that are busy with something else are slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -54,8 +56,14 @@ def watch():
 def make_client(watch):
     """Build an application from settings and return its client, whose replies are watched."""
 
+    made = []
+
     def make(config=None, **options):
-        app = create_app(config or settings(), **options)
+        config = config or settings()
+        if config.instance_path == str(ROOT / Config.instance_path):
+            object.__setattr__(config, "instance_path", new_instance())
+        app = create_app(config, **options)
+        made.append(app)
 
         class WatchedClient(FlaskClient):
             def open(self, *args, **kwargs):
@@ -66,12 +74,21 @@ def make_client(watch):
         app.test_client_class = WatchedClient
         return app.test_client()
 
-    return make
+    yield make
+    for app in made:
+        app.extensions["services"].close()
+        shutil.rmtree(app.extensions["config"].instance_path, ignore_errors=True)
 
 
 @pytest.fixture
-def client(make_client):
-    return make_client()
+def clock():
+    """A clock that stands still until a test moves it."""
+    return MovableClock(utc("2026-06-15T18:00:00"))
+
+
+@pytest.fixture
+def client(make_client, clock):
+    return make_client(clock=clock)
 
 
 @pytest.fixture

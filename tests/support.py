@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import requests
 
+from commands.migrate import migrate
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.clock import Clock
 
@@ -53,8 +56,25 @@ def settings(**changes: object) -> Config:
         "page_id": "555",
         "modash_api_key": MODASH_KEY,
         "retry_budget": 0.0,
+        "instance_path": new_instance(),
     }
     return Config(**(values | changes))
+
+
+@cache
+def _template() -> Path:
+    """A migrated store without a row, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="insights-template-"))
+    migrate(Config(instance_path=str(folder)))
+    return folder
+
+
+def new_instance() -> str:
+    """A folder with an empty store of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="insights-"))
+    for file in _template().glob("*.db"):
+        shutil.copy(file, folder)
+    return str(folder)
 
 
 def leaks_in(text: str) -> list[str]:
@@ -100,6 +120,7 @@ class MovableClock(Clock):
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
         self._monotonic += seconds
+        self._now += timedelta(seconds=seconds)
 
 
 def local_session() -> requests.Session:
@@ -155,7 +176,7 @@ def start_simulator(*arguments: str) -> Process:
 
 def start_gateway(settings_: dict[str, str]) -> Process:
     port = free_port()
-    chosen = {"PORT": str(port)} | settings_
+    chosen = {"PORT": str(port), "INSTANCE_PATH": new_instance()} | settings_
     process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{port}")
     wait_for(f"{process.url}/healthz", process)
     return process

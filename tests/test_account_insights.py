@@ -11,7 +11,7 @@ import responses
 
 from services.catalogue import METRICS
 from services.days import EndTime, midnight, provider_time
-from tests.support import ACCOUNT_ID, GRAPH, MovableClock, total_value, utc
+from tests.support import ACCOUNT_ID, GRAPH, total_value
 
 INSIGHTS = f"{GRAPH}/v25.0/{ACCOUNT_ID}/insights"
 DAY = timedelta(days=1)
@@ -61,11 +61,6 @@ def provider():
     with responses.RequestsMock() as wire:
         wire.add_callback(responses.GET, INSIGHTS, callback=provider)
         yield provider
-
-
-@pytest.fixture
-def client(make_client):
-    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 
 
 def ask(client, metrics, period="day", **query):

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import ACCOUNT_ID, GRAPH, MovableClock, graph_error, settings, utc
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings
 
 USER = f"{GRAPH}/v25.0/{ACCOUNT_ID}"
 PAGE = f"{GRAPH}/v25.0/555"
-
-
-@pytest.fixture
-def clock():
-    return MovableClock(utc("2026-06-15T18:00:00"))
-
-
-@pytest.fixture
-def client(make_client, clock):
-    return make_client(clock=clock)
 
 
 @pytest.fixture

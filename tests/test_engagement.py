@@ -14,6 +14,7 @@ numbers = st.integers(0, 10**7)
 known = st.builds(Counts, numbers, numbers)
 any_counts = st.builds(Counts, st.none() | numbers, st.none() | numbers)
 followers = st.integers(1, 10**9)
+HIDDEN = Counts(None, 3, likes_reason="likes_hidden")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,10 @@ def test_hidden_likes_are_left_out_and_counted():
         ([Counts(1, 1)], 0, "no_followers"),
         ([], 100, "no_posts"),
         ([], None, "followers_unknown"),
-        ([Counts(None, 3), Counts(None, 4)], 100, "likes_hidden"),
+        ([HIDDEN, HIDDEN], 100, "likes_hidden"),
+        ([HIDDEN, Counts(None, 4, likes_reason="unreadable")], 100, "unreadable"),
+        ([Counts(5, None, comments_reason="not_answered"), HIDDEN], 100, "not_answered"),
+        ([Counts(None, None, "likes_hidden", "unreadable")], 100, "likes_hidden"),
     ],
 )
 def test_without_a_base_the_rate_is_unknown_with_its_reason(posts, followers_, reason):

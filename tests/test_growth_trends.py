@@ -10,16 +10,11 @@ import pytest
 import responses
 
 from services.days import Window, midnight
-from tests.support import ACCOUNT_ID, GRAPH, MovableClock, graph_error, total_value, utc
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, total_value
 
 USER = f"{GRAPH}/v25.0/{ACCOUNT_ID}"
 FOLLOW = ["follow_type"]
 NOW, BEFORE = (date(2026, 6, 8), date(2026, 6, 14)), (date(2026, 6, 1), date(2026, 6, 7))
-
-
-@pytest.fixture
-def client(make_client):
-    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 
 
 def post(name, timestamp, likes, comments=0):
@@ -139,6 +134,36 @@ def test_without_a_base_the_change_is_unknown_with_its_reason(client, wire, post
     trend = trends["Engagement Rate Change"]
     assert (trend["growth_rate"], trend["reason"]) == (None, reason)
     assert {"metric": "Engagement Rate Change", "reason": reason}.items() <= meta["unavailable"][-1].items()
+
+
+@pytest.mark.parametrize(
+    ("likes", "comments", "reason"),
+    [
+        ((None, None), 0, "likes_hidden"),
+        (("12", -1), 0, "unreadable"),
+        ((None, "12"), 0, "unreadable"),
+        ((None, 5), None, "not_answered"),
+        ((None, 5), "7", "unreadable"),
+    ],
+)
+def test_posts_of_unknown_counts_are_left_out_and_the_reason_is_theirs(client, wire, likes, comments, reason):
+    plan(wire, [post(str(each), "2026-06-10T12:00:00+0000", each, comments) | {"id": str(each)} for each in likes])
+
+    trend = ask(client)[0]["Engagement Rate Change"]
+
+    assert (trend["current_value"], trend["reason"]) == (None, reason)
+    assert (trend["coverage"]["current"]["posts_used"], trend["coverage"]["current"]["numerator"]) == (0, 0)
+    assert trend["coverage"]["current"]["posts_left_out"] == len(set(likes))
+
+
+def test_a_post_of_unreadable_likes_does_not_change_the_rate(client, wire):
+    posts = [post("b", "2026-06-10T12:00:00+0000", "12", 500), post("a", "2026-06-10T12:00:00+0000", 40, 10)]
+    plan(wire, posts)
+
+    trend = ask(client)[0]["Engagement Rate Change"]
+
+    assert trend["current_value"] == pytest.approx(0.05)
+    assert (trend["coverage"]["current"]["posts_used"], trend["coverage"]["current"]["posts_left_out"]) == (1, 1)
 
 
 def test_a_rate_that_was_zero_grows_by_100(client, wire):

@@ -8,7 +8,7 @@ import io
 import pytest
 import requests
 
-from tests.support import MODASH, MovableClock, utc
+from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 BALANCE = f"{MODASH}/v1/user/info"
@@ -29,11 +29,6 @@ POSTS = {
     "something_new": {"kept": True},
 }
 REELS = {"total": 0, "reels_with_hidden_likes": 0, "views": {"min": points((6, 5))}}
-
-
-@pytest.fixture
-def client(make_client):
-    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 
 
 def plan(wire, report, balance=None, **options):
@@ -66,6 +61,7 @@ def test_meta_says_whom_it_is_about_and_what_it_cost(client, wire):
         "warnings": [],
         "source": "modash",
         "fetched_at": "2026-06-15T18:00:00Z",
+        "expires_at": "2026-06-22T18:00:00Z",
         "stale": False,
     }
 
@@ -136,6 +132,25 @@ def test_a_report_is_not_lost_over_its_balance(client, wire, balance):
     assert response.status_code == 200
     assert response.get_json()["meta"]["cost"]["credits_left"] is None
     assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ([1, "=x", None, True], '[1,"=x",null,true]'),
+        ({"mean": 1.5, "who": "caf\u00e9"}, '{"mean":1.5,"who":"caf\u00e9"}'),
+        ([], "[]"),
+        ({}, "{}"),
+    ],
+)
+def test_a_value_that_is_no_single_one_is_compact_json_in_its_cell(client, wire, value, cell):
+    report = {"posts": {"likes": {"mean": [{"numberOfItems": value, "value": value}]}}, "reels": REELS}
+    plan(wire, report)
+
+    text = client.get("/performance-data?url=nasa&format=csv").get_data(as_text=True)
+
+    first = next(csv.DictReader(io.StringIO(text)))
+    assert (first["number_of_items"], first["value"]) == (cell, cell)
 
 
 def test_a_table_has_a_row_for_each_number_of_each_window(client, wire):

@@ -182,6 +182,23 @@ def test_a_listed_bucket_without_a_number_is_unknown_and_so_is_what_is_not_liste
     assert read_total(item, FOLLOW).buckets == {("FOLLOWER",): 10, ("NON_FOLLOWER",): None}
 
 
+@pytest.mark.parametrize(
+    ("value", "results", "buckets"),
+    [
+        (None, [("FOLLOWER", 7), ("FOLLOWER", 7)], {F: None, N: None}),
+        (None, [("FOLLOWER", 7), ("follower", 7), ("NON_FOLLOWER", 3)], {F: None, N: 3}),
+        (7, [("FOLLOWER", 7), ("FOLLOWER", 7)], {F: None, N: None}),
+        (10, [("FOLLOWER", 7), ("FOLLOWER", 7), ("NON_FOLLOWER", 3)], {F: None, N: 3}),
+        (14, [("FOLLOWER", 7), ("FOLLOWER", 7)], {F: 14, N: 0}),
+        (17, [("FOLLOWER", 7), ("FOLLOWER", 7), ("NON_FOLLOWER", 3)], {F: 14, N: 3}),
+        (None, [("FOLLOWER", 7), ("NON_FOLLOWER", 7)], {F: 7, N: 7}),
+        (None, [("FOLLOWER", 7), ("FOLLOWER", 3)], {F: 10, N: 0}),
+    ],
+)
+def test_a_row_that_comes_twice_is_unknown_unless_all_add_up_to_the_total(value, results, buckets):
+    assert read_total(by_follow_type(value, *results), FOLLOW).buckets == buckets
+
+
 @pytest.mark.parametrize("value", [-5, 10**400, 10**16, 1e300])
 def test_a_number_that_can_count_nothing_is_none(value):
     assert read_total({"total_value": {"value": value}}, ()) == Reading(None, "unreadable", None)

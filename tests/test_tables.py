@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.support import GRAPH, MovableClock, total_value, utc
+from tests.support import GRAPH, total_value
 
 ANY = re.compile(rf"{GRAPH}/.*")
 POST = {"id": "a", "timestamp": "2026-06-14T12:00:00+0000", "comments_count": 7}
@@ -17,11 +17,6 @@ PATHS = {
     "/account-insights?period=day&metrics=views": "name,period,end_time",
     "/growth-trends?period=7d": "metric,current_value,previous_value",
 }
-
-
-@pytest.fixture
-def client(make_client):
-    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 
 
 def rows_of(response):
@@ -93,6 +88,19 @@ def test_buckets_have_rows_of_their_own(client, wire):
         ("", "", "10", ""),
         ("follow_type", "FOLLOWER", "7", ""),
         ("follow_type", "NON_FOLLOWER", "", "bucket_unknown"),
+    ]
+
+
+def test_a_bucket_that_is_listed_twice_is_unknown(client, wire):
+    results = [(["FOLLOWER"], 7), (["FOLLOWER"], 7), (["NON_FOLLOWER"], 3)]
+    wire.get(ANY, json={"data": [total_value("views", 10, [(["follow_type"], results)])]})
+
+    rows = rows_of(client.get("/account-insights?period=day&metrics=views&breakdown=follow_type&format=csv"))
+
+    assert [(row["bucket"], row["value"], row["reason"]) for row in rows] == [
+        ("", "10", ""),
+        ("FOLLOWER", "", "bucket_unknown"),
+        ("NON_FOLLOWER", "3", ""),
     ]
 
 

@@ -7,15 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from responses.matchers import query_param_matcher
 
-from tests.support import ACCOUNT_ID, GRAPH, MovableClock, utc
+from tests.support import ACCOUNT_ID, GRAPH
 
 MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"
 LINK = "https://graph.facebook.com/next"
-
-
-@pytest.fixture
-def client(make_client):
-    return make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
 
 
 def post(name, timestamp="2026-06-14T12:00:00+0000", **fields):
@@ -53,6 +48,10 @@ def ask(client, **query):
 
 def ids(body):
     return [each["id"] for each in body["top_posts"]]
+
+
+def reasons(body):
+    return [(entry["metric"], entry["reason"]) for entry in body["meta"]["unavailable"]]
 
 
 def test_a_post_is_told_with_all_its_fields(client, wire):
@@ -117,6 +116,46 @@ def test_a_count_that_is_none_is_unknown_and_never_zero(client, wire, wrong):
 
     assert (best["id"], best["engagement_score"]) == ("b", 0)
     assert (unknown["like_count"], unknown["comments_count"], unknown["engagement_score"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("wrong", ["12", True, -1, 1.5, [12], {}])
+def test_likes_that_cannot_be_read_are_not_hidden(client, wire, wrong):
+    plan(wire, [post("a", like_count=wrong, comments_count=7)])
+
+    body = ask(client)
+
+    (only,) = body["top_posts"]
+    assert (only["like_count"], only["likes_hidden"], only["engagement_score"]) == (None, False, 7)
+    assert reasons(body) == [("like_count", "unreadable")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"), [("12", "unreadable"), (-1, "unreadable"), (None, "not_answered"), ("absent", "not_answered")]
+)
+def test_comments_that_are_not_known_say_why(client, wire, wrong, reason):
+    item = post("a", like_count=7, comments_count=wrong)
+    plan(wire, [without(item, "comments_count") if wrong == "absent" else item])
+
+    body = ask(client)
+
+    (only,) = body["top_posts"]
+    assert (only["comments_count"], only["likes_hidden"], only["engagement_score"]) == (None, False, 7)
+    assert reasons(body) == [("comments_count", reason)]
+
+
+def test_each_reason_is_told_once_and_only_for_posts_that_are_told(client, wire):
+    broken = [post(name, like_count="x", comments_count="x") for name in "ab"]
+    plan(wire, [*broken, without(post("c"), "like_count"), post("d"), post("e", like_count="x", comments_count=None)])
+
+    every, best = ask(client), ask(client, limit=2)
+
+    assert reasons(every) == [
+        ("like_count", "unreadable"),
+        ("comments_count", "unreadable"),
+        ("comments_count", "not_answered"),
+    ]
+    assert all(entry["message"] for entry in every["meta"]["unavailable"])
+    assert (ids(best), reasons(best)) == (["d", "c"], [])
 
 
 # The range

@@ -5,7 +5,13 @@ from __future__ import annotations
 from textwrap import shorten
 
 from services.clients.outcomes import Outcome
-from services.errors import CreatorRefusedError, PermissionMissingError, ProviderError, ProviderRefusedError
+from services.errors import (
+    CreatorRefusedError,
+    PermissionMissingError,
+    ProviderError,
+    ProviderRateLimitedError,
+    ProviderRefusedError,
+)
 from services.redaction import Redaction
 
 MAX_TEXT = 300  # characters of a provider's message that are passed on
@@ -30,7 +36,7 @@ def as_failure(
     message = outcome.message
     if words and issubclass(outcome.error, SAID_WITH_WORDS):
         message = f"{message.removesuffix('.')}: {words}"
-    return outcome.error(
+    failure = outcome.error(
         message,
         provider=provider,
         hint=outcome.hint,
@@ -40,3 +46,6 @@ def as_failure(
         words=words or None,
         cause=outcome.cause,
     )
+    if isinstance(failure, ProviderRateLimitedError):
+        failure.whole_app, failure.wait_told = outcome.whole_app, wait is not None
+    return failure

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from services.clients.gate import NO_ACCOUNT, Gate
 from services.clients.graph_errors import failure, throttled
 from services.clients.http import OK, TOO_MANY, Bearer, Reply, Transport
+from services.clients.probe import Entry
 from services.clients.retries import Retries
 from services.errors import ObjectNotFoundError, ProviderResponseError, Remedy, TokenInvalidError
 from services.redaction import Redaction
@@ -70,7 +72,7 @@ class MediaPage:
 class GraphClient:
     """Reads graph.facebook.com or graph.instagram.com; every method raises the `ProviderError` of the refusal.
 
-    Reads are repeated where `outcomes` says that it helps, and where no answer came at all.
+    Reads are repeated where `outcomes` says that it helps, and where no answer came at all; each try passes the gate.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class GraphClient:
         app_secret: str,
         retries: Retries,
         redaction: Redaction,
+        gate: Gate,
     ) -> None:
         self.login = login
         self.version = version
@@ -94,6 +97,7 @@ class GraphClient:
         self._app_secret = app_secret.encode()
         self._retries = retries
         self._redaction = redaction
+        self.gate = gate
         self.served_version: str | None = None
         self._versions_seen = {version}
         self._lock = threading.Lock()
@@ -104,7 +108,7 @@ class GraphClient:
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user
         """
         fields = f"{self.login.id_field},username,followers_count"
-        return self._get(self._node(account), {"fields": fields}, token=account.token)
+        return self._get(self._node(account), {"fields": fields}, token=account.token, account=account.id)
 
     def own_account(self, token: str) -> str:
         """Return the id of the professional account that a token of the Instagram login belongs to.
@@ -142,7 +146,8 @@ class GraphClient:
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
         params = {"fields": MEDIA_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
-        answer = self._get(f"{self._node(account)}/media", params, token=account.token, in_parts=limit > 1)
+        path = f"{self._node(account)}/media"
+        answer = self._get(path, params, token=account.token, account=account.id, in_parts=limit > 1)
         paging = answer.get("paging")
         cursors = paging.get("cursors") if isinstance(paging, dict) else None
         following = cursors.get("after") if isinstance(cursors, dict) else None
@@ -171,8 +176,8 @@ class GraphClient:
             params["metric_type"] = "total_value"
         if breakdown:
             params["breakdown"] = ",".join(breakdown)
-        in_parts = len(metrics) > 1
-        answer = self._get(f"{self._node(account)}/insights", params, token=account.token, in_parts=in_parts)
+        path, in_parts = f"{self._node(account)}/insights", len(metrics) > 1
+        answer = self._get(path, params, token=account.token, account=account.id, in_parts=in_parts)
         named: dict[str, Item] = {}
         for item in self._items(answer):
             named.setdefault(str(item.get("name")), item)
@@ -194,9 +199,11 @@ class GraphClient:
             raise self._unreadable("an answer without data")
         return details
 
-    def _get(self, path: str, params: Mapping[str, str], *, token: str, in_parts: bool = False) -> dict[str, object]:
+    def _get(
+        self, path: str, params: Mapping[str, str], *, token: str, account: str = NO_ACCOUNT, in_parts: bool = False
+    ) -> dict[str, object]:
         return self._retries.run(
-            lambda: self._once(path, params, token=token),
+            lambda: self._once(path, params, token=token, account=account),
             allowed=lambda error: error.remedy in (TRIED_AGAIN if not in_parts else {Remedy.TRY_AGAIN}),
         )
 
@@ -204,24 +211,28 @@ class GraphClient:
         # By the Instagram login a token has one account, whichever of its ids one knows.
         return "me" if self.login.name == "instagram" else quote(account.id)
 
-    def _once(self, path: str, params: Mapping[str, str], *, token: str) -> dict[str, object]:
+    def _once(self, path: str, params: Mapping[str, str], *, token: str, account: str) -> dict[str, object]:
         """Make one call; where it is unknown whether a header is understood, a refused one is sent in the query."""
-        try:
-            answer = self._send(path, params, token=token, in_query=self._in_query)
-        except TokenInvalidError:
-            if self._in_query or not self._may_change_place:
-                raise
-            answer = self._send(path, params, token=token, in_query=True)
-            self._in_query = True
+        with self.gate.passing(account) as entry:
+            try:
+                answer = self._send(path, params, entry, token=token, in_query=self._in_query)
+            except TokenInvalidError:
+                if self._in_query or not self._may_change_place:
+                    raise
+                answer = self._send(path, params, entry, token=token, in_query=True)
+                self._in_query = True
         self._may_change_place = False
         return answer
 
-    def _send(self, path: str, params: Mapping[str, str], *, token: str, in_query: bool) -> dict[str, object]:
+    def _send(
+        self, path: str, params: Mapping[str, str], entry: Entry, *, token: str, in_query: bool
+    ) -> dict[str, object]:
         url = f"{self._base_url}/{self.version}/{path}"
         added = {"appsecret_proof": self._proof(token)} if self._app_secret and self.login.is_signed else {}
         if in_query:
             added["access_token"] = token
         reply = self._transport.get(url, params={**params, **added}, auth=None if in_query else Bearer(token))
+        entry.headers = reply.headers
         self._compare_version(reply)
         return self._envelope(reply)
 

@@ -5,10 +5,12 @@ https://docs.modash.io
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from services.clients.failures import as_failure, readable
+from services.clients.gate import NO_ACCOUNT, Gate
 from services.clients.http import OK, Bearer, Reply, Transport
 from services.clients.outcomes import MODASH, MODASH_STATUS, TRY_SOON, UNCERTAIN, modash_outcome
 from services.clients.quota import retry_after
@@ -26,6 +28,8 @@ NOT_FOUND = 404
 MAX_DEPTH = 50  # A report has 6 levels; what has hundreds could not be handed on.
 # After one of these nobody knows whether the call was charged.
 UNSURE = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class ModashClient:
     """Reads api.modash.io; every method raises the `ProviderError` of the refusal."""
 
     def __init__(
-        self, transport: Transport, *, base_url: str, key: str, retries: Retries, redaction: Redaction
+        self, transport: Transport, *, base_url: str, key: str, retries: Retries, redaction: Redaction, gate: Gate
     ) -> None:
         self._transport = transport
         self._base_url = base_url
         self._auth = Bearer(key)
         self._retries = retries
         self._redaction = redaction
+        self.gate = gate
 
     def performance_data(self, creator: str) -> Report | Pending:
         """Return the performance data of a creator (a handle, @handle or numeric id). A report is charged.
@@ -60,6 +65,13 @@ class ModashClient:
         `retry_later` comes in two shapes and at any status, so bodies are read before statuses. A body of another
         shape at status 200 is a report too: it was paid for.
         """
+        return self._guarded(lambda: self._performance_data(creator))
+
+    def credits(self) -> float | None:
+        """Return the remaining Discovery credits of the key, or None where the answer does not tell; free of charge."""
+        return self._guarded(self._credits)
+
+    def _performance_data(self, creator: str) -> Report | Pending:
         try:
             reply = self._get("v1/instagram/performance-data", {"url": creator})
             body = self._object(reply)
@@ -74,8 +86,7 @@ class ModashClient:
             raise self._failure(reply, code, words)
         return Report(body)
 
-    def credits(self) -> float | None:
-        """Return the remaining Discovery credits of the key, or None where the answer does not tell; free of charge."""
+    def _credits(self) -> float | None:
         reply = self._get("v1/user/info", {})
         body = self._object(reply)
         if reply.status != OK or body.get("error"):
@@ -84,11 +95,17 @@ class ModashClient:
         remaining = billing.get("credits") if isinstance(billing, dict) else None
         return remaining if isinstance(remaining, int | float) and not isinstance(remaining, bool) else None
 
+    def _guarded(self, call: Callable[[], T]) -> T:
+        """Make a call, and judge its answer, through the gate; repeat it where it was never sent."""
+
+        def once() -> T:
+            with self.gate.passing(NO_ACCOUNT):
+                return call()
+
+        return self._retries.run(once, allowed=lambda error: error.remedy is Remedy.TRY_AGAIN and not error.reached)
+
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
-        return self._retries.run(
-            lambda: self._transport.get(f"{self._base_url}/{path}", params=params, auth=self._auth),
-            allowed=lambda error: error.remedy is Remedy.TRY_AGAIN and not error.reached,
-        )
+        return self._transport.get(f"{self._base_url}/{path}", params=params, auth=self._auth)
 
     def _object(self, reply: Reply) -> Mapping[str, object]:
         try:

@@ -40,6 +40,7 @@ class Outcome:
     remedy: Remedy = Remedy.STOP
     wait: int | None = None
     cause: str | None = None  # the code callers get, where the class has several
+    whole_app: bool = False  # whether every account has to wait
 
 
 LOG_IN_AGAIN = (
@@ -57,6 +58,7 @@ def _throttled(of: str) -> Outcome:
         f"Instagram limits the calls of this {of}.",
         "Try again when the wait is over; each call before that makes it longer.",
         wait=UNKNOWN_THROTTLE,
+        whole_app=of == "app",
     )
 
 
@@ -200,6 +202,7 @@ _SLOW_DOWN = Outcome(
     "Try again when the wait is over.",
     Remedy.NOTHING,
     wait=RATE_LIMIT_WAIT,
+    whole_app=True,
 )
 _FAULT = Outcome(
     ProviderUnavailableError,

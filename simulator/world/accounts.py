@@ -24,7 +24,6 @@ SANDBOX_PAGE_TOKEN = "EAASANDBOXPAGETOKEN"  # noqa: S105 - as above
 SANDBOX_INSTAGRAM_TOKEN = "IGAASANDBOXUSERTOKEN"  # noqa: S105 - as above
 
 IG_ID = re.compile(r"178414(\d{5})\d{6}")
-SCOPED_ID = re.compile(r"2600(\d{5})\d{8}")
 PAGE_ID = re.compile(r"1000(\d{5})\d{6}")
 TOKEN = re.compile(r"EAASIM(?:PAGE)?(\d{5})\d+")
 INSTAGRAM_TOKEN = re.compile(r"IGAASIM(\d{5})\d+")
@@ -139,11 +138,6 @@ class Accounts:
         """Find an account by its Instagram id."""
         found = self._find(IG_ID, ig_id)
         return found if found and found.id == ig_id else None
-
-    def by_scoped_id(self, scoped_id: str) -> Account | None:
-        """Find an account by the id that the app alone knows it by."""
-        found = self._find(SCOPED_ID, scoped_id)
-        return found if found and found.scoped_id == scoped_id else None
 
     def by_token(self, token: str) -> Account | None:
         """Find the account of a user token or Page token."""

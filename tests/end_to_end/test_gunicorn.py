@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support import lines_of, live_settings
+from tests.support import ROOT, environment, lines_of, live_settings
 
 SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_after", "request_id"]
 
@@ -52,6 +54,48 @@ def test_every_refusal_has_the_one_shape(gateway, request_, status, code):
     assert answered == status
     assert list(body) == SHAPE
     assert (body["error"], body["code"]) == (True, code)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "hint"),
+    [
+        (b"GET /?" + b"y" * 8_200 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "uri_too_long", "at most 8000 characters"),
+        (
+            b"GET / HTTP/1.1\r\nX-Big: " + b"y" * 9_000 + b"\r\n\r\n",
+            "headers_too_large",
+            "at most 100 headers of 8190 bytes",
+        ),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", "headers_too_large", "at most 100 headers of 8190 bytes"),
+        (b"nonsense\r\n\r\n", "bad_request", "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n", "bad_request", "`Name: value`"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n", "bad_request", "HTTP/1.1"),
+    ],
+    ids=["line", "long header", "many headers", "nonsense", "no header", "encoding"],
+)
+def test_what_never_was_a_request_is_told_what_is_accepted(gateway, request_, code, hint):
+    _, body = send(gateway, request_)
+
+    assert body["code"] == code
+    assert body["hint"].startswith("Accepted: ")
+    assert hint in body["hint"]
+
+
+def test_wrong_settings_are_listed_without_a_traceback():
+    wrong = environment({"PROVIDERS": "live", "PORT": "eighty", "LOG_LEVEL": "LOUD"})
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "app:create_app()"],
+        cwd=ROOT,
+        env=wrong,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    first, *faults = ended.stderr.splitlines()
+    assert (ended.returncode, first) == (1, "The gateway cannot start:")
+    assert [fault.split()[1] for fault in faults] == ["PORT", "ACCESS_LONG_LIVED_TOKEN", "LOG_LEVEL"]
 
 
 def test_callers_at_once_each_get_their_own_answer(gateway):

@@ -128,6 +128,11 @@ def table_faults(text: str) -> Iterator[str]:
             yield "a row is not as long as its head"
         if told.get("value") == "" and told.get("reason") == "":
             yield "a row has neither a value nor a reason"
+        if told.get("value", "").startswith(("[", "{")):
+            try:
+                strict(told["value"])
+            except ValueError:
+                yield f"a value is neither a number nor JSON: {told['value']!r:.60}"
         for cell in row:
             if cell.strip("-+").lower() in {"nan", "inf", "infinity"}:
                 yield f"a cell is {cell}"
@@ -184,22 +189,35 @@ def posts_of(answer: Any) -> dict[str, Mapping[str, Any]]:
     return posts
 
 
+def count_faults(told: Any, sent: Mapping[str, Any], explained: set[tuple[str, str]]) -> Iterator[str]:
+    """Likes are hidden only where none were sent; every other unknown count has its reason."""
+    for name in ("like_count", "comments_count"):
+        value = sent.get(name)
+        if not is_told(told[name], count(value)):
+            yield f"{name} is {told[name]!r:.60}, sent was {value!r:.60}"
+        # The transport reads a number beyond every float as null: it could not be handed on in a report.
+        is_absent = value is None or value in (math.inf, -math.inf)
+        is_hidden = name == "like_count" and is_absent
+        reason = "not_answered" if is_absent else "unreadable"
+        if name == "like_count" and told["likes_hidden"] is not is_hidden:
+            yield f"likes_hidden is {told['likes_hidden']}, sent was {value!r:.60}"
+        if told[name] is None and not is_hidden and (name, reason) not in explained:
+            yield f"{name} is null without its reason"
+
+
 def post_faults(body: Any, answer: Any, limit: int) -> Iterator[str]:
     posts, ranks = posts_of(answer), []
+    explained = {(entry["metric"], entry["reason"]) for entry in body["meta"]["unavailable"] if entry["message"]}
     for told in body["top_posts"]:
         likes, comments, score = told["like_count"], told["comments_count"], told["engagement_score"]
         sent = posts.get(told["id"])
         if sent is None:
             yield f"no such post was sent: {told['id']!r:.60}"
             continue
-        for name in ("like_count", "comments_count"):
-            if not is_told(told[name], count(sent.get(name))):
-                yield f"{name} is {told[name]!r:.60}, sent was {sent.get(name)!r:.60}"
+        yield from count_faults(told, sent, explained)
         known = [each for each in (likes, comments) if each is not None]
         if score != (sum(known) if known else None):
             yield f"engagement_score is {score!r:.60}"
-        if told["likes_hidden"] is not (likes is None):
-            yield "like_count is null without a reason"
         ranks.append((-1 if score is None else score, told["timestamp"]))
     if ranks != sorted(ranks, reverse=True):
         yield "the posts are not in the order of their scores"

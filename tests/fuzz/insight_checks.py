@@ -53,18 +53,21 @@ def rows_of(item: Any, breakdown: Sequence[str]) -> list[tuple[list[Any] | None,
 
 
 def bucket_of(item: Any, bucket: list[str], breakdown: Sequence[str]) -> float | None:
-    """A bucket is the sum of its rows, or 0 where what is listed leaves nothing for it."""
+    """A bucket is the sum of its rows, or 0 where what is listed leaves nothing for it; rows that repeat tell none."""
     total = item.get("total_value")
     if not isinstance(total, dict) or (total.get("value") is not None and total_of(item) is None):
         return None
     rows = rows_of(item, breakdown)
     own = [value for names, value in rows if names == bucket]
     every = [value for names, value in rows if names is not None and value is not None]
+    adds_up = len(every) == len(rows) and total_of(item) == added(every)
     if own:
-        return None if None in own else added(own)
+        repeats = len(set(own)) < len(own) and not adds_up
+        return None if None in own or repeats else added(own)
     if len(every) < len(rows) or not (every or total_of(item) == 0):
         return None
-    return 0 if total_of(item) in (None, added(every)) else None
+    has_repeats = any(rows.count(row) > 1 for row in rows)
+    return 0 if adds_up or (total_of(item) is None and not has_repeats) else None
 
 
 def days_of(item: Any) -> dict[str, float | None]:

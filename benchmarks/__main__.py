@@ -1,0 +1,96 @@
+"""`make bench`: all measurements, or those that are named; tables for people, and JSON for what compares runs.
+
+python -m benchmarks [names] [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.stage import Options, Row
+from benchmarks.tables import table
+
+NAMES = (
+    "cold",
+    "warm",
+    "warm_postgresql",
+    "warm_parts",
+    "stampede",
+    "polling_day",
+    "slow_provider",
+    "memory_use",
+)
+
+
+def main() -> int:
+    """Measure, print and write; one that fails does not keep the others from being measured."""
+    asked = _asked()
+    signal.signal(signal.SIGTERM, _leave)
+    options = Options(quick=asked.quick)
+    told: dict[str, Any] = {"machine": _machine(), "quick": options.quick, "measurements": {}}
+    failed = False
+    for name in asked.names or NAMES:
+        outcome = _measured(name, options)
+        failed |= "error" in outcome
+        told["measurements"][name] = outcome
+        if asked.json:
+            # After each, so that nothing is lost when somebody grows impatient.
+            asked.json.write_text(json.dumps(told, indent=2) + "\n")
+    return 1 if failed else 0
+
+
+def _measured(name: str, options: Options) -> Mapping[str, object]:
+    module = import_module(f"benchmarks.{name}")
+    print(f"\n{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+    started = time.perf_counter()
+    try:
+        rows: list[Row] = module.measure(options)
+    except Exception as error:  # noqa: BLE001  # Whatever it is, the others are measured nevertheless.
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
+    seconds = time.perf_counter() - started
+    print(table(rows))
+    print(f"({seconds:.0f} s)", flush=True)
+    return {"seconds": round(seconds, 1), "rows": rows}
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the gateway on this machine.")
+    parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="short and rough: whether everything can be measured")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there too")
+    return parser.parse_args()
+
+
+def _machine() -> Mapping[str, object]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,115 @@
+"""The stage of one measurement: simulator, stores, gateways and the empty application, all gone at its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks import ROOT
+from benchmarks.processes import Server, environment, free_port
+
+Row = dict[str, Any]
+"""One line of a measurement's table: plain numbers and texts by column."""
+
+GATEWAY, EMPTY = "app:create_app()", "benchmarks.empty:app"
+# At their defaults these two would refuse what is measured.
+AT_EASE: Mapping[str, object] = {"modash_rate_limit": 0, "start_credits": 1_000_000}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the measurements are to be done."""
+
+    quick: bool = False
+
+    def pick(self, usual: Any, quick: Any) -> Any:
+        """Return a length or number: the usual one, or that of a smoke test."""
+        return quick if self.quick else usual
+
+
+class Simulator(Server):
+    """Both providers."""
+
+    def switch(self, **switches: object) -> None:
+        """Move some switches."""
+        self.post("/_simulator/switches", switches)
+
+    def calls(self) -> dict[str, Any]:
+        """Return what was called since the last time, and count from zero again."""
+        calls: dict[str, Any] = self.get("/_simulator/calls").json()
+        self.post("/_simulator/calls/reset", {})
+        return calls
+
+
+class Stage:
+    """Starts what a measurement needs, and ends all of it, in reverse order."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        self._names = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def simulator(self) -> Simulator:
+        """Start the providers, without latency and without limits that a measurement would run into."""
+        port = free_port()
+        simulator = Simulator(["simulator", "--port", str(port)], {}, port=port, output=self.path("simulator.log"))
+        self._begin(simulator, "/_simulator/clock")
+        simulator.switch(**AT_EASE)
+        return simulator
+
+    def settings(self, simulator: Simulator, *, database_url: str = "", **more: str) -> dict[str, str]:
+        """Return the settings of a gateway in sandbox mode with a store of its own, which remembers nothing."""
+        folder = self.path("instance")
+        folder.mkdir(mode=0o700)
+        settings = {
+            "PROVIDERS": "sandbox",
+            "SIMULATOR_PORT": str(simulator.port),
+            "INSTANCE_PATH": str(folder),
+            "DATABASE_URL": database_url,
+            **more,
+        }
+        migrate = [sys.executable, "-m", "commands.migrate"]
+        done = subprocess.run(migrate, cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"The store is not migrated: {done.stderr[-2000:]}")
+        return settings
+
+    def gateway(self, settings: Mapping[str, str], *, workers: int = 2) -> Server:
+        """Start a gateway."""
+        return self._gunicorn(GATEWAY, settings, workers, "/healthz")
+
+    def empty(self, sizes: Iterable[int], *, workers: int = 2) -> Server:
+        """Start the application that does nothing, with ready replies of some sizes."""
+        settings = {"PROVIDERS": "sandbox", "BENCH_SIZES": " ".join(map(str, sizes))}
+        return self._gunicorn(EMPTY, settings, workers, "/small")
+
+    def path(self, name: str) -> Path:
+        """Return where a file or folder of the stage can be made, under a name that is not taken."""
+        self._names += 1
+        return self._folder / f"{self._names}-{name}"
+
+    def _gunicorn(self, app: str, settings: Mapping[str, str], workers: int, path: str) -> Server:
+        port = free_port()
+        module = ["gunicorn", "-c", "gunicorn.conf.py", "-w", str(workers), app]
+        server = Server(module, {**settings, "PORT": str(port)}, port=port, output=self.path("gunicorn.log"))
+        self._begin(server, path)
+        return server
+
+    def _begin(self, server: Server, path: str) -> None:
+        self._stack.callback(server.stop)
+        server.wait_for(path)

@@ -1,0 +1,59 @@
+"""The store: the one place where SQL is spoken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy.engine import URL
+
+from services.store.database import Database, SchemaError, StoreAway
+from services.store.history import History
+from services.store.memories import Memories
+from services.store.schema import GATEWAY, MEMORY
+from services.store.usages import Usages
+
+__all__ = ["History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
+
+
+def addresses(database_url: str, instance_path: str) -> dict[str, URL | str]:
+    """Return where each database is: both in PostgreSQL where its address is given, else a file for each."""
+    if database_url:
+        _, _, rest = database_url.partition("://")
+        return dict.fromkeys((MEMORY, GATEWAY), f"postgresql+psycopg://{rest}")
+    return {name: URL.create("sqlite", database=f"{instance_path}/{name}.db") for name in (MEMORY, GATEWAY)}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Both databases, and what is kept in them."""
+
+    databases: tuple[Database, ...]
+    memories: Memories
+    usages: Usages
+    history: History
+
+    @classmethod
+    def open(cls, database_url: str, instance_path: str) -> Self:
+        """Describe the store; nothing is opened before it is used."""
+        memory, gateway = (Database(name, url) for name, url in addresses(database_url, instance_path).items())
+        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway))
+
+    def check_versions(self) -> None:
+        """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""
+        for database in self.databases:
+            try:
+                database.check_version()
+            except StoreAway:
+                continue
+
+    def faults(self) -> dict[str, str]:
+        """Return what stands in the way of each database that is away, after trying it."""
+        for database in self.databases:
+            database.probe()
+        return {database.name: database.fault for database in self.databases if database.fault is not None}
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        for database in self.databases:
+            database.close()
