@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 import logs
 from app import create_app
 from config import Config
+from tests.stores import ENGINES, new_store
 from tests.support import ROOT, MovableClock, Watch, new_instance, settings, start_gateway, start_simulator, utc
 
 # Machines that are busy with something else are slow, not wrong.
@@ -96,6 +97,13 @@ def wire():
     """The providers' side of the wire: each planned answer must be asked for, and nothing else may be."""
     with responses.RequestsMock() as wire:
         yield wire
+
+
+@pytest.fixture(params=ENGINES)
+def store_settings(request):
+    """The settings of a new, migrated store: two files, then PostgreSQL."""
+    with new_store(request.param) as settings_:
+        yield settings_
 
 
 @pytest.fixture(scope="session")

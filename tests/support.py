@@ -19,10 +19,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import requests
+from flask import Flask
+from sqlalchemy import delete, select
 
 from commands.migrate import migrate
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.clock import Clock
+from services.store.schema import gateway, memory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +78,18 @@ def new_instance() -> str:
     for file in _template().glob("*.db"):
         shutil.copy(file, folder)
     return str(folder)
+
+
+def forget_everything(app: Flask) -> None:
+    """Empty the memory and the history of a gateway, as if it had never been asked."""
+    services = app.extensions["services"]
+    for database, tables in zip(services.store.databases, (memory, gateway), strict=True):
+        with database.write() as connection:
+            for table in tables.sorted_tables:
+                if "account" in table.c:
+                    for account in connection.execute(select(table.c.account).distinct()).scalars().all():
+                        services.memory.forget(account)
+                connection.execute(delete(table))
 
 
 def leaks_in(text: str) -> list[str]:

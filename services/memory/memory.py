@@ -40,7 +40,7 @@ class Memory:
         self._records = Records(store.memories, clock, redact=redact)
         self._flights = Flights(store.memories, uuid.uuid4().hex)
         self._fetching = Fetching(self._records, self._flights, clock)
-        self.pulse = Pulse(store, self._flights, self._records.forget)
+        self.pulse = Pulse(store, self._flights, self.forget)
 
     def recall(self, account: str, key: str, rule: Rule, fetch: Callable[[Memo | None], Outcome]) -> Memo:
         """Return the one value of a key; `fetch` gets what is kept of it. Raises the failure where nothing is kept."""
@@ -100,6 +100,10 @@ class Memory:
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Have a listener told of each account whose values were replaced, here or elsewhere."""
         self._records.on_change(listener)
+
+    def forget(self, account: str) -> None:
+        """Drop what this process knows of an account, for the store knows better."""
+        self._records.forget(account)
 
     def wait_until_quiet(self, seconds: float) -> bool:
         """Wait until this process fetches nothing any more; return whether that came in time."""

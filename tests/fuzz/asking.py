@@ -123,6 +123,8 @@ def accepted(schema: Mapping[str, Any], random: Random) -> str:
     """A value that a parameter's schema accepts."""
     if "enum" in schema:
         return str(random.choice(schema["enum"]))
+    if schema["type"] == "boolean":
+        return random.choice(("true", "false"))
     if schema["type"] == "integer":
         return str(random.randint(schema.get("minimum", 5), schema.get("maximum", 5)))
     if pattern := schema.get("pattern"):
