@@ -25,7 +25,8 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     Raises `ConfigError` with everything that is missing or wrong, and `SchemaError` where `make migrate` is due.
     """
     config = config or Config.from_env()
-    logs.set_up(config.log_level, Redaction(config.secrets))
+    redaction = Redaction(config.secrets)
+    logs.set_up(config.log_level, redaction)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # A redirect would be a second shape of refusal.
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
@@ -44,6 +45,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
         cors_origins=config.cors_origins,
         sandbox=config.sandbox,
         warm_bytes=config.warm_megabytes * 1024 * 1024,
+        redact=redaction,
     )
     log.info(
         "The gateway is ready",

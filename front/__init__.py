@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import logs
 from front.cors import Headers, Origins
 from front.limits import fault_of
 from front.warm import STALE_LIVES, Ready, WarmReplies, freshness_headers
@@ -32,7 +33,6 @@ WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 READS = frozenset({"GET", "HEAD"})
 OF_A_BODY = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
-NO_TALLY = Tally()
 
 
 class Front:
@@ -48,11 +48,13 @@ class Front:
         cors_origins: Sequence[str],
         sandbox: bool,
         warm_bytes: int,
+        redact: Callable[[str], str],
     ) -> None:
         self._app = app
         self._memory = memory
         self._places = places
         self._clock = clock
+        self._redact = redact
         self._origins = Origins(cors_origins)
         self._fixed: Headers = [("X-Insights-Sandbox", "true")] if sandbox else []
         self._warm = WarmReplies(warm_bytes)
@@ -82,14 +84,17 @@ class Front:
         headers = [*ready.headers(self._clock.now().timestamp()), *added, NO_CALLS]
         status, body = _conditional(environ, ready.etag, ready.body, headers)
         start_response(status, headers)
-        _log_line(
-            environ,
-            added[0][1],
-            status=int(status[:3]),
-            size=len(body),
-            seconds=time.perf_counter() - started,
-            calls=NO_TALLY,
-            cache="hit",
+        request = added[0][1]
+        if request == environ.get("HTTP_X_REQUEST_ID"):
+            request = self._redact(request)  # A caller may send anything as its id.
+        # The path is one of ours, and the id has no character that JSON would escape.
+        logs.write_ready(
+            log,
+            f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
+            f'"request_id": "{request}", "method": "{environ["REQUEST_METHOD"]}", "path": "{environ["PATH_INFO"]}", '
+            f'"status": {status[:3]}, "bytes": {len(body)}, '
+            f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "hit", '
+            f'"provider_calls": 0, "provider_milliseconds": 0.0}}',
         )
         return [body] if body else []
 
