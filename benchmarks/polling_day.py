@@ -14,12 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from flask import Flask
 
-from benchmarks.endpoints import GROWTH, POSTS, YESTERDAY, by_day
+from benchmarks.endpoints import CREATOR, DOCUMENTED, GROWTH, POSTS
 from benchmarks.inside import SteppedClock, application, wait_until_quiet
 from benchmarks.stage import Options, Row, Simulator, Stage
 
 START = datetime(2026, 11, 18, 20, 0, tzinfo=UTC).timestamp()  # noon in California; midnights of both kinds follow
 MINUTE, DAY, YOUNG = 60, 86_400, 48 * 3600  # seconds
+MODASH = "Modash: report and balance"
+# Every number of yesterday, the growth of a month, the best posts of a week, and what Modash knows of a creator.
+WIDGETS = (f"/account-insights?period=day&metrics={DOCUMENTED}", GROWTH, POSTS, CREATOR)
 COUNTED_EVERY = 10  # minutes; the simulator remembers its last 5,000 calls
 
 
@@ -28,15 +31,17 @@ def measure(options: Options) -> list[Row]:
     minutes = options.pick(DAY // MINUTE, 90)
     with Stage() as stage:
         simulator = stage.simulator()
-        naive = minutes * sum(_cold_calls(stage, simulator, widget) for widget in _widgets(START))
+        naive = minutes * sum(_cold_calls(stage, simulator, path) for path in WIDGETS)
         clock = SteppedClock(START)
         with application(stage.settings(simulator), stage.path("day.log"), clock) as app:
             reasons, statuses = _day(app, simulator, clock, minutes)
+    modash = reasons.pop(MODASH, 0)
     calls = reasons.total()
     return [
+        {"reason": MODASH, "calls": modash},
         *({"reason": reason, "calls": count} for reason, count in sorted(reasons.items())),
         {
-            "reason": "all",
+            "reason": "all of the Graph API",
             "calls": calls,
             "minutes": minutes,
             "requests": statuses.total(),
@@ -48,24 +53,13 @@ def measure(options: Options) -> list[Row]:
     ]
 
 
-def _widgets(now: float) -> Mapping[str, str]:
-    """Return the requests of the four widgets; the dates of the last are those of the day on which it asks."""
-    moment = datetime.fromtimestamp(now, UTC)
-    return {
-        "account-insights yesterday": YESTERDAY,
-        "growth-trends 30d": GROWTH,
-        "top-posts 7d": POSTS,
-        "account-insights 28 days": by_day("reach,views,likes,comments", now=moment),
-    }
-
-
-def _cold_calls(stage: Stage, simulator: Simulator, widget: str) -> int:
+def _cold_calls(stage: Stage, simulator: Simulator, path: str) -> int:
     _move(simulator, START)
     with application(stage.settings(simulator), stage.path("cold.log"), SteppedClock(START)) as app:
         simulator.calls()
-        app.test_client().get(_widgets(START)[widget])
+        app.test_client().get(path)
         wait_until_quiet(app)
-    return int(simulator.calls()["total"])
+    return int(simulator.calls()["instagram"]["total"])
 
 
 def _day(app: Flask, simulator: Simulator, clock: SteppedClock, minutes: int) -> tuple[Counter[str], Counter[int]]:
@@ -76,7 +70,7 @@ def _day(app: Flask, simulator: Simulator, clock: SteppedClock, minutes: int) ->
         now = START + minute * MINUTE
         _move(simulator, now)
         clock.move_to(now)
-        for path in _widgets(now).values():
+        for path in WIDGETS:
             statuses[client.get(path).status_code] += 1
         wait_until_quiet(app)
         if minute % COUNTED_EVERY == 0 or minute == minutes - 1:
@@ -91,7 +85,7 @@ def _move(simulator: Simulator, now: float) -> None:
 def _reasons(calls: Mapping[str, Any]) -> Counter[str]:
     """Count calls by what they asked for; what the simulator has forgotten by now is counted as that."""
     told = Counter(_reason(call["path"], call["at"]) for call in calls["instagram"]["calls"])
-    told["modash"] += calls["modash"]["total"]
+    told[MODASH] += calls["modash"]["total"]
     told["(forgotten)"] += calls["total"] - told.total()
     return +told
 

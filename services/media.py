@@ -41,8 +41,8 @@ class MediaList:
         memo = self._memory.recall(account.id, "media", rule, partial(self._fetch, account, rule))
         listed = PostList.from_json(memo.value)
         read_at, since = memo.fetched_at, rule.first(memo.fetched_at)
-        if listed.tail_read_at is not None and listed.tail_age_matters(since):
-            memo = replace(memo, fetched_at=min(read_at, listed.tail_read_at))
+        if (earlier := listed.oldest_reading(since)) is not None:
+            memo = replace(memo, fetched_at=min(read_at, earlier))
         posts = (as_post(item) for item in listed.posts)
         return Posts(
             tuple(post for post in posts if post is not None and post.timestamp.timestamp() >= since),
@@ -59,8 +59,8 @@ class MediaList:
         if kept is None:
             return self._read(account, since, known=()).as_json()
         known = PostList.from_json(kept.value)
-        read_at = known.tail_read_at or kept.fetched_at
-        is_young = now < read_at + OLD_POSTS_FRESH_FOR
+        read_at = min(kept.fetched_at, known.oldest_reading(since) or kept.fetched_at)
+        is_young = known.reaches(since) and now < read_at + OLD_POSTS_FRESH_FOR
         listed = self._read(account, since, known=known.ids() if is_young else ())
         return listed.above(known, kept.fetched_at).as_json()
 

@@ -23,34 +23,40 @@ EVER, NEVER = -math.inf, math.inf  # before the first post, and after the last
 class PostList:
     """Posts as they came, newest first; all moments are Unix seconds.
 
-    Posts from `head_from` on were read when the list was; older ones, back to `complete_from`, at `tail_read_at`.
+    Posts from `head_from` on were read when the list was. Older ones come from earlier readings: `tail` has, newest
+    first, from when on and when each was read.
     """
 
     posts: list[dict[str, object]] = field(default_factory=list)
     head_from: float = NEVER
-    complete_from: float = NEVER
-    tail_read_at: float | None = None
+    tail: list[tuple[float, float]] = field(default_factory=list)
     truncated: bool = False  # whether Instagram has older ones that it did not list
     unreadable: int = 0
 
     @classmethod
     def from_json(cls, value: Any) -> PostList:
         """Read what `as_json` wrote."""
-        moments = {name: EVER if value[name] is None else value[name] for name in ("head_from", "complete_from")}
-        return cls(**(value | moments))
+        tail = [(_moment_of(first), read_at) for first, read_at in value["tail"]]
+        return cls(**(value | {"head_from": _moment_of(value["head_from"]), "tail": tail}))
 
     def as_json(self) -> Json:
         """Write the list; JSON has no infinity."""
-        moments = {"head_from": self.head_from, "complete_from": self.complete_from}
-        return vars(self) | {name: None if moment == EVER else moment for name, moment in moments.items()}
+        tail = [(_written(first), read_at) for first, read_at in self.tail]
+        return vars(self) | {"head_from": _written(self.head_from), "tail": tail}
+
+    @property
+    def complete_from(self) -> float:
+        """From when on the list has every post."""
+        return self.tail[-1][0] if self.tail else self.head_from
 
     def reaches(self, since: float) -> bool:
         """Return whether the list has every post since a moment that Instagram lists."""
         return self.complete_from <= since or self.truncated
 
-    def tail_age_matters(self, since: float) -> bool:
-        """Return whether somebody who needs the posts since a moment needs some of the older reading."""
-        return self.tail_read_at is not None and since < self.head_from
+    def oldest_reading(self, since: float) -> float | None:
+        """Return the first of the earlier readings that somebody needs who needs the posts since a moment."""
+        begins = [self.head_from, *(first for first, _ in self.tail)]
+        return min((read_at for (_, read_at), end in zip(self.tail, begins, strict=False) if since < end), default=None)
 
     def take(self, items: Iterable[Item]) -> None:
         """Add a page below what is there; a post that comes twice is taken once."""
@@ -60,14 +66,14 @@ class PostList:
             if post is None:
                 self.unreadable += 1
                 continue
-            self.head_from = self.complete_from = post.timestamp.timestamp()
+            self.head_from = post.timestamp.timestamp()
             if post.id not in known:
                 known.add(post.id)
                 self.posts.append(_remembered(item))
 
     def end(self) -> None:
         """Note that there are no older posts."""
-        self.head_from = self.complete_from = EVER
+        self.head_from = EVER
 
     def above(self, older: PostList, older_read_at: float) -> PostList:
         """Return this list, continued by what an older one has of the time before it, if that leaves no gap."""
@@ -75,11 +81,11 @@ class PostList:
             return self
         mine = {post["id"] for post in self.posts}
         rest = [post for post in older.posts if post["id"] not in mine and _moment(post) < self.head_from]
+        readings = [(older.head_from, older_read_at), *older.tail]
         return PostList(
             [*self.posts, *rest],
             self.head_from,
-            older.complete_from,
-            older.tail_read_at or older_read_at,
+            [(first, read_at) for first, read_at in readings if first < self.head_from],
             older.truncated,
             max(self.unreadable, older.unreadable),
         )
@@ -107,9 +113,8 @@ class ListRule:
         if not listed.reaches(since):
             return None
         expires_at = fetched_at + NEW_POSTS_FRESH_FOR
-        if listed.tail_read_at is not None and listed.tail_age_matters(since):
-            expires_at = min(expires_at, listed.tail_read_at + OLD_POSTS_FRESH_FOR)
-        return expires_at
+        read_at = listed.oldest_reading(since)
+        return expires_at if read_at is None else min(expires_at, read_at + OLD_POSTS_FRESH_FOR)
 
     def grace(self, value: Json) -> float:
         """Return for how long an expired list serves at once."""
@@ -120,6 +125,14 @@ def _remembered(item: Item) -> dict[str, object]:
     kept = {name: item[name] for name in FIELDS if name in item}
     caption = kept.get("caption")
     return kept | {"caption": caption[:MAX_CAPTION]} if isinstance(caption, str) else kept
+
+
+def _moment_of(written: float | None) -> float:
+    return EVER if written is None else written
+
+
+def _written(moment: float) -> float | None:
+    return None if moment == EVER else moment
 
 
 def _moment(item: Item) -> float:
