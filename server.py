@@ -1,10 +1,11 @@
-"""gunicorn's worker, but for two things: how it refuses what is no HTTP request, and how it stops at once."""
+"""gunicorn's worker, but for how it refuses what is no HTTP request, and how it stops."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import time
 import uuid
 from http import HTTPStatus
 from types import FrameType
@@ -19,9 +20,32 @@ from routes.errors import BUG, error_body
 
 log = logging.getLogger(__name__)
 
+LINGER = 1.0  # seconds
+
 
 class Worker(ThreadWorker):
     """A worker with threads."""
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # gunicorn's own signature.
+        """Accept connections or not; for good, when the worker is about to stop.
+
+        Each worker has a listening socket of its own, and closing it resets the connections that wait in its queue. So
+        a worker goes on for a moment, until the sockets of those that replace it are there; then it accepts what waits
+        and closes its own at once, for new connections to go to the others.
+        """
+        stops = not enabled and not self.alive
+        until = time.monotonic() + LINGER
+        while stops and time.monotonic() < until:
+            self.wait_for_and_dispatch_events(timeout=LINGER / 10)
+        super().set_accept_enabled(enabled)
+        if not stops:
+            return
+        for listener in self.sockets:
+            accepted = -1
+            while accepted != self.nr_conns:
+                accepted = self.nr_conns
+                self.accept(listener)
+            listener.close()
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at once, whatever is under way.
