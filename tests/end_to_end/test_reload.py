@@ -33,6 +33,8 @@ def ask(port, *, keep_alive, until, outcomes):
         except OSError as error:
             outcomes.append(repr(error))
             connection = None
+    if connection is not None:
+        connection.close()
 
 
 def test_a_reload_loses_no_request(gateway):
