@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-READS = frozenset({"GET", "HEAD"})
 OF_A_BODY = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
 
@@ -66,7 +65,7 @@ class Front:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request = given if WELL_FORMED_ID.fullmatch(given) else uuid4().hex
         added = [("X-Request-Id", request), *self._fixed, *self._origins.headers(environ)]
-        if environ["REQUEST_METHOD"] in READS and not environ.get("CONTENT_LENGTH"):
+        if environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
             ready = self._warm.find(environ, self._clock.now().timestamp())
             if ready is not None:
                 return self._at_once(ready, environ, start_response, added, started)

@@ -23,6 +23,7 @@ STALE_LIVES = 1.0  # seconds; then somebody looks whether there is something new
 OVERHEAD = 2_000  # bytes that an entry takes beside its body, roughly
 SPELLINGS = 16  # ways to write one query that are remembered with its reply
 CACHE = "insights-gateway"
+PLAIN = frozenset({"", "*/*", "application/json"})  # What most callers accept comes to the same.
 
 
 @dataclass
@@ -64,9 +65,11 @@ class WarmReplies:
 
     def find(self, environ: WSGIEnvironment, now: float) -> Ready | None:
         """Return the ready reply to a request, if there is one that still holds."""
-        raw = (ANYBODY, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
+        raw = _raw(environ)
         key = self._by_raw.get(raw)
         if key is None:
+            if "refresh" in raw[2]:
+                return None
             key = _key(raw)
             ready = self._ready.get(key)
             if ready is not None:
@@ -85,8 +88,7 @@ class WarmReplies:
 
     def keep(self, environ: WSGIEnvironment, ready: Ready) -> None:
         """Keep the reply to a request."""
-        raw = (ANYBODY, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", ""))
-        key = _key(raw)
+        key = _key(_raw(environ))
         with self._lock:
             self._drop(key)
             self._ready[key] = ready
@@ -125,10 +127,16 @@ def freshness_headers(of: Provenance, now: float, status: str) -> Headers:
     ]
 
 
+def _raw(environ: WSGIEnvironment) -> Raw:
+    return ANYBODY, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+
+
 def _key(raw: Raw) -> Key:
-    """Return the request apart from how it is written: the order of the query, its escapes, what is accepted else."""
+    """Return the request apart from how it is written: the order of the query, its escapes, what is accepted else.
+
+    That it wanted everything anew is no part of it: who asks next may have what came.
+    """
     scope, path, query, accept = raw
     pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     asked = tuple(sorted(pair for pair in pairs if pair[0] != "refresh"))
-    # Of what a caller accepts, only text/csv (or text/*) makes a difference.
-    return scope, path, asked, accept if "text/" in accept else ""
+    return scope, path, asked, "" if accept in PLAIN else accept

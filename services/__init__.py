@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from config import Config
@@ -28,6 +30,7 @@ from services.status import Status
 from services.store import Store
 from services.top_posts import TopPosts
 
+REPORT_SOURCES = ("modash", "sandbox")
 SPARE_THREADS = 8  # for parts that need not wait
 
 
@@ -55,9 +58,7 @@ class Services:
         graph = graph_client(config, clock, gate=gates["instagram"])
         modash = modash_client(config, clock, gate=gates["modash"]) if config.modash_configured else None
         store = Store.open(config.database_url, config.instance_path)
-        memory = Memory(
-            store, clock, may_refresh=gates["instagram"].may_refresh, redact=Redaction(config.secrets).known
-        )
+        memory = Memory(store, clock, may_refresh=partial(_may_refresh, gates), redact=Redaction(config.secrets).known)
         token = config.access_long_lived_token
         accounts = Accounts(
             graph, parallel, memory, account_id=config.instagram_account_id, page_id=config.page_id, token=token
@@ -77,7 +78,7 @@ class Services:
                 parallel,
                 memory,
                 redaction=Redaction(config.secrets),
-                source="sandbox" if config.sandbox else "modash",
+                source=REPORT_SOURCES[config.sandbox],
                 retry_after=config.report_retry_after,
                 clock=clock,
             ),
@@ -97,6 +98,11 @@ class Services:
         for executor in self.executors:
             executor.close()
         self.store.close()
+
+
+def _may_refresh(gates: Mapping[str, Gate], account: str) -> bool:
+    """Return whether what is kept of an account, or of a source of reports, may be read anew."""
+    return gates["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
 
 
 def graph_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> GraphClient:

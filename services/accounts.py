@@ -8,7 +8,7 @@ from functools import partial
 from services.clients.graph import Account, GraphClient
 from services.errors import AccountUnknownError, ProviderNotConfiguredError
 from services.memory import Memo, Memory
-from services.memory.rules import PROFILE, PROFILE_TEXT, Json, Lasting
+from services.memory.rules import OWNER, PROFILE, PROFILE_TEXT, Json, Lasting
 from services.parallel import Parallel
 
 DOUBTED = Lasting(60)  # seconds; a name that does not match may be the account's new one
@@ -69,7 +69,7 @@ class Accounts:
             return {"id": self._parallel.start(ask, lane=self._page_id).result()}
 
         owner = fingerprint(self._token) if by_token else self._page_id
-        return str(self._memory.recall(owner, "account", PROFILE_TEXT, fetch).value["id"])
+        return str(self._memory.recall(owner, "account", OWNER, fetch).value["id"])
 
     def _is_username(self, name: str, account: Account) -> bool:
         if _username(self.profile(account, rule=PROFILE_TEXT)) == name:

@@ -159,7 +159,7 @@ class GrowthTrends:
         profile = profile_read.result()
         followers = as_count(profile.value.get("followers_count"))
         if fallback := start.fallback_asks(followers, readings):
-            second = self._reader.read(account, fallback, only_gaps=True)
+            second = self._insights(account, fallback, profile_read)
             readings |= second.readings
             memos, gaps = [*memos, *second.memos], gaps or second.gaps
         posts = posts_read.result()

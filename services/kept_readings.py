@@ -9,7 +9,7 @@ from typing import Any
 from services.catalogue import METRICS
 from services.days import Window
 from services.memory.rules import DAY, FOR_EVER, HOUR, Json
-from services.readings import Bucket, Number, Reading
+from services.readings import Bucket, Number, Reading, as_number
 from services.store.history import Kept, Told
 from services.store.memories import Slot
 
@@ -28,6 +28,7 @@ class ReadingRule:
 
     def expires_at(self, value: Json, fetched_at: float) -> float | None:
         """Return when a reading expires."""
+        from_json(value)  # What is none must not be taken for one.
         if value.get("reason") == "refused":
             return fetched_at + REFUSED_FRESH_FOR
         if self.is_final(fetched_at):
@@ -71,7 +72,9 @@ def as_json(reading: Reading) -> Json:
 
 
 def from_json(value: Any) -> Reading:
-    """Read what `as_json` wrote."""
+    """Read what `as_json` wrote; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
+    if value["value"] is not None and as_number(value["value"]) is None:
+        raise ValueError("not a number")
     rows = value.get("buckets")
     buckets: dict[Bucket, Number | None] | None = None
     if rows is not None:

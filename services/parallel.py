@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.errors import ProviderError
 
@@ -27,15 +27,18 @@ class Parallel:
     def __init__(self, places: int) -> None:
         self._executor = ThreadPoolExecutor(places, thread_name_prefix="provider")
         self._lock = threading.Lock()
-        self._lanes: dict[tuple[str, bool], deque[Callable[[], None]]] = {}
+        self._lanes: dict[tuple[str, bool], deque[tuple[Future[Any], Callable[[], None]]]] = {}
+        self._is_closed = False
 
     def start(self, call: Callable[[], T], *, lane: str) -> Future[T]:
         """Begin one call as soon as it is the turn of its lane (an account), in the context of the caller."""
         future: Future[T] = Future()
         context = contextvars.copy_context()
         with self._lock:
+            if self._is_closed:
+                raise RuntimeError("Nothing is begun any more.")
             waiting = self._lanes.setdefault((lane, behind.get()), deque())
-            waiting.append(lambda: context.run(_complete, future, call))
+            waiting.append((future, lambda: context.run(_complete, future, call)))
         self._executor.submit(self._next)
         return future
 
@@ -58,15 +61,24 @@ class Parallel:
         return [error if (error := _failure(future)) else future.result() for future in futures]
 
     def close(self) -> None:
-        """End the threads; what has not begun is not begun any more."""
+        """End the threads; what has not begun is not begun any more, and who waits for it is told."""
+        with self._lock:
+            self._is_closed = True
+            waiting = [future for lane in self._lanes.values() for future, _ in lane]
+            self._lanes.clear()
+        for future in waiting:
+            future.cancel()
+            future.set_running_or_notify_cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _next(self) -> None:
         """Run the first call of the lane whose turn it is, and put that lane at the end of the queue."""
         with self._lock:
-            lane = next(iter(self._lanes))
+            lane = next(iter(self._lanes), None)
+            if lane is None:
+                return
             waiting = self._lanes.pop(lane)
-            run = waiting.popleft()
+            _, run = waiting.popleft()
             if waiting:
                 self._lanes[lane] = waiting
         run()

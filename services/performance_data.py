@@ -34,7 +34,11 @@ class ReportRule:
 
     def expires_at(self, value: Json, fetched_at: float) -> float | None:
         """Return when a report is paid for again, or a creator is looked for again."""
-        return fetched_at + (CREATOR_UNKNOWN_FOR if "failure" in value else REPORT_FRESH_FOR)
+        if "failure" in value:
+            from_text(str(value["failure"]))  # What is none must not be taken for one.
+            return fetched_at + CREATOR_UNKNOWN_FOR
+        is_report = isinstance(value["report"], dict) and "credits_left" in value
+        return fetched_at + REPORT_FRESH_FOR if is_report else None
 
     def grace(self, value: Json) -> float:
         """Return for how long an expired report serves at once."""

@@ -36,8 +36,9 @@ class PostList:
     @classmethod
     def from_json(cls, value: Any) -> PostList:
         """Read what `as_json` wrote."""
-        tail = [(_moment_of(first), read_at) for first, read_at in value["tail"]]
-        return cls(**(value | {"head_from": _moment_of(value["head_from"]), "tail": tail}))
+        tail = [(_moment_of(first), float(read_at)) for first, read_at in value["tail"]]
+        posts = [dict(post) for post in value["posts"]]
+        return cls(posts, _moment_of(value["head_from"]), tail, bool(value["truncated"]), int(value["unreadable"]))
 
     def as_json(self) -> Json:
         """Write the list; JSON has no infinity."""
@@ -80,7 +81,7 @@ class PostList:
         if self.head_from == EVER or older.complete_from > self.head_from:
             return self
         mine = {post["id"] for post in self.posts}
-        rest = [post for post in older.posts if post["id"] not in mine and _moment(post) < self.head_from]
+        rest = [post for post in older.posts if post["id"] not in mine and _moment(post) <= self.head_from]
         readings = [(older.head_from, older_read_at), *older.tail]
         return PostList(
             [*self.posts, *rest],
@@ -128,7 +129,7 @@ def _remembered(item: Item) -> dict[str, object]:
 
 
 def _moment_of(written: float | None) -> float:
-    return EVER if written is None else written
+    return EVER if written is None else float(written)
 
 
 def _written(moment: float) -> float | None:

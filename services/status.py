@@ -20,7 +20,7 @@ from services.memory.rules import Lasting
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: what ends later does not end.
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 
-STATUS = Lasting(300, at_once=300)
+STATUS = Lasting(300, at_once=300, needs=("checks",))
 
 
 @dataclass(frozen=True)

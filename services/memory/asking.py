@@ -32,12 +32,14 @@ class Asking:
         self._clock = clock
         self._lock = threading.Lock()
         self._has_place = False
+        self._ended = False
         self.not_before: float | None = None  # Unix seconds; what was fetched earlier will not do
 
     def wait(self) -> None:
         """Take a place to wait in; raise `BusyError` where all are taken."""
         with self._lock:
-            if self._has_place:
+            # A part that goes on after its request has failed keeps nobody from a place.
+            if self._has_place or self._ended:
                 return
             if not self._places.take():
                 raise BusyError("The gateway is busy.", hint="Try again in a second; what is kept is answered at once.")
@@ -53,6 +55,7 @@ class Asking:
             if self._has_place:
                 self._places.leave()
             self._has_place = False
+            self._ended = True
 
 
 current: ContextVar[Asking | None] = ContextVar("asking", default=None)

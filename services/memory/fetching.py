@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 
 from services.clock import Clock
-from services.errors import ProviderError, ProviderTimeoutError
-from services.memory.flights import Flight, Flights
+from services.errors import ProviderError
+from services.memory.flights import Flight, Flights, waited_in_vain
 from services.memory.records import Memo, Records
 from services.memory.rules import FOR_EVER, Json, Rule
 from services.parallel import behind
@@ -68,7 +68,7 @@ class Fetching:
         self._refreshes = threading.BoundedSemaphore(REFRESHES_AT_MOST)
         self._resting: dict[tuple[str, str], float] = {}
 
-    def obtain(self, errand: Errand, wanted: Iterable[Slot]) -> dict[Slot, Memo | ProviderError]:
+    def obtain(self, errand: Errand, wanted: Collection[Slot]) -> dict[Slot, Memo | ProviderError]:
         """Fetch, or wait until another thread or process has fetched; return a value or a failure for each slot."""
         found: dict[Slot, Memo | ProviderError] = {}
         pending = list(wanted)
@@ -82,29 +82,33 @@ class Fetching:
                 found |= mine
             for flight in joined:
                 if not flight.wait(max(0.0, deadline - monotonic())):
-                    failures[flight.key] = _waited_in_vain()
+                    failures[flight.key] = waited_in_vain()
                 elif flight.failure is not None:
                     failures[flight.key] = flight.failure
+                found |= {slot: flight.passed[slot] for slot in pending if slot in flight.passed}
             found |= self._fresh(errand, [slot for slot in pending if slot not in found])
             found |= {slot: failures[slot.key] for slot in pending if slot not in found and slot.key in failures}
             pending = [slot for slot in pending if slot not in found]
         return found
 
-    def refresh(self, errand: Errand, wanted: Iterable[Slot]) -> list[Flight]:
-        """Fetch in the background what nobody fetches yet and what may not rest; return the flights to wait for."""
+    def refresh(self, errand: Errand, wanted: Collection[Slot]) -> list[Flight]:
+        """Fetch in the background what nobody fetches yet and what may not rest.
+
+        Returns the flights that are worth waiting for: not those of keys whose last refresh has failed.
+        """
         now = monotonic()
-        keys = {slot.key for slot in wanted}
-        keys = {key for key in keys if self._resting.get((errand.account, key), 0.0) <= now}
+        failed = {slot.key for slot in wanted if (errand.account, slot.key) in self._resting}
+        keys = {slot.key for slot in wanted if self._resting.get((errand.account, slot.key), 0.0) <= now}
         if not keys or not self._refreshes.acquire(blocking=False):
             return []
         led, joined = self._flights.board(errand.account, keys)
         if not led:
             self._refreshes.release()
-            return joined
+            return [flight for flight in joined if flight.key not in failed]
         slots = [slot for slot in wanted if slot.key in {flight.key for flight in led}]
         # A context of its own: what is fetched here is not on the account of the request that saw the need.
         self._refreshers.submit(contextvars.Context().run, self._refresh, errand, led, slots)
-        return led + joined
+        return [flight for flight in led + joined if flight.key not in failed]
 
     def close(self) -> None:
         """End the threads."""
@@ -121,6 +125,8 @@ class Fetching:
             self._refreshes.release()
         if len(self._resting) > RESTING_AT_MOST:
             self._resting.clear()
+        for key in {slot.key for slot in slots} - failures.keys():
+            self._resting.pop((errand.account, key), None)
         self._resting |= {(errand.account, key): monotonic() + REST for key in failures}
         for error in {error.code: error for error in failures.values()}.values():
             log.warning("What has expired could not be fetched anew", extra={"code": error.code})
@@ -136,8 +142,8 @@ class Fetching:
             if taken:
                 keys = {flight.key for flight in taken}
                 found, failures = self._fetch(errand, taken, [slot for slot in slots if slot.key in keys])
-                self._flights.land(taken, failures)
-            if held:
+                self._flights.land(taken, failures, _passing(found))
+            if held and deadline > monotonic():
                 failures |= self._flights.await_others(held, max(0.0, deadline - monotonic()))
             return found, failures
         finally:
@@ -163,7 +169,7 @@ class Fetching:
                 if isinstance(outcome, ProviderError):
                     found[slot] = failures[slot.key] = outcome
                 elif isinstance(outcome, Passing):
-                    found[slot] = Memo(outcome.value, now, now)
+                    found[slot] = Memo(outcome.value, now, now, passing=True)
                 else:
                     rows[slot] = self._records.row(outcome, errand.rules[slot], now)
                     memo = self._records.memo(rows[slot], errand.rules[slot])
@@ -187,7 +193,5 @@ class Fetching:
         return {slot: memo for slot, memo in kept.items() if errand.accepts(memo)}
 
 
-def _waited_in_vain() -> ProviderError:
-    return ProviderTimeoutError(
-        "Somebody else's call for the same did not come back in time.", provider="instagram", hint="Try again."
-    )
+def _passing(found: Mapping[Slot, Memo | ProviderError]) -> Mapping[Slot, Memo]:
+    return {slot: memo for slot, memo in found.items() if isinstance(memo, Memo) and memo.passing}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-from services.errors import ProviderError
+from services.errors import ProviderError, ProviderTimeoutError
 from services.memory.failures import as_text, from_text
+from services.memory.records import Memo
 from services.store import StoreAway
 from services.store.memories import LEASE, Memories, Row, Slot
 
@@ -23,17 +24,27 @@ class Flight:
         self.account = account
         self.key = key
         self.failure: ProviderError | None = None
+        self.passed: Mapping[Slot, Memo] = {}  # what is not remembered, for those who wait
+        self.begun_at = time.monotonic()
         self.fence: int | None = None  # None while another process holds it, or the store is away
         self._landed = threading.Event()
 
-    def land(self, failure: ProviderError | None = None) -> None:
+    def land(self, failure: ProviderError | None, passed: Mapping[Slot, Memo]) -> None:
         """Tell everybody who waits that it is over."""
-        self.failure = failure
-        self._landed.set()
+        if not self._landed.is_set():
+            self.failure, self.passed = failure, passed
+            self._landed.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end; return whether it came in time."""
         return self._landed.wait(seconds)
+
+
+def waited_in_vain() -> ProviderError:
+    """Return the failure of those who waited for somebody else's call for too long."""
+    return ProviderTimeoutError(
+        "Somebody else's call for the same did not come back in time.", provider="instagram", hint="Try again."
+    )
 
 
 class Flights:
@@ -89,7 +100,12 @@ class Flights:
         except StoreAway:
             return set(fences), None
 
-    def land(self, flights: Iterable[Flight], failures: dict[str, ProviderError] | None = None) -> None:
+    def land(
+        self,
+        flights: Iterable[Flight],
+        failures: Mapping[str, ProviderError],
+        passed: Mapping[Slot, Memo] | None = None,
+    ) -> None:
         """Forget flights of this process and tell who waits for them."""
         for flight in flights:
             with self._lock:
@@ -97,16 +113,17 @@ class Flights:
                     del self._local[flight.account, flight.key]
                 if not self._local:
                     self._quiet.notify_all()
-            flight.land((failures or {}).get(flight.key))
+            flight.land(failures.get(flight.key), passed or {})
 
     def await_others(self, flights: Collection[Flight], seconds: float) -> dict[str, ProviderError]:
-        """Wait until no other process holds some flights; return how they failed, where they did."""
+        """Wait until no other process holds some flights; return how they failed, or that they did not end in time."""
         deadline = time.monotonic() + seconds
         watched = [(flight, self._watch(flight)) for flight in flights]
         failures: dict[str, ProviderError] = {}
         for flight, (event, told) in watched:
-            event.wait(max(0.0, deadline - time.monotonic()))
-            if told and told[0] is not None:
+            if not event.wait(max(0.0, deadline - time.monotonic())):
+                failures[flight.key] = waited_in_vain()
+            elif told and told[0] is not None:
                 failures[flight.key] = from_text(told[0])
         return failures
 

@@ -132,11 +132,10 @@ class Memory:
         return {slot: old.get(slot, each) if isinstance(each, ProviderError) else each for slot, each in found.items()}
 
     def _soon(self, errand: Errand, absent: Collection[Slot]) -> Found:
-        """Return what comes of a refresh within a moment; none is asked of a provider in trouble."""
+        """Return what comes of a refresh within a moment; a provider in trouble is not waited for."""
         if not self._may_refresh(errand.account):
             return {}
-        deadline = monotonic() + PATIENCE
         for flight in self._fetching.refresh(errand, absent):
-            flight.wait(max(0.0, deadline - monotonic()))
+            flight.wait(max(0.0, flight.begun_at + PATIENCE - monotonic()))
         newer = self._records.look(errand.account, {slot: errand.rules[slot] for slot in absent})
         return {slot: memo for slot, memo in newer.items() if not memo.stale}

@@ -13,6 +13,9 @@ from services.store import StoreAway
 from services.store.memories import Memories, Row, Slot
 
 SHELF_BYTES = 8 * 1024 * 1024
+LATEST = 4_102_444_800  # The year 2100, in Unix seconds.
+# What a row may come to that was damaged, or written by another version of this program: as good as none.
+STRANGE = (ValueError, TypeError, KeyError, AttributeError)
 FINAL_KEPT_FOR = 30 * DAY  # What is final is kept for ever, but in the history.
 
 
@@ -24,6 +27,7 @@ class Memo:
     fetched_at: float
     expires_at: float
     stale: bool = False
+    passing: bool = False  # for those who wait for it now, and not remembered
 
 
 class Records:
@@ -67,9 +71,14 @@ class Records:
         now = self._clock.now().timestamp()
         if row.kept_until <= now:
             return None
-        value = json.loads(row.value)
-        expires_at = rule.expires_at(value, row.fetched_at)
-        return None if expires_at is None else Memo(value, row.fetched_at, expires_at, stale=now >= expires_at)
+        try:
+            value = json.loads(row.value)
+            expires_at = rule.expires_at(value, row.fetched_at)
+        except STRANGE:
+            return None
+        if expires_at is None or not 0 < row.fetched_at <= LATEST or not isinstance(value, dict):
+            return None
+        return Memo(value, row.fetched_at, expires_at, stale=now >= expires_at)
 
     def row(self, value: Json, rule: Rule, fetched_at: float) -> Row:
         """Return a value as a row."""

@@ -30,10 +30,11 @@ class Lasting:
 
     seconds: float
     at_once: float = 0.0  # seconds more for which it serves while a newer one is fetched
+    needs: tuple[str, ...] = ()  # without these it is nothing
 
     def expires_at(self, value: Json, fetched_at: float) -> float | None:
         """Return the end of the value's time."""
-        return fetched_at + self.seconds
+        return fetched_at + self.seconds if value.keys() >= set(self.needs) else None
 
     def grace(self, value: Json) -> float:
         """Return for how long an expired value serves at once."""
@@ -44,7 +45,10 @@ PROFILE = Lasting(HOUR, at_once=6 * HOUR)
 """The number of followers; the text beside it would do for longer."""
 
 PROFILE_TEXT = Lasting(DAY)
-"""The username, and which account belongs to a page or token."""
+"""The username."""
 
-REFUSED = Lasting(HOUR)
+OWNER = Lasting(DAY, needs=("id",))
+"""Which account belongs to a page or token."""
+
+REFUSED = Lasting(HOUR, needs=("message",))
 """That Instagram does not answer a metric."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import URL
 
+from services.store.connections import Connections
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
 from services.store.memories import Memories
@@ -36,7 +37,9 @@ class Store:
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
         """Describe the store; nothing is opened before it is used."""
-        memory, gateway = (Database(name, url) for name, url in addresses(database_url, instance_path).items())
+        urls = addresses(database_url, instance_path)
+        pools = {url: Connections(url) for url in set(urls.values())}
+        memory, gateway = (Database(name, pools[url]) for name, url in urls.items())
         return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway))
 
     def check_versions(self) -> None:

@@ -54,11 +54,14 @@ class History:
             for row in connection.execute(query):
                 breakdown = tuple(row.breakdown.split(",")) if row.breakdown else ()
                 told = Told(row.metric, breakdown, row.first_day, row.last_day)
-                found[told] = Kept(_number(row.value), _buckets(row.buckets), row.read_at)
+                try:
+                    found[told] = Kept(_number(row.value), _buckets(row.buckets), row.read_at)
+                except (ValueError, TypeError):
+                    continue  # A damaged row is as good as none; it is replaced when the days are read again.
         return {told: found[told] for told in wanted if told in found}
 
     def keep(self, account: str, told: Mapping[Told, Kept]) -> None:
-        """Keep what is final; what was kept before stays as it is."""
+        """Keep what is final."""
         if not told:
             return
         rows = [
@@ -76,8 +79,13 @@ class History:
             }
             for what, kept in sorted(told.items(), key=lambda item: item[0])
         ]
+        insert = self._dialect.insert(readings)
+        upsert = insert.on_conflict_do_update(
+            index_elements=list(readings.primary_key),
+            set_={name: insert.excluded[name] for name in ("value", "buckets", "read_at")},
+        )
         with self._database.write() as connection:
-            connection.execute(self._dialect.insert(readings).on_conflict_do_nothing(), rows)
+            connection.execute(upsert, rows)
 
 
 def _number(value: float | None) -> float | int | None:

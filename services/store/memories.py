@@ -63,24 +63,22 @@ class Memories:
 
     def take(self, account: str, keys: Collection[str], holder: str) -> dict[str, int]:
         """Take the flights that nobody holds, and return the fence of each."""
-        taken: dict[str, int] = {}
+        # In one order for all, so that nobody waits for somebody who waits.
+        rows = [{"account": account, "key": key, "holder": holder, "fence": 1} for key in sorted(keys)]
         with self._database.write() as connection:
             now = self._database.now()
-            for chunk in _chunks(sorted(keys)):  # In one order for all, so that nobody waits for somebody who waits.
-                rows = [{"account": account, "key": key, "holder": holder, "fence": 1} for key in chunk]
-                insert = self._dialect.insert(flights).values([row | {"lease_until": now + LEASE} for row in rows])
-                statement = insert.on_conflict_do_update(
-                    index_elements=[flights.c.account, flights.c.key],
-                    set_={
-                        "holder": insert.excluded.holder,
-                        "fence": flights.c.fence + 1,
-                        "lease_until": insert.excluded.lease_until,
-                        "failure": None,
-                    },
-                    where=flights.c.lease_until <= now,
-                ).returning(flights.c.key, flights.c.fence)
-                taken |= {row.key: row.fence for row in connection.execute(statement)}
-        return taken
+            insert = self._dialect.insert(flights).values(lease_until=now + LEASE)
+            statement = insert.on_conflict_do_update(
+                index_elements=[flights.c.account, flights.c.key],
+                set_={
+                    "holder": insert.excluded.holder,
+                    "fence": flights.c.fence + 1,
+                    "lease_until": insert.excluded.lease_until,
+                    "failure": None,
+                },
+                where=flights.c.lease_until <= now,
+            ).returning(flights.c.key, flights.c.fence)
+            return {row.key: row.fence for row in connection.execute(statement, rows)}
 
     def renew(self, holder: str) -> None:
         """Hold on to every flight of a holder for another lease."""

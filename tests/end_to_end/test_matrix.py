@@ -32,7 +32,7 @@ def refusal(code: int, subcode: int | None) -> dict:
 
 
 WIRE = {
-    "slow": {"kind": "slow", "delay_seconds": 2},
+    "slow": {"kind": "slow", "delay_seconds": 5},
     "HTML, status 200": {"kind": "html", "status": 200},
     "HTML, status 502": {"kind": "html", "status": 502},
     "not JSON": {"kind": "not_json"},
@@ -86,7 +86,7 @@ def client_of(simulator, make_client):
 
     def build(login: str):
         port = simulator.url.rpartition(":")[2]
-        patience = {"READ_TIMEOUT": "0.5", "RETRY_BUDGET": "0", "LOG_LEVEL": "ERROR"}
+        patience = {"READ_TIMEOUT": "2", "RETRY_BUDGET": "0", "LOG_LEVEL": "ERROR"}
         return make_client(Config.from_env({"SIMULATOR_PORT": port, "GRAPH_LOGIN": login} | patience))
 
     return build

@@ -24,6 +24,7 @@ class World:
         live = live_settings(simulator.url, self.account, listed["app"], listed["modash"]["key"])
         self.settings = live | {"RETRY_BUDGET": "0", "INSTANCE_PATH": new_instance()} | more
         self._make_client = make_client
+        self._built = []
         self._step()
         self.switch(modash_rate_limit=0)
         simulator.post("/_simulator/calls/reset")
@@ -33,6 +34,7 @@ class World:
         """Build the gateway anew, over the same store."""
         self.settings = self.settings | settings
         self.client = self._make_client(Config.from_env(self.settings), clock=self.clock)
+        self._built.append(self.services)
 
     @property
     def services(self):
@@ -49,6 +51,12 @@ class World:
     def settle(self):
         """Wait until nothing is fetched in the background any more."""
         assert self.services.memory.wait_until_quiet(QUIET_WITHIN)
+
+    def end(self):
+        """Let everything under way come to its end."""
+        self.heal()
+        for services in self._built:
+            services.memory.wait_until_quiet(QUIET_WITHIN)
 
     def advance(self, **time):
         """Move both clocks ahead."""
@@ -83,10 +91,15 @@ class World:
 def make_world(simulator, make_client):
     """Build a world around the first account of a kind, with more settings."""
 
-    def make(kind="prolific", **settings):
-        return World(simulator, make_client, kind, settings)
+    made = []
 
-    return make
+    def make(kind="prolific", **settings):
+        made.append(World(simulator, make_client, kind, settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.end()
 
 
 @pytest.fixture

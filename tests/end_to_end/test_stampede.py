@@ -1,0 +1,52 @@
+"""A thousand callers at once, over four processes and one store: one flight, the same bytes for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.load import BUSY, OK, Plan, run
+from config import Config
+from tests.support import lines_of
+
+CALLERS = 1000
+LATENCY_MS = 200
+PATHS = [
+    "/growth-trends?period=30d&metrics=reach,views",
+    "/account-insights?period=day&metrics=reach,views&since=2026-11-01&until=2026-11-14",
+]
+RETURNS = 2  # times that a caller who is told to come again does so: once, or twice where the machine is slow
+
+
+def calls_of_one(make_client, simulator, path):
+    client = make_client(Config.from_env({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}))
+    return int(client.get(path).headers["X-Provider-Calls"])
+
+
+@pytest.fixture
+def ports(simulator, store_settings, start):
+    """Two gateways of two workers each over one store."""
+    settings = store_settings | {"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}
+    gateways = [start(settings) for _ in range(2)]
+    yield tuple(int(gateway.url.rpartition(":")[2]) for gateway in gateways)
+    errors = [line for gateway in gateways for line in lines_of(gateway) if line["level"] == "error"]
+    assert [(line["message"], line.get("fault")) for line in errors] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_thousand_cold_callers_cost_one_flight(simulator, make_client, ports, record_property, path):
+    alone = calls_of_one(make_client, simulator, path)
+    run(Plan(ports=ports, paths=("/healthz",), callers=32, requests=320))
+    simulator.post("/_simulator/switches", {"latency_ms": LATENCY_MS})
+    simulator.post("/_simulator/calls/reset")
+
+    result = run(
+        Plan(ports=ports, paths=(path,), callers=CALLERS, requests=CALLERS, returns=RETURNS, compare=True, patience=120)
+    )
+
+    calls = simulator.get("/_simulator/calls").json()["total"]
+    record_property("stampede", f"{result.summary()} after {result.answered_after} in {result.seconds:.1f} s")
+    print(result.summary(), dict(result.answered_after), f"{result.seconds:.1f} s", f"{calls} calls, {alone} alone")  # noqa: T201  # For `-s`.
+    assert calls == alone > 0
+    assert result.bodies == 1
+    assert result.count(OK) == CALLERS
+    assert set(result.statuses) <= {OK, BUSY}
