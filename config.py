@@ -119,6 +119,17 @@ class Config:
         return bool(self.modash_api_key)
 
     @property
+    def graph_base_urls(self) -> Mapping[str, str]:
+        """The address of each login; the one that is not configured stands beside the other, or is Meta's own."""
+        own = GRAPH_HOSTS[self.graph_login]
+        if self.graph_base_url.endswith(f"/{own}"):
+            before = self.graph_base_url.removesuffix(own)
+            return {login: before + host for login, host in GRAPH_HOSTS.items()}
+        return {login: f"https://{host}" for login, host in GRAPH_HOSTS.items()} | {
+            self.graph_login: self.graph_base_url
+        }
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave the process."""
         own = (self.app_secret, self.access_long_lived_token, self.modash_api_key)

@@ -9,7 +9,7 @@ from config import Config
 from services.account_insights import AccountInsights
 from services.accounts import Accounts
 from services.clients.gate import Gate
-from services.clients.graph import LOGINS, GraphClient
+from services.clients.graph import GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
 from services.clients.retries import Retries
@@ -58,9 +58,15 @@ class Services:
         memory = Memory(
             store, clock, may_refresh=gates["instagram"].may_refresh, redact=Redaction(config.secrets).known
         )
-        token = config.access_long_lived_token
+        token, login = config.access_long_lived_token, config.graph_login
         accounts = Accounts(
-            graph, parallel, memory, account_id=config.instagram_account_id, page_id=config.page_id, token=token
+            graph,
+            parallel,
+            memory,
+            account_id=config.instagram_account_id,
+            page_id=config.page_id,
+            token=token,
+            login=login,
         )
         end_time = EndTime(config.end_time_marks)
         reader = InsightsReader(graph, parallel, memory=memory, history=store.history, end_time=end_time, clock=clock)
@@ -82,7 +88,15 @@ class Services:
                 clock=clock,
             ),
             Status(
-                graph, accounts, modash, memory, app_id=config.app_id, page_id=config.page_id, token=token, clock=clock
+                graph,
+                accounts,
+                modash,
+                memory,
+                app_id=config.app_id,
+                page_id=config.page_id,
+                token=token,
+                login=login,
+                clock=clock,
             ),
             limits,
             memory,
@@ -103,9 +117,8 @@ def graph_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> G
     """Build the client of the Graph API."""
     return GraphClient(
         _transport("instagram", config, clock),
-        login=LOGINS[config.graph_login],
+        base_urls=config.graph_base_urls,
         auth_in=config.graph_auth_in,
-        base_url=config.graph_base_url,
         version=config.graph_api_version,
         app_secret=config.app_secret,
         retries=Retries(budget=config.retry_budget, clock=clock),

@@ -18,7 +18,15 @@ class Accounts:
     """Finds the account a caller means, and reads its profile."""
 
     def __init__(
-        self, graph: GraphClient, parallel: Parallel, memory: Memory, *, account_id: str, page_id: str, token: str
+        self,
+        graph: GraphClient,
+        parallel: Parallel,
+        memory: Memory,
+        *,
+        account_id: str,
+        page_id: str,
+        token: str,
+        login: str,
     ) -> None:
         self._graph = graph
         self._parallel = parallel
@@ -26,6 +34,7 @@ class Accounts:
         self._account_id = account_id
         self._page_id = page_id
         self._token = token
+        self._login = login
 
     def find(self, reference: str | None) -> Account:
         """Return the account with this id or username, or the configured one where none is named.
@@ -38,7 +47,7 @@ class Accounts:
                 provider="instagram",
                 hint="Set ACCESS_LONG_LIVED_TOKEN and INSTAGRAM_ACCOUNT_ID or PAGE_ID, then restart.",
             )
-        account = Account(self._account_id or self._linked(), self._token)
+        account = Account(self._account_id or self._linked(), self._token, self._login)
         if reference is None or reference == account.id:
             return account
         if not self._is_username(reference.removeprefix("@").lower(), account):
@@ -58,7 +67,7 @@ class Accounts:
 
     def _linked(self) -> str:
         """Return the id of the account that belongs to the page, or to the token of the Instagram login."""
-        by_token = self._graph.login.name == "instagram"
+        by_token = self._login == "instagram"
 
         def ask() -> str:
             if by_token:

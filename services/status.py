@@ -46,6 +46,7 @@ class Status:
         app_id: str,
         page_id: str,
         token: str,
+        login: str,
         clock: Clock,
     ) -> None:
         self._graph = graph
@@ -55,6 +56,7 @@ class Status:
         self._app_id = app_id
         self._page_id = page_id
         self._token = token
+        self._login = login
         self._clock = clock
 
     def remembered(self) -> dict[str, object]:
@@ -90,7 +92,7 @@ class Status:
             yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
 
     def _token_check(self) -> Check:
-        if self._graph.login.name == "instagram":
+        if self._login == "instagram":
             self._graph.own_account(self._token)
             return Check("token", True, "accepted; when it ends is not told by the Instagram login")
         if not self._graph.can_inspect(self._app_id):
@@ -137,7 +139,7 @@ class Status:
         return Check("account link", True, f"{username} ({account.id})")
 
     def _linked(self) -> str | None:
-        if self._graph.login.name == "instagram":
+        if self._login == "instagram":
             return self._graph.own_account(self._token)
         return self._graph.linked_account(self._page_id, token=self._token) if self._page_id else None
 

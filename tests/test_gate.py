@@ -303,11 +303,11 @@ def test_without_an_account_a_refused_token_stops_nobody(gate, kind):
 
 
 def test_a_token_that_is_accepted_in_the_query_is_not_refused(clock, wire):
-    graph = graph_client(settings(graph_login="instagram", access_long_lived_token="IGAAtoken"), clock)
+    graph = graph_client(settings(), clock)
     refused = wire.get(ANY_OF_INSTAGRAM, json=graph_error(190), status=400)
     wire.get(ANY_OF_INSTAGRAM, json={"user_id": "1"})
 
-    assert asked(graph) is None
+    assert asked(graph, Account("1", "IGAAtoken", "instagram")) is None
     assert refused.call_count == 1
     assert graph.gate.breakers() == [BreakerState("", "closed", 0.0, None)]
 
