@@ -7,13 +7,14 @@ from typing import Self
 
 from sqlalchemy.engine import URL
 
+from services.store.accounts import AccountRow, AccountTable
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
 from services.store.memories import Memories
 from services.store.schema import GATEWAY, MEMORY
 from services.store.usages import Usages
 
-__all__ = ["History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
+__all__ = ["AccountRow", "AccountTable", "History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
 
 
 def addresses(database_url: str, instance_path: str) -> dict[str, URL | str]:
@@ -32,12 +33,13 @@ class Store:
     memories: Memories
     usages: Usages
     history: History
+    accounts: AccountTable
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
         """Describe the store; nothing is opened before it is used."""
         memory, gateway = (Database(name, url) for name, url in addresses(database_url, instance_path).items())
-        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway))
+        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway), AccountTable(gateway))
 
     def check_versions(self) -> None:
         """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""
