@@ -247,6 +247,28 @@ def test_with_a_wrong_key_the_account_says_so_and_the_others_are_served(gateway,
     assert [ask(client, name).status_code for name in (None, "cafe")] == [200, 200]
 
 
+def test_the_status_tells_how_many_there_are_and_whose_token_cannot_be_opened(gateway, add, wire, clock):
+    client = gateway("cafe", **NO_OTHER)
+    checks = {check["name"]: check for check in client.get("/status").get_json()["checks"]}
+    add(client, "bakery", key=new_key())
+    later = client.application.extensions["services"].status.checks()
+
+    assert (checks["added accounts"]["ok"], checks["added accounts"]["message"][:2]) == (True, "1;")
+    assert "token" not in checks
+    [closed] = [check for check in later if check.name == "added accounts"]
+    assert (closed.ok, closed.message[:6]) == (False, "1 of 2")
+    assert "TOKEN_KEY" in closed.next_step
+
+
+def test_all_that_can_be_read_are_listed_the_configured_one_first(gateway, add, wire):
+    client = gateway("cafe")
+    add(client, "bakery", key=new_key())
+
+    found = client.application.extensions["services"].accounts.all()
+
+    assert [(account.id, account.login) for account in found] == [(ACCOUNT_ID, "facebook"), (CAFE, "instagram")]
+
+
 # The command
 
 
