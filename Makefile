@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run doctor test check format bench examples outcomes clean
+.PHONY: help install migrate run doctor account test check format bench examples outcomes clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: install ## Run the gateway (and, without a token, the simulator) until Ctrl
 
 doctor: install ## Check settings, token, account, version and Modash key
 	@$(BIN)/python -m commands.doctor
+
+account: install ## Add, list, check or remove an account: make account ARGS="add --login instagram"
+	@$(BIN)/python -m commands.account $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run the whole suite, offline
 	@$(BIN)/python -m pytest -n auto

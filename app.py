@@ -32,7 +32,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     clock = clock or Clock()
-    services = Services.build(config, clock)
+    services = Services.build(config, clock, redaction=redaction)
     services.store.check_versions()
     app.extensions["services"] = services
     app.extensions["config"] = config
@@ -51,7 +51,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
         "The gateway is ready",
         extra={
             "providers": config.providers,
-            "instagram": "configured" if config.instagram_configured else "not configured",
+            "instagram": "configured" if services.accounts.configured else "not configured",
             "modash": "configured" if config.modash_configured else "not configured",
             "graph_api_version": config.graph_api_version,
         },

@@ -25,6 +25,7 @@ GRAPH_HOSTS: Mapping[str, str] = {"facebook": "graph.facebook.com", "instagram":
 TOKEN_PREFIXES: Mapping[str, str] = {"EAA": "facebook", "IGAA": "instagram"}  # Others occur, and tell nothing.
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
 _ID = re.compile(r"\d{1,30}")
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 
 
@@ -50,6 +51,7 @@ class Config:
     instagram_account_id: str = ""
     page_id: str = ""
     modash_api_key: str = _secret()
+    token_key: str = _secret()  # comma-separated; the first encrypts the tokens of added accounts, each opens them
 
     providers: str = ""  # live or sandbox; empty: live if a credential is set, else sandbox
     sandbox_despite_credentials: bool = False
@@ -80,7 +82,7 @@ class Config:
     def __post_init__(self) -> None:
         """Fill in what sandbox mode implies, then refuse every fault together."""
         if not self.providers:
-            has_credential = bool(self.access_long_lived_token or self.modash_api_key)
+            has_credential = bool(self.access_long_lived_token or self.modash_api_key or self.token_key)
             object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
         if not self.graph_login:
             object.__setattr__(self, "graph_login", _login_of(self.access_long_lived_token) or "facebook")
@@ -110,7 +112,7 @@ class Config:
 
     @property
     def instagram_configured(self) -> bool:
-        """Whether there is a token to read Instagram with."""
+        """Whether the settings have a token to read Instagram with."""
         return bool(self.access_long_lived_token)
 
     @property
@@ -119,9 +121,21 @@ class Config:
         return bool(self.modash_api_key)
 
     @property
+    def graph_base_urls(self) -> Mapping[str, str]:
+        """The address of each login; the one that is not configured stands beside the other, or is Meta's own."""
+        own, base = GRAPH_HOSTS[self.graph_login], self.graph_base_url
+        before = base.removesuffix(own) if base.endswith(f"/{own}") else "https://"
+        return {login: before + host for login, host in GRAPH_HOSTS.items()} | {self.graph_login: base}
+
+    @property
+    def token_keys(self) -> tuple[str, ...]:
+        """The keys for the tokens of added accounts, the one that encrypts first."""
+        return _list(self.token_key)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave the process."""
-        own = (self.app_secret, self.access_long_lived_token, self.modash_api_key)
+        own = (self.app_secret, self.access_long_lived_token, self.modash_api_key, *self.token_keys)
         return tuple(filter(None, (*own, urlsplit(self.database_url).password)))
 
     @classmethod
@@ -173,8 +187,10 @@ def _missing(config: Config) -> list[str]:
             ]
         return []
     faults = []
-    if not real:
-        faults.append("ACCESS_LONG_LIVED_TOKEN or MODASH_API_KEY is missing (PROVIDERS=live needs at least one).")
+    if not real and not config.token_key:  # With it there may be accounts in the store, where nobody looks yet.
+        faults.append(
+            "ACCESS_LONG_LIVED_TOKEN or MODASH_API_KEY is missing (PROVIDERS=live needs at least one, or a TOKEN_KEY)."
+        )
     known = config.instagram_account_id or config.page_id or config.graph_login == "instagram"
     if config.access_long_lived_token and not known:
         faults.append("INSTAGRAM_ACCOUNT_ID or PAGE_ID is missing (the token's account is found by one of them).")
@@ -219,6 +235,8 @@ def _formats(config: Config) -> list[str]:
     if wrong:
         faults.append(f"CORS_ORIGINS has {', '.join(wrong)}; accepted: https://host[:port], comma-separated, or *.")
     credentials = ("access_long_lived_token", "app_secret", "modash_api_key")
+    if not all(_FERNET_KEY.fullmatch(key) for key in config.token_keys):
+        faults.append("TOKEN_KEY has the wrong form; accepted: keys of `make account ARGS=key`, comma-separated.")
     faults += [
         f"{name.upper()} has a space or a character outside ASCII; paste it again."
         for name in credentials

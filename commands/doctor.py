@@ -21,19 +21,20 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    _say(Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}"))
+    say(Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}"))
     if config.sandbox and not answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
-        _say(Check("simulator", False, f"no answer on port {config.simulator_port}", "Start it: make run"))
+        say(Check("simulator", False, f"no answer on port {config.simulator_port}", "Start it: make run"))
         return 1
     logging.disable(logging.WARNING)  # What would be logged is among the checks.
     failed = False
     for check in Services.build(config, Clock()).status.checks():
-        _say(check)
+        say(check)
         failed = failed or check.ok is False
     return 1 if failed else 0
 
 
-def _say(check: Check) -> None:
+def say(check: Check) -> None:
+    """Print one line for a check, and one for what to do next."""
     print(f"{MARKS[check.ok]} {check.name}: {check.message}")
     if check.next_step is not None:
         print(f"       next: {check.next_step}")

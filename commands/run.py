@@ -97,7 +97,7 @@ def _say_how_to_try(config: Config) -> None:
         missing = [
             f"{name} is not configured ({setting} is empty)."
             for name, setting, there in (
-                ("Instagram", "ACCESS_LONG_LIVED_TOKEN", config.instagram_configured),
+                ("Instagram", "ACCESS_LONG_LIVED_TOKEN", config.instagram_configured or bool(config.token_key)),
                 ("Modash", "MODASH_API_KEY", config.modash_configured),
             )
             if not there

@@ -21,7 +21,7 @@ def healthz(_: NoQuery) -> ResponseReturnValue:
         {
             "status": "ok",
             "providers": settings.providers,
-            "instagram": "configured" if settings.instagram_configured else "not_configured",
+            "instagram": "configured" if services().accounts.configured else "not_configured",
             "modash": "configured" if settings.modash_configured else "not_configured",
         }
     )

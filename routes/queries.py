@@ -144,7 +144,7 @@ class AccountQuery(TableQuery):
     account: Annotated[
         str | None,
         BeforeValidator(_account),
-        Field(description="Id or username of the account; by default the configured one."),
+        Field(description="Id or username of the account; by default the configured one, or the only one."),
     ] = None
 
 

@@ -8,10 +8,12 @@ from functools import partial
 from typing import Self
 
 from config import Config
+from services.account_book import AccountBook
+from services.account_checks import AccountChecks
 from services.account_insights import AccountInsights
-from services.accounts import Accounts
+from services.accounts import Accounts, Configured
 from services.clients.gate import Gate
-from services.clients.graph import LOGINS, GraphClient
+from services.clients.graph import GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
 from services.clients.retries import Retries
@@ -29,6 +31,7 @@ from services.redaction import Redaction
 from services.status import Status
 from services.store import Store
 from services.top_posts import TopPosts
+from services.vault import Vault
 
 REPORT_SOURCES = ("modash", "sandbox")
 SPARE_THREADS = 8  # for parts that need not wait
@@ -48,21 +51,35 @@ class Services:
     store: Store
     places: Places
     executors: tuple[Parallel, Beside]
+    accounts: Accounts
+    account_checks: AccountChecks
+    vault: Vault
 
     @classmethod
-    def build(cls, config: Config, clock: Clock) -> Self:
-        """Wire the object graph; nothing is asked of a provider yet, and the store is not opened."""
+    def build(cls, config: Config, clock: Clock, *, redaction: Redaction | None = None) -> Self:
+        """Wire the object graph; nothing is asked of a provider yet, and the store is not opened.
+
+        `redaction` is told of each token that is read from the store.
+        """
+        redaction = redaction or Redaction(config.secrets)
         parallel = Parallel(config.provider_parallel)
         beside = Beside(2 * config.waiting_places + SPARE_THREADS)
         gates = {name: Gate(name, clock) for name in ("instagram", "modash")}
-        graph = graph_client(config, clock, gate=gates["instagram"])
-        modash = modash_client(config, clock, gate=gates["modash"]) if config.modash_configured else None
-        store = Store.open(config.database_url, config.instance_path)
-        memory = Memory(store, clock, may_refresh=partial(_may_refresh, gates), redact=Redaction(config.secrets).known)
-        token = config.access_long_lived_token
-        accounts = Accounts(
-            graph, parallel, memory, account_id=config.instagram_account_id, page_id=config.page_id, token=token
+        graph = graph_client(config, clock, gate=gates["instagram"], redaction=redaction)
+        modash = (
+            modash_client(config, clock, gate=gates["modash"], redaction=redaction)
+            if config.modash_configured
+            else None
         )
+        store = Store.open(config.database_url, config.instance_path)
+        memory = Memory(store, clock, may_refresh=partial(_may_refresh, gates), redact=redaction.known)
+        vault = Vault(config.token_keys, learn=redaction.learn)
+        configured = Configured(
+            config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
+        )
+        book = AccountBook(store, vault, memory, clock)
+        accounts = Accounts(graph, parallel, memory, configured=configured, book=book)
+        checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_marks)
         reader = InsightsReader(graph, parallel, memory=memory, history=store.history, end_time=end_time, clock=clock)
         limits = Limits(gates, store.usages)
@@ -77,19 +94,20 @@ class Services:
                 modash,
                 parallel,
                 memory,
-                redaction=Redaction(config.secrets),
+                redaction=redaction,
                 source=REPORT_SOURCES[config.sandbox],
                 retry_after=config.report_retry_after,
                 clock=clock,
             ),
-            Status(
-                graph, accounts, modash, memory, app_id=config.app_id, page_id=config.page_id, token=token, clock=clock
-            ),
+            Status(graph, accounts, modash, memory, configured=configured, checks=checks),
             limits,
             memory,
             store,
             Places(config.waiting_places),
             (parallel, beside),
+            accounts,
+            checks,
+            vault,
         )
 
     def close(self) -> None:
@@ -105,29 +123,32 @@ def _may_refresh(gates: Mapping[str, Gate], account: str) -> bool:
     return gates["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
 
 
-def graph_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> GraphClient:
+def graph_client(
+    config: Config, clock: Clock, *, gate: Gate | None = None, redaction: Redaction | None = None
+) -> GraphClient:
     """Build the client of the Graph API."""
     return GraphClient(
         _transport("instagram", config, clock),
-        login=LOGINS[config.graph_login],
+        base_urls=config.graph_base_urls,
         auth_in=config.graph_auth_in,
-        base_url=config.graph_base_url,
         version=config.graph_api_version,
         app_secret=config.app_secret,
         retries=Retries(budget=config.retry_budget, clock=clock),
-        redaction=Redaction(config.secrets),
+        redaction=redaction or Redaction(config.secrets),
         gate=gate or Gate("instagram", clock),
     )
 
 
-def modash_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> ModashClient:
+def modash_client(
+    config: Config, clock: Clock, *, gate: Gate | None = None, redaction: Redaction | None = None
+) -> ModashClient:
     """Build the client of Modash."""
     return ModashClient(
         _transport("modash", config, clock),
         base_url=config.modash_base_url,
         key=config.modash_api_key,
         retries=Retries(budget=config.retry_budget, clock=clock),
-        redaction=Redaction(config.secrets),
+        redaction=redaction or Redaction(config.secrets),
         gate=gate or Gate("modash", clock),
     )
 

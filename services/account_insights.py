@@ -91,7 +91,7 @@ class AccountInsights:
         range_ = self._range(since, until, PERIOD_DAYS[period], now)
         found = self._accounts.find(account)
         windows, warnings = _windows(range_, period)
-        wanted = [wanted_of(METRICS[name], tuple(breakdown), self._reader.login) for name in metrics]
+        wanted = [wanted_of(METRICS[name], tuple(breakdown), found.login) for name in metrics]
         insights = self._reader.read(found, asks_of(wanted, windows))
         readings = insights.readings
         freshness = Freshness.of(insights.memos, now=now, gaps=insights.gaps)

@@ -67,11 +67,6 @@ class InsightsReader:
         self._end_time = end_time
         self._clock = clock
 
-    @property
-    def login(self) -> str:
-        """The login by which Instagram is read, on which it depends what is answered."""
-        return self._graph.login.name
-
     def read(self, account: Account, asks: Sequence[Ask], *, only_gaps: bool = False) -> Insights:
         """Return a reading for each metric, breakdown and window asked for; a series gives one for each of its days.
 
@@ -109,7 +104,7 @@ class InsightsReader:
         refused = self._refusals.of(account.id, {(metric, breakdown) for metric, breakdown, _ in keys})
         for key in keys:
             metric, breakdown, window = key
-            if window.first < self._first_kept(metric, breakdown):
+            if window.first < self._first_kept(account.login, metric, breakdown):
                 findings.readings[key] = BEYOND_RETENTION
             elif (metric, breakdown) in refused:
                 findings.readings[key] = Reading(None, "refused", message=refused[metric, breakdown])
@@ -162,9 +157,9 @@ class InsightsReader:
             return found  # The memory has it, and what is final is asked again when that has forgotten it.
         return found
 
-    def _first_kept(self, metric: str, breakdown: Breakdown) -> date:
+    def _first_kept(self, login: str, metric: str, breakdown: Breakdown) -> date:
         usual = METRICS[metric].retention_days
-        days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((self.login, metric, each), usual) for each in breakdown)])
+        days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
         return self._today() - timedelta(days=days)
 
     def _today(self) -> date:

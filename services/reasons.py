@@ -11,7 +11,7 @@ REASONS: Mapping[str, str] = {
     "breakdown_not_supported": "Instagram does not give this metric by that breakdown.",
     "bucket_unknown": "The listed buckets do not add up to the total, so the others are not known to be 0.",
     "not_answered": "Instagram gave no value; fewer than 100 followers, a quiet account or a recent day may be why.",
-    "not_by_login": "The Instagram login does not give this metric; with GRAPH_LOGIN=facebook it is answered.",
+    "not_by_login": "The Instagram login does not give this metric; Facebook's does (GRAPH_LOGIN=facebook).",
     "not_by_day": "This metric describes the present and is not kept by day.",
     "no_total": "Instagram gives this metric by its breakdown only.",
     "provider_response_invalid": "Instagram's answer could not be read.",

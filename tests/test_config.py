@@ -214,6 +214,18 @@ def test_live_without_any_credential_does_not_start(read):
         read({"PROVIDERS": "live"})
 
 
+@pytest.mark.parametrize(
+    ("given", "facebook", "instagram"),
+    [
+        ("", "https://graph.facebook.com", "https://graph.instagram.com"),
+        ("http://a:1/graph.facebook.com", "http://a:1/graph.facebook.com", "http://a:1/graph.instagram.com"),
+        ("https://proxy.example", "https://proxy.example", "https://graph.instagram.com"),
+    ],
+)
+def test_the_other_login_s_address_stands_beside_the_configured_one(read, given, facebook, instagram):
+    assert read(LIVE | {"GRAPH_BASE_URL": given}).graph_base_urls == {"facebook": facebook, "instagram": instagram}
+
+
 @pytest.mark.parametrize("name", ["ACCESS_LONG_LIVED_TOKEN", "MODASH_API_KEY"])
 def test_a_sandbox_with_a_real_credential_does_not_start(read, name):
     with pytest.raises(ConfigError, match=name):

@@ -302,12 +302,44 @@ def test_without_an_account_a_refused_token_stops_nobody(gate, kind):
     assert gate.enter("1")
 
 
+def test_faults_of_one_account_hold_back_nobody_else_while_others_are_answered(gate, clock):
+    gate.succeeded(gate.enter("2"), {})
+
+    fail(gate, account="1", times=5)
+
+    assert not refusal(gate, "1").reached
+    assert gate.enter("2")
+    assert [each.account for each in gate.breakers() if each.state == "open"] == ["1"]
+    pass_(clock, 5)
+    gate.succeeded(gate.enter("1"), {})
+    fail(gate, account="1", times=4)
+    assert gate.enter("1")
+
+
+def test_faults_of_three_accounts_are_the_provider_s(gate):
+    gate.succeeded(gate.enter("9"), {})
+
+    for account in "1231231":
+        fail(gate, account=account)
+
+    assert not refusal(gate, "9").reached
+
+
+def test_faults_are_the_provider_s_when_nobody_else_was_answered_lately(gate, clock):
+    gate.succeeded(gate.enter("2"), {})
+    pass_(clock, 60)
+
+    fail(gate, account="1", times=5)
+
+    assert not refusal(gate, "2").reached
+
+
 def test_a_token_that_is_accepted_in_the_query_is_not_refused(clock, wire):
-    graph = graph_client(settings(graph_login="instagram", access_long_lived_token="IGAAtoken"), clock)
+    graph = graph_client(settings(), clock)
     refused = wire.get(ANY_OF_INSTAGRAM, json=graph_error(190), status=400)
     wire.get(ANY_OF_INSTAGRAM, json={"user_id": "1"})
 
-    assert asked(graph) is None
+    assert asked(graph, Account("1", "IGAAtoken", "instagram")) is None
     assert refused.call_count == 1
     assert graph.gate.breakers() == [BreakerState("", "closed", 0.0, None)]
 

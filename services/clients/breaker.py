@@ -41,6 +41,11 @@ class Breaker:
         self._failure: ProviderError | None = None  # None while closed
         self._turn = Turn()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether every call may pass."""
+        return self._failure is None
+
     def refusal(self, now: Moment) -> ProviderError | None:
         """Return what a call is refused with, or None where it may pass."""
         if self._failure is None or (now.monotonic >= self._until and self._turn.is_free(now)):

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from services.clients.blame import Blame
 from services.clients.breaker import Breaker, BreakerState
 from services.clients.failures import as_failure
 from services.clients.outcomes import INSTAGRAM, MODASH, TRY_SOON, UNCERTAIN
@@ -51,6 +52,7 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._app = Standing(Breaker(FAULTS_IN_ROW, PROVIDER_PAUSES))
+        self._blame = Blame()
         self._accounts: OrderedDict[str, Standing] = OrderedDict()  # the one used longest ago comes first
 
     @contextmanager
@@ -82,6 +84,7 @@ class Gate:
         """Take note that a call was answered."""
         with self._lock:
             app, own = self._app, self._standing(entry.account)
+            self._lives(entry, own)
             closed = [each.breaker.succeeded(entry) for each in (app, own)]
             for each in (app, own):
                 each.block.lifted(entry)
@@ -138,9 +141,10 @@ class Gate:
         kept = _kept(error)
         held_back = False
         if isinstance(error, FAULTS) and error.remedy not in ABOUT_THE_REQUEST:
-            held_back = app.breaker.failed(entry, kept, now)
+            held_back = self._fault(entry, own, kept, now)
         else:
-            app.breaker.succeeded(entry)  # Whoever refuses lives.
+            self._lives(entry, own)  # Whoever refuses lives.
+            app.breaker.succeeded(entry)
         if not isinstance(error, (*FAULTS, *REJECTED, ProviderRateLimitedError)):
             own.breaker.succeeded(entry)
             for each in (app, own):
@@ -156,6 +160,22 @@ class Gate:
             block = (app if error.whole_app else own).block
             return block.begin(kept, error.retry_after, told=error.wait_told, now=now)
         return held_back
+
+    def _lives(self, entry: Entry, own: Standing) -> None:
+        own.faults = 0
+        self._blame.answered(entry.account, self._now().monotonic)
+
+    def _fault(self, entry: Entry, own: Standing, kept: ProviderError, now: Moment) -> bool:
+        """Count a fault against the provider or, where it lives for others, against the account."""
+        app = self._app.breaker
+        own.faults += 1
+        of_all = entry.account == NO_ACCOUNT or self._blame.is_the_provider_s(entry.account, now.monotonic)
+        if of_all or not app.is_closed:
+            return app.failed(entry, kept, now)
+        app.undecided(entry)
+        if own.faults >= FAULTS_IN_ROW or not own.breaker.is_closed:
+            return own.breaker.failed(entry, kept, now)
+        return False
 
     def _gave_up(self, entry: Entry) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from services.clients.gate import NO_ACCOUNT, Gate
 from services.clients.graph_errors import failure, throttled
 from services.clients.http import OK, TOO_MANY, Bearer, Reply, Transport
+from services.clients.logins import LOGINS, Host
 from services.clients.probe import Entry
 from services.clients.retries import Retries
 from services.errors import ObjectNotFoundError, ProviderResponseError, Remedy, TokenInvalidError
@@ -35,29 +36,12 @@ Item = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Login:
-    """One of the two ways to Instagram's data: its name, and what differs between them on the wire.
-
-    https://developers.facebook.com/docs/instagram-platform/overview
-    """
-
-    name: str
-    id_field: str  # the professional id: by the Instagram login `id` is another one, scoped to the app
-    is_signed: bool  # whether appsecret_proof is known to be accepted
-
-
-LOGINS: Mapping[str, Login] = {
-    "facebook": Login("facebook", "id", is_signed=True),
-    "instagram": Login("instagram", "user_id", is_signed=False),
-}
-
-
-@dataclass(frozen=True)
 class Account:
-    """A professional account that granted us access: its id, and the token to read it with."""
+    """A professional account that granted us access: its id, the token to read it with, and that token's login."""
 
     id: str
     token: str = field(repr=False)
+    login: str = "facebook"
 
 
 @dataclass(frozen=True)
@@ -70,7 +54,7 @@ class MediaPage:
 
 
 class GraphClient:
-    """Reads graph.facebook.com or graph.instagram.com; every method raises the `ProviderError` of the refusal.
+    """Reads graph.facebook.com and graph.instagram.com; every method raises the `ProviderError` of the refusal.
 
     Reads are repeated where `outcomes` says that it helps, and where no answer came at all; each try passes the gate.
     """
@@ -79,21 +63,17 @@ class GraphClient:
         self,
         transport: Transport,
         *,
-        login: Login,
+        base_urls: Mapping[str, str],
         auth_in: str,
-        base_url: str,
         version: str,
         app_secret: str,
         retries: Retries,
         redaction: Redaction,
         gate: Gate,
     ) -> None:
-        self.login = login
         self.version = version
-        self._in_query = auth_in == "query"
-        self._may_change_place = auth_in == "auto" and login.name == "instagram"
+        self._hosts = {name: Host(login, base_urls[name], auth_in) for name, login in LOGINS.items()}
         self._transport = transport
-        self._base_url = base_url
         self._app_secret = app_secret.encode()
         self._retries = retries
         self._redaction = redaction
@@ -107,15 +87,15 @@ class GraphClient:
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user
         """
-        fields = f"{self.login.id_field},username,followers_count"
-        return self._get(self._node(account), {"fields": fields}, token=account.token, account=account.id)
+        fields = f"{LOGINS[account.login].id_field},username,followers_count"
+        return self._of(account, "", {"fields": fields})
 
     def own_account(self, token: str) -> str:
         """Return the id of the professional account that a token of the Instagram login belongs to.
 
         https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
         """
-        found = self._get("me", {"fields": "user_id"}, token=token).get("user_id")
+        found = self._get("instagram", "me", {"fields": "user_id"}, token=token).get("user_id")
         if not isinstance(found, str | int) or not ID.fullmatch(str(found)):
             raise self._unreadable("an account without an id")
         return str(found)
@@ -125,7 +105,7 @@ class GraphClient:
 
         https://developers.facebook.com/docs/graph-api/reference/page
         """
-        page = self._get(quote(page_id), {"fields": "instagram_business_account"}, token=token)
+        page = self._get("facebook", quote(page_id), {"fields": "instagram_business_account"}, token=token)
         account = page.get("instagram_business_account")
         found = account.get("id") if isinstance(account, dict) else None
         if not isinstance(found, str) or not ID.fullmatch(found):
@@ -146,8 +126,7 @@ class GraphClient:
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
         params = {"fields": MEDIA_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
-        path = f"{self._node(account)}/media"
-        answer = self._get(path, params, token=account.token, account=account.id, in_parts=limit > 1)
+        answer = self._of(account, "/media", params, in_parts=limit > 1)
         paging = answer.get("paging")
         cursors = paging.get("cursors") if isinstance(paging, dict) else None
         following = cursors.get("after") if isinstance(cursors, dict) else None
@@ -176,8 +155,7 @@ class GraphClient:
             params["metric_type"] = "total_value"
         if breakdown:
             params["breakdown"] = ",".join(breakdown)
-        path, in_parts = f"{self._node(account)}/insights", len(metrics) > 1
-        answer = self._get(path, params, token=account.token, account=account.id, in_parts=in_parts)
+        answer = self._of(account, "/insights", params, in_parts=len(metrics) > 1)
         named: dict[str, Item] = {}
         for item in self._items(answer):
             named.setdefault(str(item.get("name")), item)
@@ -193,42 +171,55 @@ class GraphClient:
         https://developers.facebook.com/docs/graph-api/reference/debug_token
         """
         inspector = f"{app_id}|{self._app_secret.decode()}"
-        answer = self._get("debug_token", {"input_token": token}, token=inspector)
+        answer = self._get("facebook", "debug_token", {"input_token": token}, token=inspector)
         details = answer.get("data")
         if not isinstance(details, dict):
             raise self._unreadable("an answer without data")
         return details
 
-    def _get(
-        self, path: str, params: Mapping[str, str], *, token: str, account: str = NO_ACCOUNT, in_parts: bool = False
+    def _of(
+        self, account: Account, edge: str, params: Mapping[str, str], *, in_parts: bool = False
     ) -> dict[str, object]:
+        """Read an account or an edge of it."""
+        # By the Instagram login a token has one account, whichever of its ids one knows.
+        node = "me" if account.login == "instagram" else quote(account.id)
+        return self._get(account.login, node + edge, params, token=account.token, account=account.id, in_parts=in_parts)
+
+    def _get(
+        self,
+        login: str,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        token: str,
+        account: str = NO_ACCOUNT,
+        in_parts: bool = False,
+    ) -> dict[str, object]:
+        host = self._hosts[login]
         return self._retries.run(
-            lambda: self._once(path, params, token=token, account=account),
+            lambda: self._once(host, path, params, token=token, account=account),
             allowed=lambda error: error.remedy in (TRIED_AGAIN if not in_parts else {Remedy.TRY_AGAIN}),
         )
 
-    def _node(self, account: Account) -> str:
-        # By the Instagram login a token has one account, whichever of its ids one knows.
-        return "me" if self.login.name == "instagram" else quote(account.id)
-
-    def _once(self, path: str, params: Mapping[str, str], *, token: str, account: str) -> dict[str, object]:
+    def _once(self, host: Host, path: str, params: Mapping[str, str], *, token: str, account: str) -> dict[str, object]:
         """Make one call; where it is unknown whether a header is understood, a refused one is sent in the query."""
         with self.gate.passing(account) as entry:
+            in_query = host.in_query
             try:
-                answer = self._send(path, params, entry, token=token, in_query=self._in_query)
+                answer = self._send(host, path, params, entry, token=token, in_query=in_query)
             except TokenInvalidError:
-                if self._in_query or not self._may_change_place:
+                if in_query or not host.may_take_query:
                     raise
-                answer = self._send(path, params, entry, token=token, in_query=True)
-                self._in_query = True
-        self._may_change_place = False
+                in_query = True
+                answer = self._send(host, path, params, entry, token=token, in_query=in_query)
+        host.understood(in_query=in_query)
         return answer
 
     def _send(
-        self, path: str, params: Mapping[str, str], entry: Entry, *, token: str, in_query: bool
+        self, host: Host, path: str, params: Mapping[str, str], entry: Entry, *, token: str, in_query: bool
     ) -> dict[str, object]:
-        url = f"{self._base_url}/{self.version}/{path}"
-        added = {"appsecret_proof": self._proof(token)} if self._app_secret and self.login.is_signed else {}
+        url = f"{host.base_url}/{self.version}/{path}"
+        added = {"appsecret_proof": self._proof(token)} if self._app_secret and host.login.is_signed else {}
         if in_query:
             added["access_token"] = token
         reply = self._transport.get(url, params={**params, **added}, auth=None if in_query else Bearer(token))

@@ -44,7 +44,8 @@ class Outcome:
 
 
 LOG_IN_AGAIN = (
-    "Whoever runs the gateway: make a new long-lived token (docs/set-up.md), set ACCESS_LONG_LIVED_TOKEN and restart."
+    "Whoever runs the gateway: make a new long-lived token (docs/set-up.md), then set "
+    "ACCESS_LONG_LIVED_TOKEN and restart, or add the account again with `make account`."
 )
 TRY_SOON = "Try again in a minute."
 UNKNOWN_THROTTLE = 900  # seconds to wait where Meta does not tell; the platform's limit is a rolling hour

@@ -21,6 +21,7 @@ class Standing:
     breaker: Breaker
     block: Block = field(default_factory=Block)
     usage: Usage | None = None
+    faults: int = 0  # in a row; those of the app are counted by its breaker
 
     def has_used(self, percent: float, now: Moment) -> bool:
         """Return whether so much of a limit was used when it was last told, if that was lately."""

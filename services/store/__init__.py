@@ -7,6 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import URL
 
+from services.store.accounts import AccountRow, AccountTable
 from services.store.connections import Connections
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
@@ -14,7 +15,7 @@ from services.store.memories import Memories
 from services.store.schema import GATEWAY, MEMORY
 from services.store.usages import Usages
 
-__all__ = ["History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
+__all__ = ["AccountRow", "AccountTable", "History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
 
 
 def addresses(database_url: str, instance_path: str) -> dict[str, URL | str]:
@@ -33,6 +34,7 @@ class Store:
     memories: Memories
     usages: Usages
     history: History
+    accounts: AccountTable
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
@@ -40,7 +42,7 @@ class Store:
         urls = addresses(database_url, instance_path)
         pools = {url: Connections(url) for url in set(urls.values())}
         memory, gateway = (Database(name, pools[url]) for name, url in urls.items())
-        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway))
+        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway), AccountTable(gateway))
 
     def check_versions(self) -> None:
         """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""

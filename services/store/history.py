@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.store.database import Database
@@ -86,6 +86,11 @@ class History:
         )
         with self._database.write() as connection:
             connection.execute(upsert, rows)
+
+    def purge(self, account: str) -> int:
+        """Delete everything of an account, for good; return how many numbers that were."""
+        with self._database.write() as connection:
+            return int(connection.execute(delete(readings).where(readings.c.account == account)).rowcount)
 
 
 def _number(value: float | None) -> float | int | None:

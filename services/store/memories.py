@@ -142,6 +142,13 @@ class Memories:
         with self._database.read() as connection:
             return {row.account: row.counter for row in connection.execute(select(changes))}
 
+    def forget(self, account: str) -> None:
+        """Delete what is remembered of an account, and end its flights, which then deliver nothing any more."""
+        with self._database.write() as connection:
+            for table in (memories, flights):
+                connection.execute(delete(table).where(table.c.account == account))
+            self._change(connection, account)
+
     def sweep(self, now: float) -> int:
         """Delete what may not serve any more, and the oldest of what is too much; return how many values went."""
         with self._database.write() as connection:

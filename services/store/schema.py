@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0001"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0002_accounts"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -70,4 +70,15 @@ readings = Table(
     Column("value", Double),
     Column("buckets", Text),
     Column("read_at", Double, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    gateway,
+    Column("id", String(64), primary_key=True),
+    Column("username", String(64), nullable=False),  # in lower case; empty where it is not known
+    Column("login", String(16), nullable=False),
+    Column("page_id", String(64), nullable=False),
+    Column("token", LargeBinary, nullable=False),  # encrypted with TOKEN_KEY
+    Column("added_at", Double, nullable=False),
 )

@@ -1,0 +1,27 @@
+"""The accounts that were added beside the one of the settings."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002_accounts"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Create the table."""
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("username", sa.String(64), nullable=False),
+        sa.Column("login", sa.String(16), nullable=False),
+        sa.Column("page_id", sa.String(64), nullable=False),
+        sa.Column("token", sa.LargeBinary, nullable=False),
+        sa.Column("added_at", sa.Double, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    """Drop the table."""
+    op.drop_table("accounts")
