@@ -61,7 +61,7 @@ def test_no_key_is_shown():
     assert key in Config(token_key=key, modash_api_key="x").secrets
 
 
-@pytest.mark.parametrize("text", ["short", "a" * 44, f"{new_key()}, short"])
+@pytest.mark.parametrize("text", ["short", "a" * 44, f"{new_key()}, short"], ids=["short", "no base64", "second short"])
 def test_a_key_of_the_wrong_form_stops_the_start_without_being_shown(text):
     with pytest.raises(ConfigError, match="TOKEN_KEY has the wrong form") as caught:
         Config(token_key=text)
