@@ -65,6 +65,10 @@ class Config:
     retry_budget: float = 10.0  # seconds for all the tries of one read together
     provider_parallel: int = 32
     report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
+    modash_max_retries: int = 3  # times that it is asked for again, each after twice as long
+    performance_ttl: int = 604_800  # seconds for which a report is answered before a new one is bought
+    modash_credit_limit: float = 100.0  # credits that may be spent in a calendar month (UTC)
+    uncertain_hold: int = 900  # seconds for which no report is bought after a call that never came back
 
     instance_path: str = "instance"  # the folder of memory.db and gateway.db, beside this module unless absolute
     database_url: str = _secret()  # postgresql://...; empty: the two files
@@ -234,6 +238,10 @@ def _numbers(config: Config) -> list[str]:
         "retry_budget": (0, 300),
         "provider_parallel": (1, 256),
         "report_retry_after": (1, 86_400),
+        "modash_max_retries": (1, 10),
+        "performance_ttl": (1, 31_536_000),
+        "modash_credit_limit": (0, 1_000_000),
+        "uncertain_hold": (1, 604_800),
         "waiting_places": (1, 256),
         "warm_megabytes": (1, 1024),
         "port": (1, 65_535),
@@ -261,7 +269,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"is {text!r}; accepted: a number of seconds") from None
+        raise ValueError(f"is {text!r}; accepted: a number") from None
 
 
 def _integer(text: str) -> int:

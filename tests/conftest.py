@@ -19,6 +19,8 @@ from config import Config
 from tests.stores import ENGINES, new_store
 from tests.support import ROOT, MovableClock, Watch, new_instance, settings, start_gateway, start_simulator, utc
 
+AT_ONCE = 8  # applications of one test; each has threads of its own, and the oldest ends where there are more
+
 # Machines that are busy with something else are slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
@@ -59,12 +61,18 @@ def make_client(watch):
 
     made = []
 
+    def end(app):
+        app.extensions["services"].close()
+        shutil.rmtree(app.extensions["config"].instance_path, ignore_errors=True)
+
     def make(config=None, **options):
         config = config or settings()
         if config.instance_path == str(ROOT / Config.instance_path):
             object.__setattr__(config, "instance_path", new_instance())
         app = create_app(config, **options)
         made.append(app)
+        while len(made) > AT_ONCE:
+            end(made.pop(0))
 
         class WatchedClient(FlaskClient):
             def open(self, *args, **kwargs):
@@ -77,8 +85,7 @@ def make_client(watch):
 
     yield make
     for app in made:
-        app.extensions["services"].close()
-        shutil.rmtree(app.extensions["config"].instance_path, ignore_errors=True)
+        end(app)
 
 
 @pytest.fixture
