@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+
+from config_values import READERS
 
 # The account, page, application and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
@@ -67,6 +69,10 @@ class Config:
     retry_budget: float = 10.0  # seconds for all the tries of one read together
     provider_parallel: int = 32
     report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
+    modash_max_retries: int = 3  # times that it is asked for again, each after twice as long
+    performance_ttl: int = 604_800  # seconds for which a report is answered before a new one is bought
+    modash_credit_limit: float = 100.0  # credits that may be spent in a calendar month (UTC)
+    uncertain_hold: int = 900  # seconds for which no report is bought after a call that never came back
 
     instance_path: str = "instance"  # the folder of memory.db and gateway.db, beside this module unless absolute
     database_url: str = _secret()  # postgresql://...; empty: the two files
@@ -157,7 +163,7 @@ class Config:
             if not text:
                 continue
             try:
-                values[setting.name] = _READERS.get(str(setting.type), str)(text)
+                values[setting.name] = READERS.get(str(setting.type), str)(text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()} {error}.")
         try:
@@ -252,6 +258,10 @@ def _numbers(config: Config) -> list[str]:
         "retry_budget": (0, 300),
         "provider_parallel": (1, 256),
         "report_retry_after": (1, 86_400),
+        "modash_max_retries": (1, 10),
+        "performance_ttl": (1, 31_536_000),
+        "modash_credit_limit": (0, 1_000_000),
+        "uncertain_hold": (1, 604_800),
         "waiting_places": (1, 256),
         "warm_megabytes": (1, 1024),
         "port": (1, 65_535),
@@ -265,36 +275,3 @@ def _numbers(config: Config) -> list[str]:
     if config.sandbox and config.port == config.simulator_port:
         faults.append(f"PORT and SIMULATOR_PORT are both {config.port}; each needs its own.")
     return faults
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in {"true", "1", "yes", "on"}:
-        return True
-    if text.lower() in {"false", "0", "no", "off"}:
-        return False
-    raise ValueError(f"is {text!r}; accepted: true, false")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"is {text!r}; accepted: a number of seconds") from None
-
-
-def _integer(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise ValueError(f"is {text!r}; accepted: a whole number")
-    return int(text)
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.rstrip("/") for part in re.split(r"[,\s]+", text) if part)
-
-
-_READERS: Mapping[str, Callable[[str], object]] = {
-    "bool": _boolean,
-    "float": _number,
-    "int": _integer,
-    "tuple[str, ...]": _list,
-}

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from services.account_insights import Insight
 from services.answers import Substitution, Unavailable, Warning_
+from services.credits import Overview
 from services.growth_trends import Trend
 from services.limits import Breaking, Limit
 from services.top_posts import TopPost
@@ -59,11 +60,22 @@ class Cost(TypedDict):
     credits_left: float | None
 
 
-class PerformanceDataMeta(Meta):
-    """`meta` of a report."""
+class CreatorMeta(Meta):
+    """`meta` of what is kept about a creator."""
 
     creator: str
+
+
+class PendingMeta(CreatorMeta):
+    """`meta` of a report that is being made."""
+
     cost: Cost
+
+
+class PerformanceDataMeta(PendingMeta):
+    """`meta` of a report; `windows` tells for each block, statistic and measure which of 6, 12 and 30 it has."""
+
+    windows: dict[str, dict[str, dict[str, list[int]]]]
 
 
 class AccountInsightsBody(TypedDict):
@@ -96,13 +108,43 @@ class PerformanceDataBody(TypedDict):
     meta: PerformanceDataMeta
 
 
+class DryRunBody(TypedDict):
+    """What a request for a report would cost now, and what would come of it."""
+
+    dry_run: Literal[True]
+    would_call: bool
+    credits: float
+    outcome: Literal["kept", "away", "uncertain", "pending", "given_up", "limit", "unknown", "ask"]
+    message: str
+    kept_from: str | None
+    meta: CreatorMeta
+
+
+class KeptReportBody(TypedDict):
+    """One of the kept reports of a creator."""
+
+    fetched_at: str
+    cost: Cost
+    posts: dict[str, object] | None
+    reels: dict[str, object] | None
+    unrecognized: NotRequired[dict[str, object]]
+    windows: dict[str, dict[str, dict[str, list[int]]]]
+
+
+class PerformanceHistoryBody(TypedDict):
+    """The kept reports of a creator, the newest first."""
+
+    reports: list[KeptReportBody]
+    meta: CreatorMeta
+
+
 class RetryLaterBody(TypedDict):
     """A report that is being made."""
 
     status: Literal["retry_later"]
     message: str
     retry_after: int
-    meta: PerformanceDataMeta
+    meta: PendingMeta
 
 
 class HealthBody(TypedDict):
@@ -150,8 +192,10 @@ BODIES: dict[str, dict[int, object]] = {
     "/account-insights": {200: AccountInsightsBody},
     "/growth-trends": {200: GrowthTrendsBody},
     "/top-posts": {200: TopPostsBody},
-    "/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
-    "/api/discovery/performance-data": {200: PerformanceDataBody, 202: RetryLaterBody},
+    "/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},
+    "/api/discovery/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},
+    "/performance-data/history": {200: PerformanceHistoryBody},
+    "/credits": {200: Overview},
     "/healthz": {200: HealthBody},
     "/readyz": {200: ReadyBody},
     "/status": {200: StatusBody},

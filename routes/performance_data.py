@@ -1,4 +1,4 @@
-"""GET /performance-data: what Modash knows of a creator's last posts and reels."""
+"""GET /performance-data and its history: what Modash knows of a creator's last posts and reels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from routes.delegation import services
-from routes.queries import PerformanceDataQuery
+from routes.queries import PerformanceDataQuery, PerformanceHistoryQuery
 from routes.replies import reply
 from routes.taking import takes
 
@@ -25,5 +25,15 @@ def only_get() -> None:
 @bp.get("/api/discovery/performance-data")
 @takes(PerformanceDataQuery)
 def performance_data(query: PerformanceDataQuery) -> ResponseReturnValue:
-    """Read the report of a creator; each success costs 0.25 credits."""
-    return reply(services().performance_data.of(query.url), format_=query.format)
+    """Read the report of a creator; a new one costs 0.25 credits, a kept one nothing."""
+    known = services().performance_data
+    if query.dry_run:
+        return reply(known.price(query.url), format_="json", keep=False)
+    return reply(known.of(query.url, wait=query.wait), format_=query.format)
+
+
+@bp.get("/performance-data/history")
+@takes(PerformanceHistoryQuery)
+def performance_history(query: PerformanceHistoryQuery) -> ResponseReturnValue:
+    """List the kept reports of a creator, the newest first; no provider is asked."""
+    return reply(services().performance_data.history(query.url, limit=query.limit), format_=query.format, keep=False)

@@ -19,6 +19,8 @@ from services.growth_trends import TITLES
 MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
+MAX_REPORTS = 100
+MAX_WAIT = 25  # seconds; proxies and browsers give up a little later
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
 
@@ -210,21 +212,47 @@ class TopPostsQuery(AccountQuery):
     ] = None
 
 
+Creator = Annotated[
+    str,
+    BeforeValidator(_creator),
+    Field(description="The creator: handle, @handle, numeric id or link to the profile."),
+    WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
+]
+
+
 class PerformanceDataQuery(TableQuery):
     """The query of /performance-data."""
 
-    url: Annotated[
-        str,
-        BeforeValidator(_creator),
-        Field(description="The creator: handle, @handle, numeric id or link to the profile."),
-        WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
-    ]
+    url: Creator
+    wait: Annotated[
+        int,
+        Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
+        _whole_number(0, MAX_WAIT),
+    ] = 0
+    dry_run: Annotated[
+        bool, BeforeValidator(_flag), Field(description="true tells the price and what would be done; nothing is.")
+    ] = False
     refresh: Annotated[
         bool, BeforeValidator(_flag), Field(description="true pays for a new report; local callers only.")
     ] = False
+
+
+class PerformanceHistoryQuery(TableQuery):
+    """The query of /performance-data/history."""
+
+    url: Creator
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MAX_REPORTS, description=f"How many reports, 1 to {MAX_REPORTS}."),
+        _whole_number(1, MAX_REPORTS),
+    ] = 10
 
 
 class NoQuery(BaseModel):
     """The query of an endpoint that takes no parameter."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class CreditsQuery(NoQuery):
+    """The query of /credits, which takes none either, but may fail for want of a ledger."""

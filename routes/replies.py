@@ -17,8 +17,11 @@ from services.answers import Answer, Provenance, Table
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def reply(answer: Answer, *, format_: str | None = None) -> ResponseReturnValue:
-    """Return the answer as JSON or, where a caller wants it and there is a table, as CSV."""
+def reply(answer: Answer, *, format_: str | None = None, keep: bool = True) -> ResponseReturnValue:
+    """Return the answer as JSON or, where a caller wants it and there is a table, as CSV.
+
+    `keep` says that it may be kept ready and answered again until it expires.
+    """
     preferred = request.accept_mimetypes.best_match(["application/json", "text/csv"])
     wants_csv = format_ == "csv" or (format_ is None and preferred == "text/csv")
     if wants_csv and answer.table is not None:
@@ -27,7 +30,7 @@ def reply(answer: Answer, *, format_: str | None = None) -> ResponseReturnValue:
         response = jsonify(answer.as_json())
     response.status_code = answer.status
     response.vary.add("Accept")
-    if answer.status == HTTPStatus.OK:
+    if answer.status == HTTPStatus.OK and keep:
         response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
         freshness = answer.freshness
         request.environ["insights.provenance"] = Provenance(

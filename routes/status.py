@@ -1,12 +1,14 @@
-"""GET /status and GET /quota: what works, what is used of the limits, and what to do next."""
+"""GET /status, /quota and /credits: what works, what is used of the limits, and what to do next."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from routes.delegation import services
-from routes.queries import NoQuery
+from routes.queries import CreditsQuery, NoQuery
 from routes.taking import takes
 
 bp = Blueprint("status", __name__)
@@ -29,7 +31,14 @@ def quota(_: NoQuery) -> ResponseReturnValue:
     return _unkept({"limits": limits.limits(), "breakers": limits.breakers()})
 
 
-def _unkept(body: dict[str, object]) -> ResponseReturnValue:
+@bp.get("/credits")
+@takes(CreditsQuery)
+def credits_spent(_: CreditsQuery) -> ResponseReturnValue:
+    """Tell what Modash credits were spent by month and caller, and what is left; no provider is asked."""
+    return _unkept(services().credits.overview())
+
+
+def _unkept(body: Mapping[str, object]) -> ResponseReturnValue:
     response = jsonify(body)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -18,6 +18,7 @@ from services.clients.http import Transport
 from services.clients.modash import ModashClient
 from services.clients.retries import Retries
 from services.clock import Clock
+from services.credits import Credits
 from services.days import EndTime
 from services.growth_trends import GrowthTrends
 from services.insights import InsightsReader
@@ -27,9 +28,12 @@ from services.memory import Memory
 from services.memory.asking import Places
 from services.parallel import Beside, Parallel
 from services.performance_data import PerformanceData
+from services.purchases import Purchases
 from services.redaction import Redaction
+from services.report_answers import Source
 from services.status import Status
 from services.store import Store
+from services.terms import THOUSAND, Terms, longest_call
 from services.top_posts import TopPosts
 from services.vault import Vault
 
@@ -45,6 +49,7 @@ class Services:
     growth_trends: GrowthTrends
     top_posts: TopPosts
     performance_data: PerformanceData
+    credits: Credits
     status: Status
     limits: Limits
     memory: Memory
@@ -86,19 +91,22 @@ class Services:
         memory.pulse.chores.append(limits.share)
         media = MediaList(graph, parallel, memory, clock)
         source = "sandbox" if config.sandbox else "instagram"
+        sold_by, terms = REPORT_SOURCES[config.sandbox], _terms(config)
+        purchases = Purchases(parallel, store, terms=terms, account=sold_by, redaction=redaction, clock=clock)
+        memory.pulse.chores.append(purchases.tidy)
         return cls(
             AccountInsights(accounts, reader, end_time=end_time, source=source, version=graph.version, clock=clock),
             GrowthTrends(accounts, media, reader, beside=beside, source=source, version=graph.version, clock=clock),
             TopPosts(accounts, media, source=source, version=graph.version, clock=clock),
             PerformanceData(
                 modash,
-                parallel,
+                purchases,
                 memory,
-                redaction=redaction,
-                source=REPORT_SOURCES[config.sandbox],
-                retry_after=config.report_retry_after,
+                source=Source(sold_by, store.reports, redaction=redaction, clock=clock),
+                terms=terms,
                 clock=clock,
             ),
+            Credits(store.ledger, store.spending, store.reports, terms=terms, account=sold_by, clock=clock),
             Status(graph, accounts, modash, memory, configured=configured, checks=checks),
             limits,
             memory,
@@ -150,6 +158,19 @@ def modash_client(
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=redaction or Redaction(config.secrets),
         gate=gate or Gate("modash", clock),
+    )
+
+
+def _terms(config: Config) -> Terms:
+    return Terms(
+        fresh_for=config.performance_ttl,
+        hold=config.uncertain_hold,
+        limit=round(config.modash_credit_limit * THOUSAND),
+        retry_after=config.report_retry_after,
+        max_retries=config.modash_max_retries,
+        longest_call=longest_call(
+            connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
+        ),
     )
 
 

@@ -12,6 +12,7 @@ InsightsError
     ├── ModashKeyInvalidError      401
     ├── PermissionMissingError     403
     ├── InsufficientCreditsError   403
+    ├── CreditLimitReachedError    402  our own limit, so nothing was asked
     ├── ObjectNotFoundError        404
     ├── CreatorNotFoundError       404  one code for each cause
     ├── CreatorRefusedError        400
@@ -22,6 +23,9 @@ InsightsError
     ├── ProviderResponseError      502  the answer cannot be read
     ├── ProviderBlockedError       503
     ├── ProviderUnavailableError   503  try again soon
+    ├── LedgerUnavailableError     503  nothing is paid that cannot be booked
+    ├── ReportUncertainError       503  a call never came back; wait as told
+    ├── ReportNotReadyError        503  asked for often enough; a later caller begins anew
     └── ProviderTimeoutError       504
 """
 
@@ -170,6 +174,35 @@ class InsufficientCreditsError(ProviderError):
 
     status = 403
     code = "insufficient_credits"
+
+
+class CreditLimitReachedError(ProviderError):
+    """The gateway's own limit of credits for this month is reached, so nothing was asked."""
+
+    status = 402
+    code = "credit_limit_reached"
+
+
+class LedgerUnavailableError(ProviderError):
+    """The ledger is away, and nothing is paid that cannot be booked."""
+
+    status = 503
+    usual_wait = 5
+    code = "ledger_unavailable"
+
+
+class ReportUncertainError(ProviderError):
+    """A call for the report never came back, so nobody knows whether it was paid."""
+
+    status = 503
+    code = "report_uncertain"
+
+
+class ReportNotReadyError(ProviderError):
+    """Modash did not have the report ready however often it was asked."""
+
+    status = 503
+    code = "report_not_ready"
 
 
 class ObjectNotFoundError(ProviderError):

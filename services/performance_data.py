@@ -3,165 +3,257 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
-from typing import cast
+from typing import Literal
 
-from services.answers import Answer, Freshness, Table, Unavailable, Warning_
-from services.clients.modash import ModashClient, Pending
+from services.answers import Answer, Freshness
+from services.clients.modash import ModashClient
 from services.clock import Clock
-from services.errors import CreatorNotFoundError, ProviderError, ProviderNotConfiguredError
-from services.memory import Json, Memo, Memory, Outcome, Passing
+from services.errors import (
+    BusyError,
+    CreatorNotFoundError,
+    CreditLimitReachedError,
+    ProviderError,
+    ProviderNotConfiguredError,
+)
+from services.memory import Memo, Memory, Outcome, asking
 from services.memory.failures import as_text, from_text
-from services.memory.rules import DAY, HOUR
-from services.parallel import Parallel
-from services.redaction import Redaction
+from services.purchases import Purchases
+from services.report_answers import Source
+from services.report_calls import CALL, flight_key
+from services.report_refusals import no_ledger, not_ready, uncertain
+from services.store import StoreAway
+from services.store.ledger import Standing
+from services.store.memories import Slot
+from services.terms import Terms
 
-REPORT_FRESH_FOR = 7 * DAY
-CREATOR_UNKNOWN_FOR = HOUR
-PRICE = 0.25  # credits for each report; what is not ready costs nothing
-BLOCKS = ("posts", "reels")
-COLUMNS = ("block", "statistic", "measure", "number_of_items", "value")
-STATISTICS = ("likes", "comments", "views")
+POLLED_EVERY = 0.5  # seconds
+ACCEPTED = 202
+ANONYMOUS = "anonymous"
+
+Verdict = Literal["away", "kept", "uncertain", "pending", "given_up", "ask"]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ReportRule:
-    """How long a report serves, and that there is none."""
-
-    def expires_at(self, value: Json, fetched_at: float) -> float | None:
-        """Return when a report is paid for again, or a creator is looked for again."""
-        if "failure" in value:
-            from_text(str(value["failure"]))  # What is none must not be taken for one.
-            return fetched_at + CREATOR_UNKNOWN_FOR
-        is_report = isinstance(value["report"], dict) and "credits_left" in value
-        return fetched_at + REPORT_FRESH_FOR if is_report else None
-
-    def grace(self, value: Json) -> float:
-        """Return for how long an expired report serves at once."""
-        return 0.0
-
-
-REPORT = ReportRule()
-
-
 class PerformanceData:
-    """Reports about creators, each of which is paid for."""
+    """Reports about creators, each of which is paid for once."""
 
     def __init__(
         self,
         modash: ModashClient | None,
-        parallel: Parallel,
+        purchases: Purchases,
         memory: Memory,
         *,
-        redaction: Redaction,
-        source: str,
-        retry_after: int,
+        source: Source,
+        terms: Terms,
         clock: Clock,
+        schedule: Callable[[str], None] = lambda _creator: None,
     ) -> None:
         self._modash = modash
-        self._parallel = parallel
+        self._purchases = purchases
         self._memory = memory
-        self._redaction = redaction
         self._source = source
-        self._retry_after = retry_after
+        self._terms = terms
         self._clock = clock
+        self.schedule = schedule  # told of each creator whose report is not ready, to have `follow_up` called
 
-    def of(self, creator: str) -> Answer:
+    def of(self, creator: str, *, wait: int = 0) -> Answer:
         """Return the report of a creator (as `creator_name` gives it), or what to do until it is ready.
 
-        What is not ready is an answer too: status 202 with the seconds after which it is worth asking again.
+        What is not ready is an answer too: status 202 with the seconds after which it is worth asking again. For as
+        many seconds as `wait` it is waited for, whoever asks Modash for it.
         """
+        modash = self._configured()
+        deadline = self._clock.monotonic() + wait
+        answer = self._answer(modash, creator)
+        while answer.status == ACCEPTED and (left := deadline - self._clock.monotonic()) > 0 and _may_wait():
+            self._clock.wait(min(POLLED_EVERY, left))
+            answer = self._answer(modash, creator)
+        return answer
+
+    def follow_up(self, creator: str) -> bool:
+        """Ask again for a report that was not ready, if that is due; return whether the matter is over.
+
+        It is over when the report has come, when there is none, when it was asked for often enough, and when nobody
+        knows what became of the call.
+        """
+        modash = self._configured()
+        name, standing = self._look(creator)
+        verdict = self._verdict(standing, None)
+        if verdict == "ask" and standing.pending is not None:
+            try:
+                self._ask(modash, name, creator, following=True)
+            except (CreatorNotFoundError, CreditLimitReachedError) as error:
+                log.warning("A report that was not ready is not asked for any more", extra={"code": error.code})
+                return self._wait_no_more(name)
+            except ProviderError as error:
+                log.warning("A report that was not ready could not be asked for", extra={"code": error.code})
+            _, standing = self._look(creator)
+            verdict = self._verdict(standing, None)
+        if verdict == "uncertain" and standing.pending is not None:
+            return self._wait_no_more(name)
+        return verdict != "away" and (standing.pending is None or verdict in ("kept", "given_up"))
+
+    def due_at(self, creator: str) -> float | None:
+        """Return when `follow_up` is due for a creator (Unix seconds), or None where nobody waits for a report."""
+        pending = self._look(creator)[1].pending
+        if pending is None or self._terms.has_given_up(pending.attempts):
+            return None
+        return self._terms.asked_again_at(pending.asked_at, pending.attempts)
+
+    def price(self, creator: str) -> Answer:
+        """Return what a request for a report would cost now, and what would come of it; nothing is asked."""
+        self._configured()
+        name, standing = self._look(creator)
+        outcome: str = self._verdict(standing, _not_before())
+        if outcome == "ask":
+            known = self._memory.peek(self._source.account, {Slot(flight_key(name)): CALL}).get(Slot(flight_key(name)))
+            if known is not None and "failure" in known.value and _not_before() is None:
+                outcome = "unknown"
+            elif not self._can_pay():
+                outcome = "limit"
+        return self._source.price(name, standing, outcome)
+
+    def history(self, creator: str, *, limit: int) -> Answer:
+        """Return the kept reports of a creator, the newest first."""
+        try:
+            name = self._purchases.name(creator)
+            return self._source.history(name, limit)
+        except StoreAway:
+            raise no_ledger() from None
+
+    def _configured(self) -> ModashClient:
         if self._modash is None:
             raise ProviderNotConfiguredError(
                 "Modash is not configured.", provider="modash", hint="Set MODASH_API_KEY, then restart."
             )
-        # The source is the account: what the sandbox invented must never pass for a report that was paid for.
-        memo = self._memory.recall(
-            self._source, f"report/{creator}", REPORT, partial(self._fetch, self._modash, creator)
-        )
+        return self._modash
+
+    def _answer(self, modash: ModashClient, creator: str) -> Answer:
+        name, standing = self._look(creator)
+        not_before = _not_before()
+        verdict = self._verdict(standing, not_before)
+        if verdict == "ask" and standing.report is not None and not_before is None:
+            self._memory.renew(
+                self._source.account, flight_key(name), CALL, partial(self._fetch, modash, name, creator, 0.0)
+            )
+            return self._report(name, standing, not_before)
+        if verdict == "ask":
+            try:
+                self._ask(modash, name, creator)
+            except (ProviderError, BusyError):
+                if standing.report is None:
+                    raise
+            name, standing = self._look(creator)
+            verdict = self._verdict(standing, not_before)
+        if standing.report is not None:
+            return self._report(name, standing, not_before)
+        return self._without_report(name, standing, verdict)
+
+    def _report(self, name: str, standing: Standing, not_before: float | None) -> Answer:
+        """Answer with what is kept, marked stale where that is not what was asked for."""
+        assert standing.report is not None  # noqa: S101  # Only called when there is one.
+        fetched_at = standing.report.fetched_at
+        expires_at = fetched_at + self._terms.fresh_for
+        stale = self._now() >= expires_at or fetched_at < (not_before or 0.0)
+        return self._source.report(name, standing.report, Freshness(_moment(fetched_at), _moment(expires_at), stale))
+
+    def _without_report(self, name: str, standing: Standing, verdict: Verdict) -> Answer:
+        now, pending = self._now(), standing.pending
+        if verdict == "away":
+            raise no_ledger()
+        if verdict == "uncertain" and standing.uncertain_since is not None:
+            raise uncertain(standing.uncertain_since + self._terms.hold - now)
+        if pending is None:
+            raise uncertain(POLLED_EVERY)  # Somebody else's call is in the air, or what it brought was just taken away.
+        again_at = self._terms.asked_again_at(pending.asked_at, pending.attempts)
+        seconds = max(1, round(again_at - now))
+        if self._terms.has_given_up(pending.attempts):
+            raise not_ready(pending.attempts, seconds)
+        freshness = Freshness(_moment(pending.asked_at), _moment(again_at))
+        return self._source.pending(name, pending.message, seconds, freshness)
+
+    def _look(self, creator: str) -> tuple[str, Standing]:
+        """Return the one name of a creator, and what is known of it; without a store, what this process has seen."""
+        try:
+            name = self._purchases.name(creator)
+            return name, self._purchases.standing(name)
+        except StoreAway:
+            return creator, Standing(self._purchases.seen(creator), away=True)
+
+    def _verdict(self, standing: Standing, not_before: float | None) -> Verdict:
+        now, report, pending = self._now(), standing.report, standing.pending
+        if report is not None and self._terms.serves(report.fetched_at, now=now, not_before=not_before or 0.0):
+            return "kept"
+        if standing.away:
+            return "away"
+        if standing.uncertain_since is not None:
+            return "uncertain"
+        if pending is None or self._terms.asked_again_at(pending.asked_at, pending.attempts) <= now:
+            return "ask"
+        return "given_up" if self._terms.has_given_up(pending.attempts) else "pending"
+
+    def _ask(self, modash: ModashClient, name: str, creator: str, *, following: bool = False) -> None:
+        """Ask Modash, or wait for whoever does, in this process or another; raises the failure."""
+        fetch = partial(self._fetch, modash, name, creator, _not_before() or 0.0, following=following)
+        memo = self._memory.recall(self._source.account, flight_key(name), CALL, fetch)
         if "failure" in memo.value:
             raise from_text(str(memo.value["failure"]))
-        freshness = Freshness.of([memo], now=self._clock.now(), by_day=False)
-        if "pending" in memo.value:
-            return self._pending(creator, str(memo.value["pending"]), freshness)
-        return self._report(creator, memo.value, freshness)
 
-    def _fetch(self, modash: ModashClient, creator: str, _kept: Memo | None) -> Outcome:
-        """Ask for a report; that there is no such creator is worth remembering too, that it is not ready is not."""
+    def _fetch(
+        self,
+        modash: ModashClient,
+        name: str,
+        asked: str,
+        not_before: float,
+        _kept: Memo | None,
+        *,
+        following: bool = False,
+    ) -> Outcome:
+        """Make the call; that there is no such creator is remembered here, all else in the store."""
         try:
-            outcome = self._parallel.start(partial(modash.performance_data, creator), lane=creator).result()
+            is_pending = self._purchases.buy(modash, name, asked=asked, not_before=not_before, caller=ANONYMOUS)
         except CreatorNotFoundError as error:
             return {"failure": as_text(error)}
-        if isinstance(outcome, Pending):
-            return Passing({"pending": outcome.message})
-        return {"report": outcome.body, "credits_left": self._credits_left(modash, creator)}
+        if is_pending and not following:
+            self.schedule(name)
+        return {"ended_at": self._now()}
 
-    def _pending(self, creator: str, message: str, freshness: Freshness) -> Answer:
-        body = {"status": "retry_later", "message": message, "retry_after": self._retry_after}
-        meta = self._meta(creator, cost=0, credits_left=None)
-        return Answer(body, freshness, self._source, self._source, meta, status=202, retry_after=self._retry_after)
-
-    def _report(self, creator: str, kept: Json, freshness: Freshness) -> Answer:
-        report, credits_left = cast(Mapping[str, object], kept["report"]), cast("float | None", kept["credits_left"])
-        blocks = {name: block for name in BLOCKS if isinstance(block := report.get(name), dict)}
-        body: dict[str, object] = {name: blocks.get(name) for name in BLOCKS}
-        warnings: list[Warning_] = []
-        if not blocks:
-            # It was paid for, so it is handed on even if nobody here can read it.
-            body["unrecognized"] = self._redaction.inside(report)
-            message = "Modash sent a report of another shape; it stands under `unrecognized` as it came."
-            warnings.append({"code": "report_unrecognized", "message": message})
-            log.warning("Modash sent a report of another shape")
-        meta = self._meta(creator, cost=PRICE, credits_left=credits_left)
-        meta["unavailable"] = [_missing(name) for name in BLOCKS if name not in blocks]
-        meta["warnings"] = warnings
-        rows = [row for name, block in blocks.items() for row in _rows(name, block)]
-        return Answer(body, freshness, self._source, self._source, meta, Table(COLUMNS, rows))
-
-    def _credits_left(self, modash: ModashClient, creator: str) -> float | None:
-        """Ask for the balance; a report that is paid for is not lost over it."""
+    def _can_pay(self) -> bool:
         try:
-            return self._parallel.start(modash.credits, lane=creator).result()
-        except ProviderError as error:
-            log.warning("The Modash balance could not be read", extra={"code": error.code})
-            return None
+            return self._purchases.is_affordable()
+        except StoreAway:
+            raise no_ledger() from None
 
-    def _meta(self, creator: str, *, cost: float, credits_left: float | None) -> dict[str, object]:
-        return {
-            "creator": creator,
-            "cost": {"credits": cost, "credits_left": credits_left},
-            "unavailable": [],
-            "substitutions": [],
-            "warnings": [],
-        }
+    def _wait_no_more(self, name: str) -> bool:
+        try:
+            self._purchases.wait_no_more(name)
+        except StoreAway:
+            return False
+        return True
 
-
-def _missing(block: str) -> Unavailable:
-    return {"metric": block, "reason": "not_answered", "message": f"Modash's report has no {block}."}
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
 
-def _rows(name: str, block: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """Give one row for each number of a block: which statistic, which measure, over how many items."""
-    for statistic in STATISTICS:
-        measures = block.get(statistic)
-        for measure, points in measures.items() if isinstance(measures, dict) else ():
-            for point in points if isinstance(points, list) else ():
-                yield _row(name, statistic, measure, point)
-    rates = block.get("engagement_rate")
-    for point in rates if isinstance(rates, list) else ():
-        yield _row(name, "engagement_rate", "mean", point)
+def _may_wait() -> bool:
+    """Take a place to wait in; without one, what is known is told at once."""
+    request = asking.current.get()
+    try:
+        if request is not None:
+            request.wait()
+    except BusyError:
+        return False
+    return True
 
 
-def _row(block: str, statistic: str, measure: str, point: object) -> Mapping[str, object]:
-    known = point if isinstance(point, dict) else {}
-    return {
-        "block": block,
-        "statistic": statistic,
-        "measure": measure,
-        "number_of_items": known.get("numberOfItems"),
-        "value": known.get("value"),
-    }
+def _not_before() -> float | None:
+    request = asking.current.get()
+    return request.not_before if request is not None else None
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

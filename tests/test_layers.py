@@ -43,7 +43,7 @@ def layer_of(name):
     return None if name.startswith(COMMON) else max(inside, key=len, default=None)
 
 
-GATEWAY = modules("app.py", "server.py", "config.py", "front", "logs.py", "routes", "services")
+GATEWAY = modules("app.py", "server.py", "config.py", "config_values.py", "front", "logs.py", "routes", "services")
 SERVICES = {name: file for name, file in GATEWAY.items() if name.startswith("services")}
 SIMULATOR = modules("simulator")
 ALL = GATEWAY | SIMULATOR | modules("commands", "gunicorn.conf.py")

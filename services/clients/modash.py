@@ -39,6 +39,11 @@ class Pending:
     message: str
 
 
+def may_be_charged(error: ProviderError) -> bool:
+    """Return whether nobody knows if the call was charged that failed like this."""
+    return error.hint == UNCERTAIN
+
+
 @dataclass(frozen=True)
 class Report:
     """A report that was paid for, as it came."""
@@ -122,10 +127,11 @@ class ModashClient:
 
     def _failure(self, reply: Reply, code: str | None, words: str) -> ProviderError:
         if code is None and not words and reply.status not in MODASH_STATUS:
+            # What is no refusal in Modash's words may be anything, also a report that was lost on its way.
             return ProviderResponseError(
                 f"Modash sends HTTP {reply.status} without a readable reason.",
                 provider="modash",
-                hint=TRY_SOON,
+                hint=UNCERTAIN,
             )
         outcome = modash_outcome(code, reply.status)
         return as_failure(outcome, "modash", words=words or code or "", wait=retry_after(reply.headers))

@@ -76,6 +76,13 @@ class Memory:
             found |= self._with_newer(errand, absent, kept)
         return found
 
+    def renew(self, account: str, key: str, rule: Rule, fetch: Callable[[Memo | None], Outcome]) -> None:
+        """Fetch the one value of a key in the background, unless somebody does, or it could not be had just now."""
+        self.pulse.start()
+        slot = Slot(key)
+        errand = Errand(account, {slot: rule}, lambda _slots, kept: {slot: fetch(kept.get(slot))})
+        self._fetching.refresh(errand, [slot])
+
     def peek(self, account: str, rules: Mapping[Slot, Rule]) -> dict[Slot, Memo]:
         """Return what is fresh of some slots, without fetching anything."""
         found = self._records.look(account, rules)

@@ -11,11 +11,26 @@ from services.store.accounts import AccountRow, AccountTable
 from services.store.connections import Connections
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
+from services.store.ledger import Ledger
 from services.store.memories import Memories
+from services.store.reports import Reports
 from services.store.schema import GATEWAY, MEMORY
+from services.store.spending import Spending
 from services.store.usages import Usages
 
-__all__ = ["AccountRow", "AccountTable", "History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
+__all__ = [
+    "AccountRow",
+    "AccountTable",
+    "History",
+    "Ledger",
+    "Reports",
+    "SchemaError",
+    "Spending",
+    "Store",
+    "StoreAway",
+    "Usages",
+    "addresses",
+]
 
 
 def addresses(database_url: str, instance_path: str) -> dict[str, URL | str]:
@@ -35,14 +50,28 @@ class Store:
     usages: Usages
     history: History
     accounts: AccountTable
+    reports: Reports
+    ledger: Ledger
+    spending: Spending
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
         """Describe the store; nothing is opened before it is used."""
         urls = addresses(database_url, instance_path)
-        pools = {url: Connections(url) for url in set(urls.values())}
+        # A row of the ledger must outlive a power cut, else what it stands for is paid for twice.
+        pools = {url: Connections(url, durable=url == urls[GATEWAY]) for url in set(urls.values())}
         memory, gateway = (Database(name, pools[url]) for name, url in urls.items())
-        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway), AccountTable(gateway))
+        reports = Reports(gateway)
+        return cls(
+            (memory, gateway),
+            Memories(memory),
+            Usages(memory),
+            History(gateway),
+            AccountTable(gateway),
+            reports,
+            Ledger(gateway, reports),
+            Spending(gateway),
+        )
 
     def check_versions(self) -> None:
         """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""

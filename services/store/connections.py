@@ -19,8 +19,9 @@ PAGE_CACHE_KIB = 1024  # for each connection to a file; the default is twice tha
 class Connections:
     """The pool of one address."""
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, durable: bool) -> None:
         self._url = make_url(url)
+        self._synchronous = "FULL" if durable else "NORMAL"  # whether what was written outlives a power cut
         self.is_postgresql = self._url.get_backend_name() == "postgresql"
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -58,7 +59,7 @@ class Connections:
         )
 
     def _open_file(self) -> Engine:
-        file = Path(str(self._url.database))
+        file, synchronous = Path(str(self._url.database)), self._synchronous
         engine = create_engine(
             # An absent file is a fault, not something to be made anew without its tables.
             URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"}),
@@ -72,7 +73,7 @@ class Connections:
             cursor = connection.cursor()
             # Readers and one writer side by side. A process that is killed leaves nothing half written.
             cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute(f"PRAGMA cache_size=-{PAGE_CACHE_KIB}")
             cursor.close()
             record.info["inode"] = _inode(file)

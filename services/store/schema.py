@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0002_accounts"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0003"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -81,4 +81,77 @@ accounts = Table(
     Column("page_id", String(64), nullable=False),
     Column("token", LargeBinary, nullable=False),  # encrypted with TOKEN_KEY
     Column("added_at", Double, nullable=False),
+)
+
+# Of reports and their cost the account is the source: what the sandbox invented must never pass for what was paid for.
+reports = Table(
+    "reports",
+    gateway,
+    Column("id", Integer, primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("creator", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # JSON, as it came
+    Column("fetched_at", Double, nullable=False),
+    Column("milli_credits", Integer, nullable=False),
+    Column("credits_left", Double),
+    Index("reports_by_creator", "account", "creator", "fetched_at"),
+)
+
+ledger = Table(
+    "ledger",
+    gateway,
+    Column("id", Integer, primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("creator", String(64), nullable=False),
+    Column("caller", String(64), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("state", String(16), nullable=False),  # open, charged, free, uncertain
+    Column("milli_credits", Integer, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("settled_at", Double),
+    Column("code", String(64)),  # what came of the call
+    Index(
+        "ledger_open",
+        "account",
+        "creator",
+        unique=True,
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index("ledger_by_creator", "account", "creator", "state"),
+    Index("ledger_by_state", "account", "state", "opened_at"),
+)
+
+ledger_months = Table(
+    "ledger_months",
+    gateway,
+    Column("account", String(64), primary_key=True),
+    Column("month", String(7), primary_key=True),
+    Column("milli_credits", Integer, nullable=False),  # of all rows of the ledger but the free ones
+)
+
+pendings = Table(
+    "pendings",
+    gateway,
+    Column("account", String(64), primary_key=True),
+    Column("creator", String(64), primary_key=True),
+    Column("asked_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+creators = Table(
+    "creators",
+    gateway,
+    Column("account", String(64), primary_key=True),
+    Column("id", String(32), primary_key=True),
+    Column("handle", String(64), nullable=False),
+)
+
+balances = Table(
+    "balances",
+    gateway,
+    Column("account", String(64), primary_key=True),
+    Column("credits", Double),
+    Column("read_at", Double, nullable=False),
 )
