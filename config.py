@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from config_values import READERS
+from config_values import READERS, listed
 
 # The account, page, application and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
@@ -136,7 +136,7 @@ class Config:
     @property
     def token_keys(self) -> tuple[str, ...]:
         """The keys for the tokens of added accounts, the one that encrypts first."""
-        return _list(self.token_key)
+        return listed(self.token_key)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _list(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list."""
     return tuple(part.rstrip("/") for part in re.split(r"[,\s]+", text) if part)
 
 
@@ -35,5 +36,5 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "bool": _boolean,
     "float": _number,
     "int": _integer,
-    "tuple[str, ...]": _list,
+    "tuple[str, ...]": listed,
 }
