@@ -64,6 +64,7 @@ class Config:
     read_timeout: float = 15.0  # seconds between two bytes, and half of what a whole answer may take
     retry_budget: float = 10.0  # seconds for all the tries of one read together
     provider_parallel: int = 32
+    modash_rate: float = 2.0  # calls a second, over all processes
     report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
 
     instance_path: str = "instance"  # the folder of memory.db and gateway.db, beside this module unless absolute
@@ -233,6 +234,7 @@ def _numbers(config: Config) -> list[str]:
         "read_timeout": (0.1, 300),
         "retry_budget": (0, 300),
         "provider_parallel": (1, 256),
+        "modash_rate": (0.1, 1000),
         "report_retry_after": (1, 86_400),
         "waiting_places": (1, 256),
         "warm_megabytes": (1, 1024),
@@ -261,7 +263,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"is {text!r}; accepted: a number of seconds") from None
+        raise ValueError(f"is {text!r}; accepted: a number") from None
 
 
 def _integer(text: str) -> int:

@@ -12,15 +12,16 @@ from services.clients.gate import Gate
 from services.clients.graph import LOGINS, GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
+from services.clients.pace import Pace
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.days import EndTime
 from services.growth_trends import GrowthTrends
 from services.insights import InsightsReader
-from services.limits import Limits
+from services.limits import Limits, shared_turns
 from services.media import MediaList
 from services.memory import Memory
-from services.memory.asking import Places
+from services.memory.asking import Places, patience
 from services.parallel import Beside, Parallel
 from services.performance_data import PerformanceData
 from services.redaction import Redaction
@@ -53,8 +54,9 @@ class Services:
         beside = Beside(2 * config.waiting_places + SPARE_THREADS)
         gates = {name: Gate(name, clock) for name in ("instagram", "modash")}
         graph = graph_client(config, clock, gate=gates["instagram"])
-        modash = modash_client(config, clock, gate=gates["modash"]) if config.modash_configured else None
         store = Store.open(config.database_url, config.instance_path)
+        pace = Pace("modash", config.modash_rate, clock, shared=shared_turns("modash", store.paces), patience=patience)
+        modash = modash_client(config, clock, gate=gates["modash"], pace=pace) if config.modash_configured else None
         memory = Memory(
             store, clock, may_refresh=gates["instagram"].may_refresh, redact=Redaction(config.secrets).known
         )
@@ -114,7 +116,7 @@ def graph_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> G
     )
 
 
-def modash_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> ModashClient:
+def modash_client(config: Config, clock: Clock, *, gate: Gate | None = None, pace: Pace | None = None) -> ModashClient:
     """Build the client of Modash."""
     return ModashClient(
         _transport("modash", config, clock),
@@ -123,6 +125,7 @@ def modash_client(config: Config, clock: Clock, *, gate: Gate | None = None) -> 
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=Redaction(config.secrets),
         gate=gate or Gate("modash", clock),
+        pace=pace or Pace("modash", config.modash_rate, clock),
     )
 
 

@@ -59,6 +59,7 @@ def settings(**changes: object) -> Config:
         "page_id": "555",
         "modash_api_key": MODASH_KEY,
         "retry_budget": 0.0,
+        "modash_rate": 1000.0,
         "instance_path": new_instance(),
     }
     return Config(**(values | changes))

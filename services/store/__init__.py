@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
 from services.store.memories import Memories
+from services.store.paces import Paces
 from services.store.schema import GATEWAY, MEMORY
 from services.store.usages import Usages
 
@@ -31,13 +32,14 @@ class Store:
     databases: tuple[Database, ...]
     memories: Memories
     usages: Usages
+    paces: Paces
     history: History
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
         """Describe the store; nothing is opened before it is used."""
         memory, gateway = (Database(name, url) for name, url in addresses(database_url, instance_path).items())
-        return cls((memory, gateway), Memories(memory), Usages(memory), History(gateway))
+        return cls((memory, gateway), Memories(memory), Usages(memory), Paces(memory), History(gateway))
 
     def check_versions(self) -> None:
         """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""

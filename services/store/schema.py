@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0001"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0002_paces", GATEWAY: "0001"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -57,6 +57,13 @@ usages = Table(
     Column("kinds", Text, nullable=False),
     Column("blocked_until", Double),
     Column("read_at", Double, nullable=False),
+)
+
+paces = Table(
+    "paces",
+    memory,
+    Column("provider", String(16), primary_key=True),
+    Column("next_at", Double, nullable=False),
 )
 
 readings = Table(
