@@ -8,6 +8,7 @@ from typing import Self
 from config import Config
 from services.account_insights import AccountInsights
 from services.accounts import Accounts
+from services.background import Background
 from services.clients.gate import Gate
 from services.clients.graph import LOGINS, GraphClient
 from services.clients.http import Transport
@@ -42,6 +43,7 @@ class Services:
     performance_data: PerformanceData
     status: Status
     limits: Limits
+    background: Background
     memory: Memory
     store: Store
     places: Places
@@ -87,6 +89,7 @@ class Services:
                 graph, accounts, modash, memory, app_id=config.app_id, page_id=config.page_id, token=token, clock=clock
             ),
             limits,
+            Background(store, clock),
             memory,
             store,
             Places(config.waiting_places),

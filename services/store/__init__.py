@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,10 +11,12 @@ from sqlalchemy.engine import URL
 
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
+from services.store.jobs import Jobs
 from services.store.memories import Memories
 from services.store.paces import Paces
 from services.store.schema import GATEWAY, MEMORY
 from services.store.usages import Usages
+from services.store.workers import Workers
 
 __all__ = ["History", "SchemaError", "Store", "StoreAway", "Usages", "addresses"]
 
@@ -34,12 +38,22 @@ class Store:
     usages: Usages
     paces: Paces
     history: History
+    jobs: Jobs
+    workers: Workers
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
         """Describe the store; nothing is opened before it is used."""
         memory, gateway = (Database(name, url) for name, url in addresses(database_url, instance_path).items())
-        return cls((memory, gateway), Memories(memory), Usages(memory), Paces(memory), History(gateway))
+        return cls(
+            (memory, gateway),
+            Memories(memory),
+            Usages(memory),
+            Paces(memory),
+            History(gateway),
+            Jobs(gateway),
+            Workers(gateway),
+        )
 
     def check_versions(self) -> None:
         """Raise `SchemaError` where a database is not at the version this code needs; one that is away may be."""
@@ -48,6 +62,18 @@ class Store:
                 database.check_version()
             except StoreAway:
                 continue
+
+    def sweep(self) -> None:
+        """Delete what is of no use any more."""
+        self.memories.sweep(time.time())
+        self.workers.sweep()
+
+    def sweep_alone(self) -> None:
+        """Delete what is of no use any more, where no worker is there to do it."""
+        with suppress(StoreAway):
+            if self.workers.seen().alive:
+                return
+        self.memories.sweep(time.time())
 
     def faults(self) -> dict[str, str]:
         """Return what stands in the way of each database that is away, after trying it."""
