@@ -198,6 +198,11 @@ def start_gateway(settings_: dict[str, str]) -> Process:
     return process
 
 
+def start_worker(settings_: dict[str, str], module: str = "worker") -> Process:
+    """A worker, which does what its module says."""
+    return _start([module], settings_, "")
+
+
 def _start(module: list[str], settings_: dict[str, str], url: str) -> Process:
     output = Path(tempfile.mkstemp(prefix="insights-", suffix=".log")[1])
     with output.open("wb") as file:
