@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run doctor account test check format bench examples outcomes clean
+.PHONY: help install migrate run worker doctor account test check format bench examples outcomes clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,11 @@ install: $(VENV)/run.stamp ## Install what runs into .venv
 migrate: install ## Bring the store to the version this code needs
 	@$(BIN)/python -m commands.migrate
 
-run: install ## Run the gateway (and, without a token, the simulator) until Ctrl-C
+run: install ## Run the gateway and a worker (and, without a token, the simulator) until Ctrl-C
 	@$(BIN)/python -m commands.run
+
+worker: install ## Run one more worker for what is done in the background
+	@$(BIN)/python -m worker
 
 doctor: install ## Check settings, token, account, version and Modash key
 	@$(BIN)/python -m commands.doctor

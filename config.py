@@ -68,6 +68,7 @@ class Config:
     read_timeout: float = 15.0  # seconds between two bytes, and half of what a whole answer may take
     retry_budget: float = 10.0  # seconds for all the tries of one read together
     provider_parallel: int = 32
+    modash_rate: float = 2.0  # calls a second, over all processes
     report_retry_after: int = 300  # seconds until a report that is not ready is worth asking for again
     modash_max_retries: int = 3  # times that it is asked for again, each after twice as long
     performance_ttl: int = 604_800  # seconds for which a report is answered before a new one is bought
@@ -257,6 +258,7 @@ def _numbers(config: Config) -> list[str]:
         "read_timeout": (0.1, 300),
         "retry_budget": (0, 300),
         "provider_parallel": (1, 256),
+        "modash_rate": (0.1, 1000),
         "report_retry_after": (1, 86_400),
         "modash_max_retries": (1, 10),
         "performance_ttl": (1, 31_536_000),

@@ -19,8 +19,9 @@ Row = dict[str, Any]
 """One line of a measurement's table: plain numbers and texts by column."""
 
 GATEWAY, EMPTY = "app:create_app()", "benchmarks.empty:app"
-# At their defaults these two would refuse what is measured.
+# At their defaults these two, and the gateway's own pace, would refuse what is measured.
 AT_EASE: Mapping[str, object] = {"modash_rate_limit": 0, "start_credits": 1_000_000}
+MODASH_RATE = "1000"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Stage:
             "SIMULATOR_PORT": str(simulator.port),
             "INSTANCE_PATH": str(folder),
             "DATABASE_URL": database_url,
+            "MODASH_RATE": MODASH_RATE,
             **more,
         }
         migrate = [sys.executable, "-m", "commands.migrate"]

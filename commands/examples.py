@@ -82,7 +82,7 @@ def record(port: int) -> dict[str, list[dict[str, Any]]]:
     """Make every request of the examples and return what was answered, by the name of the endpoint."""
     recorded: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(simulator_port=port, log_level="WARNING", instance_path=folder)
+        config = Config(simulator_port=port, log_level="WARNING", instance_path=folder, modash_rate=1000.0)
         migrate(config)
         app = create_app(config, clock=StandingClock())
         client = app.test_client()

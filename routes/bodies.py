@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from services.account_insights import Insight
 from services.answers import Substitution, Unavailable, Warning_
+from services.background import Work
 from services.credits import Overview
 from services.growth_trends import Trend
 from services.limits import Breaking, Limit
@@ -157,10 +158,14 @@ class HealthBody(TypedDict):
 
 
 class ReadyBody(TypedDict):
-    """What the gateway has to do without; `store` has "ok" or a fault for each database."""
+    """What the gateway has to do without: `store` has "ok" or a fault for each database.
+
+    `worker` is "ok", "not seen", "last seen <n> s ago", or "unknown" while the store is away.
+    """
 
     status: Literal["ok", "degraded"]
     store: dict[str, str]
+    worker: str
     breakers: list[Breaking]
 
 
@@ -186,6 +191,7 @@ class StatusBody(QuotaBody):
     status: Literal["ok", "failing"]
     checked_at: str
     checks: list[CheckBody]
+    work: Work | None
 
 
 BODIES: dict[str, dict[int, object]] = {

@@ -33,11 +33,14 @@ def readyz(_: NoQuery) -> ResponseReturnValue:
     """Say whether the gateway can serve, and what it has to do without; without its store it still answers."""
     known = services()
     faults = known.store.faults()
+    work = known.background.work()
+    late = work is not None and work["late"] > 0
     breakers = [each for each in known.limits.breakers() if each["state"] != "closed"]
     response = jsonify(
         {
-            "status": "degraded" if faults or breakers else "ok",
+            "status": "degraded" if faults or breakers or late else "ok",
             "store": {database.name: faults.get(database.name, "ok") for database in known.store.databases},
+            "worker": known.background.worker(),
             "breakers": breakers,
         }
     )

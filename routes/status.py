@@ -20,7 +20,8 @@ def status(_: NoQuery) -> ResponseReturnValue:
     """Tell what works and what does not, and what to do next; providers are asked every five minutes at most."""
     known = services()
     found = known.status.remembered()
-    return _unkept({**found, "limits": known.limits.limits(), "breakers": known.limits.breakers()})
+    work = known.background.work()
+    return _unkept({**found, "work": work, "limits": known.limits.limits(), "breakers": known.limits.breakers()})
 
 
 @bp.get("/quota")

@@ -12,20 +12,23 @@ from services.account_book import AccountBook
 from services.account_checks import AccountChecks
 from services.account_insights import AccountInsights
 from services.accounts import Accounts, Configured
+from services.background import Background
 from services.clients.gate import Gate
 from services.clients.graph import GraphClient
 from services.clients.http import Transport
 from services.clients.modash import ModashClient
+from services.clients.pace import Pace
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.credits import Credits
 from services.days import EndTime
 from services.growth_trends import GrowthTrends
 from services.insights import InsightsReader
-from services.limits import Limits
+from services.jobs import schedule_reports
+from services.limits import Limits, shared_turns
 from services.media import MediaList
 from services.memory import Memory
-from services.memory.asking import Places
+from services.memory.asking import Places, patience
 from services.parallel import Beside, Parallel
 from services.performance_data import PerformanceData
 from services.purchases import Purchases
@@ -52,6 +55,7 @@ class Services:
     credits: Credits
     status: Status
     limits: Limits
+    background: Background
     memory: Memory
     store: Store
     places: Places
@@ -71,12 +75,13 @@ class Services:
         beside = Beside(2 * config.waiting_places + SPARE_THREADS)
         gates = {name: Gate(name, clock) for name in ("instagram", "modash")}
         graph = graph_client(config, clock, gate=gates["instagram"], redaction=redaction)
+        store = Store.open(config.database_url, config.instance_path)
+        pace = Pace("modash", config.modash_rate, clock, shared=shared_turns("modash", store.paces), patience=patience)
         modash = (
-            modash_client(config, clock, gate=gates["modash"], redaction=redaction)
+            modash_client(config, clock, gate=gates["modash"], pace=pace, redaction=redaction)
             if config.modash_configured
             else None
         )
-        store = Store.open(config.database_url, config.instance_path)
         memory = Memory(store, clock, may_refresh=partial(_may_refresh, gates), redact=redaction.known)
         vault = Vault(config.token_keys, learn=redaction.learn)
         configured = Configured(
@@ -94,21 +99,24 @@ class Services:
         sold_by, terms = REPORT_SOURCES[config.sandbox], _terms(config)
         purchases = Purchases(parallel, store, terms=terms, account=sold_by, redaction=redaction, clock=clock)
         memory.pulse.chores.append(purchases.tidy)
+        performance_data = PerformanceData(
+            modash,
+            purchases,
+            memory,
+            source=Source(sold_by, store.reports, redaction=redaction, clock=clock),
+            terms=terms,
+            clock=clock,
+        )
+        schedule_reports(performance_data, store)
         return cls(
             AccountInsights(accounts, reader, end_time=end_time, source=source, version=graph.version, clock=clock),
             GrowthTrends(accounts, media, reader, beside=beside, source=source, version=graph.version, clock=clock),
             TopPosts(accounts, media, source=source, version=graph.version, clock=clock),
-            PerformanceData(
-                modash,
-                purchases,
-                memory,
-                source=Source(sold_by, store.reports, redaction=redaction, clock=clock),
-                terms=terms,
-                clock=clock,
-            ),
+            performance_data,
             Credits(store.ledger, store.spending, store.reports, terms=terms, account=sold_by, clock=clock),
             Status(graph, accounts, modash, memory, configured=configured, checks=checks),
             limits,
+            Background(store, clock),
             memory,
             store,
             Places(config.waiting_places),
@@ -148,7 +156,12 @@ def graph_client(
 
 
 def modash_client(
-    config: Config, clock: Clock, *, gate: Gate | None = None, redaction: Redaction | None = None
+    config: Config,
+    clock: Clock,
+    *,
+    gate: Gate | None = None,
+    pace: Pace | None = None,
+    redaction: Redaction | None = None,
 ) -> ModashClient:
     """Build the client of Modash."""
     return ModashClient(
@@ -158,6 +171,7 @@ def modash_client(
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=redaction or Redaction(config.secrets),
         gate=gate or Gate("modash", clock),
+        pace=pace or Pace("modash", config.modash_rate, clock),
     )
 
 

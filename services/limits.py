@@ -9,9 +9,11 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from services.clients.gate import Gate
+from services.clients.pace import Turns
 from services.clients.quota import Usage
 from services.days import our_time
-from services.store import Usages
+from services.store import StoreAway, Usages
+from services.store.paces import Paces
 from services.store.usages import UsageRow
 
 
@@ -87,6 +89,18 @@ class Limits:
     def _is_news(self, provider: str, usage: Usage) -> bool:
         told = self._shared.get((provider, usage.account))
         return told is None or (told.percent, told.blocked_until) != (usage.percent, usage.blocked_until)
+
+
+def shared_turns(provider: str, paces: Paces) -> Turns:
+    """Return how the calls to a provider take turns over all processes, as long as the store is there."""
+
+    def take(spacing: float, most: float) -> float | None:
+        try:
+            return paces.take(provider, spacing, most)
+        except StoreAway:
+            return None
+
+    return take
 
 
 def _time(moment: float) -> str:

@@ -59,6 +59,7 @@ def settings(**changes: object) -> Config:
         "page_id": "555",
         "modash_api_key": MODASH_KEY,
         "retry_budget": 0.0,
+        "modash_rate": 1000.0,
         "instance_path": new_instance(),
     }
     return Config(**(values | changes))
@@ -195,6 +196,11 @@ def start_gateway(settings_: dict[str, str]) -> Process:
     process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{port}")
     wait_for(f"{process.url}/healthz", process)
     return process
+
+
+def start_worker(settings_: dict[str, str], module: str = "worker") -> Process:
+    """A worker, which does what its module says."""
+    return _start([module], settings_, "")
 
 
 def _start(module: list[str], settings_: dict[str, str], url: str) -> Process:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import ROOT
 
-LAYERS = ("app", "front", "routes", "services", "services.clients")  # from the outside to the inside
+LAYERS = ("app", "worker", "front", "routes", "services", "services.clients")  # from the outside to the inside
 COMMON = ("services.clock", "services.errors", "services.redaction")  # words that every layer speaks
 PROVIDER_LIBRARIES = {"requests", "urllib3"}
 WEB_LIBRARIES = {"flask", "werkzeug", "jinja2"}
@@ -43,7 +43,9 @@ def layer_of(name):
     return None if name.startswith(COMMON) else max(inside, key=len, default=None)
 
 
-GATEWAY = modules("app.py", "server.py", "config.py", "config_values.py", "front", "logs.py", "routes", "services")
+GATEWAY = modules(
+    "app.py", "worker.py", "server.py", "config.py", "config_values.py", "front", "logs.py", "routes", "services"
+)
 SERVICES = {name: file for name, file in GATEWAY.items() if name.startswith("services")}
 SIMULATOR = modules("simulator")
 ALL = GATEWAY | SIMULATOR | modules("commands", "gunicorn.conf.py")

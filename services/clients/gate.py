@@ -69,6 +69,12 @@ class Gate:
             raise
         self.succeeded(entry, entry.headers)
 
+    def check(self, account: str) -> None:
+        """Raise what keeps a call from being made, without making one."""
+        with self._lock:
+            if (refused := refusal((self._app, self._standing(account)), self._now())) is not None:
+                raise refused
+
     def enter(self, account: str) -> Entry:
         """Let one call pass, which then has to be reported; raise anew what keeps it from being made."""
         with self._lock:

@@ -13,6 +13,7 @@ from services.clients.failures import as_failure, readable
 from services.clients.gate import NO_ACCOUNT, Gate
 from services.clients.http import OK, Bearer, Reply, Transport
 from services.clients.outcomes import MODASH, MODASH_STATUS, TRY_SOON, UNCERTAIN, modash_outcome
+from services.clients.pace import Pace
 from services.clients.quota import retry_after
 from services.clients.retries import Retries
 from services.errors import (
@@ -55,13 +56,22 @@ class ModashClient:
     """Reads api.modash.io; every method raises the `ProviderError` of the refusal."""
 
     def __init__(
-        self, transport: Transport, *, base_url: str, key: str, retries: Retries, redaction: Redaction, gate: Gate
+        self,
+        transport: Transport,
+        *,
+        base_url: str,
+        key: str,
+        retries: Retries,
+        redaction: Redaction,
+        gate: Gate,
+        pace: Pace,
     ) -> None:
         self._transport = transport
         self._base_url = base_url
         self._auth = Bearer(key)
         self._retries = retries
         self._redaction = redaction
+        self._pace = pace
         self.gate = gate
 
     def performance_data(self, creator: str) -> Report | Pending:
@@ -101,9 +111,12 @@ class ModashClient:
         return remaining if isinstance(remaining, int | float) and not isinstance(remaining, bool) else None
 
     def _guarded(self, call: Callable[[], T]) -> T:
-        """Make a call, and judge its answer, through the gate; repeat it where it was never sent."""
+        """Make a call in its turn, and judge its answer, through the gate; repeat it where it was never sent."""
 
         def once() -> T:
+            # Nobody waits for a turn that could not be used, and what a turn is refused with says nothing of Modash.
+            self.gate.check(NO_ACCOUNT)
+            self._pace.wait_turn()
             with self.gate.passing(NO_ACCOUNT):
                 return call()
 

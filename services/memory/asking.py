@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from services.clock import Clock
 from services.errors import BusyError
 
+PATIENCE = 3.0  # seconds that a request waits for its turn to call a provider
+
 
 class Places:
     """The bounded number of requests of a process that may wait for a provider at once."""
@@ -60,3 +62,8 @@ class Asking:
 
 current: ContextVar[Asking | None] = ContextVar("asking", default=None)
 """The request being served; background work has none and waits as long as it takes."""
+
+
+def patience() -> float | None:
+    """Return the seconds for which a turn to call a provider is waited for here; None for as long as it takes."""
+    return None if current.get() is None else PATIENCE

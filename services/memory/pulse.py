@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.5  # seconds
 CHANGES_EVERY = 1.0  # seconds
-SWEPT_EVERY = 600.0  # seconds
+SWEPT_EVERY = 600.0  # seconds, where no worker does it
 
 
 class Pulse:
@@ -59,7 +59,7 @@ class Pulse:
                     self._attempt(chore)
             if now >= due["sweep"]:
                 due["sweep"] = now + SWEPT_EVERY
-                self._attempt(lambda: self._store.memories.sweep(time.time()))
+                self._attempt(self._store.sweep_alone)
 
     def _hear(self, *, first: bool = False) -> None:
         counters = self._store.memories.counters()

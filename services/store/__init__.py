@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,12 +13,15 @@ from services.store.accounts import AccountRow, AccountTable
 from services.store.connections import Connections
 from services.store.database import Database, SchemaError, StoreAway
 from services.store.history import History
+from services.store.jobs import Jobs
 from services.store.ledger import Ledger
 from services.store.memories import Memories
+from services.store.paces import Paces
 from services.store.reports import Reports
 from services.store.schema import GATEWAY, MEMORY
 from services.store.spending import Spending
 from services.store.usages import Usages
+from services.store.workers import Workers
 
 __all__ = [
     "AccountRow",
@@ -48,11 +53,14 @@ class Store:
     databases: tuple[Database, ...]
     memories: Memories
     usages: Usages
+    paces: Paces
     history: History
     accounts: AccountTable
     reports: Reports
     ledger: Ledger
     spending: Spending
+    jobs: Jobs
+    workers: Workers
 
     @classmethod
     def open(cls, database_url: str, instance_path: str) -> Self:
@@ -66,11 +74,14 @@ class Store:
             (memory, gateway),
             Memories(memory),
             Usages(memory),
+            Paces(memory),
             History(gateway),
             AccountTable(gateway),
             reports,
             Ledger(gateway, reports),
             Spending(gateway),
+            Jobs(gateway),
+            Workers(gateway),
         )
 
     def check_versions(self) -> None:
@@ -80,6 +91,18 @@ class Store:
                 database.check_version()
             except StoreAway:
                 continue
+
+    def sweep(self) -> None:
+        """Delete what is of no use any more."""
+        self.memories.sweep(time.time())
+        self.workers.sweep()
+
+    def sweep_alone(self) -> None:
+        """Delete what is of no use any more, where no worker is there to do it."""
+        with suppress(StoreAway):
+            if self.workers.seen().alive:
+                return
+        self.memories.sweep(time.time())
 
     def faults(self) -> dict[str, str]:
         """Return what stands in the way of each database that is away, after trying it."""

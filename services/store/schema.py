@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0001", GATEWAY: "0003"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0002", GATEWAY: "0004"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -57,6 +57,13 @@ usages = Table(
     Column("kinds", Text, nullable=False),
     Column("blocked_until", Double),
     Column("read_at", Double, nullable=False),
+)
+
+paces = Table(
+    "paces",
+    memory,
+    Column("provider", String(16), primary_key=True),
+    Column("next_at", Double, nullable=False),
 )
 
 readings = Table(
@@ -154,4 +161,28 @@ balances = Table(
     Column("account", String(64), primary_key=True),
     Column("credits", Double),
     Column("read_at", Double, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    gateway,
+    Column("kind", String(32), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("payload", Text, nullable=False),  # JSON
+    Column("due_at", Double),  # null while somebody holds it, and once it was given up
+    Column("attempts", Integer, nullable=False),
+    Column("holder", String(64), nullable=False),
+    Column("lease_until", Double, nullable=False),
+    Column("failure", Text),  # of the last attempt, if it failed
+    Index("jobs_by_due", "due_at"),
+)
+
+workers = Table(
+    "workers",
+    gateway,
+    Column("holder", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
 )

@@ -92,6 +92,18 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
     assert members_of(process.pid) == []
 
 
+def test_a_worker_runs_beside_the_gateway(run, tmp_path):
+    chosen = ports() | {"INSTANCE_PATH": str(tmp_path)}
+    process = run(chosen)
+    read_until(process, "/performance-data")
+
+    deadline = time.monotonic() + 30
+    with local_session() as session:
+        while session.get(f"http://127.0.0.1:{chosen['PORT']}/readyz", timeout=30).json()["worker"] != "ok":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_a_taken_port_is_named(run, simulator_process):
     taken = simulator_process.url.rpartition(":")[2]
 

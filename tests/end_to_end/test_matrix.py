@@ -86,7 +86,7 @@ def client_of(simulator, make_client):
 
     def build(login: str):
         port = simulator.url.rpartition(":")[2]
-        patience = {"READ_TIMEOUT": "2", "RETRY_BUDGET": "0", "LOG_LEVEL": "ERROR"}
+        patience = {"READ_TIMEOUT": "2", "RETRY_BUDGET": "0", "MODASH_RATE": "1000", "LOG_LEVEL": "ERROR"}
         return make_client(Config.from_env({"SIMULATOR_PORT": port, "GRAPH_LOGIN": login} | patience))
 
     return build

@@ -67,6 +67,7 @@ def sandbox(simulator_process):
         "SIMULATOR_PORT": simulator_process.url.rpartition(":")[2],
         "READ_TIMEOUT": "1",
         "RETRY_BUDGET": "0.5",
+        "MODASH_RATE": "1000",
     }
 
 

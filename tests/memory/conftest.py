@@ -22,7 +22,7 @@ class World:
         self.clock = MovableClock(NOW)
         self.account = next(account for account in listed["accounts"] if account["kind"] == kind)
         live = live_settings(simulator.url, self.account, listed["app"], listed["modash"]["key"])
-        self.settings = live | {"RETRY_BUDGET": "0", "INSTANCE_PATH": new_instance()} | more
+        self.settings = live | {"RETRY_BUDGET": "0", "MODASH_RATE": "1000", "INSTANCE_PATH": new_instance()} | more
         self._make_client = make_client
         self._built = []
         self._step()

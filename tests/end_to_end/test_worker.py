@@ -1,0 +1,149 @@
+"""Workers as processes: they share the work, and one that is killed at any moment loses nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from services.store import Store
+from tests.stores import query
+from tests.support import lines_of, start_worker
+from worker import PLACES
+
+JOBS, KILLS = 200, 4
+WITHIN = 120  # seconds
+
+
+@pytest.fixture
+def store(store_settings):
+    store = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def hire():
+    """Start workers, and end those that are still there."""
+    hired = []
+
+    def start(settings, **options):
+        hired.append(start_worker(settings, **options))
+        return hired[-1]
+
+    yield start
+    for process in hired:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.wait(10)
+
+
+def wait_until(is_so, *, seconds=WITHIN):
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def test_what_killed_workers_leave_is_done_by_others(store, store_settings, hire, tmp_path):
+    book = tmp_path / "book"
+    book.touch()
+    settings = store_settings | {"BOOK": str(book)}
+    for number in range(JOBS):
+        store.jobs.put("count", f"job{number:03}", due_at=time.time(), payload={"seconds": 0.1})
+
+    crew = [hire(settings, module="tests.counting_worker") for _ in range(3)]
+    killed = []
+    for kill in range(KILLS):
+        wait_until(lambda so_far=kill: book.read_text().count("done") > (so_far + 1) * JOBS // (KILLS + 2))
+        time.sleep(random.uniform(0, 0.2))
+        victim = crew.pop(random.randrange(len(crew)))
+        victim.popen.send_signal(signal.SIGKILL)
+        killed.append(victim.popen.pid)
+        crew.append(hire(settings, module="tests.counting_worker"))
+    wait_until(lambda: not query(store_settings, "gateway", "SELECT key FROM jobs"))
+
+    lines = [line.split() for line in book.read_text().splitlines()]
+    done = Counter(key for what, key, _ in lines if what == "done")
+    twice = {key for key, times in done.items() if times > 1}
+    assert len(done) == JOBS
+    # A job is done twice only if a worker was killed after it was done and before that was noted.
+    assert all(any(key == each and int(pid) in killed for _, each, pid in lines) for key in twice)
+    assert len(twice) <= KILLS * PLACES
+    assert len({pid for _, _, pid in lines}) > KILLS
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_does(store, store_settings, hire, tmp_path):
+    book = tmp_path / "book"
+    book.touch()
+    store.jobs.put("count", "slow", due_at=time.time(), payload={"seconds": 2.0})
+    worker = hire(store_settings | {"BOOK": str(book)}, module="tests.counting_worker")
+    wait_until(lambda: "begun" in book.read_text())
+    seen = store.workers.seen()
+
+    worker.popen.send_signal(signal.SIGTERM)
+    code = worker.popen.wait(20)
+
+    assert code == 0
+    assert "done slow" in book.read_text()
+    assert seen.alive == 1
+    assert store.workers.seen() == (0, None)
+    assert query(store_settings, "gateway", "SELECT key FROM jobs") == []
+
+
+def test_the_gateway_tells_whether_there_is_a_worker(store_settings, hire, start, simulator):
+    settings = {"SIMULATOR_PORT": simulator.url.rpartition(":")[2], **store_settings}
+    gateway = start(settings)
+
+    def told():
+        return gateway.get("/readyz").json()
+
+    assert (told()["worker"], told()["status"]) == ("not seen", "ok")
+    worker = hire(settings)
+    wait_until(lambda: told()["worker"] == "ok")
+    assert gateway.get("/status").json()["work"] == {
+        "workers": 1,
+        "waiting": 1,
+        "running": 0,
+        "late": 0,
+        "given_up": 0,
+    }
+    worker.popen.kill()
+    wait_until(lambda: told()["worker"].startswith("last seen "))
+    assert told()["status"] == "ok"
+
+    query(store_settings, "gateway", "UPDATE jobs SET due_at = :due", due=time.time() - 61)
+
+    assert told()["status"] == "degraded"
+    assert gateway.get("/account-insights?period=day&metrics=reach").ok
+
+
+def test_a_worker_sweeps_and_says_so_in_one_line(store_settings, hire):
+    query(
+        store_settings,
+        "memory",
+        "INSERT INTO memories (account, key, part, value, fetched_at, kept_until) VALUES ('a', 'k', '', '', 0, 1)",
+    )
+    worker = hire(store_settings)
+    wait_until(lambda: query(store_settings, "gateway", "SELECT key FROM jobs"))
+
+    query(store_settings, "gateway", "UPDATE jobs SET due_at = 0 WHERE kind = 'sweep'")
+
+    wait_until(lambda: not query(store_settings, "memory", "SELECT * FROM memories"))
+    (line,) = wait_until(lambda: [line for line in lines_of(worker) if line["message"] == "job"])
+    assert (line["kind"], line["outcome"], line["level"]) == ("sweep", "later", "info")
+    assert line["milliseconds"] >= 0
+    ((due_at,),) = query(store_settings, "gateway", "SELECT due_at FROM jobs")
+    assert due_at == pytest.approx(time.time() + 600, abs=60)
+
+
+def test_a_worker_that_cannot_start_says_why(hire, tmp_path):
+    worker = hire({"INSTANCE_PATH": str(tmp_path)})
+
+    assert worker.popen.wait(60) == 1
+    assert "Run `make migrate`" in worker.output.read_text()
+    assert "Traceback" not in worker.output.read_text()
