@@ -30,6 +30,7 @@ NAMES = (
     "warm_parts",
     "stampede",
     "polling_day",
+    "paid_once",
     "slow_provider",
     "memory_use",
 )
