@@ -30,7 +30,7 @@ account: install ## Add, list, check or remove an account: make account ARGS="ad
 	@$(BIN)/python -m commands.account $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run the whole suite, offline
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/dev.stamp ## Check format, style and types
 	@$(BIN)/ruff format --check $(CHECKED)

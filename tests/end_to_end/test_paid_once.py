@@ -42,7 +42,8 @@ def gateways(simulator, store_settings, start):
         simulator.post("/_simulator/switches", {"modash_rate_limit": 0, "latency_ms": 200})
         simulator.post("/_simulator/calls/reset")
         port = simulator.url.rpartition(":")[2]
-        return [start(store_settings | {"SIMULATOR_PORT": port} | settings) for _ in range(2)]
+        hasty = {"SIMULATOR_PORT": port, "MODASH_RATE": "1000"}
+        return [start(store_settings | hasty | settings) for _ in range(2)]
 
     return build
 
