@@ -27,6 +27,7 @@ from services.redaction import Redaction
 
 NOT_FOUND = 404
 MAX_DEPTH = 50  # A report has 6 levels; what has hundreds could not be handed on.
+MAX_CREDITS = 10**12  # Nobody has more; what says so is no balance, and could not be kept.
 # After one of these nobody knows whether the call was charged.
 UNSURE = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
 
@@ -108,7 +109,9 @@ class ModashClient:
             raise self._failure(reply, _code(body), readable(body.get("message"), self._redaction))
         billing = body.get("billing")
         remaining = billing.get("credits") if isinstance(billing, dict) else None
-        return remaining if isinstance(remaining, int | float) and not isinstance(remaining, bool) else None
+        if isinstance(remaining, bool) or not isinstance(remaining, int | float):
+            return None
+        return remaining if abs(remaining) <= MAX_CREDITS else None
 
     def _guarded(self, call: Callable[[], T]) -> T:
         """Make a call in its turn, and judge its answer, through the gate; repeat it where it was never sent."""
