@@ -150,7 +150,7 @@ def test_the_gateway_does_not_start_without_a_schema(empty_settings):
 
     assert (ended.returncode, ended.stderr) == (
         1,
-        "The memory database is at version none, not 0001. Run `make migrate`, then start again.\n",
+        f"The memory database is at version none, not {VERSIONS[MEMORY]}. Run `make migrate`, then start again.\n",
     )
 
 
