@@ -7,50 +7,64 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor account test check format bench examples outcomes clean
+.PHONY: help install migrate run worker doctor account webhook test check format bench examples provider-errors clean
 
-help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/run.stamp ## Install what runs into .venv
+install: $(VENV)/run.stamp ## Install the requirements into .venv
 
-migrate: install ## Bring the store to the version this code needs
+migrate: install ## Create the store, or bring it to the version this code needs
 	@$(BIN)/python -m commands.migrate
 
 run: install ## Run the gateway and a worker (and, without a token, the simulator) until Ctrl-C
 	@$(BIN)/python -m commands.run
 
-worker: install ## Run one more worker for what is done in the background
+worker: install ## Run one more worker for background jobs
 	@$(BIN)/python -m worker
 
-doctor: install ## Check settings, token, account, version and Modash key
+doctor: install ## Check settings, store, token, account, version and Modash key
 	@$(BIN)/python -m commands.doctor
 
 account: install ## Add, list, check or remove an account: make account ARGS="add --login instagram"
 	@$(BIN)/python -m commands.account $(ARGS)
 
+webhook: install ## Subscribe accounts to webhooks, or check the callback URL: make webhook ARGS="check https://HOST"
+	@$(BIN)/python -m commands.webhook $(ARGS)
+
 test: $(VENV)/dev.stamp ## Run the whole suite, offline
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
-check: $(VENV)/dev.stamp ## Check format, style and types
+check: $(VENV)/dev.stamp ## Check format, style, types and imports
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 
-format: $(VENV)/dev.stamp ## Put the code into the house's format
+format: $(VENV)/dev.stamp ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet $(CHECKED)
 	@$(BIN)/ruff format --quiet $(CHECKED)
 
-bench: $(VENV)/run.stamp ## Measure everything that is fast or frugal, as ratios within one run
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/run.stamp ## Run the benchmarks: make bench -- --quick, make bench -- cold warm
+	@$(BIN)/python -m benchmarks $(ARGS) $(BENCH_ARGS)
 
-examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document anew
+# make takes the words after `--` for goals. Those of `make bench -- --quick cold` are arguments of the benchmarks, and
+# each gets a rule that does nothing.
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+BENCH_ARGS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+ifneq ($(BENCH_ARGS),)
+.PHONY: $(BENCH_ARGS)
+$(BENCH_ARGS): ; @:
+endif
+endif
+
+examples: $(VENV)/dev.stamp ## Record the examples of the OpenAPI document
 	@$(BIN)/python -m commands.examples
 
-outcomes: $(VENV)/run.stamp ## Print the table of outcomes into the README
-	@$(BIN)/python -m commands.outcomes
+provider-errors: $(VENV)/run.stamp ## Write the tables of docs/provider-errors.md from the error rules
+	@$(BIN)/python -m commands.provider_errors
 
-clean: ## Remove what was installed and cached
+clean: ## Remove the virtual environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -58,11 +72,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
-	@echo "Installing what runs ..."
+	@echo "Installing the requirements ..."
 	@$(PIP) -r requirements.txt
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	@echo "Installing what tests and checks need ..."
+	@echo "Installing the requirements of tests and checks ..."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

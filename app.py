@@ -1,8 +1,9 @@
-"""The application: builds, mounts, returns; nothing happens at import."""
+"""The application factory: builds the services, mounts the routes, wraps Flask; importing it has no side effects."""
 
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -10,10 +11,10 @@ from flask import Flask
 
 import logs
 from config import Config
-from front import Front
+from front.middleware import Front
 from routes import register_routes
-from services import Services
 from services.clock import Clock
+from services.container import Services
 from services.redaction import Redaction
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,13 @@ log = logging.getLogger(__name__)
 def create_app(config: Config | None = None, *, clock: Clock | None = None) -> Flask:
     """Build the gateway from its settings, by default those of the environment and `.env`.
 
-    Raises `ConfigError` with everything that is missing or wrong, and `SchemaError` where `make migrate` is due.
+    Raises `ConfigError` with everything that is missing or wrong, and `SchemaError` if `make migrate` has to be run.
     """
     config = config or Config.from_env()
     redaction = Redaction(config.secrets)
     logs.set_up(config.log_level, redaction)
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # A redirect would be a second shape of refusal.
+    app.url_map.merge_slashes = False  # A redirect would be a second form of error.
     app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     clock = clock or Clock()
@@ -39,12 +40,13 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     register_routes(app)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         app.wsgi_app,
-        memory=services.memory,
-        places=services.places,
+        cache=services.cache,
+        waiting_slots=services.waiting_slots,
         clock=clock,
         cors_origins=config.cors_origins,
         sandbox=config.sandbox,
-        warm_bytes=config.warm_megabytes * 1024 * 1024,
+        response_cache_bytes=config.response_cache_mb * 1024 * 1024,
+        request_deadline=config.request_deadline,
         redact=redaction,
     )
     log.info(
@@ -54,6 +56,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
             "instagram": "configured" if services.accounts.configured else "not configured",
             "modash": "configured" if config.modash_configured else "not configured",
             "graph_api_version": config.graph_api_version,
+            "pid": os.getpid(),  # Each worker process logs this line.
         },
     )
     return app
@@ -61,5 +64,5 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
 
 if __name__ == "__main__":
     settings = Config.from_env()
-    subprocess.run([sys.executable, "-m", "commands.migrate"], check=True)  # Our own program.
+    subprocess.run([sys.executable, "-m", "commands.migrate"], check=True)  # A command of this project.
     create_app(settings).run(host=settings.host, port=settings.port)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from config import Config, ConfigError
-from services.store import SchemaError, Store
+import sys
+
+from config import Config, ConfigError, unknown_settings, unusable_proxies
+from services.request_context import WaitingSlots
+from services.store.database import SchemaError
+from services.store.store import Store
 
 try:
     _config = Config.from_env()
-    _store = Store.open(_config.database_url, _config.instance_path)
+    # Only this process reports them: it starts once, before its workers.
+    for _sentence in (*unknown_settings(), *unusable_proxies(_config)):
+        sys.stderr.write(f"Warning: {_sentence}\n")
+    _store = Store.open(_config.database_url, _config.instance_path, mode=_config.providers)
     _store.check_versions()
     _store.close()  # Connections must not live through a fork.
 except (ConfigError, SchemaError) as error:
@@ -17,29 +24,30 @@ except (ConfigError, SchemaError) as error:
 bind = f"{_config.host}:{_config.port}"
 
 # Threads, because a cold request waits for a provider; two workers at least, because the threads of one share a lock.
-# Ours is gunicorn's own with threads, which refuses in our error shape.
-worker_class = "server.Worker"
+# Our class is gunicorn's threaded worker with refusals in our error shape and a reload that loses no connection.
+worker_class = "gunicorn_worker.GunicornWorker"
 workers = 2
-# One for each place to wait in, and some for what never waits, so that warm requests always find a thread.
-threads = _config.waiting_places + 8
+# One for each request that may wait for a provider, and 8 more, so that warm requests always find a thread.
+threads = WaitingSlots.total(_config.max_waiting_requests) + 8
 
 # Without it the kernel hands most kept-alive connections to one of the workers.
 reuse_port = True
 
-# Longer than the 60 s for which nginx keeps an idle upstream connection, so that it is never nginx that is cut off.
+# Longer than the 60 s for which nginx keeps an idle upstream connection: nginx, not this server, closes it, so that no
+# request is sent on a connection that is being closed.
 keepalive = 75
 
-# A cold request may take all tries of a read and all pages of a list; no request sleeps longer.
-timeout = 120
+# A request ends by its deadline. A worker that does not answer for longer than this is stuck.
+timeout = max(120, round(_config.request_deadline) + 30)
 graceful_timeout = 30
 
-# What is longer is refused by the ring, in our error shape; this is the most that is ever read.
+# The middleware refuses request lines over 8,000 characters in our error shape; gunicorn reads no more than this.
 limit_request_line = 8190
 
-# The ring writes the one log line of a request; this server's own would be a second.
+# The middleware writes one log line for each request; gunicorn's access log would be a second one.
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
 
-# No control socket in anybody's home folder.
+# gunicorn would create a control socket in the home folder.
 control_socket_disable = True

@@ -1,4 +1,4 @@
-"""`python -m worker`: does what is due in the background; any number of these share the work."""
+"""`python -m worker`: runs background jobs; any number of workers share them."""
 
 from __future__ import annotations
 
@@ -13,66 +13,69 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.jobs import Runner
+    from services.background.heartbeat import Heartbeat
+    from services.background.jobs import Runner
     from services.store.jobs import Job
 
-PLACES = 4  # jobs at once
-LOOKED_EVERY = 1.0  # seconds
-BEAT = 2.0  # seconds; a lease is five times as long
-PLANNED_EVERY = 600.0  # seconds
-FINISHED_WITHIN = 10.0  # seconds, before what still runs is left to somebody else
+MAX_RUNNING = 4  # jobs
+CLAIM_INTERVAL = 1.0  # seconds
+HEARTBEAT_INTERVAL = 2.0  # seconds; the lease of a job is five times as long
+PUT_RECURRING_INTERVAL = 600.0  # seconds
+STOP_TIMEOUT = 10.0  # seconds that running jobs have to finish; then other workers take them over
 STOP, WAKE = True, False
 
 log = logging.getLogger("worker")
 
 Signals = SimpleQueue[bool]
-"""What happens: that a job has ended, or that everything is to end. Unlike an `Event` it may be told by a handler of
-signals, whatever that interrupts."""
+"""`STOP` when the worker has to stop, `WAKE` when a job has ended.
+
+A `SimpleQueue` and not an `Event`: its `put` is reentrant, so a signal handler may call it whatever it interrupts.
+"""
 
 
 class Worker:
-    """Takes what is due, does it on threads of its own, and holds on to it meanwhile."""
+    """Claims due jobs and runs each on a thread of its own; the heartbeat extends their leases meanwhile."""
 
-    def __init__(self, runner: Runner, signals: Signals) -> None:
+    def __init__(self, runner: Runner, heartbeat: Heartbeat, signals: Signals) -> None:
         self._runner = runner
+        self._heartbeat = heartbeat
         self._signals = signals
         self._holder = uuid.uuid4().hex
         self._running: list[Job] = []
         self._lock = threading.Lock()
-        self._ended = threading.Event()
 
     def run(self) -> bool:
-        """Work until told to stop; return whether everything that was begun is finished."""
-        self._beat()
-        heart = threading.Thread(target=self._live, name="heart", daemon=True)
-        heart.start()
-        planned_at = -PLANNED_EVERY
+        """Work until `STOP`; return whether every job that was begun is finished."""
+        self._record_alive()
+        self._heartbeat.register("worker", self._record_alive, interval=HEARTBEAT_INTERVAL, delay=HEARTBEAT_INTERVAL)
+        self._heartbeat.start()
+        put_recurring_at = time.monotonic()
         while True:
-            if time.monotonic() >= planned_at + PLANNED_EVERY:
-                planned_at = time.monotonic()
-                self._runner.plan()
-            self._begin_what_is_due()
-            if self._wait(LOOKED_EVERY) is STOP:
+            if time.monotonic() >= put_recurring_at:
+                put_recurring_at = time.monotonic() + PUT_RECURRING_INTERVAL
+                self._runner.put_recurring()
+            self._begin_due_jobs()
+            if self._wait(CLAIM_INTERVAL) is STOP:
                 break
-        return self._finish(heart)
+        return self._finish()
 
-    def _begin_what_is_due(self) -> None:
-        free = PLACES - len(self._held())
+    def _begin_due_jobs(self) -> None:
+        free = MAX_RUNNING - len(self._held())
         try:
-            taken = self._runner.take(self._holder, free) if free else []
+            claimed = self._runner.claim(self._holder, free) if free else []
         except Exception:
-            log.exception("Jobs could not be taken by a bug")  # The next round may be luckier.
+            log.exception("Claiming jobs failed with an unexpected error")  # The next round tries again.
             return
-        for job in taken:
+        for job in claimed:
             with self._lock:
                 self._running.append(job)
-            threading.Thread(target=self._do, args=(job,), name=f"job {job.kind}", daemon=True).start()
+            threading.Thread(target=self._run_job, args=(job,), name=f"job {job.kind}", daemon=True).start()
 
-    def _do(self, job: Job) -> None:
+    def _run_job(self, job: Job) -> None:
         try:
             self._runner.run(job)
         except Exception:
-            log.exception("A job could not be noted by a bug")
+            log.exception("Recording the end of a job failed with an unexpected error")
         finally:
             with self._lock:
                 self._running.remove(job)
@@ -84,26 +87,19 @@ class Worker:
         except Empty:
             return WAKE
 
-    def _finish(self, heart: threading.Thread) -> bool:
-        """Wait for what runs, give back what does not end, and say goodbye."""
-        deadline = time.monotonic() + FINISHED_WITHIN
+    def _finish(self) -> bool:
+        """Wait for running jobs, release those that do not end in time, and deregister."""
+        deadline = time.monotonic() + STOP_TIMEOUT
         while self._held() and time.monotonic() < deadline:
             self._wait(max(0.0, deadline - time.monotonic()))
-        self._ended.set()
-        heart.join(FINISHED_WITHIN)  # A beat after the goodbye would be one of a ghost.
+        # A heartbeat after deregistering would re-create the row of a worker that is gone.
+        self._heartbeat.stop(timeout=STOP_TIMEOUT)
         left = self._held()
-        self._runner.leave(self._holder, left)
+        self._runner.release(self._holder, left)
         return not left
 
-    def _live(self) -> None:
-        while not self._ended.wait(BEAT):
-            self._beat()
-
-    def _beat(self) -> None:
-        try:
-            self._runner.hold(self._holder, self._held(), host=socket.gethostname(), pid=os.getpid())
-        except Exception:
-            log.exception("A heartbeat failed by a bug")  # The heart must go on beating.
+    def _record_alive(self) -> None:
+        self._runner.heartbeat(self._holder, self._held(), host=socket.gethostname(), pid=os.getpid())
 
     def _held(self) -> list[Job]:
         with self._lock:
@@ -111,26 +107,26 @@ class Worker:
 
 
 def signals_of_this_process() -> Signals:
-    """Have Ctrl-C and its kin tell the worker, rather than interrupt it."""
+    """Return a queue that gets `STOP` for Ctrl-C and the like, instead of an interruption."""
     signals: Signals = SimpleQueue()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if each is signal.SIGHUP and signal.getsignal(each) is signal.SIG_IGN:
-            continue  # Somebody started it with `nohup`.
+            continue  # Started with `nohup`.
         signal.signal(each, lambda _number, _frame: signals.put(STOP))
     return signals
 
 
 def main() -> None:
-    """Work with the settings of the environment and `.env` until told to stop."""
+    """Work with the settings of the environment and `.env` until a signal stops it."""
     signals = signals_of_this_process()
-    # Only now, for it takes a second in which somebody may press Ctrl-C.
+    # Imported after the signal handlers are set, because the imports take a second in which Ctrl-C may come.
     import logs  # noqa: PLC0415
-    from config import Config, ConfigError  # noqa: PLC0415
-    from services import Services  # noqa: PLC0415
+    from config import Config, ConfigError, unusable_proxies  # noqa: PLC0415
+    from services.background.jobs import Runner, handlers  # noqa: PLC0415
     from services.clock import Clock  # noqa: PLC0415
-    from services.jobs import Runner, handlers  # noqa: PLC0415
+    from services.container import Services  # noqa: PLC0415
     from services.redaction import Redaction  # noqa: PLC0415
-    from services.store import SchemaError  # noqa: PLC0415
+    from services.store.database import SchemaError  # noqa: PLC0415
 
     clock = Clock()
     try:
@@ -140,14 +136,17 @@ def main() -> None:
         services.store.check_versions()
     except (ConfigError, SchemaError) as error:
         raise SystemExit(str(error)) from None
-    services.memory.pulse.start()  # What is known of the providers' limits is shared with the gateway.
+    for sentence in unusable_proxies(config):
+        log.warning(sentence)
     log.info("The worker is ready")
-    finished = Worker(Runner(services.store, handlers(services, clock), clock), signals).run()
+    shared_clock = services.store.clock  # Due times must not depend on which machine's worker looks at them.
+    runner = Runner(services.store, handlers(services, shared_clock), shared_clock)
+    finished = Worker(runner, services.heartbeat, signals).run()
     log.info("The worker has ended", extra={"finished": finished})
     services.close()
     if not finished:
         logging.shutdown()
-        os._exit(0)  # Leaving in the usual way would wait for every call to a provider.
+        os._exit(0)  # A normal exit would wait for the threads of every provider call.
 
 
 if __name__ == "__main__":

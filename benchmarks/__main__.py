@@ -1,4 +1,4 @@
-"""`make bench`: all measurements, or those that are named; tables for people, and JSON for what compares runs.
+"""`make bench`: runs all benchmarks or the named ones; prints tables, and writes JSON to compare runs.
 
 python -m benchmarks [names] [--quick] [--json FILE]
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.stage import Options, Row
 from benchmarks.tables import table
+from commands.isolation import isolate_this_process
 
 NAMES = (
     "cold",
@@ -33,23 +34,25 @@ NAMES = (
     "paid_once",
     "slow_provider",
     "memory_use",
+    "webhooks",
 )
 
 
 def main() -> int:
-    """Measure, print and write; one that fails does not keep the others from being measured."""
-    asked = _asked()
+    """Run each benchmark, also after one has failed; return 1 if one failed."""
+    isolate_this_process()
+    arguments = _arguments()
     signal.signal(signal.SIGTERM, _leave)
-    options = Options(quick=asked.quick)
-    told: dict[str, Any] = {"machine": _machine(), "quick": options.quick, "measurements": {}}
+    options = Options(quick=arguments.quick)
+    results: dict[str, Any] = {"machine": _machine(), "quick": options.quick, "measurements": {}}
     failed = False
-    for name in asked.names or NAMES:
+    for name in arguments.names or NAMES:
         outcome = _measured(name, options)
         failed |= "error" in outcome
-        told["measurements"][name] = outcome
-        if asked.json:
-            # After each, so that nothing is lost when somebody grows impatient.
-            asked.json.write_text(json.dumps(told, indent=2) + "\n")
+        results["measurements"][name] = outcome
+        if arguments.json:
+            # After each benchmark, so that an interrupted run keeps its results.
+            arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     return 1 if failed else 0
 
 
@@ -59,7 +62,7 @@ def _measured(name: str, options: Options) -> Mapping[str, object]:
     started = time.perf_counter()
     try:
         rows: list[Row] = module.measure(options)
-    except Exception as error:  # noqa: BLE001  # Whatever it is, the others are measured nevertheless.
+    except Exception as error:  # noqa: BLE001  # The other benchmarks still run.
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
     seconds = time.perf_counter() - started
@@ -68,10 +71,10 @@ def _measured(name: str, options: Options) -> Mapping[str, object]:
     return {"seconds": round(seconds, 1), "rows": rows}
 
 
-def _asked() -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the gateway on this machine.")
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="short and rough: whether everything can be measured")
+    parser.add_argument("--quick", action="store_true", help="short and rough: a smoke test of every benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there too")
     return parser.parse_args()
 

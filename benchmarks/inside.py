@@ -1,4 +1,4 @@
-"""The gateway inside this process, on a clock of ours: for long stretches of time, and for parts of a request."""
+"""The gateway inside this process, on a clock that a benchmark moves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from flask import Flask
 
 from app import create_app
-from benchmarks.processes import environment
 from config import Config
 from services.clock import Clock
 
@@ -21,7 +20,11 @@ QUIET_WITHIN = 30.0  # seconds
 
 
 class SteppedClock(Clock):
-    """A clock that stands still until it is moved; to wait on it takes no time."""
+    """A clock that stands still until it is moved.
+
+    Waiting takes real time and does not move it: the turns of MODASH_RATE are shared over processes, so the store's
+    clock hands them out, which is the real one.
+    """
 
     def __init__(self, now: float) -> None:
         self._lock = threading.Lock()
@@ -36,8 +39,8 @@ class SteppedClock(Clock):
         return self._now
 
     def wait(self, seconds: float) -> None:
-        """Return at once: the world is moved from outside."""
-        time.sleep(0)
+        """Wait in real time."""
+        time.sleep(seconds)
 
     def move_to(self, now: float) -> None:
         """Move it, never back."""
@@ -47,28 +50,21 @@ class SteppedClock(Clock):
 
 @contextmanager
 def application(settings: Mapping[str, str], log: Path, clock: Clock | None = None) -> Iterator[Flask]:
-    """Build the gateway, its log lines going to a file; afterwards, logging is as it was."""
+    """Build the gateway with its log lines in a file; restore the logging of this process afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     with log.open("w") as lines:
         with redirect_stderr(lines):
-            app = create_app(Config.from_env(environment(settings)), clock=clock)
+            app = create_app(Config.from_env(settings), clock=clock)
         try:
             yield app
         finally:
-            _close(app)
+            app.extensions["services"].close()
             root.handlers[:] = handlers
             root.setLevel(level)
 
 
 def wait_until_quiet(app: Flask) -> None:
     """Wait until nothing is being fetched in the background."""
-    memory = getattr(app.extensions["services"], "memory", None)
-    if memory is not None and not memory.wait_until_quiet(QUIET_WITHIN):
+    if not app.extensions["services"].wait_until_quiet(QUIET_WITHIN):
         raise RuntimeError(f"Something is still being fetched after {QUIET_WITHIN:g} seconds.")
-
-
-def _close(app: Flask) -> None:
-    close = getattr(app.extensions["services"], "close", None)
-    if close is not None:
-        close()

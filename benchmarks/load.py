@@ -11,31 +11,39 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import Self
 
 from benchmarks import ROOT
+from commands.isolation import isolated
 
 OK, NOT_MODIFIED, BUSY, UNANSWERED = "200", "304", "503", "none"
 
 
+class MisleadingError(Exception):
+    """The replies are not those that a benchmark measures, so its figures would be about something else."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked, by how many callers at once, and until when."""
+    """The requests, the number of callers at once, and when they stop."""
 
     ports: tuple[int, ...]
     paths: tuple[str, ...]
     callers: int = 16
-    seconds: float | None = None  # after which nothing new is asked
-    requests: int | None = None  # after which nothing new is asked
+    seconds: float | None = None  # after which no new request is sent
+    requests: int | None = None  # after which no new request is sent
     headers: Mapping[str, str] = field(default_factory=dict)
-    pause: float = 0.0  # seconds that a caller waits before it asks again
-    returns: int = 0  # how often a caller that is told to come again does so, after Retry-After
+    body: str = ""  # of a POST; each `#` in it becomes the number of the request
+    secret: str = ""  # with which a POST is signed, as Meta signs the deliveries of webhooks
+    pause: float = 0.0  # seconds between a reply and the caller's next request
+    returns: int = 0  # how often a caller repeats a request that was refused with 503, after Retry-After
     compare: bool = False  # count the different bodies
-    patience: float = 60.0  # seconds beyond the others until what is still unanswered is given up
+    patience: float = 60.0  # seconds after the end for which replies are still awaited
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long the replies of one status took; what was never answered counts with how long it had waited."""
+    """How long the replies of one status took; a request without a reply counts with the time it has waited."""
 
     count: int
     p50_ms: float
@@ -45,15 +53,21 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came back."""
+    """The replies of a load."""
 
     replies: int
     seconds: float  # until the last reply
     overall: Latency
     statuses: Mapping[str, Latency]
-    answered_after: Mapping[str, int]  # how many were answered for good, by the number of tries
+    answered_after: Mapping[str, int]  # final replies, by the number of tries
     bodies: int | None  # different ones among the replies with 200
     own_us: float  # CPU of the load itself for each reply
+
+    def require(self, *statuses: str) -> Self:
+        """Return this result; raise `MisleadingError` where a reply has another status, or never came."""
+        if set(self.statuses) - set(statuses):
+            raise MisleadingError(f"The replies are {self.summary()}; only {', '.join(statuses)} can be measured.")
+        return self
 
     @property
     def rate(self) -> float:
@@ -77,17 +91,17 @@ class Running:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last caller has gone."""
+        """Whether the last caller has ended."""
         return self._process.poll() is not None
 
     def result(self) -> Result:
-        """Wait for the end and return what came back."""
+        """Wait for the end and return the replies."""
         output, _ = self._process.communicate()
         if self._process.returncode:
             raise RuntimeError("The load has failed; its last lines above say why.")
-        told = json.loads(output)
-        statuses = {status: Latency(**each) for status, each in told["statuses"].items()}
-        return Result(**(told | {"overall": Latency(**told["overall"]), "statuses": statuses}))
+        written = json.loads(output)
+        statuses = {status: Latency(**each) for status, each in written["statuses"].items()}
+        return Result(**(written | {"overall": Latency(**written["overall"]), "statuses": statuses}))
 
 
 @contextmanager
@@ -96,12 +110,13 @@ def running(plan: Plan) -> Iterator[Running]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.callers"],
         cwd=ROOT,
+        env=isolated({}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is answered by who started it.
+        start_new_session=True,  # Ctrl-C reaches only the parent, which ends this process.
     )
     try:
-        assert process.stdin is not None  # noqa: S101  # It was asked for above.
+        assert process.stdin is not None  # noqa: S101  # Popen opens it above.
         process.stdin.write(json.dumps(asdict(plan)).encode() + b"\n")
         process.stdin.flush()
         yield Running(process)

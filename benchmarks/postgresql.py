@@ -1,4 +1,4 @@
-"""A PostgreSQL database for one measurement: new, so that nothing is remembered in it, and dropped afterwards."""
+"""A PostgreSQL database for one measurement: new and empty, and dropped afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def new_database() -> Iterator[str | None]:
     if not _listens(url):
         yield None
         return
-    import psycopg  # noqa: PLC0415  # A gateway on SQLite does without it, and so does a measurement.
+    import psycopg  # noqa: PLC0415  # Not needed for a measurement on SQLite.
     from psycopg.sql import SQL, Identifier  # noqa: PLC0415
 
     name = f"bench_{uuid.uuid4().hex[:12]}"

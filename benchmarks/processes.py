@@ -1,4 +1,4 @@
-"""Programs of this project in processes of their own: started, asked, watched through /proc, and ended for certain."""
+"""Programs of this project in child processes: started, measured through /proc, and always ended."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 import requests
 
 from benchmarks import ROOT
-from config import Config
+from commands.isolation import isolated
 
 READY_WITHIN = 30.0  # seconds
-STOP_WITHIN = 5.0  # seconds, before what still runs is killed; nothing that is measured has to be saved
+STOP_WITHIN = 5.0  # seconds until it is killed; no benchmark needs its state afterwards
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second
 USER_TIME = 11  # field of /proc/<pid>/stat behind the name; system time is the next one
 
@@ -32,19 +32,21 @@ class Server:
         self._output = output
         self._stopped = False
         self._session = requests.Session()
-        self._session.trust_env = False  # No proxy stands before this machine.
+        self._session.trust_env = (
+            False  # A proxy of the environment must not stand between two programs of this machine.
+        )
         with output.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *module],
                 cwd=ROOT,
-                env=environment(settings),
+                env=isolated(settings),
                 stdout=file,
                 stderr=file,
-                start_new_session=True,  # Ctrl-C is answered by who started it; and the group can be killed whole.
+                start_new_session=True,  # Ctrl-C reaches only the parent; and the whole group can be killed.
             )
 
     def wait_for(self, path: str) -> None:
-        """Wait until a path is answered; end the program where it never is."""
+        """Wait until a path is answered; end the program and raise if it never is."""
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -61,13 +63,13 @@ class Server:
         return self._session.get(f"{self.url}{path}", timeout=120)
 
     def post(self, path: str, body: Mapping[str, object]) -> None:
-        """Send an order, which must be accepted."""
+        """Send a POST, which must succeed."""
         self._session.post(f"{self.url}{path}", json=body, timeout=120).raise_for_status()
 
     def stop(self) -> None:
-        """End the program and everything it has started; to end it again does no harm."""
+        """End the program and its children; a second call has no effect."""
         if self._stopped:
-            return  # Its number may be that of another process by now.
+            return  # Its process id may belong to another process by now.
         self._stopped = True
         self._session.close()
         self._process.send_signal(signal.SIGINT)
@@ -79,12 +81,12 @@ class Server:
 
     @property
     def workers(self) -> list[int]:
-        """The processes that the program has started."""
+        """The child processes of the program."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return sorted(int(child) for child in children.read_text().split())
 
     def cpu_seconds(self) -> float:
-        """Return what the workers have used so far."""
+        """Return the CPU time of the workers so far."""
         ticks = 0
         for pid in self.workers:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -92,19 +94,12 @@ class Server:
         return ticks / TICKS
 
     def resident_megabytes(self) -> dict[int, float]:
-        """Return what each worker holds in memory."""
+        """Return the resident memory of each worker."""
         return {pid: _resident(pid) for pid in self.workers}
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with the given settings, and every other one at its default."""
-    # Empty, not absent: what is absent might stand in `.env`.
-    unset = {name.upper(): "" for name in Config.__dataclass_fields__} | {"GUNICORN_CMD_ARGS": ""}
-    return {**os.environ, **unset, **settings}
-
-
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The stage of one measurement: simulator, stores, gateways and the empty application, all gone at its end."""
+"""The programs of one measurement: simulator, stores, gateways and the empty application, all ended with it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks import ROOT
-from benchmarks.processes import Server, environment, free_port
+from benchmarks.processes import Server, free_port
+from commands.isolation import isolated
 
 Row = dict[str, Any]
 """One line of a measurement's table: plain numbers and texts by column."""
 
 GATEWAY, EMPTY = "app:create_app()", "benchmarks.empty:app"
-# At their defaults these two, and the gateway's own pace, would refuse what is measured.
-AT_EASE: Mapping[str, object] = {"modash_rate_limit": 0, "start_credits": 1_000_000}
-MODASH_RATE = "1000"
+# The simulator's own limits, which are not what is measured. The gateway keeps to its own ones.
+WITHOUT_LIMITS: Mapping[str, object] = {"modash_rate_limit": 0, "start_credits": 1_000_000, "usage": 0, "app_usage": 0}
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the measurements are to be done."""
+    """How the measurements are done."""
 
     quick: bool = False
 
@@ -43,14 +43,14 @@ class Simulator(Server):
         self.post("/_simulator/switches", switches)
 
     def calls(self) -> dict[str, Any]:
-        """Return what was called since the last time, and count from zero again."""
+        """Return the calls since the last time, and reset the counters."""
         calls: dict[str, Any] = self.get("/_simulator/calls").json()
         self.post("/_simulator/calls/reset", {})
         return calls
 
 
 class Stage:
-    """Starts what a measurement needs, and ends all of it, in reverse order."""
+    """Starts the programs of a measurement, and ends all of them in reverse order."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -66,27 +66,21 @@ class Stage:
         self._stack.close()
 
     def simulator(self) -> Simulator:
-        """Start the providers, without latency and without limits that a measurement would run into."""
+        """Start both providers, without latency and without limits of their own."""
         port = free_port()
         simulator = Simulator(["simulator", "--port", str(port)], {}, port=port, output=self.path("simulator.log"))
         self._begin(simulator, "/_simulator/clock")
-        simulator.switch(**AT_EASE)
+        simulator.switch(**WITHOUT_LIMITS)
         return simulator
 
     def settings(self, simulator: Simulator, *, database_url: str = "", **more: str) -> dict[str, str]:
-        """Return the settings of a gateway in sandbox mode with a store of its own, which remembers nothing."""
-        folder = self.path("instance")
-        folder.mkdir(mode=0o700)
-        settings = {
-            "PROVIDERS": "sandbox",
-            "SIMULATOR_PORT": str(simulator.port),
-            "INSTANCE_PATH": str(folder),
-            "DATABASE_URL": database_url,
-            "MODASH_RATE": MODASH_RATE,
-            **more,
-        }
+        """Return the settings of a gateway in sandbox mode with an empty store of its own."""
+        return self._with_store({"SIMULATOR_PORT": str(simulator.port), "DATABASE_URL": database_url, **more})
+
+    def _with_store(self, settings: Mapping[str, str]) -> dict[str, str]:
+        settings = {"PROVIDERS": "sandbox", "INSTANCE_PATH": str(self.path("instance")), **settings}
         migrate = [sys.executable, "-m", "commands.migrate"]
-        done = subprocess.run(migrate, cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=False)
+        done = subprocess.run(migrate, cwd=ROOT, env=isolated(settings), capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"The store is not migrated: {done.stderr[-2000:]}")
         return settings
@@ -97,11 +91,12 @@ class Stage:
 
     def empty(self, sizes: Iterable[int], *, workers: int = 2) -> Server:
         """Start the application that does nothing, with ready replies of some sizes."""
-        settings = {"PROVIDERS": "sandbox", "BENCH_SIZES": " ".join(map(str, sizes))}
+        # It uses the gateway's gunicorn configuration, which does not start without a migrated store.
+        settings = self._with_store({"BENCH_SIZES": " ".join(map(str, sizes))})
         return self._gunicorn(EMPTY, settings, workers, "/small")
 
     def path(self, name: str) -> Path:
-        """Return where a file or folder of the stage can be made, under a name that is not taken."""
+        """Return a path for a new file or folder of the stage."""
         self._names += 1
         return self._folder / f"{self._names}-{name}"
 

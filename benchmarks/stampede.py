@@ -1,8 +1,8 @@
-"""A stampede: 1,000 callers who all want the same cold answer at the same moment, from four processes over one store.
+"""A stampede: 1,000 callers request the same cold answer at the same moment, from four processes over one store.
 
-Two gateways of two workers each, a provider that answers after 200 ms. `calls_of_one` is what one caller alone costs
-on a store that remembers nothing, and `flights` is how many times that was paid. Who is told `busy` follows
-Retry-After once.
+Two gateways of two workers each; the provider answers after 200 ms. `calls_of_one` are the provider calls of one caller
+on an empty store, and `flights` is how many times as many the stampede made. A caller that gets 503 `busy` repeats its
+request once, after Retry-After.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _row(store: str, callers: int, alone: int, database_url: str) -> Row:
         "flights": calls / alone,
         "different_bodies": result.bodies,
         "statuses": result.summary(),
-        "told_busy": result.count(BUSY),
+        "busy": result.count(BUSY),
         "answered_at_once": result.answered_after.get("1", 0),
         "answered_after_busy": result.answered_after.get("2", 0),
         "answered_200": result.count(OK),
@@ -64,7 +64,7 @@ def _stampede(stage: Stage, simulator: Simulator, callers: int, database_url: st
     settings = stage.settings(simulator, database_url=database_url)
     gateways = [stage.gateway(settings) for _ in range(2)]
     ports = tuple(gateway.port for gateway in gateways)
-    # Every process has served something, but has asked no provider yet.
+    # Every process has answered a request, but has called no provider yet.
     run(Plan(ports=ports, paths=(WARMING,), callers=32, requests=320))
     simulator.switch(latency_ms=LATENCY * 1000)
     simulator.calls()
@@ -72,4 +72,4 @@ def _stampede(stage: Stage, simulator: Simulator, callers: int, database_url: st
         Plan(
             ports=ports, paths=(GROWTH,), callers=callers, requests=callers, returns=1, compare=True, patience=PATIENCE
         )
-    )
+    ).require(OK, BUSY)

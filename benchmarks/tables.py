@@ -1,4 +1,4 @@
-"""Rows as a table: a header, and columns as wide as what stands in them."""
+"""Rows as a table: a header, and columns as wide as their cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGE, MIDDLE, SMALL = 100, 10, 0.1  # from which a number needs no decimals, on
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows below their header; the first column is text, the others stand to the right."""
+    """Return the rows below their header; the first column is aligned left, the others right."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[position]) for line in lines) for position in range(len(columns))]

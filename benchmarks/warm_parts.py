@@ -1,7 +1,7 @@
-"""The parts of a warm request: one call of the WSGI application in this process, with and without each of them.
+"""The parts of a warm request: one call of the WSGI application in this process, with and without each part.
 
-Nothing is sent and nothing is read: `us` is one call, its body taken and closed, the median of alternating rounds.
-`beyond_us` is what a variant costs beyond the one it is compared with, which the column before names.
+Without a network: `us` is one call, with its body read and closed; the median of alternating rounds. `beyond_us` is
+the difference to the variant that the column `against` names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Variant:
     us: list[float] = field(default_factory=list)
 
     def round(self, seconds: float) -> None:
-        """Call for some seconds and note what one call took."""
+        """Call for some seconds and record the time of one call."""
         logging.getLogger().setLevel(self.level)
         calls, started = 0, time.perf_counter()
         while (now := time.perf_counter()) < started + seconds:
@@ -119,11 +119,11 @@ def _bare(body: bytes, headers: list[tuple[str, str]]) -> WSGIApplication:
 
 def _call(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
     """Do what a server does with one request, on a copy of its environment."""
-    told: list[Any] = []
+    started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _info: Any = None) -> Callable[[bytes], object]:
-        told[:] = [status, headers]
-        return told.append
+        started[:] = [status, headers]
+        return started.append
 
     parts = app(environ.copy(), start_response)
     try:
@@ -132,4 +132,4 @@ def _call(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, list[tup
         close = getattr(parts, "close", None)
         if close is not None:
             close()
-    return told[0], told[1], body
+    return started[0], started[1], body

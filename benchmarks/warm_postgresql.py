@@ -1,4 +1,4 @@
-"""A warm request with PostgreSQL behind the gateway: what is remembered in the process must cost the same there."""
+"""A warm request with PostgreSQL as the store: a reply cached in the process must cost the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make account`: add, list, check and remove the accounts beside the one of `.env`; tokens are never shown."""
+"""`make account`: add, list, check and remove accounts in addition to that of `.env`; tokens are never shown."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from commands.doctor import say
+from commands.migrate import MigrationError, migrate_or_explain
 from config import TOKEN_PREFIXES, Config, ConfigError
-from services import Services, graph_client
-from services.clients.graph import Account, GraphClient
+from services.accounts.token_encryption import new_key
+from services.clients.graph.client import GraphClient
+from services.clients.graph.models import Account
 from services.clock import Clock
+from services.container import Services, graph_client
 from services.days import our_time
 from services.errors import InsightsError
 from services.redaction import Redaction
-from services.store import AccountRow, SchemaError, StoreAway
-from services.vault import new_key
+from services.store.accounts import AccountRow
+from services.store.database import DatabaseUnavailableError
 
 EXAMPLE = """\
 examples:
   make account ARGS=key                                   a new TOKEN_KEY for .env
-  make account ARGS="add --login facebook --page-id 100"  asks for the token, finds id and username
+  make account ARGS="add --login facebook --page-id 100"  reads the token, finds id and username
   make account ARGS="add --login instagram"
   make account ARGS=list
   make account ARGS="check corner.bakery"
@@ -33,67 +35,68 @@ examples:
 
 
 class Refused(Exception):
-    """Something is missing or wrong; the text says what to do."""
+    """An argument is missing or wrong; the text says what to do."""
 
 
-class Desk:
-    """Does what an operator asks for."""
+class AccountCommands:
+    """The subcommands, each a method of its name; the store is created or migrated first."""
 
     def __init__(self, config: Config) -> None:
+        migrate_or_explain(config)
         redaction = Redaction(config.secrets)
         self._config = config
         self._clock = Clock()
         self._services = Services.build(config, self._clock, redaction=redaction)
         self._graph: GraphClient = graph_client(config, self._clock, redaction=redaction)
         self._table = self._services.store.accounts
-        self._services.store.check_versions()
 
-    def add(self, asked: argparse.Namespace) -> int:
-        """Add an account, or replace its token; what is not given is asked of Instagram."""
-        self._services.vault.keys()  # Without a key nobody need paste a token.
+    def add(self, options: argparse.Namespace) -> int:
+        """Add an account, or replace its token; the missing arguments are read from Instagram."""
+        self._services.token_encryption.keys()  # It raises without TOKEN_KEY, before the token is read.
         token = _token()
-        login = _login(asked.login, token)
-        page_id = asked.page_id or ""
-        found = asked.id or self._id(token, login, page_id)
-        account = Account(found, token, login)
-        username = (asked.username or self._username(account)).removeprefix("@").lower()
+        login = _login(options.login, token)
+        page_id = options.page_id or ""
+        found = options.id or self._id(token, login, page_id)
+        account = Account(found, token, login, page_id)
+        username = (options.username or self._username(account)).removeprefix("@").lower()
         there = {row.id for row in self._table.rows()}
-        sealed = self._services.vault.seal(token)
-        row = AccountRow(found, username, login, page_id, sealed, self._clock.now().timestamp())
+        sealed = self._services.token_encryption.seal(token)
+        row = AccountRow(found, username, login, page_id, sealed, self._clock.timestamp())
         self._table.put(row)
-        print(f"{'Replaced' if found in there else 'Added'}: {_named(row)}. Running gateways know it in 2 seconds.")
+        print(f"{'Replaced' if found in there else 'Added'}: {_named(row)}. Running gateways use it after 2 seconds.")
         if found == self._config.instagram_account_id:
-            print("It is the account of .env as well, whose token goes on being used until it is taken out there.")
+            print("It is also the account of .env. The token there is used until you remove it from .env.")
         return 0
 
     def list(self, _: argparse.Namespace) -> int:
         """Print the accounts."""
         rows = self._table.rows()
         for row in rows:
-            added = our_time(datetime.fromtimestamp(row.added_at, UTC))
+            added = our_time(row.added_at)
             print(f"{row.id:<20} {row.username or '?':<30} {row.login:<10} {added}  page {row.page_id or '-'}")
-        print(f"{len(rows)} added; the one of .env, if there is one, is not among them.")
+        print(f"{len(rows)} added in {self._config.providers} mode. The account of .env is not listed.")
         return 0
 
-    def remove(self, asked: argparse.Namespace) -> int:
-        """Remove an account and what is remembered of it; its history only if that is wanted."""
-        row = self._row(asked.account)
+    def remove(self, options: argparse.Namespace) -> int:
+        """Remove an account and its cached values; with `--purge` also its history."""
+        row = self._row(options.account)
         self._table.remove(row.id)
-        self._services.store.memories.forget(row.id)
-        print(f"Removed: {_named(row)}. Running gateways forget it in 2 seconds.")
-        if asked.purge:
-            print(f"Deleted for good: {self._services.store.history.purge(row.id)} numbers of its history.")
+        self._services.store.cache_entries.forget(row.id)
+        print(f"Removed: {_named(row)}. Running gateways stop using it after 2 seconds.")
+        if options.purge:
+            values, stories = self._services.store.history.purge(row.id), self._services.store.stories.purge(row.id)
+            print(f"Deleted permanently: {values} values of its history and {stories} stories.")
         else:
             print("Its history is kept; `--purge` deletes it.")
         return 0
 
-    def check(self, asked: argparse.Namespace) -> int:
-        """Ask Instagram about each account; return 1 if something is wrong with one."""
+    def check(self, options: argparse.Namespace) -> int:
+        """Check one account or all of them with Instagram; return 1 if a check failed."""
         failed = False
-        for row in [self._row(asked.account)] if asked.account else self._table.rows():
+        for row in [self._row(options.account)] if options.account else self._table.rows():
             print(f"{_named(row)}:")
             try:
-                account = Account(row.id, self._services.vault.open(row.token), row.login)
+                account = Account(row.id, self._services.token_encryption.open(row.token), row.login, row.page_id)
             except InsightsError as error:
                 print(f"FAIL token: {error.message}\n       next: {error.hint}")
                 failed = True
@@ -107,12 +110,12 @@ class Desk:
         """Encrypt every token with the first key of TOKEN_KEY."""
         rows = self._table.rows()
         for row in rows:
-            self._table.put(AccountRow(**vars(row) | {"token": self._services.vault.renewed(row.token)}))
-        print(f"{len(rows)} tokens are encrypted with the first key; the others may go from TOKEN_KEY.")
+            self._table.put(AccountRow(**vars(row) | {"token": self._services.token_encryption.rotated(row.token)}))
+        print(f"{len(rows)} tokens are encrypted with the first key; You may remove the other keys from TOKEN_KEY.")
         return 0
 
     def close(self) -> None:
-        """End every thread, and let go of the store."""
+        """Stop every thread and close the store."""
         self._services.close()
 
     def _row(self, reference: str) -> AccountRow:
@@ -130,36 +133,36 @@ class Desk:
         return self._graph.linked_account(page_id, token=token)
 
     def _username(self, account: Account) -> str:
-        """Read the account, so that no token is stored which does not read it."""
+        """Read the account's name, which also proves that the token can read the account."""
         if account.login == "instagram" and (own := self._graph.own_account(account.token)) != account.id:
             raise Refused(f"The token is of account {own}, not of {account.id}. Leave --id out.")
         return str(self._graph.profile(account).get("username") or "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked for; say what is wrong in one sentence, without a traceback."""
+    """Run one subcommand; print a failure as one sentence, without a traceback."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    if asked.what is None:
+    options = parser.parse_args(arguments)
+    if options.command is None:
         parser.print_help()
         return 0
-    if asked.what == "key":
+    if options.command == "key":
         print(f"TOKEN_KEY={new_key()}")
         return 0
-    logging.disable(logging.WARNING)  # What would be logged is told.
-    desk = None
+    logging.disable(logging.WARNING)  # The output says the same.
+    commands = None
     try:
-        desk = Desk(Config.from_env())
-        return int(getattr(desk, asked.what)(asked))
+        commands = AccountCommands(Config.from_env())
+        return int(getattr(commands, options.command)(options))
     except InsightsError as error:
         print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
-    except StoreAway as error:
-        print(f"The store is away: {error}", file=sys.stderr)
-    except (ConfigError, SchemaError, Refused) as error:
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}", file=sys.stderr)
+    except (ConfigError, MigrationError, Refused) as error:
         print(error, file=sys.stderr)
     finally:
-        if desk is not None:
-            desk.close()
+        if commands is not None:
+            commands.close()
     return 1
 
 
@@ -167,20 +170,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make account", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = parser.add_subparsers(dest="what", metavar="key, add, list, check, remove or rekey")
-    whats.add_parser("key", help="print a new TOKEN_KEY")
-    add = whats.add_parser("add", help="add an account, or replace its token, which is read from standard input")
-    add.add_argument("--login", choices=("facebook", "instagram"), help="by default what the token begins with")
+    subcommands = parser.add_subparsers(dest="command", metavar="key, add, list, check, remove or rekey")
+    subcommands.add_parser("key", help="print a new TOKEN_KEY")
+    add = subcommands.add_parser("add", help="add an account, or replace its token, which is read from standard input")
+    add.add_argument("--login", choices=("facebook", "instagram"), help="default: by the token's prefix")
     add.add_argument("--page-id", type=_digits, help="the linked page (login with Facebook)")
-    add.add_argument("--id", type=_digits, help="by default found by the page or the token")
-    add.add_argument("--username", type=_name, help="by default asked of Instagram")
-    whats.add_parser("list", help="print all accounts, without tokens")
-    check = whats.add_parser("check", help="ask Instagram whether an account, or each, works")
+    add.add_argument("--id", type=_digits, help="default: found by the page or the token")
+    add.add_argument("--username", type=_name, help="default: read from Instagram")
+    subcommands.add_parser("list", help="print all accounts, without tokens")
+    check = subcommands.add_parser("check", help="check with Instagram whether an account, or each, works")
     check.add_argument("account", nargs="?", help="id or username")
-    remove = whats.add_parser("remove", help="remove an account and what is remembered of it")
+    remove = subcommands.add_parser("remove", help="remove an account and its cached values")
     remove.add_argument("account", help="id or username")
-    remove.add_argument("--purge", action="store_true", help="delete its history too, for good")
-    whats.add_parser("rekey", help="encrypt every token with the first key of TOKEN_KEY")
+    remove.add_argument("--purge", action="store_true", help="also delete its history, permanently")
+    subcommands.add_parser("rekey", help="encrypt every token with the first key of TOKEN_KEY")
     return parser
 
 
@@ -197,20 +200,20 @@ def _name(text: str) -> str:
 
 
 def _token() -> str:
-    """Read the token, never from the arguments: those stand in the shell's history and the list of processes."""
+    """Read the token from standard input. Arguments would show it in the shell's history and the process list."""
     token = (getpass.getpass("Token (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
     if not re.fullmatch(r"[!-~]{8,}", token):
-        raise Refused("This is no token: it has a space or a character outside ASCII, or is too short. Paste it again.")
+        raise Refused("Not a token: it has a space or a character outside ASCII, or is too short. Paste it again.")
     return token
 
 
 def _login(given: str | None, token: str) -> str:
-    told = next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
-    if given and told and given != told:
-        raise Refused(f"--login is {given}, but the token is one of the {told} login.")
-    if not (given or told):
-        raise Refused("The token does not tell its login. Give --login facebook or --login instagram.")
-    return str(given or told)
+    implied = next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
+    if given and implied and given != implied:
+        raise Refused(f"--login is {given}, but the token is one of the {implied} login.")
+    if not (given or implied):
+        raise Refused("The token's prefix does not show its login. Give --login facebook or --login instagram.")
+    return str(given or implied)
 
 
 def _named(row: AccountRow) -> str:

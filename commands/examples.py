@@ -1,4 +1,4 @@
-"""`make examples`: records the examples of the OpenAPI document anew, against a simulator that stands still."""
+"""`make examples`: records the examples of the OpenAPI document, against a simulator whose clock stands still."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import create_app
+from commands.isolation import isolate_this_process, isolated
 from commands.migrate import migrate
 from config import Config
 from routes.documentation import EXAMPLES
@@ -34,11 +35,27 @@ REQUESTS = {
         "all": "/growth-trends?period=7d&metrics=reach,views,interactions,posts",
     },
     "top_posts": {"documented": "/top-posts?limit=3&time_range=7d"},
+    "api_instagram_insights_media_id": {
+        "documented": "/api/instagram/insights/18000001535000768?media_type=FEED",
+        "metrics": "/api/instagram/insights/18000001535010209?metrics=views,likes,comments",
+        "removed": "/api/instagram/insights/18000001535010209?metrics=plays,impressions,clips_replays_count,engagement",
+    },
+    "api_instagram_insights_media_id_profile_activity": {
+        "documented": "/api/instagram/insights/18000001535000768/profile-activity",
+    },
+    "api_instagram_insights_story_id_navigation": {
+        "not_a_story": "/api/instagram/insights/18000001535000768/navigation",
+    },
+    "api_instagram_insights_metrics_media_type": {"documented": "/api/instagram/insights/metrics/story"},
+    "api_instagram_insights_test": {
+        "kept_token": "/api/instagram/insights/test?media_id=18000001535000768",
+    },
     "performance_data": {
         "documented": "/performance-data?url=nasa",
         "link": "/performance-data?url=https://www.instagram.com/nasa/",
         "retry_later": "/performance-data?url=later.example",
     },
+    "audience": {"documented": "/audience?metrics=follower_demographics,online_followers&breakdown=age&days=1"},
     "healthz": {"sandbox": "/healthz"},
 }
 
@@ -53,6 +70,7 @@ class StandingClock(Clock):
 
 def main() -> int:
     """Write one file for each endpoint."""
+    isolate_this_process()
     with standing_simulator(PORT):
         for name, recorded in record(PORT).items():
             text = json.dumps(recorded, indent=2, ensure_ascii=False)
@@ -63,7 +81,9 @@ def main() -> int:
 @contextmanager
 def standing_simulator(port: int) -> Iterator[None]:
     """Run a simulator whose clock stands still at the moment of the examples."""
-    process = subprocess.Popen([sys.executable, "-m", "simulator", "--port", str(port), "--seed", "1"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator", "--port", str(port), "--seed", "1"], env=isolated({})
+    )
     try:
         for _ in range(100):
             try:
@@ -79,19 +99,22 @@ def standing_simulator(port: int) -> Iterator[None]:
 
 
 def record(port: int) -> dict[str, list[dict[str, Any]]]:
-    """Make every request of the examples and return what was answered, by the name of the endpoint."""
+    """Make every request of the examples and return the replies, by the name of the endpoint."""
     recorded: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
+        # The examples show replies, not how long they take.
         config = Config(simulator_port=port, log_level="WARNING", instance_path=folder, modash_rate=1000.0)
         migrate(config)
         app = create_app(config, clock=StandingClock())
-        client = app.test_client()
+        client, services = app.test_client(), app.extensions["services"]
         for endpoint, requests in REQUESTS.items():
             for name, request in requests.items():
                 response = client.get(request, headers={"X-Request-Id": REQUEST_ID})
                 answer = {"status": response.status_code, "body": response.get_json()}
                 recorded.setdefault(endpoint, []).append({"name": name, "request": request, **answer})
-        app.extensions["services"].close()
+                if endpoint == "performance_data":
+                    services.credit_balance.read()  # as a worker does after the first purchase
+        services.close()
     return recorded
 
 

@@ -5,51 +5,74 @@ from __future__ import annotations
 import fcntl
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, create_engine, text
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from config import Config, ConfigError
-from services.store import addresses
+from services.accounts.token_encryption import TokenEncryption
+from services.errors import ProviderNotConfiguredError
+from services.store.store import addresses
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
-LOCK = 7_251_902_117  # any number that nobody else locks
+LOCK = 7_251_902_117  # the key of the advisory lock; any number that no other program uses
+CONNECT_TIMEOUT = 10  # seconds
+SIMULATED_TOKENS = ("EAASANDBOX", "EAASIM", "IGAASANDBOX", "IGAASIM")  # how the tokens of the simulator begin
 
 
 def main() -> int:
-    """Migrate what the settings name; say what went wrong, if something did."""
+    """Migrate the store of the settings; print the fault if that fails."""
     try:
-        migrate(Config.from_env())
-    except (ConfigError, OSError) as error:
+        migrate_or_explain(Config.from_env())
+    except (ConfigError, MigrationError) as error:
         print(error, file=sys.stderr)
-        return 1
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        print(f"The database cannot be migrated: {type(cause).__name__}: {cause}", file=sys.stderr)
         return 1
     return 0
 
 
+class MigrationError(Exception):
+    """The store cannot be brought to the version this code needs; the text says why, on one line."""
+
+
+def migrate_or_explain(config: Config) -> None:
+    """Bring the store to the newest version, or raise `MigrationError` with a text for a terminal."""
+    try:
+        migrate(config)
+    except OSError as error:
+        raise MigrationError(f"The store cannot be created: {error}") from None
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        text_ = " ".join(str(cause).split())
+        raise MigrationError(f"The database cannot be migrated: {type(cause).__name__}: {text_}") from None
+    except CommandError as error:  # Alembic does not know the version: the database is that of a newer release.
+        raise MigrationError(f"The database cannot be migrated: {error}. Is it that of a newer release?") from None
+
+
 def migrate(config: Config) -> None:
-    """Bring the databases of some settings to the newest version; where they are there already, nothing happens."""
+    """Bring both databases to the newest version; a current database is not changed."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with _alone(None if config.database_url else Path(config.instance_path)):
         for name, url in addresses(config.database_url, config.instance_path).items():
-            engine = create_engine(url)
+            timeout = {"connect_timeout": CONNECT_TIMEOUT} if config.database_url else {}
+            engine = create_engine(url, connect_args=timeout)
+            if engine.dialect.name == "sqlite":
+                _begin_explicitly(engine)
             try:
                 with engine.connect() as connection:
-                    _upgrade(name, connection)
+                    _upgrade(name, connection, is_simulated=_is_simulated(config))
             finally:
                 engine.dispose()
 
 
 def alembic_config(name: str) -> AlembicConfig:
-    """Return what Alembic has to know of a database's migrations."""
+    """Return the Alembic configuration of one database."""
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(MIGRATIONS))
     settings.set_main_option("version_locations", str(MIGRATIONS / name / "versions"))
@@ -60,7 +83,7 @@ def alembic_config(name: str) -> AlembicConfig:
 
 @contextmanager
 def _alone(folder: Path | None) -> Iterator[None]:
-    """Let one process at a time migrate the files of a folder, for two that start at once would both create them."""
+    """Let one process at a time migrate the files of a folder: two at once would both create the tables."""
     if folder is None:
         yield
         return
@@ -70,12 +93,36 @@ def _alone(folder: Path | None) -> Iterator[None]:
         yield
 
 
-def _upgrade(name: str, connection: Connection) -> None:
+def _begin_explicitly(engine: Engine) -> None:
+    """Make a migration of SQLite one transaction: by itself the driver commits before each change of a table."""
+
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _is_simulated(config: Config) -> Callable[[bytes], bool]:
+    """Return the function that returns whether an encrypted token is one of the simulator, as far as a key opens it."""
+    encryption = TokenEncryption(config.token_keys, learn=lambda _: None)
+
+    def is_simulated(sealed: bytes) -> bool:
+        try:
+            return encryption.open(sealed).startswith(SIMULATED_TOKENS)
+        except ProviderNotConfiguredError:
+            return False
+
+    return is_simulated
+
+
+def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes], bool]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
     settings = alembic_config(name)
     settings.attributes["connection"] = connection
+    settings.attributes["is_simulated"] = is_simulated
     command.upgrade(settings, "head")
     connection.commit()
 

@@ -1,11 +1,11 @@
-"""Asks a program of this machine whether it is there."""
+"""Checks whether a program of this machine answers."""
 
 from __future__ import annotations
 
 import urllib.error
 import urllib.request
 
-# Programs of this machine are never reached through a proxy, whatever the environment says.
+# A proxy of the environment must not stand between two programs of this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

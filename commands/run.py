@@ -13,17 +13,17 @@ from commands.probe import answers
 from config import Config, ConfigError
 
 READY_WITHIN = 30.0  # seconds
-STOP_WITHIN = 15.0  # seconds, before what still runs is killed; a worker finishes what it does for 10
+STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worker finishes its jobs for 10
 INSTAGRAM_EXAMPLES = ("/account-insights?period=day&metrics=impressions,reach", "/growth-trends?period=30d")
 MODASH_EXAMPLE = "/performance-data?url=nasa"
 
 
 class Stopped(Exception):
-    """Somebody wants everything to end."""
+    """A signal requests the end of all processes."""
 
 
 def main() -> int:
-    """Start everything, say how to try it, and end everything together."""
+    """Start all processes, print how to try them, and end them together."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _stop)
     processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -53,9 +53,9 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _migrate() -> None:
-    # In a process of its own: what migrates is of no use afterwards, and takes its memory with it.
+    # In a child process: Alembic is not needed afterwards, and its memory is freed with the process.
     if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:
-        raise RuntimeError("The store could not be brought to the version this code needs; see above.")
+        raise RuntimeError("The store could not be migrated; the line above says why.")
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -63,7 +63,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing; unlike SIG_IGN, also for a signal that is already on its way."""
+    """Do nothing. Unlike SIG_IGN, this also covers a signal that is already pending."""
 
 
 def _refuse_taken_ports(config: Config) -> None:
@@ -93,7 +93,7 @@ def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -
 def _say_how_to_try(config: Config) -> None:
     base = f"http://{config.host}:{config.port}"
     if config.sandbox:
-        print("\nSandbox: invented accounts, no token needed. With a token in .env the same calls are live.")
+        print("\nSandbox: simulated accounts, no token needed. With a token in .env the same calls are live.")
     else:
         missing = [
             f"{name} is not configured ({setting} is empty)."

@@ -1,49 +1,54 @@
-"""Which pages of other origins may call."""
+"""CORS: which other origins may read replies, and the answers to their preflight requests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from front.request_limits import WEBHOOK_PATH
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 ALLOWED_HEADERS = "Accept, Content-Type, If-None-Match, X-Request-Id"
 EXPOSED_HEADERS = "Age, Cache-Status, ETag, Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
-PREFLIGHT_KEPT_FOR = "600"  # seconds
+PREFLIGHT_MAX_AGE = "600"  # seconds
 
 Headers = list[tuple[str, str]]
 
 
-class Origins:
-    """The origins that are let in, or all of them (`*`)."""
+class AllowedOrigins:
+    """The origins that may read replies, or all of them (`*`)."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
+        self._allows_all = "*" in self._origins
 
     def headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return what a reply has to say about them."""
-        if not self._origins:
+        """Return the CORS headers of a reply."""
+        if not self._origins or environ.get("PATH_INFO") == WEBHOOK_PATH:
             return []
-        if not self._allow(environ):
+        if not self._allows(environ):
             return [("Vary", "Origin")]
-        origin = "*" if "*" in self._origins else environ["HTTP_ORIGIN"]
         return [
-            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Allow-Origin", "*" if self._allows_all else environ["HTTP_ORIGIN"]),
             ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
             ("Vary", "Origin"),
         ]
 
     def preflight(self, environ: WSGIEnvironment) -> Headers | None:
-        """Return the answer to a browser that asks whether it may call, or None where none asks that may."""
-        asks = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-        if not asks or not self._allow(environ):
+        """Return the headers that answer a preflight request, or None if it is none or its origin is not allowed."""
+        is_preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        if not is_preflight or not self._allows(environ):
             return None
         return [
             ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
             ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
-            ("Access-Control-Max-Age", PREFLIGHT_KEPT_FOR),
+            ("Access-Control-Max-Age", PREFLIGHT_MAX_AGE),
         ]
 
-    def _allow(self, environ: WSGIEnvironment) -> bool:
-        return bool(self._origins & {environ.get("HTTP_ORIGIN"), "*"}) and "HTTP_ORIGIN" in environ
+    def _allows(self, environ: WSGIEnvironment) -> bool:
+        origin = environ.get("HTTP_ORIGIN")
+        # No browser calls the webhook.
+        is_for_browsers = environ.get("PATH_INFO") != WEBHOOK_PATH
+        return is_for_browsers and origin is not None and (self._allows_all or origin in self._origins)

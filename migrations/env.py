@@ -1,4 +1,4 @@
-"""How Alembic reaches a database: with the connection that `commands.migrate` hands it."""
+"""Alembic's entry point; it uses the connection that `commands.migrate` passes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ tables = metadata.tables.keys()
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    # Each database has its own row of versions, for in PostgreSQL both stand side by side.
+    # Each database has a version table of its own, because in PostgreSQL both share one database.
     version_table=f"{name}_version",
+    # A migration that is interrupted leaves the database as it was.
+    transactional_ddl=True,
     include_object=lambda _object, table, type_, reflected, _other: (
         type_ != "table" or not reflected or table in tables
     ),

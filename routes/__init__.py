@@ -6,13 +6,18 @@ from flask import Flask
 
 from routes import (
     account_insights,
+    audience,
+    capabilities,
     documentation,
     errors,
     growth_trends,
+    media_insights,
     operations,
     performance_data,
     status,
+    stories,
     top_posts,
+    webhooks,
 )
 
 
@@ -21,8 +26,13 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(account_insights.bp)
     app.register_blueprint(growth_trends.bp)
     app.register_blueprint(top_posts.bp)
+    app.register_blueprint(audience.bp)
+    app.register_blueprint(media_insights.bp)
+    app.register_blueprint(capabilities.bp)
+    app.register_blueprint(stories.bp)
     app.register_blueprint(performance_data.bp)
     app.register_blueprint(status.bp)
     app.register_blueprint(operations.bp)
+    app.register_blueprint(webhooks.bp)
     app.register_blueprint(documentation.bp)
     errors.register(app)

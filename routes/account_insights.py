@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import services
+from routes.context import services
 from routes.queries import AccountInsightsQuery
 from routes.replies import reply
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("account_insights", __name__)
 
@@ -24,5 +24,6 @@ def account_insights(query: AccountInsightsQuery) -> ResponseReturnValue:
         until=query.until,
         breakdown=query.breakdown,
         account=query.account,
+        refresh=query.refresh,
     )
     return reply(answer, format_=query.format)

@@ -1,11 +1,11 @@
-"""GET /openapi.json: the contract, made from the routes, their query models, the replies' types and the error tree."""
+"""GET /openapi.json: the contract, generated from routes, query models, reply types and the error tree."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -16,10 +16,10 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from routes.bodies import BODIES
 from routes.errors import HTTP_CODES, ErrorBody
 from routes.queries import NoQuery, TableQuery
-from routes.taking import takes
+from routes.schemas import BODIES, POST_BODIES
+from routes.validation import parameters, takes
 from services.errors import CreatorNotFoundError, InsightsError
 
 bp = Blueprint("documentation", __name__)
@@ -27,13 +27,25 @@ bp = Blueprint("documentation", __name__)
 VERSION = "0.1.0"
 EXAMPLES = Path(__file__).with_name("examples")
 REFERENCE = "#/components/schemas/{model}"
-OF_ALL = (400, 404, 405, 413, 414, 431, 500)  # the statuses of errors that any path may answer
+COMMON_STATUSES = (400, 404, 405, 413, 414, 431, 500)  # the statuses of errors that any path may answer
 HEADERS = {
-    "X-Request-Id": {"description": "Names this request in the log.", "schema": {"type": "string"}},
-    "X-Provider-Calls": {"description": "How many calls to providers it took.", "schema": {"type": "string"}},
-    "X-Insights-Sandbox": {"description": "true where the numbers are invented.", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "The id of this request, also in the log.", "schema": {"type": "string"}},
+    "X-Provider-Calls": {"description": "The number of provider calls for this reply.", "schema": {"type": "string"}},
+    "X-Insights-Sandbox": {"description": "true where the numbers are simulated.", "schema": {"type": "string"}},
 }
 
+SIGNATURE = {
+    "name": "X-Hub-Signature-256",
+    "in": "header",
+    "required": True,
+    "description": "sha256= and the hex HMAC-SHA256 of the body's bytes, made with an app secret.",
+    "schema": {"type": "string"},
+}
+DELIVERY = {
+    "required": True,
+    "description": "A delivery as Meta sends it: changes of accounts.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
 WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
 RETRY_AFTER = {"description": "Seconds to wait; always with 202 and 429.", "schema": {"type": "integer"}}
 
@@ -41,20 +53,23 @@ RETRY_AFTER = {"description": "Seconds to wait; always with 202 and 429.", "sche
 @bp.get("/openapi.json")
 @takes(NoQuery)
 def openapi(_: NoQuery) -> ResponseReturnValue:
-    """Describe every endpoint: what it takes, what it answers, and how it fails."""
+    """Describe every endpoint: its parameters, replies and errors."""
     return jsonify(document(current_app))
 
 
 def document(app: Flask) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the application's routes."""
     schemas: dict[str, Any] = {"Error": _schema(ErrorBody, {})}
-    paths = {rule.rule: {"get": _operation(app, rule, schemas)} for rule in _rules(app)}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in _rules(app):
+        method = "post" if "POST" in (rule.methods or ()) else "get"
+        paths.setdefault(path_of(rule), {})[method] = _operation(app, rule, schemas, method=method)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Insights Gateway",
             "version": VERSION,
-            "description": "Instagram insights and creators' performance data, behind one contract that never moves.",
+            "description": "Instagram insights and creators' performance data, behind a stable contract.",
         },
         "paths": paths,
         "components": {"schemas": dict(sorted(schemas.items()))},
@@ -65,35 +80,43 @@ def _rules(app: Flask) -> Iterator[Rule]:
     return iter(sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule))
 
 
-def _operation(app: Flask, rule: Rule, schemas: dict[str, Any]) -> dict[str, Any]:
+def path_of(rule: Rule) -> str:
+    """Return a path as OpenAPI writes it, with its variable parts in braces."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+
+
+def _operation(app: Flask, rule: Rule, schemas: dict[str, Any], *, method: str) -> dict[str, Any]:
     view = app.view_functions[rule.endpoint]
     model: type[BaseModel] = vars(view)["query_model"]  # Set by @takes.
+    path = path_of(rule)
     responses = {
-        str(status): _success(rule.rule, status, body, schemas, is_table=issubclass(model, TableQuery))
-        for status, body in BODIES[rule.rule].items()
+        str(status): _success(path, status, body, schemas, is_table=issubclass(model, TableQuery))
+        for status, body in (BODIES if method == "get" else POST_BODIES)[path].items()
     }
-    return {
+    failures = error_classes() if model is not NoQuery else ()
+    operation = {
         "summary": inspect.getdoc(view),
-        "operationId": _slug(rule.rule),
-        "parameters": [_parameter(model, name) for name in model.model_fields],
-        "responses": responses | _failures(provider=model is not NoQuery),
+        "operationId": _slug(path) if method == "get" else f"{_slug(path)}_{method}",
+        "parameters": [_parameter(model, name, in_path=name in rule.arguments) for name in parameters(model)],
+        "responses": responses | _failures(vars(view).get("failures", failures)),
     }
+    return operation if method == "get" else operation | {"parameters": [SIGNATURE], "requestBody": DELIVERY}
 
 
-def _parameter(model: type[BaseModel], name: str) -> dict[str, Any]:
+def _parameter(model: type[BaseModel], name: str, *, in_path: bool) -> dict[str, Any]:
     schema = dict(model.model_json_schema()["properties"][name])
     schema.pop("title", None)
     return {
         "name": name,
-        "in": "query",
-        "required": model.model_fields[name].is_required(),
+        "in": "path" if in_path else "query",
+        "required": parameters(model)[name].is_required(),
         "description": schema.pop("description", ""),
         "schema": _without_null(schema),
     }
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query parameter is left out rather than null, so null is no part of what it accepts."""
+    """Return the schema without null: a parameter without a value is left out of the query."""
     if "default" in schema and schema["default"] in (None, []):
         schema.pop("default")
     choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
@@ -101,9 +124,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, is_table: bool) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": _schema(body, schemas)}}
+    media_type = "text/plain" if body is str else "application/json"
+    content: dict[str, Any] = {media_type: {"schema": _schema(body, schemas)}}
     if found := [example for example in examples(path) if example["status"] == status]:
-        content["application/json"]["examples"] = {
+        content[media_type]["examples"] = {
             example["name"]: {"summary": example["request"], "value": example["body"]} for example in found
         }
     if is_table and status == HTTPStatus.OK:
@@ -120,7 +144,7 @@ def examples(path: str) -> list[dict[str, Any]]:
 
 
 def _slug(path: str) -> str:
-    return re.sub(r"\W+", "_", path.strip("/"))
+    return re.sub(r"\W+", "_", path).strip("_")
 
 
 def _schema(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -129,11 +153,11 @@ def _schema(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _failures(*, provider: bool) -> dict[str, Any]:
+def _failures(classes: Iterable[type[InsightsError]]) -> dict[str, Any]:
     """Return one response for each status, with the codes that come with it."""
-    codes: dict[int, list[str]] = {status: [code] for status, code in HTTP_CODES.items() if status in OF_ALL}
+    codes: dict[int, list[str]] = {status: [code] for status, code in HTTP_CODES.items() if status in COMMON_STATUSES}
     codes[500] = [InsightsError.code]
-    for error in error_classes() if provider else ():
+    for error in classes:
         found = codes.setdefault(error.status, [])
         found += [code for code in error_codes(error) if code not in found]
     return {

@@ -1,21 +1,21 @@
-"""Failures -> JSON: the one place, and the one shape."""
+"""Failures as JSON: the one place that writes them, in one shape."""
 
 from __future__ import annotations
 
 import logging
-from difflib import get_close_matches
 
 from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from routes.nearest import did_you_mean, nearest_paths
 from services.errors import InsightsError
 
 log = logging.getLogger(__name__)
 
 
 class ErrorBody(TypedDict):
-    """What every error says: show `message`, branch on `code`."""
+    """The body of every error: show `message`, branch on `code`."""
 
     error: bool
     code: str
@@ -27,7 +27,7 @@ class ErrorBody(TypedDict):
     request_id: str
 
 
-# What werkzeug refuses, in our codes.
+# The statuses with which werkzeug refuses a request, and our codes for them.
 HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
@@ -36,7 +36,7 @@ HTTP_CODES = {
     414: "uri_too_long",
     431: "headers_too_large",
 }
-BUG = "The gateway has a bug; its log has the details under this request id."
+UNEXPECTED_ERROR = "An unexpected error happened in the gateway; its log has the details under this request id."
 
 
 def error_body(
@@ -49,7 +49,7 @@ def error_body(
     reference: str | None = None,
     retry_after: int | None = None,
 ) -> ErrorBody:
-    """Return the one error shape."""
+    """Return the body of an error."""
     return {
         "error": True,
         "code": code,
@@ -63,10 +63,10 @@ def error_body(
 
 
 def register(app: Flask) -> None:
-    """Handle our own tree, werkzeug's errors, and bugs."""
+    """Register the handlers: for our own errors, for werkzeug's, and for any other exception."""
     app.register_error_handler(InsightsError, _ours)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _bug)
+    app.register_error_handler(Exception, _unexpected)
 
 
 def _ours(error: InsightsError) -> Response:
@@ -89,7 +89,7 @@ def _http(error: HTTPException) -> Response:
     headers = [(name, value) for name, value in error.get_headers() if name.lower() not in {"content-type", "location"}]
     message, hint = f"{error.name}.", "Accepted: what GET /openapi.json describes."
     if isinstance(error, NotFound):
-        message, hint = "There is no such path.", f"{_nearest_path()}GET /openapi.json lists every path."
+        message, hint = "There is no such path.", f"{_nearest_path()} GET /openapi.json lists every path.".lstrip()
     elif isinstance(error, MethodNotAllowed):
         message = f"This path does not take {request.method}."
         hint = f"Accepted: {', '.join(sorted(error.valid_methods or ()))}."
@@ -100,14 +100,13 @@ def _http(error: HTTPException) -> Response:
 
 
 def _nearest_path() -> str:
-    paths = [rule.rule for rule in current_app.url_map.iter_rules()]
-    near = get_close_matches(request.path, paths, n=1)
-    return f"Did you mean {near[0]}? " if near else ""
+    rules = [rule.rule for rule in current_app.url_map.iter_rules()]
+    return nearest_paths(request.path, rules) or did_you_mean(request.path, [rule for rule in rules if "<" not in rule])
 
 
-def _bug(error: Exception) -> Response:
-    log.error("A request failed by a bug", exc_info=error)
-    return _reply(500, error_body("internal_error", BUG, request_id=_request_id()))
+def _unexpected(error: Exception) -> Response:
+    log.error("An unexpected error ended a request", exc_info=error)
+    return _reply(500, error_body("internal_error", UNEXPECTED_ERROR, request_id=_request_id()))
 
 
 def _reply(status: int, body: ErrorBody) -> Response:

@@ -1,14 +1,14 @@
-"""GET /growth-trends: how the account does now against the window before."""
+"""GET /growth-trends: the account's changes against the window before."""
 
 from __future__ import annotations
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import services
+from routes.context import services
 from routes.queries import GrowthTrendsQuery
 from routes.replies import reply
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("growth_trends", __name__)
 
@@ -17,5 +17,13 @@ bp = Blueprint("growth_trends", __name__)
 @takes(GrowthTrendsQuery)
 def growth_trends(query: GrowthTrendsQuery) -> ResponseReturnValue:
     """Compare followers and engagement with the days before."""
-    answer = services().growth_trends.over(query.period, metrics=query.metrics, account=query.account)
+    answer = services().growth_trends.over(
+        query.period,
+        metrics=query.metrics,
+        until=query.until,
+        er_basis=query.er_basis,
+        er_method=query.er_method,
+        account=query.account,
+        refresh=query.refresh,
+    )
     return reply(answer, format_=query.format)

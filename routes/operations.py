@@ -1,13 +1,13 @@
-"""GET /healthz and GET /readyz: whether this process is alive, and whether all that it needs is."""
+"""GET /healthz and GET /readyz: whether this process is alive, and whether everything that it needs is."""
 
 from __future__ import annotations
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import config, services
+from routes.context import config, services
 from routes.queries import NoQuery
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("operations", __name__)
 
@@ -15,7 +15,7 @@ bp = Blueprint("operations", __name__)
 @bp.get("/healthz")
 @takes(NoQuery)
 def healthz(_: NoQuery) -> ResponseReturnValue:
-    """Say that the process is alive, and which providers it is set up for; no provider is asked."""
+    """Confirm that the process is alive, and name the configured providers; no provider is called."""
     settings = config()
     return jsonify(
         {
@@ -30,19 +30,7 @@ def healthz(_: NoQuery) -> ResponseReturnValue:
 @bp.get("/readyz")
 @takes(NoQuery)
 def readyz(_: NoQuery) -> ResponseReturnValue:
-    """Say whether the gateway can serve, and what it has to do without; without its store it still answers."""
-    known = services()
-    faults = known.store.faults()
-    work = known.background.work()
-    late = work is not None and work["late"] > 0
-    breakers = [each for each in known.limits.breakers() if each["state"] != "closed"]
-    response = jsonify(
-        {
-            "status": "degraded" if faults or breakers or late else "ok",
-            "store": {database.name: faults.get(database.name, "ok") for database in known.store.databases},
-            "worker": known.background.worker(),
-            "breakers": breakers,
-        }
-    )
+    """Say whether the gateway can serve, and what it has to do without; it answers without its database, too."""
+    response = jsonify(services().readiness.report())
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,4 +1,4 @@
-"""GET /performance-data and its history: what Modash knows of a creator's last posts and reels."""
+"""GET /performance-data and its history: Modash's report about a creator's last posts and reels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
-from routes.delegation import services
+from routes.context import services
 from routes.queries import PerformanceDataQuery, PerformanceHistoryQuery
 from routes.replies import reply
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("performance_data", __name__)
 
 
 @bp.before_request
 def only_get() -> None:
-    """Refuse HEAD, which would pay for a report and throw it away."""
+    """Refuse HEAD: it would pay for a report and drop it."""
     if request.method == "HEAD":
         raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
 
@@ -26,14 +26,16 @@ def only_get() -> None:
 @takes(PerformanceDataQuery)
 def performance_data(query: PerformanceDataQuery) -> ResponseReturnValue:
     """Read the report of a creator; a new one costs 0.25 credits, a kept one nothing."""
-    known = services().performance_data
+    reports = services().performance_data
     if query.dry_run:
-        return reply(known.price(query.url), format_="json", keep=False)
-    return reply(known.of(query.url, wait=query.wait), format_=query.format)
+        return reply(reports.price(query.url, refresh=query.refresh), format_="json", cacheable=False)
+    return reply(reports.report(query.url, wait=query.wait, refresh=query.refresh), format_=query.format)
 
 
 @bp.get("/performance-data/history")
 @takes(PerformanceHistoryQuery)
 def performance_history(query: PerformanceHistoryQuery) -> ResponseReturnValue:
-    """List the kept reports of a creator, the newest first; no provider is asked."""
-    return reply(services().performance_data.history(query.url, limit=query.limit), format_=query.format, keep=False)
+    """List the stored reports of a creator, the newest first; no provider is called."""
+    return reply(
+        services().performance_data.history(query.url, limit=query.limit), format_=query.format, cacheable=False
+    )

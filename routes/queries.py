@@ -1,151 +1,59 @@
-"""Every query string as a model."""
+"""The query string of each endpoint as a model."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from datetime import date
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from routes import parameters
+from routes.nearest import which_metric
 from services.account_insights import PERIOD_DAYS
-from services.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
-from services.creators import creator_name
 from services.days import Bound
 from services.growth_trends import TITLES
+from services.insights.audience import AUDIENCE_BREAKDOWNS, AUDIENCE_METRICS, MOST_DAYS_ONLINE, TIMEFRAME_DAYS
+from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
+from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
+from services.top_posts import INCLUDED, RANKINGS
 
 MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
 MAX_REPORTS = 100
-MAX_WAIT = 25  # seconds; proxies and browsers give up a little later
-EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
-EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
-
-
-def _one_of(accepted: Sequence[str], text: str, what: str) -> str:
-    if text in accepted:
-        return text
-    near = get_close_matches(text, accepted, n=1)
-    guess = f" Did you mean {near[0]}?" if near else ""
-    raise ValueError(f"{text[:60]!r} is no {what}.{guess} Accepted: {', '.join(accepted)}.")
-
-
-def _names(text: str, accepted: Sequence[str], what: str, spellings: Mapping[str, str]) -> tuple[str, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
-        raise ValueError(f"it is empty. Accepted: {', '.join(accepted)}.")
-    return tuple(dict.fromkeys(_one_of(accepted, spellings.get(part, part), what) for part in parts))
-
-
-def _list_of(accepted: Sequence[str], what: str, spellings: Mapping[str, str] | None = None) -> BeforeValidator:
-    return BeforeValidator(lambda text: _names(str(text), accepted, what, spellings or {}))
-
-
-def _whole_number(low: int, high: int) -> BeforeValidator:
-    def read(text: object) -> int:
-        if not re.fullmatch(r"\d{1,9}", str(text), re.ASCII) or not low <= int(str(text)) <= high:
-            raise ValueError(f"{str(text)[:60]!r} is out of range. Accepted: {low} to {high}.")
-        return int(str(text))
-
-    return BeforeValidator(read)
-
-
-def _days_up_to(most: int) -> BeforeValidator:
-    def read(text: object) -> int:
-        matched = re.fullmatch(r"([1-9]\d{0,2})d", str(text).strip(), re.ASCII)
-        if not matched or not 1 <= int(matched[1]) <= most:
-            guess = f" Did you mean {text}d?" if re.fullmatch(r"[1-9]\d{0,2}", str(text), re.ASCII) else ""
-            raise ValueError(f"{str(text)[:60]!r} is no number of days.{guess} Accepted: 1d to {most}d, such as 7d.")
-        return int(matched[1])
-
-    return BeforeValidator(read)
-
-
-def _bound(text: object) -> Bound:
-    accepted = "Accepted: Unix seconds (1763625600) or a date (2026-11-20), from 2010 to 2100."
-    given = str(text).strip()
-    if re.fullmatch(r"\d{1,12}", given, re.ASCII):
-        if EARLIEST_UNIX <= int(given) <= LATEST_UNIX:
-            return int(given)
-        raise ValueError(f"{given} is outside the range. {accepted}")
-    try:
-        day = date.fromisoformat(given)
-    except ValueError:
-        raise ValueError(f"{given[:60]!r} is no time. {accepted}") from None
-    if not EARLIEST <= day <= LATEST:
-        raise ValueError(f"{given[:60]!r} is outside the range. {accepted}")
-    return day
-
-
-def _creator(text: object) -> str:
-    try:
-        return creator_name(str(text))
-    except ValueError as error:
-        raise ValueError(f"{str(text)[:60]!r} names no creator: {error}.") from None
-
-
-def _account(text: object) -> str:
-    given = str(text).strip()
-    if not re.fullmatch(r"@?[A-Za-z0-9._]{1,30}", given):
-        raise ValueError(f"{given[:60]!r} names no account. Accepted: its id or its username.")
-    return given
-
-
-def _flag(text: object) -> bool:
-    if str(text).strip().lower() not in {"true", "false"}:
-        raise ValueError(f"{str(text)[:60]!r} is neither true nor false. Accepted: true, false.")
-    return str(text).strip().lower() == "true"
-
-
-def _choice(accepted: Sequence[str], what: str) -> BeforeValidator:
-    by_lower = {name.lower(): name for name in accepted}
-    return BeforeValidator(lambda text: _one_of(accepted, by_lower.get(str(text).strip().lower(), str(text)), what))
-
-
-def _trend(text: object) -> tuple[str, ...]:
-    by_title = {title.lower(): name for name, title in TITLES.items()}
-    spellings = by_title | {title.replace(" ", "_"): name for title, name in by_title.items()}
-    return _names(str(text).lower(), tuple(TITLES), "trend", spellings)
-
-
-def _csv(accepted: Sequence[str], example: str) -> WithJsonSchema:
-    """Describe a comma-separated list to the OpenAPI document."""
-    names = "|".join(accepted)
-    return WithJsonSchema({"type": "string", "pattern": f"^({names})(,({names}))*$", "examples": [example]})
-
+MAX_STORIES = 200
+MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
 
 Time = Annotated[
-    Bound, BeforeValidator(_bound), WithJsonSchema({"type": "string", "examples": ["2026-11-01", "1763625600"]})
+    Bound,
+    BeforeValidator(parameters.bound),
+    WithJsonSchema({"type": "string", "examples": ["2026-11-01", "1763625600"]}),
 ]
 ACCEPTED_BREAKDOWNS = (*BREAKDOWNS, *BREAKDOWN_SPELLINGS)
 
 
 class TableQuery(BaseModel):
-    """What every endpoint over an answer with a table takes."""
+    """The parameters of every endpoint whose reply is also a table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Annotated[
         Literal["json", "csv"] | None,
-        _choice(("json", "csv"), "format"),
-        Field(description="csv for a table, json for JSON; by default what the Accept header asks for."),
+        parameters.choice(("json", "csv"), "format"),
+        Field(description="csv for a table, json for JSON; by default as the Accept header says."),
     ] = None
 
 
 class AccountQuery(TableQuery):
-    """What every endpoint over an account takes."""
+    """The parameters of every endpoint over an account."""
 
     refresh: Annotated[
         bool,
-        BeforeValidator(_flag),
-        Field(description="true reads everything anew that can change; local callers only."),
+        BeforeValidator(parameters.flag),
+        Field(description="true reads everything again that can change; local callers only."),
     ] = False
     account: Annotated[
         str | None,
-        BeforeValidator(_account),
+        BeforeValidator(parameters.account),
         Field(description="Id or username of the account; by default the configured one, or the only one."),
     ] = None
 
@@ -155,14 +63,14 @@ class AccountInsightsQuery(AccountQuery):
 
     period: Annotated[
         Literal["day", "week", "days_28"],
-        _choice(tuple(PERIOD_DAYS), "period"),
+        parameters.choice(tuple(PERIOD_DAYS), "period"),
         Field(description="Window of each value: day, week or days_28. Without a range: the last finished one."),
     ]
     metrics: Annotated[
         tuple[str, ...],
-        _list_of(tuple(METRICS), "metric"),
+        parameters.metrics_of(tuple(METRICS)),
         Field(description=f"Comma-separated metrics: {', '.join(METRICS)}."),
-        _csv(tuple(METRICS), "impressions,reach"),
+        parameters.csv(tuple(METRICS), "impressions,reach"),
     ]
     since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
     until: Annotated[
@@ -170,9 +78,9 @@ class AccountInsightsQuery(AccountQuery):
     ] = None
     breakdown: Annotated[
         tuple[str, ...],
-        _list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
+        parameters.list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
         Field(description="Comma-separated breakdowns of the metrics that have them."),
-        _csv(ACCEPTED_BREAKDOWNS, "follow_type"),
+        parameters.csv(ACCEPTED_BREAKDOWNS, "follow_type"),
     ] = ()
 
 
@@ -181,16 +89,34 @@ class GrowthTrendsQuery(AccountQuery):
 
     period: Annotated[
         int,
-        _days_up_to(MAX_DAYS_OF_GROWTH),
+        parameters.days_up_to(MAX_DAYS_OF_GROWTH),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d."),
         WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["30d"]}),
     ]
     metrics: Annotated[
         tuple[str, ...],
-        BeforeValidator(_trend),
-        Field(description="Comma-separated trends beside followers and engagement_rate, which always come."),
-        _csv(tuple(TITLES), "reach,views"),
+        BeforeValidator(parameters.trends),
+        Field(description="Comma-separated trends to add to followers and engagement_rate, which are always included."),
+        parameters.csv(tuple(TITLES), "reach,views"),
     ] = ()
+    until: Annotated[
+        Literal["yesterday", "complete"],
+        parameters.choice(("yesterday", "complete"), "end of the period"),
+        Field(description="The last day: yesterday, or the last one whose views, reach and interactions are complete."),
+    ] = "yesterday"
+    er_basis: Annotated[
+        Literal["followers", "reach", "views"],
+        parameters.choice(("followers", "reach", "views"), "basis of the engagement rate", which_metric),
+        Field(
+            description="followers: (likes + comments) / followers. reach or views: each post's own "
+            "total_interactions / its own reach or views."
+        ),
+    ] = "followers"
+    er_method: Annotated[
+        Literal["mean_of_posts", "ratio_of_sums", "median"],
+        parameters.choice(("mean_of_posts", "ratio_of_sums", "median"), "method"),
+        Field(description="How the posts' rates become one: their mean, the ratio of the sums, or their median."),
+    ] = "mean_of_posts"
 
 
 class TopPostsQuery(AccountQuery):
@@ -198,23 +124,199 @@ class TopPostsQuery(AccountQuery):
 
     time_range: Annotated[
         int,
-        _days_up_to(MAX_DAYS_OF_POSTS),
+        parameters.days_up_to(MAX_DAYS_OF_POSTS),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
         WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?d$", "examples": ["7d"]}),
     ]
     limit: Annotated[
-        int, Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."), _whole_number(1, MAX_POSTS)
+        int,
+        Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."),
+        parameters.whole_number(1, MAX_POSTS),
     ] = 5
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,
-        _choice(("AD", "FEED", "REELS"), "media product type"),
+        parameters.choice(("AD", "FEED", "REELS"), "media product type"),
         Field(description="Only posts of this type: AD, FEED or REELS."),
+    ] = None
+    by: Annotated[
+        Literal["engagement_score", "reach", "views", "saved", "shares", "total_interactions", "engagement_rate"],
+        parameters.choice(RANKINGS, "ranking", which_metric),
+        Field(description="What the posts are ranked by; engagement_score is likes + comments."),
+    ] = "engagement_score"
+    include: Annotated[
+        tuple[str, ...],
+        parameters.list_of(INCLUDED, "addition"),
+        Field(
+            description="collaborations adds posts of others on which the account collaborates (Facebook login only)."
+        ),
+        parameters.csv(INCLUDED, "collaborations"),
+    ] = ()
+
+
+Breakdowns = Annotated[
+    tuple[str, ...],
+    parameters.list_of(AUDIENCE_BREAKDOWNS, "breakdown"),
+    parameters.csv(AUDIENCE_BREAKDOWNS, "age,country"),
+]
+
+
+class AudienceQuery(AccountQuery):
+    """The query of /audience."""
+
+    metrics: Annotated[
+        tuple[str, ...],
+        parameters.metrics_of(AUDIENCE_METRICS),
+        Field(description=f"Comma-separated metrics, by default all: {', '.join(AUDIENCE_METRICS)}."),
+        parameters.csv(AUDIENCE_METRICS, "follower_demographics"),
+    ] = ()
+    breakdowns: Annotated[
+        Breakdowns, Field(description=f"Comma-separated breakdowns, by default all: {', '.join(AUDIENCE_BREAKDOWNS)}.")
+    ] = ()
+    breakdown: Annotated[Breakdowns, Field(description="The same as `breakdowns`.")] = ()
+    timeframe: Annotated[
+        Literal["this_week", "this_month"],
+        parameters.choice(tuple(TIMEFRAME_DAYS), "time frame"),
+        Field(description="The time frame of demographics: this_week is the last 7 days, this_month the last 30."),
+    ] = "this_month"
+    days: Annotated[
+        int,
+        Field(ge=1, le=MOST_DAYS_ONLINE, description=f"Days of followers online, 1 to {MOST_DAYS_ONLINE}."),
+        parameters.whole_number(1, MOST_DAYS_ONLINE),
+    ] = 7
+
+    @property
+    def selected_metrics(self) -> tuple[str, ...]:
+        """The metrics that were named, or all."""
+        return self.metrics or AUDIENCE_METRICS
+
+    @property
+    def selected_breakdowns(self) -> tuple[str, ...]:
+        """The breakdowns of both parameters, or all."""
+        return tuple(dict.fromkeys(self.breakdowns + self.breakdown)) or AUDIENCE_BREAKDOWNS
+
+
+MediaId = Annotated[
+    str,
+    BeforeValidator(parameters.media_id),
+    Field(description="Id of a post, a reel or a story."),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+]
+
+
+StoryId = Annotated[
+    str,
+    BeforeValidator(parameters.story_id),
+    Field(description="Id of a story."),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+]
+
+
+class OwnedMediaQuery(AccountQuery):
+    """The parameters of every endpoint over one media or story; the gateway may know whose it is."""
+
+    account: Annotated[
+        str | None,
+        BeforeValidator(parameters.account),
+        Field(description="Id or username of the account; by default the one that the media is known to belong to."),
+    ] = None
+
+
+class OneMediaQuery(OwnedMediaQuery):
+    """The parameters of every endpoint over one media."""
+
+    media_id: MediaId
+
+
+class MediaInsightsQuery(OneMediaQuery):
+    """The query of /api/instagram/insights/{media_id}."""
+
+    metrics: Annotated[
+        tuple[str, ...],
+        parameters.metrics_of(tuple(MEDIA_METRICS)),
+        Field(
+            description="Comma-separated metrics, by default those recommended for the type of media: "
+            f"{', '.join(MEDIA_METRICS)}."
+        ),
+        parameters.csv(tuple(MEDIA_METRICS), "views,likes,comments"),
+    ] = ()
+    media_type: Annotated[
+        Literal["FEED", "REELS", "STORY"] | None,
+        parameters.choice(EVERY_TYPE, "media type"),
+        Field(description="FEED, REELS or STORY; used only where Instagram does not say what type the media is."),
+    ] = None
+
+
+class NavigationQuery(OwnedMediaQuery):
+    """The query of /api/instagram/insights/{story_id}/navigation."""
+
+    story_id: StoryId
+
+
+class StoriesQuery(AccountQuery):
+    """The query of /stories."""
+
+    since: Annotated[
+        Time | None, Field(description="Stories from this moment on: a date (a Pacific day) or Unix seconds.")
+    ] = None
+    until: Annotated[
+        Time | None,
+        Field(description="Stories up to this moment, or to the end of this day; by default the live ones too."),
+    ] = None
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MAX_STORIES, description=f"How many stories, the newest, 1 to {MAX_STORIES}."),
+        parameters.whole_number(1, MAX_STORIES),
+    ] = 50
+
+
+class StoryQuery(OwnedMediaQuery):
+    """The query of /stories/{story_id}."""
+
+    story_id: StoryId
+
+
+class RecommendedMetricsQuery(BaseModel):
+    """The query of /api/instagram/insights/metrics/{media_type}."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    media_type: Annotated[
+        Literal["FEED", "REELS", "STORY"],
+        parameters.choice(EVERY_TYPE, "media type"),
+        Field(description="feed, reels or story, in upper or lower case."),
+    ]
+
+
+class InsightsTestQuery(BaseModel):
+    """The query of /api/instagram/insights/test."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    media_id: MediaId
+    access_token: Annotated[
+        str | None,
+        BeforeValidator(parameters.token),
+        Field(
+            description="The token to try; by default that of the media's account. Better in the header "
+            "X-Instagram-Access-Token: web servers log queries."
+        ),
+        WithJsonSchema({"type": "string"}),
+    ] = None
+
+
+class CapabilitiesQuery(TableQuery):
+    """The query of /capabilities."""
+
+    account: Annotated[
+        str | None,
+        BeforeValidator(parameters.account),
+        Field(description="Id or username of the account; by default the configured one, or the only one."),
     ] = None
 
 
 Creator = Annotated[
     str,
-    BeforeValidator(_creator),
+    BeforeValidator(parameters.creator),
     Field(description="The creator: handle, @handle, numeric id or link to the profile."),
     WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
 ]
@@ -227,13 +329,15 @@ class PerformanceDataQuery(TableQuery):
     wait: Annotated[
         int,
         Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
-        _whole_number(0, MAX_WAIT),
+        parameters.whole_number(0, MAX_WAIT),
     ] = 0
     dry_run: Annotated[
-        bool, BeforeValidator(_flag), Field(description="true tells the price and what would be done; nothing is.")
+        bool,
+        BeforeValidator(parameters.flag),
+        Field(description="true reports the price and what a request would do, without doing it."),
     ] = False
     refresh: Annotated[
-        bool, BeforeValidator(_flag), Field(description="true pays for a new report; local callers only.")
+        bool, BeforeValidator(parameters.flag), Field(description="true pays for a new report; local callers only.")
     ] = False
 
 
@@ -244,7 +348,7 @@ class PerformanceHistoryQuery(TableQuery):
     limit: Annotated[
         int,
         Field(ge=1, le=MAX_REPORTS, description=f"How many reports, 1 to {MAX_REPORTS}."),
-        _whole_number(1, MAX_REPORTS),
+        parameters.whole_number(1, MAX_REPORTS),
     ] = 10
 
 
@@ -254,5 +358,25 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class AnyQuery(BaseModel):
+    """The query of an endpoint that takes no parameter and ignores those that a provider may add."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class HandshakeQuery(AnyQuery):
+    """The query of Meta's check of a callback URL."""
+
+    mode: str = Field(alias="hub.mode", description="`subscribe`.", examples=["subscribe"])
+    token: str = Field(
+        alias="hub.verify_token",
+        description="The text of WEBHOOK_VERIFY_TOKEN, as it was entered in the app's dashboard.",
+        examples=["sandbox-verify-token"],
+    )
+    challenge: str = Field(
+        alias="hub.challenge", description="The text that the reply has to repeat.", examples=["1158201444"]
+    )
+
+
 class CreditsQuery(NoQuery):
-    """The query of /credits, which takes none either, but may fail for want of a ledger."""
+    """The query of /credits: no parameter; a model of its own, because the endpoint fails without a ledger."""

@@ -1,4 +1,4 @@
-"""Answer -> JSON or CSV, with an ETag; how fresh it is, the ring around the request tells."""
+"""Answers as JSON or CSV with an ETag; `front` adds the headers for their age."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from http import HTTPStatus
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from services.answers import Answer, Provenance, Table
+from services.answers import Answer, Table
 
-# A spreadsheet takes a cell that begins with one of these for a formula.
+# A spreadsheet reads a cell that begins with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def reply(answer: Answer, *, format_: str | None = None, keep: bool = True) -> ResponseReturnValue:
-    """Return the answer as JSON or, where a caller wants it and there is a table, as CSV.
+def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True) -> ResponseReturnValue:
+    """Return the answer as JSON or, if the caller wants it and there is a table, as CSV.
 
-    `keep` says that it may be kept ready and answered again until it expires.
+    `cacheable` lets the response cache serve the reply until it expires.
     """
     preferred = request.accept_mimetypes.best_match(["application/json", "text/csv"])
     wants_csv = format_ == "csv" or (format_ is None and preferred == "text/csv")
@@ -30,12 +30,9 @@ def reply(answer: Answer, *, format_: str | None = None, keep: bool = True) -> R
         response = jsonify(answer.as_json())
     response.status_code = answer.status
     response.vary.add("Accept")
-    if answer.status == HTTPStatus.OK and keep:
+    if answer.status == HTTPStatus.OK and cacheable:
         response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
-        freshness = answer.freshness
-        request.environ["insights.provenance"] = Provenance(
-            answer.account, freshness.fetched_at.timestamp(), freshness.expires_at.timestamp(), freshness.stale
-        )
+        request.environ["insights.provenance"] = answer.provenance
     else:
         response.headers["Cache-Control"] = "no-store"
     if answer.retry_after is not None:

@@ -1,4 +1,4 @@
-"""GET /status, /quota and /credits: what works, what is used of the limits, and what to do next."""
+"""GET /status, /quota and /credits: the health of accounts and providers, used limits, and the next steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import services
+from routes.context import services
 from routes.queries import CreditsQuery, NoQuery
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("status", __name__)
 
@@ -17,29 +17,35 @@ bp = Blueprint("status", __name__)
 @bp.get("/status")
 @takes(NoQuery)
 def status(_: NoQuery) -> ResponseReturnValue:
-    """Tell what works and what does not, and what to do next; providers are asked every five minutes at most."""
-    known = services()
-    found = known.status.remembered()
-    work = known.background.work()
-    return _unkept({**found, "work": work, "limits": known.limits.limits(), "breakers": known.limits.breakers()})
+    """Report what works, what does not, and the next step; providers are called every five minutes at most."""
+    services_ = services()
+    return _uncached(
+        {
+            **services_.status.latest(),
+            "work": services_.readiness.work(),
+            "stories": services_.kept_stories.progress(),
+            "limits": services_.limits.limits(),
+            "breakers": services_.limits.breakers(),
+        }
+    )
 
 
 @bp.get("/quota")
 @takes(NoQuery)
 def quota(_: NoQuery) -> ResponseReturnValue:
-    """Tell how much of the providers' limits is used, as far as they have told; no provider is asked."""
+    """Report how much of the providers' limits is used, as they last reported it; no provider is called."""
     limits = services().limits
-    return _unkept({"limits": limits.limits(), "breakers": limits.breakers()})
+    return _uncached({"limits": limits.limits(), "breakers": limits.breakers()})
 
 
 @bp.get("/credits")
 @takes(CreditsQuery)
 def credits_spent(_: CreditsQuery) -> ResponseReturnValue:
-    """Tell what Modash credits were spent by month and caller, and what is left; no provider is asked."""
-    return _unkept(services().credits.overview())
+    """Report the Modash credits spent by month and caller, and those left; no provider is called."""
+    return _uncached(services().credits.overview())
 
 
-def _unkept(body: Mapping[str, object]) -> ResponseReturnValue:
+def _uncached(body: Mapping[str, object]) -> ResponseReturnValue:
     response = jsonify(body)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from routes.delegation import services
+from routes.context import services
 from routes.queries import TopPostsQuery
 from routes.replies import reply
-from routes.taking import takes
+from routes.validation import takes
 
 bp = Blueprint("top_posts", __name__)
 
@@ -18,6 +18,12 @@ bp = Blueprint("top_posts", __name__)
 def top_posts(query: TopPostsQuery) -> ResponseReturnValue:
     """Rank the posts of a time range by engagement."""
     answer = services().top_posts.ranked(
-        query.time_range, query.limit, media_product_type=query.media_product_type, account=query.account
+        query.time_range,
+        query.limit,
+        by=query.by,
+        include=query.include,
+        media_product_type=query.media_product_type,
+        account=query.account,
+        refresh=query.refresh,
     )
     return reply(answer, format_=query.format)

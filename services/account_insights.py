@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from services.accounts import Accounts
-from services.answers import Answer, Freshness, Substitution, Table, Unavailable, Warning_
-from services.catalogue import METRICS, Successor
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.answers import (
+    Answer,
+    Freshness,
+    Origin,
+    Substitution,
+    Table,
+    Unavailable,
+    Warning_,
+    explain,
+    unexpected_end_time,
+)
 from services.clock import Clock
-from services.days import Bound, EndTime, Window, between, is_after, midnight, pacific_day, provider_time
+from services.days import Bound, EndTime, Window, between, check_range, midnight, pacific_day, provider_time
 from services.errors import InvalidRequestError
-from services.insights import InsightsReader
-from services.readings import Reading
-from services.reasons import explain
-from services.wanted import Wanted, asks_of, reading_of, wanted_of
+from services.insights.catalogue import METRICS
+from services.insights.reader import InsightsReader
+from services.insights.request import ResolvedMetric, requests_of, resolve, value_of
+from services.insights.values import MetricValue
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
-COLUMNS = ("name", "period", "end_time", "breakdown", "bucket", "value", "reason")
-MAX_DAYS = 93  # Day values cost one provider call each.
+COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
+MAX_DAYS = 93  # Values by day cost one provider call each.
+
+ValuesByMetric = Mapping[ResolvedMetric, Mapping[Window, MetricValue]]
 
 
 class BucketValue(TypedDict):
@@ -39,16 +51,20 @@ class BreakdownOfValue(TypedDict):
 
 
 class InsightValue(TypedDict):
-    """One day or window: `value` is null where it is unknown, and `reason` says why."""
+    """One day or window: `value` is null where it is unknown, and `reason` says why.
+
+    `date` is the Pacific day that the value describes; of a week or 28 days their last day.
+    """
 
     value: float | None
+    date: str
     end_time: str
     reason: NotRequired[str]
     breakdowns: NotRequired[list[BreakdownOfValue]]
 
 
 class Insight(TypedDict):
-    """One metric under the name it was asked for."""
+    """One metric, under the requested name; `estimated` where Meta calls its numbers estimates."""
 
     name: str
     period: str
@@ -57,20 +73,20 @@ class Insight(TypedDict):
     description: str
     id: str
     unit: str
+    estimated: NotRequired[bool]
     answered_by: NotRequired[str]
 
 
 class AccountInsights:
-    """The account's metrics, in the shape the provider once had and the user's documents show."""
+    """The account's metrics, in the shape of the user's documents, which the provider once had."""
 
     def __init__(
-        self, accounts: Accounts, reader: InsightsReader, *, end_time: EndTime, source: str, version: str, clock: Clock
+        self, *, accounts: AccountResolver, reader: InsightsReader, end_time: EndTime, origin: Origin, clock: Clock
     ) -> None:
         self._accounts = accounts
         self._reader = reader
         self._end_time = end_time
-        self._source = source
-        self._version = version
+        self._origin = origin
         self._clock = clock
 
     def between(
@@ -82,40 +98,44 @@ class AccountInsights:
         until: Bound | None = None,
         breakdown: Sequence[str] = (),
         account: str | None = None,
+        refresh: bool = False,
     ) -> Answer:
         """Return the metrics for each day (`day`), 7 days (`week`) or 28 days (`days_28`) of a range.
 
-        Raises `InvalidRequestError` where the range has more than 93 days, and the provider's failures.
+        `refresh` reads everything again that can change. Raises `InvalidRequestError` where the range has more than 93
+        days, and the provider's failures.
         """
+        request_context.accept_only_new(refresh=refresh)
         now = self._clock.now()
-        range_ = self._range(since, until, PERIOD_DAYS[period], now)
-        found = self._accounts.find(account)
-        windows, warnings = _windows(range_, period)
-        wanted = [wanted_of(METRICS[name], tuple(breakdown), found.login) for name in metrics]
-        insights = self._reader.read(found, asks_of(wanted, windows))
-        readings = insights.readings
-        freshness = Freshness.of(insights.memos, now=now, gaps=insights.gaps)
-        values = {want: {window: reading_of(want, window, readings) for window in windows} for want in wanted}
-        data = [
-            _insight(want, period, [self._value(want, *each) for each in of_want.items()], found.id)
-            for want, of_want in values.items()
-        ]
-        meta = {
-            "account": found.id,
-            "api_version": self._version,
-            "provisional_from": _provisional_from(wanted, windows, int(freshness.fetched_at.timestamp())),
-            "unavailable": _unavailable(values),
-            "substitutions": [_substitution(want) for want in wanted if want.metric.successor],
-            "warnings": warnings,
+        windows, warnings = _windows(self._range(since, until, PERIOD_DAYS[period], now), period)
+        selected = self._accounts.find(account)
+        resolved = [resolve(METRICS[name], tuple(breakdown), selected.login) for name in metrics]
+        insights = self._reader.read(selected, requests_of(resolved, windows), with_totals=True)
+        freshness = Freshness.of(insights.entries, now=now, gaps=insights.gaps)
+        values = {
+            metric: {window: value_of(metric, window, insights.metric_values) for window in windows}
+            for metric in resolved
         }
-        table = Table(COLUMNS, list(_rows(data)))
-        return Answer({"data": data}, freshness, self._source, found.id, meta, table)
+        data = [self._insight(metric, period, values[metric], selected.id) for metric in values]
+        return Answer(
+            body={"data": data},
+            account=selected.id,
+            origin=self._origin,
+            freshness=freshness,
+            meta={
+                "account": selected.id,
+                "username": self._accounts.username(selected),
+                "api_version": self._origin.api_version,
+                "provisional_from": _provisional_from(resolved, windows, freshness.fetched_at),
+            },
+            unavailable=_unavailable(values),
+            substitutions=list(_substitutions(resolved)),
+            warnings=[*warnings, *_shifted(values)],
+            table=Table(COLUMNS, list(_rows(data))),
+        )
 
     def _range(self, since: Bound | None, until: Bound | None, length: int, now: datetime) -> Window | None:
-        if since is not None and until is not None and is_after(since, until):
-            raise InvalidRequestError(f"since ({since}) is after until ({until}).", hint="Exchange them.")
-        if since is not None and is_after(since, pacific_day(now)):
-            raise InvalidRequestError(f"since ({since}) is in the future.", hint="Accepted: today or earlier.")
+        check_range(since, until, pacific_day(now))
         range_ = between(since, until, length=length, now=now, end_time=self._end_time)
         if range_ is not None and len(range_) > MAX_DAYS:
             raise InvalidRequestError(
@@ -123,18 +143,40 @@ class AccountInsights:
             )
         return range_
 
-    def _value(self, want: Wanted, window: Window, reading: Reading) -> InsightValue:
+    def _insight(
+        self, resolved: ResolvedMetric, period: str, values: Mapping[Window, MetricValue], account_id: str
+    ) -> Insight:
+        metric = resolved.metric
+        insight: Insight = {
+            "name": metric.name,
+            "period": period,
+            "values": [self._value(resolved, window, value) for window, value in values.items()],
+            "title": metric.title,
+            "description": metric.description,
+            "id": f"{account_id}_{metric.name}",
+            "unit": metric.unit,
+        }
+        if resolved.source.estimated:
+            insight["estimated"] = True
+        if metric.successor is not None:
+            insight["answered_by"] = resolved.source.name
+        return insight
+
+    def _value(self, resolved: ResolvedMetric, window: Window, metric_value: MetricValue) -> InsightValue:
         value: InsightValue = {
-            "value": reading.value,
+            "value": metric_value.value,
+            "date": window.last.isoformat(),
             "end_time": provider_time(self._end_time.of(window.last)),
         }
-        if reading.reason is not None:
-            value["reason"] = reading.reason
-        if want.breakdown and want.bucket is None and reading.buckets is not None:
+        if metric_value.reason is not None:
+            value["reason"] = metric_value.reason
+        # A metric that one bucket of its successor answers has no breakdown of its own.
+        if resolved.breakdown and resolved.bucket is None and metric_value.buckets is not None:
             results: list[BucketValue] = [
-                {"dimension_values": list(bucket), "value": count} for bucket, count in sorted(reading.buckets.items())
+                {"dimension_values": list(bucket), "value": count}
+                for bucket, count in sorted(metric_value.buckets.items())
             ]
-            value["breakdowns"] = [{"dimension_keys": list(want.breakdown), "results": results}]
+            value["breakdowns"] = [{"dimension_keys": list(resolved.breakdown), "results": results}]
         return value
 
 
@@ -148,69 +190,66 @@ def _windows(range_: Window | None, period: str) -> tuple[list[Window], list[War
     return windows, [{"code": "days_left_over", "message": message}]
 
 
-def _unavailable(values: Mapping[Wanted, Mapping[Window, Reading]]) -> list[Unavailable]:
-    """Name each metric once for each reason that any of its values is unknown for."""
-    found: dict[tuple[str, str], Unavailable] = {}
-    for want, of_want in values.items():
-        for reading in of_want.values():
-            for reason in _reasons(reading):
-                name = want.metric.name
-                found.setdefault((name, reason), explain(name, reason, reading.message))
-    return list(found.values())
+def _unavailable(values: ValuesByMetric) -> list[Unavailable]:
+    """Name each metric once for each reason for which any of its values is unknown."""
+    unavailable: dict[tuple[str, str], Unavailable] = {}
+    for resolved, by_window in values.items():
+        name = resolved.metric.name
+        for metric_value in by_window.values():
+            for reason in _reasons(metric_value):
+                entry = explain(name, reason, metric_value.message, retry_after=metric_value.retry_after)
+                unavailable.setdefault((name, reason), entry)
+    return list(unavailable.values())
 
 
-def _reasons(reading: Reading) -> Iterable[str]:
-    if reading.reason is not None:
-        yield reading.reason
-    if reading.buckets is not None and None in reading.buckets.values():
+def _shifted(values: ValuesByMetric) -> Iterator[Warning_]:
+    """Warn of metrics whose days Instagram marks by another time than midnight in California."""
+    for resolved, by_window in values.items():
+        if any(metric_value.is_shifted for metric_value in by_window.values()):
+            yield unexpected_end_time(resolved.metric.name)
+
+
+def _reasons(metric_value: MetricValue) -> Iterator[str]:
+    if metric_value.reason is not None:
+        yield metric_value.reason
+    if metric_value.buckets_reason is not None:
+        yield metric_value.buckets_reason
+    if metric_value.buckets is not None and None in metric_value.buckets.values():
         yield "bucket_unknown"
 
 
-def _insight(want: Wanted, period: str, values: list[InsightValue], account_id: str) -> Insight:
-    metric = want.metric
-    insight: Insight = {
-        "name": metric.name,
-        "period": period,
-        "values": values,
-        "title": metric.title,
-        "description": metric.description,
-        "id": f"{account_id}_{metric.name}",
-        "unit": metric.unit,
-    }
-    if metric.successor is not None:
-        insight["answered_by"] = want.source.name
-    return insight
+def _substitutions(metrics: Iterable[ResolvedMetric]) -> Iterator[Substitution]:
+    for resolved in metrics:
+        if (successor := resolved.metric.successor) is not None:
+            yield {
+                "requested": resolved.metric.name,
+                "answered_by": resolved.source.name,
+                "since": successor.since,
+            }
 
 
-def _substitution(want: Wanted) -> Substitution:
-    successor = want.metric.successor
-    assert isinstance(successor, Successor)  # noqa: S101  # The caller has just asked.
-    return {"requested": want.metric.name, "answered_by": want.source.name, "since": successor.since}
-
-
-def _provisional_from(wanted: Sequence[Wanted], windows: Sequence[Window], now: int) -> str | None:
+def _provisional_from(metrics: Sequence[ResolvedMetric], windows: Sequence[Window], fetched_at: float) -> str | None:
     """Return the first day whose values may still change, or None where all are final."""
-    hours = max((want.source.provisional_hours for want in wanted), default=0)
+    hours = max((resolved.source.provisional_hours for resolved in metrics), default=0)
     for window in windows:
         for day in window:
-            if midnight(day + timedelta(days=1)) > now - hours * 3600:
+            if midnight(day + timedelta(days=1)) > fetched_at - hours * 3600:
                 return day.isoformat()
     return None
 
 
-def _rows(data: Iterable[Insight]) -> Iterable[Mapping[str, object]]:
-    """Give one row for each value and, below it, one for each of its buckets."""
+def _rows(data: Iterable[Insight]) -> Iterator[Mapping[str, object]]:
+    """Yield one row for each value and, below it, one for each of its buckets."""
     for insight in data:
         head = {"name": insight["name"], "period": insight["period"]}
         for value in insight["values"]:
-            row = head | {"end_time": value["end_time"]}
+            row = head | {"date": value["date"], "end_time": value["end_time"]}
             yield row | {"breakdown": "", "bucket": "", "value": value["value"], "reason": value.get("reason", "")}
             for part in value.get("breakdowns", ()):
                 for result in part["results"]:
-                    unknown = "" if result["value"] is not None else "bucket_unknown"
                     yield row | {
                         "breakdown": ",".join(part["dimension_keys"]),
                         "bucket": ",".join(result["dimension_values"]),
                         "value": result["value"],
-                        "reason": unknown,
+                        "reason": "" if result["value"] is not None else "bucket_unknown",
                     }

@@ -1,4 +1,4 @@
-"""Time, injected wherever it matters, so that tests can move it."""
+"""The clock, injected wherever time matters, so that tests can move it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ class Clock:
     def now(self) -> datetime:
         """Return the present moment, in UTC."""
         return datetime.now(UTC)
+
+    def timestamp(self) -> float:
+        """Return the present moment in Unix seconds."""
+        return self.now().timestamp()
 
     def monotonic(self) -> float:
         """Return seconds that never go back, for measuring how long something took."""

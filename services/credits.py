@@ -1,4 +1,4 @@
-"""Credits: what the ledger says was spent, beside what the provider says is left."""
+"""Credits: what the ledger has booked, and what is left of the balance that Modash gave last."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing_extensions import TypedDict
 
 from services.clock import Clock
 from services.days import our_time
-from services.report_refusals import no_ledger
-from services.store import Ledger, Reports, Spending, StoreAway
-from services.store.ledger import month_of
-from services.store.spending import Unsettled
-from services.terms import PRICE, Terms, credits_of
+from services.reports.balance import CreditBalance
+from services.reports.errors import no_ledger
+from services.reports.policy import PRICE, PurchasePolicy, credits_of
+from services.store.database import DatabaseUnavailableError
+from services.store.ledger import Ledger, UnsettledCall, month_of
+from services.store.spending import Spending
 
 RULES = (
     f"A report costs {credits_of(PRICE):g} credits, each time that Modash gives it; also one of an unknown shape.",
     "A report that is not ready (retry_later) costs nothing, nor does a refusal or an internal_server_error.",
     "A call that never came back, or whose answer cannot be read, is uncertain and counts as spent.",
-    "The price and what is free are as Modash's users tell; others may use the same key, so the balance may differ.",
+    "The price and what is free are taken from public sources; Modash has not confirmed them. Others may use the same "
+    "key, so the balance may differ.",
 )
 
 
@@ -35,8 +37,8 @@ class Spent(TypedDict):
     credits: float
 
 
-class Doubt(TypedDict):
-    """A call of which nobody knows what it cost; until `held_until` no other is made for the creator."""
+class UnsettledCharge(TypedDict):
+    """A call that may have been charged; until `held_until` no other is made for the creator."""
 
     creator: str
     caller: str
@@ -48,10 +50,11 @@ class Doubt(TypedDict):
 
 
 class Balance(TypedDict):
-    """What Modash last told of the credits left; null where it did not."""
+    """The last balance that Modash gave, when, and what is left of it by now; null if not known."""
 
     credits: float | None
-    read_at: str | None
+    credits_left: float | None
+    as_of: str | None
 
 
 class Overview(TypedDict):
@@ -63,7 +66,7 @@ class Overview(TypedDict):
     spent: float
     left: float
     months: list[Spent]
-    uncertain: list[Doubt]
+    uncertain: list[UnsettledCharge]
     balance: Balance
     rules: list[str]
 
@@ -72,43 +75,51 @@ class Credits:
     """Reads the ledger."""
 
     def __init__(
-        self, ledger: Ledger, spending: Spending, reports: Reports, *, terms: Terms, account: str, clock: Clock
+        self,
+        ledger: Ledger,
+        spending: Spending,
+        balance: CreditBalance,
+        *,
+        policy: PurchasePolicy,
+        source: str,
+        clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._spending = spending
-        self._reports = reports
-        self._terms = terms
-        self._account = account
+        self._balance = balance
+        self._policy = policy
+        self._source = source
         self._clock = clock
 
     def overview(self) -> Overview:
-        """Return what was spent and what is left; nobody is asked."""
-        now = self._clock.now().timestamp()
+        """Return what was spent and what is left; makes no call."""
         try:
-            self._ledger.expire(self._account, self._terms, now=now)
-            spent = self._spending.of_month(self._account, month_of(now))
-            balance = self._reports.balance(self._account)
+            self._ledger.expire(self._source, longest_call=self._policy.longest_call)
+            now = self._clock.timestamp()
+            spent = self._spending.of_month(self._source, month_of(now))
+            left = self._balance.left()
             return {
-                "source": self._account,
+                "source": self._source,
                 "month": month_of(now),
-                "limit": credits_of(self._terms.limit),
+                "limit": credits_of(self._policy.limit),
                 "spent": credits_of(spent),
-                "left": credits_of(max(0, self._terms.limit - spent)),
+                "left": credits_of(max(0, self._policy.limit - spent)),
                 "months": self._months(),
-                "uncertain": [self._doubt(row) for row in self._spending.unsettled(self._account)],
+                "uncertain": [self._unsettled_charge(row) for row in self._spending.unsettled(self._source)],
                 "balance": {
-                    "credits": None if balance is None else balance.credits,
-                    "read_at": None if balance is None else _time(balance.read_at),
+                    "credits": left.balance,
+                    "credits_left": left.credits,
+                    "as_of": None if left.as_of is None else _time(left.as_of),
                 },
                 "rules": list(RULES),
             }
-        except StoreAway:
+        except DatabaseUnavailableError:
             raise no_ledger() from None
 
     def _months(self) -> list[Spent]:
         found: dict[tuple[str, str], Spent] = {}
         thousandths: dict[tuple[str, str], int] = {}
-        for each in self._spending.sums(self._account):
+        for each in self._spending.sums(self._source):
             key = each.month, each.caller
             none: Spent = {
                 "month": each.month,
@@ -125,7 +136,7 @@ class Credits:
             spent["credits"] = credits_of(thousandths[key])
         return list(found.values())
 
-    def _doubt(self, row: Unsettled) -> Doubt:
+    def _unsettled_charge(self, row: UnsettledCall) -> UnsettledCharge:
         return {
             "creator": row.creator,
             "caller": row.caller,
@@ -133,7 +144,7 @@ class Credits:
             "code": row.code,
             "credits": credits_of(row.milli_credits),
             "opened_at": _time(row.opened_at),
-            "held_until": None if row.settled_at is None else _time(row.settled_at + self._terms.hold),
+            "held_until": None if row.settled_at is None else _time(row.settled_at + self._policy.hold),
         }
 
 

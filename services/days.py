@@ -1,7 +1,7 @@
-"""What a day is: Pacific days, the windows made of them, and the moments that mark them.
+"""Days: Pacific days, windows of them, and the times that mark them.
 
 Meta cuts all account insights at midnight in California, whatever the account's own time zone. A day therefore lasts
-23, 24 or 25 hours. All arithmetic here goes from date to date and asks the zone where each midnight lies.
+23, 24 or 25 hours. All arithmetic here goes from date to date, and the zone gives the time of each midnight.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from services.errors import InvalidRequestError
+
 PACIFIC = ZoneInfo("America/Los_Angeles")
 MAX_SECONDS = 2_592_000  # The widest range of one Graph call: 30 days of 24 hours, in seconds.
 ONE_DAY = timedelta(days=1)
-FIRST_YEAR, LAST_YEAR = 2000, 2100  # A provider's time outside is none.
+HALF_A_DAY = 43_200  # seconds
+FIRST_YEAR, LAST_YEAR = 2000, 2100  # A time outside is a provider's mistake.
 
 Bound = int | date
 """A limit of a range as callers give it: Unix seconds, or a date that means the whole Pacific day."""
@@ -25,7 +28,7 @@ class EndTime(StrEnum):
     """Which midnight of its day a provider's `end_time` is.
 
     Meta's older pages speak of the end of the period; one live test matches the start. UNCONFIRMED, so one setting
-    (`END_TIME_MARKS`) chooses, and only this class knows the difference.
+    (`END_TIME_CONVENTION`) chooses, and only this class knows the difference.
     """
 
     DAY_END = "day_end"
@@ -36,9 +39,11 @@ class EndTime(StrEnum):
         return midnight(day + ONE_DAY if self is EndTime.DAY_END else day)
 
     def day(self, end_time: int) -> date:
-        """Return the day that an `end_time` (Unix seconds) belongs to."""
-        # An hour is added so that a midnight given an hour early (07:00 UTC all year round) still names its day.
-        marked = pacific_day(end_time + 3600)
+        """Return the day of an `end_time` (Unix seconds): the one whose Pacific midnight is nearest.
+
+        So 07:00 or 08:00 UTC all year round, and midnight in the account's own zone, still name their day.
+        """
+        marked = pacific_day(end_time + HALF_A_DAY)
         return marked - ONE_DAY if self is EndTime.DAY_END else marked
 
 
@@ -50,7 +55,7 @@ class Window:
     last: date
 
     def __iter__(self) -> Iterator[date]:
-        """Go through the days, oldest first."""
+        """Yield the days, oldest first."""
         return (self.first + timedelta(days=offset) for offset in range(len(self)))
 
     def __len__(self) -> int:
@@ -69,8 +74,8 @@ class Window:
     def pieces(self) -> list[Window]:
         """Cut the window into the fewest pieces that Meta answers in one call each, oldest first, about equally long.
 
-        Measured in seconds: 30 days that contain the clock change of autumn are an hour too long. Equally long, because
-        an empty answer is not 0, and a short piece at the end would be empty most often.
+        The length counts in seconds: 30 days across the autumn clock change are an hour too long. The pieces are about
+        equally long, because an empty answer is not 0, and a short last piece would be empty most often.
         """
         count = 1
         while any(piece.until - piece.since >= MAX_SECONDS for piece in self._cut(count)):
@@ -83,6 +88,10 @@ class Window:
             Window(start, following - ONE_DAY)
             for start, following in zip(starts, [*starts[1:], self.last + ONE_DAY], strict=True)
         ]
+
+    def halves(self) -> list[Window]:
+        """Cut the window into two of about equal length, oldest first."""
+        return self._cut(2)
 
     def before(self) -> Window:
         """Return the window of equal length that ends where this one begins."""
@@ -110,20 +119,25 @@ def pacific_day(moment: datetime | int) -> date:
     return moment.astimezone(PACIFIC).date()
 
 
-def last_days(count: int, *, now: datetime) -> Window:
-    """Return the last `count` finished Pacific days."""
-    yesterday = pacific_day(now) - ONE_DAY
-    return Window(yesterday - timedelta(days=count - 1), yesterday)
+def last_days(count: int, *, now: datetime, final_after: float = 0) -> Window:
+    """Return the last `count` Pacific days that ended some hours ago (`final_after`) or earlier."""
+    last = first_provisional(now, final_after) - ONE_DAY
+    return Window(last - timedelta(days=count - 1), last)
+
+
+def first_provisional(read_at: datetime, final_after: float) -> date:
+    """Return the first Pacific day whose values, read at a moment, may still change for some hours after its end."""
+    return pacific_day(read_at - timedelta(hours=final_after))
 
 
 def between(
     since: Bound | None, until: Bound | None, *, length: int, now: datetime, end_time: EndTime
 ) -> Window | None:
-    """Return the days that a caller's range names, or None where no day belongs to it.
+    """Return the days of a caller's range, or None if no day belongs to it.
 
     A date means that day. For Unix seconds a day belongs if its `end_time` lies within, both ends included. Without
     `until` the range ends with the last finished day (or today, if it begins there); without `since` it has `length`
-    days. Today is the last day there can be.
+    days. Today is the last possible day.
     """
     today = pacific_day(now)
     last = None if until is None else min(until if isinstance(until, date) else _last_day(until, end_time), today)
@@ -133,6 +147,14 @@ def between(
     if first is None:
         first = last - timedelta(days=length - 1)
     return Window(first, last) if first <= last else None
+
+
+def check_range(since: Bound | None, until: Bound | None, today: date) -> None:
+    """Raise `InvalidRequestError` for a caller's range that ends before it begins, or begins in the future."""
+    if since is not None and until is not None and is_after(since, until):
+        raise InvalidRequestError(f"since ({since}) is after until ({until}).", hint="Exchange them.")
+    if since is not None and is_after(since, today):
+        raise InvalidRequestError(f"since ({since}) is in the future.", hint="Accepted: today or earlier.")
 
 
 def is_after(since: Bound, until: Bound) -> bool:
@@ -162,7 +184,7 @@ def provider_time(moment: int) -> str:
 
 
 def parse_provider_time(text: object) -> datetime | None:
-    """Return the moment that a provider wrote, or None where it is not one."""
+    """Return the time that a provider wrote, or None if it is not one."""
     if not isinstance(text, str):
         return None
     try:
@@ -172,6 +194,11 @@ def parse_provider_time(text: object) -> datetime | None:
     return moment if moment.tzinfo and FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
-def our_time(moment: datetime) -> str:
-    """Return a moment as we write it: `2026-05-04T07:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def utc(seconds: float) -> datetime:
+    """Return Unix seconds as a datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def our_time(moment: datetime | float) -> str:
+    """Return a moment (aware, or Unix seconds) as we write it: `2026-05-04T07:00:00Z`."""
+    return (moment if isinstance(moment, datetime) else utc(moment)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,16 +1,25 @@
-"""Engagement: plain numbers in, plain numbers out."""
+"""Engagement: counts of a post, and the mean rate over posts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
 
-LIKES_HIDDEN = "likes_hidden"
+Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
+"""How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""
+
+
+def hidden(what: str) -> str:
+    """Return the reason of a count that its owner hides: likes, comments, views, reposts or shares."""
+    return f"{what}_hidden"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What is known of one post; None is unknown, with the reason beside it."""
+    """The counts of one post; None is unknown, with the reason beside it."""
 
     likes: int | None
     comments: int | None
@@ -19,8 +28,13 @@ class Counts:
 
     @property
     def likes_hidden(self) -> bool:
-        """Whether the likes are unknown because their owner hides them."""
-        return self.likes_reason == LIKES_HIDDEN
+        """Whether the likes are unknown because the account hides them."""
+        return self.likes_reason == hidden("likes")
+
+    @property
+    def comments_hidden(self) -> bool:
+        """Whether the comments are unknown because the account hides them."""
+        return self.comments_reason == hidden("comments")
 
     @property
     def interactions(self) -> int | None:
@@ -36,21 +50,58 @@ class Counts:
 
 @dataclass(frozen=True)
 class EngagementRate:
-    """The mean of interactions / followers over posts, as a fraction, with what it is made of.
+    """One rate over posts, as a fraction, with its parts.
 
-    `numerator` is the sum of the interactions of the posts used, `denominator` the followers each was divided by.
+    `numerator` is the sum of the interactions of the posts used. `denominator` is the followers by which each was
+    divided, or the sum of the posts' own reach or views; then `left_out` counts the posts without a rate by reason.
     """
 
     rate: float | None
     reason: str | None
-    numerator: int
-    denominator: int | None
+    numerator: float
+    denominator: float | None
     posts_used: int
     posts_left_out: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def engagement_rate(posts: Iterable[Counts], followers: int | None) -> EngagementRate:
-    """Return the mean engagement rate by followers; posts with an unknown count are left out and counted."""
+@dataclass(frozen=True)
+class OwnRate:
+    """The interactions of one post, and its own reach or views; with the reason where either is unknown, or the last 0.
+
+    Both have to be of one family (organic, or with ads), else their quotient measures nothing.
+    """
+
+    interactions: float | None
+    base: float | None
+    reason: str | None = None
+
+
+def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate:
+    """Return the rate of posts by their own reach or views; posts without a rate are left out and counted."""
+    posts = list(posts)
+    used = [(post.interactions, post.base) for post in posts if post.interactions is not None and post.base]
+    left_out = Counter(post.reason or "not_answered" for post in posts if post.interactions is None or not post.base)
+    parts = [(interactions, base) for interactions, base in used if base is not None]
+    numerator, denominator = sum(each for each, _ in parts), sum(base for _, base in parts)
+    rate, reason = None, None
+    if not posts:
+        reason = "no_posts"
+    elif not parts:
+        reason = left_out.most_common(1)[0][0]
+    elif method == "ratio_of_sums":
+        rate = numerator / denominator
+    else:
+        rates = [interactions / base for interactions, base in parts]
+        rate = median(rates) if method == "median" else sum(rates) / len(rates)
+    return EngagementRate(rate, reason, numerator, denominator, len(parts), len(posts) - len(parts), left_out)
+
+
+def engagement_rate(posts: Iterable[Counts], followers: int | None, method: Method = "mean_of_posts") -> EngagementRate:
+    """Return the engagement rate by followers; posts with an unknown count are left out and counted.
+
+    All posts are divided by the same number, so that their mean and the ratio of the sums are one.
+    """
     posts = list(posts)
     counts = [post.interactions for post in posts]
     known = [count for count in counts if count is not None]
@@ -63,12 +114,15 @@ def engagement_rate(posts: Iterable[Counts], followers: int | None) -> Engagemen
     elif not counts:
         reason = "no_posts"
     elif not known:
-        reason = _why_none_is_used(posts)
-    rate = total / len(known) / followers if reason is None and followers else None
+        reason = _reason_for_no_counts(posts)
+    typical = median(known) if method == "median" and known else total / len(known) if known else 0
+    rate = typical / followers if reason is None and followers else None
     return EngagementRate(rate, reason, total, followers, len(known), len(counts) - len(known))
 
 
-def _why_none_is_used(posts: Sequence[Counts]) -> str:
-    """Return `likes_hidden` if all posts hide their likes, else the first other reason."""
-    reasons = (post.likes_reason or post.comments_reason for post in posts)
-    return next((reason for reason in reasons if reason not in {None, LIKES_HIDDEN}), LIKES_HIDDEN)
+def _reason_for_no_counts(posts: Sequence[Counts]) -> str:
+    """Return the first reason that is not the owner's choice, else which counts the owner hides, likes first."""
+    reasons = [post.likes_reason or post.comments_reason for post in posts]
+    owners = (hidden("likes"), hidden("comments"))
+    others = (reason for reason in reasons if reason is not None and reason not in owners)
+    return next(others, None) or next((reason for reason in owners if reason in reasons), owners[0])

@@ -4,53 +4,73 @@ InsightsError
 ├── InvalidRequestError            400  the caller must change the request
 ├── AccountUnknownError            404
 ├── RefreshForbiddenError          403
+├── LocalCallerOnlyError           403
 ├── BusyError                      503  every place to wait in is taken; try again in a second
+├── WebhookNotConfiguredError      503  the operator must set the verify token or an app secret
+├── VerifyTokenInvalidError        403
+├── SignatureMissingError          401
+├── SignatureInvalidError          403
+├── DeliveryNotKeptError           503  it is not stored; send it again
 └── ProviderError                       a provider did not give what was asked of it
     ├── ProviderNotConfiguredError 503
     ├── TokenExpiredError          401  the operator must renew the Instagram token
     ├── TokenInvalidError          401
     ├── ModashKeyInvalidError      401
-    ├── PermissionMissingError     403
+    ├── PermissionDeniedError     403
     ├── InsufficientCreditsError   403
     ├── CreditLimitReachedError    402  our own limit, so nothing was asked
     ├── ObjectNotFoundError        404
     ├── CreatorNotFoundError       404  one code for each cause
     ├── CreatorRefusedError        400
     ├── MediaTooOldError           422  never worth asking again
+    ├── AlbumChildError            422
     ├── InsufficientViewersError   422
-    ├── ProviderRateLimitedError   429  wait as told
+    ├── StoryExpiredError          410
+    ├── ProviderRateLimitedError   429  wait for `retry_after`
     ├── ProviderRefusedError       502  asked in a way the provider does not accept
     ├── ProviderResponseError      502  the answer cannot be read
     ├── ProviderBlockedError       503
     ├── ProviderUnavailableError   503  try again soon
     ├── LedgerUnavailableError     503  nothing is paid that cannot be booked
-    ├── ReportUncertainError       503  a call never came back; wait as told
-    ├── ReportNotReadyError        503  asked for often enough; a later caller begins anew
-    └── ProviderTimeoutError       504
+    ├── ReportUncertainError       503  a call never came back; wait for `retry_after`
+    ├── ReportNotReadyError        503  the attempts are used up; a later request starts over
+    ├── ProviderTimeoutError       504
+    └── DeadlineExceededError      504  our own limit for a request; ask again
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from enum import Enum
-from typing import ClassVar, Self
+from typing import ClassVar, Required, Self, TypedDict, Unpack
 
 
-class Remedy(Enum):
-    """What the gateway does when a provider fails it; the words stand in the README."""
+class RetryStrategy(Enum):
+    """What the gateway does after a failed provider call; docs/provider-errors.md shows these texts."""
 
-    TRY_AGAIN = "tries again, 3 times at most"
-    SHRINK = "asks for less at once (smaller pages, fewer metrics), then tries again, 3 times at most"
+    TRY_AGAIN = "tries again, up to 3 tries in total"
+    SHRINK = "tries once again, then asks for less at once (fewer metrics, no breakdown, smaller pages, fewer days)"
+    ONCE_MORE = "tries once again"
     SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"
     STOP = "stops the request: nothing else would be answered"
     NOTHING = "asks only once"
 
 
+class Charge(Enum):
+    """What a failed call may have cost, as far as its failure shows. The ledger books nothing else than this."""
+
+    NONE = "none"  # The call was never sent, or the provider refused it in a readable way.
+    UNKNOWN = "unknown"  # The call was sent and no readable answer came back.
+    CHARGED = "charged"
+
+
 class InsightsError(Exception):
-    """What a caller is told when there is no answer."""
+    """The reason why a request has no answer; its class gives the HTTP status and the code."""
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
-    usual_wait: ClassVar[int | None] = None  # seconds, where a failure does not tell its own
+    usual_wait: ClassVar[int | None] = None  # seconds, where a failure has none of its own
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -74,10 +94,17 @@ class AccountUnknownError(InsightsError):
 
 
 class RefreshForbiddenError(InsightsError):
-    """This caller may not have everything read anew."""
+    """This caller may not use `refresh`."""
 
     status = 403
     code = "refresh_forbidden"
+
+
+class LocalCallerOnlyError(InsightsError):
+    """The endpoint is for setting up the gateway, on its own machine."""
+
+    status = 403
+    code = "local_caller_only"
 
 
 class BusyError(InsightsError):
@@ -88,11 +115,65 @@ class BusyError(InsightsError):
     code = "busy"
 
 
+class WebhookNotConfiguredError(InsightsError):
+    """The gateway lacks what it needs to check a handshake or a delivery."""
+
+    status = 503
+    usual_wait = 300
+    code = "webhook_not_configured"
+
+
+class VerifyTokenInvalidError(InsightsError):
+    """The handshake has another verify token than the gateway."""
+
+    status = 403
+    code = "verify_token_invalid"
+
+
+class SignatureMissingError(InsightsError):
+    """The delivery has no signature."""
+
+    status = 401
+    code = "signature_missing"
+
+
+class SignatureInvalidError(InsightsError):
+    """The delivery is not signed with an app secret of the gateway."""
+
+    status = 403
+    code = "signature_invalid"
+
+
+class DeliveryNotKeptError(InsightsError):
+    """The delivery could not be stored, so the provider has to send it again."""
+
+    status = 503
+    usual_wait = 5
+    code = "delivery_not_kept"
+
+
+class ProviderErrorDetails(TypedDict, total=False):
+    """The keyword arguments of every `ProviderError`."""
+
+    provider: Required[str | None]
+    hint: str | None
+    reference: str | None
+    retry_after: int | None
+    reached: bool
+    charge: Charge | None
+    retry_strategy: RetryStrategy
+    words: str | None
+    cause: str | None
+    reason: str | None
+
+
 class ProviderError(InsightsError):
     """A provider refused, failed or was not reached.
 
-    `reached` is false only when no connection was made, so that nothing can have been charged. `words` are the
-    provider's own, without credentials. `cause` stands in for the class's code where a class has several.
+    `reached` is false only when no connection was made. `charge` is what the call may have cost: each place that makes
+    a failure of a sent call knows that and sets it. `words` are the provider's own, without credentials. `cause` stands
+    in for the class's code where a class has several. `reason` says why a refused metric is unknown, where the
+    provider's code has a cause of its own.
     """
 
     status = 502
@@ -102,36 +183,49 @@ class ProviderError(InsightsError):
         self,
         message: str,
         *,
-        provider: str,
+        provider: str | None,
         hint: str | None = None,
         reference: str | None = None,
         retry_after: int | None = None,
         reached: bool = True,
-        remedy: Remedy = Remedy.STOP,
+        charge: Charge | None = None,
+        retry_strategy: RetryStrategy = RetryStrategy.STOP,
         words: str | None = None,
         cause: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
         self.provider = provider
         self.reference = reference
         self.reached = reached
-        self.remedy = remedy
+        # A new failure that forgets to say what it may have cost must not lead to a second charge, so the default of a
+        # sent call is the careful one.
+        self.charge = charge or (Charge.UNKNOWN if reached else Charge.NONE)
+        self.retry_strategy = retry_strategy
         self.words = words
         self.code = cause or self.code
+        self.reason = reason
 
     def unsent(self, *, retry_after: int | None) -> Self:
-        """Return the failure anew, for a call that is not sent because of it; nothing repeats such a call."""
-        return type(self)(
-            self.message,
-            provider=self.provider,
-            hint=self.hint,
-            reference=self.reference,
-            retry_after=retry_after,
-            reached=False,
-            remedy=Remedy.STOP,
-            words=self.words,
-            cause=self.code,
-        )
+        """Return the same failure for a call that is not sent because of it, which costs nothing.
+
+        Nothing repeats such a call, for the cause of the failure still holds.
+        """
+        return type(self)(self.message, **self._unsent_details(retry_after))
+
+    def _unsent_details(self, retry_after: int | None) -> ProviderErrorDetails:
+        return {
+            "provider": self.provider,
+            "hint": self.hint,
+            "reference": self.reference,
+            "retry_after": retry_after,
+            "reached": False,
+            "charge": Charge.NONE,
+            "retry_strategy": RetryStrategy.STOP,
+            "words": self.words,
+            "cause": self.code,
+            "reason": self.reason,
+        }
 
 
 class ProviderNotConfiguredError(ProviderError):
@@ -162,11 +256,11 @@ class ModashKeyInvalidError(ProviderError):
     code = "modash_key_invalid"
 
 
-class PermissionMissingError(ProviderError):
+class PermissionDeniedError(ProviderError):
     """The gateway's credentials do not allow this read."""
 
     status = 403
-    code = "permission_missing"
+    code = "permission_denied"
 
 
 class InsufficientCreditsError(ProviderError):
@@ -184,7 +278,7 @@ class CreditLimitReachedError(ProviderError):
 
 
 class LedgerUnavailableError(ProviderError):
-    """The ledger is away, and nothing is paid that cannot be booked."""
+    """The ledger database is unavailable, so the gateway buys no report."""
 
     status = 503
     usual_wait = 5
@@ -192,7 +286,7 @@ class LedgerUnavailableError(ProviderError):
 
 
 class ReportUncertainError(ProviderError):
-    """A call for the report never came back, so nobody knows whether it was paid."""
+    """A call for the report never came back, so it is unknown whether it was charged."""
 
     status = 503
     code = "report_uncertain"
@@ -213,7 +307,7 @@ class ObjectNotFoundError(ProviderError):
 
 
 class CreatorNotFoundError(ProviderError):
-    """Modash has no public creator by that name; `code` tells which of its four causes."""
+    """Modash has no public creator by that name; `code` names which of its four causes."""
 
     status = 404
     code = "creator_not_found"
@@ -234,14 +328,28 @@ class CreatorRefusedError(ProviderError):
 
 
 class MediaTooOldError(ProviderError):
-    """The media was posted before the account became a professional one; it has no insights, for ever."""
+    """The media was posted before the account became a professional one; it never has insights."""
 
     status = 422
     code = "media_too_old"
 
 
+class AlbumChildError(ProviderError):
+    """The media is a picture or video within an album; only the album has insights."""
+
+    status = 422
+    code = "album_child"
+
+
+class StoryExpiredError(ProviderError):
+    """The story is over, so that Instagram has no insights of it any more, and none were kept."""
+
+    status = 410
+    code = "story_expired"
+
+
 class InsufficientViewersError(ProviderError):
-    """Too few people have seen the media for Instagram to tell."""
+    """Too few people have seen the media for Instagram to report."""
 
     status = 422
     code = "insufficient_viewers"
@@ -252,14 +360,28 @@ class ProviderRateLimitedError(ProviderError):
 
     status = 429
     code = "provider_rate_limited"
-    whole_app = False  # whether every account has to wait, not only the one that was asked for
-    wait_told = False  # whether the wait is the provider's own word
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        whole_app: bool = False,
+        wait_reported: bool = False,
+        **details: Unpack[ProviderErrorDetails],
+    ) -> None:
+        """`whole_app`: every account has to wait, not only one. `wait_reported`: the provider gave `retry_after`."""
+        super().__init__(message, **details)
+        self.whole_app = whole_app
+        self.wait_reported = wait_reported
 
     def unsent(self, *, retry_after: int | None) -> Self:
-        """Return the failure anew, as any other."""
-        anew = super().unsent(retry_after=retry_after)
-        anew.whole_app, anew.wait_told = self.whole_app, self.wait_told
-        return anew
+        """Return the same failure for a call that is not sent because of it."""
+        return type(self)(
+            self.message,
+            whole_app=self.whole_app,
+            wait_reported=self.wait_reported,
+            **self._unsent_details(retry_after),
+        )
 
 
 class ProviderRefusedError(ProviderError):
@@ -297,3 +419,53 @@ class ProviderTimeoutError(ProviderError):
     status = 504
     usual_wait = 60
     code = "provider_timeout"
+
+
+class DeadlineExceededError(ProviderError):
+    """The request has used up its time (REQUEST_DEADLINE) before everything was answered.
+
+    It is a failure of this request alone: no other request gets it, and no provider is judged by it.
+    """
+
+    status = 504
+    usual_wait = 5
+    code = "deadline_exceeded"
+
+
+SERIALIZED = ("message", "provider", "hint", "reference", "retry_after", "words")
+
+
+def serialize(error: ProviderError) -> str:
+    """Return a failure as JSON, for other processes; it holds no credential, because none of its texts does."""
+    fields: dict[str, object] = {name: getattr(error, name) for name in SERIALIZED}
+    fields |= {"class": type(error).__name__, "cause": error.code}
+    fields |= {"retry_strategy": error.retry_strategy.name, "charge": error.charge.name}
+    return json.dumps(fields)
+
+
+def deserialize(text: str) -> ProviderError:
+    """Return the failure that `serialize` wrote; an unknown class becomes a `ProviderUnavailableError`.
+
+    Raises `ValueError` for any other text. Rows of earlier versions hold no `charge`, and call the retry strategy
+    `remedy`.
+    """
+    try:
+        fields = json.loads(text)
+        class_ = {each.__name__: each for each in _classes(ProviderError)}.get(
+            fields["class"], ProviderUnavailableError
+        )
+        strategy = fields["remedy"] if "remedy" in fields else fields["retry_strategy"]
+        return class_(
+            **{name: fields[name] for name in SERIALIZED},
+            charge=Charge[fields.get("charge", Charge.UNKNOWN.name)],
+            retry_strategy=RetryStrategy[strategy],
+            cause=fields["cause"],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError("The text is not a failure.") from error
+
+
+def _classes(class_: type[ProviderError]) -> Iterator[type[ProviderError]]:
+    yield class_
+    for each in class_.__subclasses__():
+        yield from _classes(each)

@@ -1,10 +1,10 @@
-"""Growth: plain numbers in, plain numbers out."""
+"""Growth: the change between two numbers, in percent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRECISION = 6  # decimal places of a percentage; more would be noise of the division
+PRECISION = 6  # decimal places of a percentage; further ones are rounding noise
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Growth:
 def growth(current: float | None, previous: float | None) -> Growth:
     """Return (current - previous) / previous x 100.
 
-    From 0, by the user's rule: 100 if anything came, 0 if not, and `zero_base` says so. An unknown number makes the
-    rate unknown.
+    From 0 the user's rule sets it: 100 for any increase, 0 for none, with the reason `zero_base`. If a number is
+    unknown, so is the rate.
     """
     if current is None:
         return Growth(None, "current_unknown")

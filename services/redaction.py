@@ -1,18 +1,20 @@
-"""Takes credentials out of texts that leave the process."""
+"""Redaction: removes credentials from text that leaves the process."""
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
 MARK = "[redacted]"
-HEAD = 6  # characters by which a learnt secret is found; those of one app begin alike
-LEARNT_AT_MOST = 10_000
-# Credentials that we were never told, such as those a provider echoes: named parameters, headers, Meta's prefixes.
+MIN_LENGTH = 8  # characters; a shorter secret is in ordinary texts and numbers by chance
+PREFIX_LENGTH = 6  # characters by which a learned secret is found; tokens of one app begin alike
+MAX_LEARNED = 10_000
+# Credentials that no setting holds, such as those a provider echoes: named parameters, headers, Meta's prefixes.
 _PARAMETER = re.compile(
     r"(?i)\b(access_token|input_token|fb_exchange_token|client_secret|appsecret_proof|app_secret|api_key|token)"
     r"([\"']?\s*[=:]\s*[\"']?|%3D)([^\s&\"'<>,;)}\]]{4,})"
@@ -21,87 +23,133 @@ _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]{4,}")
 _META_TOKEN = re.compile(r"\b(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-]{12,}")
 
 
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
 def _forms(secret: str) -> tuple[str, ...]:
-    return (secret, quote(secret, safe=""), quote_plus(secret), b64encode(secret.encode()).decode().rstrip("="))
+    encoded = quote(secret, safe=""), quote_plus(secret), b64encode(secret.encode()).decode().rstrip("=")
+    return (secret, *encoded, json.dumps(secret)[1:-1])
 
 
-class Learnt:
-    """Secrets that were learnt while running: thousands cost about as much as one. Safe for threads."""
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+    return re.compile("|".join(map(_bounded, longest_first)), re.IGNORECASE) if longest_first else None
+
+
+def _bounded(form: str) -> str:
+    """Return a pattern; of digits or of few characters only where they stand alone, not within another word."""
+    if len(form) < MIN_LENGTH or form.isdigit():
+        return rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
+    return re.escape(form)
+
+
+def _forms_in_both_cases(secret: str) -> set[str]:
+    return {written for form in _forms(secret) for written in (form, form.lower())}
+
+
+def _in_strings(text: str, redact: Callable[[str], str], *, ascii_: bool = True) -> str:
+    """Redact each string and key of a JSON text; by a pattern, because content may be nested deeper than calls may."""
+    return _JSON_STRING.sub(lambda match: json.dumps(redact(json.loads(match[0])), ensure_ascii=ascii_), text)
+
+
+class LearnedSecrets:
+    """Secrets learned at run time, such as tokens of accounts; thread-safe.
+
+    One pattern over all secrets would slow down with each of them. So the pattern holds only their few distinct
+    prefixes, and a set of all forms decides at each match: thousands of secrets cost about as much as one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._secrets: OrderedDict[str, None] = OrderedDict()  # the one learnt longest ago comes first
+        self._secrets: OrderedDict[str, None] = OrderedDict()  # least recently learned first
         self._forms: set[str] = set()
         self._lengths: tuple[int, ...] = ()
-        self._begins: set[str] = set()
-        self._heads: re.Pattern[str] | None = None
+        self._prefixes: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
-        """Take in a secret; the one that was learnt longest ago is forgotten where there are too many."""
+        """Add a secret; beyond the limit the least recently learned one is dropped."""
         with self._lock:
             if secret in self._secrets:
                 self._secrets.move_to_end(secret)
                 return
             self._secrets[secret] = None
-            forms = {written for form in _forms(secret) for written in (form, form.lower())}
+            forms = _forms_in_both_cases(secret)
             self._forms |= forms
-            if len(self._secrets) > LEARNT_AT_MOST:
+            if len(self._secrets) > MAX_LEARNED:
                 self._secrets.popitem(last=False)
-                self._forms = {
-                    written for each in self._secrets for form in _forms(each) for written in (form, form.lower())
-                }
+                self._forms = {form for each in self._secrets for form in _forms_in_both_cases(each)}
             self._lengths = tuple(sorted({len(form) for form in self._forms}, reverse=True))
-            if not self._begins >= {form[:HEAD] for form in forms}:
-                self._begins |= {form[:HEAD] for form in forms}
-                self._heads = re.compile("|".join(map(re.escape, sorted(self._begins))))
+            if not self._prefixes >= {form[:PREFIX_LENGTH] for form in forms}:
+                self._prefixes |= {form[:PREFIX_LENGTH] for form in forms}
+                self._pattern = re.compile("|".join(map(re.escape, sorted(self._prefixes))))
 
-    def out_of(self, text: str) -> str:
-        """Return the text without them."""
-        heads, lengths = self._heads, self._lengths
-        if heads is None:
+    def redact(self, text: str) -> str:
+        """Return the text without the secrets."""
+        pattern, lengths = self._pattern, self._lengths
+        if pattern is None:
             return text
-        parts, done, at = [], 0, heads.search(text)
-        while at is not None:
-            start = at.start()
+        parts, end, match = [], 0, pattern.search(text)
+        while match is not None:
+            start = match.start()
+            # The lengths descend, so that the longest form wins: its URL-encoded form may begin with the secret itself.
             length = next((each for each in lengths if text[start : start + each] in self._forms), 0)
             if length:
-                parts += [text[done:start], MARK]
-                done = start + length
-            at = heads.search(text, done if length else start + 1)
-        return "".join([*parts, text[done:]]) if parts else text
+                parts += [text[end:start], MARK]
+                end = start + length
+            match = pattern.search(text, end if length else start + 1)
+        return "".join([*parts, text[end:]]) if parts else text
 
 
 class Redaction:
-    """Replaces the given secrets, also as URLs and base64 write them, and whatever looks like a credential."""
+    """Replaces the known secrets, also in URL and base64 form, and everything that looks like a credential."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
-        self._learnt = Learnt()
+        known = [secret for secret in secrets if secret]
+        self._known = _pattern(known)
+        self._long = _pattern(secret for secret in known if len(secret) >= MIN_LENGTH)
+        self._learned = LearnedSecrets()
 
     def learn(self, secret: str) -> None:
         """Replace one more secret from now on."""
-        self._learnt.add(secret)
+        self._learned.add(secret)
 
     def __call__(self, text: str) -> str:
         """Return the text without credentials."""
-        text = self.known(text)
-        text = _META_TOKEN.sub(MARK, text)
-        text = _BEARER.sub(rf"\1{MARK}", text)
-        return _PARAMETER.sub(rf"\1\2{MARK}", text)
+        return self._alike(self.known(text))
+
+    def log_line(self, text: str) -> str:
+        """Return a JSON text without credentials; the known ones are looked for in its strings only."""
+        if self.known(text) != text:
+            text = _in_strings(text, self.known, ascii_=False)
+        return self._alike(text)
+
+    def content(self, text: str) -> str:
+        """Return a provider's content, as JSON in ASCII, with the known secrets removed from the strings in it.
+
+        Numbers and structure stay as they are, and so do texts that contain a very short secret by chance: content
+        that was paid for must not be damaged.
+        """
+        if self._known_in_content(text) == text:
+            return text
+        return _in_strings(text, self._known_in_content)
 
     def known(self, text: str) -> str:
-        """Return the text without the given secrets; what merely looks like a credential stays, for it may be prose."""
-        text = self._learnt.out_of(text)
+        """Return the text without the known secrets; text that only looks like a credential stays."""
+        text = self._learned.redact(text)
         return text if self._known is None else self._known.sub(MARK, text)
 
     def inside(self, value: object) -> object:
-        """Return a JSON value with every text in it, and every key, without credentials."""
-        if isinstance(value, str):
-            return self(value)
-        if isinstance(value, list):
-            return [self.inside(each) for each in value]
-        if isinstance(value, dict):
-            return {self(str(key)): self.inside(each) for key, each in value.items()}
-        return value
+        """Return a JSON value with credentials removed from every string and key in it, as `content` does."""
+        return json.loads(_in_strings(json.dumps(value), lambda text: self._alike(self._known_in_content(text))))
+
+    def _known_in_content(self, text: str) -> str:
+        text = self._learned.redact(text)
+        return text if self._long is None else self._long.sub(MARK, text)
+
+    @staticmethod
+    def _alike(text: str) -> str:
+        """Return the text without what looks like a credential."""
+        text = _META_TOKEN.sub(MARK, text)
+        text = _BEARER.sub(rf"\1{MARK}", text)
+        return _PARAMETER.sub(rf"\1\2{MARK}", text)

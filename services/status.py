@@ -1,74 +1,74 @@
-"""What works and what does not, each with what to do next."""
+"""The status: checks of token, account, insights, API version and Modash key, each with the next step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import cast
 
-from services.account_checks import AccountChecks, Check, attempt
-from services.accounts import Accounts, Configured, fingerprint
-from services.clients.graph import GraphClient
-from services.clients.modash import ModashClient
+from services.accounts.checks import AccountChecks, Check, attempt
+from services.accounts.resolver import AccountResolver, ConfiguredAccount, fingerprint
+from services.cache.cache import Cache
+from services.cache.entries import CacheEntry
+from services.cache.policies import STATUS_CHECKS, Json
+from services.clients.graph.client import GraphClient
+from services.clients.modash.client import ModashClient
 from services.days import our_time
-from services.memory import Json, Memo, Memory
-from services.memory.rules import Lasting
 
 __all__ = ["Check", "Status"]
 
-STATUS = Lasting(300, at_once=300, needs=("checks",))
-
 
 class Status:
-    """Looks at everything the gateway needs, one call for each."""
+    """Checks everything that the gateway needs, with one provider call for each."""
 
     def __init__(
         self,
-        graph: GraphClient,
-        accounts: Accounts,
-        modash: ModashClient | None,
-        memory: Memory,
         *,
-        configured: Configured,
+        graph: GraphClient,
+        accounts: AccountResolver,
+        modash: ModashClient | None,
+        cache: Cache,
+        configured: ConfiguredAccount,
         checks: AccountChecks,
     ) -> None:
         self._graph = graph
         self._accounts = accounts
         self._modash = modash
-        self._memory = memory
-        self._own = configured
+        self._cache = cache
+        self._configured = configured
         self._checks = checks
 
-    def remembered(self) -> dict[str, object]:
-        """Return all checks as of a few minutes ago at most, whether one failed, and when that was looked at."""
+    def latest(self) -> dict[str, object]:
+        """Return all checks, at most some minutes old: whether one failed, and when they were made."""
 
-        def look(_kept: Memo | None) -> Json:
+        def fetch(_known: CacheEntry | None) -> Json:
             return {"checks": [asdict(check) for check in self.checks()]}
 
-        memo = self._memory.recall("status", f"checks/{fingerprint(self._own.token)}", STATUS, look)
-        checks = cast("list[dict[str, object]]", memo.value["checks"])
+        entry = self._cache.get_or_fetch(
+            "status", f"checks/{fingerprint(self._configured.token)}", STATUS_CHECKS, fetch
+        )
+        checks = cast("list[dict[str, object]]", entry.value["checks"])
         return {
             "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
-            "checked_at": our_time(datetime.fromtimestamp(memo.fetched_at, UTC)),
+            "checked_at": our_time(entry.fetched_at),
             "checks": checks,
         }
 
     def checks(self) -> Iterator[Check]:
-        """Go through token, account, insights, version and Modash key; a failed check does not stop the others."""
-        if self._own.token:
-            looks: Sequence[tuple[str, Callable[[], Check]]] = (
-                ("token", lambda: self._checks.token(self._own.token, self._own.login)),
+        """Check token, account, insights, version and Modash key; a failed check does not stop the others."""
+        if self._configured.token:
+            checks: Sequence[tuple[str, Callable[[], Check]]] = (
+                ("token", lambda: self._checks.token(self._configured.token, self._configured.login)),
                 ("account link", self._account_check),
                 ("insights", lambda: self._checks.insights(self._accounts.find(None))),
             )
-            for name, look in looks:
-                yield attempt(name, look)
+            for name, check in checks:
+                yield attempt(name, check)
             yield self._version_check()
         added = attempt("added accounts", self._added_check)
         if added.ok is not None:
             yield added
-        elif not self._own.token:
+        elif not self._configured.token:
             yield Check("token", None, "Instagram is not configured.", "Set ACCESS_LONG_LIVED_TOKEN in .env.")
         if self._modash is not None:
             yield attempt("Modash key", self._modash_check)
@@ -77,27 +77,27 @@ class Status:
 
     def _account_check(self) -> Check:
         account = self._accounts.find(None)
-        linked = self._checks.linked(self._own.token, self._own.login, self._own.page_id)
+        linked = self._checks.linked(self._configured.token, self._configured.login, self._configured.page_id)
         if linked not in {None, account.id}:
             message = f"INSTAGRAM_ACCOUNT_ID is {account.id}, but the token or page is of account {linked}."
             return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty.")
         return self._checks.link(account)
 
     def _added_check(self) -> Check:
-        """Look whether the tokens of added accounts can be opened; no provider is asked for them."""
+        """Check whether the tokens of added accounts can be decrypted; no provider is called."""
         number, closed = self._accounts.added()
         if closed:
             message = f"{closed} of {number} tokens were encrypted with another key."
-            return Check("added accounts", False, message, "Set TOKEN_KEY to the key of that time, then restart.")
-        return Check("added accounts", bool(number) or None, f"{number}; `make account ARGS=check` asks for each")
+            return Check("added accounts", False, message, "Set TOKEN_KEY to the earlier key, then restart.")
+        return Check("added accounts", bool(number) or None, f"{number}; `make account ARGS=check` checks each")
 
     def _version_check(self) -> Check:
-        served, asked = self._graph.served_version, self._graph.version
+        served, requested = self._graph.served_version, self._graph.version
         if served is None:
-            return Check("version", None, f"{asked} is asked for; Instagram did not say which it serves.")
-        if served != asked:
+            return Check("version", None, f"{requested} is requested; Instagram did not report which it serves.")
+        if served != requested:
             return Check(
-                "version", False, f"{asked} is asked for, {served} is served.", f"Set GRAPH_API_VERSION={served}"
+                "version", False, f"{requested} is requested, {served} is served.", f"Set GRAPH_API_VERSION={served}"
             )
         return Check("version", True, served)
 

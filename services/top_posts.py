@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from heapq import nlargest
+from typing import NotRequired, cast
 
 from typing_extensions import TypedDict
 
-from services.accounts import Accounts
-from services.answers import Answer, Freshness, Table, Unavailable
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain
+from services.cache.entries import CacheEntry
+from services.cache.policies import DAY
+from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time, provider_time
-from services.media import MediaList
-from services.posts import Post
-from services.reasons import explain
+from services.errors import InsightsError, ProviderError
+from services.media.expansion import POST_METRICS
+from services.posts.cached_list import PostListPolicy
+from services.posts.insights import PostInsights, PostInsightsReader
+from services.posts.post import Owner, Post, Posts
+from services.posts.reader import PostReader
 
 MAX_CAPTION = 500  # characters
+BY_SCORE = "engagement_score"
+INSIGHTS = (*POST_METRICS, "engagement_rate")
+INCLUDED = ("collaborations",)
+ADDED = frozenset({*INSIGHTS, "reasons", "collaboration", "owner"})  # fields of a post where they are asked for
+RANKINGS = (BY_SCORE, *INSIGHTS)
 
 
 class TopPost(TypedDict):
-    """A post with its engagement score: likes plus comments, or the one alone where the other is unknown."""
+    """A post with its engagement score: likes plus comments, or one of them alone where the other is unknown.
+
+    Its insights are there where it is ranked by one of them; `reasons` says why each unknown one is. With
+    collaborations, `collaboration` marks the posts of others, and `owner` names their account.
+    """
 
     id: str
     permalink: str | None
@@ -29,65 +49,208 @@ class TopPost(TypedDict):
     like_count: int | None
     likes_hidden: bool
     comments_count: int | None
+    comments_hidden: bool
     engagement_score: int | None
     timestamp: str
     media_type: str | None
     media_product_type: str | None
+    reach: NotRequired[float | None]
+    views: NotRequired[float | None]
+    saved: NotRequired[float | None]
+    shares: NotRequired[float | None]
+    total_interactions: NotRequired[float | None]
+    engagement_rate: NotRequired[float | None]
+    reasons: NotRequired[Mapping[str, str]]
+    collaboration: NotRequired[bool]
+    owner: NotRequired[Owner | None]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The posts of others on which the account collaborates, and what stands in the way of a complete list."""
+
+    posts: Sequence[Post] = ()
+    entries: Sequence[CacheEntry] = ()
+    warnings: Sequence[Warning_] = ()
+    failure: InsightsError | None = None
 
 
 class TopPosts:
     """The best posts of an account."""
 
-    def __init__(self, accounts: Accounts, media: MediaList, *, source: str, version: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        accounts: AccountResolver,
+        posts: PostReader,
+        insights: PostInsightsReader,
+        origin: Origin,
+        clock: Clock,
+    ) -> None:
         self._accounts = accounts
-        self._media = media
-        self._source = source
-        self._version = version
+        self._posts = posts
+        self._insights = insights
+        self._origin = origin
         self._clock = clock
 
     def ranked(
-        self, days: int, limit: int, *, media_product_type: str | None = None, account: str | None = None
+        self,
+        days: int,
+        limit: int,
+        *,
+        by: str = BY_SCORE,
+        include: Collection[str] = (),
+        media_product_type: str | None = None,
+        account: str | None = None,
+        refresh: bool = False,
     ) -> Answer:
-        """Return the `limit` posts of the last `days` x 24 hours with the highest score, ties by newest.
+        """Return the `limit` posts of the last `days` x 24 hours that are best by one of `RANKINGS`, ties by newest.
 
-        The hours are counted back from when the list was read, so that equal lists make equal answers.
+        Posts whose value is unknown come last. `include` may add the `collaborations`. The hours are counted back from
+        when the list was read, so that equal lists make equal answers. `refresh` reads everything again that can
+        change.
         """
-        found = self._accounts.find(account)
-        listed = self._media.last(found, days)
+        request_context.accept_only_new(refresh=refresh)
+        selected = self._accounts.find(account)
+        listed = self._posts.read(selected, PostListPolicy(seconds=days * DAY))
+        if listed.failure is not None and not listed.posts:
+            raise listed.failure
         start = listed.read_at - timedelta(days=days)
-        posts = [post for post in listed.posts if media_product_type in {None, post.media_product_type}]
-        best = nlargest(limit, posts, key=_rank)
-        meta = {
-            "account": found.id,
-            "api_version": self._version,
-            "time_range": {"since": our_time(start), "until": our_time(listed.read_at), "posts": len(posts)},
-            "unavailable": _unavailable(best),
-            "substitutions": [],
-            "warnings": listed.warnings,
-        }
-        top_posts = [as_top_post(post) for post in best]
-        freshness = Freshness.of([listed.memo], now=self._clock.now())
-        table = Table(tuple(TopPost.__annotations__), top_posts)
-        return Answer({"top_posts": top_posts}, freshness, self._source, found.id, meta, table)
+        shared = self._collaborations(selected, listed, start) if "collaborations" in include else Shared()
+        compared = [*listed.posts, *shared.posts]
+        # A post of an unknown type is no match, whatever is asked for.
+        posts = [post for post in compared if media_product_type in {None, post.media_product_type}]
+        untyped = sum(not post.has_known_type for post in compared)
+        own = [post for post in posts if post.owner is None]
+        insights = None if by == BY_SCORE else self._insights.read(selected, own, listed=listed.posts)
+        best = nlargest(limit, posts, key=_by_score if insights is None else partial(_by_insight, insights, by))
+        unknown = [] if insights is None else [post for post in posts if insights.value(post, by).value is None]
+        top_posts = [as_top_post(post, insights) for post in best]
+        if include:
+            top_posts = [_marked(shown, post) for shown, post in zip(top_posts, best, strict=True)]
+        entries = [listed.entry, *shared.entries, *(insights.entries if insights else ())]
+        failures = [listed.failure, shared.failure, insights and insights.failure]
+        of_others = {"collaborations": len(posts) - len(own)} if include else {}
+        return Answer(
+            body={"top_posts": top_posts},
+            account=selected.id,
+            origin=self._origin,
+            freshness=Freshness.of(entries, now=self._clock.now(), gaps=any(failures)),
+            meta={
+                "account": selected.id,
+                "username": self._accounts.username(selected),
+                "api_version": self._origin.api_version,
+                "time_range": {
+                    "since": our_time(start),
+                    "until": our_time(listed.read_at),
+                    "posts": len(posts),
+                    "posts_of_unknown_type": untyped,
+                    **of_others,
+                },
+                **({} if insights is None else {"ranking": {"by": by, "posts_unknown": len(unknown)}}),
+            },
+            unavailable=[*_unavailable(best), *_unavailable_insights(insights, best, by, unknown)],
+            warnings=[
+                *listed.warnings,
+                *shared.warnings,
+                *_warnings(untyped, media_product_type),
+                *_unranked(by, len(unknown)),
+            ],
+            table=_table(top_posts, by, include),
+        )
+
+    def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
+        """Read the posts of others since a moment; what stands in the way of them is a warning, not a failure."""
+        if account.login != "facebook":
+            message = "Instagram gives collaborations by the Facebook login only; this account has the other one."
+            return Shared(warnings=[{"code": "collaborations_unavailable", "message": message}])
+        try:
+            shared = self._posts.read(account, PostListPolicy(since=start.timestamp()), collaborations=True)
+        except ProviderError as error:
+            message = f"The collaborations could not be read: {error.message}"
+            return Shared(warnings=[{"code": "collaborations_unavailable", "message": message}], failure=error)
+        own = {post.id for post in listed.posts}
+        # A post of the account itself is in its own list, with its insights.
+        others = [
+            replace(post, owner=post.owner or {"id": None, "username": None})
+            for post in shared.posts
+            if post.id not in own and (post.owner is None or post.owner["id"] != account.id)
+        ]
+        return Shared(others, [shared.entry], shared.warnings, shared.failure)
 
 
-def _rank(post: Post) -> tuple[int, float]:
+def _by_score(post: Post) -> tuple[float, float]:
     score = post.counts.score
     return (-1 if score is None else score, post.timestamp.timestamp())
 
 
+def _by_insight(insights: PostInsights, metric: str, post: Post) -> tuple[float, float]:
+    value = insights.value(post, metric).value
+    return (-1 if value is None else value, post.timestamp.timestamp())
+
+
+def _marked(shown: TopPost, post: Post) -> TopPost:
+    return {**shown, "collaboration": post.owner is not None, "owner": post.owner}
+
+
+def _table(top_posts: Sequence[TopPost], by: str, include: Collection[str]) -> Table:
+    """Return the posts as rows; with insights, `reason` says why the one that ranks is unknown.
+
+    With collaborations, `owner` is the username of the post's account.
+    """
+    columns = [name for name in TopPost.__annotations__ if name not in ADDED]
+    columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
+    columns += ["collaboration", "owner"] if include else []
+    rows: list[dict[str, object]] = []
+    for post in top_posts:
+        owner = post.get("owner") or {"username": None}
+        more = {"reason": post.get("reasons", {}).get(by), "owner": owner["username"]}
+        rows.append({name: {**post, **more}.get(name) for name in columns})
+    return Table(columns, rows)
+
+
 def _unavailable(posts: Sequence[Post]) -> list[Unavailable]:
-    """Explain each kind of unknown count once; hidden likes are told by their post."""
+    """Explain each kind of unknown count once; a post itself says which of its counts are hidden."""
     counts = [post.counts for post in posts]
     reasons = [("like_count", each.likes_reason) for each in counts if not each.likes_hidden]
-    reasons += [("comments_count", each.comments_reason) for each in counts]
-    return [explain(metric, reason) for metric, reason in dict.fromkeys(reasons) if reason is not None]
+    reasons += [("comments_count", each.comments_reason) for each in counts if not each.comments_hidden]
+    kinds = dict.fromkeys(reasons)
+    return [explain(metric, reason, of_media=True) for metric, reason in kinds if reason is not None]
 
 
-def as_top_post(post: Post) -> TopPost:
+def _unavailable_insights(
+    insights: PostInsights | None, best: Sequence[Post], by: str, unknown: Sequence[Post]
+) -> list[Unavailable]:
+    """Explain each kind of unknown insight once, with the number of posts: of all posts for the one that ranks."""
+    if insights is None:
+        return []
+    of_metric = {metric: unknown if metric == by else best for metric in INSIGHTS}
+    reasons = Counter(
+        (metric, reason)
+        for metric, posts in of_metric.items()
+        for post in posts
+        if (reason := insights.value(post, metric).reason) is not None
+    )
+    return [insights.explain(metric, reason, posts) for (metric, reason), posts in reasons.items()]
+
+
+def _unranked(by: str, posts: int) -> list[Warning_]:
+    if not posts:
+        return []
+    return [{"code": "insights_unknown", "message": f"{posts} posts have no known {by}; they come last."}]
+
+
+def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
+    if not untyped or media_product_type is None:
+        return []
+    message = f"{untyped} posts of the range have no known type; they are not among the posts of {media_product_type}."
+    return [{"code": "types_unknown", "message": message}]
+
+
+def as_top_post(post: Post, insights: PostInsights | None = None) -> TopPost:
     """Return a post as callers see it; a caption beyond 500 characters is cut."""
     caption = post.caption
-    return {
+    shown: TopPost = {
         "id": post.id,
         "permalink": post.permalink,
         "caption": caption if caption is None else caption[:MAX_CAPTION],
@@ -95,8 +258,15 @@ def as_top_post(post: Post) -> TopPost:
         "like_count": post.counts.likes,
         "likes_hidden": post.counts.likes_hidden,
         "comments_count": post.counts.comments,
+        "comments_hidden": post.counts.comments_hidden,
         "engagement_score": post.counts.score,
         "timestamp": provider_time(int(post.timestamp.timestamp())),
         "media_type": post.media_type,
         "media_product_type": post.media_product_type,
     }
+    if insights is None:
+        return shown
+    values = {metric: insights.value(post, metric) for metric in INSIGHTS}
+    numbers = {metric: value.value for metric, value in values.items()}
+    reasons = {metric: value.reason for metric, value in values.items() if value.value is None and value.reason}
+    return cast(TopPost, {**shown, **numbers, "reasons": reasons})

@@ -1,7 +1,7 @@
 """Both providers on a local port: deterministic by seed, for trying out, for tests and for benchmarks.
 
-`world/` invents accounts, days, posts and creators; `graph/` and `modash/` tell of them in the words of each provider;
-`faults.py` and `switches.py` make them tell it otherwise; `own_paths.py` opens all of that below `/_simulator`. Another
+`world/` invents accounts, days, posts and creators; `graph/` and `modash/` return them in the form of each provider;
+`faults.py` and `switches.py` change their answers; `own_paths.py` opens all of that below `/_simulator`. Another
 host is one more entry in `Simulator._hosts`.
 """
 

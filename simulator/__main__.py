@@ -66,7 +66,8 @@ def _ignore(_: int, __: FrameType | None) -> None:
 
 def _leave(_: int, __: FrameType | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _ignore)  # Ctrl-C may come twice: from the terminal, and from whoever started us.
+        # Ctrl-C may come twice: from the terminal and from the parent process.
+        signal.signal(number, _ignore)
     raise SystemExit(0)
 
 

@@ -1,11 +1,11 @@
-"""What was called, and what it cost: counted for whoever wants to know how often the providers were bothered."""
+"""The calls to each provider and what they cost, counted for tests and demonstrations."""
 
 import re
 import threading
 from collections import Counter, deque
 from typing import Any
 
-from simulator.messages import Request
+from simulator.messages import Reply, Request
 
 REMEMBERED = 5000  # calls of each provider
 PROVIDERS = ("instagram", "modash")
@@ -24,20 +24,31 @@ class Calls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.resets = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
+            self.resets += 1
+            self._counted: Counter[str] = Counter()
             self._by_path: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
             self._by_host: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
             self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=REMEMBERED) for name in PROVIDERS}
             self._charges: dict[str, dict[str, int]] = {}
 
-    def record(self, provider: str, request: Request, *, status: int | None, at: float) -> None:
-        """Note a call; one that was cut has no status."""
+    def record(self, provider: str, request: Request, reply: Reply, *, at: float, resets: int) -> None:
+        """Note a call and its answer; one that was cut has no status.
+
+        `resets` is their number when the call came. A call that came before the last one, and was answered slowly, is
+        not of those that are counted since.
+        """
+        status = None if reply.cut else reply.status
         call = {"method": request.method, "path": request.without_secrets, "status": status, "at": round(at, 3)}
         with self._lock:
+            if resets != self.resets:
+                return
+            self._counted[provider] += reply.weight
             self._by_path[provider][f"{request.method} {_general(provider, request.path)}"] += 1
             self._by_host[provider][request.base.rpartition("/")[2]] += 1
             self._recent[provider].append(call)
@@ -55,6 +66,7 @@ class Calls:
             answer: dict[str, Any] = {
                 provider: {
                     "total": self._by_path[provider].total(),
+                    "counted": self._counted[provider],
                     "by_path": dict(self._by_path[provider]),
                     "by_host": dict(self._by_host[provider]),
                     "calls": list(self._recent[provider]),

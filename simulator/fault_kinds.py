@@ -1,4 +1,4 @@
-"""The kinds of faults that can be ordered, with their options, as data."""
+"""The kinds of faults with their options, as data."""
 
 import math
 import re
@@ -12,17 +12,17 @@ HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number that is not negative."""
+    """Return whether a value is a finite number that is not negative."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def is_whole(value: Any) -> bool:
-    """Tell whether a value is a whole number."""
+    """Return whether a value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether a value is text."""
+    """Return whether a value is text."""
     return isinstance(value, str)
 
 
@@ -58,15 +58,17 @@ def _one_of(*values: Any) -> Callable[[Any], bool]:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: which providers know it, its options with their checks, and which of them are required."""
+    """A kind of fault: its providers, its options with their checks, and the required ones."""
 
     providers: frozenset[str] = BOTH
     options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
-    replaces: bool = True  # It stands in for the answer, instead of only changing it.
+    replaces: bool = True  # whether it replaces the answer instead of changing it
 
 
 METRIC = frozenset({"metric"})
+# The wait of a throttle: `minutes` as Meta's usage header gives it, else `retry_after` in seconds, 5 by default.
+WAIT: Mapping[str, Callable[[Any], bool]] = {"minutes": is_number, "retry_after": _count}
 
 KINDS: Mapping[str, Kind] = {
     "slow": Kind(options={"delay_seconds": is_number}, replaces=False),
@@ -84,13 +86,13 @@ KINDS: Mapping[str, Kind] = {
         }
     ),
     "refusal": Kind(
-        options={"row": is_text, "status": _status, "minutes": is_number, "metrics": is_text},
+        options={"row": is_text, "status": _status, "metrics": is_text, **WAIT},
         required=frozenset({"row"}),
     ),
     "error_200": Kind(),
     "server_error": Kind(options={"code": _one_of(1, 2), "status": _status}),
     "echo_token": Kind(),
-    "throttled": Kind(INSTAGRAM, {"code": _one_of(4, 17, 32, 613, 80001, 80002, 341), "minutes": is_number}),
+    "throttled": Kind(INSTAGRAM, {"code": _one_of(4, 17, 32, 613, 80001, 80002, 341), **WAIT}),
     "token": Kind(INSTAGRAM, {"subcode": _one_of(458, 459, 460, 463, 464, 467, 492)}),
     "permission": Kind(INSTAGRAM, {"code": _one_of(10, 200)}),
     "reduce_data": Kind(INSTAGRAM, {"above": is_whole}),

@@ -1,4 +1,4 @@
-"""Faults that are ordered from outside: which there are, whom they hit, how often."""
+"""Injected faults: the calls that they hit, and how often."""
 
 import itertools
 import re
@@ -12,11 +12,12 @@ from simulator.messages import BadInputError, Request
 
 COMMON = ("provider", "kind", "path", "times", "seconds", "host")
 HOSTS = {
-    "instagram": ("graph.facebook.com", "graph.instagram.com"),
+    "instagram": ("graph.facebook.com", "graph.instagram.com", "api.instagram.com"),
     "modash": ("api.modash.io",),
 }
 PAGE = 25  # posts, where a call does not say how many
-NESTED = re.compile(r"\bmedia\b(?:\.\w+\([^)]*\))*")
+NESTED = re.compile(r"\b(?:collaborative_)?media\b(?:\.\w+\([^)]*\))*")
+EXPANDED = re.compile(r"\binsights\b(?:\.\w+\([^)]*\))*?\.metric\(([^)]*)\)")
 LIMIT = re.compile(r"\.limit\((\d{1,9})\)")
 
 Rows = Mapping[str, Collection[str]]
@@ -24,7 +25,7 @@ Rows = Mapping[str, Collection[str]]
 
 @dataclass
 class Fault:
-    """One ordered fault; it hits calls whose path and query contain `path`, so often or until a moment."""
+    """One injected fault: it hits calls whose path and query contain `path`, a number of times or until a time."""
 
     number: int
     provider: str
@@ -38,15 +39,15 @@ class Fault:
 
     @property
     def replaces(self) -> bool:
-        """Tell whether it stands in for the answer."""
+        """Return whether it replaces the answer."""
         return KINDS[self.kind].replaces
 
     def is_over(self, now: float) -> bool:
-        """Tell whether it will not hit again."""
+        """Return whether it will not hit again."""
         return self.times_left == 0 or (self.until is not None and now >= self.until)
 
     def concerns(self, provider: str, request: Request) -> bool:
-        """Tell whether a call is one that it hits."""
+        """Return whether it hits a call."""
         if provider != self.provider or self.path not in request.without_secrets:
             return False
         if self.host and not request.base.endswith(f"/{self.host}"):
@@ -54,7 +55,7 @@ class Fault:
         if "above" in self.options and posts_asked(request) <= self.options["above"]:
             return False
         metric = self.options.get("metric")
-        return metric is None or metric in request.query.get("metric", "").split(",")
+        return metric is None or metric in metrics_asked(request)
 
     def describe(self) -> dict[str, Any]:
         """Return the JSON of the fault."""
@@ -72,7 +73,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are switched on; `rows` are the names of the refusals that each provider knows."""
+    """The faults that are switched on; `rows` are the names of each provider's worded refusals."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -81,7 +82,7 @@ class Faults:
         self._faults: list[Fault] = []
 
     def add(self, order: Mapping[str, Any], now: float) -> Fault:
-        """Switch on the fault that an order describes."""
+        """Switch a fault on; `order` is its JSON."""
         kind = _checked(order, self._rows)
         fault = Fault(
             number=next(self._numbers),
@@ -121,9 +122,15 @@ class Faults:
             self._faults = []
 
 
+def metrics_asked(request: Request) -> set[str]:
+    """Return the metrics that a call requests, as its parameter or within its fields."""
+    lists = [request.query.get("metric", ""), *EXPANDED.findall(request.query.get("fields", ""))]
+    return {name.strip() for names in lists for name in names.split(",")}
+
+
 def posts_asked(request: Request) -> int:
-    """Return how many posts a call asks for at once: of the list, or of the list within a profile."""
-    if request.path.rstrip("/").endswith("/media"):
+    """Return how many posts a call requests at once: of the list, or of the list within a profile."""
+    if request.path.rstrip("/").endswith(("/media", "/collaborative_media")):
         limit = request.query.get("limit", "")
         return int(limit) if re.fullmatch(r"\d{1,9}", limit) else PAGE
     nested = NESTED.search(request.query.get("fields", ""))

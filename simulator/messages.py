@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-SECRETS = frozenset({"access_token", "input_token", "fb_exchange_token", "client_secret", "appsecret_proof"})
+SECRETS = frozenset(
+    {"access_token", "input_token", "fb_exchange_token", "client_secret", "appsecret_proof", "code", "verify_token"}
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Reply:
     declared_length: int | None = None  # Another Content-Length than the true one; the connection ends after the body.
     repeat: int = 1  # The body is sent so many times, for answers too large to hold.
     cut: bool = False  # The connection ends without an answer.
+    weight: int = 1  # For so many calls this one counts.
+    parts: tuple[tuple[Request, "Reply"], ...] = ()  # the calls of a batch, each with its answer
 
     @classmethod
     def json(cls, status: int, content: Any, headers: Mapping[str, str] | None = None) -> Self:

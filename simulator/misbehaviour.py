@@ -1,4 +1,4 @@
-"""Answers that no provider means to give: pages, fragments, garbage, silence, and true ones that were spoilt."""
+"""Malformed answers: HTML pages, fragments, garbage, empty bodies, and corrupted true answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,9 +21,9 @@ Options = Mapping[str, Any]
 
 
 def misbehave(fault: Fault, work: Work) -> Reply | None:
-    """Return the spoilt answer that a fault stands for, if it is one that needs no provider's words.
+    """Return the malformed answer of a fault, or None if the provider words the answer.
 
-    `work` does what the call asks for; most faults come before that, so that nothing is done and nothing is paid.
+    `work` does what the call requests. Most faults replace it, so that nothing is done and nothing is paid.
     """
     spoil = SPOILT.get(fault.kind)
     return spoil(fault.options, work) if spoil else None

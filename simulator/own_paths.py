@@ -1,4 +1,4 @@
-"""The simulator's own paths, all below /_simulator: what there is, what is true, what was called, what goes wrong."""
+"""The simulator's own paths, all below /_simulator: accounts, true numbers, calls, faults, switches, clock."""
 
 import json
 import re
@@ -10,13 +10,15 @@ from simulator.clock import moment_of
 from simulator.graph.rows import described_rows as graph_rows
 from simulator.messages import BadInputError, Reply, Request
 from simulator.modash.rows import described_rows as modash_rows
-from simulator.truth import account_truth, creator_truth
-from simulator.world.accounts import APP_ID, APP_SECRET, MODASH_KEY, Account
+from simulator.truth import account_truth, audience_truth, collaborations_truth, creator_truth, stories_truth
+from simulator.world.accounts import APP_ID, APP_SECRET, INSTAGRAM_APP_ID, INSTAGRAM_APP_SECRET, MODASH_KEY, Account
+from simulator.world.collaborations import collaborations_of
 
 if TYPE_CHECKING:
     from simulator.simulator import Simulator
 
 Json = dict[str, Any]
+SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 USERNAME = re.compile(r"[a-z0-9._]{1,30}")
 View = Callable[["Simulator", Request], Json]
 
@@ -43,10 +45,11 @@ def own_path(simulator: "Simulator", request: Request) -> Reply:
 
 
 def accounts(simulator: "Simulator", _: Request) -> Json:
-    """List the accounts with what it takes to read them."""
+    """List the accounts with the tokens to read them."""
     return {
         "accounts": [_account(account) for account in simulator.accounts],
         "app": {"id": APP_ID, "secret": APP_SECRET},
+        "instagram_app": {"id": INSTAGRAM_APP_ID, "secret": INSTAGRAM_APP_SECRET},
         "modash": {"key": MODASH_KEY},
     }
 
@@ -67,32 +70,40 @@ def rename(simulator: "Simulator", request: Request) -> Json:
 
 
 def truth(simulator: "Simulator", request: Request) -> Json:
-    """Tell the truth about an account or a creator."""
+    """Return the true numbers of an account, of its stories, of its audience, or of a creator."""
     name = request.path.rstrip("/").removeprefix("/truth/")
     if name.startswith("creators/"):
         handle = simulator.creators.handle_of(name.removeprefix("creators/"))
         if handle is None:
             raise NotFoundError("no such creator")
         return creator_truth(simulator.creators.named(handle))
-    account = simulator.accounts.by_id(name)
+    account_id, _, part = name.partition("/")
+    account, now = simulator.accounts.by_id(account_id), _moment(request, "at") or simulator.clock.now()
     if account is None:
         raise NotFoundError("no such account")
-    return account_truth(
-        account,
-        simulator.clock.now(),
-        since=_date(request, "since"),
-        until=_date(request, "until"),
-        by_day=request.query.get("by_day") == "true",
-    )
+    since, until = _date(request, "since"), _date(request, "until")
+    switches = simulator.switches if request.query.get("insights") == "true" else None
+    match part:
+        case "":
+            is_by_day = request.query.get("by_day") == "true"
+            return account_truth(account, now, since=since, until=until, by_day=is_by_day, switches=switches)
+        case "stories":
+            return stories_truth(account, now, since=since, until=until, switches=switches)
+        case "audience":
+            return audience_truth(account, now)
+        case "collaborations":
+            collaborations = collaborations_of(simulator.accounts)
+            return collaborations_truth(account, now, collaborations, simulator.switches)
+    raise NotFoundError("the truth about an account has the parts stories, audience and collaborations")
 
 
 def calls(simulator: "Simulator", _: Request) -> Json:
-    """Tell what was called and what it cost."""
+    """Return the calls and what they cost."""
     return simulator.calls.describe()
 
 
 def forget_calls(simulator: "Simulator", request: Request) -> Json:
-    """Count from zero again."""
+    """Reset the counters."""
     simulator.calls.reset()
     return calls(simulator, request)
 
@@ -108,12 +119,12 @@ def fault_rows(simulator: "Simulator", _: Request) -> Json:
 
 
 def add_fault(simulator: "Simulator", request: Request) -> Json:
-    """Order a fault."""
+    """Switch a fault on."""
     return simulator.faults.add(_body(request), simulator.clock.now()).describe()
 
 
 def clear_faults(simulator: "Simulator", request: Request) -> Json:
-    """Call all faults off."""
+    """Switch all faults off."""
     simulator.faults.clear()
     return faults(simulator, request)
 
@@ -151,6 +162,41 @@ def set_clock(simulator: "Simulator", request: Request) -> Json:
     return simulator.clock.describe()
 
 
+def webhooks(simulator: "Simulator", _: Request) -> Json:
+    """Show callbacks, subscriptions and how deliveries fared."""
+    return simulator.webhooks.describe()
+
+
+def register_callback(simulator: "Simulator", request: Request) -> Json:
+    """Shake hands with a callback."""
+    return simulator.webhooks.register(_body(request))
+
+
+def forget_webhooks(simulator: "Simulator", _: Request) -> Json:
+    """Forget callbacks, changes and deliveries."""
+    return simulator.webhooks.forget()
+
+
+def send_webhooks(simulator: "Simulator", request: Request) -> Json:
+    """Let something happen that is delivered."""
+    return simulator.webhooks.send(_body(request))
+
+
+def run_webhooks(simulator: "Simulator", request: Request) -> Json:
+    """Send what is due."""
+    return simulator.webhooks.run(_body(request))
+
+
+def webhook_changes(simulator: "Simulator", _: Request) -> Json:
+    """List what happened."""
+    return simulator.webhooks.changes()
+
+
+def webhook_deliveries(simulator: "Simulator", _: Request) -> Json:
+    """List what was sent, or waits to be."""
+    return simulator.webhooks.deliveries()
+
+
 def reset(simulator: "Simulator", _: Request) -> Json:
     """Put everything back."""
     simulator.reset()
@@ -165,10 +211,18 @@ VIEWS: Mapping[str, Mapping[str, View]] = {
     "/faults/rows": {"GET": fault_rows},
     "/switches": {"GET": switches, "POST": set_switches},
     "/clock": {"GET": clock, "POST": set_clock},
+    "/webhooks": {"GET": webhooks, "POST": register_callback, "DELETE": forget_webhooks},
+    "/webhooks/send": {"POST": send_webhooks},
+    "/webhooks/run": {"POST": run_webhooks},
+    "/webhooks/changes": {"GET": webhook_changes},
+    "/webhooks/deliveries": {"GET": webhook_deliveries},
     "/reset": {"POST": reset},
 }
 BELOW: Mapping[str, Mapping[str, View]] = {"/truth/": {"GET": truth}, "/accounts/": {"POST": rename}}
-MORE = ("/truth/<id>", "/truth/creators/<handle>", "/accounts/<id>")
+MORE = (
+    *("/truth/<id>", "/truth/<id>/stories", "/truth/<id>/audience", "/truth/<id>/collaborations"),
+    *("/truth/creators/<handle>", "/accounts/<id>"),
+)
 
 
 def _account(account: Account) -> Json:
@@ -193,6 +247,11 @@ def _body(request: Request) -> Json:
     if not isinstance(body, dict):
         raise BadInputError("the body must be a JSON object")
     return body
+
+
+def _moment(request: Request, name: str) -> float | None:
+    text = request.query.get(name)
+    return moment_of(float(text) if SECONDS.fullmatch(text) else text) if text else None
 
 
 def _date(request: Request, name: str) -> date | None:

@@ -19,6 +19,7 @@ from simulator.modash.rows import ROWS as MODASH_ROWS
 from simulator.own_paths import own_path
 from simulator.server import Server
 from simulator.switches import Switches
+from simulator.webhooks.webhooks import Webhooks
 from simulator.world.accounts import Accounts
 from simulator.world.creators import Creators
 from simulator.world.days import day_of
@@ -53,9 +54,12 @@ class Simulator:
         started = time.time() if started is None else started
         self.accounts = Accounts(seed, accounts, day_of(started))
         self.creators = Creators(seed, self.accounts)
+        self.webhooks = Webhooks(self.accounts, self.switches, self.clock)
+        instagram = InstagramProvider(self.accounts, self.switches, self.webhooks.subscriptions, started=started)
         self._hosts: Mapping[str, Provider] = {
-            "/graph.facebook.com": FacebookProvider(self.accounts, self.switches),
-            "/graph.instagram.com": InstagramProvider(self.accounts, self.switches, started),
+            "/graph.facebook.com": FacebookProvider(self.accounts, self.switches, self.webhooks),
+            "/graph.instagram.com": instagram,
+            "/api.instagram.com": instagram.login,
             "/api.modash.io": ModashProvider(self.creators, self.switches, self.calls),
         }
         self._server: Server | None = None
@@ -79,19 +83,21 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Stop serving and end all connections."""
+        """Stop serving, end all connections, send nothing any more."""
+        self.webhooks.forget()
         if self._server:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
     def reset(self) -> None:
-        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports."""
+        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports, webhooks."""
         self.faults.clear()
         self.switches.reset()
         self.clock.release()
         self.calls.reset()
         self.accounts.reset()
+        self.webhooks.reset()
         for provider in self._hosts.values():
             provider.reset()
 
@@ -104,10 +110,11 @@ class Simulator:
         if provider is None:
             hosts = ", ".join([*self._hosts, OWN_PREFIX])
             return Reply.json(404, {"error": f"no such host; paths begin with {hosts}"})
-        request = request.under(prefix)
+        request, resets = request.under(prefix), self.calls.resets
         reply = self._provided(provider, request)
-        status = None if reply.cut else reply.status
-        self.calls.record(provider.name, request, status=status, at=self.clock.now())
+        # Each call of a batch counts, and the batch itself does not.
+        for call, answer in reply.parts or ((request, reply),):
+            self.calls.record(provider.name, call, answer, at=self.clock.now(), resets=resets)
         return reply
 
     def _provided(self, provider: Provider, request: Request) -> Reply:

@@ -13,11 +13,19 @@ import pytest
 import responses
 from flask.testing import FlaskClient
 
+import config as settings_module
 import logs
 from app import create_app
+from commands.isolation import isolate_this_process
 from config import Config
+from services.store.store import Store
 from tests.stores import ENGINES, new_store
 from tests.support import ROOT, MovableClock, Watch, new_instance, settings, start_gateway, start_simulator, utc
+
+pytest_plugins = ["tests.world"]
+
+# Before any test: neither this process nor a program that a test starts sees the developer's settings or credentials.
+isolate_this_process()
 
 AT_ONCE = 8  # applications of one test; each has threads of its own, and the oldest ends where there are more
 
@@ -37,6 +45,19 @@ def only_this_machine(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_file(monkeypatch):
+    """Fail a test in which this process would read the developer's `.env`, whether or not there is one."""
+    read = settings_module.dotenv_values
+
+    def guarded(path, **options):
+        if path == ROOT / ".env":
+            raise AssertionError("a test tried to read .env; see commands/isolation.py")
+        return read(path, **options)
+
+    monkeypatch.setattr(settings_module, "dotenv_values", guarded)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +91,9 @@ def make_client(watch):
         if config.instance_path == str(ROOT / Config.instance_path):
             object.__setattr__(config, "instance_path", new_instance())
         app = create_app(config, **options)
+        if isinstance(options.get("clock"), MovableClock):
+            # The ledger goes by the clock of PostgreSQL, which no test can move.
+            app.extensions["services"].store.clock.is_shared = False
         made.append(app)
         while len(made) > AT_ONCE:
             end(made.pop(0))
@@ -101,7 +125,7 @@ def client(make_client, clock):
 
 @pytest.fixture
 def wire():
-    """The providers' side of the wire: each planned answer must be asked for, and nothing else may be."""
+    """The providers' side of the wire: each planned answer must be requested, and no other one may be."""
     with responses.RequestsMock() as wire:
         yield wire
 
@@ -111,6 +135,14 @@ def store_settings(request):
     """The settings of a new, migrated store: two files, then PostgreSQL."""
     with new_store(request.param) as settings_:
         yield settings_
+
+
+@pytest.fixture
+def store(store_settings):
+    """A new store, open in this process."""
+    store = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""), mode="live")
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")
@@ -163,10 +195,15 @@ def pytest_runtest_makereport(item, call):
 def pytest_terminal_summary(terminalreporter):
     """Print what tests have measured: the provider calls of each cold request."""
     reports = terminalreporter.getreports("passed")
-    told = sorted({text for report in reports for name, text in report.user_properties if name == "provider calls"})
-    if told:
+    lines = sorted({text for report in reports for name, text in report.user_properties if name == "provider calls"})
+    if lines:
         terminalreporter.section("provider calls of a cold request")
-        terminalreporter.write("\n".join(told) + "\n")
+        terminalreporter.write("\n".join(lines) + "\n")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores: many tests only wait for other programs."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config):

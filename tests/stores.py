@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 
 from commands.migrate import migrate
 from config import Config
-from services.store import addresses
+from services.store.store import addresses
 from tests.support import new_instance
 
 SERVER = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")

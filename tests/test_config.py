@@ -6,8 +6,25 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config, ConfigError
-from tests.support import ACCOUNT_ID, APP_SECRET, MODASH_KEY, TOKEN, leaks_in, settings
+from config import (
+    RENAMED,
+    SANDBOX_CREDENTIALS,
+    SANDBOX_TOKENS,
+    Config,
+    ConfigError,
+    unknown_settings,
+    unusable_proxies,
+)
+from tests.support import (
+    ACCOUNT_ID,
+    APP_SECRET,
+    INSTAGRAM_APP_SECRET,
+    MODASH_KEY,
+    TOKEN,
+    VERIFY_TOKEN,
+    leaks_in,
+    settings,
+)
 
 LIVE = {"ACCESS_LONG_LIVED_TOKEN": TOKEN, "INSTAGRAM_ACCOUNT_ID": ACCOUNT_ID}
 
@@ -19,7 +36,7 @@ def read(tmp_path):
     def read(environ=None, *lines):
         file = tmp_path / ".env"
         file.write_text("\n".join(lines))
-        return Config.from_env(environ or {}, file)
+        return Config.from_env({"ENV_FILE": str(file)} | (environ or {}))
 
     return read
 
@@ -66,10 +83,35 @@ def test_an_empty_setting_is_the_default(read):
     assert (config.port, config.graph_api_version, config.read_timeout, config.cors_origins) == (8000, "v25.0", 15, ())
 
 
-def test_without_a_file_the_environment_is_enough(tmp_path):
-    config = Config.from_env(LIVE, tmp_path / "absent")
+def test_without_a_file_the_environment_is_enough():
+    config = Config.from_env(LIVE)
 
     assert config.access_long_lived_token == TOKEN
+
+
+def test_a_file_that_is_named_but_absent_stops_the_start(tmp_path):
+    with pytest.raises(ConfigError, match=r"ENV_FILE names .*absent, which is not a file"):
+        Config.from_env(LIVE | {"ENV_FILE": str(tmp_path / "absent")})
+
+
+def test_the_file_is_the_one_that_the_environment_of_the_process_names(tmp_path, monkeypatch):
+    (tmp_path / "other").write_text("PORT=9003")
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "other"))
+
+    assert Config.from_env().port == 9003
+
+
+def test_an_empty_env_file_means_that_no_file_is_read(monkeypatch):
+    monkeypatch.setenv("ENV_FILE", "")
+
+    assert Config.from_env().port == 8000
+
+
+def test_a_test_that_would_read_the_developers_file_fails(monkeypatch):
+    monkeypatch.delenv("ENV_FILE")
+
+    with pytest.raises(AssertionError, match="a test tried to read"):
+        Config.from_env()
 
 
 def test_a_dollar_sign_in_the_file_is_kept(read):
@@ -85,7 +127,7 @@ def test_a_dollar_sign_in_the_file_is_kept(read):
         ("PROVIDER_PARALLEL", "8", 8),
         ("CORS_ORIGINS", "https://a.example, http://b.example:3000/", ("https://a.example", "http://b.example:3000")),
         ("CORS_ORIGINS", "*", ("*",)),
-        ("END_TIME_MARKS", "day_start", "day_start"),
+        ("END_TIME_CONVENTION", "day_start", "day_start"),
         ("GRAPH_API_VERSION", "v26.0", "v26.0"),
     ],
 )
@@ -105,9 +147,13 @@ def test_values_are_read_by_their_type(read, name, text, value):
         ("GRAPH_BASE_URL", "graph.facebook.com"),
         ("GRAPH_BASE_URL", "https://graph.facebook.com/"),
         ("MODASH_BASE_URL", "ftp://api.modash.io"),
+        ("MODASH_BASE_URL", "https://api.modash.io?key=1"),
+        ("MODASH_BASE_URL", "https://[::1"),
+        ("MODASH_BASE_URL", "https://:443"),
+        ("GRAPH_BASE_URL", "https://graph.facebook.com:port"),
         ("INSTAGRAM_ACCOUNT_ID", "my.account"),
         ("PAGE_ID", "../555"),
-        ("END_TIME_MARKS", "noon"),
+        ("END_TIME_CONVENTION", "noon"),
         ("LOG_LEVEL", "loud"),
         ("CORS_ORIGINS", "app.example"),
         ("CORS_ORIGINS", "https://app.example/path"),
@@ -157,6 +203,98 @@ def test_values_that_cannot_be_read_do_not_hide_other_faults(read):
     assert [name for name in ("PORT", "LOG_LEVEL", "INSTAGRAM_ACCOUNT_ID") if name not in text] == []
 
 
+# Names
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_in_the_environment_stops_the_start_and_names_the_new_one(read, old, new):
+    with pytest.raises(ConfigError, match=f"{old} is now called {new}; rename it in the environment"):
+        read(LIVE | {old: "24"})
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_in_the_file_stops_the_start_and_names_the_new_one(read, old, new):
+    with pytest.raises(ConfigError, match=f"{old} is now called {new}; rename it in .env"):
+        read(LIVE, f"{old}=24")
+
+
+def test_misnamed_settings_are_reported_with_all_other_faults(read):
+    lines = ["WAITING_PLACES=24", "MODASH_CREDIT_LIMT=5", "LOG_LEVEL=loud", "PORT=x"]
+
+    with pytest.raises(ConfigError) as failure:
+        read({"MODASH_RAET": "1", "ACCESS_LONG_LIVED_TOKEN": TOKEN}, *lines)
+
+    text = str(failure.value)
+    expected = ["MAX_WAITING_REQUESTS", "MODASH_CREDIT_LIMIT", "MODASH_RATE", "LOG_LEVEL", "PORT", "PAGE_ID"]
+    assert [name for name in expected if name not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("MODASH_CREDIT_LIMT", "MODASH_CREDIT_LIMIT"),
+        ("MODASH_KEY", "MODASH_API_KEY"),
+        ("ACCESS_LONGLIVED_TOKEN", "ACCESS_LONG_LIVED_TOKEN"),
+        ("CONNECTION_TIMEOUT", "CONNECT_TIMEOUT"),
+        ("PROVIDER", "PROVIDERS"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("modash_rate", "MODASH_RATE"),
+    ],
+)
+def test_a_mistyped_setting_in_the_file_stops_the_start_and_the_nearest_one_is_named(read, name, nearest):
+    with pytest.raises(ConfigError, match=rf"{name} in .env is not a setting; the nearest one is {nearest}\."):
+        read(LIVE, f"{name}=secret-value")
+
+
+def test_a_mistyped_setting_is_named_without_its_value(read):
+    with pytest.raises(ConfigError) as failure:
+        read({}, f"MODASH_API_KY={MODASH_KEY}")
+
+    assert leaks_in(str(failure.value)) == []
+
+
+@pytest.mark.parametrize("name", ["NGINX_PORT", "POSTGRES_PASSWORD", "COMPOSE_PROJECT_NAME", "DB_HOST", "APP_ENV"])
+def test_a_setting_of_another_program_in_the_file_is_only_a_warning(tmp_path, name):
+    file = tmp_path / ".env"
+    file.write_text(f"{name}=1\nMODASH_RATE=2")
+    environ = LIVE | {"ENV_FILE": str(file)}
+
+    assert Config.from_env(environ).modash_rate == 2
+    [sentence] = unknown_settings(environ)
+    assert sentence.startswith(f"{name} in the settings file is not a setting of the gateway")
+
+
+def test_a_warning_names_a_setting_that_is_somewhat_alike(tmp_path):
+    (tmp_path / ".env").write_text("ACCESS_TOKEN=x")
+
+    assert unknown_settings({"ENV_FILE": str(tmp_path / ".env")}) == [
+        "ACCESS_TOKEN in the settings file is not a setting of the gateway; "
+        "the nearest one is ACCESS_LONG_LIVED_TOKEN. It has no effect."
+    ]
+
+
+def test_a_line_that_is_the_rest_of_a_broken_token_is_not_shown(tmp_path):
+    (tmp_path / ".env").write_text(f"ACCESS_LONG_LIVED_TOKEN=\n{TOKEN}\n{APP_SECRET}=\n")
+
+    sentences = unknown_settings({"ENV_FILE": str(tmp_path / ".env")})
+
+    assert len(sentences) == 2
+    assert leaks_in("\n".join(sentences)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MODASH_PORT", "MODASH_SERVICE_HOST", "GRAPH_API_URL", "DATABASE_URI", "PORTS", "HOSTNAME", "LOG_LEVELS"],
+)
+def test_the_variables_of_other_programs_in_the_environment_are_left_alone(read, name):
+    assert read(LIVE | {name: "x"}).modash_rate == 2
+
+
+def test_a_mistyped_setting_in_the_environment_stops_the_start(read):
+    with pytest.raises(ConfigError, match=r"MODASH_CREDIT_LIMT in the environment is not a setting"):
+        read(LIVE | {"MODASH_CREDIT_LIMT": "5"})
+
+
 # Secrets
 
 
@@ -173,7 +311,7 @@ def test_a_fault_of_a_secret_does_not_show_it(name):
 
 
 def test_all_secrets_are_known_to_be_such():
-    assert set(settings().secrets) == {TOKEN, APP_SECRET, MODASH_KEY}
+    assert set(settings().secrets) == {TOKEN, APP_SECRET, INSTAGRAM_APP_SECRET, VERIFY_TOKEN, MODASH_KEY}
 
 
 def test_settings_are_frozen():
@@ -224,6 +362,81 @@ def test_live_without_any_credential_does_not_start(read):
 )
 def test_the_other_login_s_address_stands_beside_the_configured_one(read, given, facebook, instagram):
     assert read(LIVE | {"GRAPH_BASE_URL": given}).graph_base_urls == {"facebook": facebook, "instagram": instagram}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "right"),
+    [
+        ("MODASH_BASE_URL", "https://api.modash.io/v1", "https://api.modash.io"),
+        ("MODASH_BASE_URL", "https://api.modash.io/v1/", "https://api.modash.io"),
+        ("MODASH_BASE_URL", "https://api.modash.io//V1//", "https://api.modash.io"),
+        ("MODASH_BASE_URL", "https://api.modash.io/v1/instagram/performance-data", "https://api.modash.io"),
+        ("MODASH_BASE_URL", "http://127.0.0.1:8001/api.modash.io/v1", "http://127.0.0.1:8001/api.modash.io"),
+        ("GRAPH_BASE_URL", "https://graph.facebook.com/v24.0", "https://graph.facebook.com"),
+        ("GRAPH_BASE_URL", "https://graph.facebook.com/v25.0/", "https://graph.facebook.com"),
+        ("GRAPH_BASE_URL", "https://graph.facebook.com/v25", "https://graph.facebook.com"),
+        ("GRAPH_BASE_URL", "https://user:secret@graph.example/v25.0", "the address before it"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["live", "sandbox"])
+def test_a_base_url_with_a_version_is_refused_with_the_right_spelling(read, name, given, right, mode):
+    environ = LIVE if mode == "live" else {"PROVIDERS": "sandbox"}
+
+    with pytest.raises(ConfigError) as refusal:
+        read(environ | {name: given})
+
+    [fault] = refusal.value.faults
+    assert fault.startswith(f"{name} has a version in it")
+    assert fault.endswith(f"write {right}.")
+    assert "secret" not in fault
+
+
+@pytest.mark.parametrize("given", ["https://v1.example", "https://api.example/v1beta", "https://api.example/dev1"])
+def test_a_base_url_without_a_version_is_accepted(read, given):
+    assert read(LIVE | {"MODASH_BASE_URL": given}).modash_base_url == given
+
+
+# Proxies
+
+
+@pytest.mark.parametrize(
+    ("proxies", "start"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, "ALL_PROXY names a SOCKS proxy"),
+        ({"https_proxy": "socks5h://u:secret@127.0.0.1:1080"}, "https_proxy names a SOCKS proxy"),
+        ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://:3128"}, "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://proxy.example:port"}, "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "foo://u:secret@proxy.example"}, "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://good.example:1", "https_proxy": "http://"}, "https_proxy is not the address"),
+    ],
+)
+def test_a_proxy_that_never_works_is_reported_at_the_start(proxies, start):
+    [sentence] = unusable_proxies(Config.from_env(LIVE), proxies)
+
+    assert sentence.startswith(start)
+    assert "secret" not in sentence
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        {},
+        {"HTTPS_PROXY": "http://user:secret@proxy.example:3128"},
+        {"HTTPS_PROXY": "proxy.example:3128"},
+        {"HTTPS_PROXY": "http://proxy.example", "ALL_PROXY": "socks5://127.0.0.1:1"},
+        {"HTTP_PROXY": "socks5://127.0.0.1:1"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1", "NO_PROXY": "*"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1", "no_proxy": "facebook.com,instagram.com,api.modash.io"},
+    ],
+)
+def test_a_proxy_that_may_work_or_is_not_used_is_not_reported(proxies):
+    assert unusable_proxies(Config.from_env(LIVE), proxies) == []
+
+
+def test_a_sandbox_needs_no_proxy():
+    assert unusable_proxies(Config.from_env({"PROVIDERS": "sandbox"}), {"ALL_PROXY": "socks5://127.0.0.1:1"}) == []
 
 
 @pytest.mark.parametrize("name", ["ACCESS_LONG_LIVED_TOKEN", "MODASH_API_KEY"])

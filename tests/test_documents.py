@@ -1,98 +1,374 @@
-"""What the documents say and what the gateway does are the same list."""
+"""The documents and the code say the same."""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
-from dataclasses import fields
+from collections.abc import Iterator
+from io import StringIO
+from tokenize import COMMENT, generate_tokens
 
 import pytest
 
-from config import Config
-from routes.documentation import error_classes, error_codes
+from config import Config, ConfigError
+from routes.documentation import error_classes, error_codes, path_of
 from routes.errors import HTTP_CODES
+from services.answers import REASONS
+from services.cache import policies
+from services.cache.policies import FixedTTL
 from services.errors import InsightsError
+from services.insights.catalogue import METRICS
+from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, tables_of
 from tests.support import ROOT
 
-SETTINGS = [field.name.upper() for field in fields(Config)]
-CODES = sorted(
-    {*HTTP_CODES.values(), InsightsError.code, *(code for kind in error_classes() for code in error_codes(kind))}
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+API, CACHING, OPERATIONS, SETTINGS = (
+    ROOT / "docs" / f"{name}.md" for name in ("api", "caching", "operations", "settings")
 )
-# A path that the readme promises: in a heading, or in a call to the gateway's own port.
-HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
-CALL = re.compile(r"(?:127\.0\.0\.1|localhost):8000(/[\w./-]*)")
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+FIELDS = {name.upper(): field for name, field in Config.__dataclass_fields__.items()}
+CODES = {code: error.status for error in error_classes() for code in error_codes(error)}
+PACKAGES = ("benchmarks", "commands", "front", "migrations", "routes", "services", "simulator", "tests")
+CODES |= {code: status for status, code in HTTP_CODES.items()} | {InsightsError.code: InsightsError.status}
+NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w.-]+/|[\w-]+\.(?:py|md|toml|txt|conf)|\.env\.example))`")
+NOT_TRACKED = {"instance/", "unbooked/", "INSTANCE_PATH/unbooked/"}  # Running makes them.
+# What is no longer called so; CHANGELOG.md and the upgrade notes may say it.
+OLD_NAMES = (
+    "WAITING_PLACES",
+    "WARM_MEGABYTES",
+    "UNCERTAIN_HOLD",
+    "END_TIME_MARKS",
+    "permission_missing",
+    "make outcomes",
+    "services/memory",
+)
+FIGURES_OF_SPEECH = re.compile(r"\b(whoever|nobody|somebody|anew|told|tells)\b", re.IGNORECASE)
+CODE = sorted([*ROOT.glob("*.py"), *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))])
+WITH_INVENTED_TEXTS = ("simulator", "tests")  # Captions, handles and what providers say.
 
 
-@pytest.fixture(scope="module")
-def readme():
-    return (ROOT / "README.md").read_text()
+def documents(*, but=()):
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in DOCUMENTS if path not in but]
 
 
-@pytest.fixture(scope="module")
-def example():
-    """The names that the example of the settings has, commented out or not."""
-    return re.findall(r"^#? ?([A-Z][A-Z0-9_]+) ?=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+def text_of(path):
+    return path.read_text(encoding="utf-8")
 
 
-def paths_of(client):
-    return sorted(rule.rule for rule in client.application.url_map.iter_rules())
+def section(path, heading):
+    """The part of a document below a heading."""
+    _, _, rest = text_of(path).partition(f"\n## {heading}\n")
+    assert rest, f"{path.name} has no heading {heading}"
+    return rest.partition("\n## ")[0]
+
+
+def row_by_name(text, column=0):
+    """The rows of a document's tables by the name in a column."""
+    return {cells[column].strip("`"): cells for cells in tables_of(text) if len(cells) > column}
 
 
 # Settings
 
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_every_setting_stands_in_the_example(example, name):
-    assert example.count(name) == 1
+ROWS = {name: cells for name, cells in row_by_name(text_of(SETTINGS)).items() if re.fullmatch(r"[A-Z_]+", name)}
 
 
-def test_the_example_has_no_other_setting(example):
-    assert sorted(set(example) - set(SETTINGS)) == []
+def read(name, value):
+    """Read one setting, as a sandbox."""
+    return Config.from_env({"PROVIDERS": "sandbox", name: value})
 
 
-def test_the_example_is_one_that_starts():
-    assert Config.from_env({}, ROOT / ".env.example").sandbox
+def test_every_setting_has_a_row_and_no_other_name_has():
+    assert sorted(ROWS) == sorted(FIELDS)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_every_setting_stands_in_the_readme(readme, name):
-    assert re.search(rf"`{name}`", readme)
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_the_row_of_a_setting_has_its_default(name):
+    default = FIELDS[name].default
+    written = {str(default), str(default).lower(), f"{default:g}" if isinstance(default, float) else str(default)}
+
+    _, shown, *_ = ROWS[name]
+
+    if default in ("", ()):
+        assert "`" not in shown  # There is none, or it depends on the other settings.
+    else:
+        assert shown.strip("`") in written
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_example_tells_the_default(name):
-    text = (ROOT / ".env.example").read_text()
-    default = Config.__dataclass_fields__[name.lower()].default
-
-    (value,) = re.findall(rf"^#? ?{name} ?= ?(.*?) *(?:#.*)?$", text, re.MULTILINE)
-
-    # What has no default, or one that depends on the others, is left empty.
-    assert value in {"", str(default), f"{default:g}" if isinstance(default, float) else "", str(default).lower()}
+def ranges() -> Iterator[tuple[str, float, float]]:
+    for name, cells in ROWS.items():
+        if matched := re.fullmatch(r"([\d.]+) to ([\d.]+)", cells[3]):
+            yield name, float(matched[1]), float(matched[2])
 
 
-# Paths
+def choices() -> Iterator[tuple[str, list[str]]]:
+    for name, cells in ROWS.items():
+        if re.fullmatch(r"`\w+`(, `\w+`)+", cells[3]):
+            yield name, re.findall(r"`(\w+)`", cells[3])
 
 
-def test_every_path_stands_in_the_contract_and_no_other(client):
-    document = client.get("/openapi.json").get_json()
+def test_every_number_has_a_range():
+    numbers = {name for name, field in FIELDS.items() if type(field.default) in {int, float}}
 
-    assert sorted(document["paths"]) == paths_of(client)
-
-
-def test_every_path_stands_in_the_readme(client, readme):
-    assert [path for path in paths_of(client) if not re.search(rf"(?<![\w/]){re.escape(path)}(?![\w/])", readme)] == []
+    assert {name for name, _, _ in ranges()} == numbers
 
 
-def test_the_readme_promises_no_path_that_is_not_there(client, readme):
-    headings = " ".join(HEADING.findall(readme))
-    promised = {*re.findall(r"\bGET (/[\w./-]*)", headings), *CALL.findall(readme)}
-
-    assert {"/account-insights", "/healthz"} <= promised
-    assert sorted(promised - set(paths_of(client))) == []
-
-
-# Errors
+@pytest.mark.parametrize(("name", "low", "high"), [*ranges()])
+def test_a_number_is_accepted_within_its_range_only(name, low, high):
+    for accepted in (low, high):
+        assert getattr(read(name, f"{accepted:g}" if accepted < 1 else f"{accepted:.0f}"), name.lower()) == accepted
+    for refused in (low / 2 if 0 < low < 1 else low - 1, high + 1):
+        with pytest.raises(ConfigError, match=name):
+            read(name, f"{refused:g}" if refused < 1 else f"{refused:.0f}")
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_every_error_code_stands_in_the_readme(readme, code):
-    assert f"`{code}`" in readme
+@pytest.mark.parametrize(("name", "accepted"), [*choices()])
+def test_a_choice_accepts_what_its_row_lists_only(name, accepted):
+    for value in accepted:
+        environment = {"PROVIDERS": "sandbox", name: value, "MODASH_API_KEY": "invented" if value == "live" else ""}
+        assert str(getattr(Config.from_env(environment), name.lower())).lower() == value.lower()
+    with pytest.raises(ConfigError, match=name):
+        read(name, "neither")
+
+
+def test_the_example_has_every_setting_once_and_no_other():
+    assert sorted(re.findall(r"^([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE)) == sorted(FIELDS)
+
+
+def test_the_example_is_what_starts_without_it():
+    """It may be copied as it stands: every line has the default, or leaves it to the other settings."""
+    lines = dict(re.findall(r"^([A-Z][A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+
+    assert Config.from_env(lines) == Config.from_env({})
+    assert Config.from_env({"ENV_FILE": str(ROOT / ".env.example")}) == Config.from_env({})
+    for name, value in lines.items():
+        if FIELDS[name].default not in ("", ()):
+            assert value, f"{name} has a default, which the example does not show"
+
+
+@pytest.mark.parametrize("name", re.findall(r"`([A-Z][A-Z_]+)`", section(README, "Settings")))
+def test_a_setting_of_the_readme_exists(name):
+    assert name in FIELDS
+
+
+# Routes
+
+
+def paths_of(client):
+    return {path_of(rule) for rule in client.application.url_map.iter_rules()}
+
+
+def test_every_route_is_in_the_openapi_document_and_no_other(client):
+    assert set(client.get("/openapi.json").get_json()["paths"]) == paths_of(client)
+
+
+def test_every_route_has_a_section_in_the_api_document_and_no_other_path_has(client):
+    titles = re.findall(r"^## GET (\S+)$", text_of(API), re.MULTILINE)
+
+    assert len(titles) == len(set(titles))
+    assert {*titles, "/api/discovery/performance-data"} == paths_of(client)
+    assert "`/api/discovery/performance-data`" in section(API, "GET /performance-data")
+
+
+def test_every_route_has_a_row_with_a_curl_in_the_readme(client):
+    rows = row_by_name(section(README, "Endpoints"))
+
+    assert {*rows, "/api/discovery/performance-data"} == paths_of(client)
+    for path, cells in rows.items():
+        # Stories last for a day, so that no id is one for ever.
+        is_shown = "`/stories`" in cells[2] if "{story_id}" in path else re.search(_curl(path), cells[2])
+        assert is_shown, path
+
+
+def _curl(path):
+    return rf'`curl "\$G{pattern_of(path)}["?]'
+
+
+def test_every_parameter_has_a_place_in_the_section_of_its_route(client):
+    conventions = section(API, "Conventions")
+    for path, item in client.get("/openapi.json").get_json()["paths"].items():
+        for parameter in item["get"]["parameters"]:
+            if path.startswith("/api/"):
+                continue
+            assert f"`{parameter['name']}`" in section(API, f"GET {path}") + conventions, (path, parameter["name"])
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_call_of_a_document_is_to_a_route(client, document):
+    called = re.findall(r"(?:127\.0\.0\.1:8000|\$G)(/[\w./-]*)", text_of(document))
+
+    patterns = [pattern_of(path) for path in paths_of(client)]
+    assert [path for path in called if not any(re.fullmatch(pattern, path) for pattern in patterns)] == []
+
+
+# Metrics, reasons, errors, lifetimes
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_every_metric_is_in_the_api_document(metric):
+    assert f"`{metric}`" in section(API, "GET /account-insights")
+
+
+def test_every_reason_is_in_the_api_document():
+    assert [reason for reason in REASONS if f"`{reason}`" not in section(API, "Reasons")] == []
+
+
+def test_every_outcome_of_a_dry_run_is_in_the_api_document_and_no_other(client):
+    document = client.get("/openapi.json").get_data(as_text=True)
+    [outcomes] = {enum for enum in re.findall(r'"enum":(\[[^]]*\])', document) if '"given_up"' in enum}
+    table = text_of(API).partition("### Dry run")[2].partition("\n## ")[0]
+
+    assert set(row_by_name(table)) == set(json.loads(outcomes))
+
+
+def test_every_error_code_is_in_the_api_document_with_its_status_and_no_other():
+    rows = {name: int(cells[1]) for name, cells in row_by_name(section(API, "Errors")).items()}
+
+    assert rows == CODES
+
+
+def seconds(text):
+    """Return a time in words as seconds; none is 0."""
+    if text in {"none", ""}:
+        return 0.0
+    number, unit = re.match(r"(\d+) (second|minute|hour|day)", text).groups()
+    return int(number) * {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}[unit]
+
+
+def test_every_lifetime_is_in_the_caching_document_as_it_is():
+    units = {"MINUTE", "HOUR", "DAY", "FOR_EVER"}
+    real = {
+        name: value
+        for name, value in vars(policies).items()
+        if name.isupper() and name not in units and isinstance(value, float | FixedTTL)
+    }
+    shown: dict[str, object] = {}
+    for name, (_, _, fresh, revalidated) in row_by_name(section(CACHING, "Every lifetime"), column=1).items():
+        if name in real:
+            is_policy = isinstance(real[name], FixedTTL)
+            shown[name] = (seconds(fresh), seconds(revalidated)) if is_policy else seconds(fresh)
+            shown |= {constant: seconds(revalidated) for constant in re.findall(r"\(`(\w+)`\)", revalidated)}
+
+    assert shown == {
+        name: (value.ttl, value.swr) if isinstance(value, FixedTTL) else value for name, value in real.items()
+    }
+
+
+# Names, files, links, commands
+
+
+@pytest.mark.parametrize("document", documents(but=[ROOT / "CHANGELOG.md"]))
+def test_a_document_has_no_old_name(document):
+    text = text_of(document)
+    if document == OPERATIONS:
+        text = text.replace(section(OPERATIONS, "Upgrade notes"), "")
+
+    assert [name for name in OLD_NAMES if re.search(rf"(?<![A-Z_]){re.escape(name)}\b", text)] == []
+
+
+@pytest.mark.parametrize("document", documents())
+def test_a_document_names_its_subjects(document):
+    assert FIGURES_OF_SPEECH.findall(text_of(document)) == []
+
+
+def prose_of_code(path):
+    """Each docstring, comment, name of a test and, where a program speaks to people, each sentence of a module."""
+    text = text_of(path)
+    yield from (token.string for token in generate_tokens(StringIO(text).readline) if token.type == COMMENT)
+    has_messages = path.relative_to(ROOT).parts[0] not in WITH_INVENTED_TEXTS
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node.name.replace("_", " ")
+        if has_messages and isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.value
+
+
+def test_comments_docstrings_and_messages_of_the_code_name_their_subjects():
+    # Few modules have such a word at all, so only those are parsed.
+    suspects = [path for path in CODE if FIGURES_OF_SPEECH.search(text_of(path).replace("_", " "))]
+
+    found = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in suspects
+        for prose in prose_of_code(path)
+        for line in prose.splitlines()
+        if FIGURES_OF_SPEECH.search(line)
+    }
+
+    assert sorted(found) == []
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_file_that_a_document_names_exists(document):
+    named = set(NAMED_FILE.findall(prose_of(document))) - NOT_TRACKED
+    there = [name for name in named if (ROOT / name).exists() or (document.parent / name).exists()]
+    modules = {path.name for path in ROOT.glob("services/**/*.py")}  # a module that its context makes plain
+
+    assert sorted(name for name in named.difference(there) if name not in modules) == []
+
+
+def test_a_name_that_the_architecture_puts_into_a_file_is_there():
+    places = re.findall(r"`([\w/]+\.py)` \(((?:`[\w.]+`(?:, )?)+)\)", text_of(ROOT / "docs" / "architecture.md"))
+    places = [(file, name) for file, names in places for name in re.findall(r"[\w.]+", names)]
+
+    assert ("services/reports/state.py", "decide") in places
+    for file, name in places:
+        assert re.search(rf"\b{name.rpartition('.')[2]}\b", (ROOT / file).read_text(encoding="utf-8")), (file, name)
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_link_of_a_document_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(document)):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (document.parent / name).resolve() if name else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors_of(file), target
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_make_target_of_a_document_exists(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ |^)(?:[A-Z_]+=\S+ )*make ([a-z-]+)", text_of(document), re.MULTILINE))
+
+    assert named - targets == set()
+
+
+def test_every_document_is_in_the_readme():
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", text_of(README)))
+
+    assert {str(path.relative_to(ROOT)) for path in DOCUMENTS if path != README} - linked == set()
+
+
+def test_the_readme_fits_on_four_screens():
+    assert len(text_of(README).splitlines()) <= 200
+
+
+def test_every_dependency_has_its_reason():
+    rows = section(ROOT / "docs" / "architecture.md", "Dependencies")
+    pinned = [
+        re.match(r"[\w-]+", line)[0]
+        for name in ("requirements.txt", "requirements-dev.txt")
+        for line in (ROOT / name).read_text().partition("\n# What ")[0].splitlines()
+        if line and not line.startswith(("#", "-r"))
+    ]
+
+    assert "flask" in pinned
+    assert [name for name in pinned if name not in re.findall(r"[\w-]+", rows)] == []
+
+
+def test_every_test_folder_is_described():
+    folders = {f"{path.relative_to(ROOT)}/" for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))}
+
+    assert folders - set(re.findall(r"`(tests/\w+/)`", text_of(CONTRIBUTING))) == set()
+
+
+def test_the_table_of_reasons_has_each_reason_once():
+    table = text_of(ROOT / "docs/api.md").partition("\n## Reasons\n")[2].partition("\n## ")[0]
+    names = [name for cell in re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE) for name in cell.split(", ")]
+
+    assert sorted(names) == sorted(set(names))
+    assert len(names) > 30

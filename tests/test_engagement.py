@@ -59,6 +59,8 @@ def test_hidden_likes_are_left_out_and_counted():
         ([HIDDEN, Counts(None, 4, likes_reason="unreadable")], 100, "unreadable"),
         ([Counts(5, None, comments_reason="not_answered"), HIDDEN], 100, "not_answered"),
         ([Counts(None, None, "likes_hidden", "unreadable")], 100, "likes_hidden"),
+        ([Counts(5, None, comments_reason="comments_hidden")], 100, "comments_hidden"),
+        ([Counts(5, None, comments_reason="comments_hidden"), HIDDEN], 100, "likes_hidden"),
     ],
 )
 def test_without_a_base_the_rate_is_unknown_with_its_reason(posts, followers_, reason):

@@ -1,1 +1,1 @@
-"""The only rooms that speak HTTP to a provider: one transport, one client for each provider."""
+"""The only packages that speak HTTP to a provider: one transport, one client for each provider."""

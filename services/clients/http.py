@@ -1,4 +1,4 @@
-"""The transport: the one module that sends, and that knows `requests`."""
+"""The transport: the one module that sends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import select_proxy
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
@@ -22,45 +23,68 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from services.clients import tally
+from services import request_context
+from services.clients.connections import Attempt, NotingAdapter, Stage
+from services.clients.connections import current as current_attempt
+from services.clients.json_text import decode
 from services.clock import Clock
-from services.errors import ProviderError, ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError, Remedy
+from services.errors import (
+    Charge,
+    ProviderError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RetryStrategy,
+)
 
 log = logging.getLogger(__name__)
 
 OK, TOO_MANY = 200, 429
 MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
-SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape sequence, or as bytes that are no UTF-8
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
-NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash"}
+PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
+ROUNDING = 0.01  # seconds by which a timeout may come early
+CALLBACK = "callback"  # The gateway's own address on the internet, which a command checks.
+NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash", CALLBACK: "The callback URL"}
+# The settings
+BASE_URLS: Mapping[str, str] = {
+    "instagram": "GRAPH_BASE_URL",
+    "modash": "MODASH_BASE_URL",
+    CALLBACK: "the address that was given",
+}
+TRY_SOON = "Try again in a minute."
+# Each call has one connection at most, so none was made where one of these came.
+NEVER_CONNECTED = (requests.ConnectTimeout, ConnectTimeoutError, NewConnectionError)
 
 Json = dict[str, object] | list[object] | str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A provider's answer, whatever its status, read to its end."""
+    """A provider's complete answer, of any status."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    received_at: float  # Unix seconds
 
     def json(self) -> Json:
-        """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not).
+        """Return the decoded body; raise `ValueError` where it is not JSON (NaN and Infinity are not) or too deep.
 
-        Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark.
+        Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark, however it is written.
         """
-        value = json.loads(self.body, parse_constant=_refuse_constant, parse_float=_finite)
+        value = decode(self.body, parse_constant=_refuse_constant, parse_float=_finite)
         if SURROGATE.search(self.body):
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
         return value  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Through what a provider is reached from this machine: proxies by scheme, and the certificates to trust."""
+class Network:
+    """How this machine reaches a provider: proxies by scheme, and the certificates to trust."""
 
     proxies: Mapping[str, str]
     verify: bool | str
@@ -82,7 +106,7 @@ class Bearer(AuthBase):
 
 
 class Transport:
-    """GET requests to one provider: bounded in time and size, without redirects, cookies or repetitions.
+    """Requests to one provider: bounded in time and size, without redirects, cookies or repetitions.
 
     All threads share one adapter, which is a pool of connections and safe to share. A session, which is not, would
     add cookies, redirects, `.netrc` and a fifth to the cost of each call, and none of them is wanted.
@@ -94,119 +118,204 @@ class Transport:
         self._provider = provider
         self._timeout = (connect_timeout, read_timeout)
         self._clock = clock
-        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
-        self._surroundings: Surroundings | None = None
+        self._adapter = NotingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+        self._network: Network | None = None
 
-    def get(self, url: str, *, params: Mapping[str, str], auth: Bearer | None) -> Reply:
-        """Return the answer to one GET.
+    def get(self, url: str, *, params: Mapping[str, str], auth: Bearer | None, is_paid: bool = False) -> Reply:
+        """Return the answer to one GET."""
+        return self.send("GET", url, params=params, auth=auth, is_paid=is_paid)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        auth: Bearer | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        is_paid: bool = False,
+    ) -> Reply:
+        """Return the answer to one request; a refusal whose body cannot be read has an empty one.
+
+        The timeouts are cut to what is left of the request's time; when that is over, `DeadlineExceededError` is
+        raised. A paid call is only begun while enough of it is left, and then waited for as if there were no end. It
+        has a connection of its own: one that sat idle may be dead, which shows only once the request was sent.
 
         Raises `ProviderTimeoutError`, `ProviderUnavailableError` (not reached, or cut before an answer) and
-        `ProviderResponseError` (redirected, too large, cut or undecodable in its midst). None of them carries
+        `ProviderResponseError` (redirected, too large, cut in the middle or undecodable). None of them carries
         the URL, for the URL may carry a credential.
         """
+        request_context.require(PAID_CALL_NEEDS if is_paid else 0.0)
+        left = math.inf if is_paid else request_context.remaining()
         started = self._clock.monotonic()
+        attempt = Attempt(Stage.PREPARING)
+        noted = current_attempt.set(attempt)
+        adapter = NotingAdapter(pool_connections=1, pool_maxsize=1) if is_paid else self._adapter
+        network: Network | None = None
         try:
-            reply = self._send(url, params, auth, started)
-        except ProviderError as error:
-            self._note(error.code, started)
-            raise
-        self._note(str(reply.status), started)
-        return reply
-
-    def _send(self, url: str, params: Mapping[str, str], auth: Bearer | None, started: float) -> Reply:
-        try:
-            request = requests.Request("GET", url, headers=HEADERS, params=dict(params), auth=auth).prepare()
-            around = self._surroundings_of(url)
-            with self._adapter.send(
-                request, stream=True, timeout=self._timeout, verify=around.verify, proxies=around.proxies
+            request = requests.Request(
+                method, url, headers={**HEADERS, **(headers or {})}, params=dict(params), data=body, auth=auth
+            ).prepare()
+            network = self._network_of(url)
+            attempt.stage = Stage.SENT  # until the adapter says that it only begins: the careful assumption
+            with adapter.send(
+                request,
+                stream=True,
+                timeout=(min(self._timeout[0], left), min(self._timeout[1], left)),
+                verify=network.verify,
+                proxies=network.proxies,
             ) as response:
-                return Reply(response.status_code, response.headers, self._read(response, started))
-        except requests.RequestException as error:
-            raise self._failure(error) from None
-        except HTTPError as error:
-            raise self._broken(error) from None
+                reply = self._reply(response, started, min(2 * self._timeout[1], left))
+        except ProviderError as error:
+            failure = error
+        # `requests` raises its own exceptions (which are OSErrors), some of urllib3, and plain ones for settings of
+        # the environment.
+        except (OSError, HTTPError, ValueError) as error:
+            has_proxy = network is not None and bool(select_proxy(url, dict(network.proxies)))
+            failure = self._failure(error, attempt.stage, has_proxy=has_proxy)
+        else:
+            self._note(str(reply.status), started)
+            return reply
+        finally:
+            current_attempt.reset(noted)
+            if is_paid:
+                adapter.close()
+        if self._clock.monotonic() - started >= left - ROUNDING:
+            failure = request_context.deadline_exceeded()
+        self._note(failure.code, started)
+        raise failure  # Outside of the handlers: an exception of `requests`, as its context, would show the URL.
 
     def _note(self, outcome: str, started: float) -> None:
         seconds = self._clock.monotonic() - started
-        if (counted := tally.current.get()) is not None:
-            counted.add(seconds)
+        if (context := request_context.current.get()) is not None:
+            context.count_call(seconds)
         extra = {"provider": self._provider, "outcome": outcome, "milliseconds": round(seconds * 1000, 2)}
         log.debug("provider call", extra=extra)
 
-    def _surroundings_of(self, url: str) -> Surroundings:
+    def _network_of(self, url: str) -> Network:
         """Return the proxies and certificates that the environment names for the provider, read once.
 
         `requests` would look them up with every call, which is a quarter of what a call costs.
         """
-        if self._surroundings is None:
+        if self._network is None:
             with requests.Session() as session:
                 found = session.merge_environment_settings(url, {}, None, None, None)
             proxies = {} if urlsplit(url).hostname in LOOPBACK else found["proxies"]
-            self._surroundings = Surroundings(proxies, True if found["verify"] is None else found["verify"])
-        return self._surroundings
+            self._network = Network(proxies, True if found["verify"] is None else found["verify"])
+        return self._network
 
-    def _read(self, response: requests.Response, started: float) -> bytes:
-        if response.is_redirect:
-            raise self._nonsense("redirects us elsewhere")
+    def _reply(self, response: requests.Response, started: float, longest: float) -> Reply:
+        status = response.status_code
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            raise self._redirected()
+        try:
+            body = self._body(response, started, longest)
+        except (ProviderError, OSError, HTTPError):
+            # The status of a refusal or a fault says enough, whatever becomes of its body.
+            if status < HTTPStatus.BAD_REQUEST:
+                raise
+            body = b""
+        return Reply(status, response.headers, body, self._clock.timestamp())
+
+    def _body(self, response: requests.Response, started: float, longest: float) -> bytes:
         body = bytearray()
-        # One read of the socket at a time: to fill a larger piece could take for ever.
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise self._nonsense(f"sends more than {MAX_BODY_BYTES // 1024 // 1024} MB")
-            # `requests` bounds the time between two bytes only; a trickle must end as well.
-            if self._clock.monotonic() - started > 2 * self._timeout[1]:
-                raise self._late()
+        try:
+            # One read of the socket at a time: filling a larger piece could take without end.
+            while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise self._nonsense(f"sends more than {MAX_BODY_BYTES // 1024 // 1024} MB")
+                # `requests` bounds the time between two bytes only; a slow trickle has to end too.
+                if self._clock.monotonic() - started > longest:
+                    raise self._late()
+        except (ProviderTimeoutError, OSError, HTTPError):
+            # It may have been paid for. An object that can be read to its last brace is complete, however late it is
+            # and however its connection ended.
+            if not _is_object(body):
+                raise
         return bytes(body)
 
-    def _failure(self, error: requests.RequestException) -> ProviderError:
-        # A timeout in the midst of a body comes as a ConnectionError, so the cause is asked before the class.
+    def _failure(self, error: Exception, stage: Stage, *, has_proxy: bool) -> ProviderError:
+        # A timeout in the middle of a body comes as a ConnectionError, so the cause is checked before the class.
         cause = error.args[0] if error.args else None
         reason = getattr(cause, "reason", cause)
-        if isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError | ConnectTimeoutError):
-            return self._unreached("cannot be reached")
-        if isinstance(error, requests.exceptions.SSLError) or isinstance(reason, SSLError):
-            return self._unreached("cannot be reached securely", remedy=Remedy.STOP)
-        if isinstance(error, requests.Timeout) or isinstance(reason, ReadTimeoutError):
-            return self._late()
-        return ProviderUnavailableError(
-            f"{self._name} closed the connection without an answer.",
-            provider=self._provider,
-            hint="Try again in a minute.",
-            remedy=Remedy.TRY_AGAIN,
-        )
-
-    def _broken(self, error: HTTPError) -> ProviderError:
-        if isinstance(error, ReadTimeoutError):
+        found = (error, reason)
+        if stage is not Stage.SENT or _is_any(found, NEVER_CONNECTED):
+            return self._unreached(found, stage, has_proxy=has_proxy)
+        if _is_any(found, (requests.ReadTimeout, ReadTimeoutError)):
             return self._late()
         if isinstance(error, DecodeError):
             return self._nonsense("sends an answer that cannot be decoded")
-        return self._nonsense("breaks off in the midst of an answer")
+        if isinstance(error, HTTPError):  # Only the reading of a body raises those of urllib3 as they are.
+            return self._nonsense("breaks off in the midst of an answer")
+        return ProviderUnavailableError(
+            f"{self._name} closed the connection without an answer.",
+            provider=self._provider,
+            hint=TRY_SOON,
+            charge=Charge.UNKNOWN,
+            retry_strategy=RetryStrategy.TRY_AGAIN,
+        )
+
+    def _unreached(self, found: Collection[object], stage: Stage, *, has_proxy: bool) -> ProviderError:
+        """Return the failure of a call that never left this machine."""
+        is_tls = _is_any(found, (requests.exceptions.SSLError, SSLError))
+        if has_proxy and stage is Stage.PREPARING:
+            what, is_lasting = "cannot be reached: the address of the proxy cannot be used", True
+        elif has_proxy and stage is Stage.TUNNELLING:
+            what, is_lasting = "cannot be reached: the proxy refuses to connect to it", False
+        elif has_proxy and stage is not Stage.SECURING:
+            what, is_lasting = "cannot be reached: the proxy cannot be reached", is_tls
+        elif stage is Stage.PREPARING:
+            what, is_lasting = "cannot be reached: its address or the certificates to trust cannot be used", True
+        else:
+            what, is_lasting = f"cannot be reached{' securely' if is_tls else ''}", is_tls
+        hint = "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY" if has_proxy else "Check that this machine reaches it"
+        return ProviderUnavailableError(
+            f"{self._name} {what}.",
+            provider=self._provider,
+            hint=f"{hint}, then try again. No request was sent.",
+            reached=False,
+            charge=Charge.NONE,
+            retry_strategy=RetryStrategy.STOP if is_lasting else RetryStrategy.TRY_AGAIN,
+        )
 
     @property
     def _name(self) -> str:
         return NAMES[self._provider]
 
+    def _redirected(self) -> ProviderError:
+        return ProviderResponseError(
+            f"{self._name} redirects the request to another address.",
+            provider=self._provider,
+            hint=f"Redirects are not followed. For the operator: look at {BASE_URLS[self._provider]}.",
+            charge=Charge.NONE,
+        )
+
     def _nonsense(self, what: str) -> ProviderError:
-        return ProviderResponseError(f"{self._name} {what}.", provider=self._provider, hint="Try again in a minute.")
+        return ProviderResponseError(
+            f"{self._name} {what}.", provider=self._provider, hint=TRY_SOON, charge=Charge.UNKNOWN
+        )
 
     def _late(self) -> ProviderError:
         return ProviderTimeoutError(
-            f"{self._name} did not answer in time.", provider=self._provider, hint="Try again in a minute."
+            f"{self._name} did not answer in time.", provider=self._provider, hint=TRY_SOON, charge=Charge.UNKNOWN
         )
 
-    def _unreached(self, what: str, *, remedy: Remedy = Remedy.TRY_AGAIN) -> ProviderError:
-        return ProviderUnavailableError(
-            f"{self._name} {what}.",
-            provider=self._provider,
-            hint="Check that this machine reaches the provider, then try again.",
-            reached=False,
-            remedy=remedy,
-        )
+
+def _is_any(errors: Collection[object], classes: tuple[type[Exception], ...]) -> bool:
+    return any(isinstance(error, classes) for error in errors)
+
+
+def _is_object(body: bytes | bytearray) -> bool:
+    try:
+        return isinstance(decode(body), dict)
+    except ValueError:
+        return False
 
 
 def _finite(text: str) -> float | None:
-    """Return a number, or None for one beyond every float, which we could not hand on as JSON."""
+    """Return a number, or None for one too large for a float, which JSON cannot represent."""
     number = float(text)
     return number if math.isfinite(number) else None
 

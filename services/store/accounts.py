@@ -1,14 +1,12 @@
-"""The accounts that were added with `make account`, each with its token, encrypted."""
+"""The accounts that were added with `make account`, each with its encrypted token."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, select, update
 
-from services.store.database import Database
+from services.store.database import Database, upsert
 from services.store.schema import accounts
 
 
@@ -29,7 +27,6 @@ class AccountTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
 
     def rows(self) -> list[AccountRow]:
         """Return all accounts, the oldest first."""
@@ -40,24 +37,22 @@ class AccountTable:
         ]
 
     def put(self, row: AccountRow) -> None:
-        """Add an account, or replace everything of it but the moment at which it was added first."""
-        insert = self._dialect.insert(accounts).values(vars(row))
-        replaced = {name: insert.excluded[name] for name in ("username", "login", "page_id", "token")}
+        """Add an account, or replace everything but the time at which it was first added."""
         with self._database.write() as connection:
-            self._give(connection, row.username, row.id)
-            connection.execute(insert.on_conflict_do_update(index_elements=[accounts.c.id], set_=replaced))
+            self._release_username(connection, row.username, row.id)
+            upsert(connection, accounts, vars(row), replace=("username", "login", "page_id", "token"))
 
     def rename(self, account: str, username: str) -> None:
-        """Note the username that an account has now; whoever had it before has another one, which is not known."""
+        """Set the username of an account; another account that had it has an unknown username from now on."""
         with self._database.write() as connection:
-            self._give(connection, username, account)
+            self._release_username(connection, username, account)
             connection.execute(update(accounts).where(accounts.c.id == account).values(username=username))
 
     def remove(self, account: str) -> bool:
-        """Delete an account; return whether there was one."""
+        """Delete an account; return whether it existed."""
         with self._database.write() as connection:
             return bool(connection.execute(delete(accounts).where(accounts.c.id == account)).rowcount)
 
-    def _give(self, connection: Any, username: str, account: str) -> None:
+    def _release_username(self, connection: Connection, username: str, account: str) -> None:
         others = (accounts.c.username == username) & (accounts.c.id != account)
         connection.execute(update(accounts).where(others).values(username=""))

@@ -1,8 +1,9 @@
-"""Connections to a SQLite file or to PostgreSQL: opened on first use, and never to a file that is gone."""
+"""Connections to a SQLite file or to PostgreSQL: opened on first use, and never to a file that was replaced."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +11,125 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
-BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another one's transaction
-CONNECT_TIMEOUT = 2  # seconds
-POOLED = 8  # connections of a process, at most; PostgreSQL usually has a hundred for all
-PAGE_CACHE_KIB = 1024  # for each connection to a file; the default is twice that
+from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError
+from services.store.modes import MODES, keep_to_mode
+
+BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a thread for a connection
+STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
+RETRY_AFTER = 2.0  # seconds after a failure during which the database is not tried again
+PROBE_TIMEOUT = 10.0  # seconds that one thread may take to find out whether the database is back
+POOL_SIZE = 8  # connections of a process, at most; PostgreSQL usually allows a hundred in total
+PAGE_CACHE_KIB = 1024  # of each connection to a file; SQLite's default is twice that
 
 
 class Connections:
-    """The pool of one address."""
+    """The pool of one address; its statements see the rows of one mode only."""
 
-    def __init__(self, url: str | URL, *, durable: bool) -> None:
+    def __init__(self, url: str | URL, *, mode: str, durable: bool) -> None:
         self._url = make_url(url)
-        self._synchronous = "FULL" if durable else "NORMAL"  # whether what was written outlives a power cut
+        if mode not in MODES:
+            raise ValueError(f"unknown mode: {mode}")
+        self._mode = mode
+        self._synchronous = "FULL" if durable else "NORMAL"  # FULL: committed rows survive a power cut
         self.is_postgresql = self._url.get_backend_name() == "postgresql"
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._fault: str | None = None
+        self._retry_at = 0.0  # monotonic
+        self._prober = 0  # the thread that tries the database after a failure
 
     def connect(self) -> Connection:
-        """Return a connection, which has to be closed."""
+        """Return a connection; the caller closes it."""
         with self._lock:
             if self._engine is None:
                 self._engine = self._open_server() if self.is_postgresql else self._open_file()
+                keep_to_mode(self._engine, self._mode)
             engine = self._engine
         return engine.connect()
 
-    def close(self) -> None:
-        """Let go of every connection."""
-        with self._lock:
-            if self._engine is not None:
-                self._engine.dispose()
-            self._engine = None
+    def fault(self) -> str | None:
+        """Return the fault for which the database is not tried now, or None.
 
-    def are_to_nothing(self) -> bool:
-        """Return whether there is no file."""
+        A server that accepts connections and never answers costs seconds for every try. So after a failure none is
+        made for a while, and then one thread tries it while the others go on without it.
+        """
+        with self._lock:
+            if self._fault is None or self._prober == threading.get_ident():
+                return None
+            if time.monotonic() < self._retry_at:
+                return self._fault
+            self._prober, self._retry_at = threading.get_ident(), time.monotonic() + PROBE_TIMEOUT
+            return None
+
+    def failed(self, fault: str) -> None:
+        """Close every connection and try the database again only after a while."""
+        # Existing connections may lead to a file or server that has been replaced.
+        self.close()
+        with self._lock:
+            self._fault, self._retry_at, self._prober = fault, time.monotonic() + RETRY_AFTER, 0
+
+    def worked(self) -> None:
+        """Note that the database is available."""
+        if self._fault is not None:
+            with self._lock:
+                self._fault, self._prober = None, 0
+
+    def was_full(self) -> None:
+        """Let another thread try the database, if this one was to and found no free connection."""
+        with self._lock:
+            if self._prober == threading.get_ident():
+                self._prober, self._retry_at = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def file_is_missing(self) -> bool:
+        """Return whether the database is a file that does not exist."""
         return not self.is_postgresql and not Path(str(self._url.database)).exists()
 
     def _open_server(self) -> Engine:
-        return create_engine(
+        engine = create_engine(
             self._url,
-            pool_size=POOLED,
+            pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT,
-            pool_pre_ping=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT,
-                "options": f"-c statement_timeout={BUSY_TIMEOUT * 1000:.0f}",
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}",
             },
         )
+
+        def connect(_dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+            if (fault := self.fault()) is not None:
+                raise NoAnswerError(fault)  # It failed while this thread waited for a connection.
+            record.info["is_new"] = True
+            return BoundedConnection.connect(*arguments, **options)
+
+        def check(connection: Any, record: Any, _proxy: Any) -> None:
+            if record.info.pop("is_new", False):
+                return
+            if (fault := self.fault()) is not None or not connection.is_answered():
+                raise DisconnectionError(fault or "The connection is dead.")
+
+        def give_back(connection: Any, record: Any) -> None:
+            if connection is not None and engine is not self._engine:
+                record.invalidate()  # The pool was closed while a thread used this connection.
+
+        event.listen(engine, "checkin", give_back)
+        event.listen(engine, "do_connect", connect)
+        event.listen(engine, "checkout", check)
+        return engine
 
     def _open_file(self) -> Engine:
         file, synchronous = Path(str(self._url.database)), self._synchronous
         engine = create_engine(
-            # An absent file is a fault, not something to be made anew without its tables.
+            # `rw` without `c`: a missing file is a fault; SQLite must not create one without tables.
             URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"}),
-            pool_size=POOLED,
+            pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT,
             connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
@@ -71,7 +137,7 @@ class Connections:
 
         def prepare(connection: Any, record: Any) -> None:
             cursor = connection.cursor()
-            # Readers and one writer side by side. A process that is killed leaves nothing half written.
+            # Readers run beside one writer. A process that is killed leaves no half-written transaction.
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute(f"PRAGMA cache_size=-{PAGE_CACHE_KIB}")
@@ -79,9 +145,9 @@ class Connections:
             record.info["inode"] = _inode(file)
 
         def check(_connection: Any, record: Any, _proxy: Any) -> None:
-            # Else what is written goes into a file that nobody will ever find again.
+            # The file was replaced; this connection still points to the unlinked inode.
             if record.info["inode"] != _inode(file):
-                raise DisconnectionError("The file is another one now.")
+                raise DisconnectionError("The database file was replaced.")
 
         event.listen(engine, "connect", prepare)
         event.listen(engine, "checkout", check)

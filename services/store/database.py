@@ -1,26 +1,56 @@
-"""One database: how it is opened, read and written, and whether it is there."""
+"""One database: transactions, the upsert that both engines share, and whether the database is available."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Double, cast, func, literal, text
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Double,
+    Table,
+    cast,
+    func,
+    literal,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.store.connections import Connections
+from services.store.faults import is_refusal, words
 from services.store.schema import VERSIONS
 
 log = logging.getLogger(__name__)
 
-LEFT_ALONE_FOR = 2.0  # seconds after a failure in which nobody tries again
+LOG_AGAIN_AFTER = 60.0  # seconds
+MAX_REFUSALS = 100  # remembered
+CHUNK = 200  # values
+
+T = TypeVar("T")
+Values = Mapping[str, Any]
+"""A row by column name; a value may be an SQL expression."""
 
 
-class StoreAway(Exception):
+class DatabaseUnavailableError(Exception):
     """The database cannot be used at the moment; the text says why, without the address or a password."""
+
+
+class StatementRefusedError(DatabaseUnavailableError):
+    """The database refused one statement or one of its values, and works on.
+
+    A service that goes on without the database does so here too. Only a caller that would repeat the statement has to
+    know the difference: it would be refused every time.
+    """
 
 
 class SchemaError(Exception):
@@ -35,36 +65,56 @@ class Database:
         self.is_postgresql = connections.is_postgresql
         self._connections = connections
         self._fault: str | None = None
-        self._tried_at = 0.0
+        self._refused: dict[str, float] = {}  # when each refusal was logged last, monotonic
 
     @property
     def fault(self) -> str | None:
-        """What stood in the way the last time, or None where all is well."""
+        """The fault of the last use, or None if it succeeded."""
         return self._fault
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection for reading, each statement on its own; raise `StoreAway` where there is none."""
+        """Give a connection for reading, without a transaction; raises `DatabaseUnavailableError`."""
         with self._guarded(), self._connections.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection with a transaction, committed at the end; raise `StoreAway` where there is none."""
+        """Give a connection with a transaction, committed at the end; raises `DatabaseUnavailableError`."""
         with self._guarded(), self._connections.connect() as connection, connection.begin():
             if not self.is_postgresql:
-                # A transaction that begins as a reader fails at once when it wants to write while another one does.
+                # SQLite refuses at once, without waiting, to turn a reading transaction into a writing one while
+                # another process writes. Taking the write lock first waits for it instead.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    def upsert(
+        self,
+        table: Table,
+        rows: Values | Sequence[Values],
+        *,
+        key: Collection[str] | None = None,
+        replace: Collection[str] | Values = (),
+        only_if: ColumnElement[bool] | None = None,
+    ) -> None:
+        """Insert rows, or replace columns of existing ones, in a transaction of its own; see the function `upsert`."""
+        with self.write() as connection:
+            upsert(connection, table, rows, key=key, replace=replace, only_if=only_if)
+
     def now(self) -> ColumnElement[float]:
-        """Return the present moment by the one clock that all users of this database share."""
+        """Return the present moment (Unix seconds) by the one clock that all users of this database share.
+
+        Leases are compared across machines, whose own clocks may differ. A SQLite file has users on one machine only.
+        """
         if self.is_postgresql:
             return cast(func.extract("epoch", func.clock_timestamp()), Double)
         return literal(time.time(), Double)
 
     def check_version(self) -> None:
-        """Raise `SchemaError` where the schema is not the one this code needs, `StoreAway` where nobody can tell."""
+        """Raise `SchemaError` if the schema is not the one this code needs.
+
+        Raises `DatabaseUnavailableError` if the version cannot be read.
+        """
         found = self._version()
         if found != VERSIONS[self.name]:
             raise SchemaError(
@@ -73,19 +123,20 @@ class Database:
             )
 
     def probe(self) -> None:
-        """Use the database once, so that its fault is known; never raise."""
+        """Use the database once, so that `fault` is up to date; never raise."""
         try:
             with self.read() as connection:
-                connection.execute(text("SELECT 1"))
-        except StoreAway:
+                # A row, not a constant: for that SQLite would not look into the file.
+                connection.execute(text(f"SELECT version_num FROM {self.name}_version"))  # noqa: S608
+        except DatabaseUnavailableError:
             return
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._connections.close()
 
     def _version(self) -> str | None:
-        if self._connections.are_to_nothing():
+        if self._connections.file_is_missing():
             return None
         with self.read() as connection:
             if not connection.dialect.has_table(connection, f"{self.name}_version"):
@@ -95,28 +146,95 @@ class Database:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn what the driver raises into `StoreAway`; log once when the database goes, and once when it is back."""
-        if self._fault is not None and time.monotonic() - self._tried_at < LEFT_ALONE_FOR:
-            raise StoreAway(self._fault)
+        """Raise `DatabaseUnavailableError` for what the driver raises; log when the database fails and when it is back.
+
+        What the database refuses leaves it available: one odd value must not take it from every other statement.
+        """
+        if (fault := self._connections.fault()) is not None:
+            self._note_fault(fault)
+            raise DatabaseUnavailableError(fault)
         try:
             yield
         except PoolTimeoutError as error:
-            raise StoreAway("every connection is in use") from error
-        except SQLAlchemyError as error:
-            # Whatever is connected may be so to a file or server that is gone.
-            self._connections.close()
-            self._tried_at = time.monotonic()
-            fault = _words(error)
-            if self._fault is None:
-                log.error("The store is away", extra={"database": self.name, "fault": fault})
-            self._fault = fault
-            raise StoreAway(fault) from None
+            # The pool is busy, the database is not at fault: the connections in use must stay open.
+            self._connections.was_full()
+            raise DatabaseUnavailableError("every connection is in use") from error
+        except (SQLAlchemyError, UnicodeError, OverflowError) as error:
+            if is_refusal(error):
+                self._note_available()
+                self._log_refusal(words(error))
+                raise StatementRefusedError(words(error)) from None
+            if not isinstance(error, SQLAlchemyError):
+                raise
+            fault = words(error)
+            self._connections.failed(fault)
+            self._note_fault(fault)
+            raise DatabaseUnavailableError(fault) from None
+        except BaseException:
+            self._connections.worked()  # The failure is the caller's own, such as a purchase that may not be made.
+            raise
+        self._note_available()
+
+    def _note_fault(self, fault: str) -> None:
+        if self._fault is None:
+            log.error("The database is unavailable", extra={"database": self.name, "fault": fault})
+        self._fault = fault
+
+    def _note_available(self) -> None:
+        self._connections.worked()
         if self._fault is not None:
-            log.warning("The store is back", extra={"database": self.name})
+            log.warning("The database is available again", extra={"database": self.name})
             self._fault = None
 
+    def _log_refusal(self, fault: str) -> None:
+        """Log a refusal, at most once a minute each: a statement of every second may be refused every time."""
+        now = time.monotonic()
+        if now - self._refused.get(fault, -LOG_AGAIN_AFTER) >= LOG_AGAIN_AFTER:
+            if len(self._refused) > MAX_REFUSALS:
+                self._refused.clear()
+            self._refused[fault] = now
+            log.error("The database refused a statement", extra={"database": self.name, "fault": fault})
 
-def _words(error: SQLAlchemyError) -> str:
-    """Return what the driver said, on one line, without the statement and its values."""
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Values | Sequence[Values],
+    *,
+    key: Collection[str] | None = None,
+    replace: Collection[str] | Values = (),
+    only_if: ColumnElement[bool] | None = None,
+    returning: Sequence[ColumnElement[Any]] = (),
+) -> CursorResult[Any]:
+    """Insert rows within a transaction; on a conflict over `key` (by default the primary key) update the existing row.
+
+    `replace` names the columns that take the new row's values, or maps columns to expressions over the existing row
+    (`table.c.x`) and the new one (`excluded(table.c.x)`); without it an existing row stays as it is. `only_if` is a
+    condition on the update. An SQL expression among the values has to be the same in every row. `returning` gives
+    columns of the rows that were inserted or updated, and of no others.
+    """
+    listed = [rows] if isinstance(rows, Mapping) else list(rows)
+    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
+    if expressions:
+        insert = insert.values(expressions)
+    conflict = [table.c[name] for name in key] if key is not None else list(table.primary_key)
+    updates = replace if isinstance(replace, Mapping) else {name: insert.excluded[name] for name in replace}
+    if updates:
+        statement = insert.on_conflict_do_update(index_elements=conflict, set_=updates, where=only_if)
+    else:
+        # Without index elements, so that it also covers partial unique indexes.
+        statement = insert.on_conflict_do_nothing(index_elements=None if key is None else conflict)
+    parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
+    return connection.execute(statement.returning(*returning) if returning else statement, parameters)
+
+
+def excluded(column: Column[Any]) -> ColumnElement[Any]:
+    """Return the value of a column in the row that was not inserted because of a conflict (SQL calls it `excluded`)."""
+    return literal_column(f"excluded.{column.name}", column.type)
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Cut values into lists that fit one statement; SQLite takes 32,766 values in one."""
+    all_ = list(values)
+    return (all_[start : start + CHUNK] for start in range(0, len(all_), CHUNK))

@@ -1,20 +1,20 @@
-"""What Instagram told of days that are over: kept for ever, for Instagram forgets them."""
+"""Values of days that can no longer change: kept without expiry, because Instagram deletes its own after a while."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.store.database import Database
-from services.store.schema import readings
+from services.store.schema import metric_values
 
 
-class Told(NamedTuple):
-    """What is kept: a metric, the dimensions of its breakdown, the first and the last day (ISO dates)."""
+class HistoryKey(NamedTuple):
+    """A metric, the dimensions of its breakdown, and its first and last day (ISO dates)."""
 
     metric: str
     breakdown: tuple[str, ...]
@@ -22,7 +22,7 @@ class Told(NamedTuple):
     last_day: str
 
 
-class Kept(NamedTuple):
+class HistoryValue(NamedTuple):
     """A number, the numbers of its buckets by their names, and when both were read (Unix seconds)."""
 
     value: float | int | None
@@ -31,70 +31,73 @@ class Kept(NamedTuple):
 
 
 class History:
-    """The readings of the gateway database."""
+    """The final metric values of the gateway database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
 
-    def read(self, account: str, wanted: Collection[Told]) -> dict[Told, Kept]:
-        """Return what is kept of what is wanted."""
-        if not wanted:
+    def read(self, account: str, keys: Collection[HistoryKey]) -> dict[HistoryKey, HistoryValue]:
+        """Return the kept values of some keys."""
+        if not keys:
             return {}
-        query = select(readings).where(
-            readings.c.account == account,
-            readings.c.metric.in_({each.metric for each in wanted}),
-            readings.c.breakdown.in_({",".join(each.breakdown) for each in wanted}),
-            readings.c.first_day.between(
-                min(each.first_day for each in wanted), max(each.first_day for each in wanted)
+        query = select(metric_values).where(
+            metric_values.c.account == account,
+            metric_values.c.metric.in_({each.metric for each in keys}),
+            metric_values.c.breakdown.in_({",".join(each.breakdown) for each in keys}),
+            metric_values.c.first_day.between(
+                min(each.first_day for each in keys), max(each.first_day for each in keys)
             ),
         )
-        found: dict[Told, Kept] = {}
+        found: dict[HistoryKey, HistoryValue] = {}
         with self._database.read() as connection:
             for row in connection.execute(query):
                 breakdown = tuple(row.breakdown.split(",")) if row.breakdown else ()
-                told = Told(row.metric, breakdown, row.first_day, row.last_day)
+                key = HistoryKey(row.metric, breakdown, row.first_day, row.last_day)
                 try:
-                    found[told] = Kept(_number(row.value), _buckets(row.buckets), row.read_at)
+                    found[key] = HistoryValue(_number(row.value), _buckets(row.buckets), row.read_at)
                 except (ValueError, TypeError):
-                    continue  # A damaged row is as good as none; it is replaced when the days are read again.
-        return {told: found[told] for told in wanted if told in found}
+                    continue  # A damaged row is ignored; the next read of its days replaces it.
+        return {key: found[key] for key in keys if key in found}
 
-    def keep(self, account: str, told: Mapping[Told, Kept]) -> None:
-        """Keep what is final."""
-        if not told:
+    def keep(self, account: str, values: Mapping[HistoryKey, HistoryValue]) -> None:
+        """Keep final values; one with a number that no column can hold is left out."""
+        if not values:
             return
         rows = [
             {
                 "account": account,
-                "metric": what.metric,
-                "breakdown": ",".join(what.breakdown),
-                "first_day": what.first_day,
-                "last_day": what.last_day,
+                "metric": key.metric,
+                "breakdown": ",".join(key.breakdown),
+                "first_day": key.first_day,
+                "last_day": key.last_day,
                 "value": kept.value,
                 "buckets": None
                 if kept.buckets is None
                 else json.dumps([[list(names), count] for names, count in kept.buckets.items()]),
                 "read_at": kept.read_at,
             }
-            for what, kept in sorted(told.items(), key=lambda item: item[0])
+            for key, kept in sorted(values.items(), key=lambda item: item[0])
+            if all(map(_is_finite, (kept.value, *(kept.buckets or {}).values())))
         ]
-        insert = self._dialect.insert(readings)
-        upsert = insert.on_conflict_do_update(
-            index_elements=list(readings.primary_key),
-            set_={name: insert.excluded[name] for name in ("value", "buckets", "read_at")},
-        )
-        with self._database.write() as connection:
-            connection.execute(upsert, rows)
+        if not rows:
+            return
+        self._database.upsert(metric_values, rows, replace=("value", "buckets", "read_at"))
 
     def purge(self, account: str) -> int:
-        """Delete everything of an account, for good; return how many numbers that were."""
+        """Delete all values of an account, for good; return how many there were."""
         with self._database.write() as connection:
-            return int(connection.execute(delete(readings).where(readings.c.account == account)).rowcount)
+            return int(connection.execute(delete(metric_values).where(metric_values.c.account == account)).rowcount)
+
+
+def _is_finite(number: float | None) -> bool:
+    try:
+        return number is None or math.isfinite(number)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def _number(value: float | None) -> float | int | None:
-    """Return a count as it came: whole, unless the provider gave a fraction."""
+    """Return a count as the provider sent it: an integer, unless it is a fraction."""
     return int(value) if value is not None and value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""What is to be done in the background: rows that any number of workers share."""
+"""Background jobs: rows that any number of workers share."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.store.database import Database
 from services.store.schema import jobs
 
-LEASE = 10.0  # seconds
+JOB_LEASE = 10.0  # seconds
 LATE_AFTER = 60.0  # seconds
-NOBODY = ""  # holds what nobody works on
+UNHELD = ""  # the holder of a job that no worker holds
 
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do, taken by somebody; `attempts` counts how often it was, this time included."""
+    """A job as one worker claimed it; `attempts` counts the claims, this one included."""
 
     kind: str
     key: str
@@ -29,8 +28,8 @@ class Job:
     holder: str
 
 
-class Counts(NamedTuple):
-    """How many jobs wait, are worked on, wait for more than a minute beyond their time, and were given up."""
+class JobCounts(NamedTuple):
+    """The number of jobs that wait, that run, that are more than a minute late, and that were given up."""
 
     waiting: int
     running: int
@@ -39,126 +38,140 @@ class Counts(NamedTuple):
 
 
 class Jobs:
-    """The table of jobs.
+    """The jobs of the gateway database.
 
-    A job is free (nobody holds it; it has a due time, unless it was given up) or held until its lease is over, when
-    it is anybody's again. A held one has a due time only if it was put again meanwhile. Due times are of the callers'
-    clocks, which agree to a second; leases are of the database's clock, for which nobody has to agree.
+    A job is either free (no holder; with a due time, unless it was given up) or held by a worker until its lease ends.
+    After that any worker may claim it, so a job may run twice, but never twice within one lease. A held job has a due
+    time only if it was put again meanwhile; then it runs again after this run.
+
+    Due times and leases are those of the database's clock. Callers give the due times by `DatabaseClock`; leases are
+    compared within the statements, because an error there would let two workers run one job at once.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
 
     def put(self, kind: str, key: str, *, due_at: float, payload: Mapping[str, Any] | None = None) -> None:
-        """Have a job done; one that is there already keeps its payload and the earlier due time (Unix seconds)."""
-        insert = self._dialect.insert(jobs).values(
-            kind=kind,
-            key=key,
-            payload=json.dumps(dict(payload or {})),
-            due_at=due_at,
-            attempts=0,
-            holder=NOBODY,
-            lease_until=0.0,
-        )
-        given_up = and_(jobs.c.holder == NOBODY, jobs.c.due_at.is_(None))
-        earlier = case((jobs.c.due_at < insert.excluded.due_at, jobs.c.due_at), else_=insert.excluded.due_at)
-        upsert = insert.on_conflict_do_update(
-            index_elements=[jobs.c.kind, jobs.c.key],
-            set_={
-                "due_at": earlier,
+        """Add a job with a due time (Unix seconds); an existing one keeps its payload and the earlier due time."""
+        row = {
+            "kind": kind,
+            "key": key,
+            "payload": json.dumps(dict(payload or {})),
+            "due_at": due_at,
+            "attempts": 0,
+            "holder": UNHELD,
+            "lease_until": 0.0,
+        }
+        given_up = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
+        self._database.upsert(
+            jobs,
+            row,
+            replace={
+                "due_at": case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at),
                 "attempts": case((given_up, 0), else_=jobs.c.attempts),
-                "payload": case((given_up, insert.excluded.payload), else_=jobs.c.payload),
+                "payload": case((given_up, row["payload"]), else_=jobs.c.payload),
             },
         )
-        with self._database.write() as connection:
-            connection.execute(upsert)
 
-    def take(self, holder: str, limit: int, *, now: float, kinds: Collection[str]) -> list[Job]:
-        """Take due jobs of some kinds that nobody holds any more, the one due first first; each for one lease."""
+    def keys(self, kind: str) -> set[str]:
+        """Return the keys of the jobs of a kind, except those that were given up."""
+        given_up = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
+        with self._database.read() as connection:
+            return set(connection.execute(select(jobs.c.key).where(jobs.c.kind == kind, ~given_up)).scalars())
+
+    def claim(self, holder: str, limit: int, *, now: float, kinds: Collection[str]) -> list[Job]:
+        """Claim due jobs of some kinds for one lease, the longest overdue first.
+
+        Jobs that another worker holds are claimed as well once their lease has ended.
+        """
         key = (jobs.c.kind, jobs.c.key)
-        ready = (
+        claimable = (
             select(*key)
-            .where(jobs.c.kind.in_(sorted(kinds)), self._is_ready(now))
+            .where(jobs.c.kind.in_(sorted(kinds)), self._is_claimable(now))
             .order_by(func.coalesce(jobs.c.due_at, jobs.c.lease_until))
             .limit(limit)
         )
         if self._database.is_postgresql:
-            ready = ready.with_for_update(skip_locked=True)
+            # Rows that another worker is claiming right now are skipped instead of waited for.
+            claimable = claimable.with_for_update(skip_locked=True)
         with self._database.write() as connection:
-            found = [(row.kind, row.key) for row in connection.execute(ready)]
+            found = [(row.kind, row.key) for row in connection.execute(claimable)]
             if not found:
                 return []
-            taken = (
+            claimed = (
                 update(jobs)
                 .where(tuple_(*key).in_(found))
                 .values(
                     holder=holder,
-                    lease_until=self._database.now() + LEASE,
+                    lease_until=self._database.now() + JOB_LEASE,
                     attempts=jobs.c.attempts + 1,
                     due_at=None,
                 )
                 .returning(*key, jobs.c.payload, jobs.c.attempts)
             )
-            rows = {(row.kind, row.key): row for row in connection.execute(taken)}
+            rows = {(row.kind, row.key): row for row in connection.execute(claimed)}
         return [
             Job(kind, key, json.loads(rows[kind, key].payload), rows[kind, key].attempts, holder) for kind, key in found
         ]
 
-    def renew(self, held: Collection[Job]) -> None:
-        """Hold on to some jobs for another lease."""
+    def extend(self, held: Collection[Job]) -> None:
+        """Extend the leases of some jobs."""
         if not held:
             return
-        mine = or_(*(_is(job) for job in held))
+        any_of_them = or_(*(_is_claim(job) for job in held))
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(mine).values(lease_until=self._database.now() + LEASE))
+            connection.execute(update(jobs).where(any_of_them).values(lease_until=self._database.now() + JOB_LEASE))
 
-    def done(self, job: Job) -> None:
-        """End a job; one that was put again meanwhile is to be done again."""
+    def complete(self, job: Job) -> None:
+        """Delete a job that is done; if it was put again meanwhile, free it with its attempts reset."""
         with self._database.write() as connection:
-            again = update(jobs).where(_is(job), jobs.c.due_at.is_not(None))
-            connection.execute(again.values(holder=NOBODY, lease_until=0.0, attempts=0, failure=None))
-            connection.execute(delete(jobs).where(_is(job)))
+            put_again = update(jobs).where(_is_claim(job), jobs.c.due_at.is_not(None))
+            connection.execute(put_again.values(holder=UNHELD, lease_until=0.0, attempts=0, failure=None))
+            connection.execute(delete(jobs).where(_is_claim(job)))
 
-    def again(self, job: Job, due_at: float, *, failure: str | None = None, anew: bool = False) -> None:
-        """Have a job done again at a time, or earlier if it was put again; `anew` counts its attempts from zero."""
+    def reschedule(self, job: Job, due_at: float, *, failure: str | None = None, reset_attempts: bool = False) -> None:
+        """Free a job until a due time, or an earlier one at which it was put again meanwhile."""
         earlier = case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at)
-        values = {"due_at": earlier, "failure": failure} | ({"attempts": 0} if anew else {})
+        values = {"due_at": earlier, "failure": failure} | ({"attempts": 0} if reset_attempts else {})
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(_is(job)).values(holder=NOBODY, lease_until=0.0, **values))
+            connection.execute(update(jobs).where(_is_claim(job)).values(holder=UNHELD, lease_until=0.0, **values))
 
-    def give_up(self, job: Job, failure: str) -> None:
-        """Leave a job undone, to be seen, until it is put again; if it was meanwhile, it begins anew."""
+    def dead_letter(self, job: Job, failure: str) -> None:
+        """Give a job up: it stays visible to operators, and runs again only if it is put again, or was meanwhile."""
         attempts = case((jobs.c.due_at.is_not(None), 0), else_=jobs.c.attempts)
-        values = {"holder": NOBODY, "lease_until": 0.0, "attempts": attempts, "failure": failure}
+        values = {"holder": UNHELD, "lease_until": 0.0, "attempts": attempts, "failure": failure}
         with self._database.write() as connection:
-            connection.execute(update(jobs).where(_is(job)).values(**values))
+            connection.execute(update(jobs).where(_is_claim(job)).values(**values))
 
-    def give_back(self, held: Collection[Job], *, now: float) -> None:
-        """Let somebody else begin jobs anew at once."""
+    def release(self, held: Collection[Job], *, now: float) -> None:
+        """Free jobs that were not finished, due at once."""
         for job in held:
-            self.again(job, now)
+            self.reschedule(job, now)
 
-    def counts(self, *, now: float) -> Counts:
-        """Return how many jobs there are."""
-        lease_over = jobs.c.lease_until - self._database.now()
-        held = jobs.c.holder != NOBODY
+    def counts(self, *, now: float) -> JobCounts:
+        """Return the number of jobs in each state."""
+        lease_left = jobs.c.lease_until - self._database.now()
+        held = jobs.c.holder != UNHELD
         waits = and_(~held, jobs.c.due_at.is_not(None))
-        late = or_(and_(waits, jobs.c.due_at < now - LATE_AFTER), and_(held, lease_over < -LATE_AFTER))
+        late = or_(and_(waits, jobs.c.due_at < now - LATE_AFTER), and_(held, lease_left < -LATE_AFTER))
         given_up = and_(~held, jobs.c.due_at.is_(None))
         columns = [func.coalesce(func.sum(case((each, 1), else_=0)), 0) for each in (waits, held, late, given_up)]
         with self._database.read() as connection:
-            return Counts(*(int(count) for count in connection.execute(select(*columns)).one()))
+            return JobCounts(*(int(count) for count in connection.execute(select(*columns)).one()))
 
-    def _is_ready(self, now: float) -> ColumnElement[bool]:
+    def _is_claimable(self, now: float) -> ColumnElement[bool]:
         return or_(
-            and_(jobs.c.holder == NOBODY, jobs.c.due_at <= now),
-            and_(jobs.c.holder != NOBODY, jobs.c.lease_until <= self._database.now()),
+            and_(jobs.c.holder == UNHELD, jobs.c.due_at <= now),
+            and_(jobs.c.holder != UNHELD, jobs.c.lease_until <= self._database.now()),
         )
 
 
-def _is(job: Job) -> ColumnElement[bool]:
-    """Return whether a row is a job as its holder took it, and not as somebody else did since."""
+def _is_claim(job: Job) -> ColumnElement[bool]:
+    """Return whether a row is still the given claim of a job.
+
+    The number of attempts is the fence: a worker whose lease ended and whose job was claimed again, even by itself,
+    cannot complete, extend or reschedule the later claim.
+    """
     return and_(
         jobs.c.kind == job.kind,
         jobs.c.key == job.key,

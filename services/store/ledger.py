@@ -1,64 +1,105 @@
 """The ledger: a row is written before a call that may cost something, and settled after it.
 
-- open: the call is being made, or whoever made it died
-- charged, free: what came tells
-- uncertain: the call never came back; it counts as spent, and holds its creator for a while
+- open: the call is being made, or the process that made it died
+- charged, free: the answer shows which
+- uncertain: no readable answer came back; the call counts as spent, and holds its creator for a while
 
-At most one row of a creator is open, by a unique index: that is what makes a double charge impossible. The credits of
-a month are one row that is raised under a condition, so its limit is never passed, however many ask at once.
+Two properties make a double charge and a passed limit impossible, and both are kept by the database alone, whatever
+threads, processes and machines do:
+
+- A unique index allows one open row for a creator. That row is the lock of a purchase: the process that inserted it may
+  call Modash, every other one may not. Nothing has to be renewed and nothing expires early, so a slow process never
+  loses its lock to a second buyer. A process that dies leaves its row open, and `expire` makes it uncertain.
+- The credits of a month are one row, raised by an UPDATE whose condition is the limit. The database runs the updates
+  of one row one after the other, so two buyers can never both take the last credits.
+
+This module knows no policy: whether a creator's report may be bought now is decided by a function that `open` calls
+inside its transaction.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from services.store.database import Database
-from services.store.reports import KeptReport, NewReport, Pending, Reports, latest
-from services.store.schema import ledger, ledger_months
-from services.terms import PRICE, Terms
+from services.store.database import Database, upsert
+from services.store.database_clock import DatabaseClock
+from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
+from services.store.schema import ledger, ledger_months, settlements_set_apart
 
-Why = Literal["in the air", "uncertain", "settled", "limit"]
+IN_FLIGHT, LIMIT, RENAMED = "in_flight", "limit", "renamed"
+
+
+class UnsettledCall(NamedTuple):
+    """A row that is open or uncertain: for which report, what it may have cost, since when, and why."""
+
+    id: int
+    creator: str
+    caller: str
+    state: str
+    milli_credits: int
+    opened_at: float
+    settled_at: float | None
+    code: str | None
+
+
+class CreatorRecord(NamedTuple):
+    """All that the store holds of a creator: the newest report, whether one is being made, and unsettled calls."""
+
+    report: KeptReport | None = None
+    pending: PendingReport | None = None
+    unsettled: tuple[UnsettledCall, ...] = ()
+
+
+PurchaseCheck = Callable[[CreatorRecord, float], str | None]
+"""Gets what the store holds of a creator, and the moment; returns the state that prevents a call, or None."""
 
 
 class NotOpenedError(Exception):
-    """No call may be made: one is in the air, one is uncertain, its result is there, or the limit is reached.
+    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT or RENAMED.
 
-    `at` is when the call that stands in the way was opened or became uncertain (Unix seconds).
+    RENAMED: the creator is an id, and its handle has become known. The handle is the creator's one name from then on.
     """
 
-    def __init__(self, why: Why, at: float = 0.0) -> None:
-        super().__init__(why)
-        self.why = why
-        self.at = at
+    def __init__(self, state: str, record: CreatorRecord) -> None:
+        super().__init__(state)
+        self.state = state
+        self.record = record
 
 
 @dataclass(frozen=True)
 class Order:
-    """Whose report is to be bought for whom, and which report would do without a call."""
+    """A report that is to be bought: of which creator, for which caller, and within which limits.
 
-    account: str
+    Amounts are thousandths of a credit, times are seconds.
+    """
+
+    source: str
     creator: str
     caller: str
-    at: float  # Unix seconds
-    not_before: float = 0.0  # A report that was fetched earlier will not do.
+    price: int
+    limit: int  # for the calendar month
+    longest_call: float  # after which a call that has not come back never will
+    max_retries: int  # of a report that is not ready
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A row that was opened for an order."""
+    """A row that was opened for an order, and when (Unix seconds)."""
 
     id: int
     order: Order
+    at: float
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """What came of a call."""
+    """The result of a call."""
 
     state: Literal["charged", "free", "uncertain"]
     code: str
@@ -68,154 +109,188 @@ class Settlement:
     retry: bool = False  # whether a report that was not ready before is asked for again after this
 
 
-class Standing(NamedTuple):
-    """What is known of a creator: the newest report, whether one is being made, since when a call is uncertain."""
-
-    report: KeptReport | None = None
-    pending: Pending | None = None
-    uncertain_since: float | None = None
-    away: bool = False  # The store is, so this is only what the process has seen.
-
-
 class Ledger:
-    """The ledger of the gateway database, by account (the source)."""
+    """The ledger of the gateway database, by source; all times are by the database's clock."""
 
-    def __init__(self, database: Database, reports: Reports) -> None:
+    def __init__(self, database: Database, reports: Reports, clock: DatabaseClock) -> None:
         self._database = database
         self._reports = reports
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
+        self._clock = clock
 
-    def standing(self, account: str, creator: str, terms: Terms, *, now: float) -> Standing:
-        """Return what is known of a creator."""
+    def record(self, source: str, creator: str) -> CreatorRecord:
+        """Return all that the store holds of a creator."""
         with self._database.read() as connection:
-            # A report comes with its settlement, so what is not found here is still open or pending below.
-            unsettled = self._unsettled(connection, account, creator)
-            pending = self._reports.pending(connection, account, creator)
-            report = latest(connection, account, creator)
-        ended = [row.opened_at + terms.longest_call if row.state == "open" else row.settled_at for row in unsettled]
-        held = [moment for moment in ended if moment <= now < moment + terms.hold]
-        return Standing(report, pending, max(held, default=None))
+            return self._record(connection, source, creator)
 
-    def open(self, order: Order, terms: Terms) -> Opened:
-        """Write the row of a call that is about to be made; raise `NotOpenedError` where none may be."""
+    def open(self, order: Order, check: PurchaseCheck) -> Opened:
+        """Write the row of a call that is about to be made; raise `NotOpenedError` where none may be made."""
         with self._database.write() as connection:
-            self._expire(connection, order, terms)
+            now = self._clock.read(connection)
+            # The row of a dead process must not block the insert below permanently.
+            self._expire(connection, order.source, order.creator, longest_call=order.longest_call, now=now)
             row = {
-                "account": order.account,
+                "source": order.source,
                 "creator": order.creator,
                 "caller": order.caller,
-                "month": month_of(order.at),
+                "month": month_of(now),
                 "state": "open",
-                "milli_credits": PRICE,
-                "opened_at": order.at,
+                "milli_credits": order.price,
+                "opened_at": now,
             }
-            added = self._dialect.insert(ledger).values(row).on_conflict_do_nothing().returning(ledger.c.id)
-            id_ = connection.execute(added).scalar()
-            # Everything else is asked after the row is ours: whoever had one before has settled it by then.
-            self._check(connection, order, terms, is_first=id_ is not None)
-            self._reserve(connection, order.account, str(row["month"]), terms.limit)
-        assert id_ is not None  # noqa: S101  # Else the check has raised.
-        return Opened(id_, order)
+            id_: int | None = upsert(connection, ledger, row, returning=(ledger.c.id,)).scalar()
+            # First the insert, then the reading. In PostgreSQL the insert waits for a concurrent transaction with an
+            # open row of this creator, so what is read afterwards includes what that purchase brought. Read before,
+            # a report that arrives in between would be missed and bought again. Such a report may also say to which
+            # handle an id belongs; it is kept under the handle, and the id has no record of it.
+            record = self._record(connection, order.source, order.creator)
+            record = record._replace(unsettled=tuple(call for call in record.unsettled if call.id != id_))
+            is_renamed = self._reports.handle_in(connection, order.source, order.creator) is not None
+            state = RENAMED if is_renamed else check(record, now)
+            if state is not None:
+                raise NotOpenedError(state, record)  # The transaction is rolled back, and with it our row.
+            if id_ is None:
+                # The row that stood in the way was settled between the insert and the reading.
+                raise NotOpenedError(IN_FLIGHT, record)
+            self._reserve(connection, order, record, month_of(now))
+        return Opened(id_, order, now)
 
-    def settle(self, opened: Opened, settlement: Settlement, terms: Terms) -> None:
-        """Settle a row and keep what came, in one transaction; whoever is late, but knows more, is heard as well."""
+    def settle(self, opened: Opened, settlement: Settlement) -> bool:
+        """Settle a row and keep what the call brought, in one transaction: a charge without its report cannot be.
+
+        A late settlement counts too: where a row has become uncertain meanwhile, the result of its call is still the
+        truth about it. A second settlement of the same row changes nothing. Returns whether the row is there.
+        """
         order = opened.order
-        known = ("open", "uncertain") if settlement.state != "uncertain" else ("open",)
+        replaced = ("open",) if settlement.state == "uncertain" else ("open", "uncertain")
+        # With the moment: a settlement may wait in a file while the database is replaced by one with the same ids.
+        row = (ledger.c.id == opened.id) & (ledger.c.opened_at == opened.at)
         settled = (
             update(ledger)
-            .where(ledger.c.id == opened.id, ledger.c.state.in_(known))
+            .where(row, ledger.c.state.in_(replaced))
             .values(state=settlement.state, settled_at=settlement.at, code=settlement.code)
             .returning(ledger.c.month)
         )
         if settlement.state == "free":
             settled = settled.values(milli_credits=0)
         with self._database.write() as connection:
+            # The month of the row, not of today: a call may begin in one month and end in the next.
             month = connection.execute(settled).scalar()
             if month is None:
-                return
+                return connection.execute(select(ledger.c.id).where(row)).scalar() is not None
             if settlement.state == "free":
-                its = (ledger_months.c.account == order.account) & (ledger_months.c.month == month)
-                left = ledger_months.c.milli_credits - PRICE
-                connection.execute(update(ledger_months).where(its).values(milli_credits=left))
+                self._give_back(connection, order.source, month, order.price)
             if settlement.report is not None:
                 self._reports.keep(
-                    connection, order.account, order.creator, settlement.report, fetched_at=order.at, price=PRICE
+                    connection, order.source, order.creator, settlement.report, fetched_at=opened.at, price=order.price
                 )
-            self._note_pending(connection, order, settlement, terms)
+            self._note_pending(connection, order, settlement)
+        return True
+
+    def set_apart(self, opened: Opened, settlement: Settlement, failure: str) -> None:
+        """Keep a settlement that the database refused, as text; its row of the ledger becomes uncertain with time."""
+        row = {
+            "ledger_id": opened.id,
+            "content": content_of(opened, settlement),
+            "failure": failure,
+            "set_apart_at": settlement.at,
+        }
+        self._database.upsert(settlements_set_apart, row)
+
+    def number_set_apart(self) -> int:
+        """Return how many settlements were set apart."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(settlements_set_apart)).scalar_one()
 
     def forget(self, opened: Opened) -> None:
-        """Take back the row of a call that was never sent."""
+        """Delete the row of a call that was never sent, as if it had not been opened.
+
+        It may have become uncertain meanwhile, if its process was suspended for longer than a call takes.
+        """
         order = opened.order
+        row = (ledger.c.id == opened.id) & ledger.c.state.in_(("open", "uncertain"))
         with self._database.write() as connection:
-            gone = connection.execute(delete(ledger).where(ledger.c.id == opened.id, ledger.c.state == "open")).rowcount
-            its = (ledger_months.c.account == order.account) & (ledger_months.c.month == month_of(order.at))
-            left = ledger_months.c.milli_credits - PRICE * gone
-            connection.execute(update(ledger_months).where(its).values(milli_credits=left))
+            gone = connection.execute(delete(ledger).where(row)).rowcount
+            self._give_back(connection, order.source, month_of(opened.at), order.price * gone)
 
-    def expire(self, account: str, terms: Terms, *, now: float) -> None:
-        """Make every row uncertain whose call must be over."""
-        query = select(ledger.c.creator).where(ledger.c.account == account, ledger.c.state == "open")
+    def expire(self, source: str, *, longest_call: float) -> None:
+        """Make every open row uncertain whose call must be over."""
+        query = select(ledger.c.creator).where(ledger.c.source == source, ledger.c.state == "open")
         with self._database.read() as connection:
-            overdue = list(connection.execute(query.where(ledger.c.opened_at <= now - terms.longest_call)).scalars())
-        for creator in overdue:  # One by one, so that nobody waits for somebody who waits.
+            now = self._clock.read(connection)
+            overdue = list(connection.execute(query.where(ledger.c.opened_at <= now - longest_call)).scalars())
+        # One transaction for each row: one that held several locks could deadlock with another process's.
+        for creator in overdue:
             with self._database.write() as connection:
-                self._expire(connection, Order(account, creator, "", now), terms)
+                self._expire(connection, source, creator, longest_call=longest_call, now=now)
 
-    def _expire(self, connection: Connection, order: Order, terms: Terms) -> None:
-        """Make a row uncertain whose call must be over; whoever made it died."""
-        dead = ledger.c.opened_at + terms.longest_call
+    def _expire(self, connection: Connection, source: str, creator: str, *, longest_call: float, now: float) -> None:
+        """Make an open row uncertain whose call must be over: the process that made it died.
+
+        It counts as settled from the moment at which its call was over, not from now, so that the hold after it does
+        not depend on when the row is noticed.
+        """
+        over_at = ledger.c.opened_at + longest_call
         connection.execute(
             update(ledger)
-            .where(ledger.c.account == order.account, ledger.c.creator == order.creator)
-            .where(ledger.c.state == "open", dead <= order.at)
-            .values(state="uncertain", settled_at=dead, code="never_came_back")
+            .where(ledger.c.source == source, ledger.c.creator == creator, ledger.c.state == "open", over_at <= now)
+            .values(state="uncertain", settled_at=over_at, code="never_came_back")
         )
 
-    def _check(self, connection: Connection, order: Order, terms: Terms, *, is_first: bool) -> None:
-        report = latest(connection, order.account, order.creator)
-        if report is not None and terms.serves(report.fetched_at, now=order.at, not_before=order.not_before):
-            raise NotOpenedError("settled")
-        for row in self._unsettled(connection, order.account, order.creator):
-            if row.state == "open" and not is_first:
-                raise NotOpenedError("in the air", row.opened_at)
-            if row.state == "uncertain" and row.settled_at + terms.hold > order.at:
-                raise NotOpenedError("uncertain", row.settled_at)
-        if not is_first:
-            raise NotOpenedError("in the air", order.at)
-        pending = self._reports.pending(connection, order.account, order.creator)
-        if pending is not None and terms.asked_again_at(pending.asked_at, pending.attempts) > order.at:
-            raise NotOpenedError("settled")
+    def _record(self, connection: Connection, source: str, creator: str) -> CreatorRecord:
+        # The order matters where each statement sees the newest state, as outside of a transaction. A settlement moves
+        # a row from `ledger` to `reports` or `pending_reports` at once. Read in this order, a purchase that is settled
+        # in between shows up twice, which does no harm; in the other order it would show up nowhere.
+        columns = [ledger.c[name] for name in UnsettledCall._fields]
+        query = select(*columns).where(ledger.c.source == source, ledger.c.creator == creator)
+        rows = connection.execute(query.where(ledger.c.state.in_(("open", "uncertain"))).order_by(ledger.c.id))
+        unsettled = tuple(UnsettledCall(*row) for row in rows)
+        pending = self._reports.pending(connection, source, creator)
+        return CreatorRecord(latest(connection, source, creator), pending, unsettled)
 
-    def _reserve(self, connection: Connection, account: str, month: str, limit: int) -> None:
-        row = self._dialect.insert(ledger_months).values(account=account, month=month, milli_credits=0)
-        connection.execute(row.on_conflict_do_nothing())
-        its = (ledger_months.c.account == account) & (ledger_months.c.month == month)
+    def _reserve(self, connection: Connection, order: Order, record: CreatorRecord, month: str) -> None:
+        """Count a report as spent, or raise `NotOpenedError` where the limit leaves no room.
+
+        The limit is the condition of the UPDATE, never compared beforehand: two buyers that both read "room for one"
+        would both buy.
+        """
+        upsert(connection, ledger_months, {"source": order.source, "month": month, "milli_credits": 0})
         raised = (
             update(ledger_months)
-            .where(its, ledger_months.c.milli_credits + PRICE <= limit)
-            .values(milli_credits=ledger_months.c.milli_credits + PRICE)
+            .where(_is_month(order.source, month), ledger_months.c.milli_credits + order.price <= order.limit)
+            .values(milli_credits=ledger_months.c.milli_credits + order.price)
         )
         if connection.execute(raised).rowcount == 0:
-            raise NotOpenedError("limit")
+            raise NotOpenedError(LIMIT, record)
 
-    def _unsettled(self, connection: Connection, account: str, creator: str) -> list[Any]:
-        query = select(ledger).where(ledger.c.account == account, ledger.c.creator == creator)
-        return list(connection.execute(query.where(ledger.c.state.in_(("open", "uncertain"))).order_by(ledger.c.id)))
+    def _give_back(self, connection: Connection, source: str, month: str, milli_credits: int) -> None:
+        left = ledger_months.c.milli_credits - milli_credits
+        connection.execute(update(ledger_months).where(_is_month(source, month)).values(milli_credits=left))
 
-    def _note_pending(self, connection: Connection, order: Order, settlement: Settlement, terms: Terms) -> None:
-        """Count how often a report was not ready; what is over for another reason is over."""
-        before = self._reports.pending(connection, order.account, order.creator)
-        is_new = before is None or terms.has_given_up(before.attempts)
-        attempts = 1 if before is None or is_new else before.attempts + 1
+    def _note_pending(self, connection: Connection, order: Order, settlement: Settlement) -> None:
+        """Count how often a report was not ready, or note that nothing is pending any more."""
+        before = self._reports.pending(connection, order.source, order.creator)
+        # After the last attempt a later caller starts over, with the first short wait.
+        is_first = before is None or before.attempts > order.max_retries
+        attempts = 1 if before is None or is_first else before.attempts + 1
         after = None
         if settlement.pending is not None:
-            after = Pending(settlement.at, attempts, settlement.pending)
-        elif settlement.retry and before is not None and not is_new:
-            after = Pending(settlement.at, attempts, before.message)
+            after = PendingReport(settlement.at, attempts, settlement.pending)
+        elif settlement.retry and before is not None and not is_first:
+            after = PendingReport(settlement.at, attempts, before.message)
         if before is not None or after is not None:
-            self._reports.note_pending(connection, order.account, order.creator, after)
+            self._reports.note_pending(connection, order.source, order.creator, after)
+
+
+def content_of(opened: Opened, settlement: Settlement) -> str:
+    """Return a settlement as JSON in ASCII, which every database takes."""
+    content = {"id": opened.id, "at": opened.at, "order": asdict(opened.order), "settlement": asdict(settlement)}
+    return json.dumps(content, default=list)
 
 
 def month_of(moment: float) -> str:
     """Return the calendar month (UTC) of a moment."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m")
+
+
+def _is_month(source: str, month: str) -> ColumnElement[bool]:
+    return (ledger_months.c.source == source) & (ledger_months.c.month == month)

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from services.store.database import Database
-from services.store.schema import balances, creators, pendings, reports
+from services.store.database import Database, excluded, upsert
+from services.store.schema import balances, creators, pending_reports, reports
 
 
 class KeptReport(NamedTuple):
-    """A report, when it was asked for (Unix seconds), its price in thousandths, and the credits left afterwards."""
+    """A report, when it was asked for (Unix seconds), and its price in thousandths.
+
+    `credits_left` is what Modash said right after it, of reports from the time when every purchase read the balance.
+    """
 
     id: int
     body: Mapping[str, object]
@@ -24,127 +26,126 @@ class KeptReport(NamedTuple):
 
 
 class NewReport(NamedTuple):
-    """A report to be kept: its JSON, and the numeric id of its creator where it told that."""
+    """A report to be kept: its JSON, and the id and handle of its creator where it has both."""
 
     body: str
     creator_id: str | None = None
     handle: str | None = None
 
 
-class Pending(NamedTuple):
-    """A report that was not ready when it was last asked for, and how often it was not."""
+class PendingReport(NamedTuple):
+    """A report that Modash is making: when it was last asked for, how often it was not ready, Modash's words."""
 
     asked_at: float
     attempts: int
     message: str
 
 
-class Balance(NamedTuple):
-    """What the provider last told of the credits left (None where it did not), and when."""
+class BalanceReading(NamedTuple):
+    """The balance that the provider gave last (None where its answer had none), and when it was asked for."""
 
     credits: float | None
     read_at: float
 
 
 class Reports:
-    """The reports of the gateway database, by account (the source) and creator."""
+    """The reports of the gateway database, by source and creator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
 
-    def history(self, account: str, creator: str, *, limit: int) -> list[KeptReport]:
+    def history(self, source: str, creator: str, *, limit: int) -> list[KeptReport]:
         """Return the newest reports of a creator, the newest first."""
         with self._database.read() as connection:
-            return [_report(row) for row in connection.execute(newest(account, creator).limit(limit))]
+            return [_report(row) for row in connection.execute(newest(source, creator).limit(limit))]
 
-    def handle_of(self, account: str, creator_id: str) -> str | None:
+    def handle_of(self, source: str, creator_id: str) -> str | None:
         """Return the handle that a numeric id is known to belong to."""
-        query = select(creators.c.handle).where(creators.c.account == account, creators.c.id == creator_id)
         with self._database.read() as connection:
-            handle: str | None = connection.execute(query).scalar()
+            return self.handle_in(connection, source, creator_id)
+
+    def handle_in(self, connection: Connection, source: str, creator_id: str) -> str | None:
+        """Return, within a transaction, the handle that a numeric id is known to belong to."""
+        query = select(creators.c.handle).where(creators.c.source == source, creators.c.id == creator_id)
+        handle: str | None = connection.execute(query).scalar()
         return handle
 
-    def balance(self, account: str) -> Balance | None:
+    def balance(self, source: str) -> BalanceReading | None:
         """Return the balance as it was last read."""
-        query = select(balances.c.credits, balances.c.read_at).where(balances.c.account == account)
+        query = select(balances.c.credits, balances.c.read_at).where(balances.c.source == source)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return None if row is None else Balance(row.credits, row.read_at)
+        return None if row is None else BalanceReading(row.credits, row.read_at)
 
-    def note_balance(self, account: str, creator: str, balance: Balance, *, fetched_at: float) -> None:
-        """Note the balance, also with the report after which it was read."""
-        row = self._dialect.insert(balances).values(account=account, credits=balance.credits, read_at=balance.read_at)
-        upsert = row.on_conflict_do_update(
-            index_elements=[balances.c.account],
-            set_={name: row.excluded[name] for name in ("credits", "read_at")},
-            where=balances.c.read_at <= row.excluded.read_at,
+    def note_balance(self, source: str, reading: BalanceReading) -> None:
+        """Keep a balance, unless a newer one is kept."""
+        self._database.upsert(
+            balances,
+            {"source": source, **reading._asdict()},
+            replace=BalanceReading._fields,
+            only_if=balances.c.read_at <= excluded(balances.c.read_at),
         )
-        its = (reports.c.account == account) & (reports.c.creator == creator) & (reports.c.fetched_at == fetched_at)
-        with self._database.write() as connection:
-            connection.execute(update(reports).where(its).values(credits_left=balance.credits))
-            connection.execute(upsert)
 
-    def pending(self, connection: Connection, account: str, creator: str) -> Pending | None:
+    def pending(self, connection: Connection, source: str, creator: str) -> PendingReport | None:
         """Return, within a transaction, whether a report is being made."""
-        query = select(pendings).where(pendings.c.account == account, pendings.c.creator == creator)
+        query = select(pending_reports).where(pending_reports.c.source == source, pending_reports.c.creator == creator)
         row = connection.execute(query).first()
-        return None if row is None else Pending(row.asked_at, row.attempts, row.message)
+        return None if row is None else PendingReport(row.asked_at, row.attempts, row.message)
 
-    def note_pending(self, connection: Connection, account: str, creator: str, pending: Pending | None) -> None:
-        """Note, within a transaction, that a report is being made, or (with None) that nobody waits for it."""
+    def note_pending(self, connection: Connection, source: str, creator: str, pending: PendingReport | None) -> None:
+        """Keep, within a transaction, that a report is being made, or (with None) that none is."""
         if pending is None:
-            its = (pendings.c.account == account) & (pendings.c.creator == creator)
-            connection.execute(delete(pendings).where(its))
+            its = (pending_reports.c.source == source) & (pending_reports.c.creator == creator)
+            connection.execute(delete(pending_reports).where(its))
             return
-        row = self._dialect.insert(pendings).values(account=account, creator=creator, **pending._asdict())
-        upsert = row.on_conflict_do_update(
-            index_elements=[pendings.c.account, pendings.c.creator],
-            set_={name: row.excluded[name] for name in Pending._fields},
-        )
-        connection.execute(upsert)
+        row = {"source": source, "creator": creator, **pending._asdict()}
+        upsert(connection, pending_reports, row, replace=PendingReport._fields)
 
-    def wait_no_more(self, account: str, creator: str) -> None:
-        """Note that nobody waits for a report any more."""
+    def forget_pending(self, source: str, creator: str) -> None:
+        """Stop waiting for a report that was being made."""
         with self._database.write() as connection:
-            self.note_pending(connection, account, creator, None)
+            self.note_pending(connection, source, creator, None)
 
     def keep(
-        self, connection: Connection, account: str, creator: str, new: NewReport, *, fetched_at: float, price: int
+        self, connection: Connection, source: str, creator: str, new: NewReport, *, fetched_at: float, price: int
     ) -> None:
         """Keep a report within a transaction, under the creator's handle where its id is all that was known."""
         if new.creator_id is not None and new.handle is not None:
-            self._name(connection, account, new.creator_id, new.handle)
+            self._note_handle(connection, source, new.creator_id, new.handle)
             creator = new.handle if creator == new.creator_id else creator
-        row = {"account": account, "creator": creator, "body": new.body, "fetched_at": fetched_at}
+        row = {"source": source, "creator": creator, "body": new.body, "fetched_at": fetched_at}
         connection.execute(insert(reports).values(row | {"milli_credits": price}))
 
-    def _name(self, connection: Connection, account: str, creator_id: str, handle: str) -> None:
-        """Note to which handle an id belongs, and let what was kept under the id be found by the handle."""
-        row = self._dialect.insert(creators).values(account=account, id=creator_id, handle=handle)
-        connection.execute(
-            row.on_conflict_do_update(
-                index_elements=[creators.c.account, creators.c.id], set_={"handle": row.excluded.handle}
-            )
-        )
-        nameless = (reports.c.account == account) & (reports.c.creator == creator_id)
+    def _note_handle(self, connection: Connection, source: str, creator_id: str, handle: str) -> None:
+        """Keep to which handle an id belongs, and move the reports that were kept under the id to the handle."""
+        upsert(connection, creators, {"source": source, "id": creator_id, "handle": handle}, replace=("handle",))
+        nameless = (reports.c.source == source) & (reports.c.creator == creator_id)
         connection.execute(update(reports).where(nameless).values(creator=handle))
 
 
-def newest(account: str, creator: str) -> Any:
+def newest(source: str, creator: str) -> Any:
     """Return the query of a creator's reports, the newest first."""
     return (
         select(reports)
-        .where(reports.c.account == account, reports.c.creator == creator)
+        .where(reports.c.source == source, reports.c.creator == creator)
         .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
     )
 
 
-def latest(connection: Connection, account: str, creator: str) -> KeptReport | None:
+def latest(connection: Connection, source: str, creator: str) -> KeptReport | None:
     """Return the newest report of a creator."""
-    row = connection.execute(newest(account, creator).limit(1)).first()
+    row = connection.execute(newest(source, creator).limit(1)).first()
     return None if row is None else _report(row)
 
 
 def _report(row: Row[Any]) -> KeptReport:
-    return KeptReport(row.id, json.loads(row.body), row.fetched_at, row.milli_credits, row.credits_left)
+    return KeptReport(row.id, _body(row.body), row.fetched_at, row.milli_credits, row.credits_left)
+
+
+def _body(text: str) -> Mapping[str, object]:
+    """Return a report; one that is damaged was paid for as well, so its text is handed on."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {"damaged": text}
+    return body if isinstance(body, dict) else {"damaged": text}

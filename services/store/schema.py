@@ -1,7 +1,12 @@
 """Every table, and the version of each database that this code needs.
 
-Two databases: `memory`, which may be thrown away at any time, and `gateway`, the truth. In PostgreSQL they are one.
-Migrations (`migrations/<database>/`) lead from version to version; nothing is created without them.
+Two databases: `memory` may be deleted while the gateway and the worker are stopped, `gateway` must be kept. With
+PostgreSQL both are in one database.
+Tables are created and changed by migrations only (`migrations/<database>/`).
+
+Every table has a `mode` (`live` or `sandbox`), so that both can share a database and never a row. It is part of every
+primary key and unique index except the numbers of reports and ledger rows. No query names it: `services.store.modes`
+adds it to each statement.
 """
 
 from __future__ import annotations
@@ -10,47 +15,58 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
+from services.store.types import Message, Number, ShortMessage
+
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0002", GATEWAY: "0004"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0010"}
 
 memory = MetaData()
 gateway = MetaData()
 
-memories = Table(
-    "memories",
+
+def _mode(*, primary_key: bool = True) -> Column[str]:
+    return Column("mode", String(8), primary_key=primary_key, nullable=False)
+
+
+cache_entries = Table(
+    "cache_entries",
     memory,
+    _mode(),
     Column("account", String(64), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("part", String(64), primary_key=True),
-    Column("value", LargeBinary, nullable=False),  # JSON, for no other process may be made to run what it reads
-    Column("fetched_at", Double, nullable=False),  # Unix seconds, as all moments here
+    Column("value", LargeBinary, nullable=False),  # JSON: unlike a pickle, it runs no code when it is read
+    Column("fetched_at", Double, nullable=False),  # Unix seconds, like all times here
     Column("kept_until", Double, nullable=False),
-    Index("memories_by_kept_until", "kept_until"),
+    Index("cache_entries_by_kept_until", "mode", "kept_until"),
 )
 
-flights = Table(
-    "flights",
+leases = Table(
+    "leases",
     memory,
+    _mode(),
     Column("account", String(64), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("holder", String(64), nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Double, nullable=False),
-    Column("failure", Text),  # how the last flight ended, if it failed
-    Index("flights_by_lease", "lease_until"),
-    Index("flights_by_holder", "holder"),
+    Column("failure", Text),  # of the last fetch, if it failed
+    Index("leases_by_lease_until", "mode", "lease_until"),
+    Index("leases_by_holder", "holder"),
 )
 
-changes = Table(
-    "changes",
+cache_versions = Table(
+    "cache_versions",
     memory,
+    _mode(),
     Column("account", String(64), primary_key=True),
     Column("counter", Integer, nullable=False),
 )
 
-usages = Table(
-    "usages",
+quota_usage = Table(
+    "quota_usage",
     memory,
+    _mode(),
     Column("provider", String(16), primary_key=True),
     Column("account", String(64), primary_key=True),
     Column("percent", Double, nullable=False),
@@ -59,22 +75,36 @@ usages = Table(
     Column("read_at", Double, nullable=False),
 )
 
-paces = Table(
-    "paces",
+throttles = Table(
+    "throttles",
     memory,
+    _mode(),
+    Column("provider", String(16), primary_key=True),
+    Column("account", String(64), primary_key=True),  # "" for all calls, "-" for those without an account
+    Column("began_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Column("next_call_at", Double, nullable=False),
+    Column("failure", Text, nullable=False),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    memory,
+    _mode(),
     Column("provider", String(16), primary_key=True),
     Column("next_at", Double, nullable=False),
 )
 
-readings = Table(
-    "readings",
+metric_values = Table(
+    "metric_values",
     gateway,
+    _mode(),
     Column("account", String(64), primary_key=True),
     Column("metric", String(64), primary_key=True),
     Column("breakdown", String(64), primary_key=True),  # dimensions, comma-separated; empty without one
     Column("first_day", String(10), primary_key=True),
     Column("last_day", String(10), primary_key=True),
-    Column("value", Double),
+    Column("value", Number),
     Column("buckets", Text),
     Column("read_at", Double, nullable=False),
 )
@@ -82,33 +112,48 @@ readings = Table(
 accounts = Table(
     "accounts",
     gateway,
+    _mode(),
     Column("id", String(64), primary_key=True),
-    Column("username", String(64), nullable=False),  # in lower case; empty where it is not known
+    Column("username", ShortMessage(64), nullable=False),  # in lower case; empty if unknown
     Column("login", String(16), nullable=False),
     Column("page_id", String(64), nullable=False),
     Column("token", LargeBinary, nullable=False),  # encrypted with TOKEN_KEY
     Column("added_at", Double, nullable=False),
 )
 
-# Of reports and their cost the account is the source: what the sandbox invented must never pass for what was paid for.
+media = Table(
+    "media",
+    gateway,
+    _mode(),
+    Column("id", String(64), primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("product_type", ShortMessage(32)),
+    Column("media_type", ShortMessage(32)),
+    Column("created_at", Double),
+    Column("has_link", Integer, nullable=False),
+)
+
+# `source` is `modash` or `sandbox`: a simulated report must never be mistaken for a paid one.
 reports = Table(
     "reports",
     gateway,
+    _mode(primary_key=False),
     Column("id", Integer, primary_key=True),
-    Column("account", String(64), nullable=False),
+    Column("source", String(64), nullable=False),
     Column("creator", String(64), nullable=False),
-    Column("body", Text, nullable=False),  # JSON, as it came
+    Column("body", Text, nullable=False),  # JSON, as Modash sent it
     Column("fetched_at", Double, nullable=False),
     Column("milli_credits", Integer, nullable=False),
-    Column("credits_left", Double),
-    Index("reports_by_creator", "account", "creator", "fetched_at"),
+    Column("credits_left", Number),
+    Index("reports_by_creator", "mode", "source", "creator", "fetched_at"),
 )
 
 ledger = Table(
     "ledger",
     gateway,
+    _mode(primary_key=False),
     Column("id", Integer, primary_key=True),
-    Column("account", String(64), nullable=False),
+    Column("source", String(64), nullable=False),
     Column("creator", String(64), nullable=False),
     Column("caller", String(64), nullable=False),
     Column("month", String(7), nullable=False),
@@ -116,41 +161,55 @@ ledger = Table(
     Column("milli_credits", Integer, nullable=False),
     Column("opened_at", Double, nullable=False),
     Column("settled_at", Double),
-    Column("code", String(64)),  # what came of the call
+    Column("code", ShortMessage(64)),  # how the call ended
     Index(
         "ledger_open",
-        "account",
+        "mode",
+        "source",
         "creator",
         unique=True,
         sqlite_where=text("state = 'open'"),
         postgresql_where=text("state = 'open'"),
     ),
-    Index("ledger_by_creator", "account", "creator", "state"),
-    Index("ledger_by_state", "account", "state", "opened_at"),
+    Index("ledger_by_creator", "mode", "source", "creator", "state"),
+    Index("ledger_by_state", "mode", "source", "state", "opened_at"),
 )
 
 ledger_months = Table(
     "ledger_months",
     gateway,
-    Column("account", String(64), primary_key=True),
+    _mode(),
+    Column("source", String(64), primary_key=True),
     Column("month", String(7), primary_key=True),
-    Column("milli_credits", Integer, nullable=False),  # of all rows of the ledger but the free ones
+    Column("milli_credits", Integer, nullable=False),  # of all rows of the ledger except the free ones
 )
 
-pendings = Table(
-    "pendings",
+settlements_set_apart = Table(
+    "settlements_set_apart",
     gateway,
-    Column("account", String(64), primary_key=True),
+    _mode(),
+    Column("ledger_id", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),  # JSON in ASCII: what a call brought, and how it was to be booked
+    Column("failure", Message, nullable=False),
+    Column("set_apart_at", Double, nullable=False),
+)
+
+pending_reports = Table(
+    "pending_reports",
+    gateway,
+    _mode(),
+    Column("source", String(64), primary_key=True),
     Column("creator", String(64), primary_key=True),
     Column("asked_at", Double, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Message, nullable=False),
 )
 
 creators = Table(
     "creators",
     gateway,
-    Column("account", String(64), primary_key=True),
+    _mode(),
+    Column("source", String(64), primary_key=True),
     Column("id", String(32), primary_key=True),
     Column("handle", String(64), nullable=False),
 )
@@ -158,31 +217,105 @@ creators = Table(
 balances = Table(
     "balances",
     gateway,
-    Column("account", String(64), primary_key=True),
-    Column("credits", Double),
+    _mode(),
+    Column("source", String(64), primary_key=True),
+    Column("credits", Number),
     Column("read_at", Double, nullable=False),
+)
+
+stories = Table(
+    "stories",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("ordered_at", Double, nullable=False),  # when it was posted, as well as that is known
+    Column("created_at", Double),
+    Column("media_type", ShortMessage(32)),
+    Column("permalink", Message),
+    Column("read_at", Double),
+    Column("delivered_at", Double),
+    Index("stories_by_account", "mode", "account", "ordered_at"),
+    Index("stories_by_id", "mode", "id"),
+)
+
+story_numbers = Table(
+    "story_numbers",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("story", String(64), primary_key=True),
+    Column("metric", String(64), primary_key=True),
+    Column("bucket", String(64), primary_key=True),  # empty for the number of the metric itself
+    Column("source", String(16), primary_key=True),  # polling, webhook
+    Column("value", Number),
+    Column("reason", String(64)),
+    Column("read_at", Double, nullable=False),
+)
+
+story_reads = Table(
+    "story_reads",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("read_at", Double),  # of the last list that was answered
 )
 
 jobs = Table(
     "jobs",
     gateway,
+    _mode(),
     Column("kind", String(32), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("payload", Text, nullable=False),  # JSON
-    Column("due_at", Double),  # null while somebody holds it, and once it was given up
+    Column("due_at", Double),  # null while a worker holds it, and after the last attempt
     Column("attempts", Integer, nullable=False),
     Column("holder", String(64), nullable=False),
     Column("lease_until", Double, nullable=False),
-    Column("failure", Text),  # of the last attempt, if it failed
-    Index("jobs_by_due", "due_at"),
+    Column("failure", Message),  # of the last attempt, if it failed
+    Index("jobs_by_due", "mode", "due_at"),
 )
 
 workers = Table(
     "workers",
     gateway,
+    _mode(),
     Column("holder", String(64), primary_key=True),
-    Column("host", String(255), nullable=False),
+    Column("host", ShortMessage(255), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    gateway,
+    _mode(),
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the body
+    Column("body", LargeBinary, nullable=False),  # as it was received
+    Column("signed_by", String(16), nullable=False),  # the login whose app secret made the signature
+    Column("received_at", Double, nullable=False),
+    Column("read_at", Double),  # when its changes were entered below
+    Column("failure", Message),  # what of it could not be read
+    Index("webhook_deliveries_by_read_at", "mode", "read_at", "received_at"),
+)
+
+webhook_changes = Table(
+    "webhook_changes",
+    gateway,
+    _mode(),
+    Column("digest", String(64), primary_key=True),  # SHA-256 of account, field and value
+    Column("account", String(64), nullable=False),
+    Column("field", ShortMessage(64), nullable=False),
+    Column("value", Text, nullable=False),  # JSON in ASCII
+    Column("time", Double, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("state", String(16), nullable=False),  # pending, applied, kept, failed
+    Column("due_at", Double),  # null unless it is pending
+    Column("attempts", Integer, nullable=False),
+    Column("applied_at", Double),
+    Column("failure", Message),  # of the last attempt, if it failed
+    Index("webhook_changes_by_due_at", "mode", "due_at"),
+    Index("webhook_changes_by_received_at", "mode", "received_at"),
 )

@@ -1,18 +1,19 @@
-"""What was spent: sums over the ledger, for people to read."""
+"""What was spent: sums over the ledger, for readers and for the estimate of the balance."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from services.store.database import Database
+from services.store.ledger import UnsettledCall
 from services.store.schema import ledger, ledger_months
 
 UNCERTAIN_AT_MOST = 100  # rows that are listed
 
 
-class Sum(NamedTuple):
+class SpendingSum(NamedTuple):
     """The rows of one month, caller and state: how many, and their credits in thousandths."""
 
     month: str
@@ -22,53 +23,57 @@ class Sum(NamedTuple):
     milli_credits: int
 
 
-class Unsettled(NamedTuple):
-    """A row that is open or uncertain: whose report, what it may have cost, since when, and why."""
-
-    creator: str
-    caller: str
-    state: str
-    milli_credits: int
-    opened_at: float
-    settled_at: float | None
-    code: str | None
-
-
 class Spending:
-    """Reads the ledger of the gateway database, by account (the source)."""
+    """Reads the ledger of the gateway database, by source."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_month(self, account: str, month: str) -> int:
+    def of_month(self, source: str, month: str) -> int:
         """Return the thousandths of a credit that count as spent in a month."""
-        its = (ledger_months.c.account == account) & (ledger_months.c.month == month)
+        its = (ledger_months.c.source == source) & (ledger_months.c.month == month)
         with self._database.read() as connection:
             return connection.execute(select(ledger_months.c.milli_credits).where(its)).scalar() or 0
 
-    def sums(self, account: str) -> list[Sum]:
+    def sums(self, source: str) -> list[SpendingSum]:
         """Return the sums of every month and caller by state, the newest month first."""
         groups = (ledger.c.month, ledger.c.caller, ledger.c.state)
         query = (
             select(*groups, func.count(), func.sum(ledger.c.milli_credits))
-            .where(ledger.c.account == account)
+            .where(ledger.c.source == source)
             .group_by(*groups)
             .order_by(ledger.c.month.desc(), ledger.c.caller, ledger.c.state)
         )
         with self._database.read() as connection:
             return [
-                Sum(month, caller, state, calls, int(thousandths))
+                SpendingSum(month, caller, state, calls, int(thousandths))
                 for month, caller, state, calls, thousandths in connection.execute(query)
             ]
 
-    def unsettled(self, account: str) -> list[Unsettled]:
-        """Return the rows of which nobody knows what they cost, the newest first."""
-        columns: list[Any] = [ledger.c[name] for name in Unsettled._fields]
+    def since(self, source: str, moment: float, *, longest_call: float) -> int:
+        """Return the thousandths of a credit that the ledger has booked since a moment (Unix seconds).
+
+        A row counts if its call was not over by then: it is still open, or was settled later. So a charge is never
+        left out. One that was made while the balance was on its way may count twice, until the next balance.
+        """
+        query = select(func.coalesce(func.sum(ledger.c.milli_credits), 0)).where(
+            ledger.c.source == source,
+            ledger.c.state.in_(("open", "charged", "uncertain")),
+            # Implied by the next condition, because no call is longer; but this one the index can answer.
+            ledger.c.opened_at >= moment - longest_call,
+            or_(ledger.c.settled_at.is_(None), ledger.c.settled_at > moment),
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def unsettled(self, source: str) -> list[UnsettledCall]:
+        """Return the calls that are open or uncertain, the newest first."""
+        columns = [ledger.c[name] for name in UnsettledCall._fields]
         query = (
             select(*columns)
-            .where(ledger.c.account == account, ledger.c.state.in_(("open", "uncertain")))
+            .where(ledger.c.source == source, ledger.c.state.in_(("open", "uncertain")))
             .order_by(ledger.c.opened_at.desc())
             .limit(UNCERTAIN_AT_MOST)
         )
         with self._database.read() as connection:
-            return [Unsettled(*row) for row in connection.execute(query)]
+            return [UnsettledCall(*row) for row in connection.execute(query)]

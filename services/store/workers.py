@@ -1,58 +1,53 @@
-"""Which workers there are: each writes every few seconds that it lives."""
+"""The workers that are alive: each writes a heartbeat every few seconds."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import case, cast, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import Double
 
 from services.store.database import Database
 from services.store.schema import workers
 
-ALIVE_FOR = 10.0  # seconds after its last sign
+ALIVE_FOR = 10.0  # seconds after the last heartbeat
 FORGOTTEN_AFTER = 86_400.0  # seconds
 
 
-class Seen(NamedTuple):
-    """How many workers are alive, and how many seconds ago any was seen, if one was within a day."""
+class WorkersSeen(NamedTuple):
+    """The number of workers that are alive, and the seconds since the last heartbeat of any within a day."""
 
     alive: int
     seconds_ago: float | None
 
 
 class Workers:
-    """The table of workers; all moments are of the database's clock."""
+    """The workers of the gateway database; all times are by the database's clock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dialect: Any = postgresql if database.is_postgresql else sqlite
 
-    def beat(self, holder: str, *, host: str, pid: int) -> None:
-        """Note that a worker lives."""
-        with self._database.write() as connection:
-            now = self._database.now()
-            insert = self._dialect.insert(workers).values(
-                holder=holder, host=host[:255], pid=pid, started_at=now, seen_at=now
-            )
-            connection.execute(insert.on_conflict_do_update(index_elements=[workers.c.holder], set_={"seen_at": now}))
+    def heartbeat(self, holder: str, *, host: str, pid: int) -> None:
+        """Write that a worker is alive."""
+        now = self._database.now()
+        row = {"holder": holder, "host": host, "pid": pid, "started_at": now, "seen_at": now}
+        self._database.upsert(workers, row, replace=("seen_at",))
 
-    def leave(self, holder: str) -> None:
-        """Note that a worker has ended."""
+    def deregister(self, holder: str) -> None:
+        """Delete a worker that ends."""
         with self._database.write() as connection:
             connection.execute(delete(workers).where(workers.c.holder == holder))
 
     def sweep(self) -> None:
-        """Forget those that ended long ago without a word."""
+        """Delete workers that ended long ago without deregistering."""
         with self._database.write() as connection:
             long_ago = workers.c.seen_at < self._database.now() - FORGOTTEN_AFTER
             connection.execute(delete(workers).where(long_ago))
 
-    def seen(self) -> Seen:
-        """Return how many workers are alive, and when the last was seen."""
+    def seen(self) -> WorkersSeen:
+        """Return how many workers are alive, and how long ago the last heartbeat was."""
         ago = cast(self._database.now() - workers.c.seen_at, Double)
         alive = func.coalesce(func.sum(case((ago < ALIVE_FOR, 1), else_=0)), 0)
         with self._database.read() as connection:
             count, least = connection.execute(select(alive, func.min(ago)).where(ago < FORGOTTEN_AFTER)).one()
-        return Seen(int(count), None if least is None else max(0.0, float(least)))
+        return WorkersSeen(int(count), None if least is None else max(0.0, float(least)))

@@ -8,6 +8,7 @@ from typing import Any
 OAUTH, METHOD, FACEBOOK = "OAuthException", "GraphMethodException", "FacebookApiException"
 SERVER_FAULTS = (1, 2)  # These codes come with HTTP 500.
 PAGE_LIMIT, ACCOUNT_LIMIT = 80001, 80002
+THROTTLE_SECONDS = 5  # the wait after an injected throttle, unless the fault gives another
 
 READ_THE_DOCS = "Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api"
 UNKNOWN_ERROR = "An unknown error has occurred."
@@ -62,7 +63,7 @@ def parameter(text: str) -> GraphError:
 
 
 def missing_object(object_id: str, *, method: str = "get") -> GraphError:
-    """Return the answer for what does not exist, may not be seen or cannot do this: they are not told apart."""
+    """Return the one answer for an object that does not exist, may not be seen or does not support the call."""
     return GraphError(
         f"Unsupported {method} request. Object with ID '{object_id}' does not exist, cannot be loaded due to missing "
         f"permissions, or does not support this operation. {READ_THE_DOCS}",
@@ -86,8 +87,12 @@ def unknown_path(path: str) -> GraphError:
     return GraphError(f"Unknown path components: {path}", 2500)
 
 
-def throttled(code: int, minutes: float) -> GraphError:
-    """Return the refusal of one call too many."""
+def throttled(code: int, *, minutes: float | None = None, retry_after: int = THROTTLE_SECONDS) -> GraphError:
+    """Return the refusal of one call too many, with the wait that it demands.
+
+    The usage headers give a wait in whole minutes (`minutes`). Without them the refusal carries `Retry-After`
+    (`retry_after`, seconds), so that a trial of a throttle does not block its account for minutes.
+    """
     texts = {
         4: "(#4) Application request limit reached",
         17: "(#17) User request limit reached",
@@ -98,8 +103,17 @@ def throttled(code: int, minutes: float) -> GraphError:
         ACCOUNT_LIMIT: f"(#80002) There have been too many calls to this Instagram account. {WAIT}",
     }
     return GraphError(
-        texts[code], code, is_transient=None if code in (PAGE_LIMIT, ACCOUNT_LIMIT) else True, minutes=minutes
+        texts[code],
+        code,
+        is_transient=None if code in (PAGE_LIMIT, ACCOUNT_LIMIT) else True,
+        minutes=minutes,
+        headers={"Retry-After": str(retry_after)} if minutes is None else {},
     )
+
+
+def wait_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a fault's options that is the wait of a throttle."""
+    return {name: options[name] for name in ("minutes", "retry_after") if name in options}
 
 
 def ids_are_gone() -> GraphError:

@@ -5,9 +5,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from simulator.graph.errors import UNKNOWN_ERROR, GraphError, parameter
-from simulator.graph.metrics import ACCEPTED, AUDIENCE, BREAKDOWNS, METRIC_TYPES, METRICS, PERIODS, TIMEFRAMES, Metric
+from simulator.graph.metrics import (
+    ACCEPTED,
+    AUDIENCE,
+    BREAKDOWNS,
+    CURRENT_TIMEFRAMES,
+    METRIC_TYPES,
+    METRICS,
+    PERIODS,
+    TIMEFRAMES,
+    Metric,
+)
 from simulator.graph.parameters import check_one_of, listed, moment
 from simulator.graph.scope import Scope
+from simulator.world.audience import is_online_known
 from simulator.world.days import day_of
 
 DAY_SECONDS = 86_400
@@ -37,7 +48,7 @@ def insight_query(scope: Scope) -> InsightQuery:
     is_total = _is_total(query.get("metric_type"), period, metrics)
     since, until = _range(scope, metrics)
     breakdowns = _breakdowns(listed(query.get("breakdown")), metrics) if is_total else ()
-    return InsightQuery(metrics, period, is_total, breakdowns, since, until, _timeframe(query.get("timeframe")))
+    return InsightQuery(metrics, period, is_total, breakdowns, since, until, _timeframe(scope, metrics))
 
 
 def _metrics(names: Sequence[str], refused: Collection[str]) -> tuple[Metric, ...]:
@@ -75,8 +86,8 @@ def _is_total(metric_type: str | None, period: str, metrics: Sequence[Metric]) -
 
 def _range(scope: Scope, metrics: Sequence[Metric]) -> tuple[int, int]:
     since, until, now = scope.request.query.get("since"), scope.request.query.get("until"), scope.now
-    end = moment("until", until) if until else int(now)
-    start = moment("since", since) if since else end - DAY_SECONDS
+    end = moment("until", until, scope) if until else int(now)
+    start = moment("since", since, scope) if since else end - DAY_SECONDS
     if all(metric.is_audience for metric in metrics):
         return start, end
     if end - start > WIDEST and (not scope.by_instagram or scope.switches["igl_range_limit"]):
@@ -85,7 +96,14 @@ def _range(scope: Scope, metrics: Sequence[Metric]) -> tuple[int, int]:
     if start > now or day_of(start) < today - LOOK_BACK:
         raise parameter("since param is not valid. Metrics data is available for the last 2 years")
     for metric in metrics:
-        if metric.name in ("follower_count", "online_followers") and day_of(start) < today - FOLLOWERS_LOOK_BACK:
+        if metric.name not in ("follower_count", "online_followers"):
+            continue
+        is_recent = (
+            metric.name == "online_followers"
+            and scope.switches["online_followers_recent"] == "refused"
+            and not is_online_known(day_of(end), now)
+        )
+        if is_recent or day_of(start) < today - FOLLOWERS_LOOK_BACK:
             raise parameter(
                 f"({metric.name}) metric only supports querying data for the last 30 days excluding the current day"
             )
@@ -105,9 +123,17 @@ def _breakdowns(names: Sequence[str], metrics: Sequence[Metric]) -> tuple[str, .
     return tuple(names)
 
 
-def _timeframe(timeframe: str | None) -> str:
-    check_one_of("timeframe", timeframe or TIMEFRAMES[0], TIMEFRAMES)
-    return timeframe or TIMEFRAMES[0]
+def _timeframe(scope: Scope, metrics: Sequence[Metric]) -> str:
+    timeframe = scope.request.query.get("timeframe") or CURRENT_TIMEFRAMES[0]
+    check_one_of("timeframe", timeframe, TIMEFRAMES)
+    if timeframe in CURRENT_TIMEFRAMES:
+        return timeframe
+    for metric in metrics:
+        # Meta's page still lists the withdrawn ones for follower_demographics; whether they work there is not known.
+        is_listed = metric.name == "follower_demographics" and scope.switches["old_timeframes"] == "answered"
+        if metric.is_audience and not is_listed:
+            raise parameter(f"The following timeframes ({timeframe}) are incompatible with the metric ({metric.name})")
+    return timeframe
 
 
 def _incompatible(period: str, metric: Metric) -> GraphError:

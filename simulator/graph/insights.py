@@ -9,13 +9,10 @@ from simulator.graph.insight_query import InsightQuery, insight_query
 from simulator.graph.metrics import DAYS_OF_PERIOD, METRICS, Metric
 from simulator.graph.scope import Scope
 from simulator.world.accounts import Account
-from simulator.world.audience import demographics, online_followers
+from simulator.world.audience import FEWEST, demographics, engaged_people, is_online_known, online_followers
 from simulator.world.day import Day
 from simulator.world.days import DAY, day_of, days, days_starting_in, midnight, utc_text
 from simulator.world.history import history_of, unique
-
-FEWEST = 100  # followers, or engagements, below which some metrics are unavailable
-FRAMES = {"this_week": timedelta(days=6), "this_month": timedelta(days=29)}  # how far back before today
 
 # Without any bucket a breakdown has no results, or no list of results, or is not there at all: all three were seen.
 WITHOUT_BREAKDOWN = ("views", "likes")
@@ -69,38 +66,38 @@ class _Answers:
 
     def _reported(self, metric: Metric, wanted: Iterable[date]) -> list[Day]:
         delay = metric.delay_hours if self._scope.switches["reporting_delay"] else -math.inf
-        told = (self._history.reported_day(day, self._scope.now, delay) for day in wanted)
-        return [day for day in told if day]
+        reported = (self._history.reported_day(day, self._scope.now, delay) for day in wanted)
+        return [day for day in reported if day]
 
     def _total(self, metric: Metric) -> dict[str, Any] | None:
-        told = self._reported(metric, days_starting_in(self._query.since, self._query.until))
-        if not told:
+        reported = self._reported(metric, days_starting_in(self._query.since, self._query.until))
+        if not reported:
             return None
-        broken_down = self._broken_down(metric, told) if self._query.breakdowns else {}
-        return {"total_value": {**self._value(metric, told), **broken_down}}
+        broken_down = self._broken_down(metric, reported) if self._query.breakdowns else {}
+        return {"total_value": {**self._value(metric, reported), **broken_down}}
 
-    def _value(self, metric: Metric, told: Sequence[Day]) -> dict[str, int]:
+    def _value(self, metric: Metric, reported: Sequence[Day]) -> dict[str, int]:
         if metric.name != "follows_and_unfollows":
-            return {"value": self._together(metric, [day.metrics[metric.name] for day in told])}
+            return {"value": self._together(metric, [day.metrics[metric.name] for day in reported])}
         if self._query.breakdowns or self._scope.switches["follows_plain_value"] == "skeleton":
             return {}
-        return {"value": sum(day.follows + day.unfollows for day in told)}
+        return {"value": sum(day.follows + day.unfollows for day in reported)}
 
-    def _broken_down(self, metric: Metric, told: Sequence[Day]) -> dict[str, Any]:
-        buckets = {} if metric.name in self._account.kind.withheld_breakdowns else self._buckets(metric, told)
+    def _broken_down(self, metric: Metric, reported: Sequence[Day]) -> dict[str, Any]:
+        buckets = {} if metric.name in self._account.kind.withheld_breakdowns else self._buckets(metric, reported)
         if not buckets and metric.name in WITHOUT_BREAKDOWN:
             return {}
         if not buckets and metric.name in WITHOUT_RESULTS:
             return {"breakdowns": [{"dimension_keys": list(self._query.breakdowns)}]}
         return {"breakdowns": [self._breakdown(buckets)]}
 
-    def _buckets(self, metric: Metric, told: Sequence[Day]) -> Buckets:
+    def _buckets(self, metric: Metric, reported: Sequence[Day]) -> Buckets:
         kept = sorted(self._query.breakdowns, key=metric.breakdowns.index)  # the order of the truth
         places = [kept.index(name) for name in self._query.breakdowns]
         values: dict[tuple[str, ...], list[int]] = {}
         if self._scope.by_instagram and metric.name == "reach" and "follow_type" in kept:
-            told = [day for day in told if day.date >= day_of(self._scope.now) - FOLLOW_TYPES_KEPT]
-        for day in told:
+            reported = [day for day in reported if day.date >= day_of(self._scope.now) - FOLLOW_TYPES_KEPT]
+        for day in reported:
             for bucket, value in day.breakdowns.get(metric.name, {}).get(",".join(kept), {}).items():
                 names = bucket.split(",")
                 values.setdefault(tuple(names[place] for place in places), []).append(value)
@@ -126,8 +123,8 @@ class _Answers:
         values = []
         for day, end_time in self._points():
             if self._reported(metric, [day]):
-                told = self._reported(metric, days(day - before, day))
-                value = self._together(metric, [each.metrics[metric.name] for each in told])
+                reported = self._reported(metric, days(day - before, day))
+                value = self._together(metric, [each.metrics[metric.name] for each in reported])
                 values.append({"value": value, "end_time": utc_text(end_time)})
         return {"values": values} if values else None
 
@@ -140,25 +137,29 @@ class _Answers:
 
     def _online(self) -> dict[str, Any] | None:
         values = [
-            {"value": online_followers(self._account, day, self._followers), "end_time": utc_text(end_time)}
+            {"value": self._online_on(day), "end_time": utc_text(end_time)}
             for day, end_time in self._points()
             if midnight(day + DAY) <= self._scope.now
         ]
         return {"values": values} if values else None
 
+    def _online_on(self, day: date) -> dict[str, int]:
+        is_known = is_online_known(day, self._scope.now) or not self._scope.switches["reporting_delay"]
+        return online_followers(self._account, day, self._followers) if is_known else {}
+
     def _audience(self, metric: Metric) -> dict[str, Any] | None:
         people = self._followers
         if metric.name == "engaged_audience_demographics":
-            today = day_of(self._scope.now)
-            frame = days(today - FRAMES[self._query.timeframe], today)
-            people = unique(
-                [self._history.true_day(day, self._scope.now).metrics["accounts_engaged"] for day in frame],
-                self._account.uniqueness,
-            )
+            people = engaged_people(self._account, self._query.timeframe, self._scope.now)
         if people < FEWEST:
             return None
         buckets = demographics(self._account, metric.name, people, self._query.breakdowns)
-        return {"total_value": {"breakdowns": [self._breakdown(buckets)]}}
+        breakdown = self._breakdown(buckets)
+        if self._scope.switches["demographics_keys"] == "timeframe_first":
+            breakdown["dimension_keys"].insert(0, "timeframe")
+            for result in breakdown["results"]:
+                result["dimension_values"].insert(0, self._query.timeframe.upper())
+        return {"total_value": {"breakdowns": [breakdown]}}
 
 
 def _paging(account: Account, scope: Scope, query: InsightQuery) -> dict[str, str]:

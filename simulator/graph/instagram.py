@@ -8,21 +8,26 @@ from simulator.graph.access import Caller, check_proof, sent_token
 from simulator.graph.dialect import in_instagrams_words
 from simulator.graph.errors import GraphError, parameter
 from simulator.graph.fields import Node
+from simulator.graph.instagram_login import InstagramLogin
 from simulator.graph.instagram_tokens import InstagramTokens, unsupported_request
 from simulator.graph.profile import instagram_login_user
 from simulator.graph.provider import GraphProvider, Json
 from simulator.graph.scope import Scope
 from simulator.messages import Request
 from simulator.switches import Switches
+from simulator.webhooks.subscriptions import Subscriptions
 from simulator.world.accounts import APP_ID, Account, Accounts
 
 
 class InstagramProvider(GraphProvider):
     """The host that knows Instagram users only."""
 
-    def __init__(self, accounts: Accounts, switches: Switches, started: float) -> None:
-        super().__init__(accounts, switches)
+    subscriber = "IGUser"
+
+    def __init__(self, accounts: Accounts, switches: Switches, subscriptions: Subscriptions, *, started: float) -> None:
+        super().__init__(accounts, switches, subscriptions)
         self._grants = InstagramTokens(accounts, switches, started)
+        self.login = InstagramLogin(self._grants, switches)
 
     def reset(self) -> None:
         """Forget the calls that were counted and the tokens that were given."""
@@ -34,8 +39,6 @@ class InstagramProvider(GraphProvider):
         return error if error.is_literal else in_instagrams_words(error, self._switches["locale"])
 
     def _tokens(self, steps: Sequence[str], request: Request, now: float) -> Json | None:
-        if request.method == "POST" and ("batch" in request.query or b"batch" in request.body):
-            raise GraphError(f"(#200) Cannot call API for app {APP_ID} on behalf of user 0", 200)
         match steps:
             case ["access_token"] if request.method == "GET":
                 return self._grants.exchange(request.query, now)
@@ -44,6 +47,9 @@ class InstagramProvider(GraphProvider):
             case ["access_token" | "refresh_access_token" | "debug_token"] | ["oauth", "access_token"]:
                 raise unsupported_request(request.method.lower())
         return None
+
+    def _refused_batch(self) -> GraphError | None:
+        return GraphError(f"(#200) Cannot call API for app {APP_ID} on behalf of user 0", 200)
 
     def _known(self, token: str, now: float) -> Caller | None:
         grant = self._grants.of(token, now)

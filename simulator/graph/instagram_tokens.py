@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from simulator.graph.codes import SHORT_LIFETIME
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
 from simulator.switches import Switches
-from simulator.world.accounts import APP_SECRET, Account, Accounts
+from simulator.world.accounts import INSTAGRAM_APP_SECRET, Account, Accounts
 from simulator.world.days import PACIFIC
 from simulator.world.draw import digits
 
@@ -77,7 +78,7 @@ class InstagramTokens:
             raise unsupported_request()
         if not query.get("client_secret"):
             raise GraphError("Missing client_secret parameter.", 1, status=400)
-        if query["client_secret"] != APP_SECRET:
+        if query["client_secret"] != INSTAGRAM_APP_SECRET:
             raise GraphError("Error validating client secret.", 1, status=400)
         if not query.get("access_token", "").startswith(SHORT):
             self.valid(query.get("access_token", ""), now)
@@ -93,6 +94,14 @@ class InstagramTokens:
             raise GraphError("(#100) The access token must be at least 24 hours old to be refreshed")
         token = None if self._switches["igl_refresh_new_token"] else grant.token
         return {**self._answer(self._give(grant.account, now, token)), "permissions": PERMISSIONS}
+
+    def give_short(self, code: str, now: float) -> tuple[str, Account]:
+        """Return the short-lived token that a code of the sandbox account is exchanged for, and that account."""
+        account = self._accounts.at(0)
+        token = f"{SHORT}{digits(16, 'code', code)}"
+        with self._lock:
+            self._given[token] = Grant(token, account, now, SHORT_LIFETIME)
+        return token, account
 
     def _give(self, account: Account, now: float, token: str | None = None) -> Grant:
         with self._lock:

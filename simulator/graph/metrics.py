@@ -12,7 +12,8 @@ ACCEPTED = (  # in the order in which a refusal names them
 PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")
 METRIC_TYPES = ("default", "time_series", "total_value")
 BREAKDOWNS = ("age", "city", "country", "gender", "follow_type", "media_product_type", "contact_button_type")
-TIMEFRAMES = ("this_week", "this_month")
+TIMEFRAMES = ("last_14_days", "last_30_days", "last_90_days", "prev_month", "this_month", "this_week")
+CURRENT_TIMEFRAMES = ("this_week", "this_month")  # Meta withdrew the others.
 AUDIENCE = ("age", "city", "country", "gender")
 
 DAYS_OF_PERIOD = {"day": 1, "week": 7, "days_28": 28}
@@ -36,7 +37,7 @@ class Metric:
 
     @property
     def is_audience(self) -> bool:
-        """Tell whether it describes people rather than days."""
+        """Return whether it describes people rather than days."""
         return self.breakdowns == AUDIENCE
 
 
@@ -116,6 +117,7 @@ METRICS = {
             AUDIENCE,
             ("lifetime",),
             crosses=True,
+            needs_followers=True,
         ),
     )
 }

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from simulator.graph.errors import parameter
+from simulator.graph.scope import Scope
+from simulator.graph.strtotime import strtotime
+from simulator.world.days import PACIFIC
 
 SECONDS = re.compile(r"-?\d{1,15}")
 COUNT = re.compile(r"\d{1,9}")
@@ -13,15 +16,15 @@ FARTHEST = int(
 )  # Nothing is known beyond, so that a far moment is this one.
 
 
-def moment(name: str, text: str) -> int:
-    """Read a moment: Unix seconds, or a date in words, of which only ISO is understood here."""
+def moment(name: str, text: str, scope: Scope) -> int:
+    """Read a moment: Unix seconds, or a date in words."""
     if SECONDS.fullmatch(text):
         return max(0, min(int(text), FARTHEST))
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise parameter(f"Param {name} must be a valid timestamp") from None
-    return max(0, int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()))
+    zone = UTC if scope.switches["words_zone"] == "utc" else PACIFIC
+    when = strtotime(text, scope.now, zone)
+    if when is None:
+        raise parameter(f"Param {name} must be a valid timestamp")
+    return max(0, min(int(when), FARTHEST))
 
 
 def positive(name: str, text: str) -> int:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from simulator.graph.errors import GraphError
+from simulator.graph.errors import GraphError, missing_object
 from simulator.graph.fields import Field, Node, expression
-from simulator.graph.listing import media_edge
+from simulator.graph.listing import collaborative_edge, media_edge, stories_edge
+from simulator.graph.media import collaborative_node
 from simulator.graph.scope import Scope
 from simulator.world.accounts import Account
 from simulator.world.draw import digits
@@ -29,6 +30,8 @@ def instagram_user(account: Account, scope: Scope) -> Node:
             "owner_business": None,
             "shopping_product_tag_eligibility": _without_permission,
             "shopping_review_status": _without_permission,
+            "collaborative_media": lambda asked: collaborative_edge(account, scope, asked.children, _options(asked)),
+            "collaborative_media_search": lambda asked: _shared_post(account, scope, asked),
         },
     )
 
@@ -51,9 +54,10 @@ def facebook_user(account: Account) -> Node:
     return Node("User", {"id": account.user_id, "name": f"Owner of {account.name}"})
 
 
-def page(account: Account) -> Node:
-    """Return the Page that is linked to the account."""
+def page(account: Account, scope: Scope) -> Node:
+    """Return the Page that is linked to the account; one of a business portfolio may hide which account that is."""
     linked = Node("IGUser", {"id": account.id, "username": account.username, "name": account.name})
+    shown = None if scope.switches["portfolio_pages"] == "without_account" else linked
     return Node(
         "Page",
         {
@@ -61,8 +65,8 @@ def page(account: Account) -> Node:
             "name": account.name,
             "access_token": account.page_token,
             "category": "Local business",
-            "instagram_business_account": linked,
-            "connected_instagram_account": linked,
+            "instagram_business_account": shown,
+            "connected_instagram_account": shown,
             "tasks": ["ANALYZE", "ADVERTISE", "MESSAGING", "MODERATE", "CREATE_CONTENT", "MANAGE"],
         },
     )
@@ -76,7 +80,10 @@ def media_count(account: Account, now: float) -> int:
 
 def _profile(account: Account, scope: Scope) -> dict[str, Any]:
     def media(asked: Field) -> Any:
-        return media_edge(account, scope, asked.children, {**asked.modifiers, "fields": expression(asked.children)})
+        return media_edge(account, scope, asked.children, _options(asked))
+
+    def stories(asked: Field) -> Any:
+        return stories_edge(account, scope, asked.children, _options(asked))
 
     return {
         "username": account.username,
@@ -88,7 +95,20 @@ def _profile(account: Account, scope: Scope) -> dict[str, Any]:
         "follows_count": int(digits(3, "follows", account.id)),
         "media_count": media_count(account, scope.now),
         "media": media,
+        "stories": stories,
     }
+
+
+def _options(asked: Field) -> dict[str, str]:
+    return {**asked.modifiers, "fields": expression(asked.children)}
+
+
+def _shared_post(account: Account, scope: Scope, asked: Field) -> Node:
+    media_id = asked.modifiers.get("media_id", "")
+    post = scope.collaborations.of(account).identified(media_id, scope.now)
+    if post is None:
+        raise missing_object(media_id)
+    return collaborative_node(post, scope)
 
 
 def _without_permission(_: Field) -> None:

@@ -1,10 +1,10 @@
-"""What the Graph API says when a fault was ordered."""
+"""The refusals of the Graph API that faults stand for."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.faults import Fault
-from simulator.graph.errors import OAUTH, REDUCE_DATA, UNKNOWN_ERROR, GraphError, throttled
+from simulator.graph.errors import ACCOUNT_LIMIT, OAUTH, REDUCE_DATA, UNKNOWN_ERROR, GraphError, throttled, wait_of
 from simulator.graph.rows import PERMISSION_TEXTS, TOKEN_TEXTS, row_error
 from simulator.messages import Request
 
@@ -23,7 +23,7 @@ def refusal(fault: Fault, request: Request) -> GraphError | None:
 
 
 def _throttled(options: Options, _: Request) -> GraphError:
-    return throttled(options.get("code", 80002), options.get("minutes", 10))
+    return throttled(options.get("code", ACCOUNT_LIMIT), **wait_of(options))
 
 
 def _token(options: Options, _: Request) -> GraphError:

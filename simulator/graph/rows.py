@@ -18,6 +18,7 @@ from simulator.graph.errors import (
     parameter,
     throttled,
     unknown_path,
+    wait_of,
 )
 from simulator.graph.metrics import ACCEPTED
 
@@ -47,7 +48,6 @@ BEFORE_CONVERSION = GraphError(
     "account from a personal account.",
     data={"blame_field_specs": [[""]]},
 )
-MINUTES = 10  # until access is regained, where nothing else was ordered
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ class Row:
 
     about: str
     error: GraphError
+    is_limit: bool = False  # whether it is a throttle, which demands a wait
 
 
 def _limit(about: str, code: int, subcode: int | None = None) -> Row:
-    return Row(about, replace(throttled(code, MINUTES), subcode=subcode))
+    return Row(about, replace(throttled(code), subcode=subcode), is_limit=True)
 
 
 ROWS: Mapping[str, Row] = {
@@ -91,7 +92,7 @@ ROWS: Mapping[str, Row] = {
         "unknown metric", parameter(f"metric[0] must be one of the following values: {', '.join(ACCEPTED)}")
     ),
     "100-impressions": Row(
-        "a removed metric, as first told",
+        "a removed metric, in its first wording",
         parameter(
             "Starting from version 22 and above, the impressions metric is no longer supported for the queried user."
         ),
@@ -173,12 +174,15 @@ ROWS: Mapping[str, Row] = {
 
 def row_error(options: Mapping[str, Any], path: str) -> GraphError:
     """Return the refusal that an order asks for, for a call of a path."""
-    error = ROWS[options["row"]].error
+    row = ROWS[options["row"]]
+    error = row.error
     ids = OBJECT.findall(path)
     text = error.message.replace("{id}", ids[-1] if ids else NO_OBJECT)
     text = text.replace("{metrics}", options.get("metrics", "profile_visits, follows"))
-    minutes = error.minutes and options.get("minutes", error.minutes)
-    return replace(error, message=text, minutes=minutes, status=options.get("status", error.status))
+    if row.is_limit and (wait := wait_of(options)):
+        limited = throttled(int(error.code), **wait)
+        error = replace(error, minutes=limited.minutes, headers=limited.headers)
+    return replace(error, message=text, status=options.get("status", error.status))
 
 
 def described_rows(locale: str) -> dict[str, Any]:

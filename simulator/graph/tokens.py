@@ -1,9 +1,10 @@
 """Tokens: what debug_token says of one, and the exchange for a long-lived one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.graph.access import APP_TOKEN, Caller, known
+from simulator.graph.codes import SHORT_LIFETIME, Codes
 from simulator.graph.errors import GraphError, cannot_parse, parameter
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
 
@@ -11,6 +12,7 @@ LIFETIME = 5_183_944  # seconds, about 60 days
 DATA_ACCESS = 90 * 86_400  # seconds
 AGE = 5 * 86_400  # Every token was issued so many seconds ago.
 SHORT = "EAASHORT"  # Any token that begins so can be exchanged.
+MISSING = {"client_id": 101, "redirect_uri": 191}  # the codes of missing parameters
 SCOPES = (
     "instagram_basic",
     "instagram_manage_insights",
@@ -21,7 +23,9 @@ SCOPES = (
 )
 
 
-def debug_token(caller: Caller, input_token: str | None, accounts: Accounts, now: float) -> dict[str, Any]:
+def debug_token(
+    caller: Caller, input_token: str | None, accounts: Accounts, now: float, *, scopes: Sequence[str]
+) -> dict[str, Any]:
     """Answer `GET /debug_token`; of an invalid token it says so, with HTTP 200."""
     if not input_token:
         raise parameter("The parameter input_token is required")
@@ -33,18 +37,22 @@ def debug_token(caller: Caller, input_token: str | None, accounts: Accounts, now
         return {"data": {"app_id": APP_ID, "is_valid": False, "scopes": [], "error": error}}
     if inspected.account is None:
         return {"data": {"app_id": APP_ID, "type": "APP", "application": "Sandbox", "is_valid": True, "scopes": []}}
-    return {"data": _described(inspected, inspected.account, int(now))}
+    return {"data": {**_described(inspected, inspected.account, int(now)), "scopes": list(scopes)}}
 
 
-def exchange(query: Mapping[str, str], accounts: Accounts) -> dict[str, Any]:
-    """Answer `GET /oauth/access_token` for a short-lived or a still valid token."""
-    for name in ("client_id", "client_secret", "grant_type"):
+def exchange(query: Mapping[str, str], accounts: Accounts, codes: Codes) -> dict[str, Any]:
+    """Answer `/oauth/access_token` for a code, or for a short-lived or a still valid token."""
+    by_code = "code" in query and query.get("grant_type") in (None, "", "authorization_code")
+    for name in ("client_id", "client_secret", "redirect_uri" if by_code else "grant_type"):
         if not query.get(name):
-            raise GraphError(f"Missing {name} parameter.", 101 if name == "client_id" else 1, status=400)
+            raise GraphError(f"Missing {name} parameter.", MISSING.get(name, 1), status=400)
     if query["client_id"] != APP_ID:
         raise GraphError("Error validating application. Cannot get application info due to a system error.", 101)
     if query["client_secret"] != APP_SECRET:
         raise GraphError("Error validating client secret.", 1, status=400)
+    if by_code:
+        _use(query["code"], codes)
+        return {"access_token": accounts.at(0).token, "token_type": "bearer", "expires_in": SHORT_LIFETIME}
     if query["grant_type"] == "client_credentials":
         return {"access_token": APP_TOKEN, "token_type": "bearer"}
     if query["grant_type"] != "fb_exchange_token":
@@ -56,6 +64,13 @@ def exchange(query: Mapping[str, str], accounts: Accounts) -> dict[str, Any]:
     elif given is None or given.account is None:
         raise cannot_parse()
     return {"access_token": token, "token_type": "bearer", "expires_in": LIFETIME}
+
+
+def _use(code: str, codes: Codes) -> None:
+    if not codes.is_known(code):
+        raise GraphError("Invalid verification code format.", 100)
+    if not codes.use(code):
+        raise GraphError("This authorization code has been used.", 100, subcode=36009)
 
 
 def _described(inspected: Caller, account: Account, now: int) -> dict[str, Any]:
@@ -72,7 +87,6 @@ def _described(inspected: Caller, account: Account, now: int) -> dict[str, Any]:
         "issued_at": now - AGE,
         "expires_at": 0 if inspected.is_page else now - AGE + LIFETIME,
         "data_access_expires_at": now - AGE + DATA_ACCESS,
-        "scopes": list(SCOPES),
         "granular_scopes": [{"scope": scope, "target_ids": [target]} for scope, target in targets.items()],
         "user_id": account.user_id,
         **({"profile_id": account.page_id} if inspected.is_page else {}),

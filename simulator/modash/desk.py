@@ -9,7 +9,7 @@ from simulator.modash.errors import no_credits
 from simulator.switches import Switches
 
 THOUSAND = 1000  # thousandths of a credit
-LATER_CALLS = 2  # How often `later.*` is told to come back.
+LATER_CALLS = 2  # how often a report of `later.*` is not ready
 SECOND = 1.0
 
 
@@ -30,7 +30,7 @@ class Desk:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: nothing was called, nothing was paid."""
+        """Start over without calls and payments."""
         with self._lock:
             self._spent = 0
             self._paid: set[str] = set()
@@ -38,7 +38,7 @@ class Desk:
             self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def is_too_fast(self, token: str) -> bool:
-        """Note a call and tell whether it comes too soon after the others; this clock is always the real one."""
+        """Note a call and return whether it comes too soon after the others; this clock is always the real one."""
         limit, now = self._switches["modash_rate_limit"], time.monotonic()
         with self._lock:
             recent = self._recent[token]
@@ -50,7 +50,7 @@ class Desk:
             return False
 
     def is_ready(self, handle: str, now: float) -> bool:
-        """Note a call for a report and tell whether it is ready."""
+        """Note a call for a report and return whether it is ready."""
         calls = LATER_CALLS if handle.startswith("later.") else self._switches["report_ready_after_calls"]
         with self._lock:
             preparation = self._preparations.setdefault(handle, Preparation(0, now))

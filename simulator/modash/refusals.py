@@ -1,4 +1,4 @@
-"""What the Discovery API says when a fault was ordered."""
+"""The refusals of the Discovery API that faults stand for."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -67,8 +67,15 @@ ROWS: Mapping[str, Row] = {
     "200-error": _bare("an error that says 200", 200, INTERNAL),
     "200-text": Row("text that says 200", Reply(200, b"OK\n", {}, "text/plain")),
     "200-nothing": _bare("a good answer without posts and reels", 200, {"error": False}),
-    "404-no-code": _bare("not found, without a code", 404, {"error": True, "message": "Not found"}),
-    "unknown_code": _refused("a code that nobody knows", 400, "something_new", "Something new."),
+    "404-no-code": _bare(
+        "no such creator, without a code", 404, {"error": True, "message": "User not found or invalid URL parameter"}
+    ),
+    "404-no-address": _bare(
+        "no such address, as a web server answers it",
+        404,
+        {"statusCode": 404, "message": "Cannot GET /v1/v1/instagram/performance-data", "error": "Not Found"},
+    ),
+    "unknown_code": _refused("an undocumented code", 400, "something_new", "Something new."),
 }
 
 

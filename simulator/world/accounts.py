@@ -1,4 +1,4 @@
-"""The accounts: who they are, by which ids and tokens they are known."""
+"""The accounts: their kinds, ids and tokens."""
 
 import itertools
 import re
@@ -18,6 +18,8 @@ FRESH_AGE = (4, 18)  # days
 
 APP_ID = "200000000000000"
 APP_SECRET = "sandbox-app-secret"  # noqa: S105 - invented, and published on purpose
+INSTAGRAM_APP_ID = "200000000000001"  # The Instagram login has an app of its own, with its own secret.
+INSTAGRAM_APP_SECRET = "sandbox-instagram-app-secret"  # noqa: S105 - as above
 MODASH_KEY = "sandbox-modash-key"
 SANDBOX_USER_TOKEN = "EAASANDBOXUSERTOKEN"  # noqa: S105 - as above
 SANDBOX_PAGE_TOKEN = "EAASANDBOXPAGETOKEN"  # noqa: S105 - as above
@@ -124,7 +126,7 @@ class Account:
 
 
 class Accounts:
-    """All accounts, made when they are first asked for."""
+    """All accounts, created on first use."""
 
     def __init__(self, seed: int, count: int, started: date) -> None:
         self.seed, self.count, self._started = seed, count, started

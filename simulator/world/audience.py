@@ -2,10 +2,16 @@
 
 import itertools
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from simulator.world.accounts import Account
+from simulator.world.days import DAY, day_of, days, midnight
 from simulator.world.draw import apportion, draw
+from simulator.world.history import history_of, unique
+
+FEWEST = 100  # followers, or engagements, below which an audience is not described
+FRAMES = {"this_week": timedelta(days=6), "this_month": timedelta(days=29)}  # how far back before today
+ONLINE_DELAY = 2 * DAY.total_seconds()  # Until so long after a day it is not known who was online.
 
 MOST_BUCKETS = 45  # Only so many come, the largest.
 EMPTY_ONLINE = 0.25  # How many days know nothing of who was online.
@@ -56,6 +62,18 @@ def demographics(account: Account, kind: str, people: int, dimensions: Sequence[
     shares = apportion(people, crossed)
     largest = sorted(shares, key=lambda key: -shares[key])[:MOST_BUCKETS]
     return {tuple(key.split("\n")[1:]): shares[key] for key in largest if shares[key]}
+
+
+def engaged_people(account: Account, timeframe: str, now: float) -> int:
+    """Return how many people interacted with an account within a timeframe, which is 7 or 30 days with today."""
+    history, today = history_of(account), day_of(now)
+    engaged = (history.true_day(day, now).metrics["accounts_engaged"] for day in days(today - FRAMES[timeframe], today))
+    return unique(engaged, account.uniqueness)
+
+
+def is_online_known(day: date, now: float) -> bool:
+    """Return whether it is known yet who was online on a day."""
+    return midnight(day + DAY) + ONLINE_DELAY <= now
 
 
 def online_followers(account: Account, day: date, followers: int) -> dict[str, int]:

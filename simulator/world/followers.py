@@ -19,7 +19,7 @@ class Flow:
 
 
 class Followers:
-    """The flow of every day of an account, as far as it was asked for."""
+    """The flow of every day of an account, as far as it was requested."""
 
     def __init__(self, account: Account) -> None:
         self._account = account

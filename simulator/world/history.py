@@ -24,10 +24,10 @@ class History:
 
     def true_day(self, day: date, now: float) -> Day:
         """Return a day as it is: complete, or for today as far as it went."""
-        return self._told(day, elapsed(day, now))
+        return self._reported(day, elapsed(day, now))
 
     def reported_day(self, day: date, now: float, delay_hours: float) -> Day | None:
-        """Return a day as the provider tells it: whole after a delay, before that a part of the truth or nothing."""
+        """Return a day as the provider reports it: complete after a delay, before that a part of it or nothing."""
         if day < self.account.created or midnight(day) > now:
             return None
         age = (now - midnight(day + DAY)) / HOUR
@@ -37,14 +37,16 @@ class History:
         if chance.chance(REPORTED_LATE) and age < LATE_HOURS:
             return None
         least = chance.uniform(0.55, 0.8)
-        told = least + (1 - least) * max(0.0, age) / delay_hours
-        return self._told(day, elapsed(day, now) * told)
+        reported = least + (1 - least) * max(0.0, age) / delay_hours
+        return self._reported(day, elapsed(day, now) * reported)
 
     def followers(self, now: float) -> int:
-        """Return the followers at a moment, without delay."""
-        return self.true_day(day_of(now), now).followers
+        """Return the followers at a moment, without delay; the same as the day says, without its other numbers."""
+        day = day_of(now)
+        flow, share = self._followers.on(day), elapsed(day, now)
+        return flow.before + int(flow.follows * share) - int(flow.unfollows * share)
 
-    def _told(self, day: date, share: float) -> Day:
+    def _reported(self, day: date, share: float) -> Day:
         flow = self._followers.on(day)
         if share >= 1:
             return _whole_day(self.account, day, flow)

@@ -1,4 +1,4 @@
-"""What one day measured, and how much of it shows when only a share of the day is told."""
+"""The numbers of one day, and of the reported share of a day."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Measures:
     """The raw numbers of one day, from which every metric and breakdown is derived."""
 
     reach: Buckets  # by follow type
-    reach_cells: Buckets  # by "TYPE,FOLLOW_TYPE"; somebody reached by two types is in two cells
+    reach_cells: Buckets  # by "TYPE,FOLLOW_TYPE"; a person reached by two types is in two cells
     views: Buckets  # by media product type
     views_followers: int
     interactions: Mapping[str, Buckets]  # likes, comments, saves, shares by media product type
@@ -37,7 +37,7 @@ class Measures:
     flow: Flow
 
     def scaled(self, share: float) -> "Measures":
-        """Return the day as it looks when only a share of it is told: no number grows, and all sums still hold."""
+        """Return the day with only a share of it reported: no number grows, and all sums still hold."""
         if share >= 1:
             return self
         reach = _part(self.reach, share)
@@ -122,6 +122,6 @@ def _part(buckets: Buckets, share: float) -> dict[str, int]:
 
 def _scaled_views(whole: Measures, share: float) -> tuple[int, dict[str, int]]:
     total = sum(whole.views.values())
-    told = int(total * share)
-    split = apportion(told, {"FOLLOWER": whole.views_followers, "NON_FOLLOWER": total - whole.views_followers})
-    return split["FOLLOWER"], apportion(told, whole.views)
+    reported = int(total * share)
+    split = apportion(reported, {"FOLLOWER": whole.views_followers, "NON_FOLLOWER": total - whole.views_followers})
+    return split["FOLLOWER"], apportion(reported, whole.views)

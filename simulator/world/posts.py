@@ -57,13 +57,16 @@ class Post:
 
     def counts(self, now: float) -> dict[str, int]:
         """Return the counts at a moment; they only grow, ever more slowly."""
-        age = max(0.0, now - self.timestamp)
-        share = 1 - math.exp(-age / GROWTH)
+        share = self.share(now)
         return {name: round(value * share) for name, value in self.final.items()}
+
+    def share(self, now: float) -> float:
+        """Return which part of its final counts the post has at a moment."""
+        return 1 - math.exp(-max(0.0, now - self.timestamp) / GROWTH)
 
 
 class Posts:
-    """The posts of one account, made when they are first asked for."""
+    """The posts of one account, created on first use."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -75,12 +78,26 @@ class Posts:
         day = day_of(moment)
         if day < self.account.created:
             return 0
-        return self._before_day(day) + bisect_right(_times(self.account, day), moment)
+        return self._before_day(day) + bisect_right(self.times(day), moment)
 
     def numbered(self, number: int) -> Post:
         """Return a post by its number, which must have been published."""
-        place = bisect_right(self._before, number) - 1
-        return _post(self.account, self.account.created + place * DAY, number - self._before[place], number)
+        day, place = self.place(number)
+        return _post(self.account, day, place, number)
+
+    def place(self, number: int) -> tuple[date, int]:
+        """Return the day on which a post was published, and its place among those of the day."""
+        days = bisect_right(self._before, number) - 1
+        return self.account.created + days * DAY, number - self._before[days]
+
+    def at_place(self, day: date, place: int, now: float) -> int | None:
+        """Return the number of the post at a place of a day, if it was published."""
+        number = self._before_day(day) + place if self.account.created <= day <= day_of(now) else -1
+        return number if 0 <= number < self.published(now) else None
+
+    def times(self, day: date) -> tuple[int, ...]:
+        """Return when the posts of a day are published."""
+        return _times(self.account, day)
 
     def identified(self, media_id: str, now: float) -> Post | None:
         """Return a published post by its id."""
@@ -88,19 +105,16 @@ class Posts:
         if not match or int(match[2]) != self.account.index:
             return None
         day = BEGINNING + int(match[3]) * DAY
-        place = (8 - int(match[1])) * 100 + int(match[4])
-        number = self._before_day(day) + place if self.account.created <= day <= day_of(now) else -1
-        if not 0 <= number < self.published(now):
-            return None
-        post = self.numbered(number)
-        return post if media_id in (post.id, *post.children) else None
+        number = self.at_place(day, (8 - int(match[1])) * 100 + int(match[4]), now)
+        post = None if number is None else self.numbered(number)
+        return post if post and media_id in (post.id, *post.children) else None
 
     def _before_day(self, day: date) -> int:
         place = (day - self.account.created) // DAY
         if place >= len(self._before):
             with self._lock:
                 for missing in range(len(self._before), place + 1):
-                    times = _times(self.account, self.account.created + (missing - 1) * DAY)
+                    times = self.times(self.account.created + (missing - 1) * DAY)
                     self._before.append(self._before[-1] + len(times))
         return self._before[place]
 

@@ -72,7 +72,7 @@ def test_every_refusal_has_the_one_shape(gateway, request_, status, code):
     ],
     ids=["line", "long header", "many headers", "nonsense", "no header", "encoding"],
 )
-def test_what_never_was_a_request_is_told_what_is_accepted(gateway, request_, code, hint):
+def test_what_never_was_a_request_is_answered_with_what_is_accepted(gateway, request_, code, hint):
     _, body = send(gateway, request_)
 
     assert body["code"] == code
@@ -96,6 +96,16 @@ def test_wrong_settings_are_listed_without_a_traceback():
     first, *faults = ended.stderr.splitlines()
     assert (ended.returncode, first) == (1, "The gateway cannot start:")
     assert [fault.split()[1] for fault in faults] == ["PORT", "ACCESS_LONG_LIVED_TOKEN", "LOG_LEVEL"]
+
+
+def test_a_name_in_the_settings_file_that_is_no_setting_is_reported_once(simulator, start, tmp_path):
+    (tmp_path / "settings").write_text(f"SIMULATOR_PORT={simulator.url.rpartition(':')[2]}\nNGINX_PORT=80\n")
+
+    gateway = start({"ENV_FILE": str(tmp_path / "settings")})
+
+    assert gateway.get("/top-posts?time_range=7d").status_code == 200
+    warning = "Warning: NGINX_PORT in the settings file is not a setting of the gateway. It has no effect."
+    assert gateway.output.read_text().count(warning) == 1
 
 
 def test_callers_at_once_each_get_their_own_answer(gateway):
@@ -135,7 +145,7 @@ def test_a_request_leaves_one_log_line_with_what_it_cost(gateway):
     assert answer.headers["X-Request-Id"] == "mine-1234"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/growth-trends", 200)
     assert line["bytes"] == len(answer.content)
-    assert line["provider_calls"] == int(answer.headers["X-Provider-Calls"]) == 3
+    assert line["provider_calls"] == int(answer.headers["X-Provider-Calls"]) == 2
     assert line["milliseconds"] > 0
 
 

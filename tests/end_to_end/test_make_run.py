@@ -1,4 +1,4 @@
-"""What a newcomer does first: `make run`, a curl, Ctrl-C."""
+"""The first commands in a clone: `make run`, a curl, Ctrl-C; `make doctor`, `make account`, `make bench`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, environment, free_port, local_session
+from tests.support import ROOT, environment, free_port, live_settings, local_session
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def members_of(group):
 def test_both_ports_move_and_nothing_is_left_running(run, number):
     chosen = ports()
     process = run(chosen)
-    told = read_until(process, "/performance-data")
+    shown = read_until(process, "/performance-data")
 
     with local_session() as session:
         answer = session.get(f"http://127.0.0.1:{chosen['PORT']}/growth-trends?period=7d", timeout=30)
@@ -80,7 +80,7 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
     code = process.wait(20)
     rest = process.stdout.read()
 
-    assert f"curl 'http://127.0.0.1:{chosen['PORT']}/account-insights" in told
+    assert f"curl 'http://127.0.0.1:{chosen['PORT']}/account-insights" in shown
     assert (answer.status_code, answer.headers["X-Insights-Sandbox"]) == (200, "true")
     assert accounts.ok
     assert code == 0
@@ -108,66 +108,159 @@ def test_a_taken_port_is_named(run, simulator_process):
     taken = simulator_process.url.rpartition(":")[2]
 
     process = run(ports() | {"PORT": taken})
-    told = process.stdout.read()
+    shown = process.stdout.read()
 
     assert process.wait(20) == 1
-    assert f"Port {taken} is taken. Choose another: PORT=" in told
+    assert f"Port {taken} is taken. Choose another: PORT=" in shown
 
 
 def test_wrong_settings_are_all_named_before_anything_starts(run):
     process = run({"PROVIDERS": "live", "GRAPH_API_VERSION": "25", "PROVIDER_PARALLEL": "0"})
-    told = process.stdout.read()
+    shown = process.stdout.read()
 
     assert process.wait(20) == 1
     for name in ["ACCESS_LONG_LIVED_TOKEN", "MODASH_API_KEY", "GRAPH_API_VERSION", "PROVIDER_PARALLEL"]:
-        assert name in told
+        assert name in shown
 
 
 def test_a_gateway_with_one_provider_says_so(run):
     process = run(ports() | {"MODASH_API_KEY": "invented-key"})
 
-    told = read_until(process, "/performance-data")
+    shown = read_until(process, "/performance-data")
 
-    assert "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)." in told
-    assert "/account-insights" not in told
+    assert "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)." in shown
+    assert "/account-insights" not in shown
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_lists_what_it_can_do():
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     for target in ["install", "run", "test", "check", "doctor"]:
-        assert f"make {target}" in told
+        assert f"make {target}" in shown
 
 
-@pytest.mark.parametrize("login", ["facebook", "instagram"])
-def test_the_doctor_finds_all_well_in_a_sandbox(simulator, login):
-    told = subprocess.run(
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["bench"], "-m benchmarks"),
+        (["bench", "--", "--quick"], "-m benchmarks --quick"),
+        (["bench", "--", "cold", "warm", "--json", "out.json"], "-m benchmarks cold warm --json out.json"),
+        (["bench", "ARGS=--quick"], "-m benchmarks --quick"),
+    ],
+)
+def test_make_bench_passes_its_arguments_on(arguments, command):
+    shown = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    commands = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert [line.partition(" ")[2] for line in commands if "-m benchmarks" in line] == [command]
+    assert shown.stderr == ""
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A copy of the checkout in which nothing was ever run, with the same virtual environment."""
+    copy = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".git", ".venv", ".env", "instance", "tests", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    (copy / ".venv").symlink_to(sys.prefix)
+    return copy
+
+
+def make(checkout, *arguments, **settings):
+    """Run a target of the Makefile as from a shell; the rules of installing are taken for done."""
+    of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # A make below another one prints the directory that it enters.
+    return subprocess.run(
+        ["make", "-o", ".venv/run.stamp", *arguments],
+        cwd=checkout,
+        env={name: value for name, value in environment(settings).items() if name not in of_make},
+        input="IGAAinvented0123456789\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_doctor_is_the_first_command_in_a_fresh_clone(fresh):
+    shown = make(fresh, "doctor", SIMULATOR_PORT=str(free_port()))
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "ok   settings: " in shown.stdout
+    assert f"ok   store: {fresh / 'instance'}" in shown.stdout
+    assert "-    simulator: not running" in shown.stdout
+    assert "next: Start it with `make run`" in shown.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_doctor_checks_live_settings_in_a_fresh_clone(fresh, simulator):
+    listed = simulator.get("/_simulator/accounts").json()
+    live = live_settings(simulator.url, listed["accounts"][0], listed["app"], listed["modash"]["key"])
+
+    shown = make(fresh, "doctor", **live)
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "ok   token: " in shown.stdout
+    assert "ok   Modash key: " in shown.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_an_account_can_be_listed_first_of_all_in_a_fresh_clone(fresh):
+    shown = make(fresh, "account", "ARGS=list")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == "0 added in sandbox mode. The account of .env is not listed.\n"
+
+
+def test_the_doctor_reports_a_store_that_cannot_be_created(tmp_path):
+    (tmp_path / "file").touch()
+
+    shown = subprocess.run(
         [sys.executable, "-m", "commands.doctor"],
         cwd=ROOT,
-        env=environment({"SIMULATOR_PORT": simulator.url.rpartition(":")[2], "GRAPH_LOGIN": login}),
+        env=environment({"INSTANCE_PATH": str(tmp_path / "file")}),
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert told.returncode == 0, told.stdout + told.stderr
-    for name in ["settings", "token", "account link", "insights", "version", "Modash key"]:
-        assert f"ok   {name}: " in told.stdout
+    assert (shown.returncode, shown.stderr) == (1, "")
+    assert "FAIL store: The store cannot be created: " in shown.stdout
+    assert f"next: Check the folder {tmp_path / 'file'}." in shown.stdout
 
 
-def test_the_doctor_tells_the_next_step_of_a_dead_token(simulator):
-    simulator.post("/_simulator/faults", {"provider": "instagram", "kind": "token", "subcode": 463})
-
-    told = subprocess.run(
+@pytest.mark.parametrize("login", ["facebook", "instagram"])
+def test_the_doctor_finds_all_well_in_a_sandbox(simulator, tmp_path, login):
+    shown = subprocess.run(
         [sys.executable, "-m", "commands.doctor"],
         cwd=ROOT,
-        env=environment({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}),
+        env=environment(
+            {"INSTANCE_PATH": str(tmp_path), "SIMULATOR_PORT": simulator.url.rpartition(":")[2], "GRAPH_LOGIN": login}
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    for name in ["settings", "token", "account link", "insights", "version", "Modash key"]:
+        assert f"ok   {name}: " in shown.stdout
+
+
+def test_the_doctor_shows_the_next_step_of_an_expired_token(simulator, tmp_path):
+    simulator.post("/_simulator/faults", {"provider": "instagram", "kind": "token", "subcode": 463})
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "commands.doctor"],
+        cwd=ROOT,
+        env=environment({"INSTANCE_PATH": str(tmp_path), "SIMULATOR_PORT": simulator.url.rpartition(":")[2]}),
         capture_output=True,
         text=True,
         check=False,
     ).stdout
 
-    assert "FAIL token: The Instagram token has expired." in told
-    assert "next: Whoever runs the gateway: make a new long-lived token" in told
-    assert "ok   Modash key" in told
+    assert "FAIL token: The Instagram token has expired." in shown
+    assert "make a new long-lived token" in shown
+    assert "ok   Modash key" in shown

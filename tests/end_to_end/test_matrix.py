@@ -1,6 +1,6 @@
 """Login x endpoint x fault: what callers get, as a table to read (tests/matrix.md), made on the wire.
 
-`UPDATE_MATRIX=1 pytest tests/end_to_end/test_matrix.py` writes the table anew; read its difference before you keep it.
+`UPDATE_MATRIX=1 pytest tests/end_to_end/test_matrix.py` writes the table again; read its difference before you keep it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import pytest
 
 from config import Config
-from services.clients.outcomes import INSTAGRAM, MODASH
-from tests.support import ROOT
+from services.clients.graph.error_codes import INSTAGRAM_RULES
+from services.clients.modash.error_codes import MODASH_RULES
+from tests.support import ROOT, UNLIMITED_MODASH_RATE
 
 MATRIX = ROOT / "tests" / "matrix.md"
 ENDPOINTS = {
@@ -54,7 +55,7 @@ WIRE = {
     "an error that echoes the token": {"kind": "echo_token"},
 }
 OF_INSTAGRAM = {
-    **{row_name(code, subcode): refusal(code, subcode) for code, subcode in sorted(INSTAGRAM, key=str)},
+    **{row_name(code, subcode): refusal(code, subcode) for code, subcode in sorted(INSTAGRAM_RULES, key=str)},
     "10, too few viewers": {
         "kind": "error",
         "status": 400,
@@ -67,7 +68,7 @@ OF_INSTAGRAM = {
     **WIRE,
 }
 OF_MODASH = {
-    **{code: {"kind": "error", "status": 400, "code": code} for code in MODASH},
+    **{code: {"kind": "error", "status": 400, "code": code} for code in MODASH_RULES},
     **{
         f"status {status}": {"kind": "error", "status": status, "code": "other"} for status in (401, 403, 404, 429, 500)
     },
@@ -86,7 +87,12 @@ def client_of(simulator, make_client):
 
     def build(login: str):
         port = simulator.url.rpartition(":")[2]
-        patience = {"READ_TIMEOUT": "2", "RETRY_BUDGET": "0", "MODASH_RATE": "1000", "LOG_LEVEL": "ERROR"}
+        patience = {
+            "READ_TIMEOUT": "2",
+            "RETRY_BUDGET": "0",
+            "MODASH_RATE": str(UNLIMITED_MODASH_RATE),
+            "LOG_LEVEL": "ERROR",
+        }
         return make_client(Config.from_env({"SIMULATOR_PORT": port, "GRAPH_LOGIN": login} | patience))
 
     return build
@@ -161,7 +167,7 @@ def test_every_row_of_the_outcomes_is_what_callers_get():
     top_posts = {cells[0]: cells[3] for cells in lines if len(cells) == len(COLUMNS) + 1}
     reports = {cells[0]: cells[1] for cells in lines if len(cells) == 2}
 
-    for (code, subcode), outcome in INSTAGRAM.items():
+    for (code, subcode), outcome in INSTAGRAM_RULES.items():
         assert top_posts[row_name(code, subcode)] == f"{outcome.error.status} {outcome.error.code}"
-    for name, outcome in MODASH.items():
+    for name, outcome in MODASH_RULES.items():
         assert reports[name] == f"{outcome.error.status} {outcome.cause or outcome.error.code}"

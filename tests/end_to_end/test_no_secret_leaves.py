@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from config import SANDBOX_TOKENS, Config
-from services import Services
 from services.clock import Clock
-from tests.support import leaks_in, settings
+from services.container import Services
+from tests.support import UNLIMITED_MODASH_RATE, leaks_in, settings
 
 REQUESTS = {
     "instagram": [
@@ -67,12 +67,12 @@ def sandbox(simulator_process):
         "SIMULATOR_PORT": simulator_process.url.rpartition(":")[2],
         "READ_TIMEOUT": "1",
         "RETRY_BUDGET": "0.5",
-        "MODASH_RATE": "1000",
+        "MODASH_RATE": str(UNLIMITED_MODASH_RATE),
     }
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(str(value) for value in fault.values())[:60])
-def test_a_failing_provider_is_told_in_the_one_shape(simulator, make_client, sandbox, fault):
+def test_a_failing_provider_is_reported_in_the_one_shape(simulator, make_client, sandbox, fault):
     client = make_client(Config.from_env(sandbox))
     simulator.post("/_simulator/switches", {"modash_rate_limit": 0})
     simulator.post("/_simulator/faults", fault)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from config import Config
 from tests.support import MovableClock, live_settings, utc
 
 NOW = utc("2026-11-18T18:00")
+ASKED_FOR = timedelta(days=62)  # two windows of 30 days, with a day at each end
 EVERYTHING = [
     "/account-insights?period=day&metrics=impressions,reach,follower_count,email_contacts,follows_and_unfollows",
     "/account-insights?period=days_28&metrics=reach,views&breakdown=follow_type",
@@ -30,7 +33,7 @@ def gateway_of(request, simulator, make_client):
             live["ACCESS_LONG_LIVED_TOKEN"] = account["instagram_token"]
             live["GRAPH_BASE_URL"] = f"{simulator.url}/graph.instagram.com"
         client = make_client(Config.from_env(live | {"LOG_LEVEL": "ERROR"}), clock=MovableClock(NOW))
-        truth = simulator.get(f"/_simulator/truth/{account['id']}").json()
+        truth = simulator.get(f"/_simulator/truth/{account['id']}?since={(NOW - ASKED_FOR).date()}").json()
         return client, account, truth
 
     return build

@@ -18,7 +18,7 @@ import requests
 from benchmarks.load import OK, Plan, run
 from tests.end_to_end.test_kills import kill_a_worker, workers_of
 from tests.stores import query
-from tests.support import local_session
+from tests.support import UNLIMITED_MODASH_RATE, local_session
 
 KILLS = int(os.environ.get("KILLS", "12"))
 CALLERS = 200
@@ -30,7 +30,7 @@ SPELLINGS = [
 ]
 HOLD = 6  # seconds
 # A call of a worker that was killed is over after 0 + 1 + 3 * 1 + 5 seconds.
-SOON_OVER = {"RETRY_BUDGET": "0", "CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "UNCERTAIN_HOLD": str(HOLD)}
+SOON_OVER = {"RETRY_BUDGET": "0", "CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "UNCERTAIN_CHARGE_HOLD": str(HOLD)}
 OVER_AFTER = 9 + HOLD  # seconds
 
 
@@ -42,7 +42,7 @@ def gateways(simulator, store_settings, start):
         simulator.post("/_simulator/switches", {"modash_rate_limit": 0, "latency_ms": 200})
         simulator.post("/_simulator/calls/reset")
         port = simulator.url.rpartition(":")[2]
-        hasty = {"SIMULATOR_PORT": port, "MODASH_RATE": "1000"}
+        hasty = {"SIMULATOR_PORT": port, "MODASH_RATE": str(UNLIMITED_MODASH_RATE)}
         return [start(store_settings | hasty | settings) for _ in range(2)]
 
     return build
@@ -50,8 +50,8 @@ def gateways(simulator, store_settings, start):
 
 def charges(simulator):
     """What was charged for each creator, in thousandths of a credit."""
-    told = simulator.get("/_simulator/calls").json()["charges"]
-    return {creator: charged["milli_credits"] for creator, charged in told.items() if charged["milli_credits"]}
+    shown = simulator.get("/_simulator/calls").json()["charges"]
+    return {creator: charged["milli_credits"] for creator, charged in shown.items() if charged["milli_credits"]}
 
 
 def ports_of(gateways):
@@ -132,7 +132,7 @@ def test_workers_killed_at_any_moment_leave_a_true_ledger(simulator, store_setti
         asker.join(90)
     time.sleep(OVER_AFTER)
 
-    told = both[0].get("/credits").json()
+    shown = both[0].get("/credits").json()
     rows = query(store_settings, "gateway", "SELECT creator, state, milli_credits FROM ledger")
     reports = Counter(creator for (creator,) in query(store_settings, "gateway", "SELECT creator FROM reports"))
     charged = Counter(creator for creator, state, _ in rows if state == "charged")
@@ -147,7 +147,7 @@ def test_workers_killed_at_any_moment_leave_a_true_ledger(simulator, store_setti
         # Each charge is booked as one, or stands in the ledger as one that may have been.
         assert charged[creator] * PRICE <= paid.get(creator, 0) <= (charged[creator] + doubted[creator]) * PRICE
         assert charged[creator] <= 1
-    assert told["spent"] * 1000 == sum(milli for *_, milli in rows)
+    assert shown["spent"] * 1000 == sum(milli for *_, milli in rows)
     assert len(charged) > KILLS / 4
     assert set(statuses) <= {200, 503, 504, "cut"}
 

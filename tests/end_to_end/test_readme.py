@@ -1,76 +1,239 @@
-"""Every curl line of the README and of the set-up page does what it says."""
+"""Every command of the README and the other documents does what the document shows, from a fresh clone on.
+
+CONTRIBUTING.md ("Documents") has the rules for blocks that are executed.
+"""
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
 import re
-import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import ROOT, local_session
+from tests.documents import DOCUMENTS, Step, steps_of
+from tests.support import ROOT, environment, free_port
 
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-CURLS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("curl http://127.0.0.1")]
-CURLS += [line for block in BLOCKS for line in block.splitlines() if line.startswith("curl -X")]
-SET_UP = (ROOT / "docs" / "set-up.md").read_text(encoding="utf-8")
-CONFIGS = re.findall(r"^curl --config - <<END\n(.*?)^END$", SET_UP, re.MULTILINE | re.DOTALL)
+RUN = [path for path in DOCUMENTS if steps_of(path)]
+START_WITHIN = 60  # seconds
+SECONDS = 240  # for all commands of a document; a bound for what hangs, on a machine that is busy
+EXACT = {"code", "name", "metric", "key", "status", "source", "outcome"}  # keys whose texts must be as shown
+OF_THIS_RUN = re.compile(r"^(MAKE|MFLAGS|PYTEST|ENV_FILE)|_PROXY$", re.IGNORECASE)
 
-
-def run_curl(line, ports):
-    """Do what a curl line of the README asks for, on the ports of this run."""
-    options = argparse.ArgumentParser()
-    options.add_argument("url")
-    options.add_argument("-G", action="store_true", dest="in_query")
-    options.add_argument("-d", action="append", default=[], dest="data")
-    options.add_argument("-X", dest="method")
-    asked = options.parse_args(shlex.split(line)[1:])
-    url, data = asked.url, "&".join(asked.data)
-    for documented, port in ports.items():
-        url = url.replace(f":{documented}/", f":{port}/")
-    method = asked.method or ("POST" if data and not asked.in_query else "GET")
-    query, body = (data, None) if asked.in_query else ("", data)
-    with local_session() as session:
-        return session.request(method, url, params=query, data=body, timeout=30)
-
-
-@pytest.fixture
-def ports(simulator, start):
-    port = simulator.url.rpartition(":")[2]
-    gateway = start({"SIMULATOR_PORT": port})
-    return {"8000": gateway.url.rpartition(":")[2], "8001": port}
-
-
-def test_there_are_curl_lines_for_every_endpoint():
-    for path in ["/account-insights", "/growth-trends", "/top-posts", "/performance-data", "/healthz", "/openapi.json"]:
-        assert any(path in line for line in CURLS)
+CURL = """\
+#!/bin/sh
+# The real curl; what it sent and got is recorded.
+record="$RECORDS/$STEP/$(ls "$RECORDS/$STEP" | wc -l)"
+mkdir "$record"
+printf '%s ' "$@" > "$record/arguments"
+"$REAL_CURL" --silent --show-error --max-time 30 --dump-header "$record/headers" "$@" > "$record/body"
+status=$?
+cat "$record/body"
+exit $status
+"""
+# The gateway of the first document serves the others too.
+RUN_IN_BACKGROUND = f"""\
+run_in_background() {{
+    test -e "$LOG" && return 0
+    setsid make run > "$LOG" 2>&1 &
+    echo $! > "$LOG.pid"
+    for _ in $(seq {START_WITHIN * 5}); do
+        grep -q Try "$LOG" && return 0
+        kill -0 $! || return 1
+        sleep 0.2
+    done
+    return 1
+}}
+"""
 
 
-def test_every_curl_line_of_the_readme_succeeds(ports):
-    for line in CURLS:
-        response = run_curl(line, ports)
+class Clone:
+    """A copy of the tracked files, as a fresh clone has them after the installation, and what ran in it."""
 
-        assert response.status_code in {200, 201}, (line, response.text)
-        assert response.json()
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "clone"
+        self._bin = folder / "bin"
+        self._records = folder / "records"
+        self._log = folder / "run.log"
+        self._ports = {"8000": str(free_port()), "8001": str(free_port())}
+        for each in (self.path, self._bin, self._records):
+            each.mkdir()
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():  # A file may be deleted and not committed yet.
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.path / name)
+        self._install()
+        (self._bin / "curl").write_text(CURL)
+        (self._bin / "curl").chmod(0o755)
+
+    def _install(self) -> None:
+        """Use the packages of this run instead of downloading them again."""
+        venv = self.path / ".venv"
+        venv.mkdir()
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (venv / name).symlink_to(Path(sys.prefix) / name)
+        for stamp in ("run.stamp", "dev.stamp"):
+            (venv / stamp).touch()
+
+    def run(self, document: str, steps: list[Step]) -> subprocess.CompletedProcess[str]:
+        """Run the steps of a document in one shell, each with its output in a file of its own."""
+        script = "\n".join(self._script(document, number, step) for number, step in enumerate(steps))
+        starts = ["run_in_background"] if "curl" in script and "run_in_background" not in script else []
+        own = {
+            "PORT": self._ports["8000"],
+            "SIMULATOR_PORT": self._ports["8001"],
+            "PATH": f"{self._bin}:{os.environ['PATH']}",
+            "REAL_CURL": str(shutil.which("curl")),
+            "RECORDS": str(self._records),
+            "LOG": str(self._log),
+            "CURL_HOME": str(self._bin),  # not the .curlrc of this machine's user
+            "PYTEST_ADDOPTS": "tests/test_engagement.py",  # `make test` within the suite: one file of it
+            "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
+        }
+        inherited = {name: text for name, text in environment({}).items() if not OF_THIS_RUN.search(name)}
+        return subprocess.run(
+            ["bash", "-c", "\n".join(["set -euo pipefail", RUN_IN_BACKGROUND, *starts, script])],
+            cwd=self.path,
+            env=inherited | own,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def _script(self, document: str, number: int, step: Step) -> str:
+        name = f"{document}/{number}"
+        (self._records / name).mkdir(parents=True)
+        commands = re.sub(
+            r"(127\.0\.0\.1):(8000|8001)\b", lambda found: f"{found[1]}:{self._ports[found[2]]}", step.commands
+        )
+        commands = re.sub(r"^make run$", "run_in_background", commands, flags=re.MULTILINE)
+        return f'export STEP={name}\n{{\n{commands}\n}} > "$RECORDS/{name}.output" 2>&1'
+
+    def stop(self) -> None:
+        """End what `make run` started."""
+        file = self._log.with_name("run.log.pid")
+        if not file.exists():
+            return
+        group = int(file.read_text())
+        for number in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(group, number)
+                deadline = time.monotonic() + 20
+                while time.monotonic() < deadline:
+                    os.killpg(group, 0)
+                    time.sleep(0.1)
+            except ProcessLookupError:
+                return
+
+    def output(self, document: str, number: int) -> str:
+        """Return what a step printed."""
+        file = self._records / document / f"{number}.output"
+        return file.read_text() if file.exists() else ""
+
+    def log(self) -> str:
+        """Return what `make run` printed."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def answers(self, document: str, number: int) -> list[tuple[str, int, str]]:
+        """Return arguments, status and body of each `curl` of a step."""
+        found = []
+        for record in sorted((self._records / document / str(number)).iterdir(), key=lambda path: int(path.name)):
+            body = (record / "body").read_text(encoding="utf-8", errors="replace")
+            # A curl that prints headers itself (`-D -`) has them in its output.
+            headers = (record / "headers").read_text() if (record / "headers").exists() else body
+            status = re.findall(r"^HTTP/[\d.]+ (\d+)", headers, re.MULTILINE)[-1]
+            found.append(((record / "arguments").read_text(), int(status), body))
+        return found
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=["exchange", "accounts", "page token", "debug_token", "refresh"])
-def test_every_step_of_the_set_up_can_be_rehearsed(simulator, config):
-    for name, value in {
-        "GRAPH": f"{simulator.url}/graph.facebook.com/v25.0",
-        "APP_ID": "200000000000000",
-        "APP_SECRET": "sandbox-app-secret",
-        "SHORT": "EAASHORT-anything",
-        "ACCESS_LONG_LIVED_TOKEN": "IGAASANDBOXUSERTOKEN" if "ig_refresh" in config else "EAASANDBOXUSERTOKEN",
-    }.items():
-        config = config.replace(f"${name}", value)
-    [url] = re.findall(r'^url = "(.*)"$', config, re.MULTILINE)
-    url = url.replace("https://graph.instagram.com", f"{simulator.url}/graph.instagram.com")
-    query = dict(pair.split("=", 1) for pair in re.findall(r'^data-urlencode = "(.*)"$', config, re.MULTILINE))
-    headers = dict(pair.split(": ", 1) for pair in re.findall(r'^header = "(.*)"$', config, re.MULTILINE))
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    clone = Clone(tmp_path_factory.mktemp("documents"))
+    yield clone
+    clone.stop()
 
-    with local_session() as session:
-        response = session.get(url, params=query, headers=headers, timeout=30)
 
-    assert response.status_code == 200, response.text
-    assert response.json().get("access_token") or response.json()["data"]
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("make")), reason="curl or make is not installed")
+@pytest.mark.parametrize("path", RUN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_does_what_the_document_shows(path, clone):
+    document, steps = path.stem, steps_of(path)
+
+    done = clone.run(document, steps)
+
+    outputs = [f"line {step.line}:\n{clone.output(document, number)}" for number, step in enumerate(steps)]
+    assert done.returncode == 0, "\n".join([*outputs, done.stderr, clone.log()])[-5000:]
+    faults = [
+        f"line {step.line}: {fault}"
+        for number, step in enumerate(steps)
+        for fault in faults_of(step, clone.answers(document, number), clone.output(document, number))
+    ]
+    assert faults == []
+
+
+def faults_of(step: Step, answers: list[tuple[str, int, str]], output: str) -> list[str]:
+    """Return in what the answers and the output of a step differ from the document."""
+    shown = parsed(step.shown) if step.language == "json" else None
+    is_error = isinstance(shown, dict) and shown.get("error") is True
+    *others, (arguments, status, body) = answers or [("", 200, "")]
+    faults = [f"{each[0]}: {each[1]} {each[2]}" for each in others if not 200 <= each[1] < 300]
+    if (status >= 400) is not is_error:
+        faults.append(f"{arguments}: {status} {body}")
+    if shown is not None:
+        faults += differences(shown, json.loads(body), "")
+    if step.language == "text":
+        starts = [line.partition(":")[0] for line in step.shown.splitlines()]
+        faults += [f"not in the output: {start}" for start in starts if start not in output]
+    return faults
+
+
+def parsed(shown: str) -> Any:
+    """Return a shown answer, without the places where it is shortened."""
+    return json.loads(re.sub(r",?\s*\.\.\.(?=\s*[\]}])", "", shown))
+
+
+def differences(shown: Any, real: Any, where: str) -> list[str]:
+    """Return what a shown answer has that a real one has not: keys, types, and the texts of some keys."""
+    if shown is None or real is None:
+        return []
+    if isinstance(shown, dict) and isinstance(real, dict):
+        lacking = [f"{where}.{key} is not in the answer" for key in shown.keys() - real.keys()]
+        return lacking + [
+            each for key in shown.keys() & real.keys() for each in differences(shown[key], real[key], f"{where}.{key}")
+        ]
+    if isinstance(shown, list) and isinstance(real, list):
+        return [
+            f"{where} has nothing like {each}"
+            for each in shown
+            if not any(not differences(each, one, "") for one in real)
+        ]
+    if isinstance(shown, str) and isinstance(real, str):
+        is_other = where.rpartition(".")[2] in EXACT and shown != real
+        return [f"{where} is {real!r}, not {shown!r}"] if is_other else []
+    kinds = [
+        bool if isinstance(each, bool) else float if isinstance(each, int | float) else type(each)
+        for each in (shown, real)
+    ]
+    return [] if kinds[0] is kinds[1] else [f"{where} is {real!r}, shown as {shown!r}"]
+
+
+def test_a_shown_answer_that_is_not_the_real_one_is_found():
+    real = {"data": [{"name": "reach", "value": 1}], "meta": {"stale": False}}
+
+    assert differences(parsed('{"data": [{"name": "reach", ...}], "meta": {...}}'), real, "") == []
+    for shown in (
+        '{"data": [{"name": "views", ...}], ...}',
+        '{"data": [{"name": "reach", "date": "2026-01-01"}], ...}',
+        '{"meta": {"stale": "no"}, ...}',
+        '{"trends": [], ...}',
+    ):
+        assert differences(parsed(shown), real, "") != []

@@ -1,4 +1,4 @@
-"""A reload under load: new workers take over, and no caller notices."""
+"""A reload under load: new workers take over, and no request fails."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def gateway(simulator, start):
     return start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]})
 
 
-def ask(port, *, keep_alive, until, outcomes):
-    """Ask for a warm reply again and again, by one connection or by a new one each time."""
+def send_until(port, *, keep_alive, until, outcomes):
+    """Request a warm reply repeatedly, on one connection or on a new one each time."""
     connection = None
     while time.monotonic() < until:
         try:
@@ -41,7 +41,9 @@ def test_a_reload_loses_no_request(gateway):
     port, until, outcomes = int(gateway.url.rpartition(":")[2]), time.monotonic() + SECONDS, []
     callers = [
         threading.Thread(
-            target=ask, args=(port,), kwargs={"keep_alive": number % 2 == 0, "until": until, "outcomes": outcomes}
+            target=send_until,
+            args=(port,),
+            kwargs={"keep_alive": number % 2 == 0, "until": until, "outcomes": outcomes},
         )
         for number in range(4)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from benchmarks.load import BUSY, OK, Plan, run
@@ -14,7 +16,7 @@ PATHS = [
     "/growth-trends?period=30d&metrics=reach,views",
     "/account-insights?period=day&metrics=reach,views&since=2026-11-01&until=2026-11-14",
 ]
-RETURNS = 2  # times that a caller who is told to come again does so: once, or twice where the machine is slow
+RETURNS = 5  # times that a caller who is refused as `busy` comes again: once, or more often where the machine is slow
 
 
 def calls_of_one(make_client, simulator, path):
@@ -28,7 +30,10 @@ def ports(simulator, store_settings, start):
     settings = store_settings | {"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}
     gateways = [start(settings) for _ in range(2)]
     yield tuple(int(gateway.url.rpartition(":")[2]) for gateway in gateways)
-    errors = [line for gateway in gateways for line in lines_of(gateway) if line["level"] == "error"]
+    lines = [line for gateway in gateways for line in lines_of(gateway)]
+    # Shown where the test fails.
+    print(Counter((line["message"], line.get("code"), line.get("fault")) for line in lines))  # noqa: T201
+    errors = [line for line in lines if line["level"] == "error"]
     assert [(line["message"], line.get("fault")) for line in errors] == []
 
 
@@ -43,10 +48,11 @@ def test_a_thousand_cold_callers_cost_one_flight(simulator, make_client, ports, 
         Plan(ports=ports, paths=(path,), callers=CALLERS, requests=CALLERS, returns=RETURNS, compare=True, patience=120)
     )
 
-    calls = simulator.get("/_simulator/calls").json()["total"]
+    counted = simulator.get("/_simulator/calls").json()
+    calls = counted["total"]
     record_property("stampede", f"{result.summary()} after {result.answered_after} in {result.seconds:.1f} s")
     print(result.summary(), dict(result.answered_after), f"{result.seconds:.1f} s", f"{calls} calls, {alone} alone")  # noqa: T201  # For `-s`.
-    assert calls == alone > 0
+    assert calls == alone > 0, counted
     assert result.bodies == 1
     assert result.count(OK) == CALLERS
     assert set(result.statuses) <= {OK, BUSY}

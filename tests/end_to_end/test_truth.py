@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from config import Config
-from tests.end_to_end.truth import BUTTONS, Truth, end_time, midnight
+from tests.end_to_end.truth import BUTTONS, PACIFIC, Truth, end_time, midnight
 from tests.support import MovableClock, live_settings, utc
 
 DAY = timedelta(days=1)
@@ -118,14 +118,21 @@ def check_windows(client, truth, chance):
 
 
 def check_growth(client, truth, chance):
-    count = chance.choice([1, 7, 29, 30, 60])
-    body = ask(client, "/growth-trends", period=f"{count}d", metrics="views,interactions,reach,posts")
+    count, until = chance.choice([1, 7, 29, 30, 60]), chance.choice(["yesterday", "yesterday", "complete"])
+    body = ask(client, "/growth-trends", period=f"{count}d", until=until, metrics="views,interactions,reach,posts")
 
-    last, first = truth.today - DAY, truth.today - count * DAY
+    provisional = (truth.now - 2 * DAY).astimezone(PACIFIC).date()
+    last = truth.today - DAY if until == "yesterday" else provisional - DAY
+    first = last - (count - 1) * DAY
     before = (first - count * DAY, first - DAY)
     trends = {trend["metric"]: trend for trend in body["trends"]}
+    followers = truth.followers if until == "yesterday" else truth.followers_before(last + DAY)
+    for name in ("Views Change", "Interactions Change", "Reach Change"):
+        known = trends[name]["current_value"] is not None or trends[name]["previous_value"] is not None
+        marked = str(max(provisional, before[0])) if until == "yesterday" and known else None
+        assert (trends[name]["provisional_from"], trends[name]["approximate"]) == (marked, marked is not None)
     expected = {
-        "Follower Growth Rate": (truth.followers, truth.followers_before(first)),
+        "Follower Growth Rate": (followers, truth.followers_before(first)),
         "Engagement Rate Change": (truth.engagement_rate(first, last), truth.engagement_rate(*before)),
         "Views Change": (truth.value("views", first, last), truth.value("views", *before)),
         "Interactions Change": (
@@ -179,7 +186,7 @@ def check_top_posts(client, truth, chance):
 @pytest.mark.parametrize("marks", ["day_end", "day_start"])
 def test_both_readings_of_end_time_give_the_same_numbers(simulator, gateway_of, marks):
     simulator.post("/_simulator/switches", {"end_time": marks})
-    client, truth = gateway_of(0, utc("2026-11-03T18:00"), END_TIME_MARKS=marks)
+    client, truth = gateway_of(0, utc("2026-11-03T18:00"), END_TIME_CONVENTION=marks)
     first, last = date(2026, 10, 30), date(2026, 11, 2)
 
     body = ask(client, "/account-insights", period="day", metrics="reach", since=first, until=last)
@@ -216,3 +223,19 @@ def test_with_the_reporting_delay_only_provisional_days_differ(simulator, gatewa
             else:
                 assert value["value"] is None or value["value"] <= expected
             assert ("reason" in value) == (value["value"] is None)
+
+
+@pytest.mark.parametrize("index", range(0, 24, 4))
+def test_with_the_reporting_delay_only_changes_that_are_marked_differ(simulator, gateway_of, index):
+    client, truth = gateway_of(index, utc("2026-11-20T15:00"))
+    simulator.post("/_simulator/switches", {"reporting_delay": True})
+    metrics = {"views": "views", "interactions": "total_interactions", "reach": "reach"}
+
+    for until, last in [("yesterday", truth.today - DAY), ("complete", truth.today - 3 * DAY)]:
+        body = ask(client, "/growth-trends", period="7d", until=until, metrics=",".join(metrics))
+        trends = {trend["key"]: trend for trend in body["trends"]}
+        for key, metric in metrics.items():
+            expected = truth.value(metric, last - 6 * DAY, last)
+            assert trends[key]["window"]["until"] == str(last)
+            assert trends[key]["current_value"] == expected or trends[key]["approximate"], (key, until)
+            assert trends[key]["approximate"] == (until == "yesterday")

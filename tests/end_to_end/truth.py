@@ -40,7 +40,7 @@ class Truth:
         self.followers = body["followers_count"]
 
     def value(self, metric: str, first: date, last: date) -> int | None:
-        """The number for a window, or None where nobody could know it."""
+        """The number for a window, or None where it cannot be known."""
         if metric == "impressions":
             return self.value("views", first, last)
         if metric in BUTTONS:
@@ -54,7 +54,7 @@ class Truth:
         return self._together(metric, [day["metrics"][metric] for day in days])
 
     def buckets(self, metric: str, breakdown: str, first: date, last: date) -> dict[str, int | None] | None:
-        """The number of each bucket for a window; a bucket nobody could know is None."""
+        """The number of each bucket for a window; a bucket that cannot be known is None."""
         days = self._known(metric, first, last)
         if days is None:
             return None
@@ -74,6 +74,36 @@ class Truth:
         """The posts published from one moment to another, newest first."""
         return [post for post in self.body["posts"] if since <= datetime.fromisoformat(post["timestamp"]) <= until]
 
+    def insight(self, post: dict, metric: str) -> float | None:
+        """An insight of a post, or its own interactions by its own reach; None from before the conversion."""
+        if post["before_conversion"]:
+            return None
+        if metric != "engagement_rate":
+            return post["insights"][metric]
+        return self._own(post, "reach")
+
+    def own_rate(self, first: date, last: date, base: str, method: str) -> float | None:
+        """The rate of the posts of some days by their own reach or views."""
+        posts = self.posts(midnight(first), midnight(last + DAY) - timedelta(seconds=1))
+        used = [post for post in posts if self._own(post, base) is not None]
+        if not used:
+            return None
+        rates = sorted(self._own(post, base) for post in used)
+        if method == "median":
+            middle = len(rates) // 2
+            return rates[middle] if len(rates) % 2 else (rates[middle - 1] + rates[middle]) / 2
+        if method == "ratio_of_sums":
+            interactions = sum(post["insights"]["total_interactions"] for post in used)
+            return interactions / sum(post["insights"][base] for post in used)
+        return sum(rates) / len(rates)
+
+    @staticmethod
+    def _own(post: dict, base: str) -> float | None:
+        insights = post["insights"]
+        if post["before_conversion"] or not insights[base]:
+            return None
+        return insights["total_interactions"] / insights[base]
+
     def engagement_rate(self, first: date, last: date) -> float | None:
         """The mean of (likes + comments) / followers over the posts whose likes are known."""
         posts = self.posts(midnight(first), midnight(last + DAY) - timedelta(seconds=1))
@@ -83,7 +113,7 @@ class Truth:
         return sum(known) / len(known) / self.followers
 
     def followers_before(self, first: date) -> int | None:
-        """The followers when a day began; None where Instagram tells nothing of follows."""
+        """The followers when a day began; None where Instagram gives no follows."""
         if self._known("follows_and_unfollows", first, self.today) is None:
             return None
         return self.days[first - DAY]["followers"] if first - DAY in self.days else self._at_first()

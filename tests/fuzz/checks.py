@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import math
@@ -20,7 +21,7 @@ ERROR_TYPES: dict[str, tuple[type, ...]] = {
     "retry_after": (int, type(None)),
     "request_id": (str,),
 }
-MONSTROUS = 10**15  # Numbers beyond it may be told or not: nothing on earth was seen more often.
+MONSTROUS = 10**15  # Numbers beyond it may be returned or not: nothing on earth was seen more often.
 DEEP = 50  # levels; no answer of a provider has more than 10
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -35,10 +36,13 @@ def strict(text: bytes | str) -> Any:
 
 def loosely(text: bytes) -> Any:
     """What a provider sent, where it is JSON at all."""
+    gc.disable()  # A collection in the midst of a deep text would fail, and finalizers with it.
     try:
         return settled(strict(text))
     except (ValueError, RecursionError):
         return None
+    finally:
+        gc.enable()
 
 
 def settled(tree: Any) -> Any:
@@ -56,7 +60,7 @@ def levels(tree: Any) -> Iterator[list[Any]]:
 
 
 def is_monstrous(tree: Any) -> bool:
-    """Whether there are numbers that may be told or not, for they count nothing."""
+    """Whether there are numbers that may be returned or not, for they count nothing."""
     return any(isinstance(each, int | float) and abs(each) >= MONSTROUS for level in levels(tree) for each in level)
 
 
@@ -96,9 +100,9 @@ def count(value: Any) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def is_told(told: Any, sent: float | None) -> bool:
-    """Whether a number is told as it was sent; unknown stays unknown, and only monstrous ones may be left out."""
-    return (told == sent and not isinstance(told, bool)) or (told is None and is_monstrous(sent))
+def is_returned(shown: Any, sent: float | None) -> bool:
+    """Whether a number is returned as it was sent; unknown stays unknown, and only monstrous ones may be left out."""
+    return (shown == sent and not isinstance(shown, bool)) or (shown is None and is_monstrous(sent))
 
 
 def error_faults(body: Any, response: Any, codes: str) -> Iterator[str]:
@@ -123,16 +127,16 @@ def error_faults(body: Any, response: Any, codes: str) -> Iterator[str]:
 def table_faults(text: str) -> Iterator[str]:
     head, *rows = csv.reader(io.StringIO(text, newline=""))
     for row in rows:
-        told = dict(zip(head, row, strict=False))
+        shown = dict(zip(head, row, strict=False))
         if len(row) != len(head):
             yield "a row is not as long as its head"
-        if told.get("value") == "" and told.get("reason") == "":
+        if shown.get("value") == "" and shown.get("reason") == "":
             yield "a row has neither a value nor a reason"
-        if told.get("value", "").startswith(("[", "{")):
+        if shown.get("value", "").startswith(("[", "{")):
             try:
-                strict(told["value"])
+                strict(shown["value"])
             except ValueError:
-                yield f"a value is neither a number nor JSON: {told['value']!r:.60}"
+                yield f"a value is neither a number nor JSON: {shown['value']!r:.60}"
         for cell in row:
             if cell.strip("-+").lower() in {"nan", "inf", "infinity"}:
                 yield f"a cell is {cell}"
@@ -156,6 +160,9 @@ def pending_faults(body: Any) -> Iterator[str]:
         yield "retry_later is not for free"
 
 
+NOT_READ = object()  # in the place of a balance
+
+
 def report_faults(body: Any, sent: Any, balance: Any) -> Iterator[str]:
     unavailable = {entry["metric"] for entry in body["meta"]["unavailable"]}
     for name in ("posts", "reels"):
@@ -166,9 +173,11 @@ def report_faults(body: Any, sent: Any, balance: Any) -> Iterator[str]:
             yield f"{name} is null without a reason"
     if body["posts"] is None and body["reels"] is None and body["unrecognized"] != sent and not is_monstrous(sent):
         yield "a report that was paid for is lost"
+    if balance is NOT_READ:
+        return
     billing = balance.get("billing") if isinstance(balance, dict) and not balance.get("error") else None
     left = amount(billing.get("credits")) if isinstance(billing, dict) else None
-    if not is_told(body["meta"]["cost"]["credits_left"], left):
+    if not is_returned(body["meta"]["cost"]["credits_left"], left):
         yield f"credits_left is {body['meta']['cost']['credits_left']!r:.60}, sent was {left!r:.60}"
 
 
@@ -179,47 +188,48 @@ def posts_of(answer: Any) -> dict[str, Mapping[str, Any]]:
     """Every post that can be read, by its id; the first of those with the same id counts."""
     posts: dict[str, Mapping[str, Any]] = {}
     for item in listed(answer, "data"):
-        if isinstance(item, dict) and isinstance(item.get("id"), str) and isinstance(item.get("timestamp"), str):
+        post_id = item.get("id") if isinstance(item, dict) else None
+        post_id = str(post_id) if type(post_id) is int else post_id
+        if isinstance(post_id, str) and post_id and isinstance(item.get("timestamp"), str):
             try:
                 known = datetime.fromisoformat(item["timestamp"]).tzinfo
             except ValueError:
                 continue
             if known:
-                posts.setdefault(item["id"], item)
+                posts.setdefault(post_id, item)
     return posts
 
 
-def count_faults(told: Any, sent: Mapping[str, Any], explained: set[tuple[str, str]]) -> Iterator[str]:
-    """Likes are hidden only where none were sent; every other unknown count has its reason."""
+def count_faults(shown: Any, sent: Mapping[str, Any], explained: set[tuple[str, str]]) -> Iterator[str]:
+    """Counts are hidden only where none were sent; every other unknown count has its reason."""
     for name in ("like_count", "comments_count"):
         value = sent.get(name)
-        if not is_told(told[name], count(value)):
-            yield f"{name} is {told[name]!r:.60}, sent was {value!r:.60}"
+        if not is_returned(shown[name], count(value)):
+            yield f"{name} is {shown[name]!r:.60}, sent was {value!r:.60}"
         # The transport reads a number beyond every float as null: it could not be handed on in a report.
         is_absent = value is None or value in (math.inf, -math.inf)
-        is_hidden = name == "like_count" and is_absent
-        reason = "not_answered" if is_absent else "unreadable"
-        if name == "like_count" and told["likes_hidden"] is not is_hidden:
-            yield f"likes_hidden is {told['likes_hidden']}, sent was {value!r:.60}"
-        if told[name] is None and not is_hidden and (name, reason) not in explained:
+        mark = {"like_count": "likes_hidden", "comments_count": "comments_hidden"}[name]
+        if shown[mark] is not is_absent:
+            yield f"{mark} is {shown[mark]}, sent was {value!r:.60}"
+        if shown[name] is None and not is_absent and (name, "unreadable") not in explained:
             yield f"{name} is null without its reason"
 
 
 def post_faults(body: Any, answer: Any, limit: int) -> Iterator[str]:
     posts, ranks = posts_of(answer), []
     explained = {(entry["metric"], entry["reason"]) for entry in body["meta"]["unavailable"] if entry["message"]}
-    for told in body["top_posts"]:
-        likes, comments, score = told["like_count"], told["comments_count"], told["engagement_score"]
-        sent = posts.get(told["id"])
+    for shown in body["top_posts"]:
+        likes, comments, score = shown["like_count"], shown["comments_count"], shown["engagement_score"]
+        sent = posts.get(shown["id"])
         if sent is None:
-            yield f"no such post was sent: {told['id']!r:.60}"
+            yield f"no such post was sent: {shown['id']!r:.60}"
             continue
-        yield from count_faults(told, sent, explained)
+        yield from count_faults(shown, sent, explained)
         known = [each for each in (likes, comments) if each is not None]
         if score != (sum(known) if known else None):
             yield f"engagement_score is {score!r:.60}"
-        ranks.append((-1 if score is None else score, told["timestamp"]))
+        ranks.append((-1 if score is None else score, shown["timestamp"]))
     if ranks != sorted(ranks, reverse=True):
         yield "the posts are not in the order of their scores"
-    if len(ranks) > limit or len({told["id"] for told in body["top_posts"]}) < len(ranks):
-        yield "there are too many posts, or one is told twice"
+    if len(ranks) > limit or len({shown["id"] for shown in body["top_posts"]}) < len(ranks):
+        yield "there are too many posts, or one is listed twice"

@@ -9,7 +9,7 @@ from logging import LogRecord
 
 from tests.support import ROOT
 
-TOLD = 12  # kinds of faults; after those are mended, there is time for the others
+SHOWN = 12  # kinds of faults; after those are mended, there is time for the others
 
 
 def bug_in(records: Sequence[LogRecord]) -> str:
@@ -37,5 +37,5 @@ class Faults:
 
     def __str__(self) -> str:
         simplest = sorted(self._simplest.values(), key=lambda found: len(found[1]))
-        told = "\n".join(f"{fault}\n    {case}" for fault, case in simplest[:TOLD])
-        return f"{len(simplest)} kinds of faults:\n{told}"
+        shown = "\n".join(f"{fault}\n    {case}" for fault, case in simplest[:SHOWN])
+        return f"{len(simplest)} kinds of faults:\n{shown}"

@@ -1,10 +1,11 @@
-"""No answer of a provider, however damaged, breaks the gateway or makes it tell a number that was not sent."""
+"""No answer of a provider, however damaged, breaks the gateway or makes it return a number that was not sent."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -12,8 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 import responses
 
+from services.errors import ProviderError
 from tests.fuzz.answers import GOOD, KINDS, NOW, Kind, address_of
 from tests.fuzz.checks import (
+    NOT_READ,
     error_faults,
     is_deep,
     is_pending,
@@ -28,6 +31,7 @@ from tests.fuzz.checks import (
 from tests.fuzz.damage import many_at_once, one_by_one, raw
 from tests.fuzz.faults import Faults, bug_in
 from tests.fuzz.insight_checks import insight_faults, trend_faults
+from tests.fuzz.share import EVERY
 from tests.support import MovableClock, forget_everything, settings, utc
 
 COMBINATIONS = 750  # for each kind of answer, beside the damages in one place
@@ -60,8 +64,19 @@ class Case(NamedTuple):
         return f"{self.damage:.500}\n    GET {self.question}, served {served}"
 
 
+class Sent(dict):
+    """What a case was sent, by address; good answers are always the same.
+
+    A part of an earlier request that failed may still be under way, and the next request waits for that call instead
+    of making its own. Its good answer is then not among the recorded ones.
+    """
+
+    def __missing__(self, address: str) -> Any:
+        return strict(GOOD[address])
+
+
 class Provider:
-    """Both providers: the case's answer at its address, good ones elsewhere; remembers what could be read of it."""
+    """Both providers: the case's answer at its address, good ones elsewhere; records what could be read of it."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -69,7 +84,7 @@ class Provider:
 
     def serve(self, case: Case) -> None:
         self.case = case
-        self.sent: dict[str, Any] = {}
+        self.sent = Sent()
 
     def __call__(self, request: Any) -> tuple[int, Mapping[str, str], bytes]:
         address = address_of(request.url)
@@ -90,6 +105,16 @@ def cases_of(name: str, kind: Kind) -> Iterator[Case]:
         yield Case(what, answer, random.choice(kind.questions), random.choice(kind.statuses), random.choice(HEADERS))
     for what, answer in raw(kind.body):
         yield Case(what, answer, random.choice(kind.questions), random.choice(RAW_STATUSES), random.choice(HEADERS))
+
+
+def ask(client: Any, question: str, kind: Kind) -> Any:
+    """Ask a question; where the answer in question is a balance, read that and ask again."""
+    response = client.get(question)
+    if kind.address == "balance":
+        with suppress(ProviderError):  # A worker reads it, and tries again later.
+            client.application.extensions["services"].credit_balance.read()
+        response = client.get(question)
+    return response
 
 
 def faults_of(response: Any, provider: Provider, contract: Any) -> Iterator[str]:
@@ -113,7 +138,7 @@ def faults_of(response: Any, provider: Provider, contract: Any) -> Iterator[str]
 
 
 def untruths_of(path: str, status: int, body: Any, provider: Provider) -> Iterator[str]:
-    """What a reply tells otherwise than it was sent."""
+    """What differs between a reply and the answers that it was made from."""
     question, sent = provider.case.question, provider.sent
     if is_pending(sent.get("report")) != (status == 202):
         yield f"status {status} for a report that is{'' if status == 202 else ' not'} ready"
@@ -124,13 +149,19 @@ def untruths_of(path: str, status: int, body: Any, provider: Provider) -> Iterat
     elif status == 202:
         yield from pending_faults(body)
     elif path == "/performance-data":
-        yield from report_faults(body, sent["report"], sent["balance"])
+        yield from report_faults(body, sent["report"], sent.get("balance", NOT_READ))
     elif path == "/top-posts":
         yield from post_faults(body, sent["media"], limit=2 if "limit=2" in question else 50)
     elif path == "/account-insights":
         yield from insight_faults(question, body, sent)
     else:
         yield from trend_faults(body, sent)
+
+
+@pytest.fixture(autouse=True)
+def looks_before_each_call(monkeypatch):
+    """Have a gateway notice at once that its throttles were deleted with everything else."""
+    monkeypatch.setattr("services.clients.guard.sharing.LOOK_EVERY", 0.0)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -141,12 +172,12 @@ def test_no_damaged_answer_breaks_the_gateway_or_makes_it_invent_a_number(capsys
     config = settings(provider_parallel=1, log_level="ERROR", **kind.settings)
     client = make_client(config, clock=clock)
     contract = client.get("/openapi.json").get_json()
-    for case in cases_of(name, kind):
+    for case in itertools.islice(cases_of(name, kind), None, None, EVERY):
         provider.serve(case)
         clock.wait(PAUSE)
-        clock.set(utc(NOW))  # Else the days of the questions would be lost in the past.
+        clock.set(utc(NOW))  # The days of the questions must not move into the past.
         forget_everything(client.application)
-        response = client.get(case.question)
+        response = ask(client, case.question, kind)
         statuses.add(response.status_code)
         for fault in faults_of(response, provider, contract):
             faults.add(f"{fault}: {bug_in(caplog.records)}" if response.status_code == 500 else fault, str(case))
@@ -155,7 +186,8 @@ def test_no_damaged_answer_breaks_the_gateway_or_makes_it_invent_a_number(capsys
     capsys.readouterr()  # Each bug was logged with every case that it showed itself in.
 
     assert not faults, str(faults)
-    assert statuses & {200, 202}
+    # A damaged throttle is another failure of the whole request; nothing in it can be an answer.
+    assert statuses & ({429} if name == "throttled" else {200, 202})
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in REFUSALS])
@@ -168,7 +200,7 @@ def test_the_answers_that_are_damaged_are_good_ones(make_client, wire, name):
         provider.serve(Case("none", b"", question))
         forget_everything(client.application)
 
-        response = client.get(question)
+        response = ask(client, question, kind)
 
         assert response.status_code in {200, 202}
         assert list(faults_of(response, provider, contract)) == []

@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from simulator.graph.media_metrics import ACCEPTED_FOR_MEDIA
+
 ACCOUNT, TOKEN, PAGE, PAGE_TOKEN = (
     "17841400000000000",
     "EAASANDBOXUSERTOKEN",
@@ -13,6 +15,7 @@ INSTAGRAM_TOKEN = "IGAASANDBOXUSERTOKEN"
 KEY = "sandbox-modash-key"
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC).timestamp()
 PACIFIC = ZoneInfo("America/Los_Angeles")
+PATIENCE = 60  # seconds; a busy machine takes long for years of an account, and a call that hangs still fails
 
 
 def midnight(day, plus=0):
@@ -24,6 +27,11 @@ def midnight(day, plus=0):
 def day(text):
     """Return the range that is one Pacific day."""
     return {"since": midnight(text), "until": midnight(text, 1) - 1}
+
+
+def answered(read, login, media):
+    """Return the metrics that a media answers, each of them asked alone."""
+    return {metric for metric in ACCEPTED_FOR_MEDIA if read(login, media, metric).status_code == 200}
 
 
 def error(reply):
@@ -39,7 +47,9 @@ class Caller:
         self.account, self.token, self.instagram_token = ACCOUNT, TOKEN, INSTAGRAM_TOKEN
 
     def get(self, path, /, **parameters):
-        return self.session.get(f"{self.simulator.url}{path}", params=parameters, timeout=10, allow_redirects=False)
+        return self.session.get(
+            f"{self.simulator.url}{path}", params=parameters, timeout=PATIENCE, allow_redirects=False
+        )
 
     def graph(self, path, *, version="v25.0", **parameters):
         parameters = {"access_token": self.token, **parameters}
@@ -71,14 +81,14 @@ class Caller:
             f"{self.simulator.url}/api.modash.io/v1/instagram/performance-data",
             params={"url": handle},
             headers={"Authorization": f"Bearer {key}"},
-            timeout=10,
+            timeout=PATIENCE,
         )
 
     def own(self, path, /, **parameters):
         return self.get(f"/_simulator{path}", **parameters).json()
 
     def order(self, path, /, **body):
-        return self.session.post(f"{self.simulator.url}/_simulator{path}", json=body, timeout=10)
+        return self.session.post(f"{self.simulator.url}/_simulator{path}", json=body, timeout=PATIENCE)
 
     def switch(self, **switches):
         assert self.order("/switches", **switches).status_code == 200

@@ -35,6 +35,16 @@ def caller(simulator, session):
 
 
 @pytest.fixture
+def read(caller):
+    """Read a media's insights by one of both logins."""
+
+    def read(login, media, metric, **parameters):
+        return getattr(caller, login)(f"/{media}/insights", metric=metric, **parameters)
+
+    return read
+
+
+@pytest.fixture
 def settled(caller):
     """A caller to whom every day is reported at once and in full."""
     caller.switch(reporting_delay=False)

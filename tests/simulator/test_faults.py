@@ -24,6 +24,19 @@ def test_throttled(caller, code):
     assert entry["estimated_time_to_regain_access"] == 11
 
 
+def test_a_throttle_is_over_within_seconds_unless_it_gives_minutes(caller):
+    caller.fault("instagram", "throttled", times=1)
+    caller.fault("instagram", "throttled", times=1, retry_after=2)
+    caller.fault("instagram", "throttled", times=1, minutes=3)
+
+    usual, seconds, minutes = (caller.graph("/me") for _ in range(3))
+
+    assert [reply.headers.get("Retry-After") for reply in (usual, seconds, minutes)] == ["5", "2", None]
+    waits = [json.loads(reply.headers["x-business-use-case-usage"])[ACCOUNT][0] for reply in (usual, seconds, minutes)]
+    assert [entry["estimated_time_to_regain_access"] for entry in waits] == [0, 0, 3]
+    assert waits[0]["call_count"] < 100
+
+
 @pytest.mark.parametrize("subcode", [458, 459, 460, 463, 464, 467, 492])
 def test_token(caller, subcode):
     caller.fault("instagram", "token", subcode=subcode)

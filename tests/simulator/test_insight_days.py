@@ -77,14 +77,14 @@ def test_today_grows_with_the_clock(settled):
 def test_recent_days_report_a_part_of_the_truth_and_fill_up(caller):
     truth = {each["date"]: each["metrics"] for each in caller.truth(since="2026-11-15")["days"]}
     yesterday = {"since": midnight("2026-11-20"), "until": midnight("2026-11-21") - 1}
-    told = [caller.totals("views", **yesterday).get("views", {}).get("value", 0)]
+    shown = [caller.totals("views", **yesterday).get("views", {}).get("value", 0)]
     for _ in range(3):
         caller.order("/clock", advance=12 * 3600)
-        told.append(caller.totals("views", **yesterday)["views"]["value"])
+        shown.append(caller.totals("views", **yesterday)["views"]["value"])
 
-    assert told == sorted(told)
-    assert told[0] < truth["2026-11-20"]["views"]
-    assert told[-1] == truth["2026-11-20"]["views"]
+    assert shown == sorted(shown)
+    assert shown[0] < truth["2026-11-20"]["views"]
+    assert shown[-1] == truth["2026-11-20"]["views"]
 
 
 def test_some_days_report_nothing_at_first(caller):

@@ -149,8 +149,9 @@ def test_demographics_need_a_breakdown(caller):
 
 def test_an_unknown_timeframe_is_refused(caller):
     refused(
-        caller.insights("follower_demographics", period="lifetime", breakdown="age", timeframe="last_90_days", **TOTAL),
-        "(#100) timeframe must be one of the following values: this_week, this_month",
+        caller.insights("follower_demographics", period="lifetime", breakdown="age", timeframe="last_year", **TOTAL),
+        "(#100) timeframe must be one of the following values: "
+        "last_14_days, last_30_days, last_90_days, prev_month, this_month, this_week",
     )
 
 
@@ -202,5 +203,5 @@ def test_a_moment_out_of_all_bounds_is_refused(caller, text):
     assert caller.insights("reach", until=text).json()["error"]["code"] == 100
 
 
-def test_metrics_that_the_list_names_but_nobody_has_are_left_out(caller):
+def test_listed_metrics_that_no_account_has_are_left_out(caller):
     assert caller.insights("threads_views,reach", since=midnight(TODAY, -5)).json()["data"][0]["name"] == "reach"

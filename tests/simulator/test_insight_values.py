@@ -169,9 +169,6 @@ def test_an_account_below_100_followers_has_no_follower_metrics(caller, kind):
 
     assert caller.insights("follower_count").json()["data"] == []
     assert caller.totals("follows_and_unfollows", **day("2026-11-10")) == {}
-    for metric in ("follower_demographics", "online_followers"):
-        options = {"metric_type": "total_value", "breakdown": "age"} if metric != "online_followers" else {}
-        assert caller.insights(metric, period="lifetime", **options).json()["data"] == []
     assert "reach" in caller.totals("reach", breakdown="follow_type", **day("2026-11-10"))
 
 
@@ -199,42 +196,6 @@ def test_a_fresh_account_has_nothing_before_it_was_created(caller):
     assert caller.totals("reach,views", **day(before)) == {}
     assert list(caller.totals("reach,views", **day(str(created)))) == ["reach", "views"]
     assert caller.truth()["days"][0]["date"] == str(created)
-
-
-@pytest.mark.parametrize("breakdown", ["age", "gender", "country", "city", "age,gender"])
-def test_demographics_come_by_bucket_the_largest_only(caller, breakdown):
-    followers = caller.truth(since="2026-11-21")["followers_count"]
-
-    answer = caller.insights(
-        "follower_demographics",
-        period="lifetime",
-        metric_type="total_value",
-        breakdown=breakdown,
-        timeframe="this_month",
-    ).json()
-
-    results = answer["data"][0]["total_value"]["breakdowns"][0]["results"]
-    assert 0 < len(results) <= 45
-    assert sum(one["value"] for one in results) <= followers
-    assert answer["data"][0]["id"].endswith("/insights/follower_demographics/lifetime")
-    assert "paging" not in answer
-
-
-def test_the_engaged_audience_of_a_small_account_is_empty(caller):
-    asked = {"period": "lifetime", "metric_type": "total_value", "breakdown": "country", "timeframe": "this_week"}
-    assert caller.insights("engaged_audience_demographics", **asked).json()["data"]
-    caller.become("small")
-
-    assert caller.insights("engaged_audience_demographics", **asked).json()["data"] == []
-
-
-def test_online_followers_come_by_hour_and_on_some_days_empty(caller):
-    series = caller.series(
-        "online_followers", period="lifetime", since=midnight("2026-11-01"), until=midnight("2026-11-20")
-    )
-
-    assert {} in series.values()
-    assert set(max(series.values(), key=len)) == {str(hour) for hour in range(24)}
 
 
 def test_paging_shifts_the_window_by_its_width(caller):

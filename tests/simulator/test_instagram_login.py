@@ -111,7 +111,7 @@ def test_ids_are_gone_here_too(caller):
     )
 
 
-def test_every_answer_tells_version_and_usage(caller):
+def test_every_answer_has_version_and_usage(caller):
     caller.switch(usage=60)
 
     for reply in (caller.instagram("/me"), caller.instagram("/me/friends"), caller.instagram("/me", version="v3.0")):

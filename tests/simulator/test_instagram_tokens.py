@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulator.caller import INSTAGRAM_TOKEN, TOKEN, error
 
-SECRET = "sandbox-app-secret"
+SECRET = "sandbox-instagram-app-secret"
 LIFETIME = 5_183_944
 DAY = 86_400
 
@@ -144,6 +144,6 @@ def test_no_token_is_remembered_in_the_calls(caller):
     given = refresh(caller).json()["access_token"]
     exchange(caller)
 
-    told = str(caller.own("/calls"))
+    shown = str(caller.own("/calls"))
 
-    assert not any(secret in told for secret in (INSTAGRAM_TOKEN, given, SECRET, "IGAASHORT"))
+    assert not any(secret in shown for secret in (INSTAGRAM_TOKEN, given, SECRET, "IGAASHORT"))

@@ -123,7 +123,7 @@ def test_posts_of_every_shape_appear_with_the_fields_of_their_shape(caller):
     assert any("🥐" in (caption or "") for caption in captions)
 
 
-def test_hidden_likes_are_left_out_of_lists_and_told_on_a_direct_read(caller):
+def test_hidden_likes_are_left_out_of_lists_and_shown_on_a_direct_read(caller):
     caller.become("hidden_likes")
     listed = caller.media(fields="like_count,comments_count", limit=20).json()["data"]
 
@@ -133,6 +133,16 @@ def test_hidden_likes_are_left_out_of_lists_and_told_on_a_direct_read(caller):
     assert direct["like_count"] >= 0
     caller.switch(hidden_likes_omitted=False)
     assert "like_count" in caller.media(fields="like_count").json()["data"][0]
+
+
+def test_comments_are_hidden_with_likes_by_a_switch(caller):
+    caller.become("hidden_likes")
+    caller.switch(hidden_counts="all")
+
+    listed = caller.media(fields="like_count,comments_count", limit=5).json()["data"]
+
+    assert [set(media) for media in listed] == [{"id"}] * 5
+    assert "comments_count" in caller.graph(f"/{listed[0]['id']}", fields="comments_count").json()
 
 
 def test_the_sandbox_account_hides_the_likes_of_a_few_posts(caller):
@@ -158,7 +168,7 @@ def test_counts_are_those_of_the_truth_and_only_grow(caller):
     assert seen[-1] > seen[0]
 
 
-def test_the_truth_tells_the_counts_of_each_day(caller):
+def test_the_truth_has_the_counts_of_each_day(caller):
     post = caller.truth(since="2026-10-01", until="2026-10-05", by_day="true")["posts"][-1]
 
     likes = [counts["like_count"] for counts in post["by_day"].values()]

@@ -229,7 +229,7 @@ def test_a_429_can_be_text_and_name_a_time(caller):
     assert (reply.status_code, reply.text, reply.headers["Retry-After"]) == (429, "Too Many Requests\n", "3")
 
 
-def test_user_info_tells_both_pools(caller):
+def test_user_info_has_both_pools(caller):
     body = caller.get(f"{HOST}/v1/user/info", access_token=KEY).json()
 
     assert body["error"] is False

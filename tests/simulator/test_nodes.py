@@ -44,6 +44,25 @@ def test_nested_fields_are_followed(caller):
     }
 
 
+@pytest.mark.parametrize(
+    ("position", "pages"),
+    [
+        ("listed", [{"id": PAGE, "instagram_business_account": {"id": ACCOUNT}}]),
+        ("left_out", []),
+        ("without_account", [{"id": PAGE}]),
+    ],
+)
+def test_a_page_of_a_business_portfolio_is_hidden_without_its_permission(caller, position, pages):
+    caller.switch(portfolio_pages=position)
+
+    listed = caller.graph("/me/accounts", fields="id,instagram_business_account").json()["data"]
+
+    scopes = caller.graph("/debug_token", input_token=TOKEN).json()["data"]["scopes"]
+    assert listed == pages
+    assert ("business_management" in scopes) == (position == "listed")
+    assert caller.graph(f"/{ACCOUNT}", fields="username").json()["username"] == "corner.bakery"
+
+
 def test_nested_media_page_on_their_own(caller):
     first = caller.graph(f"/{ACCOUNT}", fields="username, media.limit(3){ id , owner{username} }").json()["media"]
     after = first["paging"]["cursors"]["after"]

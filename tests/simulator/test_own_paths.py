@@ -1,6 +1,8 @@
 """The simulator's own paths: accounts, truth, calls, switches, clock, reset."""
 
 import json
+import threading
+import time
 
 import pytest
 import requests
@@ -16,6 +18,7 @@ def test_the_accounts_are_listed_with_all_it_takes_to_read_them(caller):
     listed = caller.own("/accounts")
 
     assert listed["app"] == {"id": "200000000000000", "secret": "sandbox-app-secret"}
+    assert listed["instagram_app"] == {"id": "200000000000001", "secret": "sandbox-instagram-app-secret"}
     assert listed["modash"] == {"key": KEY}
     assert listed["accounts"][0] == {
         "id": ACCOUNT,
@@ -217,3 +220,16 @@ def test_reset_puts_everything_back(caller):
     assert caller.own("/faults") == {"faults": []}
     assert caller.own("/switches")["usage"] is None
     assert (caller.own("/calls")["total"], caller.own("/calls")["charges"]) == (0, {})
+
+
+def test_a_call_that_came_before_a_reset_and_is_answered_after_it_is_not_counted(caller):
+    caller.fault("instagram", "slow", delay_seconds=0.3)
+    late = threading.Thread(target=caller.graph, args=(f"/{ACCOUNT}",), kwargs={"fields": "username"})
+    late.start()
+    while not caller.own("/faults")["faults"][0]["hits"]:
+        time.sleep(0.01)
+
+    caller.order("/calls/reset")
+    late.join()
+
+    assert caller.own("/calls")["total"] == 0

@@ -28,10 +28,10 @@ def rows(caller):
 
 
 def test_every_code_of_the_sheets_has_a_row(rows):
-    told = [row["graph.facebook.com"] for row in rows["instagram"].values()]
+    shown = [row["graph.facebook.com"] for row in rows["instagram"].values()]
 
-    assert {one["code"] for one in told} == CODES
-    assert {one["error_subcode"] for one in told if "error_subcode" in one} == SUBCODES
+    assert {one["code"] for one in shown} == CODES
+    assert {one["error_subcode"] for one in shown if "error_subcode" in one} == SUBCODES
     bodies = [json.loads(row["body"]) for row in rows["modash"].values() if row["body"].startswith("{")]
     assert {body["code"] for body in bodies if "code" in body} >= MODASH_CODES
 
@@ -44,10 +44,10 @@ def test_a_row_is_refused_on_both_hosts(caller, rows, row):
         "graph.facebook.com": caller.graph(f"/{ACCOUNT}"),
         "graph.instagram.com": caller.instagram(f"/{ACCOUNT}"),
     }.items():
-        told = rows["instagram"][row]
-        text = told[host]["message"].replace("{id}", ACCOUNT).replace("{metrics}", "views")
-        assert reply.status_code == told["status"]
-        assert error(reply) == {**told[host], "message": text, "fbtrace_id": error(reply)["fbtrace_id"]}
+        shown = rows["instagram"][row]
+        text = shown[host]["message"].replace("{id}", ACCOUNT).replace("{metrics}", "views")
+        assert reply.status_code == shown["status"]
+        assert error(reply) == {**shown[host], "message": text, "fbtrace_id": error(reply)["fbtrace_id"]}
     assert "{" not in error(caller.instagram("/x"))["message"]
 
 
@@ -63,15 +63,15 @@ def test_dialects_differ_in_type_and_text_only(rows):
 def test_the_common_rows_are_translated(caller, rows):
     for locale in ("ja", "pt", "fr"):
         caller.switch(locale=locale)
-        told = caller.own("/faults/rows")["instagram"]
+        shown = caller.own("/faults/rows")["instagram"]
 
         for row in COMMON:
-            english, other = (one[row]["graph.instagram.com"] for one in (rows["instagram"], told))
+            english, other = (one[row]["graph.instagram.com"] for one in (rows["instagram"], shown))
             assert other["message"] != english["message"]
-            assert told[row]["graph.facebook.com"] == rows["instagram"][row]["graph.facebook.com"]
+            assert shown[row]["graph.facebook.com"] == rows["instagram"][row]["graph.facebook.com"]
 
 
-def test_media_before_conversion_tells_what_is_to_blame(caller):
+def test_media_before_conversion_names_the_cause(caller):
     caller.fault("instagram", "refusal", row="100/2108006")
 
     assert (
@@ -95,6 +95,14 @@ def test_a_refusal_names_the_metrics_that_were_ordered(caller):
     assert "the reach metric" in error(caller.graph("/me"))["message"]
 
 
+@pytest.mark.parametrize("row", ["4", "80002"])
+def test_a_worded_limit_demands_a_short_wait_unless_it_gives_minutes(caller, row):
+    caller.fault("instagram", "refusal", row=row, times=1)
+    caller.fault("instagram", "refusal", row=row, retry_after=1, times=1)
+
+    assert [caller.graph("/me").headers["Retry-After"] for _ in range(2)] == ["5", "1"]
+
+
 @pytest.mark.parametrize("row", ["4", "17", "32", "341", "613", "80001", "80002"])
 def test_a_limit_shows_in_the_headers(caller, row):
     caller.fault("instagram", "refusal", row=row, minutes=23, status=429)
@@ -114,9 +122,9 @@ def test_a_row_of_modash_is_answered(caller, rows, row):
 
     reply = caller.modash("some.one")
 
-    told = rows["modash"][row]
-    assert (reply.status_code, reply.text) == (told["status"], told["body"])
-    assert reply.headers.items() >= told["headers"].items()
+    shown = rows["modash"][row]
+    assert (reply.status_code, reply.text) == (shown["status"], shown["body"])
+    assert reply.headers.items() >= shown["headers"].items()
     assert caller.own("/calls")["charges"] == {}
     assert caller.modash("some.one").status_code == 200
 
@@ -160,9 +168,9 @@ def test_an_error_with_a_type_is_the_same_on_both_hosts(caller):
     caller.fault("instagram", "error", code=7, message="(#7) No", type="X", times=2)
     caller.fault("instagram", "error", code=7, message="(#7) No", times=2)
 
-    told = [(error(reply)["type"], error(reply)["message"]) for reply in pairs(caller, 2)]
+    shown = [(error(reply)["type"], error(reply)["message"]) for reply in pairs(caller, 2)]
 
-    assert told == [("X", "(#7) No"), ("X", "(#7) No"), ("OAuthException", "(#7) No"), ("IGApiException", "No")]
+    assert shown == [("X", "(#7) No"), ("X", "(#7) No"), ("OAuthException", "(#7) No"), ("IGApiException", "No")]
 
 
 def pairs(caller, times):

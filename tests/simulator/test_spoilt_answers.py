@@ -172,7 +172,7 @@ def test_a_fault_can_be_for_one_host_alone(caller):
     assert (caller.graph("/me").status_code, caller.instagram("/me").status_code) == (200, 502)
     assert caller.own("/faults")["faults"][0]["hits"] == 1
     assert caller.order("/faults", provider="instagram", kind="html", host="api.modash.io").json() == {
-        "error": "host must be one of graph.facebook.com, graph.instagram.com"
+        "error": "host must be one of graph.facebook.com, graph.instagram.com, api.instagram.com"
     }
 
 

@@ -10,7 +10,7 @@ from tests.simulator.caller import ACCOUNT, PAGE, PAGE_TOKEN, TOKEN, error
 APP, SECRET = "200000000000000", "sandbox-app-secret"
 
 
-def test_a_missing_token_and_an_unknown_one_are_told_apart(caller):
+def test_a_missing_token_and_an_unknown_one_have_different_refusals(caller):
     missing = caller.get(f"/graph.facebook.com/v25.0/{ACCOUNT}")
     unknown = caller.graph("/me", access_token="IGAAsomething")
 

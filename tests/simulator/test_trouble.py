@@ -11,7 +11,7 @@ from tests.simulator.caller import ACCOUNT, NOW, error
 DAY = 86_400
 
 
-def test_they_are_there_whatever_number_of_accounts_is_asked_for(caller):
+def test_they_exist_whatever_the_number_of_accounts(caller):
     few = [account.id for account in Simulator(seed=1, accounts=1, started=NOW).accounts][1:]
     listed = caller.own("/accounts")["accounts"][40:]
 

@@ -57,7 +57,7 @@ def test_head_is_get_without_the_body(connection):
     assert connection.getresponse().read() == body
 
 
-def test_a_body_that_nobody_wants_is_read_all_the_same(connection):
+def test_an_unneeded_body_is_read_all_the_same(connection):
     for _ in range(2):
         connection.request("POST", "/api.modash.io/v1/anything", body=b"x" * 10_000)
 
@@ -84,7 +84,7 @@ def test_an_odd_request_is_answered_in_json_and_the_connection_ends(simulator, r
     assert body.startswith(b'{"error":')
 
 
-def test_an_unknown_host_is_told_which_there_are(caller):
+def test_an_unknown_host_is_answered_with_the_known_ones(caller):
     reply = caller.get("/graph.example.com/me")
 
     assert reply.status_code == 404
@@ -133,7 +133,7 @@ def test_many_threads_see_one_world(caller):
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_accounts_are_made_when_they_are_asked_for():
+def test_accounts_are_created_on_first_use():
     begun = time.monotonic()
 
     simulator = Simulator(accounts=99_900)
@@ -183,7 +183,7 @@ def test_the_command_says_where_it_listens_and_leaves_at_once(number):
     assert len(listed) == 12 + len(EXTRAS)
 
 
-def test_a_taken_port_is_told_in_one_line(simulator):
+def test_a_taken_port_is_reported_in_one_line(simulator):
     port = str(urlsplit(simulator.url).port)
 
     with run("--port", port) as process:

@@ -1,4 +1,4 @@
-"""What Instagram told of days that are over."""
+"""Values of finished days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as they came, and what each of them cost."""
+"""Reports, and the ledger of what each of them cost."""
 
 from __future__ import annotations
 

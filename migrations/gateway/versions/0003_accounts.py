@@ -1,4 +1,4 @@
-"""The accounts that were added beside the one of the settings."""
+"""The accounts that are added with `make account`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be done in the background, and who does it."""
+"""Background jobs and workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered, who fetches, what has changed, and what is used of the limits."""
+"""Cached values, leases, change counters and quota usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a provider may be called next."""
+"""The time of the next call to each provider."""
 
 from __future__ import annotations
 

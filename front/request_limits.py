@@ -1,0 +1,56 @@
+"""Limits of what a request may send: its length, its encoding, its body."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_URL = 8000  # characters of path and query; real requests stay far below
+MAX_BODY = 64 * 1024  # bytes; only the webhook has a use for a body
+WEBHOOK_PATH = "/webhooks/instagram"
+# A delivery has up to 1,000 changes; a comment up to 2,200 characters, each of 6 bytes where it is escaped.
+MAX_DELIVERY = 16 * 1024 * 1024  # bytes
+
+
+class Refusal(NamedTuple):
+    """Why a request is refused, and what is accepted."""
+
+    status: HTTPStatus
+    message: str
+    hint: str
+
+
+def refusal_of(environ: WSGIEnvironment) -> Refusal | None:
+    """Return why a request exceeds the limits, or None if it does not."""
+    query = environ.get("QUERY_STRING", "")
+    if len(environ.get("PATH_INFO", "")) + len(query) > MAX_URL:
+        return Refusal(
+            HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", f"Accepted: at most {MAX_URL} characters."
+        )
+    if not _is_utf_8(query):
+        return Refusal(HTTPStatus.BAD_REQUEST, "The query is not UTF-8.", "Accepted: UTF-8, percent-encoded.")
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        hint = "Accepted: no body, or one with Content-Length."
+        return Refusal(HTTPStatus.BAD_REQUEST, "The body has no Content-Length.", hint)
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
+        return Refusal(HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", "Accepted: a whole number of bytes.")
+    is_delivery = environ.get("PATH_INFO") == WEBHOOK_PATH and environ["REQUEST_METHOD"] == "POST"
+    limit = MAX_DELIVERY if is_delivery else MAX_BODY
+    if int(length) > limit:
+        return Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", f"Accepted: at most {limit} bytes."
+        )
+    return None
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""The response cache: finished replies as bytes, found by the raw request, invalidated when their values change."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from services.answers import Freshness, Provenance
+from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+RawRequest = tuple[str, str, str, str]
+CacheKey = tuple[str, str, tuple[tuple[str, str], ...], str]
+
+ANONYMOUS = ""  # the cache scope of a reply; until callers have keys, all of them share one
+ENTRY_OVERHEAD = 2_000  # bytes that an entry takes beside its body, roughly
+MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
+CACHE_NAME = "insights-gateway"
+DEFAULT_ACCEPTS = frozenset({"", "*/*", "application/json"})  # Most callers send one of these; all mean JSON.
+
+
+@dataclass
+class CachedResponse:
+    """A reply of status 200: its unchanging parts, and the headers of its age, which are rebuilt once a second."""
+
+    provenance: Provenance
+    etag: str
+    body: bytes
+    fixed_headers: Headers
+    expires_at: float  # Unix seconds; how long this entry serves, which a stale value shortens
+    spellings: list[RawRequest] = field(default_factory=list)
+    _built_at: int = -1
+    _headers: Sequence[tuple[str, str]] = ()
+
+    @classmethod
+    def of(cls, provenance: Provenance, headers: Headers, body: bytes, *, now: float) -> CachedResponse:
+        """Return the entry for a reply that was made at `now` (Unix seconds)."""
+        expires_at = provenance.freshness.expires_at
+        if provenance.freshness.stale:
+            expires_at = now + STALE_REPLY_TTL
+        elif not provenance.complete:
+            expires_at = min(expires_at, now + NAMELESS_REPLY_TTL)
+        return cls(provenance, dict(headers)["ETag"], body, headers, expires_at)
+
+    def headers(self, now: float) -> Sequence[tuple[str, str]]:
+        """Return all headers of the reply as a cache hit."""
+        second = int(now)
+        if second != self._built_at:
+            self._headers = (*self.fixed_headers, *freshness_headers(self.provenance.freshness, second, "hit"))
+            self._built_at = second
+        return self._headers
+
+    @property
+    def size(self) -> int:
+        """The bytes that the entry takes, roughly."""
+        return len(self.body) + ENTRY_OVERHEAD
+
+
+class ResponseCache:
+    """Replies by request, bounded in bytes; the least recently used are dropped first.
+
+    A request is looked up twice: by its raw form, which costs one dictionary access, and only when that is unknown by
+    its parsed form, in which equal requests are equal however they are spelled.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
+        self._keys: dict[RawRequest, CacheKey] = {}
+        self._bytes = 0
+
+    def get(self, environ: WSGIEnvironment, now: float) -> CachedResponse | None:
+        """Return the reply to a request, if one is cached and has not expired."""
+        raw = _raw_request(environ)
+        key = self._keys.get(raw)
+        is_new_spelling = key is None
+        if key is None:
+            # A request with `refresh` must reach validation; its key leaves the parameter out.
+            if "refresh" in raw[2]:
+                return None
+            key = _cache_key(raw)
+        cached = self._entries.get(key)
+        if cached is None:
+            return None
+        with self._lock:
+            # Another thread may have dropped the entry since it was read without the lock.
+            if now >= cached.expires_at:
+                self._drop(key)
+                return None
+            if key in self._entries:
+                self._entries.move_to_end(key)
+            if is_new_spelling and len(cached.spellings) < MAX_SPELLINGS and self._entries.get(key) is cached:
+                cached.spellings.append(raw)
+                self._keys[raw] = key
+        return cached
+
+    def put(self, environ: WSGIEnvironment, response: CachedResponse) -> None:
+        """Cache the reply to a request."""
+        key = _cache_key(_raw_request(environ))
+        with self._lock:
+            self._drop(key)
+            self._entries[key] = response
+            self._bytes += response.size
+            while self._bytes > self._max_bytes and self._entries:
+                self._drop(next(iter(self._entries)))
+
+    def invalidate(self, account: str) -> None:
+        """Drop every reply that shows values of an account."""
+        with self._lock:
+            for key in [key for key, cached in self._entries.items() if cached.provenance.account == account]:
+                self._drop(key)
+
+    def _drop(self, key: CacheKey) -> None:
+        cached = self._entries.pop(key, None)
+        if cached is not None:
+            self._bytes -= cached.size
+            for raw in cached.spellings:
+                self._keys.pop(raw, None)
+
+
+def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
+    """Return the headers for the age and lifetime of a reply; `status` is the cache's part in it (RFC 9211)."""
+    ttl = int(freshness.expires_at - now)
+    max_age = 0 if freshness.stale else max(0, ttl)
+    return [
+        ("Cache-Status", f"{CACHE_NAME}; {status}; ttl={min(ttl, 0) if freshness.stale else ttl}"),
+        ("Age", str(max(0, int(now - freshness.fetched_at)))),
+        ("Cache-Control", f"private, max-age={max_age}, stale-while-revalidate=60"),
+    ]
+
+
+def _raw_request(environ: WSGIEnvironment) -> RawRequest:
+    return ANONYMOUS, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+
+
+def _cache_key(raw: RawRequest) -> CacheKey:
+    """Return the parsed request: without the order and the escapes of its query, and with one form of `Accept: JSON`.
+
+    `refresh` is left out, so that the next request without it gets the refreshed reply.
+    """
+    scope, path, query, accept = raw
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
+    parameters = tuple(sorted(pair for pair in pairs if pair[0] != "refresh"))
+    return scope, path, parameters, "" if accept in DEFAULT_ACCEPTS else accept

@@ -1,0 +1,20 @@
+"""The services and settings of the running application, for the views."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import current_app
+
+from config import Config
+from services.container import Services
+
+
+def services() -> Services:
+    """Return the services of the running application."""
+    return cast(Services, current_app.extensions["services"])
+
+
+def config() -> Config:
+    """Return the settings of the running application."""
+    return cast(Config, current_app.extensions["config"])

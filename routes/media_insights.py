@@ -1,0 +1,97 @@
+"""GET /api/instagram/insights/...: the numbers of one media, and whether they can be read."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from routes import parameters
+from routes.context import services
+from routes.queries import (
+    InsightsTestQuery,
+    MediaInsightsQuery,
+    NavigationQuery,
+    OneMediaQuery,
+    RecommendedMetricsQuery,
+)
+from routes.replies import reply
+from routes.validation import is_local_caller, takes
+from services.errors import InvalidRequestError, LocalCallerOnlyError
+
+bp = Blueprint("media_insights", __name__, url_prefix="/api/instagram/insights")
+
+TOKEN_HEADER = "X-Instagram-Access-Token"  # noqa: S105  # The name of a header, not a token.
+
+
+@bp.get("/<media_id>")
+@takes(MediaInsightsQuery)
+def media_insights(query: MediaInsightsQuery) -> ResponseReturnValue:
+    """Read the numbers of one post, reel or story."""
+    answer = services().media_insights.of_media(
+        query.media_id,
+        query.metrics,
+        media_type=query.media_type,
+        account=query.account,
+        refresh=query.refresh,
+    )
+    return reply(answer, format_=query.format)
+
+
+@bp.get("/<media_id>/profile-activity")
+@takes(OneMediaQuery)
+def profile_activity(query: OneMediaQuery) -> ResponseReturnValue:
+    """Read what people did on the profile after they saw a media, by action."""
+    answer = services().media_insights.by_breakdown(
+        query.media_id, "profile_activity", account=query.account, refresh=query.refresh
+    )
+    return reply(answer, format_=query.format)
+
+
+@bp.get("/<story_id>/navigation")
+@takes(NavigationQuery)
+def navigation(query: NavigationQuery) -> ResponseReturnValue:
+    """Read how viewers moved within a story, by action; of a story that is over what was kept."""
+    answer = services().media_insights.by_breakdown(
+        query.story_id, "navigation", account=query.account, refresh=query.refresh
+    )
+    return reply(answer, format_=query.format)
+
+
+@bp.get("/metrics/<media_type>")
+@takes(RecommendedMetricsQuery)
+def recommended_metrics(query: RecommendedMetricsQuery) -> ResponseReturnValue:
+    """List the metrics that are recommended for a type of media, with their meaning; no provider is called."""
+    return jsonify(services().media_insights.recommended(query.media_type))
+
+
+@bp.get("/test")
+@takes(InsightsTestQuery)
+def insights_test(query: InsightsTestQuery) -> ResponseReturnValue:
+    """Find out with one call whether a token can read the insights of a media; for callers on this machine."""
+    if not is_local_caller():
+        raise LocalCallerOnlyError(
+            "This endpoint is for callers on the gateway's own machine.",
+            hint="Call it on the gateway's machine and not through a proxy.",
+        )
+    in_header = request.headers.get(TOKEN_HEADER)
+    if in_header is not None:
+        _check_header(in_header, query.access_token)
+    answer = services().insights_test.of(
+        query.media_id, token=in_header or query.access_token, is_in_query=query.access_token is not None
+    )
+    response = jsonify(answer)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _check_header(in_header: str, in_query: str | None) -> None:
+    """Refuse the header for what a parameter would be refused for: text that is no token, and a second one."""
+    if in_query is not None:
+        raise InvalidRequestError(
+            f"The access token is given twice, as access_token and in {TOKEN_HEADER}; once is accepted.",
+            hint="Leave access_token out: a query is written to logs of proxies.",
+        )
+    try:
+        parameters.token(in_header)
+    except ValueError as error:
+        raise InvalidRequestError(f"{TOKEN_HEADER}: {error}") from None

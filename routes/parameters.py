@@ -1,0 +1,173 @@
+"""The readers of single parameters: each turns the text of a query into a value, or says what is accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from routes.nearest import did_you_mean, which_metric
+from services.days import Bound
+from services.growth_trends import TITLES
+from services.reports.creators import creator_name
+
+EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
+EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
+MOST_NAMED = 5  # wrong names of one list that a message repeats
+
+Suggest = Callable[[str, Sequence[str]], str]
+
+
+def _refusal(wrong: Sequence[str], accepted: Sequence[str], what: str, suggest: Suggest) -> ValueError:
+    """Return the refusal of some names: each with what was probably meant, and what is accepted."""
+    named = [f"{text[:60]!r} is not a valid {what}.{suggest(text, accepted)}" for text in wrong[:MOST_NAMED]]
+    if len(wrong) > MOST_NAMED:
+        named.append(f"{len(wrong) - MOST_NAMED} others are not valid either.")
+    return ValueError(f"{' '.join(named)} Accepted: {', '.join(accepted)}.")
+
+
+def _names(
+    text: str, accepted: Sequence[str], what: str, *, spellings: Mapping[str, str], suggest: Suggest
+) -> tuple[str, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ValueError(f"it is empty. Accepted: {', '.join(accepted)}.")
+    names = tuple(dict.fromkeys(spellings.get(part, part) for part in parts))
+    if wrong := [name for name in names if name not in accepted]:
+        raise _refusal(wrong, accepted, what, suggest)
+    return names
+
+
+def list_of(accepted: Sequence[str], what: str, spellings: Mapping[str, str] | None = None) -> BeforeValidator:
+    """Read comma-separated names."""
+    return BeforeValidator(
+        lambda text: _names(str(text), accepted, what, spellings=spellings or {}, suggest=did_you_mean)
+    )
+
+
+def metrics_of(accepted: Sequence[str]) -> BeforeValidator:
+    """Read comma-separated metrics."""
+    return BeforeValidator(lambda text: _names(str(text), accepted, "metric", spellings={}, suggest=which_metric))
+
+
+def whole_number(low: int, high: int) -> BeforeValidator:
+    """Read a whole number of a range."""
+
+    def read(text: object) -> int:
+        given, accepted = str(text), f"Accepted: {low} to {high}."
+        if not re.fullmatch(r"-?\d+", given, re.ASCII):
+            raise ValueError(f"{given[:60]!r} is not a whole number. {accepted}")
+        if not re.fullmatch(r"\d{1,9}", given, re.ASCII) or not low <= int(given) <= high:
+            raise ValueError(f"{given[:60]!r} is out of range. {accepted}")
+        return int(given)
+
+    return BeforeValidator(read)
+
+
+def days_up_to(most: int) -> BeforeValidator:
+    """Read a number of days, such as 7d."""
+
+    def read(text: object) -> int:
+        given, accepted = str(text).strip(), f"Accepted: 1d to {most}d, such as 7d."
+        if not re.fullmatch(r"-?\d+d", given, re.ASCII):
+            guess = f" Did you mean {given}d?" if re.fullmatch(r"[1-9]\d{0,2}", given, re.ASCII) else ""
+            raise ValueError(f"{given[:60]!r} is not a number of days.{guess} {accepted}")
+        if not re.fullmatch(r"[1-9]\d{0,2}d", given, re.ASCII) or not int(given[:-1]) <= most:
+            raise ValueError(f"{given[:60]!r} is out of range. {accepted}")
+        return int(given[:-1])
+
+    return BeforeValidator(read)
+
+
+def bound(text: object) -> Bound:
+    """Read an end of a range: a date, or Unix seconds."""
+    accepted = "Accepted: Unix seconds (1763625600) or a date (2026-11-20), from 2010 to 2100."
+    given = str(text).strip()
+    if re.fullmatch(r"\d{1,12}", given, re.ASCII):
+        if EARLIEST_UNIX <= int(given) <= LATEST_UNIX:
+            return int(given)
+        raise ValueError(f"{given} is outside the range. {accepted}")
+    try:
+        day = date.fromisoformat(given)
+    except ValueError:
+        raise ValueError(f"{given[:60]!r} is not a valid time. {accepted}") from None
+    if not EARLIEST <= day <= LATEST:
+        raise ValueError(f"{given[:60]!r} is outside the range. {accepted}")
+    return day
+
+
+def creator(text: object) -> str:
+    """Read the name of a creator."""
+    try:
+        return creator_name(str(text))
+    except ValueError as error:
+        raise ValueError(f"{str(text)[:60]!r} does not identify a creator: {error}.") from None
+
+
+def account(text: object) -> str:
+    """Read the id or username of an account."""
+    given = str(text).strip()
+    if not re.fullmatch(r"@?[A-Za-z0-9._]{1,30}", given):
+        raise ValueError(f"{given[:60]!r} does not identify an account. Accepted: its id or its username.")
+    return given
+
+
+def media_id(text: object) -> str:
+    """Read the id of a media."""
+    return _id(text, "a media", "its numeric id, as /top-posts and /stories give it")
+
+
+def story_id(text: object) -> str:
+    """Read the id of a story."""
+    return _id(text, "a story", "its numeric id, as /stories gives it")
+
+
+def _id(text: object, what: str, accepted: str) -> str:
+    given = str(text).strip()
+    if not re.fullmatch(r"\d{1,30}", given, re.ASCII):
+        raise ValueError(f"{given[:60]!r} does not identify {what}. Accepted: {accepted}.")
+    return given
+
+
+def token(text: object) -> str:
+    """Read an access token."""
+    given = str(text).strip()
+    if not re.fullmatch(r"[\x21-\x7e]{8,1000}", given, re.ASCII):
+        # What was given may be a damaged token, so it is not repeated.
+        raise ValueError("it is not an access token. Accepted: 8 to 1000 letters, digits and signs without a space.")
+    return given
+
+
+def flag(text: object) -> bool:
+    """Read true or false."""
+    if str(text).strip().lower() not in {"true", "false"}:
+        raise ValueError(f"{str(text)[:60]!r} is neither true nor false. Accepted: true, false.")
+    return str(text).strip().lower() == "true"
+
+
+def choice(accepted: Sequence[str], what: str, suggest: Suggest = did_you_mean) -> BeforeValidator:
+    """Read one of some names, in upper or lower case."""
+    by_lower = {name.lower(): name for name in accepted}
+
+    def read(text: object) -> str:
+        name = by_lower.get(str(text).strip().lower())
+        if name is None:
+            raise _refusal([str(text)], accepted, what, suggest)
+        return name
+
+    return BeforeValidator(read)
+
+
+def trends(text: object) -> tuple[str, ...]:
+    """Read comma-separated trends, by their keys or their titles."""
+    by_title = {title.lower(): name for name, title in TITLES.items()}
+    spellings = by_title | {title.replace(" ", "_"): name for title, name in by_title.items()}
+    return _names(str(text).lower(), tuple(TITLES), "trend", spellings=spellings, suggest=which_metric)
+
+
+def csv(accepted: Sequence[str], example: str) -> WithJsonSchema:
+    """Describe a comma-separated list to the OpenAPI document."""
+    names = "|".join(accepted)
+    return WithJsonSchema({"type": "string", "pattern": f"^({names})(,({names}))*$", "examples": [example]})

@@ -1,0 +1,323 @@
+"""The shape of each endpoint's reply for the OpenAPI document, composed of the services' own types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from services.account_insights import Insight
+from services.answers import Substitution, Unavailable, Warning_
+from services.audience import Demographic, OnlineFollowers
+from services.capabilities import Capability
+from services.credits import Overview
+from services.growth_trends import Trend
+from services.insights_test import InsightsTestResult
+from services.media.kept_stories import StoryProgress
+from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
+from services.quota import BreakerStatus, Limit
+from services.readiness import BackgroundWork, ReadinessReport
+from services.stories import Story
+from services.top_posts import TopPost
+
+
+class Meta(TypedDict):
+    """The source and age of the numbers, and what is missing from them."""
+
+    source: Literal["instagram", "modash", "history", "sandbox"]
+    fetched_at: str
+    expires_at: str
+    stale: bool
+    unavailable: list[Unavailable]
+    substitutions: list[Substitution]
+    warnings: list[Warning_]
+
+
+class AccountMeta(Meta):
+    """`meta` of the endpoints over an account."""
+
+    account: str
+    username: Annotated[
+        str | None,
+        Field(description="The last known username; null until the profile was read. Never read only for this field."),
+    ]
+    api_version: str
+
+
+class AccountInsightsMeta(AccountMeta):
+    """`meta` with the first day whose values may still change."""
+
+    provisional_from: str | None
+
+
+class GrowthTrendsMeta(AccountMeta):
+    """`meta` with the first day of all windows whose values may still change."""
+
+    provisional_from: str | None
+
+
+class TimeRange(TypedDict):
+    """The time range of the posts, and how many were found."""
+
+    since: str
+    until: str
+    posts: int
+    posts_of_unknown_type: int
+    collaborations: NotRequired[int]
+
+
+class Ranking(TypedDict):
+    """What the posts are ranked by, and how many have no known value of it; they come last."""
+
+    by: str
+    posts_unknown: int
+
+
+class TopPostsMeta(AccountMeta):
+    """`meta` with the time range and, where `by` is given, the ranking."""
+
+    time_range: TimeRange
+    ranking: NotRequired[Ranking]
+
+
+class AudienceMeta(AccountMeta):
+    """`meta` with the time zone of dates and hours, the followers an account needs, and how long a list can be."""
+
+    tz: str
+    minimum_followers: int
+    most_results: int
+
+
+class Cost(TypedDict):
+    """What a request has spent, and an estimate of the credits that are left.
+
+    `credits_left` is the last balance that Modash gave, at `as_of`, less what was booked since; null if not known.
+    """
+
+    credits: float
+    credits_left: float | None
+    as_of: str | None
+
+
+class ReportCost(TypedDict):
+    """What a report cost, and the credits that Modash said were left after it; null if it was not asked."""
+
+    credits: float
+    credits_left: float | None
+
+
+class CreatorMeta(Meta):
+    """`meta` of what is stored about a creator."""
+
+    creator: str
+
+
+class PendingMeta(CreatorMeta):
+    """`meta` of a report that is being made; `price` is what a report costs, in credits."""
+
+    cost: Cost
+    price: float
+
+
+class PerformanceDataMeta(PendingMeta):
+    """`meta` of a report; `windows` lists for each block, statistic and measure the windows that have a number."""
+
+    windows: dict[str, dict[str, dict[str, list[int]]]]
+
+
+class AccountInsightsBody(TypedDict):
+    """The account's metrics."""
+
+    data: list[Insight]
+    meta: AccountInsightsMeta
+
+
+class GrowthTrendsBody(TypedDict):
+    """The account's changes."""
+
+    trends: list[Trend]
+    meta: GrowthTrendsMeta
+
+
+class TopPostsBody(TypedDict):
+    """The account's best posts."""
+
+    top_posts: list[TopPost]
+    meta: TopPostsMeta
+
+
+class AudienceBody(TypedDict):
+    """The account's audience."""
+
+    demographics: list[Demographic]
+    online_followers: list[OnlineFollowers]
+    meta: AudienceMeta
+
+
+class MediaInsightsBody(TypedDict):
+    """The numbers of one media; `timestamp` is the same as `meta.fetched_at`."""
+
+    success: Literal[True]
+    media_id: str
+    media_type: Annotated[
+        str | None, Field(description="FEED, REELS or STORY: Instagram's media_product_type; null if it gives none.")
+    ]
+    insights: list[MediaInsight]
+    timestamp: str
+    meta: AccountMeta
+
+
+class MediaBreakdownBody(TypedDict):
+    """One metric of a media with its breakdown; that is empty where the buckets are unknown."""
+
+    success: Literal[True]
+    data: MediaInsight
+    breakdown: list[MediaBreakdown]
+    meta: AccountMeta
+
+
+class RecommendedMetricsBody(TypedDict):
+    """The metrics that are recommended for a type of media."""
+
+    success: Literal[True]
+    media_type: Literal["FEED", "REELS", "STORY"]
+    metrics: list[RecommendedMetric]
+
+
+class CapabilitiesMeta(AccountMeta):
+    """`meta` with the login of the account."""
+
+    login: Literal["facebook", "instagram"]
+
+
+class CapabilitiesBody(TypedDict):
+    """What works for an account and its media."""
+
+    capabilities: list[Capability]
+    meta: CapabilitiesMeta
+
+
+class StoriesBody(TypedDict):
+    """Stories, the newest first."""
+
+    stories: list[Story]
+    meta: AccountMeta
+
+
+@with_config(ConfigDict(extra="allow"))
+class PerformanceDataBody(TypedDict):
+    """A creator's report, as Modash gives it, unknown parts included."""
+
+    posts: dict[str, object] | None
+    reels: dict[str, object] | None
+    unrecognized: NotRequired[dict[str, object]]
+    meta: PerformanceDataMeta
+
+
+class DryRunBody(TypedDict):
+    """What a request for a report would cost now, and how it would end."""
+
+    dry_run: Literal[True]
+    would_call: bool
+    credits: float
+    outcome: Literal["kept", "in_flight", "away", "uncertain", "pending", "given_up", "limit", "unknown", "ask"]
+    message: str
+    kept_from: str | None
+    meta: CreatorMeta
+
+
+@with_config(ConfigDict(extra="allow"))
+class KeptReportBody(TypedDict):
+    """One of the stored reports of a creator."""
+
+    fetched_at: str
+    cost: ReportCost
+    posts: dict[str, object] | None
+    reels: dict[str, object] | None
+    unrecognized: NotRequired[dict[str, object]]
+    windows: dict[str, dict[str, dict[str, list[int]]]]
+
+
+class PerformanceHistoryBody(TypedDict):
+    """The stored reports of a creator, the newest first."""
+
+    reports: list[KeptReportBody]
+    meta: CreatorMeta
+
+
+class RetryLaterBody(TypedDict):
+    """A report that is being made."""
+
+    status: Literal["retry_later"]
+    message: str
+    retry_after: int
+    meta: PendingMeta
+
+
+class HealthBody(TypedDict):
+    """Whether the process is alive, and which providers are configured."""
+
+    status: Literal["ok"]
+    providers: Literal["live", "sandbox"]
+    instagram: Literal["configured", "not_configured"]
+    modash: Literal["configured", "not_configured"]
+
+
+class QuotaBody(TypedDict):
+    """How much of the providers' limits is used, and which circuit breakers are open."""
+
+    limits: list[Limit]
+    breakers: list[BreakerStatus]
+
+
+class CheckBody(TypedDict):
+    """One check; `ok` is null if there was nothing to check."""
+
+    name: str
+    ok: bool | None
+    message: str
+    next_step: str | None
+
+
+class StatusBody(QuotaBody):
+    """What works and what does not, and when that was checked."""
+
+    status: Literal["ok", "failing"]
+    checked_at: str
+    checks: list[CheckBody]
+    work: BackgroundWork | None
+    stories: StoryProgress | None
+
+
+class DeliveryBody(TypedDict):
+    """That a delivery is kept."""
+
+    status: Literal["kept"]
+
+
+BODIES: dict[str, dict[int, object]] = {
+    "/account-insights": {200: AccountInsightsBody},
+    "/growth-trends": {200: GrowthTrendsBody},
+    "/top-posts": {200: TopPostsBody},
+    "/stories": {200: StoriesBody},
+    "/stories/{story_id}": {200: StoriesBody},
+    "/audience": {200: AudienceBody},
+    "/api/instagram/insights/{media_id}": {200: MediaInsightsBody},
+    "/api/instagram/insights/{media_id}/profile-activity": {200: MediaBreakdownBody},
+    "/api/instagram/insights/{story_id}/navigation": {200: MediaBreakdownBody},
+    "/api/instagram/insights/metrics/{media_type}": {200: RecommendedMetricsBody},
+    "/api/instagram/insights/test": {200: InsightsTestResult},
+    "/capabilities": {200: CapabilitiesBody},
+    "/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},
+    "/api/discovery/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},
+    "/performance-data/history": {200: PerformanceHistoryBody},
+    "/credits": {200: Overview},
+    "/healthz": {200: HealthBody},
+    "/readyz": {200: ReadinessReport},
+    "/status": {200: StatusBody},
+    "/quota": {200: QuotaBody},
+    "/webhooks/instagram": {200: str},
+    "/openapi.json": {200: dict[str, object]},
+}
+POST_BODIES: dict[str, dict[int, object]] = {"/webhooks/instagram": {200: DeliveryBody}}

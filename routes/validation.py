@@ -1,0 +1,112 @@
+"""The decorator that gives a view its query string as a model, or refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import current_app, request
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from routes.nearest import did_you_mean, nearest_paths
+from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")  # A local proxy forwards for remote callers.
+Query = TypeVar("Query", bound=BaseModel)
+View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
+
+
+def takes(
+    model: type[Query],
+) -> Callable[[Callable[[Query], ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
+    """Pass the query string to the view as a model, or refuse it, naming each parameter and what it accepts.
+
+    The variable parts of the path are fields of the model too.
+    """
+
+    def decorate(view: Callable[[Query], ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+        @wraps(view)
+        def wrapped(**path: str) -> ResponseReturnValue:
+            query = _parse(model, path)
+            if getattr(query, "refresh", False):
+                _require_local_caller()
+            return view(query)
+
+        wrapped.query_model = model  # type: ignore[attr-defined]  # The OpenAPI document is made from it.
+        return wrapped
+
+    return decorate
+
+
+def fails_with(*errors: type[InsightsError]) -> Callable[[View], View]:
+    """Note which failures a view has, where these are fewer than those of an endpoint that reads a provider."""
+
+    def decorate(view: View) -> View:
+        view.failures = errors  # type: ignore[attr-defined]  # The OpenAPI document is made from it.
+        return view
+
+    return decorate
+
+
+def _parse(model: type[Query], path: Mapping[str, str]) -> Query:
+    given = request.args.to_dict(flat=False)
+    known = tuple(name for name in parameters(model) if name not in path)
+    if model.model_config.get("extra") == "ignore":
+        given = {name: values for name, values in given.items() if name in known}
+    faults = [_unknown(name, known) for name in given if name not in known]
+    faults += [
+        f"{name} is given {len(values)} times; once is accepted." for name, values in given.items() if len(values) > 1
+    ]
+    if faults:
+        raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")
+    try:
+        return model.model_validate({name: values[0] for name, values in given.items()} | dict(path))
+    except ValidationError as error:
+        faults = [_fault(fault) for fault in error.errors(include_url=False)]
+        if any(fault["loc"][0] in path for fault in error.errors()):
+            faults.append(nearest_paths(request.path, [rule.rule for rule in current_app.url_map.iter_rules()]))
+        message = " ".join(fault.strip() for fault in faults if fault)
+        raise InvalidRequestError(message, hint=_accepted(model, error)) from None
+
+
+def parameters(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a query model by the names that they have in a query."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def is_local_caller() -> bool:
+    """Return whether the caller is on this machine and no proxy forwards the request."""
+    return request.remote_addr in LOOPBACK and not any(name in request.headers for name in FORWARDING_HEADERS)
+
+
+def _require_local_caller() -> None:
+    """Refuse `refresh=true` of any other caller."""
+    if not is_local_caller():
+        raise RefreshForbiddenError(
+            "refresh=true is for callers on the gateway's own machine.",
+            hint="Leave it out: what has expired is refreshed automatically, see meta.expires_at.",
+        )
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    return f"{name[:60]!r} is not a parameter of this endpoint.{did_you_mean(name, known)}"
+
+
+def _fault(fault: Any) -> str:
+    name = fault["loc"][0]
+    if fault["type"] == "missing":
+        return f"{name} is missing."
+    if fault["type"] == "value_error":
+        return f"{name}: {fault['ctx']['error']}"
+    return f"{name}: {fault['msg']}."
+
+
+def _accepted(model: type[BaseModel], error: ValidationError) -> str:
+    missing = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "missing")
+    fields = parameters(model)
+    descriptions = " ".join(f"{name}: {fields[name].description}" for name in missing)
+    return descriptions or "GET /openapi.json describes every parameter."

@@ -1,0 +1,48 @@
+"""GET and POST /webhooks/instagram: Meta checks the callback URL, then delivers changes of accounts."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from routes.context import services
+from routes.queries import AnyQuery, HandshakeQuery
+from routes.validation import fails_with, takes
+from services.errors import (
+    BusyError,
+    DeliveryNotKeptError,
+    InvalidRequestError,
+    SignatureInvalidError,
+    SignatureMissingError,
+    VerifyTokenInvalidError,
+    WebhookNotConfiguredError,
+)
+
+bp = Blueprint("webhooks", __name__)
+
+SIGNATURE = "X-Hub-Signature-256"
+
+
+@bp.get("/webhooks/instagram")
+@takes(HandshakeQuery)
+@fails_with(InvalidRequestError, WebhookNotConfiguredError, VerifyTokenInvalidError)
+def handshake(query: HandshakeQuery) -> ResponseReturnValue:
+    """Answer Meta's check of the callback URL with the bare challenge."""
+    challenge = services().webhooks.challenge(query.mode, query.token, query.challenge)
+    # Plain text that no browser takes for a page: it repeats what the query says.
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(challenge, mimetype="text/plain", headers=headers)
+
+
+@bp.post("/webhooks/instagram")
+@takes(AnyQuery)
+@fails_with(WebhookNotConfiguredError, SignatureMissingError, SignatureInvalidError, DeliveryNotKeptError, BusyError)
+def delivery(_: AnyQuery) -> ResponseReturnValue:
+    """Keep a delivery of Meta and confirm it; what is in it is applied in the background."""
+    webhooks, signature = services().webhooks, request.headers.get(SIGNATURE)
+    with webhooks.room_for(signature, request.content_length or 0):
+        body = request.get_data(cache=False)
+        webhooks.receive(signature, body)
+    response = jsonify({"status": "kept"})
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,1 @@
+"""The accounts that granted access: found by id or username, stored with their tokens, checked."""

@@ -1,0 +1,210 @@
+"""The accounts that granted access: the one of the settings, and those that were added."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from services.accounts.registry import AccountRegistry
+from services.cache.cache import Cache
+from services.cache.entries import CacheEntry
+from services.cache.policies import (
+    ACCOUNT_ID,
+    LAST_KNOWN_PROFILE,
+    PROFILE,
+    PROFILE_RECHECK,
+    PROFILE_TEXT,
+    FixedTTL,
+    Json,
+)
+from services.clients.graph.client import GraphClient
+from services.clients.graph.models import Account, Item, as_count
+from services.errors import (
+    AccountUnknownError,
+    BusyError,
+    InvalidRequestError,
+    ProviderError,
+    ProviderNotConfiguredError,
+)
+from services.store.accounts import AccountRow
+from services.store.cache_entries import CacheKey
+
+PROFILE_KEY = CacheKey("profile")
+
+
+@dataclass(frozen=True)
+class ConfiguredAccount:
+    """The account of the settings; without a token there is none."""
+
+    token: str = field(repr=False)
+    login: str
+    account_id: str
+    page_id: str
+
+
+class AccountResolver:
+    """Finds the account a caller means, and reads its profile."""
+
+    def __init__(
+        self,
+        graph: GraphClient,
+        cache: Cache,
+        *,
+        configured: ConfiguredAccount,
+        registry: AccountRegistry,
+    ) -> None:
+        self._graph = graph
+        self._cache = cache
+        self._own = configured
+        self._registry = registry
+
+    def find(self, reference: str | None) -> Account:
+        """Return the account with this id or username; where none is named the configured one, or the only one.
+
+        Raises `ProviderNotConfiguredError` where there is no account at all or its token cannot be opened,
+        `InvalidRequestError` where several could be meant, `AccountUnknownError` for any that is not here.
+        """
+        if self._own.token and reference in {None, self._own.account_id}:
+            return self._configured()
+        rows = self._registry.rows()
+        if not rows and not self._own.token:
+            raise ProviderNotConfiguredError(
+                "Instagram is not configured.",
+                provider="instagram",
+                hint="Set ACCESS_LONG_LIVED_TOKEN and INSTAGRAM_ACCOUNT_ID or PAGE_ID, then restart; "
+                "or add an account with `make account`.",
+            )
+        if reference is None:
+            return self._registry.opened(_only(rows))
+        # An account of the table is found there, whatever may be wrong with the configured account.
+        row = self._registry.row(reference)
+        if row is not None:
+            return self._registry.opened(row)
+        if self._own.token:
+            account = self._configured()
+            if reference == account.id or self._is_username(reference.removeprefix("@").lower(), account):
+                return account
+        raise AccountUnknownError(
+            "There is no such account here.",
+            hint="Check the id or username; where there is one account only, `account` may be left out.",
+        )
+
+    def owner_of(self, owner: str | None) -> Account:
+        """Return the account with an id; where it is None or not here, the only account there is.
+
+        For what belongs to one account, such as a media: where there are several, none of them is a guess. Raises
+        `InvalidRequestError` then, and else as `find` does.
+        """
+        row = None if owner is None else self._registry.row(owner)
+        if row is not None and row.id == owner:
+            return self._registry.opened(row)
+        rows = self._registry.rows()
+        if not self._own.token or not rows:
+            return self.find(None)
+        configured = self._configured()
+        if configured.id != owner and any(row.id != configured.id for row in rows):
+            raise _several()
+        return configured
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any account; added ones do not count if the database was unavailable from the start."""
+        try:
+            return bool(self._own.token or self._registry.rows())
+        except BusyError:
+            return False
+
+    def all(self) -> list[Account]:
+        """Return every account that can be read now, the configured one first; raises `BusyError`."""
+        finders: list[Callable[[], Account]] = [self._configured] if self._own.token else []
+        finders += [partial(self._registry.opened, row) for row in self._registry.rows()]
+        found: dict[str, Account] = {}
+        for find in finders:
+            try:
+                account = find()
+            except ProviderError:
+                continue  # An account that cannot be found or opened does not stop the others.
+            found.setdefault(account.id, account)
+        return list(found.values())
+
+    def added(self) -> tuple[int, int]:
+        """Return how many accounts were added, and of how many the token cannot be opened; raises `BusyError`."""
+        return len(self._registry.rows()), self._registry.closed()
+
+    def profile(self, account: Account, *, policy: FixedTTL = PROFILE) -> CacheEntry:
+        """Return `username` and `followers_count` of an account; either may be missing."""
+        is_first = False
+
+        def fetch(cached: CacheEntry | None) -> Json:
+            nonlocal is_first
+            is_first = cached is None
+            return self.as_profile(account, self._graph.profile(account))
+
+        profile = self._cache.get_or_fetch(account.id, PROFILE_KEY.key, policy, fetch, provider="instagram")
+        if is_first:
+            self.announce_first_profile(account)
+        return profile
+
+    def as_profile(self, account: Account, answer: Item) -> Json:
+        """Return a profile that Instagram answered as it is cached, and note the username of an added account."""
+        name = answer.get("username")
+        username = name if isinstance(name, str) and name else None
+        self._registry.saw_username(account.id, (username or "").lower())
+        # Unreadable is unknown, so that the cache keeps what was known before.
+        return {"username": username, "followers_count": as_count(answer.get("followers_count"))}
+
+    def announce_first_profile(self, account: Account) -> None:
+        """Drop the replies that any process made before: they lack the username; equal requests get equal replies."""
+        self._cache.announce_change(account.id)
+
+    def username(self, account: Account) -> str | None:
+        """Return the last known username of an account, or None; no provider is called for it."""
+        if (added := self._registry.username(account.id)) is not None:
+            return added
+        profile = self._cache.peek(account.id, {PROFILE_KEY: LAST_KNOWN_PROFILE}).get(PROFILE_KEY)
+        return None if profile is None else _username(profile) or None
+
+    def _configured(self) -> Account:
+        own = self._own
+        return Account(own.account_id or self._linked(), own.token, own.login, own.page_id)
+
+    def _linked(self) -> str:
+        """Return the id of the account that belongs to the page, or to the token of the Instagram login."""
+        own, by_token = self._own, self._own.login == "instagram"
+
+        def fetch(_cached: CacheEntry | None) -> Json:
+            if by_token:
+                return {"id": self._graph.own_account(own.token)}
+            return {"id": self._graph.linked_account(own.page_id, token=own.token)}
+
+        owner = fingerprint(own.token) if by_token else own.page_id
+        return str(self._cache.get_or_fetch(owner, "account", ACCOUNT_ID, fetch, provider="instagram").value["id"])
+
+    def _is_username(self, name: str, account: Account) -> bool:
+        if _username(self.profile(account, policy=PROFILE_TEXT)) == name:
+            return True
+        return _username(self.profile(account, policy=PROFILE_RECHECK)) == name
+
+
+def _only(rows: Sequence[AccountRow]) -> AccountRow:
+    if len(rows) > 1:
+        raise _several()
+    return rows[0]
+
+
+def _several() -> InvalidRequestError:
+    return InvalidRequestError(
+        "account is missing: there are several here.",
+        hint="Give the id or the username; the operator lists them with `make account ARGS=list`.",
+    )
+
+
+def _username(profile: CacheEntry) -> str:
+    return str(profile.value.get("username") or "").lower()
+
+
+def fingerprint(secret: str) -> str:
+    """Return a hash that distinguishes one secret from another without revealing it."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]

@@ -1,0 +1,241 @@
+"""The jobs that run in the background: what each kind does, and how a worker runs them."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from services import request_context
+from services.clock import Clock
+from services.errors import AccountUnknownError, BusyError, ProviderError
+from services.media.story_polling import NEVER_WITHIN, StoryPolling
+from services.reports.balance import CreditBalance
+from services.reports.follow_up import FollowUp
+from services.request_context import RequestContext
+from services.store.database import DatabaseUnavailableError
+from services.store.jobs import Job
+from services.store.store import Store
+from services.webhooks.application import WebhookApplication
+
+if TYPE_CHECKING:
+    from services.container import Services
+
+MAX_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
+OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
+SWEEP_INTERVAL = 600.0  # seconds
+WEBHOOKS_INTERVAL = 2.0  # seconds
+WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
+ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts whose stories are not read yet
+FIRST_ACCOUNTS_DELAY = 30.0  # seconds
+FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a report after that
+STORIES_OF = "stories of account"  # the kind of job, with an account as the key
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reschedule:
+    """The job has to run again in some seconds; `reset_attempts` is for a job that recurs and never ends.
+
+    `is_idle` says that there was nothing to do, which is worth no line in the log.
+    """
+
+    seconds: float
+    reset_attempts: bool = False
+    is_idle: bool = False
+
+
+Handler = Callable[[str, Mapping[str, Any], int], Reschedule | None]
+"""Gets a job's key, its payload and the number of attempts, this one included; None means that the job is done.
+
+A handler may run more than once, because a worker may be killed while it runs. An exception makes the job run again,
+with growing delays.
+"""
+
+
+def retry_delay(attempts: int, *, first: float) -> float:
+    """Return the seconds to wait after so many attempts: `first` before any, then twice as long each time."""
+    return min(first * 2.0 ** min(attempts, 30), max(first, MAX_RETRY_DELAY))
+
+
+def _follow_up(
+    follow_up: FollowUp, clock: Clock, creator: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule | None:
+    """Ask again for a report that was not ready, as often as the purchase policy allows."""
+    due_at = follow_up.attempt(creator)
+    return None if due_at is None else _reschedule(due_at, clock)
+
+
+def _read_balance(
+    balance: CreditBalance, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule | None:
+    """Read the balance of the Modash credits, unless that is too early."""
+    due_at = balance.read()
+    return None if due_at is None else _reschedule(due_at, clock)
+
+
+def _reschedule(due_at: float, clock: Clock) -> Reschedule:
+    left = due_at - clock.timestamp()
+    # An overdue job could not be done: its provider is throttled or failing, or the ledger is unavailable.
+    return Reschedule(left if left > 0 else OVERDUE_DELAY)
+
+
+def apply_webhooks(
+    application: WebhookApplication, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule:
+    """Read and apply what webhooks have brought."""
+    done = application.run(seconds=WEBHOOKS_RUN)
+    return Reschedule(WEBHOOKS_INTERVAL, reset_attempts=True, is_idle=not done)
+
+
+def _sweep(
+    store: Store, webhooks: WebhookApplication, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule:
+    store.sweep()
+    webhooks.sweep()
+    return Reschedule(SWEEP_INTERVAL, reset_attempts=True)
+
+
+def _begin_stories(
+    polling: StoryPolling, store: Store, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule:
+    """See to it that the stories of every account are read."""
+    again = Reschedule(ACCOUNTS_INTERVAL, reset_attempts=True)
+    try:
+        accounts = set(polling.accounts())
+    except BusyError:
+        return again
+    for account in sorted(accounts - store.jobs.keys(STORIES_OF)):
+        store.jobs.put(STORIES_OF, account, due_at=clock.timestamp())
+    return again
+
+
+def _read_stories(
+    polling: StoryPolling, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+) -> Reschedule | None:
+    """Read the stories of an account; after a failure try again later and later, but before a story ends."""
+    try:
+        due_at = polling.read(account)
+    except AccountUnknownError:
+        return None
+    except ProviderError as error:
+        log.warning("Stories could not be read", extra={"code": error.code})
+        delay = retry_delay(attempts - 1, first=FIRST_STORIES_DELAY)
+        if (moment := polling.next_last_moment(account)) is not None:
+            delay = min(delay, max(moment - clock.timestamp(), NEVER_WITHIN))
+        return Reschedule(max(delay, error.retry_after or 0))
+    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+
+
+def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
+    """Return the handler of each kind of job."""
+    return {
+        "sweep": partial(_sweep, services.store, services.webhook_application),
+        "webhooks": partial(apply_webhooks, services.webhook_application),
+        "report": partial(_follow_up, services.follow_up, clock),
+        "stories": partial(_begin_stories, services.story_polling, services.store, clock),
+        STORIES_OF: partial(_read_stories, services.story_polling, clock),
+        "balance": partial(_read_balance, services.credit_balance, clock),
+    }
+
+
+RECURRING: Mapping[str, float] = {
+    "sweep": SWEEP_INTERVAL,
+    "webhooks": WEBHOOKS_INTERVAL,
+    "stories": FIRST_ACCOUNTS_DELAY,
+}
+"""The kinds of which there is always one job, and the seconds until its first run."""
+
+
+class Runner:
+    """Claims jobs, runs them and records how they ended.
+
+    If the database is unavailable, nothing is claimed. A job whose end could not be recorded runs again once its lease
+    has ended.
+    """
+
+    def __init__(self, store: Store, handlers: Mapping[str, Handler], clock: Clock) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._clock = clock
+
+    def put_recurring(self) -> None:
+        """Put the job of each recurring kind, unless it exists."""
+        for kind in RECURRING.keys() & self._handlers.keys():
+            with suppress(DatabaseUnavailableError):
+                self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + RECURRING[kind])
+
+    def claim(self, holder: str, limit: int) -> list[Job]:
+        """Claim due jobs of the kinds that have a handler here."""
+        try:
+            return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=self._handlers.keys())
+        except DatabaseUnavailableError:
+            return []
+
+    def heartbeat(self, holder: str, held: Collection[Job], *, host: str, pid: int) -> None:
+        """Record that a worker is alive, and extend the leases of the jobs that it runs."""
+        with suppress(DatabaseUnavailableError):
+            self._store.workers.heartbeat(holder, host=host, pid=pid)
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.extend(held)
+
+    def release(self, holder: str, held: Collection[Job]) -> None:
+        """Free the jobs that a worker did not finish, and deregister it."""
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.release(held, now=self._clock.timestamp())
+        with suppress(DatabaseUnavailableError):
+            self._store.workers.deregister(holder)
+
+    def run(self, job: Job) -> None:
+        """Run a job, and log how it ended in one line."""
+        started = self._clock.monotonic()
+        fields: dict[str, object] = {"kind": job.kind, "attempts": job.attempts}
+        unexpected = None
+        reschedule = None
+        try:
+            # A new context: provider calls made here must not be counted for any request.
+            reschedule = contextvars.Context().run(self._handle, job)
+        except (ProviderError, DatabaseUnavailableError) as error:
+            fields |= self._record_failure(job, error)
+        except Exception as error:  # noqa: BLE001  # Logged below, in the one line of the job.
+            fields |= self._record_failure(job, error)
+            unexpected = error
+        else:
+            fields |= self._record_end(job, reschedule)
+        fields["milliseconds"] = round((self._clock.monotonic() - started) * 1000, 2)
+        usual = logging.DEBUG if reschedule is not None and reschedule.is_idle else logging.INFO
+        level = logging.ERROR if unexpected else logging.WARNING if "failure" in fields else usual
+        log.log(level, "job", extra=fields, exc_info=unexpected)
+
+    def _handle(self, job: Job) -> Reschedule | None:
+        request_context.current.set(RequestContext(started_at=self._clock.timestamp(), is_background=True))
+        return self._handlers[job.kind](job.key, job.payload, job.attempts)
+
+    def _record_end(self, job: Job, reschedule: Reschedule | None) -> dict[str, object]:
+        with suppress(DatabaseUnavailableError):
+            if reschedule is None:
+                self._store.jobs.complete(job)
+            else:
+                due_at = self._clock.timestamp() + reschedule.seconds
+                self._store.jobs.reschedule(job, due_at, reset_attempts=reschedule.reset_attempts)
+        return {"outcome": "done"} if reschedule is None else {"outcome": "rescheduled", "seconds": reschedule.seconds}
+
+    def _record_failure(self, job: Job, error: Exception) -> dict[str, object]:
+        """Retry later, and not before the time that a provider asked for; after the last attempt, give up."""
+        # The class name alone: the text of an unexpected error may hold anything, a credential as well.
+        failure = error.code if isinstance(error, ProviderError) else type(error).__name__
+        if job.attempts >= MAX_ATTEMPTS:
+            with suppress(DatabaseUnavailableError):
+                self._store.jobs.dead_letter(job, failure)
+            return {"outcome": "gave_up", "failure": failure}
+        retry_after = error.retry_after if isinstance(error, ProviderError) else None
+        delay = max(retry_delay(job.attempts - 1, first=FIRST_RETRY_DELAY), retry_after or 0)
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.reschedule(job, self._clock.timestamp() + delay, failure=failure)
+        return {"outcome": "failed", "failure": failure, "seconds": delay}

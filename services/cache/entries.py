@@ -1,0 +1,197 @@
+"""Cached values: looked up in this process first, then in the shared database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from services.cache.local import LocalCache
+from services.cache.policies import (
+    FINAL_VALUE_KEPT_FOR,
+    FOR_EVER,
+    RETRY_UNKNOWN_AFTER,
+    STALE_IF_ERROR,
+    FreshnessPolicy,
+    Json,
+)
+from services.clock import Clock
+from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
+from services.store.database import DatabaseUnavailableError
+
+ASKED = "_asked"  # in a cached value: when it was asked for again in vain, and when it may be asked for again
+LOCAL_CACHE_BYTES = 8 * 1024 * 1024
+LATEST = 4_102_444_800  # The year 2100, in Unix seconds.
+# What reading a row may raise that is damaged, or was written by another version of this program.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A cached value: when it was fetched, when it expires (Unix seconds), and whether it is stale.
+
+    It is stale once it has expired, or once the provider was asked again and did not know it any more. Then `asked_at`
+    is the moment of that call, and before `retry_at` nothing is asked again.
+    """
+
+    value: Json
+    fetched_at: float
+    expires_at: float
+    stale: bool = False
+    asked_at: float | None = None
+    retry_at: float = 0.0
+
+    @property
+    def last_asked(self) -> float:
+        """When the provider was last asked for the value."""
+        return self.fetched_at if self.asked_at is None else self.asked_at
+
+
+class CacheEntries:
+    """The cached values of all accounts, in this process and in the database."""
+
+    def __init__(self, table: CacheEntryTable, clock: Clock, *, redact: Callable[[str], str]) -> None:
+        self._table = table
+        self._clock = clock
+        self._redact = redact
+        self._local = LocalCache(LOCAL_CACHE_BYTES)
+        self._listeners: list[Callable[[str], None]] = []
+
+    @property
+    def tick(self) -> int:
+        """The number of changes that this process has seen."""
+        return self._local.tick
+
+    def last_change(self, account: str) -> int:
+        """Return the tick at which an account's values were last replaced."""
+        return self._local.last_change(account)
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Call a listener with each account whose values were replaced, by this process or another."""
+        self._listeners.append(listener)
+
+    def look_up(
+        self,
+        account: str,
+        policies: Mapping[CacheKey, FreshnessPolicy],
+        *,
+        unusable: dict[CacheKey, CacheEntry] | None = None,
+    ) -> dict[CacheKey, CacheEntry]:
+        """Return the cached values of some keys, marked stale if they have expired.
+
+        The database is read only for keys that are absent from this process or expired in it: for those another
+        process may have fetched a newer value. `unusable` gets the values that their policy does not let serve.
+        """
+        rows = {
+            CacheKey(key, part): row
+            for key in {cache_key.key for cache_key in policies}
+            for part, row in self._local.get(account, key).items()
+        }
+        found = self._entries(policies, policies, rows)
+        outdated = {cache_key.key for cache_key in policies if cache_key not in found or found[cache_key].stale}
+        if outdated:
+            stored = self._read(account, outdated)
+            found |= self._entries([each for each in policies if each.key in outdated], policies, stored)
+            if unusable is not None:
+                rest = [each for each in policies if each not in found]
+                unusable |= self._entries(rest, policies, {**rows, **stored}, unusable=True)
+        return found
+
+    def entry(self, row: EntryRow, policy: FreshnessPolicy, *, unusable: bool = False) -> CacheEntry | None:
+        """Return a row as its policy sees it now, or None if it may not serve.
+
+        With `unusable` a value that can be read is returned although its policy does not let it serve.
+        """
+        now = self._clock.timestamp()
+        if row.kept_until <= now:
+            return None
+        try:
+            value = json.loads(row.value)
+            asked_at, retry_at = value.pop(ASKED, (None, 0.0))
+            expires_at = policy.expires_at(value, row.fetched_at)
+        except UNREADABLE:
+            return None
+        if not 0 < row.fetched_at <= LATEST:
+            return None
+        if expires_at is None:
+            return CacheEntry(value, row.fetched_at, row.fetched_at, stale=True) if unusable else None
+        if asked_at is None:
+            return CacheEntry(value, row.fetched_at, expires_at, stale=now >= expires_at)
+        return CacheEntry(value, row.fetched_at, min(expires_at, asked_at), True, asked_at, retry_at)
+
+    def merged(self, known: CacheEntry | None, value: Json, policy: FreshnessPolicy, fetched_at: float) -> EntryRow:
+        """Return a fetched value as a row; of a known one it keeps what is newly unknown, marked as stale.
+
+        The row then says when the known part was fetched, so its age is true; and it is asked for again soon.
+        """
+        kept = value if known is None else policy.merge(known.value, value)
+        if known is None or kept == value:
+            return self.row(value, policy, fetched_at)
+        return self.stale_row(replace(known, value=kept), policy, fetched_at, retry_at=fetched_at + RETRY_UNKNOWN_AFTER)
+
+    def stale_row(self, known: CacheEntry, policy: FreshnessPolicy, asked_at: float, *, retry_at: float) -> EntryRow:
+        """Return the row of a known value that was asked for again in vain."""
+        row = self.row({**known.value, ASKED: (asked_at, retry_at)}, policy, known.fetched_at)
+        return replace(row, kept_until=max(row.kept_until, retry_at))
+
+    def row(self, value: Json, policy: FreshnessPolicy, fetched_at: float) -> EntryRow:
+        """Return a value as a row."""
+        expires_at = policy.expires_at(value, fetched_at)
+        if expires_at is None or expires_at == FOR_EVER:
+            kept_until = fetched_at + FINAL_VALUE_KEPT_FOR
+        else:
+            kept_until = max(expires_at, fetched_at) + STALE_IF_ERROR
+        # A provider may echo a credential, which must not be written to a file.
+        text = self._redact(json.dumps(value, separators=(",", ":")))
+        return EntryRow(text.encode(), fetched_at, kept_until)
+
+    def committed(self, account: str, rows: Mapping[CacheKey, EntryRow], *, replaced: bool) -> None:
+        """Copy rows that were committed to the database; if they replace others, report the change to listeners."""
+        if replaced:
+            self.forget(account)
+        self._local.put(account, rows, read_at=self._local.tick)
+
+    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
+        """Write rows without a lease."""
+        self._local.put(account, rows, read_at=self._local.tick)
+        try:
+            self._table.put(account, rows)
+        except DatabaseUnavailableError:
+            return  # This process has them.
+
+    def raise_version(self, account: str) -> None:
+        """Have the other processes drop what they know of an account."""
+        try:
+            self._table.raise_version(account)
+        except DatabaseUnavailableError:
+            return
+
+    def forget(self, account: str) -> None:
+        """Drop this process's copy of an account's values, and everything that listeners made of them."""
+        self._local.drop(account)
+        for listener in self._listeners:
+            listener(account)
+
+    def _read(self, account: str, keys: Collection[str]) -> Mapping[CacheKey, EntryRow]:
+        read_at = self._local.tick
+        try:
+            rows = self._table.read(account, keys)
+        except DatabaseUnavailableError:
+            return {}
+        self._local.put(account, rows, read_at=read_at)
+        return rows
+
+    def _entries(
+        self,
+        cache_keys: Collection[CacheKey],
+        policies: Mapping[CacheKey, FreshnessPolicy],
+        rows: Mapping[CacheKey, EntryRow],
+        *,
+        unusable: bool = False,
+    ) -> dict[CacheKey, CacheEntry]:
+        found = {
+            cache_key: self.entry(rows[cache_key], policies[cache_key], unusable=unusable)
+            for cache_key in cache_keys
+            if cache_key in rows
+        }
+        return {cache_key: entry for cache_key, entry in found.items() if entry is not None}

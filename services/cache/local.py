@@ -1,0 +1,74 @@
+"""This process's copy of the most recently used cached values, so that warm requests do not read the database."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from services.store.cache_entries import CacheKey, EntryRow
+
+ROW_OVERHEAD = 400  # bytes that a row takes beside its value, roughly
+
+Key = tuple[str, str]
+
+
+class LocalCache:
+    """Rows by account and key; bounded in bytes, the least recently used are dropped first.
+
+    Ticks order reads and changes. A thread may read rows from the database, be suspended while another thread commits
+    newer ones and drops the account here, and only then call `put`: without a check it would bring the old rows back.
+    So a reader notes the tick before it reads, and `put` refuses rows whose account has changed since that tick.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[Key, dict[str, EntryRow]] = OrderedDict()
+        self._bytes = 0
+        self._changed_at: dict[str, int] = {}
+        self._tick = 0
+
+    @property
+    def tick(self) -> int:
+        """The number of changes so far."""
+        return self._tick
+
+    def last_change(self, account: str) -> int:
+        """Return the tick at which an account was last dropped, or 0."""
+        return self._changed_at.get(account, 0)
+
+    def get(self, account: str, key: str) -> Mapping[str, EntryRow]:
+        """Return the rows of a key by part."""
+        with self._lock:
+            found = self._rows.get((account, key))
+            if found is None:
+                return {}
+            self._rows.move_to_end((account, key))
+            return dict(found)
+
+    def put(self, account: str, rows: Mapping[CacheKey, EntryRow], *, read_at: int) -> None:
+        """Add rows that were read at a tick, unless the account has changed since."""
+        with self._lock:
+            if self._changed_at.get(account, 0) > read_at:
+                return
+            for cache_key, row in rows.items():
+                parts = self._rows.setdefault((account, cache_key.key), {})
+                self._bytes += _size(row) - (_size(parts[cache_key.part]) if cache_key.part in parts else 0)
+                parts[cache_key.part] = row
+                self._rows.move_to_end((account, cache_key.key))
+            while self._bytes > self._max_bytes and self._rows:
+                _, dropped = self._rows.popitem(last=False)
+                self._bytes -= sum(map(_size, dropped.values()))
+
+    def drop(self, account: str) -> None:
+        """Drop all rows of an account, because one of its values was replaced."""
+        with self._lock:
+            self._tick += 1
+            self._changed_at[account] = self._tick
+            for key in [key for key in self._rows if key[0] == account]:
+                self._bytes -= sum(map(_size, self._rows.pop(key).values()))
+
+
+def _size(row: EntryRow) -> int:
+    return len(row.value) + ROW_OVERHEAD

@@ -1,0 +1,1 @@
+"""Instagram's Graph API: client, models, error codes and usage headers."""

@@ -1,0 +1,357 @@
+"""Instagram's Graph API, by either login: one method for each call, in the provider's words.
+
+https://developers.facebook.com/docs/instagram-platform/reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from services.clients.graph.errors import unreadable
+from services.clients.graph.logins import LOGINS
+from services.clients.graph.models import (
+    COLLABORATIVE_FIELDS,
+    ID,
+    MEDIA_FIELDS,
+    MEDIA_PAGE,
+    PROFILE_FIELDS,
+    Account,
+    Item,
+    MediaPage,
+)
+from services.clients.graph.reads import GraphReads
+from services.clients.guard.guard import NO_ACCOUNT
+from services.errors import ObjectNotFoundError
+
+OnListed = Callable[[Account, Sequence[Item]], None]
+"""Gets an account and media that Instagram lists as its own."""
+
+
+def ignore_listed(_account: Account, _media: Sequence[Item]) -> None:
+    """Do nothing with media that are listed."""
+
+
+class GraphClient:
+    """Reads graph.facebook.com and graph.instagram.com; every method raises the `ProviderError` of the refusal."""
+
+    def __init__(self, reads: GraphReads, *, app_secret: str, on_listed: OnListed = ignore_listed) -> None:
+        """Build a client; `on_listed` gets the media of each list that is read of their own account."""
+        self.version = reads.version
+        self.guard = reads.guard
+        self._on_listed = on_listed
+        self._app_secret = app_secret
+        self._reads = reads
+
+    @property
+    def served_version(self) -> str | None:
+        """The version that Instagram served last, or None before its first answer."""
+        return self._reads.served_version
+
+    def profile(self, account: Account, *, again: bool = False) -> Item:
+        """Return `username` and `followers_count` of an account; either may be missing.
+
+        `again` says that a larger call for them has failed, so that this one counts among the further calls that code 1
+        may cost a request.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user
+        """
+        fields = f"{LOGINS[account.login].id_field},{PROFILE_FIELDS}"
+        return self._reads.get(account, _node(account), {"fields": fields}, in_parts=False if again else None)
+
+    def own_account(self, token: str) -> str:
+        """Return the id of the professional account that a token of the Instagram login belongs to.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
+        """
+        found = self._reads.get(Account(NO_ACCOUNT, token, "instagram"), "me", {"fields": "user_id"}).get("user_id")
+        if not isinstance(found, str | int) or not ID.fullmatch(str(found)):
+            raise unreadable("an account without an id")
+        return str(found)
+
+    def linked_account(self, page_id: str, *, token: str) -> str:
+        """Return the id of the professional account that is linked to a page.
+
+        https://developers.facebook.com/docs/graph-api/reference/page
+        """
+        fields = {"fields": "instagram_business_account"}
+        page = self._reads.get(Account(NO_ACCOUNT, token, "facebook"), quote(page_id), fields)
+        account = page.get("instagram_business_account")
+        found = account.get("id") if isinstance(account, dict) else None
+        if not isinstance(found, str) or not ID.fullmatch(found):
+            raise ObjectNotFoundError(
+                "The page has no Instagram account linked to it.",
+                provider="instagram",
+                hint="Link the account to the page in the Instagram app, then run `make doctor`.",
+            )
+        return found
+
+    def page_of(self, account: Account) -> str:
+        """Return the id of the page that is linked to an account, among those that the user of its token manages.
+
+        https://developers.facebook.com/docs/graph-api/reference/user/accounts
+        """
+        fields = {"fields": "id,instagram_business_account", "limit": "100"}
+        for page in _list(self._reads.get(account, "me/accounts", fields)):
+            if not isinstance(page, dict):
+                continue
+            linked, page_id = page.get("instagram_business_account"), str(page.get("id"))
+            if isinstance(linked, dict) and linked.get("id") == account.id and ID.fullmatch(page_id):
+                return page_id
+        raise ObjectNotFoundError(
+            "The page of the account is not among the first 100 that the token shows.",
+            provider="instagram",
+            hint="Set PAGE_ID, or add the account again with --page-id.",
+        )
+
+    def page_token(self, page_id: str, *, token: str) -> str:
+        """Return the token of a page, which the token of one of its users shows.
+
+        https://developers.facebook.com/docs/facebook-login/guides/access-tokens#pagetokens
+        """
+        found = self._reads.get(Account(NO_ACCOUNT, token, "facebook"), quote(page_id), {"fields": "access_token"})
+        page_token = found.get("access_token")
+        return page_token if isinstance(page_token, str) and page_token else token  # It may be one already.
+
+    def subscribed_apps(self, account: Account) -> dict[str, Sequence[str]]:
+        """Return the fields to which apps are subscribed, by the id of the app; `account` is as for `subscribe`.
+
+        https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps
+        """
+        found: dict[str, Sequence[str]] = {}
+        for app in _list(self._reads.get(account, f"{_subscribable(account)}/subscribed_apps", {})):
+            if isinstance(app, dict) and isinstance(app.get("id"), str | int):
+                fields = app.get("subscribed_fields")
+                found[str(app["id"])] = [str(each) for each in fields] if isinstance(fields, list) else []
+        return found
+
+    def subscribe(self, account: Account, fields: Sequence[str]) -> None:
+        """Subscribe the app to changes of an account; of the login with Facebook: to those of its page.
+
+        The fields of a page are others than Instagram's, which are chosen in the app's dashboard. For the login with
+        Facebook `token` and `page_id` of the account must be those of the page.
+
+        https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps
+        """
+        params = {"subscribed_fields": ",".join(fields)}
+        answer = self._reads.get(account, f"{_subscribable(account)}/subscribed_apps", params, method="POST")
+        if answer.get("success") is not True:
+            raise unreadable("no success")
+
+    def media_page(self, account: Account, *, after: str | None, limit: int = MEDIA_PAGE) -> MediaPage:
+        """Return one page of an account's posts, newest first; stories are never among them.
+
+        The end is the absence of `paging.next`: the last page has a cursor too. `next` itself contains the token and
+        is never followed. Where the failure has the retry strategy `SHRINK`, a smaller `limit` may be answered.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
+        """
+        params = {"fields": MEDIA_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
+        return self._listed(account, self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1))
+
+    def collaborative_page(self, account: Account, *, after: str | None, limit: int) -> MediaPage:
+        """Return one page of others' posts on which the account is an accepted collaborator, as `media_page`.
+
+        Only the Facebook login has them. They have no insights; those belong to the owner.
+
+        https://developers.facebook.com/docs/instagram-platform/changelog
+        """
+        params = {"fields": COLLABORATIVE_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
+        return _page(self._reads.get(account, f"{_node(account)}/collaborative_media", params, in_parts=limit > 1))
+
+    def profile_and_media(self, account: Account, *, limit: int) -> tuple[Item, MediaPage | None]:
+        """Return the profile and the first page of posts, in one call; None where the answer has no list of posts.
+
+        https://developers.facebook.com/docs/graph-api/guides/field-expansion
+        """
+        fields = f"{LOGINS[account.login].id_field},{PROFILE_FIELDS},media.limit({limit}){{{MEDIA_FIELDS}}}"
+        answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
+        media = answer.get("media")
+        is_list = isinstance(media, dict) and isinstance(media.get("data"), list)
+        return answer, self._listed(account, media) if is_list and isinstance(media, dict) else None
+
+    def stories_page(
+        self, account: Account, fields: Sequence[str], *, after: str | None, limit: int = MEDIA_PAGE
+    ) -> MediaPage:
+        """Return one page of an account's live stories (those of the last 24 hours), as `media_page`.
+
+        A field may expand insights. Such a page is refused as a whole where one story's insights are.
+
+        https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/stories
+        """
+        params = {"fields": ",".join(fields), "limit": str(limit)} | ({"after": after} if after else {})
+        page = _page(self._reads.get(account, f"{_node(account)}/stories", params, in_parts=True))
+        self._on_listed(account, [{"media_product_type": "STORY", **story} for story in page.posts])
+        return page
+
+    def media_page_with_insights(
+        self,
+        account: Account,
+        metrics: Sequence[str],
+        *,
+        after: str | None,
+        limit: int,
+        as_totals: bool = False,
+    ) -> MediaPage:
+        """Return one page of an account's posts with their insights, without any other field; no metric, no insights.
+
+        One post that has no insights, or not all of the metrics, has the whole page refused. Pages, their end and
+        `SHRINK` are as in `media_page`, `as_totals` as in `media_insights`.
+
+        https://developers.facebook.com/docs/graph-api/guides/field-expansion
+        """
+        expansion = [insights_field(metrics, as_totals=as_totals)] if metrics else []
+        fields = ",".join(["id", "timestamp", *expansion])
+        params = {"fields": fields, "limit": str(limit)} | ({"after": after} if after else {})
+        return _page(self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1))
+
+    def media(self, account: Account, media_id: str, fields: Sequence[str]) -> Item:
+        """Return fields of one media: a post, a story or a picture of an album. Fields without a value are missing.
+
+        https://developers.facebook.com/docs/instagram-platform/reference/instagram-media
+        """
+        return self._reads.get(account, quote(media_id), {"fields": ",".join(fields)})
+
+    def media_insights(
+        self,
+        account: Account,
+        media_id: str,
+        metrics: Sequence[str],
+        *,
+        breakdown: str | None = None,
+        as_total: bool = False,
+    ) -> Mapping[str, Item]:
+        """Return what was answered of the metrics of one media, by name; a metric may be missing from the answer.
+
+        Metrics with a breakdown share no call with others: Instagram refuses both. If there are several metrics, the
+        failure may have the retry strategy `SHRINK`. `as_total` adds the metric type that some metrics were seen to
+        need although no page of Meta says so.
+
+        https://developers.facebook.com/docs/instagram-platform/reference/instagram-media/insights
+        """
+        params = {"metric": ",".join(metrics)} | ({"breakdown": breakdown} if breakdown else {})
+        params |= {"metric_type": "total_value"} if as_total else {}
+        answer = self._reads.get(account, f"{quote(media_id)}/insights", params, in_parts=len(metrics) > 1)
+        return by_name(answer)
+
+    def account_insights(
+        self,
+        account: Account,
+        metrics: Sequence[str],
+        *,
+        since: int,
+        until: int,
+        breakdown: Sequence[str] = (),
+        series: bool = False,
+        in_parts: bool = False,
+    ) -> Mapping[str, Item]:
+        """Return what was answered of the metrics, by name: daily values (`series`) or one total for the range.
+
+        `since` and `until` are Unix seconds. A metric may be missing from the answer. `in_parts` says that the caller
+        can ask for less at once; then the failure may have the retry strategy `SHRINK`.
+
+        https://developers.facebook.com/docs/instagram-platform/api-reference/instagram-user/insights
+        """
+        params = {"metric": ",".join(metrics), "period": "day", "since": str(since), "until": str(until)}
+        if not series:
+            params["metric_type"] = "total_value"
+        if breakdown:
+            params["breakdown"] = ",".join(breakdown)
+        answer = self._reads.get(account, f"{_node(account)}/insights", params, in_parts=in_parts)
+        return by_name(answer)
+
+    def audience_insights(
+        self,
+        account: Account,
+        metrics: Sequence[str],
+        *,
+        breakdown: str | None = None,
+        timeframe: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        in_parts: bool = False,
+    ) -> Mapping[str, Item]:
+        """Return what was answered of the metrics, by name, that describe an account's audience (period `lifetime`).
+
+        Demographics come by a `breakdown` over a `timeframe`, followers online by day between `since` and `until`.
+
+        https://developers.facebook.com/docs/instagram-platform/api-reference/instagram-user/insights
+        """
+        params = {"metric": ",".join(metrics), "period": "lifetime"}
+        if breakdown is not None:
+            params |= {"metric_type": "total_value", "breakdown": breakdown}
+        given = {"timeframe": timeframe, "since": since, "until": until}
+        params |= {name: str(value) for name, value in given.items() if value is not None}
+        answer = self._reads.get(account, f"{_node(account)}/insights", params, in_parts=in_parts)
+        return by_name(answer)
+
+    def can_inspect(self, app_id: str) -> bool:
+        """Return whether there is an app token, without which Meta only inspects the tokens of the app's developers."""
+        return bool(app_id and self._app_secret)
+
+    def token_details(self, token: str, *, app_id: str) -> Item:
+        """Return what Meta reports of a token: `is_valid`, `expires_at`, `scopes` and more.
+
+        https://developers.facebook.com/docs/graph-api/reference/debug_token
+        """
+        inspector = Account(NO_ACCOUNT, f"{app_id}|{self._app_secret}", "facebook")
+        answer = self._reads.get(inspector, "debug_token", {"input_token": token})
+        details = answer.get("data")
+        if not isinstance(details, dict):
+            raise unreadable("an answer without data")
+        return details
+
+    def _listed(self, account: Account, answer: Item) -> MediaPage:
+        page = _page(answer)
+        self._on_listed(account, page.posts)
+        return page
+
+
+def _node(account: Account) -> str:
+    """Return the path of an account. By the Instagram login a token has one account, whose id need not be known."""
+    return "me" if account.login == "instagram" else quote(account.id)
+
+
+def _subscribable(account: Account) -> str:
+    """Return the path of what an app is subscribed to: a page, or the account of a token of the Instagram login."""
+    return "me" if account.login == "instagram" else quote(account.page_id)
+
+
+def _page(answer: Item) -> MediaPage:
+    """Read a page of media; the last one has a cursor too."""
+    paging = answer.get("paging")
+    cursors = paging.get("cursors") if isinstance(paging, dict) else None
+    following = cursors.get("after") if isinstance(cursors, dict) else None
+    more = isinstance(paging, dict) and paging.get("next") is not None
+    # What is no object is a media that cannot be read; only the list itself must be one.
+    media = [item if isinstance(item, dict) else {} for item in _list(answer)]
+    return MediaPage(media, more, following if isinstance(following, str) else None)
+
+
+def insights_field(metrics: Sequence[str], *, breakdown: str | None = None, as_totals: bool = False) -> str:
+    """Return the field that expands the insights of each media of a list; the options are as in `media_insights`."""
+    modifiers = [f".breakdown({breakdown})"] if breakdown else []
+    modifiers += [".metric_type(total_value)"] if as_totals else []
+    return f"insights.metric({','.join(metrics)}){''.join(modifiers)}"
+
+
+def by_name(answer: Item) -> dict[str, Item]:
+    """Return the items of an insights answer by the names of their metrics; of one that comes twice the first."""
+    named: dict[str, Item] = {}
+    for item in _list(answer):
+        if isinstance(item, dict):
+            named.setdefault(str(item.get("name")), item)
+    return named
+
+
+def listed_insights(media: Item) -> dict[str, Item]:
+    """Return the insights that a list has of one media, by metric; a media without any may lack them altogether."""
+    insights = media.get("insights")
+    return by_name(insights) if isinstance(insights, dict) and isinstance(insights.get("data"), list) else {}
+
+
+def _list(answer: Item) -> list[object]:
+    data = answer.get("data")
+    if not isinstance(data, list):
+        raise unreadable("an answer without data")
+    return data

@@ -1,0 +1,1 @@
+"""The guard in front of a provider: bulkhead, throttle, circuit breaker and probes."""

@@ -1,0 +1,1 @@
+"""Modash's Discovery API: client and error codes."""

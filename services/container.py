@@ -1,0 +1,381 @@
+"""The object graph: the services behind the routes, and the one place where they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from config import Config
+from services.account_insights import AccountInsights
+from services.accounts.checks import AccountChecks
+from services.accounts.registry import AccountRegistry
+from services.accounts.resolver import AccountResolver, ConfiguredAccount
+from services.accounts.token_encryption import TokenEncryption
+from services.answers import Origin
+from services.audience import Audience
+from services.background.heartbeat import Heartbeat
+from services.background.jobs import SWEEP_INTERVAL
+from services.cache.cache import Cache
+from services.cache.single_flight import EXTENSION_INTERVAL
+from services.capabilities import Capabilities
+from services.clients.graph.client import GraphClient, OnListed, ignore_listed
+from services.clients.graph.errors import INSTAGRAM
+from services.clients.graph.reads import GraphReads
+from services.clients.guard.guard import Guard
+from services.clients.http import CALLBACK, Transport
+from services.clients.modash.client import ModashClient
+from services.clients.modash.error_codes import MODASH
+from services.clients.rate_limiter import RateLimiter
+from services.clients.retries import Retries
+from services.clock import Clock
+from services.credits import Credits
+from services.days import EndTime
+from services.executors import Executor
+from services.growth_trends import GrowthTrends
+from services.insights.audience_reader import AudienceReader
+from services.insights.reader import InsightsReader
+from services.insights_test import InsightsTest
+from services.media.expansion import ExpansionReader
+from services.media.index import MediaIndex
+from services.media.kept_stories import KeptStories
+from services.media.reader import MediaReader
+from services.media.refusals import MediaRefusals
+from services.media.story_polling import StoryPolling
+from services.media.story_reader import StoryReader
+from services.media.viewers import ViewersCheck
+from services.media_insights import MediaInsightsService
+from services.performance_data import PerformanceData
+from services.posts.insights import PostInsightsReader
+from services.posts.reader import PostReader
+from services.quota import Quota, SharedThrottles, shared_rate_limit
+from services.readiness import Readiness
+from services.redaction import Redaction
+from services.reports.answers import ReportAnswers
+from services.reports.balance import CreditBalance
+from services.reports.failures import CallFailures
+from services.reports.follow_up import FollowUp
+from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
+from services.reports.purchasing import ReportPurchasing
+from services.reports.renewals import ReportRenewals
+from services.reports.settlements import Settlements
+from services.request_context import WaitingSlots, patience
+from services.status import Status
+from services.store.store import Store
+from services.stories import AccountStories
+from services.top_posts import TopPosts
+from services.webhooks.application import Handler as WebhookHandler
+from services.webhooks.application import WebhookApplication
+from services.webhooks.callback import CallbackChecks
+from services.webhooks.receiver import Webhooks
+
+REPORT_SOURCES = ("modash", "sandbox")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services to which routes delegate, and what they share."""
+
+    account_insights: AccountInsights
+    growth_trends: GrowthTrends
+    top_posts: TopPosts
+    media_insights: MediaInsightsService
+    insights_test: InsightsTest
+    capabilities: Capabilities
+    audience: Audience
+    stories: AccountStories
+    performance_data: PerformanceData
+    settlements: Settlements
+    kept_stories: KeptStories
+    story_polling: StoryPolling
+    follow_up: FollowUp
+    renewals: ReportRenewals
+    credit_balance: CreditBalance
+    credits: Credits
+    status: Status
+    webhooks: Webhooks
+    webhook_application: WebhookApplication
+    limits: Quota
+    readiness: Readiness
+    accounts: AccountResolver
+    account_checks: AccountChecks
+    token_encryption: TokenEncryption
+    cache: Cache
+    store: Store
+    heartbeat: Heartbeat
+    waiting_slots: WaitingSlots
+    executor: Executor
+    guards: Mapping[str, Guard]
+
+    @classmethod
+    def build(cls, config: Config, clock: Clock, *, redaction: Redaction | None = None) -> Self:
+        """Build the object graph; no provider is called, and no connection or thread begins before its first use.
+
+        `redaction` learns each token that is read from the database.
+        """
+        redaction = redaction or Redaction(config.secrets)
+        report_source = "sandbox" if config.sandbox else "modash"
+
+        # What every service shares
+        store = Store.open(config.database_url, config.instance_path, mode=config.providers, clock=clock)
+        heartbeat = Heartbeat()
+        shared = shared_rate_limit("modash", store.rate_limits)
+        rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
+        throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
+        places = config.provider_parallel
+        guards = {
+            "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"]),
+            "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
+        }
+        quota = Quota(guards, store.quota_usage)
+        # Enough threads for every place at a provider, and for the parts of every answer that may wait.
+        executor = Executor(config.provider_parallel + 2 * WaitingSlots.total(config.max_waiting_requests))
+        cache = Cache(
+            store.cache_entries,
+            store.leases,
+            clock,
+            may_refresh=partial(_may_refresh, guards),
+            redact=redaction.content,
+            on_first_use=heartbeat.start,
+        )
+
+        # Instagram
+        index = MediaIndex(store.media)
+        graph = graph_client(config, clock, guard=guards["instagram"], redaction=redaction, on_listed=index.saw)
+        token_encryption = TokenEncryption(config.token_keys, learn=redaction.learn)
+        configured = ConfiguredAccount(
+            config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
+        )
+        registry = AccountRegistry(store, token_encryption, cache, clock)
+        accounts = AccountResolver(graph, cache, configured=configured, registry=registry)
+        checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
+        end_time = EndTime(config.end_time_convention)
+        reader = InsightsReader(graph, executor, cache=cache, history=store.history, end_time=end_time, clock=clock)
+        audience = AudienceReader(graph, executor, cache=cache, history=store.history, end_time=end_time, clock=clock)
+        posts = PostReader(graph, accounts, cache, clock)
+        refusals = MediaRefusals(cache)
+        viewers = ViewersCheck(graph, cache, clock)
+        story_reader = StoryReader(graph, executor, refusals=refusals, viewers=viewers)
+        kept_stories = KeptStories(story_reader, cache, store.stories, clock=store.clock)
+        story_polling = StoryPolling(
+            accounts, kept_stories, store.stories, may_work=guards["instagram"].may_work, clock=store.clock
+        )
+        media = MediaReader(
+            graph,
+            executor,
+            cache=cache,
+            index=index,
+            refusals=refusals,
+            kept_stories=kept_stories,
+            viewers=viewers,
+            clock=clock,
+        )
+        post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache)
+        origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
+        media_insights = MediaInsightsService(accounts=accounts, reader=media, origin=origin, clock=clock)
+
+        # Modash
+        modash = (
+            modash_client(config, clock, guard=guards["modash"], redaction=redaction)
+            if config.modash_configured
+            else None
+        )
+        policy = _policy(config)
+        reports_changed = partial(cache.announce_change, report_source)
+        balance = CreditBalance(
+            modash, store, policy=policy, source=report_source, clock=store.clock, on_change=reports_changed
+        )
+        failures = CallFailures(cache, report_source)
+        settlements = Settlements(store, redaction, clock=store.clock, on_change=reports_changed)
+        purchasing = ReportPurchasing(
+            modash,
+            store,
+            settlements,
+            policy=policy,
+            source=report_source,
+            failures=failures,
+            balance=balance,
+            redaction=redaction,
+            clock=store.clock,
+        )
+        renewals = ReportRenewals(purchasing, failures, clock)
+        performance_data = PerformanceData(
+            purchasing,
+            renewals,
+            answers=ReportAnswers(report_source, store.reports, balance=balance, redaction=redaction, clock=clock),
+            failures=failures,
+            policy=policy,
+            executor=executor,
+            clock=store.clock,
+            on_use=heartbeat.start,
+        )
+
+        # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
+        webhook_handlers: dict[str, WebhookHandler] = {"story_insights": kept_stories.apply_webhook}
+
+        # In the order in which they run: a task that hangs must not keep leases from being extended.
+        heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
+        heartbeat.register("invalidate changed accounts", cache.invalidate_changed, interval=1.0)
+        heartbeat.register("share quota usage", quota.share, interval=1.0)
+        heartbeat.register("read the account table", registry.read, interval=1.0)
+        heartbeat.register("settle late bookings", purchasing.settle_late, interval=1.0)
+        heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
+
+        return cls(
+            account_insights=AccountInsights(
+                accounts=accounts, reader=reader, end_time=end_time, origin=origin, clock=clock
+            ),
+            growth_trends=GrowthTrends(
+                accounts=accounts,
+                posts=posts,
+                post_insights=post_insights,
+                reader=reader,
+                executor=executor,
+                origin=origin,
+                clock=clock,
+            ),
+            top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
+            media_insights=media_insights,
+            insights_test=InsightsTest(
+                graph, account_of=media_insights.account_of, login=config.graph_login, origin=origin
+            ),
+            capabilities=Capabilities(accounts=accounts, cache=cache, refusals=refusals, origin=origin, clock=clock),
+            audience=Audience(accounts=accounts, reader=audience, origin=origin, clock=clock),
+            performance_data=performance_data,
+            settlements=settlements,
+            stories=AccountStories(accounts=accounts, kept=kept_stories, origin=origin, clock=clock),
+            kept_stories=kept_stories,
+            story_polling=story_polling,
+            follow_up=FollowUp(purchasing, policy),
+            renewals=renewals,
+            credit_balance=balance,
+            credits=Credits(
+                store.ledger, store.spending, balance, policy=policy, source=report_source, clock=store.clock
+            ),
+            status=Status(
+                graph=graph, accounts=accounts, modash=modash, cache=cache, configured=configured, checks=checks
+            ),
+            webhooks=Webhooks(
+                store.webhooks,
+                secrets=_app_secrets(config),
+                verify_token=config.webhook_verify_token,
+                clock=store.clock,
+            ),
+            webhook_application=WebhookApplication(store.webhooks, webhook_handlers, clock=store.clock),
+            limits=quota,
+            readiness=Readiness(store, quota, clock=store.clock),
+            accounts=accounts,
+            account_checks=checks,
+            token_encryption=token_encryption,
+            cache=cache,
+            store=store,
+            heartbeat=heartbeat,
+            waiting_slots=WaitingSlots(config.max_waiting_requests),
+            executor=executor,
+            guards=guards,
+        )
+
+    def wait_until_quiet(self, seconds: float) -> bool:
+        """Wait until nothing is fetched or bought in the background; return whether that came in time."""
+        return self.renewals.wait_until_quiet(seconds) and self.cache.wait_until_quiet(seconds)
+
+    def close(self) -> None:
+        """Stop every thread, book what could not be booked yet, and close every connection."""
+        self.heartbeat.stop()
+        self.cache.close()
+        self.renewals.close()
+        self.executor.close()
+        for guard in self.guards.values():
+            guard.close()
+        self.settlements.close()
+        self.store.close()
+
+
+def _may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
+    """Return whether the provider of an account, or of a source of reports, may be called in the background now."""
+    return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
+
+
+def graph_client(
+    config: Config,
+    clock: Clock,
+    *,
+    guard: Guard | None = None,
+    redaction: Redaction | None = None,
+    on_listed: OnListed = ignore_listed,
+) -> GraphClient:
+    """Build the client of the Graph API."""
+    reads = GraphReads(
+        _transport("instagram", config, clock),
+        base_urls=config.graph_base_urls,
+        auth_in=config.graph_auth_in,
+        version=config.graph_api_version,
+        app_secret=config.app_secret,
+        retries=Retries(budget=config.retry_budget, clock=clock),
+        redaction=redaction or Redaction(config.secrets),
+        guard=guard or Guard(INSTAGRAM, clock, places=config.provider_parallel),
+    )
+    return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
+
+
+def callback_checks(config: Config, clock: Clock) -> CallbackChecks:
+    """Build the checks of the webhook's address on the internet."""
+    return CallbackChecks(
+        _transport(CALLBACK, config, clock),
+        verify_token=config.webhook_verify_token,
+        secrets=_app_secrets(config),
+        is_rehearsal=config.sandbox,
+    )
+
+
+def _app_secrets(config: Config) -> Mapping[str, str]:
+    return {"facebook": config.app_secret, "instagram": config.instagram_app_secret}
+
+
+def modash_client(
+    config: Config,
+    clock: Clock,
+    *,
+    guard: Guard | None = None,
+    rate_limiter: RateLimiter | None = None,
+    redaction: Redaction | None = None,
+) -> ModashClient:
+    """Build the client of Modash; `rate_limiter` is for a guard that is made here."""
+    return ModashClient(
+        _transport("modash", config, clock),
+        base_url=config.modash_base_url,
+        key=config.modash_api_key,
+        retries=Retries(budget=config.retry_budget, clock=clock),
+        redaction=redaction or Redaction(config.secrets),
+        guard=guard
+        or Guard(
+            MODASH,
+            clock,
+            places=config.provider_parallel,
+            rate_limiter=rate_limiter or RateLimiter("modash", config.modash_rate, clock),
+        ),
+    )
+
+
+def _policy(config: Config) -> PurchasePolicy:
+    return PurchasePolicy(
+        fresh_for=config.performance_ttl,
+        hold=config.uncertain_charge_hold,
+        limit=round(config.modash_credit_limit * THOUSAND),
+        retry_after=config.report_retry_after,
+        max_retries=config.modash_max_retries,
+        longest_call=longest_call(
+            connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
+        ),
+    )
+
+
+def _transport(provider: str, config: Config, clock: Clock) -> Transport:
+    return Transport(
+        provider,
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        connections=config.provider_parallel,
+        clock=clock,
+    )

@@ -1,0 +1,1 @@
+"""Account insights: which metrics there are, how they are requested, read, cached and stored."""

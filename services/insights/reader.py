@@ -1,0 +1,387 @@
+"""Account insights as values: from the history, from the cache, and from Instagram only where neither has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Self
+
+from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.entries import CacheEntry
+from services.cache.policies import (
+    EVERYTHING_REFUSED,
+    FAULTY_METRIC,
+    FOR_EVER,
+    REFUSAL_CHECK,
+    REFUSED_METRIC,
+    FreshnessPolicy,
+    Json,
+)
+from services.clients.graph.client import GraphClient
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.days import EndTime, Window, pacific_day
+from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.executors import Executor
+from services.insights.caching import (
+    CHECK_KEY,
+    EVERYTHING_KEY,
+    as_history_value,
+    as_json,
+    cache_key_of,
+    fault_as_json,
+    fault_key,
+    fault_of,
+    from_history_value,
+    from_json,
+    history_key,
+    is_known,
+    policy_of,
+    refusal_key,
+)
+from services.insights.catalogue import BREAKDOWN_RETENTION_DAYS, METRICS
+from services.insights.fetcher import TRANSIENT, BatchFetcher
+from services.insights.request import Breakdown, InsightsRequest, ValueKey
+from services.insights.values import MetricValue, add_up
+from services.store.cache_entries import CacheKey
+from services.store.database import DatabaseUnavailableError
+from services.store.history import History
+
+# Meta promises insights for so many days. A refusal for older days may be about the days, not about the metric.
+REFUSALS_COUNT_FOR = timedelta(days=90)
+
+# The strategies of code 1, which may be about the breakdown.
+FAULTS = frozenset({RetryStrategy.SHRINK, RetryStrategy.ONCE_MORE})
+
+BEYOND_RETENTION = MetricValue(None, "beyond_retention")
+WINDOW_TOO_LONG = MetricValue(None, "window_too_long")
+
+
+@dataclass(frozen=True)
+class Insights:
+    """A value for each requested key, the cache entries they were made of, and whether something is missing."""
+
+    metric_values: Mapping[ValueKey, MetricValue]
+    entries: Sequence[CacheEntry]
+    gaps: bool
+
+    @classmethod
+    def unknown(cls, requests: Iterable[InsightsRequest], error: ProviderError) -> Self:
+        """Return what is known of requests that failed: the reason."""
+        return cls(dict.fromkeys(_keys(requests), MetricValue.failed(error)), [], gaps=True)
+
+
+@dataclass
+class _Findings:
+    """What one `read` knows so far."""
+
+    metric_values: dict[ValueKey, MetricValue] = field(default_factory=dict)
+    entries: list[CacheEntry] = field(default_factory=list)
+    failures: dict[ValueKey, ProviderError] = field(default_factory=dict)
+    refusals: list[CacheEntry] = field(default_factory=list)  # those remembered; the answer expires with them
+
+    def missing(self, requests: Iterable[InsightsRequest]) -> list[ValueKey]:
+        """Return the keys of requests for which there is no value yet."""
+        return [key for key in _keys(requests) if key not in self.metric_values]
+
+    def is_unknown(self, key: ValueKey) -> bool:
+        """Return whether neither the total nor any bucket of a value is known."""
+        value = self.metric_values[key]
+        return value.value is None and value.buckets is None
+
+    def may_have_total(self, key: ValueKey) -> bool:
+        """Return whether a value may be unknown only because of its breakdown."""
+        failure = self.failures.get(key)
+        if failure is None:
+            return self.metric_values[key].reason in {"refused", "beyond_retention"}
+        return isinstance(failure, ProviderRefusedError) or failure.retry_strategy in FAULTS
+
+    def add(self, key: ValueKey, found: CacheEntry | ProviderError) -> None:
+        """Add what the cache returned for a key."""
+        if isinstance(found, ProviderError):
+            self.failures[key] = found
+            self.metric_values[key] = MetricValue.failed(found)
+        else:
+            self.entries.append(found)
+            self.metric_values[key] = from_json(found.value)
+
+
+class InsightsReader:
+    """Reads the values that services request."""
+
+    def __init__(
+        self,
+        graph: GraphClient,
+        executor: Executor,
+        *,
+        cache: Cache,
+        history: History,
+        end_time: EndTime,
+        clock: Clock,
+    ) -> None:
+        self._graph = graph
+        self._executor = executor
+        self._cache = cache
+        self._history = history
+        self._end_time = end_time
+        self._clock = clock
+
+    def read(
+        self,
+        account: Account,
+        requests: Sequence[InsightsRequest],
+        *,
+        only_gaps: bool = False,
+        with_totals: bool = False,
+    ) -> Insights:
+        """Return a value for each requested metric, breakdown and window; a series gives one for each of its days.
+
+        Windows too long for one call are cut; additive metrics are added up over the pieces, unique ones are unknown.
+        What could not be fetched is a gap with the failure's code as its reason. Where nothing was found at all, the
+        failure is raised; with `only_gaps` no transient failure is, for a service whose answer has other parts.
+        `with_totals` reads the total alone where Instagram does not give it by the breakdown.
+        """
+        pieces = [piece for request in requests for piece in request.pieces()]
+        found = _Findings()
+        self._read_history(account, pieces, found)
+        self._rule_out(account, requests, found)
+        rest = {cache_key_of(*key): key for key in found.missing(pieces)}
+        if rest:
+            in_series = {key for piece in pieces if piece.series for key in piece.value_keys()}
+            policies = {cache_key: policy_of(key[0], key[2]) for cache_key, key in rest.items()}
+            fetch = partial(self._fetch, account, rest, in_series)
+            for cache_key, each in self._cache.get_or_fetch_many(
+                account.id, policies, fetch, provider="instagram"
+            ).items():
+                found.add(rest[cache_key], each)
+        for request in requests:
+            _join(request, found.metric_values)
+        if with_totals:
+            self._read_totals(account, requests, found)
+        if found.failures and not found.entries:
+            worst = next((error for error in found.failures.values() if not isinstance(error, TRANSIENT)), None)
+            if worst is not None or not only_gaps:
+                raise worst or next(iter(found.failures.values()))
+        return Insights(found.metric_values, [*found.entries, *found.refusals], gaps=bool(found.failures))
+
+    def _read_totals(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
+        """Read the totals of values that are unknown by their breakdown; their buckets stay unknown.
+
+        Instagram is asked only where the breakdown may be at fault. Where it is not, for instance during an outage, a
+        total that was read before is still known.
+        """
+        without: dict[ValueKey, ValueKey] = {
+            (key[0], (), key[2]): key for key in _keys(requests) if key[1] and found.is_unknown(key)
+        }
+        totals = _Findings()
+        if requested := [total for total, key in without.items() if found.may_have_total(key)]:
+            with suppress(ProviderError):  # The reason of the breakdown stands.
+                insights = self.read(account, _totals(requested, ()))
+                totals.metric_values |= insights.metric_values
+                found.entries += insights.entries
+        self._add_known_totals(account, [total for total in without if total not in totals.metric_values], totals)
+        found.entries += totals.entries
+        for total, key in without.items():
+            known, unknown = totals.metric_values.get(total), found.metric_values[key]
+            if known is not None and known.value is not None:
+                found.metric_values[key] = replace(
+                    known,
+                    buckets_reason=unknown.reason,
+                    message=unknown.message,
+                    retry_after=unknown.retry_after,
+                )
+
+    def _add_known_totals(self, account: Account, keys: Sequence[ValueKey], totals: _Findings) -> None:
+        """Add what the history and the cache have of some keys; it is stale, for its breakdown was just requested."""
+        self._read_history(account, _totals(keys, ()), totals)
+        for key, entry in self._known(account, [key for key in keys if key not in totals.metric_values]).items():
+            totals.add(key, replace(entry, stale=True))
+
+    def _read_history(self, account: Account, pieces: Sequence[InsightsRequest], found: _Findings) -> None:
+        """Add the final values that the history has."""
+        keys = {history_key(*key): key for key in _keys(pieces)}
+        try:
+            final = self._history.read(account.id, list(keys))
+        except DatabaseUnavailableError:
+            return
+        for key, value in final.items():
+            found.metric_values[keys[key]] = from_history_value(value)
+            found.entries.append(CacheEntry({}, value.read_at, FOR_EVER))
+
+    def _rule_out(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
+        """Add a reason for each key that is known to have no answer, so that Instagram is not asked for it."""
+        pieces = [(request, piece) for request in requests for piece in request.pieces()]
+        keys = found.missing(piece for _, piece in pieces)
+        cut = {
+            key for request, piece in pieces if not request.series and piece != request for key in piece.value_keys()
+        }
+        refused, faults = self._remembered(account, {(metric, breakdown) for metric, breakdown, _ in keys})
+        ruled_out: dict[ValueKey, MetricValue | ProviderError] = {}
+        for key in keys:
+            metric, breakdown, window = key
+            if window.first < self._first_retained(account.login, metric, breakdown):
+                ruled_out[key] = BEYOND_RETENTION
+            elif (refusal := refused.get((metric, breakdown))) is not None:
+                ruled_out[key] = MetricValue(None, "refused", message=str(refusal.value["message"]))
+                found.refusals.append(refusal)
+            elif key in cut and METRICS[metric].unique:
+                ruled_out[key] = WINDOW_TOO_LONG
+            elif (fault := faults.get((metric, breakdown))) and (failure := fault_of(fault.value, window)):
+                ruled_out[key] = failure
+        # The parts of a window say nothing of a unique metric, not even known ones.
+        known = self._known(account, [key for key in ruled_out if not (key in cut and METRICS[key[0]].unique)])
+        for key, value in ruled_out.items():
+            if key in known:
+                found.add(key, known[key])
+            elif isinstance(value, ProviderError):
+                found.add(key, value)
+            else:
+                found.metric_values[key] = value
+
+    def _known(self, account: Account, keys: Collection[ValueKey]) -> Mapping[ValueKey, CacheEntry]:
+        """Return what is cached of values that Instagram is not asked for now; a known number never becomes unknown."""
+        cached = {cache_key_of(*key): key for key in keys}
+        policies: dict[CacheKey, FreshnessPolicy] = {
+            cache_key: policy_of(key[0], key[2]) for cache_key, key in cached.items()
+        }
+        found = self._cache.known(account.id, policies) if policies else {}
+        return {cached[cache_key]: entry for cache_key, entry in found.items() if is_known(entry.value)}
+
+    def _fetch(
+        self,
+        account: Account,
+        rest: Mapping[CacheKey, ValueKey],
+        in_series: Collection[ValueKey],
+        cache_keys: Collection[CacheKey],
+        _cached: Mapping[CacheKey, CacheEntry],
+        keep: Keep,
+    ) -> Mapping[CacheKey, FetchResult]:
+        """Fetch what the cache has no fresh value of; keep each answer as it comes, and final ones in the history."""
+        keys = {rest[cache_key]: cache_key for cache_key in cache_keys}
+        fetched_at = self._clock.timestamp()
+
+        def keep_values(values: Mapping[ValueKey, MetricValue]) -> None:
+            keep({keys[key]: as_json(value) for key, value in values.items() if key in keys})
+
+        batch = BatchFetcher(
+            self._graph,
+            self._executor,
+            account,
+            end_time=self._end_time,
+            keep=keep_values,
+            last_check=partial(self._last_check, account),
+            is_doubtful=self._was_refused_everything(account),
+        )
+        try:
+            values = batch.fetch([*_series([key for key in keys if key in in_series]), *_totals(list(keys), in_series)])
+        finally:
+            self._note(account, batch)
+            self._keep_final(account, {key: batch.values[key] for key in keys if key in batch.values}, fetched_at)
+        outcomes = ((cache_key, values[key]) for key, cache_key in keys.items())
+        return {cache_key: each if isinstance(each, ProviderError) else as_json(each) for cache_key, each in outcomes}
+
+    def _keep_final(
+        self, account: Account, values: Mapping[ValueKey, MetricValue | ProviderError], fetched_at: float
+    ) -> None:
+        final = {
+            history_key(*key): history_value
+            for key, value in values.items()
+            if isinstance(value, MetricValue)
+            and policy_of(key[0], key[2]).is_final(fetched_at)
+            and (history_value := as_history_value(as_json(value), fetched_at)) is not None
+        }
+        try:
+            self._history.keep(account.id, final)
+        except DatabaseUnavailableError:
+            return  # The cache has the values; they are fetched and kept again when the cache has dropped them.
+
+    def _remembered(
+        self, account: Account, metrics: Collection[tuple[str, Breakdown]]
+    ) -> tuple[Mapping[tuple[str, Breakdown], CacheEntry], Mapping[tuple[str, Breakdown], CacheEntry]]:
+        """Return which metrics, by their breakdowns, Instagram has lately refused, and had a fault with."""
+        refusals = {refusal_key(*metric): metric for metric in metrics}
+        faults = {fault_key(*metric): metric for metric in metrics}
+        policies = dict.fromkeys(refusals, REFUSED_METRIC) | dict.fromkeys(faults, FAULTY_METRIC)
+        found = self._cache.peek(account.id, policies)
+        return (
+            {refusals[key]: entry for key, entry in found.items() if key in refusals},
+            {faults[key]: entry for key, entry in found.items() if key in faults},
+        )
+
+    def _last_check(self, account: Account) -> bool | None:
+        found = self._cache.peek(account.id, {CHECK_KEY: REFUSAL_CHECK}).get(CHECK_KEY)
+        return None if found is None else bool(found.value["answered"])
+
+    def _was_refused_everything(self, account: Account) -> bool:
+        found = self._cache.peek(account.id, {EVERYTHING_KEY: EVERYTHING_REFUSED}).get(EVERYTHING_KEY)
+        return found is not None and bool(found.value["refused"])
+
+    def _note(self, account: Account, batch: BatchFetcher) -> None:
+        """Remember what Instagram refuses or has a fault with, so that the next requests go without it."""
+        first = self._today() - REFUSALS_COUNT_FOR
+        noted: dict[CacheKey, tuple[Json, FreshnessPolicy]] = {
+            refusal_key(each.metric, each.request.breakdown): ({"message": each.words}, REFUSED_METRIC)
+            for each in batch.refused_metrics
+            if each.request.window.last >= first
+        }
+        for fault in batch.faulty_metrics:
+            of_same = [each.window for each in batch.faulty_metrics if each[:2] == fault[:2]]
+            windows = [window for window in of_same if window is not None]
+            is_everywhere = len(windows) < len(of_same)
+            value = fault_as_json(fault.failure, None if is_everywhere else windows)
+            noted[fault_key(fault.metric, fault.breakdown)] = (value, FAULTY_METRIC)
+        if batch.checked is not None:
+            noted[CHECK_KEY] = ({"answered": batch.checked}, REFUSAL_CHECK)
+        if batch.is_all_refused is not None:
+            noted[EVERYTHING_KEY] = ({"refused": batch.is_all_refused}, EVERYTHING_REFUSED)
+        if noted:
+            self._cache.put(account.id, noted)
+
+    def _first_retained(self, login: str, metric: str, breakdown: Breakdown) -> date:
+        usual = METRICS[metric].retention_days
+        days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
+        return self._today() - timedelta(days=days)
+
+    def _today(self) -> date:
+        return pacific_day(self._clock.now())
+
+
+def _keys(requests: Iterable[InsightsRequest]) -> list[ValueKey]:
+    return [key for request in requests for key in request.value_keys()]
+
+
+def _totals(keys: Sequence[ValueKey], in_series: Collection[ValueKey]) -> list[InsightsRequest]:
+    """Put all metrics of a window and a breakdown into one request."""
+    calls: dict[tuple[Window, Breakdown], dict[str, None]] = {}
+    for metric, breakdown, window in keys:
+        if (metric, breakdown, window) not in in_series:
+            calls.setdefault((window, breakdown), {})[metric] = None
+    return [InsightsRequest(tuple(metrics), window, breakdown) for (window, breakdown), metrics in calls.items()]
+
+
+def _series(keys: Sequence[ValueKey]) -> list[InsightsRequest]:
+    """Put the days of each metric into as few requests as Instagram's limits allow; days between come along."""
+    calls = []
+    for metric, of_metric in groupby(sorted(keys, key=lambda key: (key[0], key[2])), key=lambda key: key[0]):
+        days = [window.first for _, _, window in of_metric]
+        calls += InsightsRequest((metric,), Window(min(days), max(days)), series=True).pieces()
+    return calls
+
+
+def _join(request: InsightsRequest, metric_values: dict[ValueKey, MetricValue]) -> None:
+    """Make one value of the pieces of a window that was too long for one request; of a unique metric there is none."""
+    pieces = [] if request.series else request.window.pieces()
+    for metric in request.metrics if len(pieces) > 1 else ():
+        key = (metric, request.breakdown, request.window)
+        if key in metric_values:
+            continue
+        parts = [metric_values[metric, request.breakdown, piece] for piece in pieces]
+        if METRICS[metric].unique:
+            unknown = (part for part in parts if part.value is None and part.buckets is None)
+            metric_values[key] = next(unknown, WINDOW_TOO_LONG)
+        else:
+            metric_values[key] = add_up(parts)

@@ -1,0 +1,189 @@
+"""The stories of an account, live and kept: read through the cache, and kept for ever as they are read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+from typing_extensions import TypedDict
+
+from services.cache.cache import Cache
+from services.cache.entries import CacheEntry
+from services.cache.policies import STORIES_SWR, STORIES_TTL, Json
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.days import our_time
+from services.media.story_reader import MAX_ID, LiveStory, StoryReader
+from services.media.story_values import delivered, newest, polled
+from services.store.database import DatabaseUnavailableError
+from services.store.stories import Stories, StoryNumber, StoryRow
+
+KEY = "stories"  # in the cache
+USUALLY = ("navigation",)  # read by their breakdowns with every reading
+LAST = ("navigation", "profile_activity")  # and shortly before the end of a story
+
+log = logging.getLogger(__name__)
+
+
+class Change(Protocol):
+    """What a webhook reports: the provider's value for an account, and its time in Unix seconds."""
+
+    @property
+    def account(self) -> str:
+        """The id of the account."""
+
+    @property
+    def value(self) -> object:
+        """The provider's JSON."""
+
+    @property
+    def time(self) -> float:
+        """The moment of the delivery."""
+
+
+@dataclass(frozen=True)
+class LiveStories:
+    """The stories that Instagram listed, and the cache entry they come from."""
+
+    rows: Sequence[StoryRow]
+    entry: CacheEntry
+
+
+class StoryProgress(TypedDict):
+    """How many stories are kept, and when those of any account were last read."""
+
+    kept: int
+    last_read_at: str | None
+
+
+class StoriesPolicy:
+    """How long the list of live stories is fresh. What is known of a story stays known when the list is fetched."""
+
+    def expires_at(self, value: Json, fetched_at: float) -> float | None:
+        """Return when a list expires."""
+        _rows_of(value)  # Raises for a damaged row, which must not serve as a list.
+        return fetched_at + STORIES_TTL
+
+    def stale_while_revalidate(self, value: Json) -> float:
+        """Return for how long an expired list serves at once."""
+        return STORIES_SWR
+
+    def merge(self, known: Json, new: Json) -> Json:
+        """Return the new list: it has the known numbers already."""
+        return new
+
+
+POLICY = StoriesPolicy()
+
+
+class KeptStories:
+    """Live stories from Instagram, and all that were ever read or reported from the database."""
+
+    def __init__(self, reader: StoryReader, cache: Cache, table: Stories, *, clock: Clock) -> None:
+        self._reader = reader
+        self._cache = cache
+        self._table = table
+        self._clock = clock
+
+    def live(self, account: Account, *, by_breakdown: Sequence[str] = USUALLY) -> LiveStories:
+        """Return the live stories, at most `STORIES_TTL` old; what had to be read is kept."""
+        fetch = partial(self._fetch, account, by_breakdown)
+        entry = self._cache.get_or_fetch(account.id, KEY, POLICY, fetch, provider="instagram")
+        return LiveStories(_rows_of(entry.value), entry)
+
+    def find(self, account: str, story: str) -> StoryRow | None:
+        """Return a kept story; raises `DatabaseUnavailableError`."""
+        return self._table.find(account, story)
+
+    def owner(self, story: str) -> str | None:
+        """Return the account that a story is kept for, or None; also where the database is unavailable."""
+        with suppress(DatabaseUnavailableError):
+            return self._table.owner(story)
+        return None
+
+    def listed(self, account: str, *, since: float | None, until: float | None, limit: int) -> list[StoryRow]:
+        """Return kept stories, the newest first; raises `DatabaseUnavailableError`."""
+        return self._table.listed(account, since=since, until=until, limit=limit)
+
+    def known(self, account: str, story: str) -> StoryRow | None:
+        """Return a kept story, or None; also where the database is unavailable."""
+        with suppress(DatabaseUnavailableError):
+            return self._table.find(account, story)
+        return None
+
+    def apply_webhook(self, change: Change) -> None:
+        """Keep what a `story_insights` webhook reports; it may be applied again and in any order.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        value = change.value if isinstance(change.value, Mapping) else {}
+        story = value.get("media_id")
+        if not isinstance(story, str | int) or isinstance(story, bool) or not 0 < len(str(story)) <= MAX_ID:
+            log.warning("A webhook reports a story without an id")
+            return
+        self._table.keep(change.account, [delivered(str(story), value, change.time)])
+        self._cache.announce_change(change.account)
+
+    def progress(self) -> StoryProgress | None:
+        """Return how far the reading of stories is, or None where the database is unavailable."""
+        try:
+            counts = self._table.counts()
+        except DatabaseUnavailableError:
+            return None
+        last = counts.last_read_at
+        return {"kept": counts.kept, "last_read_at": None if last is None else our_time(last)}
+
+    def keep(self, account: str, rows: Sequence[StoryRow]) -> None:
+        """Keep stories that were read; raises `DatabaseUnavailableError`."""
+        self._table.keep(account, rows)
+
+    def read_again(self, account: Account, rows: Sequence[StoryRow]) -> None:
+        """Read some live stories alone, with everything that can be known of them, and keep what comes.
+
+        Raises the failure that concerns all of them, and `DatabaseUnavailableError`.
+        """
+        read_at = self._clock.timestamp()
+        self._table.begin(account.id, now=read_at)
+        stories = [LiveStory(row.id, row.created_at, row.media_type, row.permalink) for row in rows]
+        keep = partial(self._keep_part, account.id, read_at)
+        found = self._reader.read_some(account, stories, by_breakdown=LAST, keep=keep)
+        self._table.keep(account.id, [polled(story, read_at) for story in found])
+        self._cache.announce_change(account.id)
+
+    def _keep_part(self, account: str, read_at: float, stories: Sequence[LiveStory]) -> None:
+        """Keep numbers as they come, so that little is lost where the process ends.
+
+        A story counts as read only when all its calls were answered.
+        """
+        with suppress(DatabaseUnavailableError):
+            self._table.keep(account, [replace(polled(story, read_at), read_at=None) for story in stories])
+
+    def _fetch(self, account: Account, by_breakdown: Sequence[str], cached: CacheEntry | None) -> Json:
+        """Read the live stories, and keep them as they come."""
+        read_at = self._clock.timestamp()
+        with suppress(DatabaseUnavailableError):
+            self._table.begin(account.id, now=read_at)
+        keep = partial(self._keep_part, account.id, read_at)
+        stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep)
+        rows = [polled(story, read_at) for story in stories]
+        with suppress(DatabaseUnavailableError):  # The worker keeps what the cache has.
+            self._table.keep(account.id, rows)
+            self._table.end(account.id, read_at=read_at)
+        known = {} if cached is None else {row.id: row.numbers for row in _rows_of(cached.value)}
+        return _as_json([replace(row, numbers=newest(known.get(row.id, ()), row.numbers)) for row in rows])
+
+
+def _as_json(rows: Sequence[StoryRow]) -> Json:
+    return {"stories": [{**vars(row), "numbers": [list(number) for number in row.numbers]} for row in rows]}
+
+
+def _rows_of(value: Any) -> list[StoryRow]:
+    """Read what `_as_json` wrote; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
+    return [
+        StoryRow(**{**each, "numbers": [StoryNumber(*number) for number in each["numbers"]]})
+        for each in value["stories"]
+    ]

@@ -1,0 +1,364 @@
+"""The insights of one media as values: from the cache, from what was kept of a story, else from Instagram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.entries import CacheEntry
+from services.cache.policies import DAY, FEW_VIEWERS, MEDIA_NODE, FreshnessPolicy, Json
+from services.clients.graph.client import GraphClient
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.errors import (
+    AlbumChildError,
+    Charge,
+    InsufficientViewersError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+)
+from services.executors import Executor
+from services.media.caching import MediaValuePolicy, media_keys, node_key
+from services.media.catalogue import FEED, MEDIA_METRICS, STORY
+from services.media.errors import story_expired
+from services.media.fetcher import SPLIT_FOR, MediaFetch, MediaFetcher
+from services.media.index import MediaIndex, media_row
+from services.media.kept_stories import KeptStories
+from services.media.refusals import FEW, OF_MEDIA, MediaRefusals, RefusedMedia
+from services.media.story_reader import LiveStory
+from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
+from services.media.values import MediaValue, media_value_as_json, media_value_of
+from services.media.viewers import ViewersCheck
+from services.store.cache_entries import CacheKey
+from services.store.database import DatabaseUnavailableError
+from services.store.media import MediaRow
+
+NODE_FIELDS = ("id", "media_type", "media_product_type", "permalink", "timestamp")
+UNKNOWN_TYPE = "unknown"  # in the keys of refusals
+
+
+@dataclass(frozen=True)
+class MediaInsights:
+    """A value for each requested metric, the cache entries they were made of, and whether something is missing.
+
+    `failures` are those of metrics that could not be read; `has_ended` says that the media is a story that is over.
+    `kept` has what was kept of such a story, also under names of metrics that Meta removed.
+    """
+
+    values: Mapping[str, MediaValue]
+    entries: Sequence[CacheEntry]
+    failures: Mapping[str, ProviderError] = field(default_factory=dict)
+    has_ended: bool = False
+    kept: Mapping[str, StoryValue] = field(default_factory=dict)
+
+    def answered_by(self, metric: str) -> str | None:
+        """Return the metric whose number answers a requested one that was never read."""
+        return self.kept[metric].answered_by if metric in self.kept else None
+
+
+class MediaReader:
+    """Reads what services request of single media."""
+
+    def __init__(
+        self,
+        graph: GraphClient,
+        executor: Executor,
+        *,
+        cache: Cache,
+        index: MediaIndex,
+        refusals: MediaRefusals,
+        kept_stories: KeptStories,
+        viewers: ViewersCheck,
+        clock: Clock,
+    ) -> None:
+        self._graph = graph
+        self._executor = executor
+        self._cache = cache
+        self._index = index
+        self._refusals = refusals
+        self._kept_stories = kept_stories
+        self._viewers = viewers
+        self._clock = clock
+
+    def owner(self, media_id: str) -> str | None:
+        """Return the id of the account that a media belongs to, as far as that is known; nothing is asked."""
+        known = self._index.find(media_id)
+        return self._kept_stories.owner(media_id) if known is None else known.account
+
+    def media(self, account: Account, media_id: str) -> MediaRow:
+        """Return what a media is: from the index, else from Instagram. Raises the failure where neither knows it."""
+        known = self._index.find(media_id)
+        if known is not None and known.account != account.id:
+            raise _not_here("The media belongs to another account.")
+        if known is not None and known.product_type is not None and known.created_at is not None:
+            return known
+        story = self._kept_stories.known(account.id, media_id) if known is None else None
+        if story is not None and story.numbers:  # No list has shown it; mostly, only a webhook has reported it.
+            return MediaRow(media_id, account.id, STORY, story.media_type, story.created_at)
+        refused = self._refusals.of_media(account.id, [media_id]).get(media_id)
+        if known is None and refused is not None:
+            raise self._remembered(refused)
+        try:
+            node = self._cache.get_or_fetch(
+                account.id, node_key(media_id), MEDIA_NODE, partial(self._node, account, media_id), provider="instagram"
+            ).value
+        except ObjectNotFoundError as error:
+            if known is not None:
+                return known
+            self._refusals.note_media(account.id, media_id, error)
+            raise
+        return media_row(node, account.id) or MediaRow(media_id, account.id)
+
+    def read(self, account: Account, media: MediaRow, metrics: Sequence[str]) -> MediaInsights:
+        """Return a value for each metric, which must be current ones.
+
+        What could not be fetched has a failure; where nothing was found at all, a failure is raised.
+        """
+        if self._has_ended(account, media):
+            return self._kept(account, media, metrics)
+        policies = self._policies(media, metrics)
+        refusals = self._refusals.of_metrics(account.id, _type_of(media), metrics, media_id=media.id)
+        ruled_out = {name: MediaValue(None, each.reason, each.message or None) for name, each in refusals.items()}
+        refused = self._refusals.of_media(account.id, [media.id]).get(media.id)
+        found: dict[str, CacheEntry] = {}
+        failures: dict[str, ProviderError] = {}
+        rest = [metric for metric in metrics if metric not in ruled_out]
+        if refused is not None:
+            failures = dict.fromkeys(rest, self._remembered(refused))
+        elif rest:
+            keys = media_keys(media.id, rest)
+            fetch = partial(self._fetch, account, media)
+            wanted = {key: policies[key] for key in keys}
+            for key, each in self._cache.get_or_fetch_many(account.id, wanted, fetch, provider="instagram").items():
+                if isinstance(each, ProviderError):
+                    failures[keys[key]] = each
+                else:
+                    found[keys[key]] = each
+        found |= self._known(account, media, [*ruled_out, *failures], policies)
+        failures = {metric: error for metric, error in failures.items() if metric not in found}
+        of_media = [each for each in failures.values() if isinstance(each, tuple(OF_MEDIA))]
+        of_media += [refused.failure] if refused is not None and metrics else []
+        if of_media and not any(media_value_of(entry.value).is_known for entry in found.values()):
+            raise of_media[0]  # It says more than what the type of media lacks.
+        if failures and not found and not ruled_out:
+            raise next(iter(failures.values()))
+        values = ruled_out | {metric: media_value_of(entry.value) for metric, entry in found.items()}
+        values |= {metric: _failed(error) for metric, error in failures.items()}
+        # What is refused for good says nothing of the age of the numbers, where there are some.
+        entries = list(found.values()) or [CacheEntry({}, each.since, each.until) for each in refusals.values()]
+        return MediaInsights({metric: values[metric] for metric in metrics}, entries, failures)
+
+    def _node(self, account: Account, media_id: str, _cached: CacheEntry | None) -> Json:
+        """Read what a media is, and note it."""
+        is_shared_token = account.login == "facebook"  # It may read the media of several accounts.
+        node = self._graph.media(account, media_id, (*NODE_FIELDS, "owner") if is_shared_token else NODE_FIELDS)
+        if not node.keys() & {"media_type", "media_product_type", "timestamp"}:
+            raise _not_here("Instagram shows nothing of the media; a story that is over is one reason.")
+        owner = node.get("owner")
+        owner_id = owner.get("id") if isinstance(owner, dict) else None
+        if is_shared_token and isinstance(owner_id, str) and owner_id != account.id:
+            self._index.saw(replace(account, id=owner_id), [node])
+            raise _not_here("The media belongs to another account.")
+        self._index.saw(account, [node])
+        return {name: node[name] for name in NODE_FIELDS if name in node} | {"id": media_id}
+
+    def _remembered(self, refused: RefusedMedia) -> ProviderError:
+        """Return a failure that is remembered, with the time until the media is asked for again if it may change."""
+        if isinstance(refused.failure, InsufficientViewersError):
+            refused.failure.retry_after = max(1, math.ceil(refused.until - self._clock.timestamp()))
+        return refused.failure
+
+    def _policies(self, media: MediaRow, metrics: Collection[str]) -> dict[CacheKey, FreshnessPolicy]:
+        return dict.fromkeys(media_keys(media.id, metrics), MediaValuePolicy(media.created_at))
+
+    def _has_ended(self, account: Account, media: MediaRow) -> bool:
+        if media.product_type != STORY:
+            return False
+        if media.created_at is not None:
+            return self._clock.timestamp() >= media.created_at + STORY_LIFE
+        story = self._kept_stories.known(account.id, media.id)
+        return story is not None and self._clock.timestamp() >= ends_at(story)
+
+    def _kept(self, account: Account, media: MediaRow, metrics: Sequence[str]) -> MediaInsights:
+        """Return what is known of a story that is over; Instagram is not asked for it any more."""
+        kept = self._kept_values(account, media)
+        found = self._known(account, media, metrics, self._policies(media, metrics), kept)
+        values = {metric: media_value_of(entry.value) for metric, entry in found.items()}
+        values |= self._unread(account, media, [metric for metric in metrics if metric not in found], kept)
+        gone = [metric for metric, value in values.items() if value.reason == "story_expired"]
+        if gone and not found:
+            raise story_expired(gone)
+        now = self._clock.timestamp()
+        read_at = min((entry.fetched_at for entry in found.values()), default=now)
+        return MediaInsights(
+            {metric: values[metric] for metric in metrics},
+            [CacheEntry({}, read_at, now + DAY)],
+            has_ended=True,
+            kept={name: each for name, each in kept.items() if each.value.is_known},
+        )
+
+    def _kept_values(self, account: Account, media: MediaRow) -> Mapping[str, StoryValue]:
+        """Return what was kept of a story; nothing of another media."""
+        story = self._kept_stories.known(account.id, media.id) if media.product_type == STORY else None
+        return {} if story is None else values_of(story.numbers)
+
+    def _unread(
+        self, account: Account, media: MediaRow, metrics: Sequence[str], kept: Mapping[str, StoryValue]
+    ) -> dict[str, MediaValue]:
+        """Return why metrics of a story that is over are unknown: for the reason a live one would give, if any."""
+        refusals = self._refusals.of_metrics(account.id, STORY, metrics, media_id=media.id)
+        answered = self._refusals.answered(account.id, STORY).metrics
+        values: dict[str, MediaValue] = {}
+        for metric in metrics:
+            reason = None if metric in answered else MEDIA_METRICS[metric].why_not(STORY, account.login)
+            if metric in kept:
+                values[metric] = kept[metric].value
+            elif metric in refusals:
+                values[metric] = MediaValue(None, refusals[metric].reason, refusals[metric].message or None)
+            else:
+                values[metric] = MediaValue(None, reason or "story_expired")
+        return values
+
+    def _known(
+        self,
+        account: Account,
+        media: MediaRow,
+        metrics: Collection[str],
+        policies: Mapping[CacheKey, FreshnessPolicy],
+        kept: Mapping[str, StoryValue] | None = None,
+    ) -> dict[str, CacheEntry]:
+        """Return what is known of metrics that cannot be read now: a known number never becomes unknown.
+
+        It is cached, or kept of a story; of both the newer one counts.
+        """
+        keys = media_keys(media.id, metrics)
+        cached = self._cache.known(account.id, {key: policies[key] for key in keys}) if keys else {}
+        found = {
+            keys[key]: replace(entry, stale=True)
+            for key, entry in cached.items()
+            if media_value_of(entry.value).is_known
+        }
+        if kept is None:
+            kept = self._kept_values(account, media) if metrics else {}
+        for key, metric in keys.items():
+            story_value = kept.get(metric)
+            if story_value is None or not story_value.value.is_known:
+                continue
+            read_at, older = story_value.read_at, found.get(metric)
+            if older is None or (story_value.answered_by is None and read_at >= older.fetched_at):
+                value = media_value_as_json(story_value.value)
+                expires_at = policies[key].expires_at(value, read_at) or read_at
+                found[metric] = CacheEntry(value, read_at, expires_at, stale=True)
+        return found
+
+    def _fetch(
+        self,
+        account: Account,
+        media: MediaRow,
+        cache_keys: Collection[CacheKey],
+        _cached: Mapping[CacheKey, CacheEntry],
+        _keep: Keep,
+    ) -> Mapping[CacheKey, FetchResult]:
+        """Fetch what the cache has no fresh value of, and remember what is refused."""
+        self._check_child(account, media)
+        metrics = [key.part for key in cache_keys]
+        fetcher = MediaFetcher(
+            self._graph,
+            self._executor,
+            account,
+            media.id,
+            product_type=media.product_type,
+            known=self._refusals.answered(account.id, _type_of(media)),
+            viewers=self._viewers,
+            apart=self._refusals.few_before(account.id, media.id, metrics),
+        )
+        read_at = self._clock.timestamp()
+        found = fetcher.fetch(metrics)
+        self._note(account, media, found)
+        self._keep_story(account, media, found, read_at)
+        results: dict[CacheKey, FetchResult] = {}
+        for key in cache_keys:
+            value = found.values.get(key.part)
+            if isinstance(value, MediaValue):
+                results[key] = media_value_as_json(value)
+            else:
+                results[key] = value or found.failure or _not_here("Instagram does not answer for this media.")
+        return results
+
+    def _keep_story(self, account: Account, media: MediaRow, found: MediaFetch, read_at: float) -> None:
+        """Keep what was read of a story for ever; it is one reading more beside those of the worker."""
+        values = {name: each for name, each in found.values.items() if isinstance(each, MediaValue) and each.is_known}
+        if media.product_type == STORY and values:
+            story = LiveStory(media.id, media.created_at, media.media_type, None, values)
+            with suppress(DatabaseUnavailableError):
+                self._kept_stories.keep(account.id, [polled(story, read_at)])
+
+    def _check_child(self, account: Account, media: MediaRow) -> None:
+        """Raise the failure of a picture within an album: it has no link of its own, and no insights."""
+        if media.has_link or media.media_type is None or media.product_type not in {FEED, None}:
+            return
+        try:
+            if self._graph.media_insights(account, media.id, ("reach",)):
+                return
+        except ProviderError as error:
+            if error.retry_strategy not in SPLIT_FOR and not isinstance(error, ObjectNotFoundError):
+                raise
+        failure = AlbumChildError(
+            "The media is a part of an album, and Instagram has no insights of parts.",
+            provider="instagram",
+            hint="Ask for the album itself.",
+            charge=Charge.NONE,
+        )
+        self._refusals.note_media(account.id, media.id, failure)
+        raise failure
+
+    def _note(self, account: Account, media: MediaRow, found: MediaFetch) -> None:
+        """Remember what Instagram answers and refuses, for the type of media or for this one."""
+        type_ = _type_of(media)
+        if isinstance(found.failure, InsufficientViewersError):
+            found.failure.retry_after = int(FEW_VIEWERS.ttl)
+        if found.failure is not None:
+            self._refusals.note_media(account.id, media.id, found.failure)
+        own = {name for name, (reason, _) in found.refused.items() if reason in {FEW, "not_shared_to_facebook"}}
+        # Others of its type have these, or ought to: one odd media does not show that the type lacks them. A missing
+        # permission is the account's.
+        of_others = self._refusals.answered(account.id, type_).metrics | _promised(media, account)
+        denied = {name for name, (reason, _) in found.refused.items() if reason == PermissionDeniedError.code}
+        expected = (found.refused.keys() & of_others) - own - denied
+        if expected:
+            own |= expected - self._refusals.refused_by_others(account.id, type_, expected, media.id)
+        of_media = {name: refusal for name, refusal in found.refused.items() if name in own}
+        of_type = {name: refusal for name, refusal in found.refused.items() if name not in own}
+        self._refusals.note_metrics(account.id, type_, of_media, media_id=media.id)
+        self._refusals.note_metrics(account.id, type_, of_type)
+        if found.answered:
+            self._refusals.note_answered(account.id, type_, found.answered, as_totals=found.as_totals)
+
+
+def _promised(media: MediaRow, account: Account) -> set[str]:
+    """Return the metrics that the catalogue promises for the type of a media."""
+    return {name for name, each in MEDIA_METRICS.items() if each.is_answered(media.product_type, account.login)}
+
+
+def _type_of(media: MediaRow) -> str:
+    return media.product_type or UNKNOWN_TYPE
+
+
+def _failed(error: ProviderError) -> MediaValue:
+    reason = "throttled" if error.code == "provider_rate_limited" else error.code
+    return MediaValue(None, reason, error.message)
+
+
+def _not_here(message: str) -> ObjectNotFoundError:
+    return ObjectNotFoundError(
+        message,
+        provider="instagram",
+        hint="Check the id, and `account`. Insights of a post, also of a collaboration, are for its owner only.",
+        reached=False,
+        charge=Charge.NONE,
+    )

@@ -1,0 +1,109 @@
+"""When stories are read in the background: hourly, and at two ages shortly before their end.
+
+Instagram forgets the numbers of a story after 24 hours. So the last reading counts most: it is tried at 23 h 30 min,
+and again at 23 h 50 min for what came in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.cache.policies import HOUR, MINUTE
+from services.clock import Clock
+from services.media.kept_stories import LAST, USUALLY, KeptStories
+from services.media.story_values import STORY_LIFE
+from services.store.stories import Stories, StoryRow
+
+READ_EVERY = HOUR
+LAST_AGES = (23.5 * HOUR, 23.5 * HOUR + 20 * MINUTE)
+INCOMPLETE_AFTER = 10 * MINUTE  # before a story that could not be read is tried again
+NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading, for instance after its process was killed
+QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
+
+log = logging.getLogger(__name__)
+
+
+def due_at(stories: Sequence[StoryRow], *, last_read_at: float | None, now: float) -> float:
+    """Return when the stories of an account are to be read next: now, or earlier, if that is overdue."""
+    hourly = now if last_read_at is None else last_read_at + READ_EVERY
+    moments = [hourly, *last_moments(stories, now=now)]
+    for story in stories:
+        is_live = story.created_at is not None and now < story.created_at + STORY_LIFE
+        if is_live and last_read_at is not None and (story.read_at is None or story.read_at < last_read_at):
+            moments.append(last_read_at + INCOMPLETE_AFTER)
+    return min(moments)
+
+
+def last_moments(stories: Sequence[StoryRow], *, now: float) -> list[float]:
+    """Return the moments shortly before the end of live stories at which they have not been read yet."""
+    return [
+        created_at + age
+        for story in stories
+        if (created_at := story.created_at) is not None and now < created_at + STORY_LIFE
+        for age in LAST_AGES
+        if story.read_at is None or story.read_at < created_at + age
+    ]
+
+
+class StoryPolling:
+    """Reads the stories of each account when that is due."""
+
+    def __init__(
+        self,
+        accounts: AccountResolver,
+        kept: KeptStories,
+        table: Stories,
+        *,
+        may_work: Callable[[str], bool],
+        clock: Clock,
+    ) -> None:
+        """Build the polling; `may_work` says whether the quota of an account has room for background work."""
+        self._accounts = accounts
+        self._kept = kept
+        self._table = table
+        self._may_work = may_work
+        self._clock = clock
+
+    def accounts(self) -> list[str]:
+        """Return the accounts whose stories are read; raises `BusyError` where they are not known."""
+        return [account.id for account in self._accounts.all()]
+
+    def read(self, account_id: str) -> float:
+        """Read the stories of an account if that is due; return when it is due next (Unix seconds).
+
+        Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
+        `DatabaseUnavailableError`.
+        """
+        account = self._accounts.find(account_id)
+        now = self._clock.timestamp()
+        due = self._next(account_id, now)
+        if due > now:
+            return due
+        if not self._may_work(account_id):
+            return now + QUOTA_PAUSE
+        stories = self._table.young(account_id, since=now - STORY_LIFE)
+        ending = [story for story in stories if any(moment <= now for moment in last_moments([story], now=now))]
+        last_read_at = self._table.last_read_at(account_id)
+        if ending and last_read_at is not None and now < last_read_at + READ_EVERY:
+            self._kept.read_again(account, ending)
+        else:
+            # What was read since the reading became due will do, for instance for a caller of GET /stories.
+            request_context.accept_since(due)
+            live = self._kept.live(account, by_breakdown=LAST if ending else USUALLY)
+            self._kept.keep(account_id, live.rows)
+        return self._next(account_id, self._clock.timestamp())
+
+    def next_last_moment(self, account_id: str) -> float | None:
+        """Return the next moment at which a story has to be read for the last time, or None."""
+        now = self._clock.timestamp()
+        coming = last_moments(self._table.young(account_id, since=now - STORY_LIFE), now=now)
+        return min((moment for moment in coming if moment > now), default=None)
+
+    def _next(self, account_id: str, now: float) -> float:
+        stories = self._table.young(account_id, since=now - STORY_LIFE)
+        due = due_at(stories, last_read_at=self._table.last_read_at(account_id), now=now)
+        begun_at = self._table.begun_at(account_id)
+        return due if begun_at is None else max(due, begun_at + NEVER_WITHIN)

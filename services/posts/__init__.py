@@ -1,0 +1,1 @@
+"""The posts of an account: one list that top posts and growth share."""

@@ -1,0 +1,160 @@
+"""The insights of many posts, cached for each post: those of young posts are read often, those of old ones seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.answers import Unavailable, explain
+from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.entries import CacheEntry
+from services.cache.policies import (
+    DAY,
+    NO_POST_INSIGHTS_TTL,
+    OLD_POST_INSIGHTS_TTL,
+    POST_INSIGHTS_SWR,
+    POST_INSIGHTS_TTL,
+    YOUNG_POST_INSIGHTS_TTL,
+    FreshnessPolicy,
+    Json,
+)
+from services.clients.graph.models import Account
+from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError
+from services.media.expansion import POST_METRICS, ExpansionReader, ListedPost, PostValues, unknown_values
+from services.media.values import MediaValue, media_value_as_json, media_value_of, merge_media_values
+from services.posts.post import Post, reason_of
+from services.store.cache_entries import CacheKey
+
+KEY = "post insights"
+YOUNG, MIDDLE = 2 * DAY, 14 * DAY  # age of a post, in seconds
+Fetched = Mapping[CacheKey, FetchResult]
+TOO_OLD, TOO_FEW = MediaTooOldError.code, InsufficientViewersError.code
+
+
+@dataclass(frozen=True)
+class PostInsightsPolicy:
+    """How long the insights of a post are fresh that was published at a moment (Unix seconds)."""
+
+    posted_at: float
+
+    def expires_at(self, value: Json, fetched_at: float) -> float | None:
+        """Return when the insights expire; None where one of the metrics was not asked for."""
+        values = _values_of(value)
+        if all(each.reason == TOO_OLD for each in values.values()):
+            return fetched_at + NO_POST_INSIGHTS_TTL
+        age = fetched_at - self.posted_at
+        ttl = POST_INSIGHTS_TTL if age < MIDDLE else OLD_POST_INSIGHTS_TTL
+        return fetched_at + (YOUNG_POST_INSIGHTS_TTL if age < YOUNG else ttl)
+
+    def stale_while_revalidate(self, value: Json) -> float:
+        """Return for how long expired insights serve at once."""
+        return POST_INSIGHTS_SWR if any(each.is_known for each in _values_of(value).values()) else 0.0
+
+    def merge(self, known: Json, new: Json) -> Json:
+        """Return the new insights, with the known number of each metric that is newly unknown."""
+        before, after = _values_of(known), _values_of(new)
+        return _as_json({metric: merge_media_values(before[metric], after[metric]) for metric in POST_METRICS})
+
+
+@dataclass(frozen=True)
+class PostInsights:
+    """The insights of some posts, by their ids; the cache entries they come from, and whether a part is missing."""
+
+    values: Mapping[str, PostValues]
+    entries: Sequence[CacheEntry]
+    failure: ProviderError | None = None
+
+    def value(self, post: Post, metric: str) -> MediaValue:
+        """Return a metric of a post, or its engagement rate: the post's own interactions / its own reach."""
+        values = self.values.get(post.id) or unknown_values("not_own_post")
+        return rate_of(values, "reach") if metric == "engagement_rate" else values[metric]
+
+    def explain(self, metric: str, reason: str, posts: int) -> Unavailable:
+        """Return the entry of `meta.unavailable` for a metric that some posts lack."""
+        wait = None if self.failure is None or reason_of(self.failure) != reason else self.failure.retry_after
+        detail = f"{posts} posts" if posts > 1 else "1 post"
+        return explain(metric, reason, detail, retry_after=wait, of_media=True)
+
+
+def rate_of(values: PostValues, base: str) -> MediaValue:
+    """Return the interactions of a post divided by its own reach or views; both are organic, so they compare."""
+    interactions, people = values["total_interactions"], values[base]
+    if interactions.value is None:
+        return interactions
+    if people.value is None:
+        return people
+    return MediaValue(interactions.value / people.value) if people.value else MediaValue(None, f"no_{base}")
+
+
+class PostInsightsReader:
+    """Reads the insights of an account's posts."""
+
+    def __init__(self, expansion: ExpansionReader, cache: Cache) -> None:
+        self._expansion = expansion
+        self._cache = cache
+
+    def read(self, account: Account, posts: Sequence[Post], *, listed: Sequence[Post]) -> PostInsights:
+        """Return the insights of some of the `listed` posts, which are the account's newest, in their order.
+
+        A failure leaves a gap: the values of the posts that are not known have it as their reason.
+        """
+        policies: dict[CacheKey, FreshnessPolicy] = {
+            CacheKey(KEY, post.id): PostInsightsPolicy(post.timestamp.timestamp()) for post in posts
+        }
+        if not policies:
+            return PostInsights({}, [])
+
+        def fetch(keys: Collection[CacheKey], cached: Mapping[CacheKey, CacheEntry], keep: Keep) -> Fetched:
+            # Posts between those that are due come along. Theirs are kept only if complete: what is unknown must
+            # replace nothing.
+            def keep_needed(found: Mapping[CacheKey, PostValues]) -> None:
+                complete = {key for key, each in found.items() if all(value.is_known for value in each.values())}
+                wanted = set(keys) | (complete & policies.keys())
+                keep({key: _as_json(each) for key, each in found.items() if key in wanted})
+
+            return self._fetch(account, listed, keys, cached, keep_needed)
+
+        found = self._cache.get_or_fetch_many(account.id, policies, fetch, provider="instagram")
+        values: dict[str, PostValues] = {}
+        entries: list[CacheEntry] = []
+        failure = None
+        for key, each in found.items():
+            if isinstance(each, ProviderError):
+                failure = each
+                values[key.part] = unknown_values(reason_of(each))
+            else:
+                entries.append(each)
+                values[key.part] = _values_of(each.value)
+        return PostInsights(values, entries, failure)
+
+    def _fetch(
+        self,
+        account: Account,
+        listed: Sequence[Post],
+        keys: Collection[CacheKey],
+        cached: Mapping[CacheKey, CacheEntry],
+        keep: Callable[[Mapping[CacheKey, PostValues]], None],
+    ) -> Fetched:
+        posts = [ListedPost(post.id, post.timestamp.timestamp(), post.media_product_type or "") for post in listed]
+        few = {key.part for key, each in cached.items() if _has_reason(each.value, TOO_FEW)}
+        values = self._expansion.read(
+            account,
+            posts,
+            {key.part for key in keys},
+            alone=few,
+            keep=lambda found: keep({CacheKey(KEY, post_id): each for post_id, each in found.items()}),
+        )
+        return {key: _as_json(values[key.part]) for key in keys}
+
+
+def _as_json(values: PostValues) -> Json:
+    return {metric: media_value_as_json(values[metric]) for metric in POST_METRICS}
+
+
+def _values_of(value: Json) -> PostValues:
+    """Read what `_as_json` wrote; raises what damaged rows raise."""
+    return {metric: media_value_of(value[metric]) for metric in POST_METRICS}
+
+
+def _has_reason(value: Json, reason: str) -> bool:
+    return any(each.reason == reason for each in _values_of(value).values())

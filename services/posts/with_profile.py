@@ -1,0 +1,93 @@
+"""The profile of an account together with its list of posts: one call brings the profile and a page of posts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.accounts.resolver import PROFILE_KEY, AccountResolver
+from services.cache.cache import Cache, FetchResult
+from services.cache.policies import JOINT_CALL_REFUSED, LAST_KNOWN_PROFILE, PROFILE, Json
+from services.clients.graph.client import GraphClient
+from services.clients.graph.models import Account, Item, MediaPage
+from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.store.cache_entries import CacheKey
+
+REFUSED_KEY = CacheKey("joint_call_refused")
+
+
+@dataclass
+class Pages:
+    """The pages of one reading of the list. The first call brings the profile too, if `on_profile` is there.
+
+    Where Instagram refuses that call, the profile is left for a call of its own (`refused`). Any other failure is the
+    profile's; whether the list can be read, its own call shows.
+    """
+
+    graph: GraphClient
+    account: Account
+    on_profile: Callable[[Item], None] | None = None
+    collaborations: bool = False  # the posts of others
+    refused: bool = False
+    failure: ProviderError | None = None
+    _is_first: bool = field(default=True, init=False)
+
+    def page(self, after: str | None, limit: int) -> MediaPage:
+        """Return the posts after a cursor, so many at most."""
+        if self.collaborations:
+            return self.graph.collaborative_page(self.account, after=after, limit=limit)
+        is_first, self._is_first = self._is_first, False
+        if not is_first or after is not None or self.on_profile is None:
+            return self.graph.media_page(self.account, after=after, limit=limit)
+        page = None
+        try:
+            profile, page = self.graph.profile_and_media(self.account, limit=limit)
+            self.refused = page is None
+            self.on_profile(profile)
+        except ProviderError as error:
+            # Code 1 may say that the call asks for too much; a page alone is then asked for, smaller and smaller.
+            if isinstance(error, ProviderRefusedError) or error.retry_strategy is RetryStrategy.SHRINK:
+                self.refused = True
+            else:
+                self.failure = error
+        return page or self.graph.media_page(self.account, after=after, limit=limit)
+
+
+class ProfileAlong:
+    """Takes the profile along where the list of posts is read anyway."""
+
+    def __init__(self, accounts: AccountResolver, graph: GraphClient, cache: Cache) -> None:
+        self._accounts = accounts
+        self._graph = graph
+        self._cache = cache
+
+    def pages(self, account: Account, *, on_profile: Callable[[Json], None] | None = None) -> Pages:
+        """Begin a reading of the list.
+
+        `on_profile` gets the profile, as it is cached, where that is needed too. Where it is not, it still comes along
+        if any endpoint uses it: then both expire together, and stay one call.
+        """
+        found = self._cache.peek(account.id, {PROFILE_KEY: LAST_KNOWN_PROFILE, REFUSED_KEY: JOINT_CALL_REFUSED})
+        if REFUSED_KEY in found or (on_profile is None and PROFILE_KEY not in found):
+            return Pages(self._graph, account)
+
+        def take(answer: Item) -> None:
+            profile = self._accounts.as_profile(account, answer)
+            if on_profile is not None:
+                on_profile(profile)
+            elif None not in profile.values():  # What is unknown must not replace what was known.
+                self._cache.put(account.id, {PROFILE_KEY: (profile, PROFILE)})
+
+        return Pages(self._graph, account, take)
+
+    def note(self, account: Account, pages: Pages) -> None:
+        """Remember that Instagram does not give both in one call."""
+        if pages.refused:
+            self._cache.put(account.id, {REFUSED_KEY: ({"refused": True}, JOINT_CALL_REFUSED)})
+
+    def alone(self, account: Account, *, again: bool) -> FetchResult:
+        """Read the profile by a call of its own; `again` after the joint one was refused."""
+        try:
+            return self._accounts.as_profile(account, self._graph.profile(account, again=again))
+        except ProviderError as error:
+            return error

@@ -1,0 +1,174 @@
+"""Reports as answers: as they came, with what they lack, what they cost and how old they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from services.answers import Answer, Freshness, Origin, Table, Warning_
+from services.clock import Clock
+from services.days import our_time
+from services.redaction import Redaction
+from services.reports.balance import CreditBalance, CreditsLeft
+from services.reports.errors import no_ledger
+from services.reports.policy import PRICE, credits_of
+from services.reports.report import (
+    BLOCKS,
+    COLUMNS,
+    RATE,
+    STATISTICS,
+    blocks_of,
+    missing,
+    rows_of,
+    unrecognized,
+    windows_of,
+)
+from services.reports.state import ReportState
+from services.store.database import DatabaseUnavailableError
+from services.store.reports import KeptReport, Reports
+
+OUTCOMES: Mapping[ReportState, str] = {
+    ReportState.KEPT: "The stored report is returned.",
+    ReportState.IN_FLIGHT: "Another request is buying the report: its result is returned.",
+    ReportState.DATABASE_UNAVAILABLE: "The ledger database is unavailable: the stored report is returned, or an error.",
+    ReportState.UNCERTAIN: "A call never came back: no other call is made before its hold is over.",
+    ReportState.PENDING: "Modash is making the report: the gateway asks for it again later.",
+    ReportState.GIVEN_UP: "The report was not ready at any attempt: the attempts start over later.",
+    ReportState.LIMIT: "This month's limit of credits is reached: no call is made.",
+    ReportState.UNKNOWN_CREATOR: "Modash said within the hour that there is no such creator: no call is made.",
+    ReportState.BUY: "Modash is called.",
+}
+
+# Keys of our replies, which a report cannot use at its top level. Its `error: false` is Modash's envelope.
+RESERVED = frozenset({"meta", "unrecognized", "windows", "cost", "fetched_at", "code", "message", "status", "dry_run"})
+
+log = logging.getLogger(__name__)
+
+
+class ReportAnswers:
+    """Makes the answers about reports of one source: Modash, or the sandbox."""
+
+    def __init__(
+        self, source: str, reports: Reports, *, balance: CreditBalance, redaction: Redaction, clock: Clock
+    ) -> None:
+        self.source = source
+        self._reports = reports
+        self._balance = balance
+        self._redaction = redaction
+        self._clock = clock
+
+    def report(self, creator: str, report: KeptReport, freshness: Freshness, *, spent: int) -> Answer:
+        """Return a report as an answer, for a request that has spent some thousandths of a credit."""
+        warnings: list[Warning_] = []
+        if (odd := unrecognized(report.body)) or not blocks_of(report.body):
+            # It was paid for, so it is handed on even if the gateway cannot read it.
+            what = f"{_names(odd)} in an unknown shape" if blocks_of(report.body) else "a report of another shape"
+            message = f"Modash sent {what}; it is in `unrecognized` as it came."
+            warnings.append({"code": "report_unrecognized", "message": message})
+            log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
+        return Answer(
+            body=self._body(report),
+            account=self.source,
+            origin=Origin(self.source),
+            freshness=freshness,
+            meta=self._meta(creator, spent=spent) | {"windows": windows_of(report.body)},
+            unavailable=list(missing(report.body)),
+            warnings=warnings,
+            table=Table(COLUMNS, list(rows_of(report.body))),
+        )
+
+    def pending(self, creator: str, message: str, seconds: int, freshness: Freshness) -> Answer:
+        """Return that Modash is making a report."""
+        body = {"status": "retry_later", "message": message, "retry_after": seconds}
+        return Answer(
+            body=body,
+            account=self.source,
+            origin=Origin(self.source),
+            freshness=freshness,
+            meta=self._meta(creator, spent=0),
+            status=202,
+            retry_after=seconds,
+        )
+
+    def price(self, creator: str, report: KeptReport | None, outcome: ReportState) -> Answer:
+        """Return what a request would cost, and what it would lead to."""
+        would_call = outcome is ReportState.BUY
+        body = {
+            "dry_run": True,
+            "would_call": would_call,
+            "credits": credits_of(PRICE if would_call else 0),
+            "outcome": str(outcome),
+            "message": OUTCOMES[outcome],
+            "kept_from": None if report is None else our_time(report.fetched_at),
+        }
+        return self._listed(creator, body, report)
+
+    def history(self, creator: str, limit: int) -> Answer:
+        """Return the kept reports of a creator, the newest first."""
+        try:
+            found = self._reports.history(self.source, creator, limit=limit)
+        except DatabaseUnavailableError:
+            raise no_ledger() from None
+        body = {
+            "reports": [
+                {
+                    "fetched_at": our_time(report.fetched_at),
+                    "cost": {"credits": credits_of(report.milli_credits), "credits_left": report.credits_left},
+                    **self._body(report),
+                    "windows": windows_of(report.body),
+                }
+                for report in found
+            ]
+        }
+        rows = [{"fetched_at": our_time(report.fetched_at), **row} for report in found for row in rows_of(report.body)]
+        return self._listed(creator, body, found[0] if found else None, Table(("fetched_at", *COLUMNS), rows))
+
+    def _listed(
+        self, creator: str, body: Mapping[str, object], newest: KeptReport | None, table: Table | None = None
+    ) -> Answer:
+        now = self._clock.timestamp()
+        return Answer(
+            body=body,
+            account=self.source,
+            origin=Origin(self.source),
+            freshness=Freshness(now if newest is None else newest.fetched_at, now),
+            meta={"creator": creator},
+            table=table,
+        )
+
+    def _body(self, report: KeptReport) -> dict[str, object]:
+        """Return a report as it came; what has the name of a field of ours goes into `unrecognized`."""
+        blocks, odd = blocks_of(report.body), unrecognized(report.body)
+        body: dict[str, object] = {name: blocks.get(name) for name in BLOCKS}
+        if not blocks:
+            return body | {"unrecognized": self._redaction.inside(odd)}
+        others = {key: value for key, value in report.body.items() if key not in {*BLOCKS, "error"}}
+        displaced = {key: value for key, value in others.items() if key in RESERVED}
+        body |= self._inside({key: value for key, value in others.items() if key not in RESERVED})
+        unknown = self._inside({**odd, **displaced})
+        return body | {"unrecognized": unknown} if unknown else body
+
+    def _inside(self, parts: Mapping[str, object]) -> dict[str, object]:
+        return {self._redaction(key): self._redaction.inside(value) for key, value in parts.items()}
+
+    def _meta(self, creator: str, *, spent: int) -> dict[str, object]:
+        try:
+            left = self._balance.left()
+        except DatabaseUnavailableError:
+            left = CreditsLeft()
+        as_of = None if left.as_of is None else our_time(left.as_of)
+        return {
+            "creator": creator,
+            "cost": {"credits": credits_of(spent), "credits_left": left.credits, "as_of": as_of},
+            "price": credits_of(PRICE),
+        }
+
+
+def _names(odd: Mapping[str, object]) -> str:
+    """Name the parts of a report by their paths: `reels`, `posts.likes`."""
+    names = [
+        f"{name}.{part}" if isinstance(parts, dict) and part in (*STATISTICS, RATE) else name
+        for name, parts in odd.items()
+        for part in (parts if isinstance(parts, dict) and parts else [""])
+    ]
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,62 @@
+"""The failures with which the gateway itself refuses a report, without a call."""
+
+from __future__ import annotations
+
+from services.errors import (
+    CreditLimitReachedError,
+    LedgerUnavailableError,
+    ProviderNotConfiguredError,
+    ReportNotReadyError,
+    ReportUncertainError,
+)
+from services.reports.policy import credits_of
+
+
+def not_configured() -> ProviderNotConfiguredError:
+    """Return the failure of a report for which there is no key."""
+    return ProviderNotConfiguredError(
+        "Modash is not configured.", provider="modash", hint="Set MODASH_API_KEY, then restart.", reached=False
+    )
+
+
+def limit_reached(limit: int) -> CreditLimitReachedError:
+    """Return the failure of a report for which this month's limit (in thousandths) leaves no room."""
+    return CreditLimitReachedError(
+        f"This month's limit of {credits_of(limit):g} Modash credits is reached.",
+        provider="modash",
+        hint="It starts again with the next month (UTC), or the operator raises MODASH_CREDIT_LIMIT; "
+        "GET /credits shows what was spent.",
+        reached=False,
+    )
+
+
+def uncertain(seconds: float) -> ReportUncertainError:
+    """Return the failure of a report whose call never came back, and for which none is made for some seconds."""
+    return ReportUncertainError(
+        "A call for this report has not come back, so it is unknown whether it was charged.",
+        provider="modash",
+        hint="Ask again when the wait is over; until then no second call is made, for it might be paid twice.",
+        retry_after=max(1, int(seconds) + 1),
+        reached=False,
+    )
+
+
+def not_ready(attempts: int, seconds: int) -> ReportNotReadyError:
+    """Return the failure of a report that was not ready however often it was asked for."""
+    return ReportNotReadyError(
+        f"Modash did not have the report ready, though it was asked {attempts} times.",
+        provider="modash",
+        hint="Ask again when the wait is over; the attempts then start over. Nothing was charged.",
+        retry_after=seconds,
+        reached=False,
+    )
+
+
+def no_ledger() -> LedgerUnavailableError:
+    """Return the failure of a report that could not be booked."""
+    return LedgerUnavailableError(
+        "The ledger database is unavailable, so the gateway buys no report.",
+        provider="modash",
+        hint="For the operator: GET /readyz shows the fault.",
+        reached=False,
+    )

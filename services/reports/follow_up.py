@@ -1,0 +1,55 @@
+"""Asks again for reports that were not ready; the worker calls it when that is due."""
+
+from __future__ import annotations
+
+import logging
+
+from services.errors import CreatorNotFoundError, CreditLimitReachedError, ProviderError
+from services.reports.policy import PurchasePolicy
+from services.reports.purchasing import ANONYMOUS, ReportPurchasing
+from services.reports.state import ReportState
+from services.store.database import DatabaseUnavailableError
+
+JOB = "report"
+
+log = logging.getLogger(__name__)
+
+
+class FollowUp:
+    """The further attempts for a report that Modash was still making when a caller asked for it."""
+
+    def __init__(self, purchasing: ReportPurchasing, policy: PurchasePolicy) -> None:
+        self._purchasing = purchasing
+        self._policy = policy
+
+    def attempt(self, creator: str) -> float | None:
+        """Ask for a report if that is due; return when the next attempt is due (Unix seconds), or None for never.
+
+        Never means: the report has come, there is no such creator, this month's credits are spent, the last attempt
+        was made, or a call for it never came back. The moment is past where an attempt could not be made.
+        """
+        known = self._purchasing.look_up(creator)
+        if known.record.pending is not None and known.state in (ReportState.BUY, ReportState.IN_FLIGHT):
+            try:
+                self._purchasing.buy(known.name, asked=creator, caller=ANONYMOUS)
+            except (CreatorNotFoundError, CreditLimitReachedError) as error:
+                log.warning("A report that was not ready is given up", extra={"code": error.code})
+                return self._stop(known.name)
+            except ProviderError as error:
+                log.warning("A report that was not ready could not be asked for", extra={"code": error.code})
+            known = self._purchasing.look_up(creator)
+        pending = known.record.pending
+        if known.state is ReportState.DATABASE_UNAVAILABLE:
+            return 0.0
+        if pending is None or known.state in (ReportState.KEPT, ReportState.GIVEN_UP):
+            return None
+        if known.state is ReportState.UNCERTAIN:
+            return self._stop(known.name)
+        return self._policy.asked_again_at(pending.asked_at, pending.attempts)
+
+    def _stop(self, name: str) -> float | None:
+        try:
+            self._purchasing.forget_pending(name)
+        except DatabaseUnavailableError:
+            return 0.0
+        return None

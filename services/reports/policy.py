@@ -1,0 +1,48 @@
+"""When reports are bought: the price, the limit, and every wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+THOUSAND = 1000  # thousandths of a credit: amounts are whole numbers of these
+PRICE = 250  # thousandths, for each report; what is not ready or refused costs nothing
+MARGIN = 5.0  # seconds that a call takes beside its timeouts, on a machine that is busy
+
+
+@dataclass(frozen=True)
+class PurchasePolicy:
+    """The settings of purchases; amounts are thousandths of a credit, times are seconds."""
+
+    fresh_for: float
+    hold: float  # after a call that may have been charged, in which no other call is made for its creator
+    limit: int  # for each calendar month
+    retry_after: int
+    max_retries: int
+    longest_call: float
+
+    def serves(self, fetched_at: float, *, now: float, not_before: float) -> bool:
+        """Return whether a report serves without a new one."""
+        return now < fetched_at + self.fresh_for and fetched_at >= not_before
+
+    def asked_again_at(self, asked_at: float, attempts: int) -> float:
+        """Return when a report that was not ready is asked for again.
+
+        Each wait is twice as long as the one before; after the last attempt the waits start over.
+        """
+        doubled: int = 1 if self.has_given_up(attempts) else 2 ** (attempts - 1)
+        return asked_at + self.retry_after * doubled
+
+    def has_given_up(self, attempts: int) -> bool:
+        """Return whether so many attempts are too many to go on."""
+        return attempts > self.max_retries
+
+
+def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: float) -> float:
+    """Return the seconds after which a call that has not come back never will."""
+    # Up to two read timeouts may pass until the last byte but one, for the last one there is one more.
+    return retry_budget + connect_timeout + 3 * read_timeout + MARGIN
+
+
+def credits_of(thousandths: int) -> float:
+    """Return an amount in credits."""
+    return thousandths / THOUSAND

@@ -1,0 +1,67 @@
+"""Buys new reports in the background, for those that have expired and were answered stale."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from services import request_context
+from services.clock import Clock
+from services.errors import ProviderError
+from services.reports.failures import CallFailures
+from services.reports.purchasing import ANONYMOUS, ReportPurchasing
+from services.request_context import RequestContext
+
+THREADS = 4
+MAX_RENEWALS = 64  # that run or wait for a thread; the next request for one that found no room starts it
+
+log = logging.getLogger(__name__)
+
+
+class ReportRenewals:
+    """At most one renewal of a creator's report in this process; the ledger sees to it among all processes."""
+
+    def __init__(self, purchasing: ReportPurchasing, failures: CallFailures, clock: Clock) -> None:
+        self._purchasing = purchasing
+        self._failures = failures
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="renewal")
+        self._running: set[str] = set()
+        self._changed = threading.Condition()
+
+    def start(self, name: str, *, asked: str) -> None:
+        """Begin to buy a new report, unless that is under way, has just failed, or too many others are under way."""
+        if self._failures.since(name) is not None:
+            return
+        with self._changed:
+            if name in self._running or len(self._running) >= MAX_RENEWALS:
+                return
+            self._running.add(name)
+        # A context of its own: the purchase is not part of the request that saw the need, and its calls do not count
+        # as that request's.
+        self._executor.submit(contextvars.Context().run, self._buy, name, asked)
+
+    def wait_until_quiet(self, seconds: float) -> bool:
+        """Wait until nothing is bought in the background; return whether that came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
+
+    def close(self) -> None:
+        """Stop the threads; a renewal that has not begun is dropped."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _buy(self, name: str, asked: str) -> None:
+        context = RequestContext(started_at=self._clock.timestamp(), is_background=True)
+        request_context.current.set(context)
+        try:
+            self._purchasing.buy(name, asked=asked, caller=ANONYMOUS)
+        except ProviderError as error:
+            log.warning("An expired report could not be bought again", extra={"code": error.code})
+        except Exception:
+            log.exception("A renewal failed by an unexpected error")
+        finally:
+            with self._changed:
+                self._running.discard(name)
+                self._changed.notify_all()

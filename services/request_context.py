@@ -1,0 +1,205 @@
+"""The context of the work in hand, a request or background work, in every thread that does a part of it."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TypeVar, cast
+
+from services.errors import BusyError, DeadlineExceededError
+
+PATIENCE = 3.0  # seconds that a request waits for its turn under a rate limit
+BACKGROUND_DEADLINE = 600.0  # seconds for one piece of background work, for which no caller waits
+
+ACCOUNTS_AT_ONCE = 2  # that may use up their slots before those of a provider are used up
+MODASH, INSTAGRAM = "modash", "instagram"
+
+T = TypeVar("T")
+
+
+class WaitingSlots:
+    """The requests of a process that may wait at once: for each account of a provider, and for each provider.
+
+    So requests that wait for one provider, or for one account, never make the requests for another one busy.
+    """
+
+    def __init__(self, per_account: int) -> None:
+        self._per_account = per_account
+        self._of_account: Counter[tuple[str, str]] = Counter()
+        self._of_provider: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def total(per_account: int) -> int:
+        """Return how many requests may wait at once in all: for Modash, which has one key, and for Instagram."""
+        return (1 + ACCOUNTS_AT_ONCE) * per_account
+
+    def acquire(self, provider: str, account: str) -> bool:
+        """Take a slot; return whether one was free."""
+        with self._lock:
+            is_free = (
+                self._of_account[provider, account] < self._per_account
+                and self._of_provider[provider] < ACCOUNTS_AT_ONCE * self._per_account
+            )
+            if is_free:
+                self._of_account[provider, account] += 1
+                self._of_provider[provider] += 1
+            return is_free
+
+    def release(self, provider: str, account: str) -> None:
+        """Give a slot back."""
+        with self._lock:
+            self._of_provider[provider] -= 1
+            self._of_account[provider, account] -= 1
+            if not self._of_account[provider, account]:
+                del self._of_account[provider, account]  # There may be very many accounts.
+
+
+class RequestContext:
+    """One request, or one piece of background work; safe for threads.
+
+    Threads that work for it run in a copy of the `contextvars` context, so they all share this object.
+    Background work needs no slot to wait in.
+
+    All of it has to be done within `seconds`: every wait (for a place, a turn, another request's fetch, a retry) and
+    every provider call is cut to what is left of them. Only a call that is paid for goes on to its end.
+    """
+
+    def __init__(
+        self,
+        request_id: str = "",
+        *,
+        started_at: float,
+        waiting_slots: WaitingSlots | None = None,
+        is_background: bool = False,
+        seconds: float | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = request_id
+        self.started_at = started_at  # Unix seconds
+        self.is_background = is_background
+        self.not_before: float | None = None  # Unix seconds; values fetched earlier do not serve
+        self.provider_calls = 0
+        self.provider_seconds = 0.0  # of all calls together
+        self._monotonic = monotonic
+        usual = BACKGROUND_DEADLINE if is_background else math.inf
+        self._deadline = monotonic() + (usual if seconds is None else seconds)
+        self._waiting_slots = waiting_slots
+        self._lock = threading.Lock()
+        self._slot: tuple[str, str] | None = None  # the provider and the account
+        self._parts: dict[type, object] = {}
+        self._ended = False
+
+    def refresh(self) -> None:
+        """Accept no value that was fetched before the request came."""
+        self.not_before = self.started_at
+
+    def remaining(self) -> float:
+        """Return the seconds that are left until the deadline, 0 after it; infinity without one."""
+        return max(0.0, self._deadline - self._monotonic())
+
+    def count_call(self, seconds: float) -> None:
+        """Count one provider call."""
+        with self._lock:
+            self.provider_calls += 1
+            self.provider_seconds += seconds
+
+    def part(self, kind: type[T]) -> T:
+        """Return the one object of a class that this request has; it is made at first.
+
+        So a client may count something over all calls of a request, of which this module knows nothing.
+        """
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind()
+            return cast("T", self._parts[kind])
+
+    def wait(self, provider: str, account: str) -> None:
+        """Take a slot to wait in, at most one and until the end; raise `BusyError` where none is free.
+
+        A request that waits for several accounts occupies one thread, so it needs only the slot of the first.
+        """
+        with self._lock:
+            # A part may go on after its request has failed; a slot that it took then would never be given back.
+            if self._waiting_slots is None or self._slot is not None or self._ended:
+                return
+            if not self._waiting_slots.acquire(provider, account):
+                hint = "Try again in a second; what is cached is answered at once."
+                raise BusyError("The gateway is busy.", hint=hint)
+            self._slot = provider, account
+
+    def end(self) -> None:
+        """Give the slot back."""
+        with self._lock:
+            if self._slot is not None and self._waiting_slots is not None:
+                self._waiting_slots.release(*self._slot)
+            self._slot = None
+            self._ended = True
+
+
+current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
+"""What this thread works for; None in commands and in threads that serve the whole process."""
+
+
+def is_background() -> bool:
+    """Return whether this thread does background work, for which no caller waits."""
+    context = current.get()
+    return context is not None and context.is_background
+
+
+def not_before() -> float:
+    """Return the moment before which values were fetched too early for the work in hand (Unix seconds), or 0."""
+    context = current.get()
+    return 0.0 if context is None or context.not_before is None else context.not_before
+
+
+def remaining() -> float:
+    """Return the seconds that the work in hand may still take; infinity without a deadline."""
+    context = current.get()
+    return math.inf if context is None else context.remaining()
+
+
+def timeout() -> float | None:
+    """Return the same as the timeout of a wait, for which None is no bound."""
+    left = remaining()
+    return None if math.isinf(left) else left
+
+
+def require(seconds: float = 0.0) -> None:
+    """Raise `DeadlineExceededError` unless the work in hand may still take more than so many seconds."""
+    if remaining() <= seconds:
+        raise deadline_exceeded()
+
+
+def deadline_exceeded() -> DeadlineExceededError:
+    """Return the failure of work that may not go on; no provider is at fault, so it names none."""
+    return DeadlineExceededError(
+        "The request took longer than it may.",
+        provider=None,
+        hint="Ask again: what was answered until now is kept. The limit is REQUEST_DEADLINE.",
+        reached=False,
+    )
+
+
+def accept_only_new(*, refresh: bool) -> None:
+    """Make the current request accept only values fetched after it came, if its caller asked for a `refresh`."""
+    context = current.get()
+    if refresh and context is not None:
+        context.refresh()
+
+
+def accept_since(moment: float) -> None:
+    """Make the work in hand accept only values that were fetched since a moment (Unix seconds)."""
+    context = current.get()
+    if context is not None:
+        context.not_before = moment
+
+
+def patience() -> float | None:
+    """Return the seconds that a turn under a rate limit is waited for; None without a bound."""
+    context = current.get()
+    return None if context is None or context.is_background else min(PATIENCE, context.remaining())

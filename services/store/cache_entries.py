@@ -1,0 +1,162 @@
+"""Cached values and the version of each account's values. All rows may be deleted at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, func, select
+
+from services.store.database import Database, chunks, excluded, upsert
+from services.store.leases import LeaseTable
+from services.store.schema import cache_entries, cache_versions
+
+MAX_ROWS = 500_000
+
+
+class CacheKey(NamedTuple):
+    """The address of a cached value of an account: all parts of a key are fetched under one lease."""
+
+    key: str
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class EntryRow:
+    """A value as JSON, when it was fetched, and until when it may serve (Unix seconds)."""
+
+    value: bytes
+    fetched_at: float
+    kept_until: float
+
+
+class CacheEntryTable:
+    """The values of the memory database."""
+
+    def __init__(self, database: Database, leases: LeaseTable) -> None:
+        self._database = database
+        self._leases = leases
+
+    def read(self, account: str, keys: Collection[str]) -> dict[CacheKey, EntryRow]:
+        """Return all parts of some keys of an account."""
+        found: dict[CacheKey, EntryRow] = {}
+        columns = (
+            cache_entries.c.key,
+            cache_entries.c.part,
+            cache_entries.c.value,
+            cache_entries.c.fetched_at,
+            cache_entries.c.kept_until,
+        )
+        with self._database.read() as connection:
+            for chunk in chunks(keys):
+                query = select(*columns).where(cache_entries.c.account == account, cache_entries.c.key.in_(chunk))
+                for key, part, value, fetched_at, kept_until in connection.execute(query):
+                    found[CacheKey(key, part)] = EntryRow(bytes(value), fetched_at, kept_until)
+        return found
+
+    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
+        """Write values without a lease, where it does not matter which process writes first."""
+        with self._database.write() as connection:
+            self._write(connection, account, rows)
+
+    def commit(
+        self,
+        account: str,
+        fences: Mapping[str, int],
+        holder: str,
+        rows: Mapping[CacheKey, EntryRow],
+        *,
+        failures: Mapping[str, str],
+    ) -> tuple[set[str], int | None]:
+        """End leases and write the values that were fetched under them, in one transaction.
+
+        One transaction, so that a process that sees the lease end also sees the value, and a process that dies here
+        leaves neither. A value is not written if another holder has taken its key over, or if a newer one exists.
+        Returns the keys whose fence was still the current one and, if a value was replaced, the account's new version.
+        """
+        with self._database.write() as connection:
+            current = self._leases.release(connection, account, fences, holder, failures=failures)
+            written = {cache_key: row for cache_key, row in rows.items() if cache_key.key in current}
+            version = self._raise_version(connection, account) if self._write(connection, account, written) else None
+        return current, version
+
+    def keep(
+        self, account: str, fences: Mapping[str, int], holder: str, rows: Mapping[CacheKey, EntryRow]
+    ) -> tuple[set[str], int | None]:
+        """Write a part of what is fetched under leases that go on; return as `commit` does."""
+        with self._database.write() as connection:
+            current = self._leases.confirm(connection, account, fences, holder)
+            written = {cache_key: row for cache_key, row in rows.items() if cache_key.key in current}
+            version = self._raise_version(connection, account) if self._write(connection, account, written) else None
+        return current, version
+
+    def versions(self) -> dict[str, int]:
+        """Return the version of each account's values; every replacement raises it by one."""
+        with self._database.read() as connection:
+            return {row.account: row.counter for row in connection.execute(select(cache_versions))}
+
+    def raise_version(self, account: str) -> None:
+        """Raise the version of an account's values, which have changed outside of the cache."""
+        with self._database.write() as connection:
+            self._raise_version(connection, account)
+
+    def forget(self, account: str) -> None:
+        """Delete the values of an account and end its leases, so that nothing being fetched is committed any more."""
+        with self._database.write() as connection:
+            connection.execute(delete(cache_entries).where(cache_entries.c.account == account))
+            self._leases.delete(connection, account)
+            self._raise_version(connection, account)
+
+    def sweep(self, now: float) -> int:
+        """Delete values that may not serve any more and, above the limit, the oldest; return how many were deleted."""
+        with self._database.write() as connection:
+            deleted = connection.execute(delete(cache_entries).where(cache_entries.c.kept_until < now)).rowcount
+            excess = connection.execute(select(func.count()).select_from(cache_entries)).scalar_one() - MAX_ROWS
+            if excess > 0:
+                by_age = select(cache_entries.c.fetched_at).order_by(cache_entries.c.fetched_at)
+                limit = connection.execute(by_age.offset(excess).limit(1)).scalar_one()
+                too_old = cache_entries.c.fetched_at < limit
+                deleted += connection.execute(delete(cache_entries).where(too_old)).rowcount
+            self._leases.sweep(connection)
+        return int(deleted)
+
+    def _write(self, connection: Connection, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
+        """Insert values, or replace older ones; return whether a value existed before."""
+        if not rows:
+            return False
+        existing: set[CacheKey] = set()
+        for chunk in chunks({cache_key.key for cache_key in rows}):
+            query = select(cache_entries.c.key, cache_entries.c.part).where(
+                cache_entries.c.account == account, cache_entries.c.key.in_(chunk)
+            )
+            existing |= {CacheKey(key, part) for key, part in connection.execute(query)}
+        values = [
+            {
+                "account": account,
+                "key": cache_key.key,
+                "part": cache_key.part,
+                "value": row.value,
+                "fetched_at": row.fetched_at,
+                "kept_until": row.kept_until,
+            }
+            for cache_key, row in sorted(rows.items())  # In one order, as the leases: no deadlock.
+        ]
+        upsert(
+            connection,
+            cache_entries,
+            values,
+            replace=("value", "fetched_at", "kept_until"),
+            only_if=cache_entries.c.fetched_at <= excluded(cache_entries.c.fetched_at),
+        )
+        return bool(existing & rows.keys())
+
+    def _raise_version(self, connection: Connection, account: str) -> int:
+        raised = upsert(
+            connection,
+            cache_versions,
+            {"account": account, "counter": 1},
+            replace={"counter": cache_versions.c.counter + 1},
+            returning=(cache_versions.c.counter,),
+        )
+        return int(raised.scalar_one())

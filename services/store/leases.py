@@ -1,0 +1,134 @@
+"""Leases: which process fetches which cache key, over all processes and machines that share a database.
+
+A lease is a row with a holder, a time at which it ends and a fence. The holder extends it while it fetches; if the
+holder dies, the lease ends by itself and another process takes the key over. A holder that only hung (a stopped
+process, a long garbage collection, a laptop that slept) may come back after that and still believe that the key is
+its own. No timeout can exclude this, so every takeover raises the fence by one, and a commit is accepted only from the
+holder of the current fence: a late value of an earlier holder is dropped, and it cannot end the lease of a later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select, tuple_, update
+
+from services.store.database import Database, chunks, upsert
+from services.store.schema import leases
+
+LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
+KEEP_FENCES_FOR = 86_400.0  # seconds
+
+
+@dataclass(frozen=True)
+class LeaseState:
+    """Whether a key is being fetched, under which fence, and how its last fetch failed, if it did."""
+
+    held: bool
+    fence: int
+    failure: str | None
+
+
+class LeaseTable:
+    """The leases of the memory database. Its clock decides when a lease ends, for the machines' clocks may differ."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def acquire(self, account: str, keys: Collection[str], holder: str) -> dict[str, int]:
+        """Take the leases of keys that no process holds, and return the fence of each; the others are left out."""
+        with self._database.write() as connection:
+            now = self._database.now()
+            acquired = upsert(
+                connection,
+                leases,
+                # Sort the keys so that concurrent transactions lock rows in the same order (no deadlock).
+                [
+                    {"account": account, "key": key, "holder": holder, "fence": 1, "lease_until": now + LEASE}
+                    for key in sorted(keys)
+                ],
+                replace={
+                    "holder": holder,
+                    "fence": leases.c.fence + 1,
+                    "lease_until": now + LEASE,
+                    "failure": None,
+                },
+                only_if=leases.c.lease_until <= now,
+                returning=(leases.c.key, leases.c.fence),
+            )
+            return {row.key: row.fence for row in acquired}
+
+    def extend(self, holder: str) -> None:
+        """Extend every lease of a holder."""
+        with self._database.write() as connection:
+            until = self._database.now() + LEASE
+            connection.execute(update(leases).where(leases.c.holder == holder).values(lease_until=until))
+
+    def confirm(self, connection: Connection, account: str, fences: Mapping[str, int], holder: str) -> set[str]:
+        """Return the keys whose fence is still the current one, within a transaction, and extend their leases.
+
+        The update locks the rows, so no other holder can take a key over before the transaction ends.
+        """
+        current: set[str] = set()
+        for chunk in chunks(sorted(fences)):
+            held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
+            extended = (
+                update(leases)
+                .where(leases.c.account == account, leases.c.holder == holder, held)
+                .values(lease_until=self._database.now() + LEASE)
+                .returning(leases.c.key)
+            )
+            current |= set(connection.execute(extended).scalars())
+        return current
+
+    def release(
+        self,
+        connection: Connection,
+        account: str,
+        fences: Mapping[str, int],
+        holder: str,
+        *,
+        failures: Mapping[str, str],
+    ) -> set[str]:
+        """End leases within a transaction, noting the failures; return the keys whose fence was still the current one.
+
+        The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
+        """
+        current: set[str] = set()
+        for chunk in chunks(sorted(fences)):
+            held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
+            ended = (
+                update(leases)
+                .where(leases.c.account == account, leases.c.holder == holder, held)
+                .values(holder="", lease_until=self._database.now())
+                .returning(leases.c.key)
+            )
+            current |= set(connection.execute(ended).scalars())
+        for key, failure in failures.items():
+            if key in current:
+                of_key = (leases.c.account == account) & (leases.c.key == key)
+                connection.execute(update(leases).where(of_key).values(failure=failure))
+        return current
+
+    def states(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LeaseState]:
+        """Return the states of some leases, each by account and key; a key without a lease is left out."""
+        found: dict[tuple[str, str], LeaseState] = {}
+        with self._database.read() as connection:
+            held = leases.c.lease_until > self._database.now()
+            for chunk in chunks(keys):
+                query = select(leases.c.account, leases.c.key, held, leases.c.fence, leases.c.failure)
+                for account, key, is_held, fence, failure in connection.execute(
+                    query.where(tuple_(leases.c.account, leases.c.key).in_(chunk))
+                ):
+                    found[account, key] = LeaseState(bool(is_held), fence, failure)
+        return found
+
+    def delete(self, connection: Connection, account: str) -> None:
+        """Delete the leases of an account within a transaction; what is being fetched is then not committed."""
+        connection.execute(delete(leases).where(leases.c.account == account))
+
+    def sweep(self, connection: Connection) -> None:
+        """Delete leases that ended long ago, within a transaction."""
+        # After a deletion fences start again at 1. So a row must outlive any holder that could still come back.
+        connection.execute(delete(leases).where(leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR))

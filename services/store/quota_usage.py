@@ -1,0 +1,47 @@
+"""The usage of the providers' rate limits, as read from the last answers, shared between processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from services.store.database import Database, excluded
+from services.store.schema import quota_usage
+
+
+class UsageRow(NamedTuple):
+    """The usage of one limit as one answer reported it; times are Unix seconds."""
+
+    account: str
+    percent: float
+    kinds: Mapping[str, float]
+    blocked_until: float | None
+    read_at: float
+
+
+class QuotaUsage:
+    """The quota usage of the memory database; a row is replaced only by a later one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, provider: str) -> list[UsageRow]:
+        """Return the usage of a provider's limits."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(quota_usage).where(quota_usage.c.provider == provider)).all()
+        return [
+            UsageRow(row.account, row.percent, json.loads(row.kinds), row.blocked_until, row.read_at) for row in rows
+        ]
+
+    def write(self, provider: str, rows: list[UsageRow]) -> None:
+        """Write the usage of a provider's limits."""
+        values = [row._asdict() | {"provider": provider, "kinds": json.dumps(dict(row.kinds))} for row in rows]
+        self._database.upsert(
+            quota_usage,
+            values,
+            replace=("percent", "kinds", "blocked_until", "read_at"),
+            only_if=quota_usage.c.read_at < excluded(quota_usage.c.read_at),
+        )

@@ -1,0 +1,129 @@
+"""The store: both databases and all their tables."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy.engine import URL
+
+from services.clock import Clock
+from services.store.accounts import AccountTable
+from services.store.cache_entries import CacheEntryTable
+from services.store.connections import Connections
+from services.store.database import Database, DatabaseUnavailableError
+from services.store.database_clock import DatabaseClock
+from services.store.history import History
+from services.store.jobs import Jobs
+from services.store.leases import LeaseTable
+from services.store.ledger import Ledger
+from services.store.media import MediaTable
+from services.store.quota_usage import QuotaUsage
+from services.store.rate_limits import RateLimits
+from services.store.reports import Reports
+from services.store.schema import GATEWAY, MEMORY
+from services.store.settlement_spool import SettlementSpool
+from services.store.spending import Spending
+from services.store.stories import Stories
+from services.store.throttles import ThrottleTable
+from services.store.webhooks import WebhookTable
+from services.store.workers import Workers
+
+
+def addresses(database_url: str, instance_path: str) -> dict[str, URL | str]:
+    """Return the address of each database: both in PostgreSQL if `database_url` is given, else a SQLite file each."""
+    if database_url:
+        _, _, rest = database_url.partition("://")
+        return dict.fromkeys((MEMORY, GATEWAY), f"postgresql+psycopg://{rest}")
+    return {name: URL.create("sqlite", database=f"{instance_path}/{name}.db") for name in (MEMORY, GATEWAY)}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Both databases and their tables, as one mode sees them."""
+
+    databases: tuple[Database, ...]
+    clock: DatabaseClock
+    cache_entries: CacheEntryTable
+    leases: LeaseTable
+    quota_usage: QuotaUsage
+    throttles: ThrottleTable
+    rate_limits: RateLimits
+    history: History
+    accounts: AccountTable
+    media: MediaTable
+    reports: Reports
+    ledger: Ledger
+    settlement_spool: SettlementSpool
+    spending: Spending
+    stories: Stories
+    jobs: Jobs
+    workers: Workers
+    webhooks: WebhookTable
+
+    @classmethod
+    def open(cls, database_url: str, instance_path: str, *, mode: str, clock: Clock | None = None) -> Self:
+        """Build the store of one mode (`live` or `sandbox`); connections are opened on first use.
+
+        `clock` is that of the machine.
+        """
+        urls = addresses(database_url, instance_path)
+        # A row of the ledger has to survive a power cut, or its report could be paid for twice.
+        pools = {url: Connections(url, mode=mode, durable=url == urls[GATEWAY]) for url in set(urls.values())}
+        memory, gateway = (Database(name, pools[url]) for name, url in urls.items())
+        leases = LeaseTable(memory)
+        reports = Reports(gateway)
+        database_clock = DatabaseClock(gateway, clock or Clock())
+        return cls(
+            databases=(memory, gateway),
+            clock=database_clock,
+            cache_entries=CacheEntryTable(memory, leases),
+            leases=leases,
+            quota_usage=QuotaUsage(memory),
+            throttles=ThrottleTable(memory),
+            rate_limits=RateLimits(memory),
+            history=History(gateway),
+            accounts=AccountTable(gateway),
+            media=MediaTable(gateway),
+            reports=reports,
+            ledger=Ledger(gateway, reports, database_clock),
+            settlement_spool=SettlementSpool(instance_path, mode=mode),
+            spending=Spending(gateway),
+            stories=Stories(gateway),
+            jobs=Jobs(gateway),
+            workers=Workers(gateway),
+            webhooks=WebhookTable(gateway),
+        )
+
+    def check_versions(self) -> None:
+        """Raise `SchemaError` if a database is not at the version this code needs; an unavailable one is skipped."""
+        for database in self.databases:
+            try:
+                database.check_version()
+            except DatabaseUnavailableError:
+                continue
+
+    def sweep(self) -> None:
+        """Delete expired rows."""
+        self.cache_entries.sweep(time.time())
+        self.workers.sweep()
+
+    def sweep_without_worker(self) -> None:
+        """Delete expired cache entries, unless a worker is alive: it does that as a job."""
+        with suppress(DatabaseUnavailableError):
+            if self.workers.seen().alive:
+                return
+        self.cache_entries.sweep(time.time())
+
+    def faults(self) -> dict[str, str]:
+        """Try each database and return the fault of each that is unavailable."""
+        for database in self.databases:
+            database.probe()
+        return {database.name: database.fault for database in self.databases if database.fault is not None}
+
+    def close(self) -> None:
+        """Close every connection."""
+        for database in self.databases:
+            database.close()

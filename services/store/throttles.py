@@ -1,0 +1,75 @@
+"""The throttles in force, shared by all processes: until when a provider wants no calls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import and_, delete, or_, select, update
+
+from services.store.database import Database, excluded, upsert
+from services.store.schema import throttles
+
+
+class ThrottleRow(NamedTuple):
+    """One throttle; `account` is "" for all calls. Times are Unix seconds; `failure` is that of `errors.serialize`.
+
+    `next_call_at` is the end, if the provider has given it, else the time of the next probe.
+    """
+
+    account: str
+    began_at: float
+    ends_at: float
+    next_call_at: float
+    failure: str
+
+
+class ThrottleTable:
+    """The throttles of the memory database, one row for each account."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, provider: str, *, now: float) -> list[ThrottleRow]:
+        """Return the throttles in force."""
+        columns = [throttles.c[name] for name in ThrottleRow._fields]
+        with self._database.read() as connection:
+            in_force = select(*columns).where(throttles.c.provider == provider, throttles.c.ends_at > now)
+            return [ThrottleRow(*row) for row in connection.execute(in_force)]
+
+    def begin(self, provider: str, row: ThrottleRow, *, now: float) -> None:
+        """Write a throttle, unless one is in force whose end the provider gave and which ends later."""
+        is_guessed = throttles.c.next_call_at != throttles.c.ends_at
+        is_reported = excluded(throttles.c.next_call_at) == excluded(throttles.c.ends_at)
+        is_longer = excluded(throttles.c.ends_at) > throttles.c.ends_at
+        with self._database.write() as connection:
+            over = and_(throttles.c.provider == provider, throttles.c.ends_at <= now)
+            connection.execute(delete(throttles).where(over))
+            upsert(
+                connection,
+                throttles,
+                row._asdict() | {"provider": provider},
+                replace=("began_at", "ends_at", "next_call_at", "failure"),
+                only_if=or_(is_guessed, and_(is_reported, is_longer)),
+            )
+
+    def claim_probe(self, provider: str, account: str, *, now: float, next_call_at: float) -> bool:
+        """Take the probe that is due; return False if another process has taken it. The next one is due later."""
+        own = and_(throttles.c.provider == provider, throttles.c.account == account)
+        with self._database.write() as connection:
+            due = update(throttles).where(own, throttles.c.next_call_at <= now).values(next_call_at=next_call_at)
+            if connection.execute(due).rowcount:
+                return True
+            # Without a row another process has ended the throttle, so the call may be made.
+            taken = select(throttles.c.account).where(own, throttles.c.ends_at > now)
+            return connection.execute(taken).first() is None
+
+    def end(self, provider: str, account: str, *, began_at: float) -> None:
+        """Remove a throttle, but none that began later."""
+        with self._database.write() as connection:
+            connection.execute(
+                delete(throttles).where(
+                    throttles.c.provider == provider,
+                    throttles.c.account == account,
+                    throttles.c.began_at <= began_at,
+                )
+            )

@@ -1,0 +1,195 @@
+"""Deliveries of webhooks as they were received, and the changes in them, each kept once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from sqlalchemy import and_, case, delete, func, select, update
+
+from services.store.database import Database, chunks, excluded
+from services.store.group_commit import GroupCommit
+from services.store.schema import webhook_changes as changes
+from services.store.schema import webhook_deliveries as deliveries
+
+PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
+MAX_READ_BYTES = 16 * 1024 * 1024  # of the bodies that are read at once, beyond the first one
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a delivery: the provider's field and value, and its time in Unix seconds."""
+
+    account: str
+    field: str
+    value: object
+    time: float
+
+    @cached_property
+    def text(self) -> str:
+        """The value as JSON in ASCII, the same for every order of its keys."""
+        return json.dumps(self.value, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of account, field and value: equal changes are duplicates, whatever delivery brings them."""
+        return hashlib.sha256(f"{self.account}\n{json.dumps(self.field)}\n{self.text}".encode()).hexdigest()
+
+
+class Delivery(NamedTuple):
+    """The body of a delivery, and when it was received (Unix seconds)."""
+
+    digest: str
+    body: bytes
+    received_at: float
+
+
+class Reading(NamedTuple):
+    """The changes of a delivery, and what of it could not be read."""
+
+    delivery: Delivery
+    changes: Sequence[Change]
+    failure: str | None
+
+
+class PendingChange(NamedTuple):
+    """A change that has to be applied; `attempts` counts those before."""
+
+    digest: str
+    change: Change
+    attempts: int
+
+
+class WebhookCounts(NamedTuple):
+    """The number of deliveries and changes that wait, and of changes that could not be applied."""
+
+    waiting: int
+    failed: int
+
+
+class WebhookTable:
+    """The deliveries and changes of the gateway database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._commit = GroupCommit(self._insert)
+
+    def keep(self, body: bytes, *, signed_by: str, received_at: float) -> None:
+        """Return once a delivery is committed; one with the same body stays as it is.
+
+        Raises `DatabaseUnavailableError`, after which nothing is kept.
+        """
+        row = {"digest": hashlib.sha256(body).hexdigest(), "body": body, "signed_by": signed_by}
+        self._commit(row | {"received_at": received_at})
+
+    def unread(self, limit: int) -> list[Delivery]:
+        """Return deliveries whose changes are not entered yet, the oldest first."""
+        sizes = select(deliveries.c.digest, func.length(deliveries.c.body).label("size"))
+        sizes = sizes.where(deliveries.c.read_at.is_(None)).order_by(deliveries.c.received_at).limit(limit)
+        with self._database.read() as connection:
+            chosen: list[str] = []
+            total = 0
+            for row in connection.execute(sizes):
+                total += row.size
+                if chosen and total > MAX_READ_BYTES:
+                    break
+                chosen.append(row.digest)
+            query = select(deliveries).where(deliveries.c.digest.in_(chosen)).order_by(deliveries.c.received_at)
+            rows = connection.execute(query).all() if chosen else ()
+        return [Delivery(row.digest, bytes(row.body), row.received_at) for row in rows]
+
+    def enter(self, readings: Sequence[Reading], *, applicable: Collection[str], now: float) -> None:
+        """Enter the changes of deliveries, each once, and mark the deliveries as read.
+
+        Changes whose field is in `applicable` are pending from now on, the others only kept. A duplicate with a newer
+        time is pending again: of the values A, B and A of one story, the last one has to win.
+        """
+        rows: dict[str, Mapping[str, object]] = {}
+        newest: dict[str, float] = {}
+        for reading in readings:
+            for change in reading.changes:
+                if change.time > newest.get(change.digest, 0.0):
+                    newest[change.digest] = change.time
+                    due_at = now if change.field in applicable else None
+                    rows[change.digest] = _row(change, reading.delivery.received_at, due_at)
+        for some in chunks(rows.values()):
+            # One short transaction after another, so that a delivery that arrives meanwhile can be kept. If the process
+            # ends in between, the deliveries are read again.
+            self._database.upsert(
+                changes,
+                some,
+                replace=("time", "state", "due_at", "attempts"),
+                only_if=excluded(changes.c.time) > changes.c.time,
+            )
+        with self._database.write() as connection:
+            for reading in readings:
+                mark = update(deliveries).where(deliveries.c.digest == reading.delivery.digest)
+                connection.execute(mark.values(read_at=now, failure=reading.failure))
+
+    def due(self, limit: int, *, now: float) -> list[PendingChange]:
+        """Return changes that have to be applied, the oldest by the provider's time first."""
+        query = select(changes).where(changes.c.due_at <= now).order_by(changes.c.time, changes.c.digest).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [
+            PendingChange(row.digest, Change(row.account, row.field, json.loads(row.value), row.time), row.attempts)
+            for row in rows
+        ]
+
+    def applied(self, pending: Collection[PendingChange], *, now: float) -> None:
+        """Mark changes as applied, unless one has become newer meanwhile."""
+        with self._database.write() as connection:
+            for each in pending:
+                is_same = and_(changes.c.digest == each.digest, changes.c.time == each.change.time)
+                done = update(changes).where(is_same)
+                connection.execute(done.values(state=APPLIED, due_at=None, applied_at=now, failure=None))
+
+    def postpone(self, pending: PendingChange, due_at: float | None, *, failure: str) -> None:
+        """Let a change that could not be applied wait until a time, or give it up."""
+        values = {"state": FAILED if due_at is None else PENDING, "due_at": due_at, "failure": failure}
+        failed = update(changes).where(changes.c.digest == pending.digest)
+        with self._database.write() as connection:
+            connection.execute(failed.values(attempts=pending.attempts + 1, **values))
+
+    def counts(self) -> WebhookCounts:
+        """Return how much waits, and how much could not be applied."""
+        unread = select(func.count()).select_from(deliveries).where(deliveries.c.read_at.is_(None))
+        is_pending, is_failed = changes.c.due_at.is_not(None), changes.c.state == FAILED
+        of_changes = [func.coalesce(func.sum(case((each, 1), else_=0)), 0) for each in (is_pending, is_failed)]
+        with self._database.read() as connection:
+            pending, failed = connection.execute(select(*of_changes)).one()
+            return WebhookCounts(int(connection.execute(unread).scalar_one()) + int(pending), int(failed))
+
+    def sweep(self, received_before: float) -> None:
+        """Delete old deliveries that were read, and old changes that do not wait."""
+        old_delivery = and_(deliveries.c.read_at.is_not(None), deliveries.c.received_at < received_before)
+        old_change = and_(changes.c.due_at.is_(None), changes.c.received_at < received_before)
+        for table, is_old in ((deliveries, old_delivery), (changes, old_change)):
+            with self._database.read() as connection:
+                digests = connection.execute(select(table.c.digest).where(is_old)).scalars().all()
+            for some in chunks(digests):
+                # One short transaction after another: a delivery that arrives now must not wait for all of them.
+                with self._database.write() as connection:
+                    connection.execute(delete(table).where(table.c.digest.in_(some), is_old))
+
+    def _insert(self, rows: list[dict[str, object]]) -> None:
+        # Sorted, so that transactions of two processes lock equal deliveries in the same order.
+        self._database.upsert(deliveries, sorted(rows, key=lambda row: str(row["digest"])))
+
+
+def _row(change: Change, received_at: float, due_at: float | None) -> Mapping[str, object]:
+    return {
+        "digest": change.digest,
+        "account": change.account,
+        "field": change.field,
+        "value": change.text,
+        "time": change.time,
+        "received_at": received_at,
+        "state": KEPT if due_at is None else PENDING,
+        "due_at": due_at,
+        "attempts": 0,
+    }

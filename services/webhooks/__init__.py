@@ -1,0 +1,1 @@
+"""Webhooks: deliveries of Meta are kept first, then read into changes and applied in the background."""

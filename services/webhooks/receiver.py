@@ -1,0 +1,116 @@
+"""GET and POST /webhooks/instagram: the handshake, and deliveries, which are kept before they are answered."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from services.clock import Clock
+from services.errors import (
+    BusyError,
+    DeliveryNotKeptError,
+    InvalidRequestError,
+    SignatureInvalidError,
+    SignatureMissingError,
+    VerifyTokenInvalidError,
+    WebhookNotConfiguredError,
+)
+from services.store.database import DatabaseUnavailableError
+from services.store.webhooks import WebhookTable
+
+LARGE_BODY = 1024 * 1024  # bytes; a delivery of 1,000 story insights has about 0.3 MB
+LARGE_AT_ONCE = 4  # large bodies that one process holds in memory
+LARGE_WAIT = 5.0  # seconds
+_SIGNATURE = re.compile(r"sha256=([0-9a-fA-F]{64})", re.ASCII)
+
+
+class Webhooks:
+    """Checks what comes from Meta and keeps it; nothing is read or applied while Meta waits for the answer."""
+
+    def __init__(self, table: WebhookTable, *, secrets: Mapping[str, str], verify_token: str, clock: Clock) -> None:
+        """`secrets` are the app secrets by login; an empty one signs nothing."""
+        self._table = table
+        self._secrets = {login: secret.encode() for login, secret in secrets.items() if secret}
+        self._verify_token = verify_token.encode()
+        self._clock = clock
+        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+
+    def challenge(self, mode: str, token: str, challenge: str) -> str:
+        """Return the challenge of a handshake, with which the gateway agrees to deliveries."""
+        if not self._verify_token:
+            raise WebhookNotConfiguredError(
+                "The gateway has no verify token, so it accepts no handshake.",
+                hint="For the operator: set WEBHOOK_VERIFY_TOKEN and enter the same text in the app's dashboard.",
+            )
+        if not hmac.compare_digest(token.encode(errors="replace"), self._verify_token):
+            raise VerifyTokenInvalidError(
+                "hub.verify_token is not the gateway's.",
+                hint="For the operator: the dashboard's verify token and WEBHOOK_VERIFY_TOKEN must be the same text.",
+            )
+        if mode != "subscribe" or not challenge:
+            raise InvalidRequestError(
+                "This is not a handshake.", hint="Accepted: hub.mode=subscribe with a hub.challenge."
+            )
+        return challenge
+
+    @contextmanager
+    def room_for(self, signature: str | None, size: int) -> Iterator[None]:
+        """Let a body be read whose signature has the right form; only a few large ones at once.
+
+        Anyone may send a large body, and whether it is signed shows only once all of it was read.
+        """
+        self._well_formed(signature)
+        if size <= LARGE_BODY:
+            yield
+            return
+        if not self._large.acquire(timeout=LARGE_WAIT):
+            raise BusyError("Other large deliveries are being read.", hint="Send it again.")
+        try:
+            yield
+        finally:
+            self._large.release()
+
+    def receive(self, signature: str | None, body: bytes) -> None:
+        """Keep a delivery; it is committed when this returns.
+
+        The signature is over the bytes as they were sent: Meta escapes characters outside ASCII, so JSON that is
+        written again has another one.
+        """
+        given = self._well_formed(signature)
+        signers = [
+            login
+            for login, secret in self._secrets.items()
+            if hmac.compare_digest(hmac.new(secret, body, hashlib.sha256).digest(), given)
+        ]
+        if not signers:
+            raise SignatureInvalidError(
+                "The delivery is signed with neither app secret.",
+                hint="For the operator: APP_SECRET signs deliveries of the login with Facebook, "
+                "INSTAGRAM_APP_SECRET those of the Instagram login.",
+            )
+        try:
+            self._table.keep(body, signed_by=signers[0], received_at=self._clock.timestamp())
+        except DatabaseUnavailableError:
+            raise DeliveryNotKeptError(
+                "The delivery could not be kept.", hint="Send it again; /readyz says what is wrong."
+            ) from None
+
+    def _well_formed(self, signature: str | None) -> bytes:
+        if not self._secrets:
+            raise WebhookNotConfiguredError(
+                "The gateway has no app secret, so it can verify no delivery.",
+                hint="For the operator: set APP_SECRET (login with Facebook) or INSTAGRAM_APP_SECRET.",
+            )
+        if not signature:
+            raise SignatureMissingError(
+                "The delivery has no signature.", hint="Accepted: X-Hub-Signature-256: sha256=<hex>."
+            )
+        if (found := _SIGNATURE.fullmatch(signature)) is None:
+            raise SignatureInvalidError(
+                "The signature has the wrong form.", hint="Accepted: X-Hub-Signature-256: sha256=<hex>."
+            )
+        return bytes.fromhex(found[1])

@@ -1,0 +1,1 @@
+"""Webhooks: who subscribed to what, what happened, and its delivery to a callback."""

@@ -1,0 +1,51 @@
+"""GET /credits returns what was spent, what is left, and of which calls the cost is not known."""
+
+from __future__ import annotations
+
+import requests
+
+from tests.support import MODASH, settings
+
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+
+
+def test_a_ledger_without_a_row_knows_its_limit_and_no_balance(client):
+    body = client.get("/credits").get_json()
+
+    assert (body["month"], body["limit"], body["spent"], body["left"]) == ("2026-06", 100.0, 0.0, 100.0)
+    assert (body["months"], body["uncertain"]) == ([], [])
+    assert body["balance"] == {"credits": None, "credits_left": None, "as_of": None}
+    assert body["rules"]
+
+
+def test_what_was_spent_is_listed_by_month_and_caller(make_client, clock, wire):
+    client = make_client(settings(modash_credit_limit=1, uncertain_charge_hold=60), clock=clock)
+    wire.get(REPORT, json={"posts": {"total": 1}})
+    client.get("/performance-data?url=nasa")
+    wire.replace("GET", REPORT, json={"error": True, "code": "handle_not_found"}, status=404)
+    client.get("/performance-data?url=nobody")
+    clock.wait(30 * 86_400)
+    wire.replace("GET", REPORT, body=requests.ReadTimeout("late"))
+    client.get("/performance-data?url=esa")
+
+    response = client.get("/credits")
+
+    body = response.get_json()
+    assert response.headers["Cache-Control"] == "no-store"
+    assert (body["month"], body["spent"], body["left"]) == ("2026-07", 0.25, 0.75)
+    nothing = {"charged": 0, "free": 0, "uncertain": 0, "open": 0, "caller": "anonymous", "credits": 0.25}
+    assert body["months"] == [
+        nothing | {"month": "2026-07", "uncertain": 1},
+        nothing | {"month": "2026-06", "charged": 1, "free": 1},
+    ]
+    assert body["uncertain"] == [
+        {
+            "creator": "esa",
+            "caller": "anonymous",
+            "state": "uncertain",
+            "code": "provider_timeout",
+            "credits": 0.25,
+            "opened_at": "2026-07-15T18:00:00Z",
+            "held_until": "2026-07-15T18:01:00Z",
+        }
+    ]

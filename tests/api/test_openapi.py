@@ -1,0 +1,266 @@
+"""The contract: a valid OpenAPI 3.1 document, which every reply keeps to, field by field."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+import responses
+from jsonschema import Draft202012Validator
+
+from tests.documents import pattern_of
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, total_value
+
+USER = f"{GRAPH}/v25.0/{ACCOUNT_ID}"
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+MEDIA = re.compile(rf"{USER}/media")
+INSIGHTS = re.compile(rf"{USER}/insights")
+POST = {"id": "a", "timestamp": "2026-06-14T12:00:00+0000", "like_count": 3, "comments_count": 1, "caption": "x"}
+BARE_POST = {"id": "b", "timestamp": "2026-06-02T12:00:00+0000"}
+TOTALS = [
+    total_value(name, 10, [([breakdown], [([bucket], 7)])])
+    for name, breakdown, bucket in [
+        ("views", "follow_type", "FOLLOWER"),
+        ("reach", "follow_type", "FOLLOWER"),
+        ("total_interactions", "follow_type", "FOLLOWER"),
+        ("follows_and_unfollows", "follow_type", "FOLLOWER"),
+        ("profile_links_taps", "contact_button_type", "EMAIL"),
+    ]
+]
+MEDIA_ID = "17932174733377207"
+NODE = f"{GRAPH}/v25.0/{MEDIA_ID}"
+LIFETIME = [
+    {"name": "views", "period": "lifetime", "values": [{"value": 5}]},
+    total_value("profile_activity", 3, [(["action_type"], [(["email"], 3)])]),
+    total_value("navigation", 3, [(["story_navigation_action_type"], [(["tap_exit"], 3)])]),
+]
+STORIES = [
+    {
+        "id": name,
+        "timestamp": "2026-06-15T12:00:00+0000",
+        "media_type": "IMAGE",
+        "insights": {"data": [total_value("navigation", 5, [(["story_navigation_action_type"], [(["tap_exit"], 5)])])]},
+    }
+    for name in (MEDIA_ID, "18001")
+]
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+@pytest.fixture
+def wire():
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get(USER, json={"id": ACCOUNT_ID, "username": "us", "followers_count": 1000})
+        wire.get(MEDIA, json={"data": [POST, BARE_POST]})
+        wire.get(INSIGHTS, json={"data": TOTALS})
+        wire.get(f"{NODE}/insights", json={"data": LIFETIME})
+        wire.get(NODE, json=POST | {"id": MEDIA_ID, "media_product_type": "FEED", "permalink": "https://x"})
+        wire.get(f"{USER}/stories", json={"data": STORIES})
+        wire.get(REPORT, json={"posts": {"total": 3}, "reels": None})
+        wire.get(f"{MODASH}/v1/user/info", json={"billing": {"credits": 9.5}})
+        yield wire
+
+
+@pytest.fixture
+def document(client):
+    return client.get("/openapi.json").get_json()
+
+
+def operations(document):
+    return {path: item["get"] for path, item in document["paths"].items()}
+
+
+def strict(schema):
+    """The schema, with every field that it does not name forbidden."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: strict(value) for name, value in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def operation_of(document, response):
+    """The operation that answered; a path without variable parts goes before one with them."""
+    path = urlsplit(response.request.path).path
+    found = operations(document)
+    return found.get(path) or next(found[each] for each in found if re.fullmatch(pattern_of(each), path))
+
+
+def faults_of(document, response):
+    """What in a reply is not as the document says."""
+    described = operation_of(document, response)["responses"][str(response.status_code)]
+    schema = described["content"][response.mimetype]["schema"]
+    whole = strict(schema) | {"components": strict(document["components"])}
+    return [
+        f"{error.json_path}: {error.message}" for error in Draft202012Validator(whole).iter_errors(response.get_json())
+    ]
+
+
+# The document
+
+
+def test_the_document_has_what_openapi_wants(document):
+    assert document["openapi"] == "3.1.0"
+    assert {"title", "version"} <= document["info"].keys()
+    assert all(path.startswith("/") and item.keys() <= METHODS for path, item in document["paths"].items())
+
+
+def test_every_schema_is_a_valid_one(document):
+    schemas = list(document["components"]["schemas"].values())
+    for operation in operations(document).values():
+        schemas += [parameter["schema"] for parameter in operation["parameters"]]
+        for described in operation["responses"].values():
+            schemas += [content["schema"] for content in described["content"].values()]
+
+    for schema in schemas:
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_reference_leads_somewhere(document):
+    referred = set(re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', str(document).replace("'", '"')))
+
+    assert referred <= document["components"]["schemas"].keys()
+    assert "Error" in referred
+
+
+def test_every_operation_has_a_name_of_its_own_and_a_summary(document):
+    found = operations(document).values()
+
+    assert len({operation["operationId"] for operation in found}) == len(found)
+    assert all(operation["summary"] for operation in found)
+
+
+def test_every_response_has_a_description(document):
+    assert all(
+        described["description"]
+        for operation in operations(document).values()
+        for described in operation["responses"].values()
+    )
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("path", "required"),
+    [
+        ("/account-insights", {"period", "metrics"}),
+        ("/growth-trends", {"period"}),
+        ("/top-posts", {"time_range"}),
+        ("/performance-data", {"url"}),
+        ("/api/discovery/performance-data", {"url"}),
+        ("/healthz", set()),
+        ("/openapi.json", set()),
+    ],
+)
+def test_what_the_documents_call_required_is_required(document, path, required):
+    parameters = operations(document)[path]["parameters"]
+
+    assert {parameter["name"] for parameter in parameters if parameter["required"]} == required
+    assert all(parameter["in"] in {"path", "query"} and parameter["description"] for parameter in parameters)
+
+
+def test_what_a_parameter_gives_as_an_example_or_default_fits_its_schema(document):
+    for operation in operations(document).values():
+        for parameter in operation["parameters"]:
+            schema = parameter["schema"]
+            values = [*schema.get("examples", ()), *([schema["default"]] if "default" in schema else [])]
+
+            assert [value for value in values if not Draft202012Validator(schema).is_valid(value)] == []
+
+
+def test_examples_of_required_parameters_are_answered(client, wire, document):
+    for path, operation in operations(document).items():
+        required = [parameter for parameter in operation["parameters"] if parameter["required"]]
+        given = {
+            kind: {
+                each["name"]: (each["schema"].get("examples") or each["schema"]["enum"])[0]
+                for each in required
+                if each["in"] == kind
+            }
+            for kind in ("path", "query")
+        }
+
+        assert client.get(path.format(**given["path"]), query_string=given["query"]).status_code == 200
+
+
+# Replies
+
+INSIGHTS_PATH = "/account-insights?period=day&metrics="
+REPLIES = [
+    f"{INSIGHTS_PATH}views",
+    f"{INSIGHTS_PATH}impressions,email_contacts,follower_count,online_followers&since=2026-05-01&until=2026-05-30",
+    f"{INSIGHTS_PATH}views,reach&breakdown=follow_type",
+    f"{INSIGHTS_PATH}views&since=2020-01-01&until=2020-01-02",
+    "/account-insights?period=week&metrics=views&since=2026-06-01&until=2026-06-10",
+    "/growth-trends?period=7d",
+    "/growth-trends?period=31d&metrics=reach,views,interactions,posts",
+    "/top-posts?time_range=30d",
+    "/top-posts?time_range=7d&media_product_type=AD",
+    f"/api/instagram/insights/{MEDIA_ID}",
+    f"/api/instagram/insights/{MEDIA_ID}?metrics=engagement,plays,clips_replays_count,profile_activity",
+    f"/api/instagram/insights/{MEDIA_ID}/profile-activity",
+    f"/api/instagram/insights/{MEDIA_ID}/navigation",
+    f"/api/instagram/insights/test?media_id={MEDIA_ID}",
+    "/capabilities",
+    "/audience?days=1",
+    "/stories?limit=2",
+    f"/stories/{MEDIA_ID}",
+    "/performance-data?url=nasa",
+    "/api/discovery/performance-data?url=nasa",
+    "/healthz",
+    "/openapi.json",
+]
+
+
+@pytest.mark.parametrize("path", REPLIES)
+def test_a_reply_keeps_to_its_schema(client, wire, document, path):
+    response = client.get(path)
+
+    assert response.status_code == 200
+    assert faults_of(document, response) == []
+
+
+def test_replies_of_few_words_keep_to_their_schema(client, document):
+    with responses.RequestsMock() as wire:
+        wire.get(USER, json={})
+        wire.get(re.compile(rf"{USER}/.*"), json={"data": []})
+
+        for path in (
+            f"{INSIGHTS_PATH}views,reach",
+            "/growth-trends?period=7d&metrics=reach,posts",
+            "/top-posts?time_range=7d",
+        ):
+            assert faults_of(document, client.get(path)) == []
+
+
+@pytest.mark.parametrize("report", [{"status": "retry_later"}, {"anything": 1}, {"posts": {}, "reels": {}}])
+def test_every_outcome_of_a_report_keeps_to_its_schema(client, wire, document, report):
+    wire.replace(responses.GET, REPORT, json=report)
+
+    assert faults_of(document, client.get("/performance-data?url=nasa")) == []
+
+
+@pytest.mark.parametrize("code", [4, 10, 190, 2, 33, 803, 2500, 368])
+def test_every_refusal_keeps_to_its_schema(client, wire, document, code):
+    wire.replace(responses.GET, MEDIA, json=graph_error(code), status=400)
+
+    response = client.get("/top-posts?time_range=7d")
+
+    assert response.status_code >= 400
+    assert faults_of(document, response) == []
+    assert (
+        response.get_json()["code"]
+        in operations(document)["/top-posts"]["responses"][str(response.status_code)]["description"]
+    )
+
+
+@pytest.mark.parametrize("path", [path for path in REPLIES if "?" in path])
+def test_a_wrong_parameter_is_refused_as_described(client, document, path):
+    response = client.get(f"{path}&nonsense=1")
+
+    assert response.status_code == 400
+    assert faults_of(document, response) == []

@@ -1,0 +1,482 @@
+"""GET /stories and GET /stories/<id>: live, kept and reported stories, with honest numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+import responses
+
+from services.days import provider_time
+from services.store.database import DatabaseUnavailableError
+from services.store.webhooks import Change
+from tests import deliveries
+from tests.planners import USER, body_of, query_of
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error
+
+NOW = 1_781_546_400  # of the clock: 2026-06-15T18:00:00Z
+HOUR, DAY = 3600, 86_400
+PLAIN = (
+    "views",
+    "reach",
+    "shares",
+    "reposts",
+    "total_interactions",
+    "follows",
+    "profile_visits",
+    "replies",
+    "link_clicks",
+)
+NAVIGATION = {"tap_forward": 40, "tap_back": 2, "tap_exit": 7, "swipe_forward": 1}
+STORIES = f"{USER}/stories"
+ONE_MEDIA = re.compile(rf"{GRAPH}/v[\d.]+/(\d+)/insights")
+
+
+def item(name, value):
+    return {"name": name, "period": "lifetime", "values": [{"value": value}]}
+
+
+def by_action(buckets):
+    results = [{"dimension_values": [name], "value": count} for name, count in buckets.items() if count]
+    total = {
+        "value": sum(buckets.values()),
+        "breakdowns": [{"dimension_keys": ["story_navigation_action_type"], "results": results}],
+    }
+    return {"name": "navigation", "period": "lifetime", "total_value": total}
+
+
+class Provider:
+    """Live stories as Instagram gives them: `stories` has their ages in seconds, `few` those without viewers."""
+
+    def __init__(self, wire, clock):
+        self.wire, self.clock = wire, clock
+        self.stories = {"18001": 2 * HOUR, "18002": HOUR}
+        self.values = dict.fromkeys(PLAIN, 10)
+        self.few = set()
+        self.refused = set()
+        self.failure = None
+        self.calls = []
+        wire.add_callback(responses.GET, STORIES, callback=self.page)
+        wire.add_callback(responses.GET, ONE_MEDIA, callback=self.single)
+
+    def page(self, request):
+        query = query_of(request)
+        self.calls.append(query["fields"])
+        if self.failure is not None:
+            return self.failure[0], {}, json_of(self.failure[1])
+        asked = re.search(r"insights\.metric\(([\w,]+)\)(\.breakdown)?", query["fields"])
+        names = asked[1].split(",") if asked else []
+        if (error := self.refusal(names, self.stories)) is not None:
+            return 400, {}, json_of(error)
+        return 200, {}, json_of({"data": [self.node(story, names, query["fields"]) for story in self.live()]})
+
+    def live(self):
+        return sorted(
+            (name for name in self.stories if self.posted(name) + DAY > self.now()), key=self.posted, reverse=True
+        )
+
+    def now(self):
+        return self.clock.timestamp()
+
+    def posted(self, name):
+        return NOW - self.stories[name]
+
+    def node(self, story, names, fields):
+        node = {"id": story}
+        if "timestamp" in fields:
+            node |= {"timestamp": provider_time(self.posted(story)), "media_type": "IMAGE", "permalink": f"p/{story}"}
+        if names:
+            node["insights"] = {"data": self.data(names)}
+        return node
+
+    def data(self, names):
+        return [by_action(NAVIGATION) if name == "navigation" else item(name, self.values[name]) for name in names]
+
+    def refusal(self, names, stories):
+        if names and self.few & set(stories):
+            return graph_error(10, message="(#10) Not enough viewers for the media to show insights")
+        if self.refused & set(names):
+            return graph_error(100, message="does not support the metric")
+        return None
+
+    def single(self, request):
+        story, names = ONE_MEDIA.match(request.url)[1], query_of(request)["metric"].split(",")
+        self.calls.append(f"{story} {','.join(names)}")
+        if (error := self.refusal(names, [story])) is not None:
+            return 400, {}, json_of(error)
+        return 200, {}, json_of({"data": self.data(names)})
+
+
+def json_of(body):
+    return responses.json_module.dumps(body)
+
+
+@pytest.fixture
+def provider(clock):
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        yield Provider(wire, clock)
+
+
+def numbers_of(story):
+    return {insight["name"]: insight["value"] for insight in story["insights"]}
+
+
+def reasons_of(story):
+    return {insight["name"]: insight["reason"] for insight in story["insights"] if insight["value"] is None}
+
+
+def stories_of(client, path="/stories"):
+    return body_of(client, path)["stories"]
+
+
+def report(client, story="18001", *, time=NOW + DAY, **value):
+    change = Change(ACCOUNT_ID, "story_insights", {"media_id": story, **value}, float(time))
+    client.application.extensions["services"].kept_stories.apply_webhook(change)
+
+
+def test_live_stories_take_two_calls_and_a_second_request_none(client, provider):
+    body = body_of(client, "/stories")
+    again = body_of(client, "/stories")
+
+    assert body == again
+    assert len(provider.calls) == 2
+    newest, older = body["stories"]
+    assert (newest["id"], older["id"]) == ("18002", "18001")
+    assert {name: newest[name] for name in ("timestamp", "expires_at", "media_type", "permalink", "source")} == {
+        "timestamp": "2026-06-15T17:00:00+0000",
+        "expires_at": "2026-06-16T17:00:00Z",
+        "media_type": "IMAGE",
+        "permalink": "p/18002",
+        "source": "live",
+    }
+    assert numbers_of(newest) == dict.fromkeys(PLAIN, 10) | {"navigation": 50}
+    [navigation] = [insight for insight in newest["insights"] if insight["name"] == "navigation"]
+    assert (navigation["read_at"], navigation["source"], navigation["reason"]) == (
+        "2026-06-15T18:00:00Z",
+        "polling",
+        None,
+    )
+    [part] = navigation["breakdowns"]
+    assert part["dimension_keys"] == ["story_navigation_action_type"]
+    assert {row["dimension_values"][0]: row["value"] for row in part["results"]} == NAVIGATION
+    assert (body["meta"]["unavailable"], body["meta"]["warnings"], body["meta"]["stale"]) == ([], [], False)
+
+
+def test_a_story_without_viewers_does_not_affect_the_others(client, provider):
+    provider.few = {"18001"}
+
+    body = body_of(client, "/stories")
+
+    newest, few = body["stories"]
+    assert numbers_of(newest)["navigation"] == 50
+    assert reasons_of(few) == dict.fromkeys((*PLAIN, "navigation"), "insufficient_viewers")
+    assert {(each["metric"], each["reason"]) for each in body["meta"]["unavailable"]} >= {
+        ("views", "insufficient_viewers")
+    }
+    # The page, the list, each story, the number of viewers of the one that has few, and the navigation of the other.
+    assert len(provider.calls) == 6
+
+
+def test_a_refused_metric_is_taken_apart_once(client, provider, clock):
+    provider.refused = {"reposts"}
+    first = stories_of(client)
+    calls = len(provider.calls)
+    clock.wait(16 * 60)
+    body_of(client, "/stories")
+    client.application.extensions["services"].wait_until_quiet(10)
+
+    assert reasons_of(first[0]) == {"reposts": "refused"}
+    assert len(provider.calls) == calls + 2
+
+
+def test_a_known_number_is_never_replaced_by_an_unknown_one_and_may_fall(client, provider, clock):
+    stories_of(client)
+    provider.values |= {"reach": 8, "views": None}
+    clock.wait(600)
+
+    story = body_of(client, "/stories?refresh=true")["stories"][0]
+
+    assert (numbers_of(story)["reach"], numbers_of(story)["views"]) == (8, 10)
+    read_at = {insight["name"]: insight["read_at"] for insight in story["insights"]}
+    assert (read_at["reach"], read_at["views"]) == ("2026-06-15T18:10:00Z", "2026-06-15T18:00:00Z")
+
+
+def test_stories_that_are_over_are_answered_from_what_was_kept(client, provider, clock):
+    stories_of(client)
+    provider.calls.clear()
+    clock.wait(2 * DAY)
+    provider.stories = {"18003": -2 * DAY + HOUR}
+
+    body = body_of(client, "/stories")
+
+    assert [(story["id"], story["source"]) for story in body["stories"]] == [
+        ("18003", "live"),
+        ("18002", "kept"),
+        ("18001", "kept"),
+    ]
+    assert numbers_of(body["stories"][2])["reach"] == 10
+    assert len(provider.calls) == 2
+
+
+def test_a_range_of_the_past_takes_no_call(client, provider, clock):
+    stories_of(client)
+    provider.calls.clear()
+    clock.wait(3 * DAY)
+
+    inside = stories_of(client, "/stories?since=2026-06-15&until=2026-06-15")
+    exact = stories_of(client, f"/stories?since={NOW - HOUR}&until={NOW - HOUR}")
+    outside = stories_of(client, "/stories?until=2026-06-14")
+
+    assert [[story["id"] for story in found] for found in (inside, exact, outside)] == [
+        ["18002", "18001"],
+        ["18002"],
+        [],
+    ]
+    assert provider.calls == []
+
+
+def test_a_limit_says_where_to_go_on(client, provider):
+    first = body_of(client, "/stories?limit=1")
+    [warning] = first["meta"]["warnings"]
+    [until] = re.findall(r"until=(\d+)", warning["message"])
+
+    assert [story["id"] for story in first["stories"]] == ["18002"]
+    assert warning["code"] == "limit_reached"
+    assert [story["id"] for story in stories_of(client, f"/stories?limit=1&until={until}")] == ["18001"]
+
+
+def test_kept_stories_are_answered_while_instagram_is_down(client, provider, clock):
+    stories_of(client)
+    clock.wait(9 * DAY)
+    provider.failure = (500, graph_error(2))
+
+    body = body_of(client, "/stories")
+
+    assert len(body["stories"]) == 2
+    assert body["meta"]["stale"] is True
+
+
+def test_without_the_database_live_stories_are_still_answered(client, provider, monkeypatch):
+    def unavailable(*_args, **_options):
+        raise DatabaseUnavailableError("away")
+
+    table = client.application.extensions["services"].store.stories
+    for name in ("keep", "begin", "end", "find", "listed", "owner"):
+        monkeypatch.setattr(table, name, unavailable)
+
+    body = body_of(client, "/stories")
+    one = body_of(client, "/stories/18001")
+
+    assert [numbers_of(story)["reach"] for story in body["stories"]] == [10, 10]
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["kept_unavailable"]
+    assert [story["id"] for story in one["stories"]] == ["18001"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [((400, graph_error(190)), 401, "token_invalid"), ((400, graph_error(10)), 403, "permission_denied")],
+)
+def test_where_nothing_is_kept_the_failure_is_the_reply(client, provider, failure, status, code):
+    provider.failure = failure
+
+    for path in ("/stories", "/stories/18001"):
+        response = client.get(path)
+        assert (response.status_code, response.get_json()["code"]) == (status, code)
+
+
+def test_no_replies_come_with_the_rule_of_regions(client, provider):
+    provider.values["replies"] = 0
+
+    assert [warning["code"] for warning in body_of(client, "/stories")["meta"]["warnings"]] == ["replies_region"]
+
+
+# Webhooks
+
+
+def test_a_webhook_is_merged_with_what_was_polled(client, provider, clock):
+    stories_of(client)
+    clock.wait(DAY + HOUR)
+    report(client, impressions=30, reach=12, taps_forward=44, taps_back=-1, exits=9, replies=-1)
+
+    story = stories_of(client)[1]
+
+    assert (story["id"], story["source"]) == ("18001", "webhook")
+    assert numbers_of(story) == {
+        "views": 10,
+        "reach": 12,
+        "replies": 10,
+        "shares": 10,
+        "reposts": 10,
+        "total_interactions": 10,
+        "profile_visits": 10,
+        "follows": 10,
+        "link_clicks": 10,
+        "navigation": 44 + 2 + 9 + 1,
+        "impressions": 30,
+    }
+    sources = {insight["name"]: insight["source"] for insight in story["insights"]}
+    assert (sources["reach"], sources["replies"], sources["navigation"]) == ("webhook", "polling", "webhook")
+    [navigation] = [insight for insight in story["insights"] if insight["name"] == "navigation"]
+    own = {each["dimension_values"][0]: each.get("source") for each in navigation["breakdowns"][0]["results"]}
+    assert own == {"tap_forward": None, "tap_exit": None, "tap_back": "polling", "swipe_forward": "polling"}
+
+
+def test_a_story_that_only_a_webhook_reported_is_answered(client, provider, clock):
+    clock.wait(DAY)
+    report(client, "18009", impressions=28, reach=17, replies=-1, taps_forward=12, taps_back=0, exits=1)
+
+    body = body_of(client, "/stories/18009")
+
+    [story] = body["stories"]
+    assert (story["source"], story["timestamp"], story["expires_at"]) == ("webhook", None, None)
+    assert (numbers_of(story)["reach"], numbers_of(story)["views"]) == (17, 28)
+    assert reasons_of(story)["replies"] == "insufficient_viewers"
+    assert (reasons_of(story)["navigation"], reasons_of(story)["shares"]) == ("total_not_reported", "story_expired")
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["views_from_impressions"]
+    assert provider.calls == []
+
+
+def test_a_signed_delivery_reaches_the_story(client, provider, clock):
+    clock.wait(DAY)
+    delivery = deliveries.body(
+        deliveries.entry(ACCOUNT_ID, deliveries.story_insights("18009", reach=33), time=NOW + DAY)
+    )
+    services = client.application.extensions["services"]
+
+    answer = client.post(deliveries.PATH, data=delivery, headers=deliveries.signed(delivery, APP_SECRET))
+    services.webhook_application.run(seconds=5)
+    services.webhook_application.run(seconds=5)
+
+    assert answer.status_code == 200
+    [story] = stories_of(client, "/stories/18009")
+    assert (story["source"], numbers_of(story)["reach"]) == ("webhook", 33)
+    assert {insight["read_at"] for insight in story["insights"] if insight["value"] is not None} == {
+        "2026-06-16T18:00:00Z"
+    }
+
+
+def test_deliveries_may_come_twice_and_in_any_order(client, provider, clock):
+    clock.wait(DAY)
+    for time, reach in ((200, 7), (100, 9), (200, 7), (300, -1)):
+        report(client, "18009", time=NOW + time, reach=reach)
+
+    assert numbers_of(stories_of(client, "/stories/18009")[0])["reach"] == 7
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"media_id": None}, {"media_id": True}, {"media_id": "9" * 65}, {"media_id": ""}]
+)
+def test_a_delivery_without_a_story_changes_nothing(client, provider, value):
+    services = client.application.extensions["services"]
+    services.kept_stories.apply_webhook(Change(ACCOUNT_ID, "story_insights", value, 1.0))
+
+    assert services.store.stories.counts().kept == 0
+
+
+# Other endpoints
+
+INSIGHTS = "/api/instagram/insights"
+
+
+def test_insights_of_a_story_that_is_over_are_those_that_were_kept(client, provider, clock):
+    stories_of(client)
+    provider.calls.clear()
+    clock.wait(DAY + HOUR)
+    report(client, reach=12, taps_forward=44, exits=9)
+
+    body = body_of(client, f"{INSIGHTS}/18001", metrics="views,reach")
+    navigation = body_of(client, f"{INSIGHTS}/18001/navigation")
+
+    assert {each["name"]: each["values"][0]["value"] for each in body["insights"]} == {"views": 10, "reach": 12}
+    [part] = navigation["breakdown"]
+    assert {row["dimension_values"][0]: row["value"] for row in part["results"]} == NAVIGATION | {
+        "tap_forward": 44,
+        "tap_exit": 9,
+    }
+    assert provider.calls == []
+
+
+def test_insights_of_a_story_that_only_a_webhook_reported_are_answered(client, provider, clock):
+    clock.wait(DAY)
+    report(client, "18009", impressions=28, reach=17)
+
+    body = body_of(client, f"{INSIGHTS}/18009", metrics="reach,views")
+
+    assert {each["name"]: each["values"][0]["value"] for each in body["insights"]} == {"reach": 17, "views": 28}
+    assert provider.calls == []
+
+
+@pytest.mark.parametrize("path", [f"{INSIGHTS}/18001?metrics=views,reach,likes", f"{INSIGHTS}/18001"])
+def test_what_was_read_of_a_live_story_stays_where_it_has_too_few_viewers_now(client, provider, clock, path):
+    stories_of(client)
+    provider.few = {"18001"}
+
+    for _ in range(2):  # The second time the refusal is remembered.
+        body = body_of(client, path)
+        numbers = {each["name"]: each["values"][0]["value"] for each in body["insights"]}
+        assert (numbers["views"], numbers["reach"], body["meta"]["stale"]) == (10, 10, True)
+        assert body["meta"]["fetched_at"] == "2026-06-15T18:00:00Z"
+        assert numbers.get("likes") is None
+
+
+# One story
+
+
+def test_one_story_is_answered_live_and_kept(client, provider, clock):
+    live = stories_of(client, "/stories/18001")
+    clock.wait(2 * DAY)
+    kept = stories_of(client, "/stories/18001")
+
+    assert [story["source"] for story in live + kept] == ["live", "kept"]
+    assert numbers_of(live[0]) == numbers_of(kept[0])
+    assert len(provider.calls) == 2
+
+
+def test_an_unknown_story_is_looked_for_again_but_not_every_time(client, provider, clock):
+    stories_of(client)
+    clock.wait(120)
+    provider.stories["18003"] = -60
+
+    [story] = stories_of(client, "/stories/18003")
+    refused = [client.get("/stories/18004") for _ in range(3)]
+
+    assert story["source"] == "live"
+    assert {(each.status_code, each.get_json()["code"]) for each in refused} == {(404, "object_not_found")}
+    assert len(provider.calls) == 4
+
+
+def test_a_story_that_is_over_and_was_never_read_is_gone(client, provider, clock):
+    report(client, "18009")
+    clock.wait(2 * DAY)
+
+    response = client.get("/stories/18009")
+
+    assert (response.status_code, response.get_json()["code"]) == (410, "story_expired")
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/stories/abc", "numeric id"),
+        ("/stories?limit=0", "1 to 200"),
+        ("/stories?since=now", "2026-11-20"),
+        ("/stories?story_id=1", "story_id"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(client, path, word):
+    response = client.get(path)
+
+    assert response.status_code == 400
+    assert word in f"{response.get_json()['message']} {response.get_json()['hint']}"
+
+
+def test_the_table_has_a_row_for_each_number_and_bucket(client, provider):
+    text = client.get("/stories?format=csv&limit=1").get_data(as_text=True)
+
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+
+    assert len(rows) == len(PLAIN) + 1 + len(NAVIGATION)
+    [exits] = [row for row in rows if row["bucket"] == "tap_exit"]
+    assert (exits["id"], exits["name"], exits["value"]) == ("18002", "navigation", "7")

@@ -1,0 +1,99 @@
+"""The heartbeat: one thread for all periodic tasks of a process, started by the first use and never before a fork."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from services.background.heartbeat import Heartbeat
+from services.store.database import DatabaseUnavailableError
+
+
+@pytest.fixture
+def heartbeat(monkeypatch):
+    monkeypatch.setattr("services.background.heartbeat.BEAT", 0.01)
+    heartbeat = Heartbeat()
+    yield heartbeat
+    heartbeat.stop(timeout=10)
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_tasks_run_again_and_again_in_the_order_of_their_registration(heartbeat):
+    runs = []
+    heartbeat.register("first", lambda: runs.append("first"), interval=0.0)
+    heartbeat.register("second", lambda: runs.append("second"), interval=0.0)
+
+    heartbeat.start()
+    heartbeat.start()
+    wait_until(lambda: len(runs) >= 6)
+
+    assert runs[:6] == ["first", "second"] * 3
+
+
+def test_a_task_keeps_its_interval_and_its_delay(heartbeat):
+    runs = []
+    heartbeat.register("once an hour", lambda: runs.append("hourly"), interval=3600)
+    heartbeat.register("later", lambda: runs.append("later"), interval=0.0, delay=3600)
+    heartbeat.register("always", lambda: runs.append("always"), interval=0.0)
+
+    heartbeat.start()
+    wait_until(lambda: runs.count("always") >= 5)
+
+    assert runs.count("hourly") == 1
+    assert "later" not in runs
+
+
+@pytest.mark.parametrize(("error", "logged"), [(RuntimeError("unexpected"), True), (DatabaseUnavailableError(), False)])
+def test_a_failing_task_does_not_stop_the_others(heartbeat, caplog, error, logged):
+    runs = []
+
+    def fail():
+        raise error
+
+    heartbeat.register("failing", fail, interval=0.0)
+    heartbeat.register("extend leases", lambda: runs.append(1), interval=0.0)
+
+    heartbeat.start()
+    wait_until(lambda: len(runs) >= 2)
+
+    lines = [record.task for record in caplog.records if record.levelno == logging.ERROR]
+    assert (set(lines) == {"failing"}) is logged
+
+
+def test_no_task_runs_after_a_stop_that_waits(heartbeat):
+    runs = []
+    heartbeat.register("alive", lambda: runs.append(1), interval=0.0)
+    heartbeat.start()
+    wait_until(lambda: runs)
+
+    heartbeat.stop(timeout=10)
+    stopped_after = len(runs)
+    time.sleep(0.1)
+
+    assert len(runs) == stopped_after
+    assert not any(thread.is_alive() for thread in threads())
+
+
+def test_an_application_starts_its_heartbeat_with_the_first_use_of_its_cache(world):
+    before = set(threads())
+    world.restart()
+    assert set(threads()) == before
+
+    world.get("/healthz")
+    assert set(threads()) == before
+    world.get("/top-posts?time_range=7d")
+
+    assert len(set(threads()) - before) == 1

@@ -1,0 +1,364 @@
+"""Jobs: claimed by one worker at a time; completed, failed, lost with a worker, or put again while they run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from services.background.jobs import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
+from services.clock import Clock
+from services.errors import ProviderRateLimitedError
+from services.quota import Quota
+from services.readiness import Readiness
+from services.store.jobs import JobCounts
+from services.store.store import Store
+from tests.stores import query
+
+NOW = 1_000_000.0
+KINDS = ("report", "sweep")
+
+
+def readiness(store):
+    return Readiness(store, Quota({}, store.quota_usage), clock=Clock())
+
+
+@pytest.fixture
+def jobs(store):
+    return store.jobs
+
+
+@pytest.fixture
+def end_leases(store_settings):
+    """End the leases of all held jobs."""
+    return lambda: query(store_settings, "gateway", "UPDATE jobs SET lease_until = 1 WHERE holder <> ''")
+
+
+def claim(jobs, holder="we", *, limit=10, now=NOW, kinds=KINDS):
+    return jobs.claim(holder, limit, now=now, kinds=kinds)
+
+
+def keys(taken):
+    return [job.key for job in taken]
+
+
+# The table
+
+
+def test_due_jobs_are_claimed_the_longest_overdue_first(jobs):
+    jobs.put("report", "second", due_at=NOW - 5)
+    jobs.put("report", "first", due_at=NOW - 9, payload={"why": "asked"})
+    jobs.put("report", "not yet", due_at=NOW + 1)
+
+    taken = claim(jobs)
+
+    assert keys(taken) == ["first", "second"]
+    assert (taken[0].payload, taken[0].attempts) == ({"why": "asked"}, 1)
+
+
+def test_a_held_job_is_not_claimed_by_another_worker(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+
+    assert keys(claim(jobs, "we")) == ["nasa"]
+    assert claim(jobs, "they") == []
+
+
+def test_no_more_jobs_are_claimed_than_the_limit(jobs):
+    for number in range(5):
+        jobs.put("report", str(number), due_at=NOW + number - 9)
+
+    assert keys(claim(jobs, limit=2)) == ["0", "1"]
+    assert keys(claim(jobs, limit=2)) == ["2", "3"]
+
+
+def test_a_kind_without_a_handler_is_not_claimed(jobs):
+    jobs.put("of tomorrow", "x", due_at=NOW)
+
+    assert claim(jobs) == []
+    assert keys(claim(jobs, kinds=("of tomorrow",))) == ["x"]
+
+
+def test_a_job_exists_once_and_keeps_the_earlier_due_time(jobs):
+    jobs.put("report", "nasa", due_at=NOW + 10, payload={"first": True})
+    jobs.put("report", "nasa", due_at=NOW + 5, payload={"first": False})
+    jobs.put("report", "nasa", due_at=NOW + 20)
+
+    assert claim(jobs, now=NOW + 4) == []
+    (job,) = claim(jobs, now=NOW + 5)
+    assert job.payload == {"first": True}
+
+
+def test_a_completed_job_is_deleted(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+
+    jobs.complete(job)
+
+    end_leases()
+    assert claim(jobs, now=NOW + 1e6) == []
+
+
+def test_a_job_that_is_put_while_it_runs_runs_again(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+    jobs.put("report", "nasa", due_at=NOW + 5)
+    jobs.complete(job)
+
+    assert claim(jobs, now=NOW + 4) == []
+    assert [(job.key, job.attempts) for job in claim(jobs, now=NOW + 5)] == [("nasa", 1)]
+
+
+def test_a_job_of_a_lost_worker_is_claimed_by_another(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    (lost,) = claim(jobs, "lost")
+    end_leases()
+
+    (job,) = claim(jobs, "we")
+    jobs.complete(lost)
+    jobs.reschedule(lost, NOW)
+    jobs.dead_letter(lost, "late")
+
+    assert (job.key, job.attempts) == ("nasa", 2)
+    assert jobs.counts(now=NOW) == JobCounts(0, 1, 0, 0)
+
+
+def test_an_extended_lease_does_not_end(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    taken = claim(jobs)
+    end_leases()
+
+    jobs.extend(taken)
+    jobs.extend([])
+
+    assert claim(jobs, "they") == []
+
+
+def test_a_rescheduled_job_is_not_claimed_before_its_due_time(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+    jobs.reschedule(job, NOW + 300)
+
+    assert claim(jobs, now=NOW + 299) == []
+    (again,) = claim(jobs, now=NOW + 300)
+    assert again.attempts == 2
+    jobs.reschedule(again, NOW + 400, reset_attempts=True)
+    assert claim(jobs, now=NOW + 400)[0].attempts == 1
+
+
+def test_a_job_that_was_given_up_is_counted_and_can_be_put_again(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+    jobs.dead_letter(job, "provider_unavailable")
+    assert claim(jobs, now=NOW + 1e6) == []
+    assert jobs.counts(now=NOW) == JobCounts(waiting=0, running=0, late=0, given_up=1)
+
+    jobs.put("report", "nasa", due_at=NOW, payload={"refreshed": True})
+
+    (job,) = claim(jobs)
+    assert (job.attempts, job.payload) == (1, {"refreshed": True})
+
+
+def test_a_released_job_can_be_claimed_at_once(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+    jobs.release(claim(jobs, "we"), now=NOW)
+
+    assert keys(claim(jobs, "they")) == ["nasa"]
+
+
+def test_jobs_are_counted(jobs, end_leases):
+    jobs.put("report", "running", due_at=NOW - 90)
+    claim(jobs)
+    jobs.put("report", "waiting", due_at=NOW + 90)
+    jobs.put("report", "due", due_at=NOW - 59)
+    jobs.put("report", "late", due_at=NOW - 61)
+    assert jobs.counts(now=NOW) == JobCounts(waiting=3, running=1, late=1, given_up=0)
+
+    end_leases()
+
+    assert jobs.counts(now=NOW).late == 2
+
+
+def test_concurrent_workers_share_the_jobs(store):
+    for number in range(60):
+        store.jobs.put("report", f"{number:02}", due_at=NOW)
+    taken = []
+
+    def work(holder):
+        while mine := claim(store.jobs, holder, limit=3):
+            taken.extend(keys(mine))
+            for job in mine:
+                store.jobs.complete(job)
+
+    threads = [threading.Thread(target=work, args=(f"worker{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # A worker that finds every free row locked for a moment stops early; the last one does not.
+    work("the last")
+
+    assert sorted(taken) == [f"{number:02}" for number in range(60)]
+
+
+# Workers
+
+
+def test_workers_are_counted_while_they_are_alive(store, store_settings):
+    assert store.workers.seen() == (0, None)
+    store.workers.heartbeat("we", host="here", pid=1)
+    store.workers.heartbeat("we", host="here", pid=1)
+    store.workers.heartbeat("they", host="there", pid=1)
+    alive, seconds_ago = store.workers.seen()
+    assert alive == 2
+    assert seconds_ago < 5
+
+    query(store_settings, "gateway", "UPDATE workers SET seen_at = seen_at - 40")
+
+    assert readiness(store).worker() == "last seen 40 s ago"
+    store.workers.deregister("we")
+    query(store_settings, "gateway", "UPDATE workers SET seen_at = 0")
+    assert readiness(store).worker() == "not seen"
+    store.workers.sweep()
+    assert query(store_settings, "gateway", "SELECT * FROM workers") == []
+
+
+def test_without_a_database_nothing_is_claimed_and_nothing_fails():
+    store = Store.open("", "/nowhere/at/all", mode="live")
+    runner = Runner(store, {"sweep": lambda *_: None}, Clock())
+
+    runner.put_recurring()
+    runner.heartbeat("we", [], host="here", pid=1)
+
+    assert runner.claim("we", 4) == []
+    assert readiness(store).worker() == "unknown"
+    assert readiness(store).work() is None
+
+
+def remembered(store_settings):
+    return [key for (key,) in query(store_settings, "memory", "SELECT key FROM cache_entries ORDER BY key")]
+
+
+def test_a_gateway_sweeps_only_while_no_worker_is_alive(store, store_settings):
+    insert = (
+        "INSERT INTO cache_entries (mode, account, key, part, value, fetched_at, kept_until) "
+        "VALUES ('live', 'a', :key, '', '', 0, :u)"
+    )
+    query(store_settings, "memory", insert, key="old", u=1)
+    query(store_settings, "memory", insert, key="new", u=time.time() + 60)
+    store.workers.heartbeat("we", host="here", pid=1)
+    store.sweep_without_worker()
+    assert remembered(store_settings) == ["new", "old"]
+
+    store.workers.deregister("we")
+    store.sweep_without_worker()
+
+    assert remembered(store_settings) == ["new"]
+
+
+# Running
+
+
+@pytest.fixture
+def work(store, clock):
+    """Run all due jobs with a handler, and return how many there were."""
+
+    def do(handler, *, seconds=0):
+        clock.wait(seconds)
+        runner = Runner(store, {"report": handler}, clock)
+        taken = runner.claim("we", 10)
+        for job in taken:
+            runner.run(job)
+        return len(taken)
+
+    return do
+
+
+@pytest.fixture
+def put(store, clock):
+    return lambda key="nasa": store.jobs.put("report", key, due_at=clock.now().timestamp())
+
+
+def lines(caplog):
+    return [
+        (record.kind, record.outcome, getattr(record, "failure", None))
+        for record in caplog.records
+        if record.message == "job"
+    ]
+
+
+def test_a_job_that_reschedules_itself_runs_at_that_time(work, put, caplog):
+    caplog.set_level(logging.INFO)
+    asked = []
+
+    def handler(key, payload, attempts):
+        asked.append((key, dict(payload), attempts))
+        return Reschedule(300) if attempts < 3 else None
+
+    put()
+
+    assert [work(handler), work(handler, seconds=299), work(handler, seconds=1), work(handler, seconds=300)] == [
+        1,
+        0,
+        1,
+        1,
+    ]
+    assert asked == [("nasa", {}, 1), ("nasa", {}, 2), ("nasa", {}, 3)]
+    assert lines(caplog) == [("report", "rescheduled", None), ("report", "rescheduled", None), ("report", "done", None)]
+    assert work(handler, seconds=1e6) == 0
+
+
+def test_a_failing_job_is_retried_with_growing_delays_then_given_up(store_settings, work, put, clock, caplog):
+    def handler(*_):
+        raise RuntimeError("with anything in its words")
+
+    put()
+    pauses = []
+    for _ in range(MAX_ATTEMPTS):
+        started = clock.monotonic()
+        while not work(handler):
+            clock.wait(10)
+        pauses.append(clock.monotonic() - started)
+
+    assert pauses[:5] == [0, 30, 60, 120, 240]
+    assert max(pauses) == 3600
+    assert lines(caplog)[-2:] == [("report", "failed", "RuntimeError"), ("report", "gave_up", "RuntimeError")]
+    assert caplog.records[-1].exc_info
+    assert work(handler, seconds=1e6) == 0
+    assert query(store_settings, "gateway", "SELECT failure, due_at FROM jobs") == [("RuntimeError", None)]
+
+
+def test_a_retry_waits_for_the_retry_after_of_the_provider(work, put, caplog):
+    def handler(*_):
+        raise ProviderRateLimitedError("slow down", provider="modash", retry_after=700)
+
+    put()
+
+    assert [work(handler), work(handler, seconds=699), work(handler, seconds=1)] == [1, 0, 1]
+    assert lines(caplog)[0] == ("report", "failed", "provider_rate_limited")
+    assert not caplog.records[0].exc_info
+
+
+def test_a_recurring_job_exists_once_and_never_ends(store, clock):
+    runner = Runner(store, {"sweep": lambda *_: Reschedule(600, reset_attempts=True)}, clock)
+    for _ in range(3):
+        runner.put_recurring()
+    done = []
+    for _ in range(40):
+        taken = runner.claim("we", 10)
+        done += [job.attempts for job in taken]
+        for job in taken:
+            runner.run(job)
+        runner.put_recurring()
+        clock.wait(60)
+
+    assert done == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "first", "seconds"),
+    [(0, 300, 300), (1, 300, 600), (3, 300, 2400), (4, 300, 3600), (10_000, 300, 3600), (5, 7200, 7200), (2, 1, 4)],
+)
+def test_retry_delays_grow_up_to_an_hour(attempts, first, seconds):
+    assert retry_delay(attempts, first=first) == seconds

@@ -1,0 +1,363 @@
+"""Deliveries become changes, each of which is applied once, whatever order, shape and faults they come with."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from services.cache.policies import WEBHOOK_KEPT_FOR
+from services.store.database import DatabaseUnavailableError, StatementRefusedError
+from services.store.store import Store
+from services.webhooks.application import FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
+from tests.deliveries import body, change, entry, story_insights
+from tests.stores import query
+from tests.support import MovableClock, new_instance, utc
+
+ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
+T = 1_760_000_000
+
+
+class Book:
+    """A handler that keeps the newest value of each media, and notes every call."""
+
+    def __init__(self):
+        self.calls = []
+        self.newest = {}
+        self.failure = None
+
+    def __call__(self, change):
+        self.calls.append(change)
+        if self.failure is not None:
+            raise self.failure
+        key = change.account, change.value["media_id"]
+        if key not in self.newest or self.newest[key][0] <= change.time:
+            self.newest[key] = change.time, change.value["reach"]
+
+
+class Bench:
+    """A table, a handler for story insights, and a clock that a test moves."""
+
+    def __init__(self, store, settings):
+        self.settings = settings
+        self.table = store.webhooks
+        self.clock = MovableClock(utc("2026-06-15T18:00:00"))
+        self.book = Book()
+        self.application = WebhookApplication(self.table, {"story_insights": self.book}, clock=self.clock)
+
+    def bring(self, *bodies):
+        for each in bodies:
+            self.clock.wait(0.001)
+            self.table.keep(each, signed_by="facebook", received_at=self.clock.timestamp())
+        return self.application.run(seconds=60)
+
+    def rows(self, columns="account, field, state", where="1 = 1"):
+        return query(self.settings, "gateway", f"SELECT {columns} FROM webhook_changes WHERE {where} ORDER BY time")
+
+    def failures(self):
+        return [row[0] for row in query(self.settings, "gateway", "SELECT failure FROM webhook_deliveries")]
+
+
+@pytest.fixture
+def on_each_engine(store, store_settings):
+    return Bench(store, store_settings)
+
+
+@pytest.fixture
+def bench():
+    folder = new_instance()
+    store = Store.open("", folder, mode="live")
+    yield Bench(store, {"INSTANCE_PATH": folder})
+    store.close()
+
+
+def reach(number, *, media="5", time=T, account=ACCOUNT):
+    return body(entry(account, story_insights(media, reach=number), time=time))
+
+
+# Once
+
+
+def test_a_change_is_applied_once(on_each_engine):
+    bench = on_each_engine
+
+    assert bench.bring(reach(17), reach(17), reach(17)) == 2
+    assert bench.application.run(seconds=60) == 0
+    assert bench.bring(reach(17) + b" ") == 1
+
+    (call,) = bench.book.calls
+    assert (call.account, call.field, call.value["reach"], call.time) == (ACCOUNT, "story_insights", 17, T)
+    assert bench.rows("state, attempts, failure") == [("applied", 0, None)]
+
+
+def test_a_duplicate_in_another_delivery_or_another_order_of_keys_is_one(bench):
+    value = story_insights("5", reach=3)["value"]
+    turned = dict(reversed(value.items()))
+    both = entry(ACCOUNT, change("story_insights", turned), change("story_insights", value), change("comments", {}))
+
+    bench.bring(body(entry(ACCOUNT, change("story_insights", value))), body(both))
+
+    assert len(bench.book.calls) == 1
+
+
+def test_account_field_and_value_tell_changes_apart(bench):
+    bench.bring(reach(1), reach(2), reach(1, account=OTHER), body(entry(ACCOUNT, change("else", {"media_id": "5"}))))
+
+    assert len(bench.book.calls) == 3
+    assert len(bench.rows()) == 4
+
+
+def test_a_thousand_changes_of_one_delivery_are_applied(on_each_engine):
+    changes = [story_insights(str(number), reach=number) for number in range(1000)]
+
+    on_each_engine.bring(body(entry(ACCOUNT, *changes[:400]), entry(OTHER, *changes[400:])))
+
+    assert sorted(call.value["reach"] for call in on_each_engine.book.calls) == list(range(1000))
+
+
+# Disorder
+
+
+def test_the_newest_time_wins_in_every_order(bench):
+    deliveries = [reach(number, media=str(number % 7), time=T + number) for number in range(60)]
+    random.Random(5).shuffle(deliveries)
+
+    for start in range(0, 60, 9):
+        bench.bring(*deliveries[start : start + 9])
+
+    assert {media: value for (_, media), (_, value) in bench.book.newest.items()} == {
+        str(number % 7): number for number in range(53, 60)
+    }
+    assert len(bench.book.calls) == 60
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2)])
+def test_a_value_that_comes_back_wins_by_its_newer_time(bench, order):
+    deliveries = [reach(10, time=T), reach(20, time=T + 5), reach(10, time=T + 9)]
+
+    for number in order:
+        bench.bring(deliveries[number])
+
+    assert bench.book.newest == {(ACCOUNT, "5"): (T + 9, 10)}
+
+
+def test_a_duplicate_with_an_older_time_changes_nothing_and_one_with_a_newer_time_is_applied(bench):
+    bench.bring(reach(10, time=T))
+    bench.bring(reach(10, time=T - 5))
+    assert [call.time for call in bench.book.calls] == [T]
+
+    bench.bring(reach(10, time=T + 5))
+    assert [call.time for call in bench.book.calls] == [T, T + 5]
+    assert bench.rows("time, state") == [(T + 5, "applied")]
+
+
+# Shapes
+
+
+def test_field_and_value_may_be_in_the_entry_itself(bench):
+    bench.bring(body({"id": ACCOUNT, "time": T, **story_insights("5", reach=4)}))
+
+    (call,) = bench.book.calls
+    assert (call.account, call.value["media_id"], call.time) == (ACCOUNT, "5", T)
+
+
+def test_both_shapes_in_one_entry_are_both_read(bench):
+    bench.bring(body(entry(ACCOUNT, story_insights("5")) | story_insights("6")))
+
+    assert [call.value["media_id"] for call in bench.book.calls] in (["5", "6"], ["6", "5"])
+
+
+@pytest.mark.parametrize("depth", [60, 100_000])
+def test_what_is_nested_too_deep_is_cut_out_and_the_rest_is_applied(bench, depth):
+    deep = b'{"media_id": "6", "text": "}]{[ \\"", "deep": ' + b'[{"a":' * depth + b"1" + b"}]" * depth + b', "n": 2}'
+    sent = body(entry(ACCOUNT, change("x", "DEEP"), story_insights("5", reach=4))).replace(b'"DEEP"', deep)
+
+    bench.bring(sent)
+
+    assert [call.value["reach"] for call in bench.book.calls] == [4]
+    ((value,),) = bench.rows("value", "field = 'x'")
+    kept = json.loads(value)
+    assert (kept["media_id"], kept["text"], kept["n"]) == ("6", '}]{[ "', 2)
+    assert bench.failures() == ["1 x A part is nested too deep."]
+
+
+def test_a_number_of_thousands_of_digits_is_kept_and_takes_no_other_change_with_it(bench):
+    sent = body(entry(ACCOUNT, change("x", "MANY"), story_insights("5", reach=4))).replace(b'"MANY"', b"9" * 5000)
+
+    bench.bring(sent)
+
+    assert [call.value["reach"] for call in bench.book.calls] == [4]
+    assert json.loads(bench.rows("value", "field = 'x'")[0][0]) == "9" * 5000
+
+
+def test_what_is_unknown_is_kept_as_it_is(bench):
+    value = {"text": "sch\u00f6n \U0001f389", "half": "\ud83d", "zero": "a\x00b", "deep": [[{"x": None}]], "n": -1.5}
+    bench.bring(body(entry(ACCOUNT, change("a_field_of_tomorrow", value), change("x", None), change("y" * 500, [1]))))
+
+    found = {row[0][:19]: json.loads(row[1]) for row in bench.rows("field, value")}
+    assert found == {"a_field_of_tomorrow": value, "x": None, "y" * 19: [1]}
+    assert {row[2] for row in bench.rows()} == {"kept"}
+    assert bench.book.calls == []
+
+
+def test_odd_texts_are_kept_on_each_engine(on_each_engine):
+    odd = {"half": "\ud83d", "zero": "a\x00b", "id": "\x00\ud83d"}
+
+    on_each_engine.bring(body(entry(ACCOUNT, change("\x00\ud83d", odd), story_insights("5"))))
+
+    assert len(on_each_engine.book.calls) == 1
+    assert len(on_each_engine.rows()) == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        7,
+        "entry",
+        [],
+        {},
+        {"id": ACCOUNT},
+        {"id": ACCOUNT, "changes": None},
+        {"id": ACCOUNT, "changes": "none"},
+        {"id": ACCOUNT, "changes": [None, 3, [], {}, {"field": "story_insights"}, {"field": 3, "value": 1}]},
+        {"id": None, "changes": [story_insights("6")]},
+        {"id": True, "changes": [story_insights("6")]},
+        {"id": "../x", "changes": [story_insights("6")]},
+        {"changes": [story_insights("6")]},
+        {"id": ACCOUNT, "field": "", "value": 1},
+        json.loads('{"a": ' * 60 + "1" + "}" * 60),
+        {"id": ACCOUNT, "field": "story_insights"},
+    ],
+)
+def test_a_malformed_entry_does_not_take_its_siblings(bench, broken):
+    bench.bring(body(entry(ACCOUNT, story_insights("5", reach=1)), broken, entry(OTHER, story_insights("5", reach=2))))
+
+    assert [call.value["reach"] for call in bench.book.calls] in ([1, 2], [2, 1])
+    assert bench.failures()[0]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"object": "instagram"}',
+        b'{"object": "instagram", "entry": {}}',
+        b'{"object": "instagram", "entry": ' + b"[" * 100_000,
+        b'{"object": "instagram", "entry": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"object": "instagram", "entry": [' + b"9" * 5000 + b"]}",
+        body(entry(ACCOUNT, story_insights("6")), object_="page"),
+        body(entry(ACCOUNT, story_insights("6")), object_=None),
+    ],
+)
+def test_a_delivery_that_is_none_delays_no_other(bench, sent):
+    bench.bring(sent, reach(17))
+
+    assert len(bench.book.calls) == 1
+    assert len([failure for failure in bench.failures() if failure]) == 1
+    assert bench.table.unread(10) == []
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        *((T, T), (T + 0.5, T + 0.5), (str(T), T), (T * 1000, T), (f"{T * 1000}", T)),
+        *((each, None) for each in (0, -5, None, True, "soon", 1e300, 10**400, [], float("nan"))),
+    ],
+)
+def test_a_time_is_read_in_seconds_and_milliseconds_and_else_is_that_of_the_delivery(bench, time, seconds):
+    bench.bring(reach(17, time=time))
+
+    (call,) = bench.book.calls
+    assert call.time == (bench.clock.timestamp() if seconds is None else seconds)
+
+
+def test_an_id_may_be_a_number(bench):
+    bench.bring(reach(17, account=int(ACCOUNT)))
+
+    assert bench.book.calls[0].account == ACCOUNT
+
+
+# Failures
+
+
+def test_a_change_that_fails_is_applied_later_and_delays_no_other(bench):
+    failing = Book()
+    failing.failure = KeyError("reach")
+    bench.application = WebhookApplication(
+        bench.table, {"story_insights": bench.book, "broken": failing}, clock=bench.clock
+    )
+
+    bench.bring(body(entry(ACCOUNT, change("broken", {"media_id": "5", "reach": 1}), story_insights("5"))))
+    bench.application.run(seconds=60)
+
+    assert (len(failing.calls), len(bench.book.calls)) == (1, 1)
+    assert bench.rows("state, attempts, failure", "field = 'broken'") == [("pending", 1, "KeyError")]
+    failing.failure = None
+    bench.clock.wait(2 * FIRST_RETRY_DELAY)
+    bench.application.run(seconds=60)
+    assert bench.rows("state, failure", "field = 'broken'") == [("applied", None)]
+
+
+@pytest.mark.parametrize("failure", [ValueError("odd"), StatementRefusedError("too long")])
+def test_a_change_that_never_works_is_given_up_and_counted(bench, failure):
+    bench.book.failure = failure
+    bench.bring(reach(17))
+    for _ in range(2 * MAX_ATTEMPTS):
+        bench.clock.wait(86_400 / MAX_ATTEMPTS)
+        bench.application.run(seconds=60)
+
+    assert len(bench.book.calls) == MAX_ATTEMPTS
+    assert bench.table.counts() == (0, 1)
+
+
+def test_a_database_that_is_unavailable_costs_no_attempt(bench):
+    bench.book.failure = DatabaseUnavailableError("away")
+    for _ in range(2 * MAX_ATTEMPTS):
+        with pytest.raises(DatabaseUnavailableError):
+            bench.bring(reach(17))
+
+    bench.book.failure = None
+    bench.application.run(seconds=60)
+
+    assert bench.book.newest
+    assert bench.rows("state, attempts") == [("applied", 0)]
+
+
+# Retention
+
+
+def test_what_is_applied_or_kept_is_deleted_after_its_time_and_what_waits_is_not(on_each_engine):
+    bench = on_each_engine
+    bench.bring(reach(17), body(entry(ACCOUNT, change("comments", {"id": "1"}))))
+    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+    bench.book.failure = ValueError("odd")
+    bench.bring(reach(18))
+    bench.table.keep(b"unread", signed_by="facebook", received_at=T - 10 * WEBHOOK_KEPT_FOR)
+
+    bench.application.sweep()
+
+    assert bench.rows("field, state") == [("story_insights", "pending")]
+    assert [delivery.body for delivery in bench.table.unread(9)] == [b"unread"]
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
+
+
+def test_the_modes_do_not_see_each_others_deliveries(store, store_settings):
+    other = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""), mode="sandbox")
+    live, sandbox = Bench(store, store_settings), Bench(other, store_settings)
+
+    live.bring(reach(17))
+    assert sandbox.application.run(seconds=60) == 0
+    sandbox.bring(reach(17))
+    other.close()
+
+    assert (len(live.book.calls), len(sandbox.book.calls)) == (1, 1)
+    assert query(store_settings, "gateway", "SELECT mode FROM webhook_changes ORDER BY mode") == [
+        ("live",),
+        ("sandbox",),
+    ]

@@ -1,0 +1,237 @@
+"""How Instagram is spoken to: no token in any URL, no link followed, and nothing believed that is not an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from responses.matchers import query_param_matcher
+from urllib3.exceptions import DecodeError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
+
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, TOKEN, MovableClock, graph_error, settings, utc
+
+ANY = re.compile(rf"{GRAPH}/.*")
+MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"
+MEGABYTE = 1024 * 1024
+PATHS = ["/top-posts?time_range=7d", "/growth-trends?period=7d", "/account-insights?period=day&metrics=reach,views"]
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client(settings(retry_budget=5.0), clock=MovableClock(utc("2026-06-15T18:00:00")))
+
+
+def top_posts(client):
+    return client.get("/top-posts?time_range=7d")
+
+
+def post(number):
+    return {"id": str(number), "timestamp": "2026-06-14T12:00:00+0000", "like_count": number, "comments_count": 0}
+
+
+def page(*numbers, after=None, following=None):
+    paging = {"cursors": {"before": "B", "after": after}} if after else {}
+    return {"data": [post(number) for number in numbers], "paging": paging | ({"next": following} if following else {})}
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_token_goes_into_the_header_and_its_proof_into_the_query(client, wire, path):
+    wire.get(ANY, json={"data": []})
+
+    client.get(path)
+
+    proof = hmac.new(APP_SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
+    for call in wire.calls:
+        assert call.request.headers["Authorization"] == f"Bearer {TOKEN}"
+        assert parse_qs(urlsplit(call.request.url).query)["appsecret_proof"] == [proof]
+        assert TOKEN not in call.request.url
+        assert APP_SECRET not in call.request.url
+
+
+def test_without_the_apps_secret_there_is_no_proof(make_client, wire):
+    wire.get(ANY, json={"data": []})
+
+    top_posts(make_client(settings(app_secret="")))
+
+    assert "appsecret_proof" not in wire.calls[0].request.url
+
+
+def test_the_configured_version_stands_in_every_path(make_client, wire):
+    wire.get(ANY, json={"data": []})
+
+    make_client(settings(graph_api_version="v26.0")).get(PATHS[1])
+
+    assert all(urlsplit(call.request.url).path.startswith("/v26.0/") for call in wire.calls)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [f"Malformed access token {TOKEN}", f"at https://x/?access_token={TOKEN}&x=1", "EAAother0123456789abcdef"],
+)
+def test_a_token_that_the_provider_echoes_is_taken_out(client, wire, message):
+    wire.get(MEDIA, json=graph_error(100, message=message), status=400)
+
+    body = top_posts(client).get_json()
+
+    assert "[redacted]" in body["message"]
+    assert "0123456789" not in body["message"]
+
+
+# Pages
+
+
+def test_the_next_page_is_requested_by_its_cursor_and_its_link_is_never_followed(client, wire):
+    link = f"https://elsewhere.example/media?access_token={TOKEN}&after=C1"
+    first = {"after": "C1"}
+    wire.get(MEDIA, json=page(3, 2, after="C1", following=link), match=[no_cursor])
+    wire.get(MEDIA, json=page(1, after="C2"), match=[query_param_matcher(first, strict_match=False)])
+
+    body = top_posts(client).get_json()
+
+    assert [each["id"] for each in body["top_posts"]] == ["3", "2", "1"]
+    assert len(wire.calls) == 2
+
+
+def test_the_last_page_has_a_cursor_too_and_the_missing_link_ends_the_list(client, wire):
+    wire.get(MEDIA, json=page(2, 1, after="C1"))
+
+    body = top_posts(client).get_json()
+
+    assert [each["id"] for each in body["top_posts"]] == ["2", "1"]
+    assert len(wire.calls) == 1
+
+
+def no_cursor(request):
+    return "after=" not in request.url, "a cursor was sent"
+
+
+# The version that is served
+
+
+def test_another_version_than_the_requested_one_is_logged_once(client, wire, watch):
+    wire.get(MEDIA, json={"data": []}, headers={"facebook-api-version": "v21.0"})
+
+    top_posts(client)
+    top_posts(client)
+
+    (line,) = [line for line in watch.seen if line.startswith("Instagram serves another version")]
+    assert "v21.0" in line
+    assert "v25.0" in line
+
+
+@pytest.mark.parametrize("headers", [{}, {"facebook-api-version": "v25.0"}])
+def test_the_requested_version_is_not_logged(client, wire, watch, headers):
+    wire.get(MEDIA, json={"data": []}, headers=headers)
+
+    top_posts(client)
+
+    assert not [line for line in watch.seen if "another version" in line]
+
+
+# What is no answer
+
+NONSENSE = {
+    "HTML": "<!DOCTYPE html><html><body>Sorry, something went wrong.</body></html>",
+    "empty": "",
+    "a list": "[]",
+    "null": "null",
+    "a text": '"data"',
+    "cut": '{"data": [{"id": "1", "timest',
+    "not a number": '{"data": [{"id": "1", "like_count": NaN}]}',
+    "too deep": "[" * 200_000,
+    "no UTF-8": b'{"data": ["\xff\xfe"]}',
+    "without data": "{}",
+    "data of another type": '{"data": {"id": "1"}}',
+    "an error that is a text": '{"error": "no"}',
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_is_reported_as_such_and_not_repeated(client, wire, what, status):
+    wire.get(MEDIA, body=NONSENSE[what], status=status)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (502, "provider_response_invalid")
+    assert "html" not in response.get_json()["message"].lower()
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(client, wire, status):
+    wire.get(MEDIA, status=status, headers={"Location": "https://elsewhere.example/"})
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (502, "provider_response_invalid")
+    assert len(wire.calls) == 1
+
+
+def test_a_body_above_the_limit_is_not_read(client, wire):
+    wire.get(MEDIA, body=b'{"data": []}' + b" " * (16 * MEGABYTE))
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (502, "provider_response_invalid")
+
+
+def test_a_body_below_the_limit_is_read(client, wire):
+    wire.get(MEDIA, body=b'{"data": []}' + b" " * (15 * MEGABYTE))
+
+    assert top_posts(client).status_code == 200
+
+
+def test_a_server_error_without_a_code_is_a_passing_fault(client, wire):
+    wire.get(MEDIA, json={"error": {"message": "x"}}, status=503)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
+    assert len(wire.calls) == 3
+
+
+# What never answers
+
+URL = f"/v25.0/media?access_token={TOKEN}"
+UNREACHED = MaxRetryError(None, URL, NewConnectionError(None, "refused"))
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "calls"),
+    [
+        (requests.ConnectionError(UNREACHED), (503, "provider_unavailable"), 3),
+        (requests.ConnectTimeout(URL), (503, "provider_unavailable"), 3),
+        (requests.exceptions.SSLError(URL), (503, "provider_unavailable"), 3),
+        (requests.ConnectionError(URL), (503, "provider_unavailable"), 3),
+        (requests.ReadTimeout(URL), (504, "provider_timeout"), 1),
+        (ReadTimeoutError(None, URL, "late"), (504, "provider_timeout"), 1),
+        (ProtocolError(URL), (502, "provider_response_invalid"), 1),
+        (DecodeError(URL), (502, "provider_response_invalid"), 1),
+    ],
+    ids=[
+        "refused",
+        "no connection in time",
+        "TLS that breaks",
+        "cut",
+        "late",
+        "late in its midst",
+        "cut in its midst",
+        "coded",
+    ],
+)
+def test_a_failure_of_the_network_has_its_own_outcome_and_shows_no_url(client, wire, error, outcome, calls):
+    wire.get(MEDIA, body=error)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == outcome
+    assert "access_token" not in response.get_data(as_text=True)
+    assert len(wire.calls) == calls

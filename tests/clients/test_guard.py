@@ -1,0 +1,519 @@
+"""The guard before the providers: throttles and open breakers stop calls, and single probes end them."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+import requests
+
+from services.clients.graph.errors import INSTAGRAM
+from services.clients.graph.models import Account
+from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
+from services.clients.guard.guard import Guard
+from services.clients.guard.throttle import PROBED_EVERY
+from services.container import graph_client, modash_client
+from services.errors import (
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    ProviderBlockedError,
+    ProviderError,
+    ProviderRateLimitedError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RetryStrategy,
+    TokenExpiredError,
+    TokenInvalidError,
+)
+from tests.support import GRAPH, MODASH, TOKEN, graph_error, settings
+
+ANY = re.compile(rf"{GRAPH}/.*")
+ANY_OF_INSTAGRAM = re.compile(r"https://graph\.instagram\.com/.*")
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+TOP_POSTS = "/top-posts?time_range=7d"
+HTML = "<html>Sorry, something went wrong.</html>"
+ONE, OTHER = Account("1", TOKEN), Account("2", TOKEN)
+FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
+
+
+@pytest.fixture
+def guard(clock):
+    return Guard(INSTAGRAM, clock, places=32)
+
+
+@pytest.fixture
+def graph(clock, guard):
+    return graph_client(settings(), clock, guard=guard)
+
+
+def pass_(clock, seconds):
+    clock.wait(seconds)
+
+
+def usage(minutes, percent=100):
+    permit = f'{{"type": "instagram", "call_count": {percent}, "estimated_time_to_regain_access": {minutes}}}'
+    return {"X-Business-Use-Case-Usage": f'{{"1": [{permit}]}}'}
+
+
+def outcome(response):
+    body = response.get_json()
+    return response.status_code, body["code"], body["retry_after"]
+
+
+def failure(kind=ProviderTimeoutError, **more):
+    return kind("It failed.", provider="instagram", **more)
+
+
+def fail(guard, error=None, account="1", times=1):
+    """Let calls pass that fail."""
+    for _ in range(times):
+        guard.failed(guard.acquire(account), error or failure())
+
+
+def refusal(guard, account="1"):
+    with pytest.raises(ProviderError) as caught:
+        guard.acquire(account)
+    return caught.value
+
+
+def asked(graph, account=ONE):
+    """Ask for an account's profile, and return how that ends."""
+    try:
+        graph.profile(account)
+    except ProviderError as error:
+        return error
+    return None
+
+
+# A provider that fails
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"body": HTML}, (502, "provider_response_invalid", None)),
+        ({"body": requests.ReadTimeout()}, (504, "provider_timeout", 1)),
+        ({"body": requests.ConnectTimeout()}, (503, "provider_unavailable", 1)),
+        ({"json": graph_error(2), "status": 500}, (503, "provider_unavailable", 1)),
+    ],
+    ids=["nonsense", "late", "unreached", "faulty"],
+)
+def test_what_failed_five_times_in_a_row_is_not_called_and_fails_with_its_own_code(
+    make_client, clock, wire, answer, expected
+):
+    client = make_client(settings(), clock=clock)
+    wire.get(ANY, **answer)
+
+    replies = [outcome(client.get(TOP_POSTS)) for _ in range(8)]
+
+    assert {reply[:2] for reply in replies} == {expected[:2]}
+    assert replies[5:] == [expected] * 3
+    assert len(wire.calls) == 5
+
+
+def test_after_the_pause_one_call_probes_and_each_that_fails_makes_the_next_pause_longer(graph, clock, wire):
+    wire.get(ANY, body=HTML)
+    for _ in range(5):
+        asked(graph)
+
+    for pause in [1, 2, 4, 8, 8]:
+        pass_(clock, pause - 0.01)
+        asked(graph)
+        calls = len(wire.calls)
+        pass_(clock, 0.01)
+        assert asked(graph).reached
+        assert not asked(graph).reached
+        assert len(wire.calls) == calls + 1
+
+
+def test_a_probe_that_is_answered_lets_everybody_through_again(graph, guard, clock, wire):
+    wire.get(ANY, body=HTML)
+    for _ in range(5):
+        asked(graph)
+    pass_(clock, 1)
+    wire.replace("GET", ANY, json={"id": "1"})
+
+    assert [asked(graph), asked(graph, OTHER), asked(graph)] == [None] * 3
+    assert guard.breakers() == [BreakerState("", "closed", 0.0, None)]
+
+
+def test_a_refusal_proves_that_the_provider_is_up(graph, wire):
+    wire.get(ANY, body=HTML)
+    for _ in range(4):
+        asked(graph)
+    wire.replace("GET", ANY, json=graph_error(100, 2108006), status=400)
+    asked(graph)
+    wire.replace("GET", ANY, body=HTML)
+
+    assert all(asked(graph).reached for _ in range(5))
+
+
+@pytest.mark.parametrize("retry_strategy", [RetryStrategy.SHRINK, RetryStrategy.SPLIT])
+def test_what_may_pass_for_a_smaller_request_is_no_failing_provider(guard, retry_strategy):
+    fail(guard, failure(ProviderUnavailableError, retry_strategy=retry_strategy), times=20)
+
+    assert guard.acquire("1")
+
+
+def test_a_refusal_by_the_guard_is_not_repeated(clock, guard, wire):
+    graph = graph_client(settings(retry_budget=60.0), clock, guard=guard)
+    wire.get(ANY, json=graph_error(2), status=500)
+
+    asked(graph)
+    waits = len(clock.waits)
+    error = asked(graph)
+
+    assert not error.reached
+    assert len(wire.calls) == 5
+    assert len(clock.waits) == waits + 2
+    assert not asked(graph).reached
+    assert len(clock.waits) == waits + 2
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_each_refusal_is_a_fresh_failure_that_says_what_opened_the_breaker(guard, kind):
+    fail(guard, failure(kind, hint="Wait.", reference="Atrace", words="Oh."), times=5)
+
+    first, second = refusal(guard), refusal(guard, "2")
+
+    assert first is not second
+    assert (type(first), first.message, first.hint, first.reference) == (kind, "It failed.", "Wait.", "Atrace")
+    assert (first.words, first.reached, first.retry_strategy) == ("Oh.", False, RetryStrategy.STOP)
+
+
+# One probe
+
+
+@pytest.mark.parametrize("error", [failure(), failure(TokenInvalidError)], ids=["provider", "account"])
+def test_of_many_that_come_at_once_one_probes(guard, clock, error):
+    fail(guard, error, times=5 if isinstance(error, ProviderTimeoutError) else 1)
+    pass_(clock, 5)
+    barrier = Barrier(16)
+
+    def come(_):
+        barrier.wait()
+        try:
+            return guard.acquire("1")
+        except ProviderError:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        entries = [permit for permit in pool.map(come, range(16)) if permit]
+
+    assert len(entries) == 1
+
+
+def test_a_probe_that_never_reports_back_is_given_up_after_a_minute(guard, clock):
+    fail(guard, times=5)
+    pass_(clock, 1)
+    lost = guard.acquire("1")
+
+    pass_(clock, 59)
+    assert refusal(guard).retry_after == 1
+    pass_(clock, 1)
+    second = guard.acquire("1")
+    refusal(guard)
+    guard.failed(lost, failure())
+    assert guard.breakers()[0].state == "half_open"
+    guard.failed(second, failure())
+    assert guard.breakers() == [BreakerState("", "open", 2.0, "provider_timeout")]
+
+
+def test_a_probe_that_ends_in_a_bug_leaves_its_turn_to_the_next(guard, clock):
+    fail(guard, times=5)
+    pass_(clock, 1)
+
+    with pytest.raises(KeyError), guard.call("1"):
+        raise KeyError
+
+    assert guard.acquire("1")
+
+
+def test_calls_that_were_under_way_do_not_make_the_pause_longer(guard, clock):
+    entries = [guard.acquire("1") for _ in range(32)]
+
+    for permit in entries:
+        guard.failed(permit, failure())
+
+    pass_(clock, 1)
+    assert guard.acquire("1")
+
+
+def test_while_it_is_open_nothing_is_done_that_can_wait_until_a_probe_is_due(guard, clock):
+    fail(guard, times=5)
+
+    assert not guard.may_refresh("1")
+    pass_(clock, 1)
+    assert guard.may_refresh("1")
+    guard.acquire("1")
+    assert not guard.may_refresh("1")
+
+
+# An account that fails
+
+
+@pytest.mark.parametrize(("code", "subcode"), [(190, 463), (190, None), (368, None)])
+def test_a_dead_token_is_tried_once_in_each_pause_and_stops_no_other_account(graph, clock, wire, code, subcode):
+    wire.get(ANY, json=graph_error(code, subcode), status=400)
+    first = asked(graph)
+
+    for pause in [5, 10, 15, 15]:
+        calls = len(wire.calls)
+        pass_(clock, pause - 0.01)
+        refused = asked(graph)
+        assert (type(refused), refused.message, refused.hint) == (type(first), first.message, first.hint)
+        assert refused.retry_after == first.retry_after
+        assert len(wire.calls) == calls
+        pass_(clock, 0.01)
+        asked(graph)
+        asked(graph)
+        assert len(wire.calls) == calls + 1
+    assert asked(graph, OTHER).reached
+
+
+def test_a_token_that_is_accepted_again_lets_its_account_through(graph, clock, wire):
+    wire.get(ANY, json=graph_error(190), status=400)
+    asked(graph)
+    pass_(clock, 5)
+    wire.replace("GET", ANY, json={"id": "1"})
+
+    assert [asked(graph), asked(graph)] == [None, None]
+
+
+@pytest.mark.parametrize("kind", [PermissionDeniedError, ObjectNotFoundError])
+def test_what_concerns_one_request_stops_no_account(guard, kind):
+    fail(guard, failure(kind), times=20)
+
+    assert guard.acquire("1")
+
+
+@pytest.mark.parametrize("kind", [TokenExpiredError, TokenInvalidError, ProviderBlockedError])
+def test_without_an_account_a_refused_token_stops_no_other_call(guard, kind):
+    fail(guard, failure(kind), account="", times=3)
+
+    assert guard.acquire("")
+    assert guard.acquire("1")
+
+
+def test_faults_of_one_account_stop_no_other_while_others_are_answered(guard, clock):
+    guard.succeeded(guard.acquire("2"))
+
+    fail(guard, account="1", times=5)
+
+    assert not refusal(guard, "1").reached
+    assert guard.acquire("2")
+    assert [each.account for each in guard.breakers() if each.state == "open"] == ["1"]
+    pass_(clock, 5)
+    guard.succeeded(guard.acquire("1"))
+    fail(guard, account="1", times=4)
+    assert guard.acquire("1")
+
+
+def test_faults_of_three_accounts_are_the_provider_s(guard):
+    guard.succeeded(guard.acquire("9"))
+
+    for account in "1231231":
+        fail(guard, account=account)
+
+    assert not refusal(guard, "9").reached
+
+
+def test_faults_are_the_provider_s_when_no_other_account_was_answered_recently(guard, clock):
+    guard.succeeded(guard.acquire("2"))
+    pass_(clock, 60)
+
+    fail(guard, account="1", times=5)
+
+    assert not refusal(guard, "2").reached
+
+
+def test_a_token_that_is_accepted_in_the_query_is_not_refused(clock, wire):
+    graph = graph_client(settings(), clock)
+    refused = wire.get(ANY_OF_INSTAGRAM, json=graph_error(190), status=400)
+    wire.get(ANY_OF_INSTAGRAM, json={"user_id": "1"})
+
+    assert asked(graph, Account("1", "IGAAtoken", "instagram")) is None
+    assert refused.call_count == 1
+    assert graph.guard.breakers() == [BreakerState("", "closed", 0.0, None)]
+
+
+def test_a_status_page_sees_the_breakers_that_are_not_closed(guard, clock):
+    fail(guard, failure(TokenExpiredError), account="1")
+    guard.acquire("2")
+    pass_(clock, 2)
+
+    assert guard.breakers() == [
+        BreakerState("", "closed", 0.0, None),
+        BreakerState("1", "open", 3.0, "token_expired"),
+    ]
+
+
+# Throttling
+
+
+def test_until_the_time_that_instagram_gave_nothing_is_called_and_the_wait_counts_down(make_client, clock, wire):
+    client = make_client(settings(), clock=clock)
+    wire.get(ANY, json=graph_error(80002), status=400, headers=usage(11))
+
+    waits = []
+    for seconds in [0, 0, 59.5, 600, 0.5]:
+        pass_(clock, seconds)
+        waits.append(outcome(client.get(TOP_POSTS)))
+
+    assert waits == [(429, "provider_rate_limited", wait) for wait in (660, 660, 601, 1, 660)]
+    assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "whole_app"), [(4, True), (341, True), (613, True), (17, False), (32, False), (80001, False)]
+)
+def test_a_limit_of_the_app_stops_every_account_and_one_of_an_account_only_that(graph, guard, wire, code, whole_app):
+    wire.get(ANY, json=graph_error(code), status=400, headers=usage(11, percent=10))
+    asked(graph)
+
+    assert not asked(graph).reached
+    assert asked(graph, OTHER).reached is not whole_app
+    assert {each.account for each in guard.usages() if each.blocked_until} == ({""} if whole_app else {"1", "2"})
+
+
+def test_status_429_without_a_code_stops_everybody(graph, wire):
+    wire.get(ANY, body="", status=429)
+    asked(graph)
+
+    refused = asked(graph, OTHER)
+
+    assert (type(refused), refused.reached, refused.whole_app) == (ProviderRateLimitedError, False, True)
+
+
+def test_where_no_time_was_given_one_call_probes_every_20_seconds(graph, clock, wire):
+    wire.get(ANY, json=graph_error(80002), status=400)
+    asked(graph)
+
+    for number in range(1, 4):
+        pass_(clock, 19)
+        assert asked(graph).retry_after == 881
+        assert len(wire.calls) == number
+        pass_(clock, 1)
+        assert (asked(graph).retry_after, asked(graph).retry_after) == (900, 900)
+        assert len(wire.calls) == number + 1
+
+
+def test_a_probe_that_is_answered_ends_a_block_without_a_time(graph, clock, wire):
+    wire.get(ANY, json=graph_error(4), status=400)
+    asked(graph)
+    pass_(clock, 20)
+    wire.replace("GET", ANY, json={"id": "1"})
+
+    assert [asked(graph), asked(graph, OTHER), asked(graph)] == [None] * 3
+
+
+def test_a_probe_that_says_nothing_about_the_limit_waits_for_the_next(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, 20)
+    fail(guard)
+
+    assert refusal(guard).retry_after == 880
+    pass_(clock, 20)
+    assert guard.acquire("1")
+
+
+def test_an_answered_call_that_reaches_the_limit_blocks_too(graph, guard, clock, wire):
+    wire.get(ANY, json={"id": "1"}, headers=usage(3))
+
+    assert asked(graph) is None
+    assert (asked(graph).retry_after, asked(graph).code) == (180, "provider_rate_limited")
+    assert not guard.may_refresh("1")
+    pass_(clock, 180)
+    assert asked(graph) is None
+
+
+def test_a_guess_does_not_replace_the_time_that_instagram_gave(guard, clock):
+    reported = failure(ProviderRateLimitedError, retry_after=660, wait_reported=True)
+    guessed = failure(ProviderRateLimitedError, retry_after=900)
+    entries = [guard.acquire("1"), guard.acquire("1")]
+
+    guard.failed(entries[0], reported)
+    guard.failed(entries[1], guessed)
+
+    pass_(clock, 30)
+    assert refusal(guard).retry_after == 630
+
+
+def test_a_clock_that_is_set_back_makes_no_block_longer(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+
+    clock.set(clock.now() - timedelta(days=365))
+    clock.wait(900)
+
+    assert guard.acquire("1")
+
+
+# Modash
+
+
+def test_calls_to_modash_are_paused_too_and_no_refused_call_speaks_of_a_charge(clock, wire):
+    modash = modash_client(settings(), clock)
+    wire.get(REPORT, body=HTML)
+    errors = []
+    for _ in range(6):
+        with pytest.raises(ProviderResponseError) as caught:
+            modash.performance_data("nasa")
+        errors.append(caught.value)
+
+    assert len(wire.calls) == 5
+    assert "charged" in errors[4].hint
+    assert "charged" not in errors[5].hint
+    assert not errors[5].reached
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({}, 2), ({"Retry-After": "42"}, 42)])
+def test_modash_is_not_called_while_it_asks_to_slow_down(clock, wire, headers, seconds):
+    modash = modash_client(settings(), clock)
+    wire.get(REPORT, status=429, headers=headers)
+
+    for wait, calls in [(0, 1), (seconds - 1, 1), (1, 2)]:
+        pass_(clock, wait)
+        with pytest.raises(ProviderRateLimitedError):
+            modash.performance_data("nasa")
+        assert len(wire.calls) == calls
+
+
+# Log lines
+
+
+def logged(caplog, message):
+    names = ("provider", "account", "code", "kind", "seconds")
+    records = [record for record in caplog.records if record.message == message]
+    return [{name: vars(record)[name] for name in names if name in vars(record)} for record in records]
+
+
+def test_a_breaker_logs_its_beginning_with_the_pause_and_its_end(guard, clock, caplog):
+    caplog.set_level("INFO")
+
+    fail(guard, failure(TokenExpiredError))
+    clock.wait(ACCOUNT_PAUSES[0])
+    guard.succeeded(guard.acquire("1"))
+
+    paused = {"provider": "instagram", "account": "1", "code": "token_expired", "kind": "breaker", "seconds": 5}
+    assert logged(caplog, "Calls to a provider are paused") == [paused]
+    assert logged(caplog, "A provider answers again") == [
+        {"provider": "instagram", "account": "1", "kind": "breaker"},
+    ]
+
+
+def test_a_throttle_logs_its_beginning_with_the_wait_and_its_end(guard, clock, caplog):
+    caplog.set_level("INFO")
+
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    clock.wait(PROBED_EVERY)
+    guard.succeeded(guard.acquire("1"))
+
+    paused = {"provider": "instagram", "account": "1", "code": "provider_rate_limited", "kind": "throttle"}
+    assert logged(caplog, "Calls to a provider are paused") == [paused | {"seconds": 900}]
+    assert logged(caplog, "A provider answers again") == [
+        {"provider": "instagram", "account": "1", "kind": "throttle"},
+    ]

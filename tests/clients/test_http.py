@@ -1,0 +1,80 @@
+"""The transport against a socket that misbehaves in ways no library would."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from services.clients.http import Bearer, Transport
+from services.clock import Clock
+from services.errors import ProviderError, ProviderTimeoutError
+
+
+@pytest.fixture
+def trickle():
+    """A server that answers with a head at once, and then with one byte every 50 ms, for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def serve(head):
+        def run():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head)
+                while not stopped.wait(0.05):
+                    try:
+                        connection.sendall(b"x")
+                    except OSError:
+                        return
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+    yield serve
+    stopped.set()
+    listener.close()
+
+
+@pytest.fixture
+def transport():
+    return Transport("modash", connect_timeout=1, read_timeout=0.2, connections=2, clock=Clock())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=["with a length", "one long chunk", "until it closes"],
+)
+def test_an_answer_that_trickles_in_ends(trickle, transport, head):
+    url = trickle(head)
+    started = time.monotonic()
+
+    with pytest.raises(ProviderTimeoutError):
+        transport.get(url, params={}, auth=Bearer("x"))
+
+    assert time.monotonic() - started < 5  # It would have been 5,000 seconds.
+
+
+@pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"])
+def test_what_is_no_answer_is_reported_as_such(trickle, transport, head):
+    url = trickle(head)
+
+    with pytest.raises(ProviderError) as failure:
+        transport.get(url, params={}, auth=Bearer("x"))
+
+    assert failure.value.code in {"provider_response_invalid", "provider_unavailable"}
+
+
+def test_proxies_of_the_environment_are_used_but_not_for_this_machine(trickle, transport, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    url = trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert transport.get(url, params={}, auth=Bearer("x")).status == 200

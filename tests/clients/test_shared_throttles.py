@@ -1,0 +1,224 @@
+"""A throttle stops the calls of every process that shares the database, also after a restart."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.clients.graph.errors import INSTAGRAM
+from services.clients.guard.guard import NO_ACCOUNT, Guard
+from services.clients.guard.throttle import PROBED_EVERY
+from services.clients.guard.usage import Usage
+from services.errors import ObjectNotFoundError, ProviderRateLimitedError
+from services.quota import SharedThrottles
+from tests.stores import query
+
+POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
+
+
+@pytest.fixture(autouse=True)
+def always_looked(monkeypatch):
+    monkeypatch.setattr("services.clients.guard.sharing.LOOK_EVERY", 0.0)
+
+
+@pytest.fixture
+def make_guard(store, clock):
+    """The guard of another process over the same store."""
+    return lambda: Guard(INSTAGRAM, clock, places=32, throttles=SharedThrottles("instagram", store.throttles, clock))
+
+
+def throttled(seconds=600, *, reported=True, whole_app=False):
+    return ProviderRateLimitedError(
+        "Too many.", provider="instagram", retry_after=seconds, wait_reported=reported, whole_app=whole_app
+    )
+
+
+def refuse(guard, account="1", **more):
+    guard.failed(guard.acquire(account), throttled(**more))
+
+
+def wait_of(guard, account="1"):
+    """The seconds after which a call may be made; None if it is admitted."""
+    try:
+        permit = guard.acquire(account)
+    except ProviderRateLimitedError as error:
+        return error.retry_after
+    guard.succeeded(permit)
+    return None
+
+
+def test_another_process_and_a_restarted_one_make_no_call_until_the_end(make_guard, clock):
+    other = make_guard()
+    assert wait_of(other) is None
+
+    refuse(make_guard(), seconds=600)
+
+    assert wait_of(other) == 600
+    clock.wait(599.0)
+    assert wait_of(make_guard()) == 1
+    clock.wait(1.0)
+    assert wait_of(other) is None
+    assert wait_of(make_guard()) is None
+
+
+@pytest.mark.parametrize("whole_app", [True, False])
+def test_it_stops_the_account_or_the_whole_app(make_guard, whole_app):
+    refuse(make_guard(), whole_app=whole_app)
+
+    other = make_guard()
+
+    assert wait_of(other, "1") == 600
+    assert wait_of(other, "2") == (600 if whole_app else None)
+    assert wait_of(other, NO_ACCOUNT) == (600 if whole_app else None)
+
+
+def test_one_of_calls_without_an_account_is_not_the_whole_apps(make_guard):
+    refuse(make_guard(), NO_ACCOUNT)
+
+    other = make_guard()
+
+    assert (wait_of(other, NO_ACCOUNT), wait_of(other, "1")) == (600, None)
+
+
+def test_the_failure_is_raised_as_the_provider_gave_it(make_guard):
+    refuse(make_guard())
+
+    with pytest.raises(ProviderRateLimitedError) as raised:
+        make_guard().acquire("1")
+
+    assert (raised.value.message, raised.value.provider, raised.value.reached) == ("Too many.", "instagram", False)
+
+
+def test_a_usage_at_its_limit_stops_other_processes_too(make_guard, clock):
+    first, other = make_guard(), make_guard()
+    permit = first.acquire("1")
+    permit.usages = (Usage("1", 100.0, {"call_count": 100.0}, clock.timestamp() + 300, clock.timestamp()),)
+
+    first.succeeded(permit)
+
+    assert wait_of(other) == 300
+    assert [each.blocked_until for each in other.usages()] == [clock.timestamp() + 300]
+
+
+@pytest.mark.parametrize("prober", ["the process that was refused", "another one"])
+def test_a_probe_that_is_answered_ends_it_for_all(make_guard, clock, prober):
+    first, other = make_guard(), make_guard()
+    refuse(first, seconds=900, reported=False)
+    assert wait_of(other) == 900
+    clock.wait(PROBED_EVERY)
+
+    assert wait_of(first if prober == "the process that was refused" else other) is None
+
+    assert [wait_of(guard) for guard in (first, other, make_guard())] == [None] * 3
+
+
+def test_one_process_alone_makes_the_probe(make_guard, clock):
+    guards = [make_guard() for _ in range(4)]
+    refuse(guards[0], seconds=900, reported=False)
+    clock.wait(PROBED_EVERY)
+
+    admitted = []
+    for guard in guards:
+        try:
+            admitted.append((guard, guard.acquire("1")))
+        except ProviderRateLimitedError:
+            continue
+
+    assert len(admitted) == 1
+    (guard, permit) = admitted[0]
+    guard.failed(permit, throttled(900, reported=False))
+    assert all(wait_of(each) == 900 for each in guards)
+
+
+def test_a_guess_never_replaces_the_end_that_the_provider_gave(make_guard):
+    guards = [make_guard(), make_guard(), make_guard()]
+    permits = [guard.acquire("1") for guard in guards]
+
+    for guard, permit, (seconds, reported) in zip(
+        guards, permits, [(600, True), (900, False), (60, True)], strict=True
+    ):
+        guard.failed(permit, throttled(seconds, reported=reported))
+
+    assert [wait_of(guard) for guard in guards] == [600] * 3
+
+
+def test_another_account_and_a_refusal_of_another_kind_write_nothing(make_guard, store, clock):
+    guard = make_guard()
+    guard.succeeded(guard.acquire("1"))
+    guard.failed(guard.acquire("2"), ObjectNotFoundError("There is none.", provider="instagram"))
+
+    assert store.throttles.read("instagram", now=clock.timestamp()) == []
+
+
+class Unavailable:
+    """A store whose database is unavailable until it is back."""
+
+    def __init__(self, inner):
+        self.inner, self.is_away = inner, True
+
+    def read(self):
+        return None if self.is_away else self.inner.read()
+
+    def begin(self, account, throttle):
+        return not self.is_away and self.inner.begin(account, throttle)
+
+    def claim_probe(self, account):
+        return self.is_away or self.inner.claim_probe(account)
+
+    def end(self, account, *, began_at):
+        return not self.is_away and self.inner.end(account, began_at=began_at)
+
+
+def test_without_the_database_a_process_keeps_its_own_and_writes_it_later(store, make_guard, clock):
+    away = Unavailable(SharedThrottles("instagram", store.throttles, clock))
+    guard, other = Guard(INSTAGRAM, clock, places=32, throttles=away), make_guard()
+
+    refuse(guard)
+    assert (wait_of(guard), wait_of(other)) == (600, None)
+
+    away.is_away = False
+    assert wait_of(guard) == 600
+    assert wait_of(other) == 600
+
+
+def test_a_row_that_cannot_be_read_stops_nothing(make_guard, store_settings):
+    refuse(make_guard())
+    query(store_settings, "memory", "UPDATE throttles SET failure = '{'")
+
+    assert wait_of(make_guard()) is None
+
+
+# Through the front door
+
+
+@pytest.mark.parametrize(
+    ("path", "provider", "kind"), [(POSTS, "instagram", "throttled"), (REPORT, "modash", "rate_limited")]
+)
+def test_a_second_gateway_sends_nothing_after_the_first_ones_429(make_world, store_settings, path, provider, kind):
+    world = make_world(**store_settings)
+    first = world.client
+    world.restart()
+    assert world.client is not first
+    world.fault(kind, provider=provider, retry_after=300, times=1)
+
+    refused = first.get(path)
+    world.calls()
+    replies = [world.get(path) for _ in range(20)]
+    quota = world.body("/quota")
+
+    assert refused.status_code == 429
+    assert {(reply.status_code, reply.get_json()["code"]) for reply in replies} == {(429, "provider_rate_limited")}
+    assert all(int(reply.headers["Retry-After"]) == 300 for reply in replies)
+    assert [each["provider"] for each in quota["limits"] if each["blocked_until"]] == [provider]
+    assert world.calls() == []
+    world.advance(seconds=300)
+    assert world.get(path).status_code == 200
+
+
+def test_the_quota_of_a_restarted_gateway_shows_it(make_world):
+    world = make_world()
+    world.fault("throttled", retry_after=300, times=1)
+    assert world.get(POSTS).status_code == 429
+
+    world.restart()
+
+    assert [each["blocked_until"] for each in world.body("/quota")["limits"]] == ["2026-11-21T18:05:00Z"]

@@ -1,0 +1,76 @@
+"""Reads the documents: their text, their links, and the commands in them that a reader runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CURL_IN_TABLE = re.compile(r"^\|.*`(curl [^`]+)`.*$", re.MULTILINE)
+
+
+@dataclass
+class Step:
+    """Commands of a document, and the output that it shows for them."""
+
+    line: int
+    commands: str
+    language: str = ""
+    shown: str = ""
+
+
+def steps_of(path: Path) -> list[Step]:
+    """Return the commands of a document that its reader runs, in order."""
+    text = path.read_text(encoding="utf-8")
+    steps: list[Step] = []
+    answers = False  # whether the block before was one of commands
+    for position, language, content in _blocks(text):
+        line = text.count("\n", 0, position) + 1
+        if language == "sh":
+            steps.append(Step(line, content))
+        elif answers and language in {"json", "text"}:
+            steps[-1].language, steps[-1].shown = language, content
+        answers = language == "sh"
+    return steps
+
+
+def _blocks(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield position, language and content of each block and of each `curl` in a table, in the order of the page."""
+    found = [(each.start(), each[1], each[2]) for each in FENCE.finditer(text)]
+    found += [(each.start(), "sh", f"{each[1]}\n") for each in CURL_IN_TABLE.finditer(FENCE.sub(_blank, text))]
+    return iter(sorted(found))
+
+
+def _blank(block: re.Match[str]) -> str:
+    """Keep the positions of what stands behind a block."""
+    return re.sub(r"[^\n]", " ", block[0])
+
+
+def prose_of(path: Path) -> str:
+    """Return a document without its blocks."""
+    return FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def tables_of(text: str) -> Iterator[list[str]]:
+    """Yield the cells of each table row, without headers and rulers."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        is_header = number + 1 < len(lines) and re.match(r"^\|[ |:-]+\|$", lines[number + 1])
+        if line.startswith("|") and not is_header and not re.match(r"^\|[ |:-]+\|$", line):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def pattern_of(path):
+    """The pattern of a path as OpenAPI writes it: each part in braces stands for any name."""
+    return re.sub(r"\\{\w+\\}", r"[^/?\\s]+", re.escape(path))

@@ -1,0 +1,235 @@
+"""The deadline of a request as a whole: what counts against it, and what happens when it is over."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import UTC, datetime
+
+import pytest
+
+from config import Config
+from services import request_context
+from services.clients.graph.errors import INSTAGRAM
+from services.clients.guard.bulkhead import Bulkhead
+from services.clients.guard.guard import Guard
+from services.clients.http import Transport
+from services.clients.retries import Retries
+from services.clock import Clock
+from services.errors import DeadlineExceededError, ProviderTimeoutError
+from services.executors import Executor
+from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, patience
+from tests.support import ROOT, UNLIMITED_MODASH_RATE, live_settings, new_instance
+
+POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
+DEADLINE = 1.0  # seconds
+SOON = DEADLINE + 1.0
+
+
+@pytest.fixture
+def ask(simulator, make_client):
+    """A gateway with a short deadline and long timeouts, on the clock of this machine."""
+    simulator.post("/_simulator/clock", {"now": datetime.now(UTC).isoformat()})
+    simulator.post("/_simulator/calls/reset")
+    listed = simulator.get("/_simulator/accounts").json()
+    live = live_settings(simulator.url, listed["accounts"][0], listed["app"], listed["modash"]["key"])
+    more = {
+        "REQUEST_DEADLINE": str(DEADLINE),
+        "MODASH_RATE": str(UNLIMITED_MODASH_RATE),
+        "INSTANCE_PATH": new_instance(),
+    }
+    client = make_client(Config.from_env(live | more))
+    client.get("/quota")
+
+    def ask(path):
+        began = time.monotonic()
+        response = client.application.test_client().get(path)
+        return response, time.monotonic() - began
+
+    yield ask
+    simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=60)
+    client.application.extensions["services"].wait_until_quiet(10)
+
+
+def fault(simulator, provider, delay, **more):
+    simulator.post("/_simulator/faults", {"provider": provider, "kind": "slow", "delay_seconds": delay} | more)
+
+
+def calls(simulator, provider, part=""):
+    made = simulator.get("/_simulator/calls").json()[provider]["calls"]
+    return [call["path"] for call in made if part in call["path"]]
+
+
+def within(seconds, function, **more):
+    """Run a function for a request that has so many seconds left."""
+
+    def run():
+        request_context.current.set(RequestContext(started_at=0.0, seconds=seconds, **more))
+        return function()
+
+    return copy_context().run(run)
+
+
+# Through the front door
+
+
+def test_a_slow_provider_holds_no_request_beyond_its_deadline_and_is_not_blamed(ask, simulator):
+    fault(simulator, "instagram", 5, times=6)
+
+    slow = [ask(POSTS) for _ in range(1)]
+    with ThreadPoolExecutor(5) as pool:
+        slow += pool.map(ask, [POSTS] * 5)
+    simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=60)
+    healed, _ = ask(POSTS)
+
+    for response, seconds in slow:
+        body = response.get_json()
+        assert (response.status_code, body["code"]) == (504, "deadline_exceeded")
+        assert body["provider"] in {None, "instagram"}
+        assert int(response.headers["Retry-After"]) > 0
+        assert seconds < SOON
+    # Five faults in a row would have opened the circuit breaker.
+    assert healed.status_code == 200
+
+
+def test_a_request_that_waits_for_another_one_does_not_get_its_deadline(ask, simulator):
+    fault(simulator, "instagram", 5, times=1)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, POSTS)
+        time.sleep(DEADLINE / 2)
+        second, seconds = pool.submit(ask, POSTS).result()
+
+    assert first.result()[0].status_code == 504
+    assert second.status_code == 200
+    assert seconds < SOON
+
+
+def test_a_report_that_comes_after_the_deadline_is_paid_once_and_kept(ask, simulator):
+    fault(simulator, "modash", DEADLINE + 0.5, times=1)
+
+    late, seconds = ask(REPORT)
+    deadline = time.monotonic() + 10
+    while (found := ask(REPORT)[0]).status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    booked = ask("/credits")[0].get_json()
+
+    assert (late.status_code, late.get_json()["code"]) == (504, "deadline_exceeded")
+    assert seconds < SOON
+    assert found.status_code == 200
+    assert len(calls(simulator, "modash", "performance-data")) == 1
+    assert [(each["charged"], each["uncertain"], each["open"]) for each in booked["months"]] == [(1, 0, 0)]
+
+
+# Each wait
+
+
+def test_a_wait_for_a_place_ends_with_the_deadline_and_the_place_goes_to_the_next_one():
+    bulkhead = Bulkhead(1)
+
+    def wait():
+        with bulkhead.place("1"):
+            raise AssertionError("There was no place.")
+
+    with bulkhead.place("1"), pytest.raises(DeadlineExceededError):
+        within(0.05, wait)
+
+    with bulkhead.place("2"):
+        pass
+
+
+def test_a_turn_under_the_rate_limit_is_waited_for_no_longer_than_the_deadline():
+    assert within(0.5, patience) <= 0.5
+    assert within(60.0, patience) == PATIENCE
+
+
+def test_no_further_try_begins_beyond_the_deadline(clock):
+    backoff = within(0.2, Retries(budget=10.0, clock=clock).begin, monotonic=clock.monotonic)
+
+    assert backoff.wait() is False or sum(clock.waits) < 0.2
+
+
+@pytest.fixture
+def transport():
+    return Transport("modash", connect_timeout=1.0, read_timeout=5.0, connections=1, clock=Clock())
+
+
+def test_no_call_begins_after_the_deadline(transport, wire):
+    with pytest.raises(DeadlineExceededError):
+        within(0.0, lambda: transport.get("https://api.modash.io/x", params={}, auth=None))
+
+    assert len(wire.calls) == 0
+
+
+def test_a_charged_call_begins_only_with_enough_time_left(transport, wire):
+    with pytest.raises(DeadlineExceededError) as raised:
+        within(0.4, lambda: transport.get("https://api.modash.io/x", params={}, auth=None, is_paid=True))
+
+    assert len(wire.calls) == 0
+    assert not raised.value.reached
+
+
+def test_a_call_that_is_cut_by_the_deadline_is_no_fault_of_its_provider(clock):
+    guard = Guard(INSTAGRAM, clock, places=32)
+
+    for _ in range(6):
+        with pytest.raises(DeadlineExceededError), guard.call("1"):
+            raise request_context.deadline_exceeded()
+
+    assert [each.state for each in guard.breakers()] == ["closed"]
+
+
+def test_a_deadline_during_a_probe_leaves_the_breaker_open(clock):
+    guard = Guard(INSTAGRAM, clock, places=32)
+    for _ in range(5):
+        guard.failed(guard.acquire("1"), ProviderTimeoutError("late", provider="instagram"))
+    clock.wait(1.0)
+
+    with pytest.raises(DeadlineExceededError), guard.call("1"):
+        raise request_context.deadline_exceeded()
+
+    assert [each.state for each in guard.breakers()] == ["half_open"]
+
+
+def test_a_started_call_is_left_to_itself_when_the_time_is_over():
+    executor = Executor(1)
+    done = []
+    try:
+        started = executor.start(lambda: time.sleep(0.1) or done.append(1))
+        with pytest.raises(DeadlineExceededError):
+            started.result(within=0.02)
+        assert executor.start(lambda: 7).result(within=5.0) == 7
+    finally:
+        executor.close()
+
+    assert done == [1]
+
+
+def test_a_call_that_has_not_begun_in_time_never_begins():
+    executor = Executor(1)
+    done = []
+    try:
+        executor.start(lambda: time.sleep(0.1))
+        with pytest.raises(DeadlineExceededError):
+            executor.start(lambda: done.append(1)).result(within=0.02)
+        executor.start(lambda: None).result(within=5.0)
+    finally:
+        executor.close()
+
+    assert done == []
+
+
+def test_background_work_has_a_deadline_of_its_own():
+    background = RequestContext(started_at=0.0, is_background=True)
+
+    assert BACKGROUND_DEADLINE - 1 < background.remaining() <= BACKGROUND_DEADLINE
+
+
+def test_the_deadline_comes_before_those_of_nginx_and_gunicorn():
+    nginx = re.search(r"proxy_read_timeout (\d+)s", (ROOT / "docs" / "operations.md").read_text())
+    gunicorn = re.search(r"timeout = max\((\d+), ", (ROOT / "gunicorn.conf.py").read_text())
+
+    assert Config.request_deadline < int(nginx[1])
+    assert Config.request_deadline < int(gunicorn[1])

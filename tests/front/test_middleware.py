@@ -1,0 +1,200 @@
+"""The middleware around every request: its id, its one log line, and which other origins may read it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import responses
+
+import logs
+from tests.support import GRAPH, ROOT, settings
+
+DAYS = "/account-insights?period=day&metrics=views&since=2026-06-01&until=2026-06-05"
+MADE = re.compile(r"[0-9a-f]{32}")
+
+
+@pytest.fixture
+def lines(client):
+    """The log lines of the gateway, parsed."""
+    written = io.StringIO()
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each.formatter, logs.JsonFormatter))
+    handler.setStream(written)
+    return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+# Request ids
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "a-b_c.d:e", "x" * 128, "6f1c9a0e-7b5d-4f7e-9c5e-1f2d3c4b5a69"])
+def test_a_well_formed_request_id_is_kept(client, given):
+    response = client.get("/nowhere", headers={"X-Request-Id": given})
+
+    assert response.headers["X-Request-Id"] == given
+    assert response.get_json()["request_id"] == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", " ", "x" * 129, "-a", "a b", "a\tb", "a;b", 'a"b', "<script>", "a/b", "caf\u00e9", "\u00ff", "a,b", "a\n"],
+)
+def test_any_other_request_id_is_replaced(client, given):
+    response = client.get("/nowhere", environ_overrides={"HTTP_X_REQUEST_ID": given})
+
+    assert MADE.fullmatch(response.headers["X-Request-Id"])
+    assert response.get_json()["request_id"] == response.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("given", ["a\r\nSet-Cookie: x=1", "a\nb", "a\rb", "a\x00b"])
+def test_no_request_id_adds_a_header_or_a_line(client, lines, given):
+    response = client.get("/healthz", environ_overrides={"HTTP_X_REQUEST_ID": given}, buffered=True)
+
+    assert MADE.fullmatch(response.headers["X-Request-Id"])
+    assert "Set-Cookie" not in response.headers
+    assert [line["message"] for line in lines()] == ["request"]
+
+
+def test_two_requests_without_an_id_get_different_ones(client):
+    first, second = client.get("/healthz"), client.get("/healthz")
+
+    assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"]
+
+
+# The log line
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 200),
+        ("OPTIONS", "/healthz", 200),
+        ("GET", "/nowhere", 404),
+        ("POST", "/healthz", 405),
+        ("GET", "/top-posts", 400),
+        ("GET", "/" + "x" * 9000, 414),
+    ],
+)
+def test_every_request_has_one_line(client, lines, method, path, status):
+    response = client.open(path, method=method, buffered=True)
+
+    (line,) = lines()
+    assert (line["message"], line["method"], line["status"]) == ("request", method, status)
+    assert line["path"] == path[:200]
+    assert line["request_id"] == response.headers["X-Request-Id"]
+    assert line["bytes"] == len(response.get_data())
+    assert line["milliseconds"] >= 0
+
+
+def test_a_query_is_never_logged(client, lines):
+    client.get("/healthz?access_token=EAAwhatever&x=secret", buffered=True)
+
+    assert "secret" not in json.dumps(lines())
+    assert "EAAwhatever" not in json.dumps(lines())
+
+
+def test_a_line_stays_one_line_whatever_the_path(client, lines):
+    client.get("/a%0Ab%0D%0Ac", buffered=True)
+
+    (line,) = lines()
+    assert line["path"] == "/a\nb\r\nc"
+
+
+# Provider calls
+
+
+@pytest.mark.parametrize(
+    ("path", "calls"), [("/healthz", 0), ("/nowhere", 0), ("/top-posts", 0), ("/top-posts?time_range=7d", 1), (DAYS, 5)]
+)
+def test_every_reply_and_every_line_count_the_provider_calls(client, lines, path, calls):
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get(re.compile(rf"{GRAPH}/.*"), json={"data": []})
+
+        response = client.get(path, buffered=True)
+
+    (line,) = [line for line in lines() if line["message"] == "request"]
+    assert response.headers["X-Provider-Calls"] == str(calls)
+    assert line["provider_calls"] == calls
+
+
+# The way to Flask
+
+
+def test_two_frames_lead_from_the_server_to_flask(client):
+    frames = []
+
+    @client.application.before_request
+    def note_frames():
+        frame = sys._getframe()
+        while frame is not None:
+            if Path(frame.f_code.co_filename).parent == ROOT / "front":
+                frames.append(frame.f_code.co_name)
+            frame = frame.f_back
+
+    client.get("/healthz")
+
+    assert frames == ["_forward", "__call__"]
+
+
+# Other origins
+
+
+def from_origin(client, origin, **headers):
+    return client.get("/nowhere", headers={"Origin": origin, **headers})
+
+
+def test_without_allowed_origins_no_reply_has_a_cors_header(client):
+    response = from_origin(client, "https://app.example")
+
+    assert not [name for name, _ in response.headers if name.startswith("Access-Control")]
+
+
+def test_a_listed_origin_may_read_even_errors(make_client):
+    client = make_client(settings(cors_origins=("https://app.example",)))
+
+    response = from_origin(client, "https://app.example")
+
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert "X-Request-Id" in response.headers["Access-Control-Expose-Headers"]
+    assert "Retry-After" in response.headers["Access-Control-Expose-Headers"]
+    assert "Origin" in response.headers["Vary"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil.example", "null", ""])
+def test_another_origin_may_not(make_client, origin):
+    client = make_client(settings(cors_origins=("https://app.example",)))
+
+    response = from_origin(client, origin)
+
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Origin" in response.headers["Vary"]
+
+
+def test_a_star_allows_every_origin(make_client):
+    response = from_origin(make_client(settings(cors_origins=("*",))), "https://any.example")
+
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_preflight_is_answered_without_the_application(make_client):
+    client = make_client(settings(cors_origins=("https://app.example",)))
+
+    response = client.options(
+        "/top-posts", headers={"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+    )
+
+    assert response.status_code == 204
+    assert "GET" in response.headers["Access-Control-Allow-Methods"]
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
+def test_only_a_sandbox_says_that_it_is_one(make_client):
+    sandbox = make_client(settings(providers="sandbox", sandbox_despite_credentials=True))
+
+    assert sandbox.get("/healthz").headers["X-Insights-Sandbox"] == "true"
+    assert "X-Insights-Sandbox" not in make_client().get("/healthz").headers

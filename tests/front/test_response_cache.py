@@ -1,0 +1,297 @@
+"""Cached replies: the same bytes without a call, however the request is spelled, and the headers for their age."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+POSTS = "/top-posts?time_range=7d&limit=3"
+FINISHED = "/account-insights?period=day&metrics=views&since=2026-11-10&until=2026-11-10"
+REPORT = "/performance-data?url=nasa"
+CSV, JSON = "text/csv; charset=utf-8", "application/json"
+ELSEWHERE = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
+
+
+@pytest.mark.parametrize(
+    "path", [POSTS, FINISHED, "/growth-trends?period=7d&metrics=reach", f"{POSTS}&format=csv", f"{REPORT}&format=csv"]
+)
+def test_a_second_request_makes_no_call_and_gets_the_same_bytes(world, path):
+    first = world.get(path)
+    world.calls()
+
+    second = world.get(path)
+
+    assert first.status_code == second.status_code == 200
+    assert first.data == second.data
+    assert first.headers["ETag"] == second.headers["ETag"]
+    assert int(first.headers["X-Provider-Calls"]) > 0
+    assert second.headers["X-Provider-Calls"] == "0"
+    assert world.calls() == []
+
+
+def test_a_kept_report_is_ready_from_the_first_reply_that_has_spent_nothing(world):
+    bought = world.get(REPORT)
+    world.calls()
+
+    first, second = world.get(REPORT), world.get(REPORT)
+
+    spent = [reply.get_json()["meta"]["cost"]["credits"] for reply in (bought, first, second)]
+    assert (spent, first.data == second.data) == ([0.25, 0, 0], True)
+    assert first.headers["ETag"] == second.headers["ETag"] != bought.headers["ETag"]
+    assert world.calls() == []
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "/top-posts?limit=3&time_range=7d",
+        "/top-posts?time_range=%37d&%6cimit=3",
+        "/top-posts?time_range=7d&limit=3&",
+    ],
+)
+def test_the_spelling_of_a_query_makes_no_difference(world, spelled):
+    first = world.get(POSTS)
+
+    replies = [world.get(spelled) for _ in range(3)]
+
+    assert {reply.data for reply in replies} == {first.data}
+    assert {reply.headers["X-Provider-Calls"] for reply in replies} == {"0"}
+
+
+def test_what_differs_in_a_parameter_differs_in_the_reply(world):
+    paths = [f"/top-posts?time_range={days}d&limit={limit}" for days in (7, 30) for limit in (1, 3)]
+    paths += [f"{POSTS}&media_product_type=REELS", f"{POSTS}&format=csv", f"{POSTS}&format=json"]
+    once = [world.get(path).data for path in paths]
+
+    again = [world.get(path).data for path in reversed(paths)]
+
+    assert again == once[::-1]
+    assert len(set(once)) == len(paths) - 1  # `format=json` is the default.
+
+
+@pytest.mark.parametrize("path", [POSTS, FINISHED])
+@pytest.mark.parametrize(
+    ("accept", "type_"),
+    [
+        ("text/csv", CSV),
+        ("text/*", CSV),
+        ("text/csv;q=0.9, application/json;q=0.1", CSV),
+        ("text/csv;q=0.1, application/json;q=0.9", JSON),
+        ("text/html, */*;q=0.5", JSON),
+        ("application/json", JSON),
+        ("*/*", JSON),
+        ("image/png", JSON),
+        ("TEXT/CSV", CSV),
+        ("Text/Csv;q=0.9, Application/Json;q=0.1", CSV),
+        ("application/json;q=0, */*", CSV),
+        ("application/json;q=0.1, */*;q=0.9", CSV),
+    ],
+)
+def test_each_caller_gets_the_form_it_accepts_whatever_earlier_callers_accepted(world, path, accept, type_):
+    given = world.get(path, headers={"Accept": accept})
+    default = world.get(path)
+    given_again = world.get(path, headers={"Accept": accept})
+    default_again = world.get(path)
+
+    assert [reply.content_type for reply in (given, given_again)] == [type_] * 2
+    assert [reply.content_type for reply in (default, default_again)] == [JSON] * 2
+    assert (given.data, default.data) == (given_again.data, default_again.data)
+    assert "Accept" in default_again.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other", {tag}', 304),
+        ('W/"other",W/{tag}', 304),
+        ("*", 304),
+        (" * ", 304),
+        ('"other"', 200),
+        ("", 200),
+        ("nonsense", 200),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_body_that_the_caller_has_already_is_not_sent_again(world, known, status, method):
+    cold = world.get(POSTS)
+    header = {"If-None-Match": known.format(tag=cold.headers["ETag"])}
+
+    warm = world.client.open(POSTS, method=method, headers=header)
+    world.restart()
+    kept = world.client.open(POSTS, method=method, headers=header)
+
+    for reply in (warm, kept):
+        assert reply.status_code == status
+        assert reply.headers["ETag"] == cold.headers["ETag"]
+        assert reply.headers["Cache-Control"].startswith("private, max-age=")
+        assert reply.headers["X-Provider-Calls"] == "0"
+        assert reply.data == (cold.data if (status, method) == (200, "GET") else b"")
+        assert ("Content-Type" in reply.headers) == (status == 200)
+
+
+def test_a_cold_request_that_matches_is_304_too(world):
+    tag = world.get(FINISHED).headers["ETag"]
+    world.restart(INSTANCE_PATH=world.settings["INSTANCE_PATH"])
+
+    reply = world.get(FINISHED, headers={"If-None-Match": tag})
+
+    assert (reply.status_code, reply.data) == (304, b"")
+
+
+def test_a_head_request_gives_the_length_and_sends_no_body(world):
+    whole = world.get(POSTS)
+
+    head = world.client.head(POSTS)
+
+    assert (head.status_code, head.data) == (200, b"")
+    assert int(head.headers["Content-Length"]) == len(whole.data)
+
+
+def test_a_head_request_caches_nothing_that_would_answer_a_get(world):
+    world.client.head(POSTS)
+
+    assert world.get(POSTS).get_json()["top_posts"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_report_takes_no_head_whether_it_is_stored_or_not(world, kept):
+    if kept:
+        world.body(REPORT)
+
+    assert world.client.head(REPORT).status_code == 405
+
+
+def test_the_headers_follow_the_age_of_a_reply(world):
+    cold = world.get(POSTS)
+    world.advance(minutes=10)
+    hit = world.get(POSTS)
+    world.advance(minutes=50, seconds=1)
+    stale = world.get(POSTS)
+    world.settle()
+    then = world.get(POSTS)
+
+    assert [reply.headers["Age"] for reply in (cold, hit, stale, then)] == ["0", "600", "3601", "0"]
+    assert [reply.headers["Cache-Control"].split(",")[1].strip() for reply in (cold, hit, stale, then)] == [
+        "max-age=3600",
+        "max-age=3000",
+        "max-age=0",
+        "max-age=3600",
+    ]
+    assert cold.headers["Cache-Status"] == "insights-gateway; fwd=miss; ttl=3600"
+    assert hit.headers["Cache-Status"] == "insights-gateway; hit; ttl=3000"
+    assert stale.headers["Cache-Status"] == "insights-gateway; hit; ttl=-1"
+    assert [reply.headers["X-Provider-Calls"] for reply in (cold, hit, stale, then)] == ["1", "0", "0", "0"]
+    assert [reply.get_json()["meta"]["stale"] for reply in (cold, hit, stale, then)] == [False, False, True, False]
+    assert len({reply.headers["ETag"] for reply in (cold, stale, then)}) == 3
+
+
+def test_a_reply_that_depends_on_the_day_expires_at_pacific_midnight(world):
+    world.advance(hours=13, minutes=30)  # 23:30 Pacific time
+    late = world.get("/growth-trends?period=7d")
+    world.advance(minutes=31)
+
+    tomorrow = world.get("/growth-trends?period=7d")
+
+    assert late.get_json()["meta"]["expires_at"] == "2026-11-22T08:00:00Z"
+    assert late.headers["Cache-Control"].startswith("private, max-age=1800,")
+    windows = [reply.get_json()["trends"][0]["window"]["until"] for reply in (late, tomorrow)]
+    assert windows == ["2026-11-20", "2026-11-21"]
+
+
+def test_body_and_headers_agree_on_the_expiry(world):
+    reply = world.get("/growth-trends?period=7d")
+
+    meta = reply.get_json()["meta"]
+    left = (datetime.fromisoformat(meta["expires_at"]) - world.clock.now()).total_seconds()
+    assert reply.headers["Cache-Control"].startswith(f"private, max-age={int(left)},")
+
+
+@pytest.mark.parametrize(("fault", "code"), [("html", "provider_unavailable"), ("throttled", "provider_rate_limited")])
+def test_an_error_is_never_cached(world, fault, code):
+    world.fault(fault)
+    failed = [world.get(FINISHED) for _ in range(2)]
+    world.heal()
+    world.advance(hours=2)
+
+    healed = world.get(FINISHED)
+
+    assert [reply.get_json()["code"] for reply in failed] == [code] * 2
+    assert [reply.headers["Cache-Control"] for reply in failed] == ["no-store"] * 2
+    assert "ETag" not in failed[0].headers
+    assert healed.status_code == 200
+
+
+def but_cost(reply):
+    """A body without what its own request has spent."""
+    body = reply.get_json()
+    body["meta"].pop("cost", None)
+    return body
+
+
+@pytest.mark.parametrize("path", [POSTS, "/growth-trends?period=7d", "/performance-data?url=nasa"])
+def test_refresh_reads_again_what_is_fresh_and_cached(world, path):
+    world.get(path)
+    world.get(path)
+    world.calls()
+    world.advance(minutes=1)
+
+    forced = world.get(f"{path}&refresh=true")
+
+    made = world.calls()
+    after = world.get(path)
+    assert forced.status_code == 200
+    assert len(made) == int(forced.headers["X-Provider-Calls"]) > 0
+    assert "fwd=request" in forced.headers["Cache-Status"]
+    assert forced.get_json()["meta"]["fetched_at"] == "2026-11-21T18:01:00Z"
+    assert (but_cost(after), after.headers["X-Provider-Calls"]) == (but_cost(forced), "0")
+
+
+def test_refresh_reads_no_finished_day_again(world):
+    world.get(FINISHED)
+    world.calls()
+
+    forced = world.get(f"{FINISHED}&refresh=true")
+
+    assert forced.status_code == 200
+    assert world.calls() == []
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    "remote",
+    [
+        ELSEWHERE,
+        {"headers": {"X-Forwarded-For": "203.0.113.9"}},
+        {"headers": {"X-Forwarded-For": "127.0.0.1"}},
+        {"headers": {"Forwarded": "for=203.0.113.9"}},
+        {"headers": {"X-Real-IP": "203.0.113.9"}},
+    ],
+)
+def test_refresh_is_refused_to_remote_callers(world, warm, remote):
+    if warm:
+        world.get(POSTS)
+        world.get(POSTS)
+        world.calls()
+
+    refused = world.get(f"{POSTS}&refresh=true", **remote)
+
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "refresh_forbidden")
+    assert world.calls() == []
+
+
+@pytest.mark.parametrize("query", ["refresh=perhaps", "refresh=true&refresh=true", "refresh="])
+def test_a_wrong_refresh_is_refused_although_the_reply_is_cached(world, query):
+    world.get(POSTS)
+
+    assert world.get(f"{POSTS}&{query}").status_code == 400
+
+
+def test_refresh_false_is_answered_as_without(world):
+    first = world.get(POSTS)
+
+    second = world.get(f"{POSTS}&refresh=false", **ELSEWHERE)
+
+    assert (second.data, second.headers["X-Provider-Calls"]) == (first.data, "0")

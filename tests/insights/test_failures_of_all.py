@@ -1,0 +1,22 @@
+"""A failure that concerns the whole account ends a request's calls: what has not begun is not sent."""
+
+from __future__ import annotations
+
+import pytest
+import responses
+
+from tests.support import ACCOUNT_ID, GRAPH, graph_error
+
+INSIGHTS = f"{GRAPH}/v25.0/{ACCOUNT_ID}/insights"
+DAYS = 28  # each a call of its own
+AHEAD = 4  # calls that go out before the others
+
+
+@pytest.mark.parametrize("code", [200, 3])
+def test_the_other_calls_of_a_request_are_not_sent(client, wire, code):
+    wire.add(responses.GET, INSIGHTS, json=graph_error(code), status=400)
+
+    response = client.get(f"/account-insights?period=day&metrics=views&since=2026-05-01&until=2026-05-{DAYS}")
+
+    assert response.status_code == 403
+    assert 1 <= len(wire.calls) <= AHEAD

@@ -1,0 +1,150 @@
+"""Which account a media belongs to: remembered from lists, never found out by trying tokens."""
+
+from __future__ import annotations
+
+import pytest
+import responses
+
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.clients.graph.models import Account
+from services.media.index import MediaIndex
+from services.store.accounts import AccountRow
+from services.store.media import MediaRow, MediaTable
+from tests.planners import body_of, plan_posts, post
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, settings
+
+KEY = new_key()
+OTHER, OTHER_TOKEN = "17841400000000011", "EAAotherTOKENofANaccount000000"
+MINE, THEIRS = "17900000000000001", "17900000000000002"
+PATH = "/api/instagram/insights"
+
+
+@pytest.fixture
+def wire():
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        yield wire
+
+
+@pytest.fixture
+def client(make_client, clock):
+    """A gateway with two accounts: that of the settings, and one that was added."""
+    client = make_client(settings(token_key=KEY), clock=clock)
+    table = client.application.extensions["services"].store.accounts
+    sealed = TokenEncryption([KEY], learn=lambda _: None).seal(OTHER_TOKEN)
+    table.put(AccountRow(OTHER, "bakery", "facebook", "", sealed, 1.0))
+    clock.wait(2)
+    return client
+
+
+def plan_media(wire, media_id, owner):
+    wire.get(f"{GRAPH}/v25.0/{media_id}", json=post(media_id, media_product_type="FEED") | {"owner": {"id": owner}})
+    wire.get(f"{GRAPH}/v25.0/{media_id}/insights", json={"data": [{"name": "views", "values": [{"value": 7}]}]})
+
+
+def tokens_of(wire, media_id):
+    calls = [call.request for call in wire.calls if f"/{media_id}" in call.request.url]
+    return {call.headers["Authorization"].removeprefix("Bearer ") for call in calls}
+
+
+def test_a_media_of_a_list_is_read_with_the_token_of_its_account(client, wire):
+    plan_posts(wire, [post(MINE)])
+    wire.get(f"{GRAPH}/v25.0/{OTHER}/media", json={"data": [post(THEIRS)]})
+    body_of(client, "/top-posts", time_range="7d")
+    body_of(client, "/top-posts", time_range="7d", account=OTHER)
+    for media_id, owner in ((MINE, ACCOUNT_ID), (THEIRS, OTHER)):
+        plan_media(wire, media_id, owner)
+
+    bodies = [body_of(client, f"{PATH}/{media_id}", metrics="views") for media_id in (MINE, THEIRS)]
+
+    assert [body["meta"]["account"] for body in bodies] == [ACCOUNT_ID, OTHER]
+    assert [tokens_of(wire, media_id) for media_id in (MINE, THEIRS)] == [{TOKEN}, {OTHER_TOKEN}]
+
+
+def test_the_owner_is_known_after_a_restart(client, make_client, clock, wire):
+    wire.get(f"{GRAPH}/v25.0/{OTHER}/media", json={"data": [post(THEIRS)]})
+    body_of(client, "/top-posts", time_range="7d", account=OTHER)
+    plan_media(wire, THEIRS, OTHER)
+
+    restarted = make_client(client.application.extensions["config"], clock=clock)
+
+    assert body_of(restarted, f"{PATH}/{THEIRS}", metrics="views")["meta"]["account"] == OTHER
+    assert tokens_of(wire, THEIRS) == {OTHER_TOKEN}
+
+
+def test_where_several_accounts_could_be_meant_none_is_tried(client, wire):
+    response = client.get(f"{PATH}/{THEIRS}?metrics=views")
+
+    assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+    assert "account is missing" in response.get_json()["message"]
+    assert len(wire.calls) == 0
+
+
+def test_the_only_account_is_meant_where_there_is_one(make_client, clock, wire):
+    client = make_client(clock=clock)
+    plan_media(wire, MINE, ACCOUNT_ID)
+
+    assert body_of(client, f"{PATH}/{MINE}", metrics="views")["meta"]["account"] == ACCOUNT_ID
+
+
+def test_a_media_of_another_account_is_not_shown_for_the_named_one(client, wire):
+    plan_media(wire, THEIRS, OTHER)  # One user's token may read both.
+
+    first, second = (client.get(f"{PATH}/{THEIRS}?metrics=views&account={ACCOUNT_ID}") for _ in range(2))
+
+    assert [each.get_json()["code"] for each in (first, second)] == ["object_not_found"] * 2
+    assert len(wire.calls) == 1
+    assert body_of(client, f"{PATH}/{THEIRS}", metrics="views")["meta"]["account"] == OTHER
+
+
+def test_an_account_that_is_gone_is_not_meant(client, make_client, clock, wire):
+    services = client.application.extensions["services"]
+    services.store.media.put([MediaRow(THEIRS, "17841400000000099", "FEED", "IMAGE", 1.0)])
+
+    response = client.get(f"{PATH}/{THEIRS}?metrics=views")
+
+    assert response.status_code == 400
+
+
+def test_an_unknown_media_is_asked_for_with_the_named_account(client, wire):
+    wire.get(f"{GRAPH}/v25.0/{THEIRS}", json=graph_error(100, 33), status=400)
+
+    response = client.get(f"{PATH}/{THEIRS}?metrics=views&account={OTHER}")
+
+    assert response.status_code == 404
+    assert tokens_of(wire, THEIRS) == {OTHER_TOKEN}
+
+
+# The table
+
+
+@pytest.fixture
+def table(store):
+    return MediaTable(store.databases[1])
+
+
+def test_what_is_unknown_now_stays_as_it_was(table):
+    table.put([MediaRow("1", "a", "FEED", "IMAGE", 12.5)])
+    table.put([MediaRow("1", "a"), MediaRow("2", "b", has_link=False)])
+
+    assert table.read(["1", "2", "3"]) == {
+        "1": MediaRow("1", "a", "FEED", "IMAGE", 12.5),
+        "2": MediaRow("2", "b", has_link=False),
+    }
+
+
+def test_a_list_that_is_read_again_costs_no_statement(store):
+    written = []
+
+    class Counted(MediaTable):
+        def put(self, rows):
+            written.append(len(rows))
+            super().put(rows)
+
+    index = MediaIndex(Counted(store.databases[1]))
+    posts = [post(str(number)) for number in range(1, 301)]
+
+    for _ in range(3):
+        index.saw(Account("a", "token"), posts)
+
+    assert written == [300]
+    assert MediaIndex(MediaTable(store.databases[1])).find("300").account == "a"

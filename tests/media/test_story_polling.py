@@ -1,0 +1,313 @@
+"""Stories in the background: every story's last values are kept, with few calls, whatever fails or is killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+
+from services.background.jobs import STORIES_OF, Runner, handlers
+from services.media.story_polling import LAST_AGES, due_at
+from services.media.story_reader import StoryReader
+from services.media.story_values import values_of
+from services.store.stories import StoryRow
+
+HOUR, DAY = 3600.0, 86_400.0
+PLAIN = ("views", "reach", "shares", "reposts", "total_interactions", "follows", "profile_visits", "replies")
+NAVIGATION = ("tap_forward", "tap_back", "tap_exit", "swipe_forward")
+
+
+# When
+
+
+def story(created_at, read_at=None):
+    return StoryRow("1", ordered_at=created_at, created_at=created_at, read_at=read_at)
+
+
+@pytest.mark.parametrize(
+    ("stories", "last_read_at", "now", "due"),
+    [
+        ([], None, 10 * DAY, 10 * DAY),
+        ([], 10 * DAY, 10 * DAY + 5, 10 * DAY + HOUR),
+        ([story(9.5 * DAY, 10 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + HOUR),
+        ([story(9.5 * DAY, 10.45 * DAY)], 10.45 * DAY, 10.46 * DAY, 9.5 * DAY + LAST_AGES[0]),
+        ([story(9.5 * DAY, 9.5 * DAY + LAST_AGES[0])], 10.47 * DAY, 10.48 * DAY, 9.5 * DAY + LAST_AGES[1]),
+        # Over: what was not read is lost.
+        ([story(9.5 * DAY, 10.4 * DAY)], 10.5 * DAY, 10.5 * DAY, 10.5 * DAY + HOUR),
+        # Its own call failed, or it was never read.
+        ([story(9.9 * DAY, 9.95 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + 600),
+        ([story(9.9 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + 600),
+        # Only a webhook has named it.
+        ([StoryRow("1", ordered_at=9.9 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + HOUR),
+    ],
+)
+def test_when_the_stories_of_an_account_are_read_next(stories, last_read_at, now, due):
+    assert due_at(stories, last_read_at=last_read_at, now=now) == due
+
+
+# A worker
+
+
+class Worker:
+    """Runs the jobs of a world whose clocks it moves from one due job to the next."""
+
+    def __init__(self, world):
+        self.world = world
+        self.services = world.services
+        self.runner = Runner(self.services.store, handlers(self.services, self.services.store.clock), world.clock)
+        self.services.store.jobs.put(STORIES_OF, world.account["id"], due_at=world.clock.timestamp())
+
+    def claim(self):
+        return self.services.store.jobs.claim("worker", 10, now=self.world.clock.timestamp(), kinds=[STORIES_OF])
+
+    def run(self):
+        """Run what is due; return how many jobs that were."""
+        claimed = self.claim()
+        for job in claimed:
+            self.runner.run(job)
+        return len(claimed)
+
+    def next_due(self):
+        with self.services.store.databases[1].read() as connection:
+            return connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind = '{STORIES_OF}'").scalar()
+
+    def run_until(self, end):
+        """Move to each due job in turn and run it, until a moment."""
+        while (due := self.next_due()) is not None and due <= end.timestamp():
+            wait = due - self.world.clock.timestamp()
+            if wait > 0:
+                self.world.advance(seconds=wait + 0.001)
+            self.run()
+        self.world.advance(seconds=end.timestamp() - self.world.clock.timestamp())
+
+    def end_leases(self):
+        with self.services.store.databases[1].write() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET lease_until = 1")
+
+
+def kept(world, **range_):
+    return {row.id: row for row in world.services.store.stories.listed(world.account["id"], limit=1000, **range_)}
+
+
+def true_stories(world, **query):
+    path = f"/_simulator/truth/{world.account['id']}/stories"
+    return world.simulator.get(path, params=query).json()["stories"]
+
+
+def last_values(row):
+    return {metric: each.value for metric, each in values_of(row.numbers).items()}
+
+
+def counts_of(world, row):
+    """The true counts of a story when it was read last."""
+    at = world.clock.now().fromtimestamp(row.read_at, world.clock.now().tzinfo).isoformat()
+    return next(each["counts"] for each in true_stories(world, at=at, since="2026-11-19") if each["id"] == row.id)
+
+
+def assert_last_values(world, row):
+    counts, values = counts_of(world, row), last_values(row)
+    if counts["reach"] < 5:
+        assert {values[name].reason for name in PLAIN} == {"insufficient_viewers"}
+        return
+    assert {name: values[name].value for name in PLAIN} == {name: counts[name] for name in PLAIN}
+    assert values["navigation"].buckets == {name: counts[name] for name in NAVIGATION}
+    assert values["profile_activity"].value == counts["profile_activity"]
+
+
+OLD_NAMES = {"reach": "reach", "replies": "replies", "impressions": "views"}
+OLD_NAMES |= {"taps_forward": "tap_forward", "taps_back": "tap_back", "exits": "tap_exit"}
+
+
+class Change(NamedTuple):
+    account: str
+    value: object
+    time: float
+
+
+def expires(each):
+    return datetime.fromisoformat(each["expires"]).timestamp()
+
+
+def deliver(world, each):
+    """Report a story as Meta does, an hour after its end: with the old names, and -1 for what is below 5."""
+    value = {name: count if (count := each["final"][known]) >= 5 else -1 for name, known in OLD_NAMES.items()}
+    change = Change(world.account["id"], {"media_id": each["id"], **value}, expires(each) + HOUR)
+    world.services.kept_stories.apply_webhook(change)
+    world.services.kept_stories.apply_webhook(change)
+
+
+def test_the_last_values_of_every_story_are_kept_also_where_only_one_way_worked(make_world):
+    """A day of polling alone, a day and a half without a worker, and a day of both."""
+    world = make_world("big")
+    worker, begin = Worker(world), world.clock.timestamp()
+    worker.run_until(world.clock.now() + timedelta(days=1))
+    polled_until = world.clock.timestamp()
+    world.advance(days=1.5)
+    alone_until = world.clock.timestamp()
+    worker.run()
+    worker.run_until(world.clock.now() + timedelta(days=1))
+    now = world.clock.timestamp()
+    truth = [each for each in true_stories(world, since="2026-11-19") if begin < expires(each) <= now]
+    for each in truth:
+        if expires(each) > polled_until:
+            deliver(world, each)
+
+    rows = kept(world)
+
+    assert {each["id"] for each in truth} <= rows.keys()
+    ways = Counter()
+    for each in truth:
+        row, final = rows[each["id"]], each["final"]
+        values = {name: value.value for name, value in last_values(row).items()}
+        ways[row.read_at is not None, row.delivered_at is not None] += 1
+        if row.delivered_at is None:
+            assert row.read_at - row.created_at >= LAST_AGES[1] or row.created_at < begin - DAY + LAST_AGES[1]
+            assert_last_values(world, row)
+            continue
+        for name in ("reach", "replies"):
+            assert values[name] == final[name] or (final[name] < 5 and values[name] != -1), (name, row)
+        buckets = last_values(row)["navigation"].buckets
+        assert all(buckets[name] == final[name] for name in ("tap_forward", "tap_exit") if final[name] >= 5)
+        if row.read_at is not None and row.created_at > alone_until:
+            assert values["views"] is not None or final["reach"] < 5
+    assert set(ways) == {(True, False), (False, True), (True, True)}
+
+
+def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):
+    world.switch(story_minimum="viewers")
+    worker = Worker(world)
+    few = [each for each in true_stories(world) if each["is_live"] and each["counts"]["reach"] < 5]
+    worker.run()
+    calls = Counter(path.partition("?")[0].rpartition("/")[2] for path in world.calls())
+
+    live = [each for each in true_stories(world) if each["is_live"]]
+    if few:
+        assert calls["stories"] == 2
+        assert calls["insights"] == len(live) + len(few) + len(live) - len(few)
+    else:
+        assert calls == {"stories": 2}
+    row = min(kept(world).values(), key=lambda row: row.created_at)
+    assert row.read_at == pytest.approx(world.clock.timestamp(), abs=1)
+
+
+def test_a_reading_that_was_killed_is_repeated_after_two_minutes_and_not_before(world):
+    worker = Worker(world)
+    store, account = world.services.store, world.account["id"]
+    # The process ends after its first call, before anything is kept.
+    worker.claim()
+    store.stories.begin(account, now=world.clock.timestamp())
+    worker.end_leases()
+    world.calls()
+
+    ran = worker.run()
+    at_once = world.calls()
+    world.advance(seconds=121)
+    worker.run()
+
+    assert (ran, at_once) == (1, [])
+    assert world.calls("/stories")
+    assert set(kept(world)) == {each["id"] for each in true_stories(world) if each["is_live"]}
+
+
+def test_numbers_that_were_read_before_a_process_ends_are_kept(world, monkeypatch):
+    def ends(*_args, **_options):
+        raise RuntimeError("as if the process ended here")
+
+    worker = Worker(world)
+    with monkeypatch.context() as patched:
+        patched.setattr(StoryReader, "_broken_down", ends)
+        worker.run()
+    first = kept(world)
+    world.advance(seconds=121)
+    worker.run()
+
+    assert first.keys() == kept(world).keys()
+    for row in first.values():
+        assert row.read_at is None
+        assert {"views", "reach"} <= last_values(row).keys()
+        assert kept(world)[row.id].read_at is not None
+
+
+def test_a_provider_that_fails_is_tried_again_also_before_a_story_ends(world):
+    worker = Worker(world)
+    worker.run()
+    row = min(kept(world).values(), key=lambda row: row.created_at)
+    ends = world.clock.now().fromtimestamp(row.created_at + DAY, world.clock.now().tzinfo)
+    world.fault("error", code=2)
+    world.calls()
+    worker.run_until(ends - timedelta(minutes=8))
+    failed = kept(world)[row.id].read_at
+    world.heal()
+    worker.run_until(ends)
+
+    assert failed == row.read_at
+    assert kept(world)[row.id].read_at > row.created_at + LAST_AGES[1]
+    assert_last_values(world, kept(world)[row.id])
+
+
+def test_background_work_pauses_above_75_percent_of_the_quota(world):
+    worker = Worker(world)
+    world.switch(usage=76)
+    world.body("/top-posts?time_range=1d")
+    world.calls()
+
+    worker.run_until(world.clock.now() + timedelta(minutes=12))
+
+    assert world.calls() == []
+    assert worker.next_due() - world.clock.timestamp() <= 300
+
+
+def test_the_job_of_a_removed_account_ends(world):
+    worker = Worker(world)
+    world.services.store.jobs.put(STORIES_OF, "17841499999999999", due_at=world.clock.timestamp())
+    worker.run()
+
+    assert world.services.store.jobs.keys(STORIES_OF) == {world.account["id"]}
+
+
+def test_every_account_gets_a_job_once(world):
+    store = world.services.store
+    runner = Runner(store, handlers(world.services, store.clock), world.clock)
+    runner.put_recurring()
+    for _ in range(2):
+        world.advance(seconds=301)
+        for job in store.jobs.claim("worker", 10, now=world.clock.timestamp(), kinds=["stories"]):
+            runner.run(job)
+
+    assert store.jobs.keys(STORIES_OF) == {world.account["id"]}
+
+
+def test_a_caller_and_the_worker_share_a_reading(world):
+    account = world.services.accounts.find(None)
+    world.services.kept_stories.live(account)
+    world.calls()
+    worker = Worker(world)
+
+    worker.run()
+
+    assert world.calls() == []
+    assert 0 < worker.next_due() - world.clock.timestamp() <= HOUR
+
+
+def test_a_minimum_for_each_value_costs_few_calls_until_a_story_ends(make_world):
+    """Where Instagram refuses single values below 5, they are asked for alone once, and again before the end."""
+    world = make_world("ordinary")
+    world.switch(story_minimum="values")
+    worker = Worker(world)
+    worker.run()
+    world.calls()
+    live = [each for each in true_stories(world) if each["is_live"] and each["counts"]["reach"] >= 5]
+    world.advance(hours=1.01)
+
+    worker.run()
+    calls = world.calls("/insights")
+
+    assert live
+    for each in live:
+        row = kept(world)[each["id"]]
+        counts, values = counts_of(world, row), last_values(row)
+        assert values["reach"].value == counts["reach"]
+        assert {values[name].reason for name in PLAIN if counts[name] < 5} <= {"insufficient_viewers", None}
+        assert len([path for path in calls if each["id"] in path]) <= 2 + len(PLAIN)

@@ -1,0 +1,174 @@
+"""The remembered list of posts against the true one: random posts, deletions and moments of reading."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.cache.policies import DAY, HOUR, OLD_POSTS_TTL
+from services.posts.cached_list import CachedPostList, ListReading, PostListPolicy
+
+NOW = datetime(2026, 11, 21, 18, tzinfo=UTC).timestamp()
+PAGE = 5  # posts; small, so that few posts make many pages
+DAYS = 30
+
+
+def item(number, moment, likes=0):
+    time = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+    return {"id": str(number), "timestamp": time, "like_count": likes, "comments_count": 0}
+
+
+class Instagram:
+    """The posts of an account, as Instagram lists them."""
+
+    def __init__(self, moments):
+        self.posts = {}
+        for moment in moments:
+            self.publish(moment)
+
+    def publish(self, moment):
+        number = len(self.posts)
+        self.posts[number] = item(number, moment)
+
+    def delete(self, choice):
+        there = [number for number, post in self.posts.items() if post]
+        if there:
+            self.posts[there[choice % len(there)]] = None
+
+    def listed(self):
+        """The posts that are there, newest first."""
+        there = [(post["timestamp"], number) for number, post in self.posts.items() if post]
+        return [self.posts[number] for _, number in sorted(there, reverse=True)]
+
+    def read(self, since, known=(), read_at=NOW):
+        """Read pages as `PostReader` does."""
+        reading, posts = ListReading(since, read_at=read_at, known=known), self.listed()
+        for start in range(0, len(posts), PAGE):
+            is_done = reading.add(posts[start : start + PAGE])
+            if is_done and start + PAGE < len(posts):
+                return reading.done()
+        return reading.ended()
+
+    def ids(self, since):
+        return [post["id"] for post in self.listed() if moment_of(post) >= since]
+
+
+def moment_of(post):
+    return datetime.fromisoformat(post["timestamp"]).timestamp()
+
+
+def since_of(listed, since):
+    return [post["id"] for post in listed.posts if moment_of(post) >= since]
+
+
+def ids_of(listed):
+    return {post["id"] for post in listed.posts}
+
+
+def joined(instagram, known, read_at, since):
+    return CachedPostList.from_json(instagram.read(since, ids_of(known), read_at).above(known).as_json())
+
+
+past = st.integers(0, int(DAYS * DAY)).map(lambda seconds: NOW - seconds)
+spread = st.lists(past, max_size=40, unique=True)  # no two posts at one second
+crowded = st.lists(st.integers(0, 12).map(lambda hours: NOW - hours * HOUR), max_size=40)
+events = st.lists(st.tuples(st.sampled_from(["publish", "delete"]), st.integers(0, 1000)), max_size=12)
+
+
+@given(spread | crowded, st.integers(1, DAYS))
+def test_what_is_read_at_once_is_the_true_list(moments, days):
+    instagram, since = Instagram(moments), NOW - days * DAY
+
+    listed = CachedPostList.from_json(instagram.read(since).as_json())
+
+    assert since_of(listed, since) == instagram.ids(since)
+    assert listed.reaches(since)
+
+
+@given(spread, st.lists(st.integers(1, 1000), max_size=15), st.integers(1, DAYS))
+def test_new_posts_are_joined_without_gap_or_double(moments, gaps, days):
+    instagram, since = Instagram(moments), NOW - days * DAY
+    known = instagram.read(since)
+    for number, _ in enumerate(gaps):
+        instagram.publish(NOW + number + 1)
+
+    listed = joined(instagram, known, NOW + DAYS * DAY, since)
+
+    assert since_of(listed, since) == instagram.ids(since)
+    assert len(ids_of(listed)) == len(listed.posts)
+    assert listed.reaches(since)
+
+
+@given(crowded, st.integers(0, 15), st.integers(1, DAYS))
+def test_posts_of_one_second_are_all_kept(moments, published, days):
+    instagram, since = Instagram(moments), NOW - days * DAY
+    known = instagram.read(since)
+    for _ in range(published):
+        instagram.publish(NOW + 1)
+
+    listed = joined(instagram, known, NOW + DAYS * DAY, since)
+
+    assert sorted(since_of(listed, since)) == sorted(instagram.ids(since))
+    assert len(ids_of(listed)) == len(listed.posts)
+
+
+@settings(max_examples=200)
+@given(spread, st.lists(events, max_size=6), st.integers(1, DAYS))
+def test_a_list_refreshed_again_and_again_lacks_no_post_and_keeps_no_deleted_one_of_its_head(moments, rounds, days):
+    instagram, since = Instagram(moments), NOW - days * DAY
+    known, now = instagram.read(since), NOW
+    for round_ in rounds:
+        now += HOUR
+        for number, (event, choice) in enumerate(round_):
+            if event == "publish":
+                instagram.publish(now - 60 + number)
+            else:
+                instagram.delete(choice)
+        known = joined(instagram, known, now, since)
+        listed, true = since_of(known, since), instagram.ids(since)
+
+        assert known.reaches(since)
+        assert set(true) <= set(listed)
+        assert [post for post in listed if post in set(true)] == true
+        assert len(ids_of(known)) == len(known.posts)
+        assert all(moment_of(post) < known.head_from for post in known.posts if post["id"] not in instagram.ids(0))
+        assert [moment_of(post) for post in known.posts] == sorted(map(moment_of, known.posts), reverse=True)
+
+
+@given(spread, spread, st.integers(1, DAYS), st.integers(1, DAYS))
+def test_a_list_never_claims_to_reach_further_back_than_it_does(moments, later, days, more_days):
+    instagram, since = Instagram(moments), NOW - days * DAY
+    known = instagram.read(since)
+    for moment in later:
+        instagram.publish(moment + DAYS * DAY)
+
+    listed = joined(instagram, known, NOW + DAYS * DAY, since)
+
+    further = NOW - more_days * DAY
+    assert not listed.reaches(further) or since_of(listed, further) == instagram.ids(further)
+
+
+@given(spread, st.integers(1, DAYS), st.integers(1, 48), st.integers(0, 12))
+def test_no_needed_count_is_fresh_for_longer_than_promised(moments, days, hours, published):
+    instagram, rule = Instagram(moments), PostListPolicy(seconds=days * DAY)
+    known = instagram.read(rule.first(NOW))
+    now = NOW + hours * HOUR
+    for number in range(published):
+        instagram.publish(now - 60 + number)
+
+    listed = joined(instagram, known, now, rule.first(now))
+
+    expires_at = rule.expires_at(listed.as_json(), now)
+    read_now = [moment_of(post) >= listed.head_from for post in listed.posts if moment_of(post) >= rule.first(now)]
+    assert expires_at is not None
+    assert expires_at <= now + HOUR
+    assert all(read_now) or expires_at <= NOW + OLD_POSTS_TTL
+
+
+@given(spread | crowded, st.integers(1, DAYS))
+def test_a_list_comes_back_from_json_as_it_was(moments, days):
+    listed = Instagram(moments).read(NOW - days * DAY)
+
+    assert CachedPostList.from_json(listed.as_json()) == listed

@@ -1,0 +1,416 @@
+"""A report that was paid for is kept: answered fresh, then stale, listed, and found by whatever names its creator."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from services.reports.report import identity, missing, windows_of
+from tests.stores import query
+from tests.support import MODASH, MODASH_KEY, settings
+
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+LATER = {"error": True, "code": "retry_later", "message": "Wait."}
+DAY = 86_400
+OPEN = "SELECT count(*) FROM ledger WHERE state = 'open'"
+
+
+def points(*sizes):
+    return [{"numberOfItems": size, "value": size / 2} for size in sizes]
+
+
+def block(*sizes, total=30):
+    statistic = {measure: points(*sizes) for measure in ("mean", "min", "max", "median")}
+    return {
+        "total": total,
+        "likes": statistic,
+        "comments": statistic,
+        "views": statistic,
+        "engagement_rate": points(*sizes),
+    }
+
+
+WHOLE = {"posts": block(30, 6, 12), "reels": block(6, 12, 30)}
+
+
+@pytest.fixture
+def modash(wire):
+    """Plan what Modash answers from now on, and count how often it was asked for a report."""
+
+    class Planned:
+        def answers(self, body, status=200):
+            wire.remove("GET", REPORT)
+            wire.get(REPORT, json=body, status=status)
+
+        @contextmanager
+        def held(self, body):
+            """Answer a report only after the end of the block."""
+            released = threading.Event()
+
+            def answer(_request):
+                assert released.wait(20)
+                return 200, {}, json.dumps(body)
+
+            wire.remove("GET", REPORT)
+            wire.add_callback("GET", REPORT, answer)
+            try:
+                yield
+            finally:
+                released.set()
+
+        @property
+        def asked(self):
+            return len([call for call in wire.calls if call.request.url.startswith(REPORT)])
+
+    wire.assert_all_requests_are_fired = False
+    planned = Planned()
+    planned.answers(WHOLE)
+    return planned
+
+
+def get(client, path="", **query):
+    return client.get(f"/performance-data{path}", query_string={"url": "nasa"} | query)
+
+
+def settle(client):
+    assert client.application.extensions["services"].wait_until_quiet(20)
+
+
+# Fresh, stale, renewed
+
+
+def test_an_expired_report_is_answered_at_once_while_one_new_one_is_bought(make_client, clock, modash):
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    first = get(client).get_json()
+    clock.wait(2 * DAY + 1)
+
+    with modash.held(WHOLE | {"posts": block(6, total=6)}):
+        stale = [get(client, format=format_).status_code for format_ in ("json", "csv")] + [get(client)]
+    settle(client)
+    clock.wait(2)
+    renewed = get(client).get_json()
+
+    body = stale.pop().get_json()
+    assert stale == [200, 200]
+    assert (body["meta"]["stale"], body["posts"]) == (True, first["posts"])
+    assert (renewed["meta"]["stale"], renewed["posts"]["total"]) == (False, 6)
+    assert modash.asked == 2
+
+
+def test_a_report_outlives_the_memory_and_the_process(make_client, clock, modash):
+    config = settings()
+    get(make_client(config, clock=clock))
+    services = make_client(config, clock=clock).application.extensions["services"]
+    services.cache.forget("modash")
+
+    again = get(make_client(config, clock=clock))
+
+    assert again.status_code == 200
+    assert modash.asked == 1
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["NASA", "@nasa", " nasa ", "instagram.com/Nasa", "https://www.instagram.com/nasa/?hl=en", "m.instagram.com/nasa"],
+)
+def test_however_a_creator_is_named_there_is_one_report(client, modash, spelling):
+    get(client)
+
+    assert get(client, url=spelling).status_code == 200
+    assert modash.asked == 1
+
+
+def test_an_id_is_the_handle_once_a_report_has_both(client, clock, modash):
+    modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "NASA"}})
+
+    by_id = get(client, url="528817151").get_json()
+    by_handle = get(client, url="nasa").get_json()
+    again = get(client, url="528817151", format="json").get_json()
+
+    assert modash.asked == 1
+    assert [each["meta"]["creator"] for each in (by_handle, again)] == ["nasa", "nasa"]
+    assert by_id["posts"] == by_handle["posts"]
+
+
+def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modash):
+    config = settings()
+    clients = [make_client(config) for _ in range(2)]
+
+    with ThreadPoolExecutor() as executor:
+        with modash.held(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}}):
+            first = executor.submit(get, clients[0], url="528817151")
+            while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
+                time.sleep(0.01)
+            second = executor.submit(get, clients[1], url="528817151")
+            time.sleep(0.3)
+        bodies = [each.result().get_json() for each in (first, second)]
+
+    assert [each["meta"]["cost"]["credits"] for each in bodies] == [0.25, 0]
+    assert [each["meta"]["creator"] for each in bodies] == ["nasa", "nasa"]
+    assert modash.asked == 1
+
+
+def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_client, modash):
+    config = settings(provider_parallel=1, request_deadline=3)
+    client = make_client(config)
+
+    with ThreadPoolExecutor() as executor:
+        with modash.held(WHOLE):
+            executor.submit(get, client, url="in_the_way")
+            while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
+                time.sleep(0.01)
+            first = executor.submit(get, client)
+            time.sleep(1.5)
+            second = executor.submit(get, client)
+            late = first.result()
+            time.sleep(0.1)
+        in_time = second.result()
+
+    assert (late.status_code, late.get_json()["code"]) == (504, "deadline_exceeded")
+    assert in_time.status_code == 200, in_time.get_json()
+    assert modash.asked == 2
+
+
+def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
+    get(client)
+    clock.wait(10)
+
+    renewed = get(client, refresh="true")
+
+    assert renewed.get_json()["meta"]["fetched_at"] == "2026-06-15T18:00:10Z"
+    assert modash.asked == 2
+    assert len(get(client, "/history").get_json()["reports"]) == 2
+
+
+def test_callers_who_refresh_at_once_pay_once(make_client, modash):
+    config = settings()
+    clients = [make_client(config) for _ in range(2)]
+    get(clients[0])
+
+    with ThreadPoolExecutor() as executor:
+        with modash.held(WHOLE):
+            refreshed = [executor.submit(get, clients[0], refresh="true")]
+            while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
+                time.sleep(0.01)
+            refreshed += [executor.submit(get, client, refresh="true") for client in clients]
+            time.sleep(0.3)
+        metas = [each.result().get_json()["meta"] for each in refreshed]
+
+    assert [meta["cost"]["credits"] for meta in metas] == [0.25, 0, 0]
+    assert {meta["stale"] for meta in metas} == {False}
+    assert len({meta["fetched_at"] for meta in metas}) == 1
+    assert modash.asked == 2
+
+
+def test_a_key_in_a_report_is_kept_nowhere(client, modash):
+    modash.answers({"posts": {"total": 1, "note": f"key {MODASH_KEY}"}})
+
+    get(client)
+
+    assert "[redacted]" in get(client, "/history").get_data(as_text=True)
+
+
+# Windows
+
+
+def test_windows_are_named_by_their_number_of_items(client, modash):
+    modash.answers({"posts": block(30, 6), "reels": block(8, 6, total=8)})
+
+    meta = get(client).get_json()["meta"]
+
+    assert meta["windows"]["posts"]["likes"]["median"] == [6, 30]
+    assert meta["windows"]["reels"]["engagement_rate"]["mean"] == [6, 8]
+    reasons = {entry["metric"]: entry["reason"] for entry in meta["unavailable"]}
+    assert (reasons["posts.likes"], reasons["reels.views"]) == ("window_missing", "few_items")
+    assert len(reasons) == 8
+
+
+def test_a_whole_report_lacks_nothing():
+    assert list(missing(WHOLE)) == []
+    assert windows_of(WHOLE)["posts"]["likes"]["mean"] == [6, 12, 30]
+
+
+def test_no_posts_at_all_is_one_entry():
+    assert [entry["reason"] for entry in missing({"posts": block(6, 12, 30), "reels": {"total": 0}})] == ["few_items"]
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 7, "x", [], [1], [{"numberOfItems": [6]}], [{"numberOfItems": True}], {"mean": 1}]
+)
+def test_odd_statistics_have_no_window(odd):
+    told = windows_of({"posts": {"likes": odd, "comments": {"mean": odd}, "engagement_rate": odd}})["posts"]
+
+    assert {size for measures in told.values() for sizes in measures.values() for size in sizes} == set()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"userId": 12345, "username": "Nasa"}, ("12345", "nasa")),
+        ({"profile": {"id": "12345", "handle": "777"}}, ("12345", "@777")),
+        ({"userId": "12345"}, (None, None)),
+        ({"userId": "x", "username": "nasa"}, (None, None)),
+        ({"userId": "1", "username": "two words"}, (None, None)),
+        ({"profile": [1]}, (None, None)),
+    ],
+)
+def test_who_a_report_is_about_is_believed_where_it_has_both_names(body, told):
+    assert identity(body) == told
+
+
+# History
+
+
+def test_the_history_lists_every_report_the_newest_first(make_client, clock, modash):
+    client = make_client(settings(performance_ttl=60), clock=clock)
+    for total in (1, 2, 3):
+        modash.answers({"posts": block(6, total=total), "reels": None} if total != 2 else {"odd": "shape"})
+        get(client)
+        settle(client)
+        clock.wait(100)
+
+    body = get(client, "/history", limit="2").get_json()
+    everything = get(client, "/history").get_json()["reports"]
+    table = list(csv.DictReader(io.StringIO(get(client, "/history", format="csv").get_data(as_text=True))))
+
+    assert [each["fetched_at"] for each in body["reports"]] == ["2026-06-15T18:03:20Z", "2026-06-15T18:01:40Z"]
+    assert everything[1]["unrecognized"] == {"odd": "shape"}
+    assert [each["cost"]["credits"] for each in everything] == [0.25] * 3
+    assert table[0]["fetched_at"] == "2026-06-15T18:03:20Z"
+    assert modash.asked == 3
+
+
+def test_a_history_without_a_report_is_empty_and_makes_no_call(client, modash):
+    response = get(client, "/history")
+
+    assert response.get_json()["reports"] == []
+    assert response.headers["Cache-Control"] == "no-store"
+    assert modash.asked == 0
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x"])
+def test_the_history_is_bounded(client, limit):
+    assert get(client, "/history", limit=limit).status_code == 400
+
+
+# Not ready
+
+
+def test_while_a_report_is_made_no_call_is_made_before_it_is_time(client, clock, modash):
+    modash.answers(LATER, status=400)
+    waits = []
+    for wait in (0, 100, 201, 599, 1):
+        clock.wait(wait)
+        response = get(client)
+        waits.append((response.status_code, int(response.headers["Retry-After"]), modash.asked))
+
+    assert waits == [(202, 300, 1), (202, 200, 1), (202, 600, 2), (202, 1, 2), (202, 1200, 3)]
+
+
+def test_after_the_last_try_it_is_not_ready_and_a_later_caller_begins_again(make_client, clock, modash):
+    client = make_client(settings(report_retry_after=10, modash_max_retries=1), clock=clock)
+    modash.answers(LATER, status=400)
+    outcomes = []
+    for wait in (0, 10, 9, 1):
+        clock.wait(wait)
+        response = get(client)
+        outcomes.append((response.status_code, response.get_json().get("code"), response.headers["Retry-After"]))
+
+    assert outcomes == [
+        (202, None, "10"),
+        (503, "report_not_ready", "10"),
+        (503, "report_not_ready", "1"),
+        (202, None, "10"),
+    ]
+    assert modash.asked == 3
+
+
+def test_who_waits_gets_the_report_when_it_comes(make_client, clock, modash):
+    client = make_client(settings(report_retry_after=5), clock=clock)
+    modash.answers(LATER, status=400)
+    get(client)
+    modash.answers(WHOLE)
+
+    before = len(clock.waits)
+    short, waited = get(client, wait="3"), len(clock.waits) - before
+    response = get(client, wait="25")
+
+    assert (short.status_code, waited) == (202, 0)  # The next attempt does not fall within 3 seconds.
+    assert response.status_code == 200
+    assert modash.asked == 2
+
+
+@pytest.mark.parametrize("wait", ["-1", "26", "soon"])
+def test_no_caller_waits_without_end(client, wait):
+    assert get(client, wait=wait).status_code == 400
+
+
+def follow_up(client):
+    return client.application.extensions["services"].follow_up.attempt("nasa")
+
+
+def test_a_report_that_is_being_made_is_asked_for_again_until_it_comes(make_client, clock, modash):
+    client = make_client(settings(report_retry_after=10), clock=clock)
+    began = clock.now().timestamp()
+    modash.answers(LATER, status=400)
+    get(client)
+    too_early = follow_up(client) - began
+    clock.wait(10)
+    not_yet = follow_up(client) - began
+    clock.wait(20)
+    modash.answers(WHOLE)
+    over = follow_up(client)
+
+    assert (too_early, not_yet, over) == (10, 30, None)
+    assert get(client).status_code == 200
+    assert modash.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [({"error": True, "code": "handle_not_found"}, 404), ({"no": "refusal"}, 503), (LATER, 400)],
+)
+def test_a_follow_up_ends_with_no_creator_an_uncertain_call_or_the_last_try(make_client, clock, modash, answer, status):
+    client = make_client(settings(report_retry_after=10, modash_max_retries=1), clock=clock)
+    modash.answers(LATER, status=400)
+    get(client)
+    clock.wait(10)
+    modash.answers(answer, status=status)
+
+    over = follow_up(client)
+
+    assert over is None
+    assert get(client).status_code in (404, 503)
+    assert modash.asked == 2
+
+
+# Dry runs
+
+
+def test_a_dry_run_returns_the_price_and_makes_no_call(make_client, clock, modash):
+    client = make_client(settings(modash_credit_limit=0.25), clock=clock)
+    absent = get(client, dry_run="true")
+    get(client)
+    kept, limit = get(client, dry_run="true"), get(client, url="esa", dry_run="true")
+
+    told = [
+        (each.get_json()["would_call"], each.get_json()["credits"], each.get_json()["outcome"])
+        for each in (absent, kept, limit)
+    ]
+    assert told == [(True, 0.25, "ask"), (False, 0, "kept"), (False, 0, "limit")]
+    assert absent.headers["Cache-Control"] == "no-store"
+    assert modash.asked == 1
+
+
+def test_a_dry_run_knows_who_does_not_exist(client, modash):
+    modash.answers({"error": True, "code": "handle_not_found"}, status=404)
+    get(client)
+
+    assert get(client, dry_run="true").get_json()["outcome"] == "unknown"

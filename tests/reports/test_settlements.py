@@ -1,0 +1,213 @@
+"""A report that was paid for is booked later if the database is unavailable, also by the next process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from config import Config
+from services.store import connections
+from tests.stores import query
+from tests.support import MODASH, MODASH_KEY, new_instance, settings
+
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+WHOLE = {
+    "posts": {"total": 30, "likes": {"mean": [{"numberOfItems": 30, "value": 12.5}]}, "note": f"key {MODASH_KEY}"},
+    "reels": {"total": 0},
+}
+BOOKED = "SELECT state, code FROM ledger ORDER BY id"
+
+
+@pytest.fixture
+def config(monkeypatch):
+    monkeypatch.setattr(connections, "RETRY_AFTER", 0.0)
+    return settings()
+
+
+@pytest.fixture
+def folder(config):
+    return Path(config.instance_path)
+
+
+@pytest.fixture
+def away(folder):
+    """Take the database away, and put it back at the end of the block."""
+    elsewhere = Path(new_instance())
+
+    @contextmanager
+    def block():
+        for path in folder.glob("gateway.db*"):
+            path.rename(elsewhere / path.name)
+        try:
+            yield
+        finally:
+            for path in elsewhere.glob("gateway.db*"):
+                path.rename(folder / path.name)
+
+    yield block
+    shutil.rmtree(elsewhere)
+
+
+@pytest.fixture
+def buy(make_client, config, away, wire):
+    """Buy a report whose answer comes after the database has gone; return the reply and its process."""
+
+    def buy_one(creator="nasa", answer=(200, WHOLE)):
+        client = make_client(config)
+        with bought_without_database(wire, away, answer):
+            reply = client.get(f"/performance-data?url={creator}")
+        return reply, client.application.extensions["services"]
+
+    return buy_one
+
+
+@contextmanager
+def bought_without_database(wire, away, answer):
+    gone = away()
+
+    def answered(_request):
+        gone.__enter__()
+        return answer[0], {}, json.dumps(answer[1])
+
+    wire.assert_all_requests_are_fired = False
+    wire.remove("GET", REPORT)
+    wire.add_callback("GET", REPORT, answered)
+    try:
+        yield
+    finally:
+        gone.__exit__(None, None, None)
+
+
+def settle_late(client):
+    client.application.extensions["services"].settlements.settle_late()
+
+
+def rows(folder, statement=BOOKED):
+    return query({"INSTANCE_PATH": str(folder)}, "gateway", statement)
+
+
+def files(folder):
+    return sorted(path.name for path in (folder / "unbooked").glob("*"))
+
+
+def test_what_one_process_could_not_book_the_next_one_books_once(buy, make_client, config, folder, wire):
+    reply, _ = buy()
+    kept = folder / "unbooked" / files(folder)[0]
+    content, permissions = kept.read_text(), kept.stat().st_mode & 0o777
+    before = rows(folder)
+
+    others = [make_client(config) for _ in range(2)]
+    for each in others:
+        settle_late(each)
+    kept.write_text(content)  # Of a process that ended between the booking and the deletion.
+    settle_late(others[0])
+    asked = len(wire.calls)
+    again = others[1].get("/performance-data?url=nasa")
+
+    assert (reply.status_code, before) == (200, [("open", None)])
+    assert permissions == 0o600
+    assert MODASH_KEY not in content
+    assert rows(folder) == [("charged", "report")]
+    assert rows(folder, "SELECT count(*) FROM reports") == [(1,)]
+    assert rows(folder, "SELECT milli_credits FROM ledger_months") == [(250,)]
+    assert files(folder) == []
+    assert (again.status_code, again.get_json()["posts"]) == (200, reply.get_json()["posts"])
+    assert len(wire.calls) == asked
+
+
+def test_what_a_locked_database_did_not_take_is_booked_by_the_next_process(
+    make_client, config, folder, wire, monkeypatch
+):
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT", 0.2)
+    client = make_client(config)
+    with closing(sqlite3.connect(folder / "gateway.db", isolation_level=None, check_same_thread=False)) as other:
+
+        def answered(_request):
+            other.execute("BEGIN IMMEDIATE")
+            return 200, {}, json.dumps(WHOLE)
+
+        wire.add_callback("GET", REPORT, answered)
+        reply = client.get("/performance-data?url=nasa")
+        client.application.extensions["services"].close()
+        other.execute("ROLLBACK")
+
+    settle_late(make_client(config))
+
+    assert reply.status_code == 200
+    assert (rows(folder), files(folder)) == ([("charged", "report")], [])
+
+
+def test_a_process_that_ends_books_what_waits_if_it_can(buy, folder):
+    _, services = buy()
+
+    services.close()
+
+    assert rows(folder) == [("charged", "report")]
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "booked"),
+    [
+        ((200, {"error": True, "code": "retry_later", "message": "Wait."}), ("free", "retry_later")),
+        ((404, {"error": True, "code": "account_not_found", "message": "x"}), ("free", "account_not_found")),
+        ((503, {}), ("uncertain", "provider_response_invalid")),
+    ],
+    ids=["not ready", "unknown creator", "uncertain"],
+)
+def test_every_result_is_booked_by_the_next_process(buy, make_client, config, answer, booked):
+    buy(answer=answer)
+
+    settle_late(make_client(config))
+
+    folder = config.instance_path
+    assert rows(folder) == [booked]
+    assert rows(folder, "SELECT milli_credits FROM ledger_months") == [(250 if booked[0] == "uncertain" else 0,)]
+
+
+def test_a_process_of_the_other_mode_leaves_the_file_alone(buy, make_client, folder):
+    buy()
+    before = files(folder)
+
+    settle_late(make_client(Config(instance_path=str(folder))))
+
+    assert (files(folder), rows(folder)) == (before, [("open", None)])
+
+
+def test_a_file_that_cannot_be_read_is_kept_apart_and_stands_before_no_other(buy, make_client, config, folder):
+    buy()
+    (folder / "unbooked" / "live-0-1.json").write_text('{"id": 0, "order"')
+
+    settle_late(make_client(config))
+
+    assert rows(folder) == [("charged", "report")]
+    assert files(folder) == ["live-0-1.json.unreadable"]
+
+
+def test_a_report_of_a_database_that_was_replaced_is_set_apart(buy, make_client, config, folder):
+    buy()
+    for path in folder.glob("gateway.db*"):
+        path.unlink()
+    shutil.copy(Path(new_instance()) / "gateway.db", folder)
+
+    client = make_client(config)
+    settle_late(client)
+
+    assert (files(folder), rows(folder)) == ([], [])
+    assert client.get("/status").get_json()["work"]["set_apart"] == 1
+
+
+def test_a_report_that_no_file_can_take_is_booked_by_its_process(buy, folder):
+    (folder / "unbooked").write_text("This is no folder.")
+
+    reply, services = buy()
+    (folder / "unbooked").unlink()
+    services.settlements.settle_late()
+
+    assert reply.status_code == 200
+    assert rows(folder) == [("charged", "report")]

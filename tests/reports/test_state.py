@@ -1,0 +1,105 @@
+"""The state of a report: every combination of what is kept, pending and unsettled, and of what is wanted."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from services.reports.policy import PurchasePolicy
+from services.reports.state import ReportState, decide, held_until, obstacle
+from services.store.ledger import CreatorRecord, UnsettledCall
+from services.store.reports import KeptReport, PendingReport
+
+NOW = 1_000_000.0
+POLICY = PurchasePolicy(fresh_for=100, hold=900, limit=1000, retry_after=300, max_retries=2, longest_call=60)
+
+REPORTS = {
+    "no report": None,
+    "fresh": KeptReport(1, {}, NOW - 50, 250, None),
+    "expired": KeptReport(1, {}, NOW - 100, 250, None),
+}
+PENDING = {
+    "none pending": None,
+    "waiting": PendingReport(NOW - 299, 1, "Wait."),
+    "due": PendingReport(NOW - 300, 1, "Wait."),
+    "given up": PendingReport(NOW - 299, 3, "Wait."),
+    "starts over": PendingReport(NOW - 300, 3, "Wait."),
+}
+
+
+def call(opened_at, settled_at=None):
+    state = "open" if settled_at is None else "uncertain"
+    return UnsettledCall(1, "nasa", "anonymous", state, 250, opened_at, settled_at, None)
+
+
+UNSETTLED = {
+    "settled": [],
+    "under way": [call(NOW - 59)],
+    "dead, held": [call(NOW - 60)],
+    "dead, over": [call(NOW - 960)],
+    "uncertain, held": [call(NOW - 900, NOW - 899)],
+    "uncertain, over": [call(NOW - 950, NOW - 900)],
+    "uncertain before, under way now": [call(NOW - 100, NOW - 100), call(NOW)],
+}
+HELD = {
+    "under way": ReportState.IN_FLIGHT,
+    "uncertain before, under way now": ReportState.IN_FLIGHT,
+    "dead, held": ReportState.UNCERTAIN,
+    "uncertain, held": ReportState.UNCERTAIN,
+}
+WITHOUT_CALL = {
+    "none pending": ReportState.BUY,
+    "waiting": ReportState.PENDING,
+    "due": ReportState.BUY,
+    "given up": ReportState.GIVEN_UP,
+    "starts over": ReportState.BUY,
+}
+
+
+@pytest.mark.parametrize("wants_newer", [False, True])
+@pytest.mark.parametrize(("report", "pending", "unsettled"), list(product(REPORTS, PENDING, UNSETTLED)))
+def test_every_combination(report, pending, unsettled, wants_newer):
+    state = decide(
+        REPORTS[report],
+        PENDING[pending],
+        UNSETTLED[unsettled],
+        POLICY,
+        now=NOW,
+        not_before=NOW - 10 if wants_newer else 0.0,
+    )
+
+    # A report that serves is enough; else a call stands in the way; else a wait; else nothing.
+    if report == "fresh" and not wants_newer:
+        assert state is ReportState.KEPT
+    else:
+        assert state is HELD.get(unsettled, WITHOUT_CALL[pending])
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        (CreatorRecord(REPORTS["fresh"]), ReportState.KEPT),
+        (CreatorRecord(unsettled=tuple(UNSETTLED["under way"])), ReportState.IN_FLIGHT),
+        (CreatorRecord(unsettled=tuple(UNSETTLED["uncertain, held"])), ReportState.UNCERTAIN),
+        (CreatorRecord(pending=PENDING["waiting"]), ReportState.PENDING),
+        (CreatorRecord(pending=PENDING["given up"]), ReportState.GIVEN_UP),
+        (CreatorRecord(), None),
+    ],
+)
+def test_only_a_report_that_may_be_bought_has_no_obstacle(record, state):
+    assert obstacle(record, POLICY, now=NOW) is state
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "until"),
+    [
+        ("settled", NOW),
+        ("under way", NOW + 901),
+        ("uncertain before, under way now", NOW + 960),
+        ("dead, held", NOW + 900),
+        ("uncertain, held", NOW + 1),
+    ],
+)
+def test_a_creator_is_held_until_its_calls_and_their_hold_are_over_whether_their_process_lives_or_not(unsettled, until):
+    assert held_until(UNSETTLED[unsettled], POLICY, now=NOW) == until

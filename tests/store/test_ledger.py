@@ -1,0 +1,335 @@
+"""A call that may cost something is booked before it is made, and settled by what came of it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from sqlalchemy.exc import OperationalError
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from services.reports.policy import PRICE, PurchasePolicy
+from services.reports.state import ReportState, obstacle
+from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement
+from services.store.reports import NewReport
+from tests.stores import query
+from tests.support import MODASH, settings
+
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+BLOCK = {"total": 30, "likes": {"mean": [{"numberOfItems": 30, "value": 12.5}]}}
+POLICY = PurchasePolicy(fresh_for=60, hold=900, limit=100_000, retry_after=300, max_retries=3, longest_call=30)
+NOW = 1_790_000_000.0
+UNREACHED = requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused")))
+
+
+def order(creator="nasa", limit=100_000):
+    limits = {"price": PRICE, "limit": limit, "longest_call": POLICY.longest_call, "max_retries": POLICY.max_retries}
+    return Order("modash", creator, "anonymous", **limits)
+
+
+def set_time(store, moment):
+    """Let the database's clock stand still at a moment."""
+    store.clock.read = lambda _connection: moment
+
+
+def open_row(store, creator="nasa", *, at=NOW, **options):
+    """Open a row in the ledger at a moment, or now, under the check that purchases make."""
+    if at is not None:
+        set_time(store, at)
+    return store.ledger.open(order(creator, **options), lambda record, now: obstacle(record, POLICY, now=now))
+
+
+def expire(store, at):
+    set_time(store, at)
+    store.ledger.expire("modash", longest_call=30)
+
+
+def rows(client):
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    return query(store, "gateway", "SELECT state, milli_credits, code, creator FROM ledger ORDER BY id")
+
+
+def month(client):
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    return [spent for (spent,) in query(store, "gateway", "SELECT milli_credits FROM ledger_months")]
+
+
+# What each answer is booked as
+
+
+@pytest.mark.parametrize(
+    ("planned", "state"),
+    [
+        ({"json": {"posts": BLOCK, "reels": BLOCK}}, "charged"),
+        ({"json": {"something": "else"}}, "charged"),
+        ({"json": {"status": "retry_later"}}, "free"),
+        ({"json": {"error": True, "code": "retry_later"}, "status": 503}, "free"),
+        ({"json": {"error": True, "code": "handle_not_found"}, "status": 404}, "free"),
+        ({"json": {"error": True, "code": "not_enough_credits"}, "status": 403}, "free"),
+        ({"json": {"error": True, "code": "internal_server_error"}, "status": 500}, "free"),
+        ({"json": {"error": True, "code": "rate_limit_exceeded"}, "status": 429}, "free"),
+        ({"json": {"error": True, "code": "of_tomorrow"}, "status": 503}, "free"),
+        ({"json": {"error": True}, "status": 503}, "uncertain"),
+        ({"json": {"error": True}, "status": 418}, "free"),
+        ({"body": "<html>", "status": 200}, "uncertain"),
+        ({"body": "<html>", "status": 502}, "uncertain"),
+        ({"body": requests.ReadTimeout("late")}, "uncertain"),
+        ({"body": requests.ConnectionError("cut")}, "uncertain"),
+    ],
+)
+def test_the_answer_of_a_call_decides_what_is_booked(client, wire, planned, state):
+    wire.get(REPORT, **planned)
+
+    client.get("/performance-data?url=nasa")
+
+    assert [row[:2] for row in rows(client)] == [(state, 0 if state == "free" else 250)]
+    assert month(client) == [0 if state == "free" else 250]
+
+
+@pytest.mark.parametrize(
+    ("planned", "state"),
+    [
+        ({"body": requests.ReadTimeout("late")}, "uncertain"),
+        ({"body": "<html>", "status": 503}, "uncertain"),
+        ({"json": {"error": True, "code": "handle_not_found"}, "status": 404}, "free"),
+    ],
+)
+def test_the_words_of_a_hint_do_not_change_what_is_booked(client, wire, monkeypatch, planned, state):
+    words = "Check the spelling; the account must be public."  # of a refusal that is free
+    monkeypatch.setattr("services.clients.modash.client.MAY_BE_CHARGED", words)
+    wire.get(REPORT, **planned)
+
+    hint = client.get("/performance-data?url=nasa").get_json()["hint"]
+
+    assert [row[0] for row in rows(client)] == [state]
+    assert hint == words
+
+
+def test_a_call_that_was_never_sent_is_not_booked(client, wire):
+    wire.get(REPORT, body=UNREACHED)
+
+    response = client.get("/performance-data?url=nasa")
+
+    assert response.status_code == 503
+    assert (rows(client), month(client)) == ([], [0])
+
+
+# An id and its handle
+
+
+def test_an_id_has_no_row_of_its_own_once_its_handle_is_known(store, store_settings):
+    opened = open_row(store, "528817151")
+    store.ledger.settle(opened, Settlement("charged", "report", NOW + 1, report=NewReport("{}", "528817151", "nasa")))
+
+    with pytest.raises(NotOpenedError) as refused:
+        open_row(store, "528817151", at=NOW + 3600)
+
+    assert refused.value.state == RENAMED
+    assert query(store_settings, "gateway", "SELECT state FROM ledger") == [("charged",)]
+    assert query(store_settings, "gateway", "SELECT milli_credits FROM ledger_months") == [(PRICE,)]
+
+
+# A call that never came back
+
+
+def test_an_uncertain_call_holds_its_creator_and_no_other(client, clock, wire):
+    wire.get(REPORT, body=requests.ReadTimeout("late"))
+    first = client.get("/performance-data?url=nasa")
+    clock.wait(100)
+    held = client.get("/performance-data?url=https://instagram.com/NASA")
+    asked = len(wire.calls)
+    other = client.get("/performance-data?url=esa")
+
+    assert (first.status_code, first.get_json()["code"]) == (504, "provider_timeout")
+    assert (held.status_code, held.get_json()["code"]) == (503, "report_uncertain")
+    assert 790 <= int(held.headers["Retry-After"]) <= 801
+    assert (asked, other.status_code) == (1, 504)
+
+
+def test_after_its_hold_a_creator_is_asked_for_again(make_client, clock, wire):
+    client = make_client(settings(uncertain_charge_hold=60), clock=clock)
+    wire.get(REPORT, body=requests.ReadTimeout("late"))
+    client.get("/performance-data?url=nasa")
+    clock.wait(61)
+    wire.replace("GET", REPORT, json={"posts": BLOCK, "reels": BLOCK})
+
+    response = client.get("/performance-data?url=nasa")
+
+    assert response.status_code == 200
+    assert [row[0] for row in rows(client)] == ["uncertain", "charged"]
+    assert month(client) == [500]
+
+
+def test_an_uncertain_call_is_answered_with_the_kept_report(make_client, clock, wire):
+    client = make_client(settings(performance_ttl=60), clock=clock)
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    client.get("/performance-data?url=nasa")
+    clock.wait(61)
+    wire.replace("GET", REPORT, body="<html>")
+    answers = []
+    for _ in range(3):
+        answers.append(client.get("/performance-data?url=nasa"))
+        client.application.extensions["services"].wait_until_quiet(10)
+        clock.wait(2)
+
+    assert [(each.status_code, each.get_json()["meta"]["stale"]) for each in answers] == [(200, True)] * 3
+    assert len([call for call in wire.calls if call.request.url.startswith(REPORT)]) == 2
+
+
+def test_a_row_whose_process_died_is_uncertain_when_its_call_must_be_over(store):
+    open_row(store)
+
+    with pytest.raises(NotOpenedError) as alive:
+        open_row(store, at=NOW + 29)
+    with pytest.raises(NotOpenedError) as held:
+        open_row(store, at=NOW + 31)
+    with pytest.raises(NotOpenedError) as still_held:
+        open_row(store, at=NOW + 929)
+    open_row(store, at=NOW + 931)
+
+    states = [each.value.state for each in (alive, held, still_held)]
+    assert states == [ReportState.IN_FLIGHT, ReportState.UNCERTAIN, ReportState.UNCERTAIN]
+    assert [call.settled_at for call in held.value.record.unsettled] == [NOW + 30]
+    assert store.spending.of_month("modash", "2026-09") == 2 * PRICE
+
+
+def test_the_wait_for_a_call_whose_process_died_includes_its_hold(make_client, clock, wire):
+    client = make_client(settings(uncertain_charge_hold=900), clock=clock)
+    open_row(client.application.extensions["services"].store, at=None)
+
+    held = client.get("/performance-data?url=nasa")
+    clock.wait(int(held.headers["Retry-After"]) - 2)
+    still_held = client.get("/performance-data?url=nasa")
+    clock.wait(int(still_held.headers["Retry-After"]))
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    bought = client.get("/performance-data?url=nasa")
+
+    assert [(each.status_code, each.get_json()["code"]) for each in (held, still_held)] == [
+        (503, "report_uncertain")
+    ] * 2
+    assert int(held.headers["Retry-After"]) > 900
+    assert int(still_held.headers["Retry-After"]) <= 3
+    assert bought.status_code == 200
+
+
+def test_a_call_that_was_never_sent_is_forgotten_also_if_it_was_in_doubt(store):
+    suspended = open_row(store)
+    expire(store, NOW + 31)
+
+    store.ledger.forget(suspended)
+    store.ledger.forget(suspended)
+
+    assert store.spending.unsettled("modash") == []
+    assert store.spending.of_month("modash", "2026-09") == 0
+
+
+def test_a_late_settlement_replaces_a_doubt_once(store):
+    late = open_row(store)
+    expire(store, NOW + 31)
+    doubted = [row.state for row in store.spending.unsettled("modash")]
+
+    store.ledger.settle(late, Settlement("free", "retry_later", NOW + 40))
+    store.ledger.settle(late, Settlement("free", "retry_later", NOW + 41))
+
+    assert doubted == ["uncertain"]
+    assert store.spending.unsettled("modash") == []
+    assert store.spending.of_month("modash", "2026-09") == 0
+
+
+# No second row, no credit too many
+
+
+def at_once(count, call):
+    """Make calls at the same moment, and return what each returned or refused."""
+    barrier = threading.Barrier(count)
+
+    def one(number):
+        barrier.wait()
+        try:
+            return call(number)
+        except NotOpenedError as error:
+            return error.state
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(one, range(count)))
+
+
+def test_one_of_many_concurrent_purchases_of_a_creator_opens_a_row(store):
+    outcomes = at_once(24, lambda _: open_row(store))
+
+    assert outcomes.count(ReportState.IN_FLIGHT) == 23
+
+
+def test_of_many_creators_the_last_credit_buys_one(store):
+    open_row(store, "a", limit=3 * PRICE)
+    open_row(store, "b", limit=3 * PRICE)
+
+    outcomes = at_once(24, lambda number: open_row(store, f"creator{number}", limit=3 * PRICE))
+
+    assert outcomes.count(ReportState.LIMIT) == 23
+    assert store.spending.of_month("modash", "2026-09") == 3 * PRICE
+    assert len(store.spending.unsettled("modash")) == 3
+
+
+def test_a_free_call_gives_its_credits_back(store):
+    opened = open_row(store, "a", limit=PRICE)
+    with pytest.raises(NotOpenedError):
+        open_row(store, "b", limit=PRICE)
+
+    store.ledger.settle(opened, Settlement("free", "handle_not_found", NOW))
+
+    assert open_row(store, "b", limit=PRICE)
+
+
+def test_a_new_month_begins_with_nothing_spent(store):
+    open_row(store, "a", limit=PRICE)
+
+    assert open_row(store, "b", at=NOW + 31 * 86_400, limit=PRICE)
+
+
+def test_the_database_itself_lets_no_second_row_be_open(store, store_settings):
+    open_row(store)
+    copied = "mode, source, creator, caller, month, state, milli_credits, opened_at"
+
+    with pytest.raises(Exception, match=re.compile("unique", re.IGNORECASE)) as refusal:
+        query(store_settings, "gateway", f"INSERT INTO ledger ({copied}) SELECT {copied} FROM ledger")
+
+    assert not isinstance(refusal.value, OperationalError)
+
+
+# The limit, and a ledger that is unavailable
+
+
+def test_beyond_the_limit_nothing_is_asked_and_what_is_kept_is_answered(make_client, clock, wire):
+    client = make_client(settings(modash_credit_limit=0.3), clock=clock)
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    bought = client.get("/performance-data?url=nasa")
+    calls = len(wire.calls)
+
+    refused, kept = client.get("/performance-data?url=esa"), client.get("/performance-data?url=@nasa")
+
+    assert (refused.status_code, refused.get_json()["code"]) == (402, "credit_limit_reached")
+    assert (bought.status_code, kept.status_code) == (200, 200)
+    assert len(wire.calls) == calls
+    assert month(client) == [250]
+
+
+def test_without_a_ledger_a_kept_report_is_answered_and_nothing_is_bought(client, clock, wire):
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    client.get("/performance-data?url=nasa")
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    for table in ("ledger", "reports", "pending_reports"):
+        query(store, "gateway", f"ALTER TABLE {table} RENAME TO {table}_away")
+    calls = len(wire.calls)
+
+    kept, absent = client.get("/performance-data?url=@nasa"), client.get("/performance-data?url=esa")
+    credits_ = client.get("/credits")
+
+    assert kept.status_code == 200
+    assert [(each.status_code, each.get_json()["code"]) for each in (absent, credits_)] == [
+        (503, "ledger_unavailable")
+    ] * 2
+    assert len(wire.calls) == calls

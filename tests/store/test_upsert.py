@@ -1,0 +1,87 @@
+"""The upsert of the store, on both engines."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from services.store.database import excluded, upsert
+from services.store.schema import cache_versions, quota_usage
+
+
+@pytest.fixture
+def database(store):
+    """The memory database of a new store."""
+    return store.databases[0]
+
+
+def usage(account, percent, read_at=1.0):
+    return {"provider": "instagram", "account": account, "percent": percent, "kinds": "{}", "read_at": read_at}
+
+
+def percents(database):
+    with database.read() as connection:
+        rows = connection.execute(select(quota_usage).order_by(quota_usage.c.account))
+        return [(row.account, row.percent) for row in rows]
+
+
+def test_new_rows_are_inserted_and_named_columns_of_existing_ones_are_replaced(database):
+    database.upsert(quota_usage, usage("a", 1.0), replace=("percent",))
+
+    database.upsert(quota_usage, [usage("a", 2.0, read_at=9.0), usage("b", 3.0)], replace=("percent",))
+
+    assert percents(database) == [("a", 2.0), ("b", 3.0)]
+    with database.read() as connection:
+        assert set(connection.execute(select(quota_usage.c.read_at)).scalars()) == {1.0}
+
+
+def test_without_columns_to_replace_an_existing_row_stays_as_it_is(database):
+    database.upsert(quota_usage, usage("a", 1.0))
+
+    database.upsert(quota_usage, [usage("a", 2.0), usage("b", 2.0)])
+
+    assert percents(database) == [("a", 1.0), ("b", 2.0)]
+
+
+def test_an_existing_row_is_updated_only_under_the_condition(database):
+    newer = quota_usage.c.read_at < excluded(quota_usage.c.read_at)
+    database.upsert(quota_usage, [usage("a", 1.0, read_at=5.0), usage("b", 1.0, read_at=5.0)])
+
+    database.upsert(
+        quota_usage,
+        [usage("a", 2.0, read_at=4.0), usage("b", 2.0, read_at=6.0)],
+        replace=("percent", "read_at"),
+        only_if=newer,
+    )
+
+    assert percents(database) == [("a", 1.0), ("b", 2.0)]
+
+
+def test_expressions_see_the_existing_row_and_the_returned_columns_are_of_changed_rows_only(database):
+    counter = cache_versions.c.counter
+    rows = [{"account": account, "counter": 1} for account in ("a", "b")]
+
+    def count(only_if=None):
+        with database.write() as connection:
+            changed = upsert(
+                connection,
+                cache_versions,
+                rows,
+                replace={"counter": counter + 1},
+                only_if=only_if,
+                returning=(cache_versions.c.account, counter),
+            )
+            return sorted(tuple(row) for row in changed)
+
+    assert count() == [("a", 1), ("b", 1)]
+    assert count() == [("a", 2), ("b", 2)]
+    assert count(only_if=cache_versions.c.account == "b") == [("b", 3)]
+
+
+def test_an_expression_of_the_database_is_inserted_into_every_row(database):
+    rows = [usage(account, 1.0) | {"read_at": database.now()} for account in ("a", "b")]
+
+    database.upsert(quota_usage, rows, replace=("read_at",))
+
+    with database.read() as connection:
+        assert min(connection.execute(select(quota_usage.c.read_at)).scalars()) > 1_700_000_000

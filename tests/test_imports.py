@@ -1,0 +1,104 @@
+"""The contracts of `.importlinter` hold, and so do the rules that it cannot express."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+PACKAGES = ("commands", "front", "routes", "services", "simulator")
+# Modules at the top of the tree are no packages, so the linter does not see what they import.
+ALLOWED = {
+    "app": {"config", "flask", "front", "logs", "routes", "services"},
+    "config": {"dotenv"},
+    "gunicorn.conf": {"config", "services"},
+    "gunicorn_worker": {"front", "gunicorn", "routes"},
+    "logs": {"services"},
+    "worker": {"config", "logs", "services"},
+}
+LINTER = Path(sys.executable).with_name("lint-imports")
+
+
+def modules():
+    """Every module of the program, by its path."""
+    files = [ROOT / f"{name}.py" for name in ALLOWED]
+    return {
+        file.relative_to(ROOT): ast.parse(file.read_text())
+        for file in [*files, *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
+    }
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_the_contracts_hold():
+    linted = subprocess.run(
+        [LINTER, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_table_names_every_module_at_the_top():
+    assert {file.stem for file in ROOT.glob("*.py")} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_module_at_the_top_imports_what_the_table_allows(name):
+    tree = ast.parse((ROOT / f"{name}.py").read_text())
+
+    packages = {module.partition(".")[0] for module in imported(tree)} - sys.stdlib_module_names
+
+    assert packages == ALLOWED[name]
+
+
+def test_logs_import_only_redaction_and_the_context_of_the_request():
+    tree = ast.parse((ROOT / "logs.py").read_text())
+
+    assert {module for module in imported(tree) if module.startswith("services")} == {
+        "services",  # request_context
+        "services.redaction",
+    }
+
+
+def test_only_the_settings_read_the_environment():
+    readers = {
+        str(path)
+        for path, tree in modules().items()
+        if {"os.environ", "os.getenv", "dotenv"} & set(imported(tree))
+        or any(
+            isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"} and name_of(node) == "os"
+            for node in ast.walk(tree)
+        )
+    }
+
+    # The second one takes settings away from the programs that tests, benchmarks and examples start.
+    assert readers == {"config.py", "commands/isolation.py"}
+
+
+def name_of(attribute):
+    return attribute.value.id if isinstance(attribute.value, ast.Name) else None
+
+
+def test_every_module_has_a_docstring():
+    assert [str(path) for path, tree in modules().items() if not ast.get_docstring(tree)] == []
+
+
+def test_no_module_imports_relatively():
+    relative = [
+        str(path)
+        for path, tree in modules().items()
+        if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+    ]
+
+    assert relative == []

@@ -1,0 +1,56 @@
+"""Redaction: no known secret stays, and what was paid for is not damaged."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+import logs
+from services.redaction import MARK, Redaction
+
+KEY = "modash-key-0123456789"
+BODY = {"total": 12345678, "mean": [{"numberOfItems": 6, "value": 123.5}], "text": "1 of 123", "id": "0012345678900"}
+
+
+@pytest.mark.parametrize("secret", ["1", "123", "12345678", "6", "value", "total", ":", "{", '"', "\\", "0", ".", "e"])
+def test_a_short_secret_or_one_of_digits_does_not_damage_content(secret):
+    text = json.dumps(BODY, separators=(",", ":"))
+
+    assert Redaction([secret]).content(text) == text
+    assert Redaction([secret]).inside(BODY) == BODY
+
+
+@pytest.mark.parametrize(
+    "secret", [KEY, '"quoted"secret', "back\\slash\\secret", "sécret-é-word", "a b&c=d/e?fgh", "123456789012"]
+)
+def test_a_known_secret_is_removed_from_every_string_of_content(secret):
+    body = {secret: [f"key {secret} is wrong", {"deep": secret.upper()}], "number": 123456789012, "kept": "as it is"}
+
+    redacted = json.loads(Redaction([secret]).content(json.dumps(body)))
+
+    assert redacted == {MARK: [f"key {MARK} is wrong", {"deep": MARK}], "number": 123456789012, "kept": "as it is"}
+    assert Redaction([secret]).inside(body) == redacted
+
+
+@pytest.mark.parametrize("depth", [500, 900])
+def test_deeply_nested_content_is_redacted(depth):
+    text = "[" * depth + json.dumps(KEY) + "]" * depth
+
+    assert Redaction([KEY]).content(text) == "[" * depth + json.dumps(MARK) + "]" * depth
+
+
+@pytest.mark.parametrize("secret", ["1", "200", "12345678", "level", "a", '"', "\\", "/"])
+def test_a_log_line_stays_json_whatever_the_secret_is(secret):
+    record = logging.LogRecord("x", logging.INFO, __file__, 0, f'/all \n "of {secret} in 200 words/', None, None)
+    record.status, record.count = 200, 12345678
+
+    line = json.loads(logs.JsonFormatter(Redaction([secret])).format(record))
+
+    assert (line["status"], line["count"]) == (200, 12345678)
+
+
+def test_a_secret_of_digits_or_few_characters_is_removed_from_messages_where_it_stands_alone():
+    assert Redaction(["123"])("key 123 is not 1234, nor x123") == f"key {MARK} is not 1234, nor x123"
+    assert Redaction([KEY])(f"x{KEY}y") == f"x{MARK}y"

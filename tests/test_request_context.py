@@ -1,0 +1,127 @@
+"""The context of a request: one object for all threads that work for it, and a slot at most while it waits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import pytest
+
+import logs
+from services import request_context
+from services.errors import BusyError
+from services.executors import Executor
+from services.redaction import Redaction
+from services.request_context import PATIENCE, RequestContext, WaitingSlots
+
+
+@pytest.fixture
+def in_context():
+    """Run a function in a context of its own, with a request or background work."""
+
+    def run(context, function):
+        def set_and_run():
+            request_context.current.set(context)
+            return function()
+
+        return copy_context().run(set_and_run)
+
+    return run
+
+
+ONE = ("instagram", "1")
+
+
+def request(slots=None, **more):
+    return RequestContext("r-1", started_at=1000.0, waiting_slots=slots, **more)
+
+
+def test_no_provider_call_is_lost_when_many_threads_count():
+    context = request()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(context.count_call, [0.5] * 2000))
+
+    assert (context.provider_calls, context.provider_seconds) == (2000, 1000.0)
+
+
+def test_a_request_takes_one_slot_however_often_it_waits_and_gives_it_back():
+    slots = WaitingSlots(1)
+    first, second = request(slots), request(slots)
+
+    first.wait(*ONE)
+    first.wait(*ONE)
+    with pytest.raises(BusyError):
+        second.wait(*ONE)
+    first.end()
+    second.wait(*ONE)
+
+    assert not slots.acquire(*ONE)
+
+
+def test_one_account_never_uses_up_the_slots_of_another_one_or_of_another_provider():
+    slots = WaitingSlots(3)
+
+    taken = [[slots.acquire("instagram", account) for _ in range(80)].count(True) for account in "ab"]
+    third = slots.acquire("instagram", "c")
+    reports = [slots.acquire("modash", "modash") for _ in range(80)].count(True)
+    slots.release("instagram", "a")
+
+    assert (taken, third, reports) == ([3, 3], False, 3)
+    assert slots.acquire("instagram", "c")
+    assert not slots.acquire("instagram", "a")
+    assert WaitingSlots.total(3) == 9
+
+
+def test_slots_are_counted_over_many_threads():
+    slots = WaitingSlots(5)
+
+    def take_and_give_back(number):
+        account = str(number % 7)
+        if slots.acquire("instagram", account):
+            slots.release("instagram", account)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take_and_give_back, range(2000)))
+
+    assert [slots.acquire("instagram", "1") for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_background_work_needs_no_slot_and_has_no_bound_of_patience(in_context):
+    context = RequestContext(started_at=1000.0, is_background=True)
+
+    context.wait(*ONE)
+
+    assert in_context(context, request_context.is_background)
+    assert in_context(context, request_context.patience) is None
+    assert in_context(request(), request_context.patience) == PATIENCE
+    assert request_context.patience() is None
+
+
+def test_a_refresh_accepts_nothing_fetched_before_the_request_came():
+    context = request()
+    before = context.not_before
+
+    context.refresh()
+
+    assert (before, context.not_before) == (None, 1000.0)
+
+
+def test_every_thread_of_a_request_shares_its_context_and_logs_its_id(in_context):
+    executor = Executor(3)
+    formatter = logs.JsonFormatter(Redaction(()))
+
+    def work():
+        request_context.current.get().count_call(0.1)
+        record = logging.makeLogRecord({"msg": "provider call"})
+        return json.loads(formatter.format(record)).get("request_id")
+
+    context = request()
+    ids = in_context(context, lambda: executor.gather([work] * 5, fatal=lambda _error: True))
+    executor.close()
+
+    assert ids == ["r-1"] * 5
+    assert context.provider_calls == 5
+    assert "request_id" not in json.loads(formatter.format(logging.makeLogRecord({"msg": "x"})))

@@ -1,0 +1,109 @@
+"""A gateway in this process on a clock that a test moves, and a simulator that is moved in step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from config import Config
+from tests.support import UNLIMITED_MODASH_RATE, MovableClock, live_settings, new_instance, utc
+
+NOW = utc("2026-11-21T18:00")  # ten in the morning in California
+QUIET_WITHIN = 30  # seconds
+
+
+class World:
+    """One account of the simulator, and a client of a gateway for it."""
+
+    def __init__(self, simulator, make_client, kind, more):
+        listed = simulator.get("/_simulator/accounts").json()
+        self.simulator = simulator
+        self.clock = MovableClock(NOW)
+        self.account = next(account for account in listed["accounts"] if account["kind"] == kind)
+        live = live_settings(simulator.url, self.account, listed["app"], listed["modash"]["key"])
+        # Retries and turns would wait on the clock, which does not move by itself.
+        hurried = {"RETRY_BUDGET": "0", "MODASH_RATE": str(UNLIMITED_MODASH_RATE)}
+        self.settings = live | hurried | {"INSTANCE_PATH": new_instance()} | more
+        self._make_client = make_client
+        self._built = []
+        self._step()
+        self.switch(modash_rate_limit=0)
+        simulator.post("/_simulator/calls/reset")
+        self.restart()
+
+    def restart(self, **settings):
+        """Build the gateway again, over the same store."""
+        self.settings = self.settings | settings
+        self.client = self._make_client(Config.from_env(self.settings), clock=self.clock)
+        self._built.append(self.services)
+
+    @property
+    def services(self):
+        return self.client.application.extensions["services"]
+
+    def get(self, path, **options):
+        return self.client.get(path, **options)
+
+    def body(self, path):
+        response = self.get(path)
+        assert response.status_code == 200, response.get_json()
+        return response.get_json()
+
+    def settle(self):
+        """Wait until nothing is fetched in the background any more."""
+        assert self.services.wait_until_quiet(QUIET_WITHIN)
+
+    def end(self):
+        """Let everything under way come to its end."""
+        self.heal()
+        for services in self._built:
+            services.wait_until_quiet(QUIET_WITHIN)
+
+    def advance(self, **time):
+        """Move both clocks ahead."""
+        self.clock.wait(timedelta(**time).total_seconds())
+        self._step()
+
+    def calls(self, part=""):
+        """Return the calls for the account whose path or query has a part; then count from zero again."""
+        self.settle()
+        made = self.simulator.get("/_simulator/calls").json()
+        self.simulator.post("/_simulator/calls/reset")
+        paths = [call["path"] for name in ("instagram", "modash") for call in made[name]["calls"]]
+        return [path for path in paths if part in path]
+
+    def fault(self, kind, provider="instagram", **options):
+        self.simulator.post("/_simulator/faults", {"provider": provider, "kind": kind} | options)
+
+    def heal(self):
+        self.simulator.session.delete(f"{self.simulator.url}/_simulator/faults", timeout=60)
+
+    def switch(self, **switches):
+        self.simulator.post("/_simulator/switches", switches)
+
+    def truth(self, **query):
+        return self.simulator.get(f"/_simulator/truth/{self.account['id']}", params=query).json()
+
+    def _step(self):
+        self.simulator.post("/_simulator/clock", {"now": self.clock.now().isoformat()})
+
+
+@pytest.fixture
+def make_world(simulator, make_client):
+    """Build a world around the first account of a kind, with more settings."""
+
+    made = []
+
+    def make(kind="prolific", **settings):
+        made.append(World(simulator, make_client, kind, settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.end()
+
+
+@pytest.fixture
+def world(make_world):
+    return make_world()
