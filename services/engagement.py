@@ -54,15 +54,16 @@ class EngagementRate:
 
     `numerator` is the sum of the interactions of the posts used. `denominator` is the followers by which each was
     divided, or the sum of the posts' own reach or views; then `left_out` counts the posts without a rate by reason.
+    Where the posts are unknown, so are the numbers that are counted over them.
     """
 
     rate: float | None
     reason: str | None
-    numerator: float
+    numerator: float | None
     denominator: float | None
-    posts_used: int
-    posts_left_out: int
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    posts_used: int | None
+    posts_left_out: int | None
+    left_out: Mapping[str, int] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -65,14 +65,14 @@ class Engagement(TypedDict):
     """What an engagement rate is made of.
 
     By followers it is numerator / denominator / posts_used. By reach or views numerator and denominator are sums over
-    the posts used, and `left_out` counts the other posts by reason.
+    the posts used, and `left_out` counts the other posts by reason. What rests on unknown posts is null.
     """
 
-    numerator: float
+    numerator: float | None
     denominator: float | None
-    posts_used: int
-    posts_left_out: int
-    left_out: NotRequired[Mapping[str, int]]
+    posts_used: int | None
+    posts_left_out: int | None
+    left_out: NotRequired[Mapping[str, int] | None]
 
 
 class Coverage(TypedDict, total=False):
@@ -411,7 +411,8 @@ def _trend(
 def _rate(window: Window, fetched: Fetched, basis: Basis, method: Method) -> EngagementRate:
     by_followers = basis == "followers"
     if (gap := fetched.gap_in(window)) is not None:
-        return EngagementRate(None, gap, 0, fetched.followers if by_followers else None, 0, 0)
+        followers = fetched.followers if by_followers else None
+        return EngagementRate(None, gap, None, followers, None, None, left_out=None)
     rate = rate_of_posts(
         fetched.posts_of(window),
         basis=basis,
@@ -440,7 +441,7 @@ def _parts(rate: EngagementRate, basis: Basis) -> Engagement:
         "posts_left_out": rate.posts_left_out,
     }
     if basis != "followers":
-        parts["left_out"] = dict(rate.left_out)
+        parts["left_out"] = None if rate.left_out is None else dict(rate.left_out)
     return parts
 
 

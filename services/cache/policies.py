@@ -90,8 +90,12 @@ FAULTY_METRIC = FixedTTL(MINUTE, needs=("failure",))  # that Instagram has a fau
 REFUSED_METRIC = FixedTTL(HOUR, needs=("message",))  # that Instagram refuses a metric to an account
 
 # Media
-YOUNG_MEDIA_TTL = HOUR  # of a number of a media that is less than a week old
-MIDDLE_AGED_MEDIA_TTL = 6 * HOUR  # of one that is less than 30 days old
+# Numbers of a single media are read one by one, only where a caller asks, and some grow late: a reel is found for weeks.
+# Meta reports them up to 48 hours late.
+YOUNG_MEDIA_AGE = 7 * DAY  # up to here the numbers of a media grow fast
+GROWING_MEDIA_AGE = 30 * DAY  # up to here they still grow
+YOUNG_MEDIA_TTL = HOUR  # of a number of a media below `YOUNG_MEDIA_AGE`
+MIDDLE_AGED_MEDIA_TTL = 6 * HOUR  # of one below `GROWING_MEDIA_AGE`
 OLD_MEDIA_TTL = DAY  # of an older one
 MEDIA_NODE = FixedTTL(HOUR, needs=("id",))  # the type and age of a media whose type could not be read for good
 UNKNOWN_MEDIA = FixedTTL(MINUTE, needs=("failure",))  # that Instagram has no such media; it may be a limit in disguise
@@ -120,8 +124,13 @@ POST_LIST_SWR = 6 * HOUR
 KEPT_COUNT_TTL = DAY  # of a known count that the answers lack; for longer, its owner hides it
 KEPT_POSTS_TTL = DAY  # of a known list in whose place the answers are empty; for longer, the posts are gone
 
-YOUNG_POST_INSIGHTS_TTL = HOUR  # of the insights of a post that is not two days old
-POST_INSIGHTS_TTL = 6 * HOUR  # of one that is not two weeks old
+# A ranking reads the insights of all posts of a window, and each page with a post that is due costs a call. So its limits
+# are lower than those of single media: Meta reports up to 48 hours late, and after two weeks the order of posts hardly
+# changes.
+YOUNG_POST_AGE = 2 * DAY
+RANKED_POST_AGE = 14 * DAY
+YOUNG_POST_INSIGHTS_TTL = HOUR  # of the insights of a post below `YOUNG_POST_AGE`
+POST_INSIGHTS_TTL = 6 * HOUR  # of one below `RANKED_POST_AGE`
 OLD_POST_INSIGHTS_TTL = DAY  # of an older one, whose insights hardly change
 POST_INSIGHTS_SWR = DAY  # of insights of which a number is known
 NO_POST_INSIGHTS_TTL = 30 * DAY  # that a post has no insights and never will, as `REFUSED_MEDIA`

@@ -6,18 +6,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from services.cache.policies import (
-    DAY,
+    GROWING_MEDIA_AGE,
     METRIC_VALUE_SWR,
     MIDDLE_AGED_MEDIA_TTL,
     OLD_MEDIA_TTL,
     REFUSED_VALUE_TTL,
+    YOUNG_MEDIA_AGE,
     YOUNG_MEDIA_TTL,
     Json,
 )
 from services.media.values import media_value_as_json, media_value_of, merge_media_values
 from services.store.cache_entries import CacheKey
 
-YOUNG, MIDDLE_AGED = 7 * DAY, 30 * DAY  # of age, in seconds: up to here numbers still grow fast, and grow at all
 PASSING = frozenset({"refused", "insufficient_viewers"})
 """Reasons that are remembered on their own (`services.media.refusals`), so that the value must not outlive them."""
 
@@ -34,9 +34,9 @@ class MediaValuePolicy:
         if found.reason in PASSING:
             return fetched_at + REFUSED_VALUE_TTL
         age = 0.0 if self.created_at is None else fetched_at - self.created_at
-        if age < YOUNG:
+        if age < YOUNG_MEDIA_AGE:
             return fetched_at + YOUNG_MEDIA_TTL
-        return fetched_at + (MIDDLE_AGED_MEDIA_TTL if age < MIDDLE_AGED else OLD_MEDIA_TTL)
+        return fetched_at + (MIDDLE_AGED_MEDIA_TTL if age < GROWING_MEDIA_AGE else OLD_MEDIA_TTL)
 
     def stale_while_revalidate(self, value: Json) -> float:
         """Return for how long an expired value serves at once; an unknown one does not serve at all."""

@@ -9,11 +9,12 @@ from services.answers import Unavailable, explain
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import (
-    DAY,
     NO_POST_INSIGHTS_TTL,
     OLD_POST_INSIGHTS_TTL,
     POST_INSIGHTS_SWR,
     POST_INSIGHTS_TTL,
+    RANKED_POST_AGE,
+    YOUNG_POST_AGE,
     YOUNG_POST_INSIGHTS_TTL,
     FreshnessPolicy,
     Json,
@@ -26,7 +27,6 @@ from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
 
 KEY = "post insights"
-YOUNG, MIDDLE = 2 * DAY, 14 * DAY  # age of a post, in seconds
 Fetched = Mapping[CacheKey, FetchResult]
 TOO_OLD, TOO_FEW = MediaTooOldError.code, InsufficientViewersError.code
 
@@ -43,8 +43,8 @@ class PostInsightsPolicy:
         if all(each.reason == TOO_OLD for each in values.values()):
             return fetched_at + NO_POST_INSIGHTS_TTL
         age = fetched_at - self.posted_at
-        ttl = POST_INSIGHTS_TTL if age < MIDDLE else OLD_POST_INSIGHTS_TTL
-        return fetched_at + (YOUNG_POST_INSIGHTS_TTL if age < YOUNG else ttl)
+        ttl = POST_INSIGHTS_TTL if age < RANKED_POST_AGE else OLD_POST_INSIGHTS_TTL
+        return fetched_at + (YOUNG_POST_INSIGHTS_TTL if age < YOUNG_POST_AGE else ttl)
 
     def stale_while_revalidate(self, value: Json) -> float:
         """Return for how long expired insights serve at once."""

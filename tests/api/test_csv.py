@@ -11,7 +11,7 @@ import pytest
 
 from services.store.webhooks import Change
 from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, query_of
-from tests.support import ACCOUNT_ID, GRAPH, total_value
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, total_value
 
 ANY = re.compile(rf"{GRAPH}/.*")
 POST = {"id": "a", "timestamp": "2026-06-14T12:00:00+0000", "comments_count": 7}
@@ -170,6 +170,15 @@ def test_an_engagement_rate_has_its_method_and_its_parts(client, wire, query, me
     assert [float(row[name]) for name in PARTS] == [20, 1000, 2, 1]
     assert (row["since"], row["until"]) == ("2026-06-08", "2026-06-14")
     assert (row["previous_since"], row["previous_until"]) == ("2026-06-01", "2026-06-07")
+
+
+@pytest.mark.parametrize(("basis", "denominator"), [("followers", "1000"), ("reach", "")])
+def test_parts_of_unknown_posts_are_empty(client, wire, basis, denominator):
+    plan_trends(wire, lambda wire, _posts: wire.get(MEDIA, json=graph_error(2), status=500))
+
+    row = trends_of(client, er_basis=basis)["engagement_rate"]
+
+    assert [row[name] for name in PARTS] == ["", denominator, "", ""]
 
 
 def test_parts_by_reach_are_the_sums_of_the_posts_used(client, wire):

@@ -74,6 +74,11 @@ def test_without_posts_the_other_trends_are_answered(client, wire, code, reason)
     assert (trends["engagement_rate"]["reason"], trends["posts"]["reason"]) == (reason, reason)
     assert trends["posts"]["current_value"] is None
     assert trends["posts"]["coverage"] == {"covered_until": None}
+    unknown = {"numerator": None, "denominator": 1000, "posts_used": None, "posts_left_out": None}
+    assert (trends["engagement_rate"]["coverage"]["current"], trends["engagement_rate"]["coverage"]["previous"]) == (
+        unknown,
+        unknown,
+    )
     assert {(entry["metric"], entry["reason"]) for entry in meta["unavailable"]} == {
         ("Engagement Rate Change", reason),
         ("Posts Change", reason),

@@ -212,6 +212,10 @@ def engagement_faults(trend: Any, answers: Answers) -> Iterator[str]:
     known = [likes + comments for likes, comments in pairs if likes is not None and comments is not None]
     for name, rate in (("current", trend["current_value"]), ("previous", trend["previous_value"])):
         part = trend["coverage"][name]
+        if part["posts_used"] is None:  # The posts of the window are unknown.
+            if (rate, part["numerator"], part["posts_left_out"]) != (None, None, None):
+                yield f"the {name} engagement rate of unknown posts is {rate!r:.60}"
+            continue
         if not any(part["numerator"] == sum(some) for some in combinations(known, part["posts_used"])):
             yield f"the numerator is {part['numerator']!r:.60}"
         if part["posts_used"] + part["posts_left_out"] > len(pairs):
