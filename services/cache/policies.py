@@ -90,8 +90,8 @@ FAULTY_METRIC = FixedTTL(MINUTE, needs=("failure",))  # that Instagram has a fau
 REFUSED_METRIC = FixedTTL(HOUR, needs=("message",))  # that Instagram refuses a metric to an account
 
 # Media
-# Numbers of a single media are read one by one, only where a caller asks, and some grow late: a reel is found for weeks.
-# Meta reports them up to 48 hours late.
+# Numbers of a single media are read only where a caller asks for that media, and some grow late: a reel is found for
+# weeks. Meta reports them up to 48 hours late.
 YOUNG_MEDIA_AGE = 7 * DAY  # up to here the numbers of a media grow fast
 GROWING_MEDIA_AGE = 30 * DAY  # up to here they still grow
 YOUNG_MEDIA_TTL = HOUR  # of a number of a media below `YOUNG_MEDIA_AGE`
@@ -124,9 +124,9 @@ POST_LIST_SWR = 6 * HOUR
 KEPT_COUNT_TTL = DAY  # of a known count that the answers lack; for longer, its owner hides it
 KEPT_POSTS_TTL = DAY  # of a known list in whose place the answers are empty; for longer, the posts are gone
 
-# A ranking reads the insights of all posts of a window, and each page with a post that is due costs a call. So its limits
-# are lower than those of single media: Meta reports up to 48 hours late, and after two weeks the order of posts hardly
-# changes.
+# A ranking reads the insights of all posts of a window, and each page with a post that is due costs a call. So its
+# limits are lower than those of single media: Meta reports up to 48 hours late, and after two weeks the order of posts
+# hardly changes.
 YOUNG_POST_AGE = 2 * DAY
 RANKED_POST_AGE = 14 * DAY
 YOUNG_POST_INSIGHTS_TTL = HOUR  # of the insights of a post below `YOUNG_POST_AGE`
