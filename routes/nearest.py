@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
-from services.growth_trends import TITLES
+from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS

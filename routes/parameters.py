@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from routes.nearest import did_you_mean, which_metric
 from services.days import Bound
-from services.growth_trends import TITLES
+from services.growth.trends import TITLES
 from services.reports.creators import creator_name
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)

@@ -10,7 +10,7 @@ from routes import parameters
 from routes.nearest import which_metric
 from services.account_insights import PERIOD_DAYS
 from services.days import Bound
-from services.growth_trends import TITLES
+from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_BREAKDOWNS, AUDIENCE_METRICS, MOST_DAYS_ONLINE, TIMEFRAME_DAYS
 from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS

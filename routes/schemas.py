@@ -12,7 +12,7 @@ from services.answers import Substitution, Unavailable, Warning_
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
 from services.credits import Overview
-from services.growth_trends import Trend
+from services.growth.trends import Trend
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric

@@ -33,6 +33,7 @@ from services.clock import Clock
 from services.credits import Credits
 from services.days import EndTime
 from services.executors import Executor
+from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.insights.audience_reader import AudienceReader
 from services.insights.reader import InsightsReader
@@ -172,6 +173,7 @@ class Services:
             clock=clock,
         )
         post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache)
+        growth = GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor)
         origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
         media_insights = MediaInsightsService(accounts=accounts, reader=media, origin=origin, clock=clock)
 
@@ -226,15 +228,7 @@ class Services:
             account_insights=AccountInsights(
                 accounts=accounts, reader=reader, end_time=end_time, origin=origin, clock=clock
             ),
-            growth_trends=GrowthTrends(
-                accounts=accounts,
-                posts=posts,
-                post_insights=post_insights,
-                reader=reader,
-                executor=executor,
-                origin=origin,
-                clock=clock,
-            ),
+            growth_trends=GrowthTrends(accounts=accounts, reader=growth, origin=origin, clock=clock),
             top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,
             insights_test=InsightsTest(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.growth import growth
+from services.growth.change import growth
 
 counts = st.integers(0, 10**9)
 positive = st.integers(1, 10**9)

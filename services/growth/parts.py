@@ -1,0 +1,130 @@
+"""What is read for growth: profile, posts and insights side by side; one that cannot be had is its failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from services.answers import Freshness
+from services.cache.entries import CacheEntry
+from services.cache.policies import FOR_EVER
+from services.clients.graph.models import Account, as_count
+from services.days import Window, pacific_day, utc
+from services.errors import ProviderError
+from services.executors import Executor
+from services.growth.followers import Followers
+from services.insights.reader import Insights, InsightsReader
+from services.insights.request import InsightsRequest, ValueKey
+from services.insights.values import MetricValue
+from services.posts.cached_list import PostListPolicy
+from services.posts.insights import PostInsights, PostInsightsReader
+from services.posts.post import Post, Posts, reason_of
+from services.posts.reader import PostReader
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Everything that was read for one answer; a part that could not be had is its failure, and takes no other down."""
+
+    profile: CacheEntry | ProviderError
+    posts: Posts | ProviderError
+    metric_values: Mapping[ValueKey, MetricValue]
+    insights_read_at: datetime
+    freshness: Freshness
+    post_insights: PostInsights | None = None
+
+    @property
+    def followers(self) -> int | None:
+        """The present number of followers."""
+        return _followers_of(self.profile)
+
+    def gap_in(self, window: Window) -> str | None:
+        """Return why not all posts of a window are known, or None if they are."""
+        return reason_of(self.posts) if isinstance(self.posts, ProviderError) else self.posts.gap_in(window)
+
+    def posts_of(self, window: Window) -> list[Post]:
+        """Return the posts of a window."""
+        posts = () if isinstance(self.posts, ProviderError) else self.posts.posts
+        return [post for post in posts if _is_in(post, window)]
+
+
+class GrowthReader:
+    """Reads the parts of growth for one window and the one before it."""
+
+    def __init__(
+        self, *, posts: PostReader, post_insights: PostInsightsReader, reader: InsightsReader, executor: Executor
+    ) -> None:
+        self._posts = posts
+        self._post_insights = post_insights
+        self._reader = reader
+        self._executor = executor
+
+    def read(
+        self, account: Account, window: Window, now: datetime, totals: Sequence[str], *, with_post_insights: bool
+    ) -> Fetched:
+        """Read profile and posts beside the insights; only the fallback for followers waits for the profile.
+
+        Raises a failure only if nothing at all is known.
+        """
+        before = window.before()
+        needed = PostListPolicy(since=before.since, read_after=window.until)
+        both_read = self._executor.start(partial(self._posts.read_with_profile, account, needed))
+        followers = Followers.of(window, now, pacific_day(now))
+        requests = [request for each in followers.both for request in each.requests()]
+        if totals:
+            requests += [InsightsRequest(tuple(totals), each) for each in (window, before)]
+        metric_values: dict[ValueKey, MetricValue] = {}
+        entries: list[CacheEntry] = []
+        gaps = False
+        for is_fallback in (False, True):
+            if is_fallback:
+                current = _followers_of(both_read.result()[0])
+                requests = [one for each in followers.both for one in each.fallback_requests(current, metric_values)]
+            if not requests:
+                continue
+            try:
+                insights = self._reader.read(account, requests, only_gaps=True)
+            except ProviderError as error:
+                insights = Insights.unknown(requests, error)
+            metric_values |= insights.metric_values
+            entries += insights.entries
+            gaps = gaps or insights.gaps
+        profile, posts = both_read.result()
+        post_insights = self._insights_of(account, posts, [window, before]) if with_post_insights else None
+        is_nothing_known = isinstance(posts, ProviderError) and all(
+            each.value is None for each in metric_values.values()
+        )
+        if isinstance(profile, ProviderError) and is_nothing_known:
+            raise profile
+        ageing = [entry.fetched_at for entry in entries if entry.expires_at != FOR_EVER]
+        for part in (profile, posts):
+            if isinstance(part, ProviderError):
+                gaps = True
+            else:
+                entries.append(part if isinstance(part, CacheEntry) else part.entry)
+                gaps = gaps or (isinstance(part, Posts) and part.failure is not None)
+        if post_insights is not None:
+            entries += post_insights.entries
+            gaps = gaps or post_insights.failure is not None
+        freshness = Freshness.of(entries, now=now, gaps=gaps)
+        read_at = utc(min(ageing, default=now.timestamp()))
+        return Fetched(profile, posts, metric_values, read_at, freshness, post_insights)
+
+    def _insights_of(
+        self, account: Account, posts: Posts | ProviderError, windows: Sequence[Window]
+    ) -> PostInsights | None:
+        """Read the insights of the posts of some windows, if the posts are known."""
+        if isinstance(posts, ProviderError):
+            return None
+        needed = [post for post in posts.posts if any(_is_in(post, window) for window in windows)]
+        return self._post_insights.read(account, needed, listed=posts.posts)
+
+
+def _is_in(post: Post, window: Window) -> bool:
+    return window.since <= post.timestamp.timestamp() <= window.until
+
+
+def _followers_of(profile: CacheEntry | ProviderError) -> int | None:
+    return None if isinstance(profile, ProviderError) else as_count(profile.value.get("followers_count"))

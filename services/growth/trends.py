@@ -1,0 +1,230 @@
+"""The trends of `/growth-trends`: their shape, and how each is made of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from services.days import Window, first_provisional, our_time, utc
+from services.engagement import EngagementRate, Method
+from services.errors import ProviderError
+from services.growth.change import growth
+from services.growth.followers import Followers
+from services.growth.parts import Fetched
+from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
+from services.posts.post import reason_of
+from services.posts.rates import Basis, rate_of_posts
+
+TrendKey = Literal["followers", "engagement_rate", "reach", "views", "interactions", "posts"]
+
+TITLES: Mapping[TrendKey, str] = {
+    "followers": "Follower Growth Rate",
+    "engagement_rate": "Engagement Rate Change",
+    "reach": "Reach Change",
+    "views": "Views Change",
+    "interactions": "Interactions Change",
+    "posts": "Posts Change",
+}
+ALWAYS: tuple[TrendKey, ...] = ("followers", "engagement_rate")
+METRIC_OF: Mapping[str, str] = {"reach": "reach", "views": "views", "interactions": "total_interactions"}
+UNITS: Mapping[TrendKey, str] = {"followers": "accounts", "engagement_rate": "fraction", "reach": "accounts"}
+
+
+class WindowDays(TypedDict):
+    """The first and the last Pacific day of a window."""
+
+    since: str
+    until: str
+
+
+class Engagement(TypedDict):
+    """What an engagement rate is made of.
+
+    By followers it is numerator / denominator / posts_used. By reach or views numerator and denominator are sums over
+    the posts used, and `left_out` counts the other posts by reason. What rests on unknown posts is null.
+    """
+
+    numerator: float | None
+    denominator: float | None
+    posts_used: int | None
+    posts_left_out: int | None
+    left_out: NotRequired[Mapping[str, int] | None]
+
+
+class Coverage(TypedDict, total=False):
+    """What the two values of a trend rest on; up to `covered_until` its parts are all reported, and seen."""
+
+    covered_until: str | None
+    current: Engagement
+    previous: Engagement
+    method: Method
+
+
+class Trend(TypedDict):
+    """One change; `growth_rate` in percent, null with `reason` where a value is unknown.
+
+    `key` names the trend for programs and never changes; `metric` is its title. `provisional_from` is the first day of
+    its windows whose values may still change, null where all are final.
+    """
+
+    metric: str
+    key: TrendKey
+    current_value: float | None
+    previous_value: float | None
+    growth_rate: float | None
+    reason: str | None
+    unit: str
+    basis: str | None
+    approximate: bool
+    provisional_from: str | None
+    window: WindowDays
+    previous_window: NotRequired[WindowDays]
+    coverage: Coverage
+
+
+def followers_trend(window: Window, followers: Followers, fetched: Fetched) -> Trend:
+    """Return the change of the followers between both ends of a window."""
+    then, end = followers.values(fetched.followers, fetched.metric_values)
+    reason = reason_of(fetched.profile) if isinstance(fetched.profile, ProviderError) else end.reason or then.reason
+    trend = _trend("followers", window, end.value, then.value, reason=reason)
+    provisional = first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS_OF_FOLLOWS)
+    return {
+        **trend,
+        "basis": then.basis,
+        "approximate": True,
+        # Followers who came and went after the window count too where its end is now.
+        "provisional_from": None if then.value is None else _clipped(provisional, window, window),
+        "coverage": {"covered_until": then.covered_until},
+    }
+
+
+def engagement_trend(window: Window, fetched: Fetched, basis: Basis, method: Method) -> Trend:
+    """Return the change of the engagement rate against the window before."""
+    before = window.before()
+    current, previous = (_rate(each, fetched, basis, method) for each in (window, before))
+    trend = _trend("engagement_rate", window, current.rate, previous.rate, reason=current.reason or previous.reason)
+    coverage: Coverage = {
+        "covered_until": _seen_until(window, fetched),
+        "current": _parts(current, basis),
+        "previous": _parts(previous, basis),
+    }
+    if (basis, method) != ("followers", "mean_of_posts"):
+        coverage["method"] = method
+    provisional = None
+    if basis != "followers" and (current.rate is not None or previous.rate is not None):
+        provisional = _clipped(first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS), before, window)
+    return {
+        **trend,
+        "basis": "current_followers" if basis == "followers" else basis,
+        "previous_window": _days(before),
+        "approximate": _is_incomplete(fetched) or provisional is not None,
+        "provisional_from": provisional,
+        "coverage": coverage,
+    }
+
+
+def total_trend(key: TrendKey, window: Window, fetched: Fetched) -> Trend:
+    """Return the change of a total against the window before: of the posts, or of one of `METRIC_OF`."""
+    before = window.before()
+    if key == "posts":
+        counts = [_count(each, fetched) for each in (window, before)]
+        trend = _trend(key, window, *counts, reason=fetched.gap_in(window) or fetched.gap_in(before))
+        covered_until = _seen_until(window, fetched)
+        return {
+            **trend,
+            "previous_window": _days(before),
+            "approximate": _is_incomplete(fetched),
+            "coverage": {"covered_until": covered_until},
+        }
+    current, previous = (fetched.metric_values[METRIC_OF[key], (), each] for each in (window, before))
+    trend = _trend(key, window, current.value, previous.value, reason=current.reason or previous.reason)
+    provisional = None
+    if current.value is not None or previous.value is not None:
+        provisional = _clipped(first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS), before, window)
+    complete = fetched.insights_read_at - timedelta(hours=PROVISIONAL_HOURS)
+    return {
+        **trend,
+        "previous_window": _days(before),
+        "approximate": provisional is not None,
+        "provisional_from": provisional,
+        "coverage": {"covered_until": our_time(min(complete, utc(window.until + 1)))},
+    }
+
+
+def _clipped(day: date, first: Window, last: Window) -> str | None:
+    """Return the first provisional day within two windows, or None where all their days are final."""
+    return max(day, first.first).isoformat() if day <= last.last else None
+
+
+def _seen_until(window: Window, fetched: Fetched) -> str | None:
+    """Return up to when the list has every post of a window, or None where it could not be read."""
+    if isinstance(fetched.posts, ProviderError):
+        return None
+    return our_time(min(fetched.posts.read_at, utc(window.until + 1)))
+
+
+def _is_incomplete(fetched: Fetched) -> bool:
+    """Return whether posts may be missing from the list: without a readable time, or out of its order."""
+    posts = fetched.posts
+    return not isinstance(posts, ProviderError) and bool(posts.unreadable or posts.unordered)
+
+
+def _trend(
+    key: TrendKey, window: Window, current: float | None, previous: float | None, *, reason: str | None = None
+) -> Trend:
+    change = growth(current, previous)
+    return {
+        "metric": TITLES[key],
+        "key": key,
+        "current_value": current,
+        "previous_value": previous,
+        "growth_rate": change.rate,
+        "reason": (reason or change.reason) if change.rate is None else change.reason,
+        "unit": UNITS.get(key, key),
+        "basis": None,
+        "approximate": False,
+        "provisional_from": None,
+        "window": _days(window),
+        "coverage": {},
+    }
+
+
+def _rate(window: Window, fetched: Fetched, basis: Basis, method: Method) -> EngagementRate:
+    by_followers = basis == "followers"
+    if (gap := fetched.gap_in(window)) is not None:
+        followers = fetched.followers if by_followers else None
+        return EngagementRate(None, gap, None, followers, None, None, left_out=None)
+    rate = rate_of_posts(
+        fetched.posts_of(window),
+        basis=basis,
+        method=method,
+        followers=fetched.followers,
+        insights=fetched.post_insights,
+    )
+    if by_followers and isinstance(fetched.profile, ProviderError) and rate.rate is None:
+        return replace(rate, reason=reason_of(fetched.profile))
+    return rate
+
+
+def _count(window: Window, fetched: Fetched) -> int | None:
+    return len(fetched.posts_of(window)) if fetched.gap_in(window) is None else None
+
+
+def _days(window: Window) -> WindowDays:
+    return {"since": window.first.isoformat(), "until": window.last.isoformat()}
+
+
+def _parts(rate: EngagementRate, basis: Basis) -> Engagement:
+    parts: Engagement = {
+        "numerator": rate.numerator,
+        "denominator": rate.denominator,
+        "posts_used": rate.posts_used,
+        "posts_left_out": rate.posts_left_out,
+    }
+    if basis != "followers":
+        parts["left_out"] = None if rate.left_out is None else dict(rate.left_out)
+    return parts
