@@ -84,7 +84,10 @@ class AccountCommands:
         self._services.store.cache_entries.forget(row.id)
         print(f"Removed: {_named(row)}. Running gateways stop using it after 2 seconds.")
         if options.purge:
-            values, stories = self._services.store.history.purge(row.id), self._services.store.stories.purge(row.id)
+            store = self._services.store
+            values, stories = store.history.purge(row.id), store.stories.purge(row.id)
+            values += store.follower_counts.purge(row.id)
+            store.account_snapshots.purge(row.id)
             print(f"Deleted permanently: {values} values of its history and {stories} stories.")
         else:
             print("Its history is kept; `--purge` deletes it.")

@@ -1,16 +1,29 @@
-"""Values of days that can no longer change: kept without expiry, because Instagram deletes its own after a while."""
+"""Metric values of past days and windows: kept without expiry, because Instagram deletes its own after a while.
+
+Of single days everything is kept that was answered: final values, provisional ones, and unknown ones with their reason.
+Of windows of several days only final values are. The statement itself compares the rows, so any number of processes
+may write in any order: a known value is never replaced by an unknown one, a final one never by a provisional one, and
+otherwise the newer reading stays.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_, select, tuple_
 
-from services.store.database import Database
+from services.store.database import Database, excluded
 from services.store.schema import metric_values
+from services.store.types import is_name
+
+MAX_REASON, MAX_ORIGIN = 64, 16  # characters
+
+Kind = tuple[str, tuple[str, ...]]
+"""A metric and the dimensions of its breakdown."""
 
 
 class HistoryKey(NamedTuple):
@@ -23,21 +36,37 @@ class HistoryKey(NamedTuple):
 
 
 class HistoryValue(NamedTuple):
-    """A number, the numbers of its buckets by their names, and when both were read (Unix seconds)."""
+    """A number, the numbers of its buckets by their names, and when both were read (Unix seconds).
+
+    `reason` says why `value` is None. `final` says that both can change no more. `source` is `instagram`, `sandbox` or
+    the origin of an import, `api_version` the version of the provider that answered, if it is known.
+    """
 
     value: float | int | None
     buckets: Mapping[tuple[str, ...], float | int | None] | None
     read_at: float
+    reason: str | None = None
+    final: bool = True
+    source: str = "instagram"
+    api_version: str | None = None
+
+
+class DayState(NamedTuple):
+    """What is kept of a value, without the value itself; `read_at` (Unix seconds) is when it was last asked for."""
+
+    known: bool
+    final: bool
+    read_at: float
 
 
 class History:
-    """The final metric values of the gateway database."""
+    """The metric values of the gateway database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def read(self, account: str, keys: Collection[HistoryKey]) -> dict[HistoryKey, HistoryValue]:
-        """Return the kept values of some keys."""
+        """Return the final values of some keys."""
         if not keys:
             return {}
         query = select(metric_values).where(
@@ -47,22 +76,92 @@ class History:
             metric_values.c.first_day.between(
                 min(each.first_day for each in keys), max(each.first_day for each in keys)
             ),
+            metric_values.c.final == 1,
+            _is_known(),
         )
-        found: dict[HistoryKey, HistoryValue] = {}
         with self._database.read() as connection:
-            for row in connection.execute(query):
-                breakdown = tuple(row.breakdown.split(",")) if row.breakdown else ()
-                key = HistoryKey(row.metric, breakdown, row.first_day, row.last_day)
-                try:
-                    found[key] = HistoryValue(_number(row.value), _buckets(row.buckets), row.read_at)
-                except (ValueError, TypeError):
-                    continue  # A damaged row is ignored; the next read of its days replaces it.
+            found = dict(_values(connection.execute(query).all()))
         return {key: found[key] for key in keys if key in found}
 
+    def days(
+        self,
+        account: str,
+        *,
+        since: str,
+        until: str,
+        metrics: Collection[str] | None = None,
+        breakdowns: Collection[tuple[str, ...]] | None = None,
+        after: HistoryKey | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[HistoryKey, HistoryValue]]:
+        """Return all that is kept of single days (ISO dates, both included), by metric, breakdown and day.
+
+        Provisional and unknown values are among them. `after` is the last key of the page before.
+        """
+        query = _range(account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit)
+        query = query.where(metric_values.c.last_day == metric_values.c.first_day)
+        with self._database.read() as connection:
+            return list(_values(connection.execute(query).all()))
+
+    def windows(
+        self,
+        account: str,
+        *,
+        since: str,
+        until: str,
+        metrics: Collection[str] | None = None,
+        breakdowns: Collection[tuple[str, ...]] | None = None,
+        after: HistoryKey | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[HistoryKey, HistoryValue]]:
+        """Return the values of windows of several days that lie within a range, ordered as `days`."""
+        query = _range(account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit)
+        query = query.where(
+            metric_values.c.last_day != metric_values.c.first_day, metric_values.c.last_day <= until, _is_known()
+        )
+        with self._database.read() as connection:
+            return list(_values(connection.execute(query).all()))
+
+    def kept_metrics(self, account: str) -> list[Kind]:
+        """Return the metrics and breakdowns of which any value of an account is known, in order."""
+        columns = (metric_values.c.metric, metric_values.c.breakdown)
+        query = select(*columns).where(metric_values.c.account == account, _is_known())
+        with self._database.read() as connection:
+            rows = connection.execute(query.distinct().order_by(*columns)).all()
+        return [(metric, _dimensions(breakdown)) for metric, breakdown in rows]
+
+    def states(self, account: str, *, since: str, until: str) -> dict[HistoryKey, DayState]:
+        """Return the state of each value of single days that was ever asked for."""
+        key = [metric_values.c[name] for name in HistoryKey._fields]
+        query: Select[Any] = select(
+            *key, metric_values.c.final, _is_known().label("known"), metric_values.c.read_at
+        ).where(
+            metric_values.c.account == account,
+            metric_values.c.first_day.between(since, until),
+            metric_values.c.last_day == metric_values.c.first_day,
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return {_key(row): DayState(bool(row.known), bool(row.final), row.read_at) for row in rows}
+
+    def missing_days(
+        self, account: str, metric: str, breakdown: tuple[str, ...] = (), *, since: str, until: str
+    ) -> list[str]:
+        """Return the days of a range (ISO dates, both included) of which no value is known, oldest first."""
+        query = select(metric_values.c.first_day).where(
+            metric_values.c.account == account,
+            metric_values.c.metric == metric,
+            metric_values.c.breakdown == ",".join(breakdown),
+            metric_values.c.first_day.between(since, until),
+            metric_values.c.last_day == metric_values.c.first_day,
+            _is_known(),
+        )
+        with self._database.read() as connection:
+            known = set(connection.execute(query).scalars())
+        return [day for day in days_between(since, until) if day not in known]
+
     def keep(self, account: str, values: Mapping[HistoryKey, HistoryValue]) -> None:
-        """Keep final values; one with a number that no column can hold is left out."""
-        if not values:
-            return
+        """Keep values; one with a number that no column can hold is left out."""
         rows = [
             {
                 "account": account,
@@ -75,18 +174,114 @@ class History:
                 if kept.buckets is None
                 else json.dumps([[list(names), count] for names, count in kept.buckets.items()]),
                 "read_at": kept.read_at,
+                "reason": _name(kept.reason, MAX_REASON) if kept.value is None else None,
+                "final": int(kept.final and (kept.value is not None or kept.buckets is not None)),
+                "source": _name(kept.source, MAX_ORIGIN) or "",
+                "api_version": _name(kept.api_version, MAX_ORIGIN),
             }
+            # Sorted, so that concurrent transactions lock rows in the same order (no deadlock).
             for key, kept in sorted(values.items(), key=lambda item: item[0])
             if all(map(_is_finite, (kept.value, *(kept.buckets or {}).values())))
         ]
-        if not rows:
-            return
-        self._database.upsert(metric_values, rows, replace=("value", "buckets", "read_at"))
+        if rows:
+            self._database.upsert(metric_values, rows, replace=_replaced(), only_if=_is_better())
 
     def purge(self, account: str) -> int:
         """Delete all values of an account, for good; return how many there were."""
         with self._database.write() as connection:
             return int(connection.execute(delete(metric_values).where(metric_values.c.account == account)).rowcount)
+
+
+def days_between(since: str, until: str) -> Iterator[str]:
+    """Yield the days of a range as ISO dates, both ends included."""
+    first, last = date.fromisoformat(since), date.fromisoformat(until)
+    return ((first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1))
+
+
+def _range(
+    account: str,
+    since: str,
+    until: str,
+    *,
+    metrics: Collection[str] | None,
+    breakdowns: Collection[tuple[str, ...]] | None,
+    after: HistoryKey | None,
+    limit: int | None,
+) -> Select[Any]:
+    # In the order of the primary key, so that it finds and orders the rows.
+    order = [metric_values.c[name] for name in HistoryKey._fields]
+    query = select(metric_values).where(
+        metric_values.c.account == account, metric_values.c.first_day.between(since, until)
+    )
+    if metrics is not None:
+        query = query.where(metric_values.c.metric.in_(sorted(metrics)))
+    if breakdowns is not None:
+        query = query.where(metric_values.c.breakdown.in_(sorted(",".join(each) for each in breakdowns)))
+    if after is not None:
+        query = query.where(
+            tuple_(*order) > tuple_(after.metric, ",".join(after.breakdown), after.first_day, after.last_day)
+        )
+    return query.order_by(*order).limit(limit)
+
+
+def _is_known() -> ColumnElement[bool]:
+    return or_(metric_values.c.value.is_not(None), metric_values.c.buckets.is_not(None))
+
+
+def _is_better() -> ColumnElement[bool]:
+    """Return whether the new row replaces the one in the table."""
+    new = {name: excluded(metric_values.c[name]) for name in ("value", "buckets", "final", "read_at")}
+    is_known = or_(new["value"].is_not(None), new["buckets"].is_not(None))
+    is_newer = new["read_at"] >= metric_values.c.read_at
+    return or_(
+        and_(is_known, ~_is_known()),
+        and_(is_known, new["final"] > metric_values.c.final),
+        and_(is_known, new["final"] == metric_values.c.final, is_newer),
+        # An unknown row is renewed, so that it says when it was last asked for.
+        and_(~is_known, ~_is_known(), is_newer),
+    )
+
+
+def _replaced() -> Mapping[str, ColumnElement[Any]]:
+    """Return the new row with the known total and the known buckets where the new ones are unknown.
+
+    Of a final row with a part that is only known from a provisional one nothing says that this part is final.
+    """
+    new = {column.name: excluded(column) for column in metric_values.c}
+    stays = {
+        name: and_(new[name].is_(None), metric_values.c[name].is_not(None), metric_values.c.final == 0)
+        for name in ("value", "buckets")
+    }
+    merged = {name: func.coalesce(new[name], metric_values.c[name]) for name in ("value", "buckets")}
+    return {
+        **merged,
+        "reason": case((merged["value"].is_not(None), None), else_=new["reason"]),
+        "final": case((or_(*stays.values()), 0), else_=new["final"]),
+        **{name: new[name] for name in ("read_at", "source", "api_version")},
+    }
+
+
+def _values(rows: Sequence[Row[Any]]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
+    """Read rows; a damaged one is ignored, and the next reading of its days replaces it."""
+    for row in rows:
+        try:
+            number, buckets = _number(row.value), _buckets(row.buckets)
+        except (ValueError, TypeError):
+            continue
+        origin = {"source": row.source, "api_version": row.api_version}
+        yield _key(row), HistoryValue(number, buckets, row.read_at, row.reason, bool(row.final), **origin)
+
+
+def _key(row: Row[Any]) -> HistoryKey:
+    return HistoryKey(row.metric, _dimensions(row.breakdown), row.first_day, row.last_day)
+
+
+def _dimensions(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _name(text: str | None, length: int) -> str | None:
+    return text if text is not None and is_name(text, length) else None
 
 
 def _is_finite(number: float | None) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0010"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0011"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -107,6 +107,38 @@ metric_values = Table(
     Column("value", Number),
     Column("buckets", Text),
     Column("read_at", Double, nullable=False),
+    Column("reason", String(64)),  # why neither the value nor any bucket is known
+    Column("final", Integer, nullable=False),  # 1 if it is known and was read when it could change no more
+    Column("source", String(16), nullable=False),  # instagram, sandbox, or where it was imported from
+    Column("api_version", String(16)),
+)
+
+# The first count of each Pacific day.
+follower_counts = Table(
+    "follower_counts",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("followers", Number, nullable=False),
+    Column("follows", Number),
+    Column("media_count", Number),
+    Column("read_at", Double, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("api_version", String(16)),
+)
+
+account_snapshots = Table(
+    "account_snapshots",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("day", String(10)),  # the last Pacific day on which the daily snapshot was completed
+    Column("taken_at", Double),
+    Column("backfill_begun_at", Double),
+    Column("backfill_ended_at", Double),
+    Column("backfill_total", Integer),  # calls
+    Column("backfill_left", Integer),
 )
 
 accounts = Table(

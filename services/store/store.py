@@ -10,11 +10,13 @@ from typing import Self
 from sqlalchemy.engine import URL
 
 from services.clock import Clock
+from services.store.account_snapshots import AccountSnapshots
 from services.store.accounts import AccountTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
 from services.store.database import Database, DatabaseUnavailableError
 from services.store.database_clock import DatabaseClock
+from services.store.follower_counts import FollowerCounts
 from services.store.history import History
 from services.store.jobs import Jobs
 from services.store.leases import LeaseTable
@@ -52,6 +54,8 @@ class Store:
     throttles: ThrottleTable
     rate_limits: RateLimits
     history: History
+    follower_counts: FollowerCounts
+    account_snapshots: AccountSnapshots
     accounts: AccountTable
     media: MediaTable
     reports: Reports
@@ -85,6 +89,8 @@ class Store:
             throttles=ThrottleTable(memory),
             rate_limits=RateLimits(memory),
             history=History(gateway),
+            follower_counts=FollowerCounts(gateway),
+            account_snapshots=AccountSnapshots(gateway),
             accounts=AccountTable(gateway),
             media=MediaTable(gateway),
             reports=reports,

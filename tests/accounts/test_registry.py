@@ -321,8 +321,8 @@ def test_accounts_are_added_found_out_listed_and_removed(make_account, wired):
 @pytest.mark.parametrize("purge", [True, False])
 def test_history_is_kept_unless_it_is_purged(make_account, purge):
     make_account("add", "--id", BAKERY, "--username", "bakery", token=SECRET["bakery"])
-    reading = "VALUES ('live', :a, 'reach', '', '2026-01-01', '2026-01-01', 7, 1)"
-    columns = "mode, account, metric, breakdown, first_day, last_day, value, read_at"
+    reading = "VALUES ('live', :a, 'reach', '', '2026-01-01', '2026-01-01', 7, 1, 1, 'instagram')"
+    columns = "mode, account, metric, breakdown, first_day, last_day, value, read_at, final, source"
     insert = f"INSERT INTO metric_values ({columns}) {reading}"
     for account in (BAKERY, CAFE):
         query(make_account.store, "gateway", insert, a=account)

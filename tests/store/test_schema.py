@@ -257,3 +257,19 @@ def test_the_gateway_does_not_start_on_another_version(store_settings, database)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0].startswith(expected)
     assert "Traceback" not in ended.stderr
+
+
+def test_values_of_the_schema_0010_are_final_and_of_the_provider_of_their_mode(empty_settings):
+    run_alembic(empty_settings, GATEWAY, command.upgrade, "0010")
+    columns = "mode, account, metric, breakdown, first_day, last_day, value, read_at"
+    for mode in ("live", "sandbox"):
+        row = f"('{mode}', '1', 'reach', '', '2026-11-01', '2026-11-01', 7, 15)"
+        query(empty_settings, GATEWAY, f"INSERT INTO metric_values ({columns}) VALUES {row}")
+
+    migrate(config_of(empty_settings))
+
+    read = "SELECT mode, value, reason, final, source, api_version FROM metric_values ORDER BY mode"
+    assert query(empty_settings, GATEWAY, read) == [
+        ("live", 7, None, 1, "instagram", None),
+        ("sandbox", 7, None, 1, "sandbox", None),
+    ]

@@ -1,0 +1,76 @@
+"""How far the daily snapshots and the back-fill of each account have come."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, delete, func, select
+
+from services.store.database import Database, excluded
+from services.store.schema import account_snapshots
+
+
+class AccountSnapshot(NamedTuple):
+    """The last Pacific day (ISO date) whose snapshot was completed, and the progress of the back-fill in calls.
+
+    Times are Unix seconds. A back-fill that has begun and not ended goes on after a restart.
+    """
+
+    account: str
+    day: str | None = None
+    taken_at: float | None = None
+    backfill_begun_at: float | None = None
+    backfill_ended_at: float | None = None
+    backfill_total: int | None = None
+    backfill_left: int | None = None
+
+
+class AccountSnapshots:
+    """The progress of snapshots in the gateway database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, account: str) -> AccountSnapshot:
+        """Return the progress of an account; of one without a snapshot nothing but its name."""
+        query = _columns().where(account_snapshots.c.account == account)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return AccountSnapshot(account) if row is None else AccountSnapshot(**row._asdict())
+
+    def all(self) -> list[AccountSnapshot]:
+        """Return the progress of every account that has any."""
+        with self._database.read() as connection:
+            rows = connection.execute(_columns().order_by(account_snapshots.c.account)).all()
+        return [AccountSnapshot(**row._asdict()) for row in rows]
+
+    def complete(self, account: str, *, day: str, taken_at: float) -> None:
+        """Note that the snapshot of a day is complete; an earlier day changes nothing."""
+        is_later = func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day)
+        row = {"account": account, "day": day, "taken_at": taken_at}
+        self._database.upsert(account_snapshots, row, replace=("day", "taken_at"), only_if=is_later)
+
+    def begin_backfill(self, account: str, *, now: float, calls: int) -> None:
+        """Note that the back-fill of an account begins, with so many calls to make; one that has begun stays."""
+        row = {"account": account, "backfill_begun_at": now, "backfill_total": calls, "backfill_left": calls}
+        self._database.upsert(
+            account_snapshots,
+            row,
+            replace=("backfill_begun_at", "backfill_total", "backfill_left"),
+            only_if=account_snapshots.c.backfill_begun_at.is_(None),
+        )
+
+    def note_backfill(self, account: str, *, left: int, ended_at: float | None = None) -> None:
+        """Note how many calls of a back-fill are left, and when it ended."""
+        row = {"account": account, "backfill_left": left, "backfill_ended_at": ended_at}
+        self._database.upsert(account_snapshots, row, replace=("backfill_left", "backfill_ended_at"))
+
+    def purge(self, account: str) -> int:
+        """Delete the progress of an account; return whether there was any."""
+        with self._database.write() as connection:
+            query = delete(account_snapshots).where(account_snapshots.c.account == account)
+            return int(connection.execute(query).rowcount)
+
+
+def _columns() -> Select[Any]:
+    return select(*(account_snapshots.c[name] for name in AccountSnapshot._fields))

@@ -1,0 +1,94 @@
+"""The number of followers at the start of each Pacific day: the first reading of the day, kept without expiry.
+
+Instagram reports the present number only, and forgets it at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, delete, func, select
+
+from services.store.database import Database, excluded
+from services.store.schema import follower_counts
+
+LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
+
+
+class FollowerCount(NamedTuple):
+    """The counts of a profile on a Pacific day (ISO date), and when they were read (Unix seconds).
+
+    `source` and `api_version` are as those of `HistoryValue`.
+    """
+
+    day: str
+    followers: int
+    read_at: float
+    follows: int | None = None
+    media_count: int | None = None
+    source: str = "instagram"
+    api_version: str | None = None
+
+
+class FollowerCounts:
+    """The follower counts of the gateway database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, account: str, count: FollowerCount) -> None:
+        """Keep a count, unless an earlier one of its day is kept; it may be read or imported in any order."""
+        if not 0 <= count.followers <= LARGEST:
+            return
+        self._database.upsert(
+            follower_counts,
+            {"account": account} | count._asdict(),
+            replace=[name for name in FollowerCount._fields if name != "day"],
+            only_if=excluded(follower_counts.c.read_at) < follower_counts.c.read_at,
+        )
+
+    def days(self, account: str, *, since: str, until: str, limit: int | None = None) -> list[FollowerCount]:
+        """Return the counts of a range of days (ISO dates, both included), oldest first."""
+        query = _of(account).where(follower_counts.c.day.between(since, until))
+        with self._database.read() as connection:
+            return [_count(row) for row in connection.execute(query.order_by(follower_counts.c.day).limit(limit))]
+
+    def at_or_after(self, account: str, day: str) -> FollowerCount | None:
+        """Return the count of a day or, where it was not read on that day, of the next day that has one."""
+        query = _of(account).where(follower_counts.c.day >= day).order_by(follower_counts.c.day).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _count(row)
+
+    def at_or_before(self, account: str, day: str) -> FollowerCount | None:
+        """Return the count of a day or, where it was not read on that day, of the last day before that has one."""
+        query = _of(account).where(follower_counts.c.day <= day).order_by(follower_counts.c.day.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _count(row)
+
+    def first_and_last_day(self, account: str) -> tuple[str, str] | None:
+        """Return the first and the last day (ISO dates) of which a count is kept, or None."""
+        query = select(func.min(follower_counts.c.day), func.max(follower_counts.c.day))
+        with self._database.read() as connection:
+            first, last = connection.execute(query.where(follower_counts.c.account == account)).one()
+        return None if first is None else (first, last)
+
+    def purge(self, account: str) -> int:
+        """Delete all counts of an account, for good; return how many there were."""
+        with self._database.write() as connection:
+            return int(connection.execute(delete(follower_counts).where(follower_counts.c.account == account)).rowcount)
+
+
+def _of(account: str) -> Select[Any]:
+    columns = [follower_counts.c[name] for name in FollowerCount._fields]
+    return select(*columns).where(follower_counts.c.account == account)
+
+
+def _count(row: Row[Any]) -> FollowerCount:
+    counts = {name: _integer(row._mapping[name]) for name in ("followers", "follows", "media_count")}
+    return FollowerCount(**row._asdict() | counts)
+
+
+def _integer(value: float | None) -> int | None:
+    return None if value is None else int(value)

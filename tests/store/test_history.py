@@ -1,0 +1,150 @@
+"""The history in both engines: which reading of a value stays, whatever the order, and how ranges are read."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from services.store.account_snapshots import AccountSnapshot
+from services.store.follower_counts import FollowerCount
+from services.store.history import DayState, HistoryKey, HistoryValue
+
+
+def key(day="2026-11-01", metric="reach", breakdown=(), last=None):
+    return HistoryKey(metric, breakdown, day, last or day)
+
+
+def value(number, read_at, *, final=False, buckets=None, reason=None, **origin):
+    return HistoryValue(number, buckets, read_at, reason, final, **origin)
+
+
+UNKNOWN = value(None, 40.0, reason="not_answered")
+EARLY, LATE = value(5, 10.0), value(6, 20.0, source="sandbox", api_version="v25.0")
+FINAL, OLD_FINAL = value(7, 15.0, final=True), value(8, 12.0, final=True)
+
+
+def kept(store, account="a"):
+    return dict(store.history.days(account, since="2026-01-01", until="2026-12-31"))
+
+
+@pytest.mark.parametrize(
+    ("readings", "stays"),
+    [
+        ([UNKNOWN, EARLY, LATE], LATE),  # known beats unknown, newer beats older
+        ([UNKNOWN, LATE, FINAL], FINAL),  # final beats provisional, though it is older
+        ([OLD_FINAL, FINAL, UNKNOWN], FINAL),
+    ],
+)
+def test_the_best_reading_stays_in_any_order(store, readings, stays):
+    for number, order in enumerate(itertools.permutations(readings)):
+        for reading in order:
+            store.history.keep(str(number), {key(): reading})
+
+        assert kept(store, str(number)) == {key(): stays}
+
+
+def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_asked_for(store):
+    for reading in (value(None, 10.0, reason="refused"), UNKNOWN, value(None, 30.0, reason="refused")):
+        store.history.keep("a", {key(): reading})
+
+    assert kept(store) == {key(): UNKNOWN}
+    assert store.history.states("a", since="2026-11-01", until="2026-11-01") == {
+        key(): DayState(known=False, final=False, read_at=40.0)
+    }
+
+
+def test_an_unknown_value_is_never_final(store):
+    store.history.keep("a", {key(): value(None, 10.0, final=True, reason="not_answered")})
+
+    assert kept(store)[key()].final is False
+
+
+def test_a_known_part_stays_where_the_new_one_is_unknown_and_is_not_taken_for_final(store):
+    store.history.keep("a", {key(): value(5, 10.0, buckets={("REEL",): 5})})
+
+    store.history.keep("a", {key(): value(6, 20.0, final=True)})
+
+    assert kept(store) == {key(): value(6, 20.0, buckets={("REEL",): 5})}
+    assert store.history.read("a", [key()]) == {}
+
+
+def test_only_final_values_are_read_by_their_keys(store):
+    store.history.keep("a", {key(): FINAL, key("2026-11-02"): LATE, key("2026-11-03"): UNKNOWN})
+
+    found = store.history.read("a", [key(), key("2026-11-02"), key("2026-11-03")])
+
+    assert found == {key(): FINAL}
+
+
+def test_a_range_is_read_in_order_and_in_pages(store):
+    keys = [
+        key(day, metric, breakdown)
+        for metric, breakdown in (("reach", ()), ("reach", ("follow_type",)), ("views", ()))
+        for day in ("2026-10-31", "2026-11-01", "2026-11-02")
+    ]
+    store.history.keep("a", {each: value(number, 1.0) for number, each in enumerate(keys)})
+    store.history.keep("a", {key("2026-10-26", last="2026-11-01"): FINAL})
+    store.history.keep("b", {key(): FINAL})
+    span = {"since": "2026-11-01", "until": "2026-11-02"}
+    wanted = [each for each in keys if each.first_day > "2026-10-31"]
+
+    assert [found for found, _ in store.history.days("a", **span)] == wanted
+    pages, after = [], None
+    while page := store.history.days("a", **span, after=after, limit=4):
+        pages.append([found for found, _ in page])
+        after = pages[-1][-1]
+    assert pages == [wanted[:4], wanted[4:]]
+    chosen = store.history.days("a", **span, metrics=["reach"], breakdowns=[("follow_type",)])
+    assert [found for found, _ in chosen] == wanted[2:4]
+    assert store.history.windows("a", since="2026-10-01", until="2026-11-01") == [
+        (key("2026-10-26", last="2026-11-01"), FINAL)
+    ]
+    assert store.history.windows("a", since="2026-10-01", until="2026-10-31") == []
+    assert store.history.kept_metrics("a") == [("reach", ()), ("reach", ("follow_type",)), ("views", ())]
+
+
+def test_days_without_a_known_value_are_missing(store):
+    store.history.keep("a", {key("2026-11-01"): FINAL, key("2026-11-02"): UNKNOWN, key("2026-11-03"): LATE})
+
+    missing = store.history.missing_days("a", "reach", since="2026-10-31", until="2026-11-04")
+
+    assert missing == ["2026-10-31", "2026-11-02", "2026-11-04"]
+
+
+def test_the_first_follower_count_of_a_day_stays(store):
+    counts = store.follower_counts
+    first, later = (
+        FollowerCount("2026-11-01", 100, 10.0, 7, 3, "sandbox", "v25.0"),
+        FollowerCount("2026-11-01", 99, 20.0),
+    )
+    for order in ((first, later), (later, first)):
+        counts.purge("a")
+        for each in order:
+            counts.keep("a", each)
+        assert counts.days("a", since="2026-11-01", until="2026-11-01") == [first]
+
+    next_one = FollowerCount("2026-11-05", 104, 50.0)
+    counts.keep("a", next_one)
+    counts.keep("a", FollowerCount("2026-11-06", -1, 60.0))
+    counts.keep("a", FollowerCount("2026-11-06", 10**400, 60.0))
+    assert counts.at_or_after("a", "2026-11-02") == next_one
+    assert counts.at_or_after("a", "2026-11-06") is None
+    assert counts.at_or_before("a", "2026-11-04") == first
+    assert counts.first_and_last_day("a") == ("2026-11-01", "2026-11-05")
+    assert counts.first_and_last_day("b") is None
+
+
+def test_the_progress_of_snapshots_is_kept(store):
+    snapshots = store.account_snapshots
+    assert snapshots.find("a") == AccountSnapshot("a")
+
+    snapshots.begin_backfill("a", now=10.0, calls=40)
+    snapshots.begin_backfill("a", now=20.0, calls=30)
+    snapshots.note_backfill("a", left=12)
+    snapshots.complete("a", day="2026-11-02", taken_at=30.0)
+    snapshots.complete("a", day="2026-11-01", taken_at=40.0)
+
+    assert snapshots.all() == [AccountSnapshot("a", "2026-11-02", 30.0, 10.0, None, 40, 12)]
+    snapshots.note_backfill("a", left=0, ended_at=50.0)
+    assert snapshots.find("a").backfill_ended_at == 50.0
