@@ -21,7 +21,8 @@ from services.cache.policies import (
 )
 from services.clients.graph.models import Account
 from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError
-from services.media.expansion import POST_METRICS, ExpansionReader, ListedPost, PostValues, unknown_values
+from services.media.expansion import POST_METRICS, ExpansionReader, PostValues, unknown_values
+from services.media.post_culprits import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_of, merge_media_values
 from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
