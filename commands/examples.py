@@ -34,6 +34,7 @@ REQUESTS = {
         "documented": "/growth-trends?period=30d",
         "all": "/growth-trends?period=7d&metrics=reach,views,interactions,posts",
     },
+    "compare": {"documented": "/compare?accounts=17841400000000000,unknown.account&period=7d"},
     "top_posts": {"documented": "/top-posts?limit=3&time_range=7d"},
     "api_instagram_insights_media_id": {
         "documented": "/api/instagram/insights/18000001535000768?media_type=FEED",

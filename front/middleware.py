@@ -117,7 +117,8 @@ class Front:
             cache_result = "miss" if context.provider_calls else "hit"
             now = self._clock.timestamp()
             response = CachedResponse.of(provenance, headers, body, now=now)
-            if environ["REQUEST_METHOD"] == "GET" and self._cache.last_change(provenance.account) <= tick:
+            is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
+            if environ["REQUEST_METHOD"] == "GET" and is_current:
                 self._responses.put(environ, response)
             did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
             headers = [*headers, *freshness_headers(provenance.freshness, now, did)]

@@ -115,7 +115,7 @@ class ResponseCache:
     def invalidate(self, account: str) -> None:
         """Drop every reply that shows values of an account."""
         with self._lock:
-            for key in [key for key, cached in self._entries.items() if cached.provenance.account == account]:
+            for key in [key for key, cached in self._entries.items() if account in cached.provenance.accounts]:
                 self._drop(key)
 
     def _drop(self, key: CacheKey) -> None:

@@ -8,6 +8,7 @@ from routes import (
     account_insights,
     audience,
     capabilities,
+    compare,
     documentation,
     errors,
     growth_trends,
@@ -25,6 +26,7 @@ def register_routes(app: Flask) -> None:
     """Mount every blueprint and the error handlers."""
     app.register_blueprint(account_insights.bp)
     app.register_blueprint(growth_trends.bp)
+    app.register_blueprint(compare.bp)
     app.register_blueprint(top_posts.bp)
     app.register_blueprint(audience.bp)
     app.register_blueprint(media_insights.bp)

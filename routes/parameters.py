@@ -114,6 +114,22 @@ def account(text: object) -> str:
     return given
 
 
+def accounts_up_to(most: int) -> BeforeValidator:
+    """Read comma-separated ids or usernames of accounts, each once."""
+
+    def read(text: object) -> tuple[str, ...]:
+        given = [part for part in (part.strip() for part in str(text).split(",")) if part]
+        accepted = f"Accepted: ids or usernames, comma-separated, 1 to {most}."
+        if not given:
+            raise ValueError(f"it is empty. {accepted}")
+        names = tuple(dict.fromkeys(account(name) for name in given))
+        if len(names) > most:
+            raise ValueError(f"it names {len(names)} accounts. {accepted}")
+        return names
+
+    return BeforeValidator(read)
+
+
 def media_id(text: object) -> str:
     """Read the id of a media."""
     return _id(text, "a media", "its numeric id, as /top-posts and /stories give it")

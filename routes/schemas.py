@@ -11,8 +11,9 @@ from services.account_insights import Insight
 from services.answers import Substitution, Unavailable, Warning_
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
+from services.compare import ComparedAccount
 from services.credits import Overview
-from services.growth.trends import Trend
+from services.growth.trends import Trend, WindowDays
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
@@ -55,6 +56,13 @@ class GrowthTrendsMeta(AccountMeta):
     """`meta` with the first day of all windows whose values may still change."""
 
     provisional_from: str | None
+
+
+class CompareMeta(Meta):
+    """`meta` with the first and the last Pacific day of the period."""
+
+    api_version: str
+    window: WindowDays
 
 
 class TimeRange(TypedDict):
@@ -138,6 +146,13 @@ class GrowthTrendsBody(TypedDict):
 
     trends: list[Trend]
     meta: GrowthTrendsMeta
+
+
+class CompareBody(TypedDict):
+    """Accounts side by side, in the order of the request."""
+
+    accounts: list[ComparedAccount]
+    meta: CompareMeta
 
 
 class TopPostsBody(TypedDict):
@@ -299,6 +314,7 @@ class DeliveryBody(TypedDict):
 BODIES: dict[str, dict[int, object]] = {
     "/account-insights": {200: AccountInsightsBody},
     "/growth-trends": {200: GrowthTrendsBody},
+    "/compare": {200: CompareBody},
     "/top-posts": {200: TopPostsBody},
     "/stories": {200: StoriesBody},
     "/stories/{story_id}": {200: StoriesBody},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NotRequired, Self
@@ -65,13 +65,15 @@ OF_MEDIA: Mapping[str, str] = {
 class Unavailable(TypedDict):
     """A requested number that is unknown, with the reason as a code and in words.
 
-    `retry_after` (seconds) says when it may be asked for again, where a failed call is the reason.
+    `retry_after` (seconds) says when it may be asked for again, where a failed call is the reason. `account` is there
+    in replies about several accounts.
     """
 
     metric: str
     reason: str
     message: str
     retry_after: NotRequired[int]
+    account: NotRequired[str]
 
 
 class Substitution(TypedDict):
@@ -83,10 +85,11 @@ class Substitution(TypedDict):
 
 
 class Warning_(TypedDict):  # noqa: N801  # `Warning` is a built-in.
-    """Something that the reader of the numbers should know."""
+    """Something that the reader of the numbers should know; of which `account`, in replies about several."""
 
     code: str
     message: str
+    account: NotRequired[str]
 
 
 def explain(
@@ -165,13 +168,13 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the response cache must know of a reply: the account whose cached values it shows, and their freshness.
+    """What the response cache must know of a reply: the accounts whose cached values it shows, and their freshness.
 
     `complete` is false while the reply lacks a username: any later request may make that known, and no change of the
     account's values announces it.
     """
 
-    account: str
+    accounts: frozenset[str]
     freshness: Freshness
     complete: bool = True
 
@@ -188,8 +191,9 @@ class Table:
 class Answer:
     """A body with its origin and freshness, and the same as a table where it is one.
 
-    `account` is the account (or the source of reports) whose cached values the body shows. `meta` is the part of
-    `meta` that only this endpoint has. Status 202 with `retry_after` (seconds) says that the answer is not ready yet.
+    `account` is the account (or the source of reports) whose cached values the body shows; `further_accounts` are the
+    others where there are several. `meta` is the part of `meta` that only this endpoint has. Status 202 with
+    `retry_after` (seconds) says that the answer is not ready yet.
     """
 
     body: Mapping[str, object]
@@ -203,6 +207,7 @@ class Answer:
     table: Table | None = None
     status: int = 200
     retry_after: int | None = None
+    further_accounts: Collection[str] = ()
 
     def as_json(self) -> dict[str, object]:
         """Return the body with its `meta`."""
@@ -219,4 +224,5 @@ class Answer:
     @property
     def provenance(self) -> Provenance:
         """Return what the response cache must know of the reply."""
-        return Provenance(self.account, self.freshness, complete=self.meta.get("username", "") is not None)
+        accounts = frozenset({self.account, *self.further_accounts} - {""})
+        return Provenance(accounts, self.freshness, complete=self.meta.get("username", "") is not None)

@@ -30,6 +30,7 @@ from services.clients.modash.error_codes import MODASH
 from services.clients.rate_limiter import RateLimiter
 from services.clients.retries import Retries
 from services.clock import Clock
+from services.compare import Comparison
 from services.credits import Credits
 from services.days import EndTime
 from services.executors import Executor
@@ -80,6 +81,7 @@ class Services:
 
     account_insights: AccountInsights
     growth_trends: GrowthTrends
+    compare: Comparison
     top_posts: TopPosts
     media_insights: MediaInsightsService
     insights_test: InsightsTest
@@ -173,8 +175,13 @@ class Services:
             clock=clock,
         )
         post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache)
-        growth = GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor)
         origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
+        growth_trends = GrowthTrends(
+            accounts=accounts,
+            reader=GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor),
+            origin=origin,
+            clock=clock,
+        )
         media_insights = MediaInsightsService(accounts=accounts, reader=media, origin=origin, clock=clock)
 
         # Modash
@@ -228,7 +235,10 @@ class Services:
             account_insights=AccountInsights(
                 accounts=accounts, reader=reader, end_time=end_time, origin=origin, clock=clock
             ),
-            growth_trends=GrowthTrends(accounts=accounts, reader=growth, origin=origin, clock=clock),
+            growth_trends=growth_trends,
+            compare=Comparison(
+                accounts=accounts, growth_trends=growth_trends, executor=executor, origin=origin, clock=clock
+            ),
             top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,
             insights_test=InsightsTest(

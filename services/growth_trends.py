@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from services import request_context
@@ -64,7 +65,7 @@ class GrowthTrends:
         """
         request_context.accept_only_new(refresh=refresh)
         now = self._clock.now()
-        window = last_days(days, now=now, final_after=PROVISIONAL_HOURS if until == "complete" else 0)
+        window = window_of(days, until, now)
         selected = self._accounts.find(account)
         totals = [METRIC_OF[key] for key in metrics if key in METRIC_OF]
         fetched = self._reader.read(selected, window, now, totals, with_post_insights=er_basis != "followers")
@@ -90,6 +91,11 @@ class GrowthTrends:
             warnings=warnings,
             table=Table(COLUMNS, [_row(trend) for trend in trends]),
         )
+
+
+def window_of(days: int, until: Until, now: datetime) -> Window:
+    """Return the last days: up to yesterday, or to the last one whose values are complete."""
+    return last_days(days, now=now, final_after=PROVISIONAL_HOURS if until == "complete" else 0)
 
 
 def _unavailable(trends: Sequence[Trend], fetched: Fetched) -> list[Unavailable]:

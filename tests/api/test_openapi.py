@@ -198,6 +198,7 @@ REPLIES = [
     "/account-insights?period=week&metrics=views&since=2026-06-01&until=2026-06-10",
     "/growth-trends?period=7d",
     "/growth-trends?period=31d&metrics=reach,views,interactions,posts",
+    f"/compare?accounts={ACCOUNT_ID},unknown",
     "/top-posts?time_range=30d",
     "/top-posts?time_range=7d&media_product_type=AD",
     f"/api/instagram/insights/{MEDIA_ID}",

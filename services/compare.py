@@ -1,0 +1,239 @@
+"""Comparison: the headline numbers of several accounts side by side, each as `/growth-trends` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NotRequired, cast
+
+from typing_extensions import TypedDict
+
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.answers import Answer, Freshness, Origin, Table
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.days import our_time
+from services.errors import BusyError, InsightsError, ProviderError
+from services.executors import Executor
+from services.growth.trends import ALWAYS, TITLES, UNITS, Trend, TrendKey, WindowDays
+from services.growth_trends import GrowthTrends, Until, window_of
+from services.posts.post import reason_of
+
+MOST_ACCOUNTS = 20  # in one comparison; each is read as /growth-trends reads it
+ADDED: tuple[TrendKey, ...] = tuple(key for key in TITLES if key not in ALWAYS)
+HeadlineKey = Literal["followers", "follower_growth", "engagement_rate", "reach", "views", "interactions", "posts"]
+HEADLINES: tuple[HeadlineKey, ...] = (
+    *("followers", "follower_growth", "engagement_rate", "reach", "views", "interactions", "posts"),
+)
+COLUMNS = (
+    *("account", "username", "since", "until", *HEADLINES, "error"),
+    *(f"{key}_reason" for key in HEADLINES),
+)
+
+
+class Headline(TypedDict):
+    """One number of an account; `value` is null where it is unknown, and `reason` says why.
+
+    `growth_rate` is its change in percent against `previous_value`, null with `growth_reason`. The number
+    `follower_growth` is such a change itself, and has none.
+    """
+
+    value: float | None
+    reason: str | None
+    unit: str
+    basis: str | None
+    approximate: bool
+    provisional_from: str | None
+    previous_value: NotRequired[float | None]
+    growth_rate: NotRequired[float | None]
+    growth_reason: NotRequired[str | None]
+
+
+class AccountFailure(TypedDict):
+    """Why nothing is known of an account; `status` is that of a request for this account alone."""
+
+    code: str
+    status: int
+    message: str
+    hint: str | None
+    provider: str | None
+    retry_after: int | None
+
+
+class ComparedAccount(TypedDict):
+    """One account of a comparison: its numbers, or with `error` each of them null."""
+
+    account: str
+    username: str | None
+    metrics: Mapping[HeadlineKey, Headline]
+    fetched_at: str | None
+    stale: bool
+    error: AccountFailure | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What came of one account: its trends, or why there are none."""
+
+    reference: str
+    account: Account | None
+    answer: Answer | InsightsError
+
+
+class Comparison:
+    """Several accounts side by side."""
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountResolver,
+        growth_trends: GrowthTrends,
+        executor: Executor,
+        origin: Origin,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._growth_trends = growth_trends
+        self._executor = executor
+        self._origin = origin
+        self._clock = clock
+
+    def of(self, references: Sequence[str], days: int, *, until: Until = "yesterday", refresh: bool = False) -> Answer:
+        """Return the numbers of some accounts, named by id or username, over the last `days` days.
+
+        An account that cannot be read has its failure in its own row. Raises `BusyError`: a moment later each row
+        may be there.
+        """
+        request_context.accept_only_new(refresh=refresh)
+        calls = [partial(self._read, reference, days, until) for reference in references]
+        read = [each for each in self._executor.gather(calls, fatal=lambda _: False) if isinstance(each, _Read)]
+        days_ = window_of(days, until, self._clock.now())
+        window: WindowDays = {"since": days_.first.isoformat(), "until": days_.last.isoformat()}
+        rows = [self._row(each) for each in read]
+        accounts = [each.account.id for each in read if each.account is not None]
+        return Answer(
+            body={"accounts": rows},
+            account=accounts[0] if accounts else "",
+            further_accounts=accounts[1:],
+            origin=self._origin,
+            freshness=self._freshness([each.answer for each in read]),
+            meta={"api_version": self._origin.api_version, "window": window},
+            unavailable=[
+                {**entry, "account": account} for account, each in _answers(read) for entry in each.unavailable
+            ],
+            warnings=[{**entry, "account": account} for account, each in _answers(read) for entry in each.warnings],
+            table=Table(COLUMNS, [_cells(row, window) for row in rows]),
+        )
+
+    def _read(self, reference: str, days: int, until: Until) -> _Read:
+        account = None
+        try:
+            account = self._accounts.find(reference)
+            answer = self._growth_trends.over(days, metrics=ADDED, until=until, account=account.id)
+        except BusyError:
+            raise
+        except InsightsError as error:
+            return _Read(reference, account, error)
+        return _Read(reference, account, answer)
+
+    def _row(self, read: _Read) -> ComparedAccount:
+        answer, account = read.answer, read.account
+        row: ComparedAccount = {
+            "account": read.reference if account is None else account.id,
+            "username": None if account is None else self._accounts.username(account),
+            "metrics": {},
+            "fetched_at": None,
+            "stale": False,
+            "error": None,
+        }
+        if isinstance(answer, InsightsError):
+            unknown = {key: _unknown(key, reason_of(answer)) for key in HEADLINES}
+            return {**row, "metrics": unknown, "error": _failure(answer)}
+        trends = {trend["key"]: trend for trend in cast("list[Trend]", answer.body["trends"])}
+        return {
+            **row,
+            "metrics": {key: _headline(key, trends) for key in HEADLINES},
+            "fetched_at": our_time(answer.freshness.fetched_at),
+            "stale": answer.freshness.stale,
+        }
+
+    def _freshness(self, answers: Sequence[Answer | InsightsError]) -> Freshness:
+        """Return the age of the oldest account's numbers, and the first expiry; a failure expires soon."""
+        parts = [each.freshness for each in answers if isinstance(each, Answer)]
+        none = Freshness.of([], now=self._clock.now(), gaps=len(parts) < len(answers))
+        return Freshness(
+            fetched_at=min((part.fetched_at for part in parts), default=none.fetched_at),
+            expires_at=min([none.expires_at, *(part.expires_at for part in parts)]),
+            stale=any(part.stale for part in parts),
+        )
+
+
+def _answers(read: Sequence[_Read]) -> Iterator[tuple[str, Answer]]:
+    for each in read:
+        if each.account is not None and isinstance(each.answer, Answer):
+            yield each.account.id, each.answer
+
+
+def _headline(key: HeadlineKey, trends: Mapping[TrendKey, Trend]) -> Headline:
+    """Return one number out of the trends: the current value of a trend, or the growth of the followers."""
+    if key == "follower_growth":
+        followers = trends["followers"]
+        return _number(key, followers["growth_rate"], followers["reason"], followers)
+    trend = trends[key]
+    return {
+        **_number(key, trend["current_value"], trend["reason"], trend),
+        "previous_value": trend["previous_value"],
+        "growth_rate": trend["growth_rate"],
+        "growth_reason": trend["reason"],
+    }
+
+
+def _number(key: HeadlineKey, value: float | None, reason: str | None, trend: Trend) -> Headline:
+    # The reason of a trend is that of its change; where the current value is unknown, it is that of the value too.
+    return {
+        "value": value,
+        "reason": reason if value is None or key == "follower_growth" else None,
+        "unit": _unit(key),
+        "basis": trend["basis"],
+        "approximate": trend["approximate"],
+        "provisional_from": trend["provisional_from"],
+    }
+
+
+def _unknown(key: HeadlineKey, reason: str) -> Headline:
+    unknown: Headline = {
+        "value": None,
+        "reason": reason,
+        "unit": _unit(key),
+        "basis": None,
+        "approximate": False,
+        "provisional_from": None,
+    }
+    if key == "follower_growth":
+        return unknown
+    return {**unknown, "previous_value": None, "growth_rate": None, "growth_reason": reason}
+
+
+def _unit(key: HeadlineKey) -> str:
+    return "percent" if key == "follower_growth" else UNITS.get(key, key)
+
+
+def _failure(error: InsightsError) -> AccountFailure:
+    return {
+        "code": error.code,
+        "status": error.status,
+        "message": error.message,
+        "hint": error.hint,
+        "provider": error.provider if isinstance(error, ProviderError) else None,
+        "retry_after": error.retry_after,
+    }
+
+
+def _cells(row: ComparedAccount, window: WindowDays) -> Mapping[str, object]:
+    metrics, error = row["metrics"], row["error"]
+    values: dict[str, object] = {key: metrics[key]["value"] for key in HEADLINES}
+    reasons = {f"{key}_reason": metrics[key]["reason"] for key in HEADLINES}
+    known = {"account": row["account"], "username": row["username"], "error": error and error["code"]}
+    return {**known, **window, **values, **reasons}

@@ -1,0 +1,245 @@
+"""GET /compare: several accounts side by side, each with its own numbers and its own failures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+
+import pytest
+import responses
+
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.compare import HEADLINES, MOST_ACCOUNTS
+from services.days import midnight
+from services.errors import BusyError
+from services.store.accounts import AccountRow
+from tests.planners import body_of, follows, post, query_of
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, total_value
+
+BAKERY = "17841400000000011"
+NAMES = {ACCOUNT_ID: "us", BAKERY: "bakery"}
+WINDOW = {"since": "2026-06-08", "until": "2026-06-14"}
+THIS_WEEK = midnight(date(2026, 6, 8))
+
+
+class Account:
+    """What Instagram answers of an account: its followers, posts, and totals of the last week and the one before."""
+
+    def __init__(self, wire, id_, *, followers=1000, gained=0, posts=(), totals=None, failure=None):
+        user = f"{GRAPH}/v25.0/{id_}"
+        self.failure = failure
+        self.profile = {"id": id_, "username": NAMES[id_], "followers_count": followers}
+        self.posts, self.gained, self.totals = list(posts), gained, totals or ({}, {})
+        for path, answer in (("", self._profile), ("/media", self._posts), ("/insights", self._insights)):
+            wire.add_callback(responses.GET, user + path, callback=self._answer(answer))
+
+    def _answer(self, answer):
+        def callback(request):
+            status, body = self.failure or (200, answer(query_of(request)))
+            return status, {}, json.dumps(body)
+
+        return callback
+
+    def _profile(self, _query):
+        return self.profile
+
+    def _posts(self, _query):
+        return {"data": self.posts}
+
+    def _insights(self, query):
+        if "breakdown" in query:
+            return follows(gained=self.gained, lost=0)[1]
+        values = self.totals[0 if int(query["since"]) >= THIS_WEEK else 1]
+        return {"data": [total_value(name, values.get(name)) for name in query["metric"].split(",")]}
+
+
+@pytest.fixture
+def wire():
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        yield wire
+
+
+@pytest.fixture
+def client(make_client, clock):
+    key = new_key()
+    client = make_client(settings(token_key=key), clock=clock)
+    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
+    client.application.extensions["services"].store.accounts.put(
+        AccountRow(BAKERY, "bakery", "facebook", "", sealed, 1.0)
+    )
+    clock.wait(2)
+    return client
+
+
+def plan_both(wire):
+    likes = [("2026-06-14", 90, 10), ("2026-06-09", 40, 10), ("2026-06-02", 45, 5)]
+    posts = [post(day, f"{day}T12:00:00+0000", like_count=a, comments_count=b) for day, a, b in likes]
+    totals = ({"reach": 150, "views": 80, "total_interactions": 30}, {"reach": 100, "views": 100})
+    return [
+        Account(wire, ACCOUNT_ID, followers=1000, gained=20, posts=posts, totals=totals),
+        Account(wire, BAKERY, followers=500, gained=100),
+    ]
+
+
+def ask(client, accounts=f"{ACCOUNT_ID},bakery", **query):
+    body = body_of(client, "/compare", accounts=accounts, **{"period": "7d"} | query)
+    return body["accounts"], body["meta"]
+
+
+def numbers(row):
+    return {key: metric["value"] for key, metric in row["metrics"].items()}
+
+
+def test_each_account_has_its_own_numbers_in_the_order_of_the_request(client, wire):
+    plan_both(wire)
+
+    (own, bakery), meta = ask(client)
+
+    assert [(row["account"], row["username"], row["error"]) for row in (own, bakery)] == [
+        (ACCOUNT_ID, "us", None),
+        (BAKERY, "bakery", None),
+    ]
+    assert numbers(own) == {
+        "followers": 1000,
+        "follower_growth": pytest.approx((1000 - 980) / 980 * 100, abs=1e-6),
+        "engagement_rate": pytest.approx((100 / 1000 + 50 / 1000) / 2),
+        "reach": 150,
+        "views": 80,
+        "interactions": 30,
+        "posts": 2,
+    }
+    assert (numbers(bakery)["followers"], numbers(bakery)["follower_growth"], numbers(bakery)["posts"]) == (500, 25, 0)
+    assert meta["window"] == WINDOW
+    assert (meta["source"], meta["api_version"], meta["stale"]) == ("instagram", "v25.0", False)
+
+
+def test_a_number_has_its_change_and_the_reason_of_what_is_unknown(client, wire):
+    plan_both(wire)
+
+    (own, bakery), meta = ask(client)
+
+    views, interactions = own["metrics"]["views"], own["metrics"]["interactions"]
+    assert (views["previous_value"], views["growth_rate"], views["unit"]) == (100, -20, "views")
+    assert (interactions["value"], interactions["reason"]) == (30, None)
+    assert (interactions["growth_rate"], interactions["growth_reason"]) == (None, "not_answered")
+    assert (bakery["metrics"]["reach"]["value"], bakery["metrics"]["reach"]["reason"]) == (None, "not_answered")
+    assert own["metrics"]["follower_growth"].keys() & {"growth_rate", "previous_value"} == set()
+    assert {entry["account"] for entry in meta["unavailable"] if entry["metric"] == "Reach Change"} == {BAKERY}
+    assert {entry["account"] for entry in meta["warnings"]} == {ACCOUNT_ID, BAKERY}
+
+
+def test_the_numbers_are_those_of_growth_trends(client, wire):
+    plan_both(wire)
+    metrics = "reach,views,interactions,posts"
+    trends = body_of(client, "/growth-trends", period="7d", metrics=metrics, account=ACCOUNT_ID)["trends"]
+
+    (own, _), _ = ask(client)
+
+    assert {trend["key"]: trend["current_value"] for trend in trends}.items() <= numbers(own).items()
+    assert numbers(own)["follower_growth"] == trends[0]["growth_rate"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "status"),
+    [((400, graph_error(190)), "token_invalid", 401), ((400, graph_error(10)), "permission_denied", 403)],
+)
+def test_the_failure_of_one_account_is_its_own(client, wire, failure, code, status):
+    _, bakery = plan_both(wire)
+    bakery.failure = failure
+
+    (first, second), meta = ask(client)
+
+    assert (first["error"], numbers(first)["reach"]) == (None, 150)
+    assert (second["account"], second["username"]) == (BAKERY, "bakery")
+    assert (second["error"]["code"], second["error"]["status"], second["error"]["provider"]) == (
+        *(code, status, "instagram"),
+    )
+    assert second["metrics"].keys() == set(HEADLINES)
+    assert {(metric["value"], metric["reason"]) for metric in second["metrics"].values()} == {(None, code)}
+    assert {entry["account"] for entry in meta["unavailable"]} == {ACCOUNT_ID}
+
+
+def test_an_unknown_account_is_a_row_with_its_error(client, wire):
+    plan_both(wire)
+
+    (first, second), _ = ask(client, accounts=f"nobody.here,{ACCOUNT_ID}")
+
+    assert (first["account"], first["username"], first["error"]["code"]) == ("nobody.here", None, "account_unknown")
+    assert (first["error"]["provider"], first["metrics"]["posts"]["reason"]) == (None, "account_unknown")
+    assert numbers(second)["posts"] == 2
+
+
+def test_a_known_comparison_costs_no_call_until_a_value_of_any_account_changes(client, wire, clock):
+    _, bakery = plan_both(wire)
+    ask(client)
+    calls = len(wire.calls)
+    ask(client)
+    assert len(wire.calls) == calls
+
+    clock.wait(60)
+    bakery.profile = bakery.profile | {"followers_count": 600}
+    client.get("/growth-trends?period=7d&account=bakery&refresh=true")
+
+    (_, row), _ = ask(client)
+    assert numbers(row)["followers"] == 600
+
+
+def test_without_a_period_the_last_28_days_are_compared(client, wire):
+    plan_both(wire)
+
+    meta = body_of(client, "/compare", accounts="bakery")["meta"]
+
+    assert meta["window"] == {"since": "2026-05-18", "until": "2026-06-14"}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "words"),
+    [
+        ("", "it is empty"),
+        (" , ", "it is empty"),
+        (",".join(f"user{number}" for number in range(MOST_ACCOUNTS + 1)), "names 21 accounts"),
+        ("us,not an account", "does not identify an account"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused_with_what_is_accepted(client, accounts, words):
+    response = client.get("/compare", query_string={"accounts": accounts})
+
+    assert response.status_code == 400
+    assert words in response.get_json()["message"]
+
+
+def test_a_list_of_the_largest_size_is_accepted_and_an_account_named_twice_counts_once(client, wire):
+    plan_both(wire)
+    names = ["bakery", "bakery", *(f"user{number}" for number in range(MOST_ACCOUNTS - 1))]
+
+    rows, _ = ask(client, accounts=",".join(names))
+
+    assert [row["error"] is None for row in rows] == [True] + [False] * (MOST_ACCOUNTS - 1)
+
+
+def test_a_busy_gateway_answers_for_no_account(client, wire, monkeypatch):
+    plan_both(wire)
+
+    def busy(*_):
+        raise BusyError("The gateway is busy.")
+
+    monkeypatch.setattr("services.posts.reader.PostReader.read_with_profile", busy)
+
+    response = client.get("/compare?accounts=bakery&period=7d")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "busy")
+
+
+def test_a_table_has_one_row_for_each_account(client, wire):
+    _, bakery = plan_both(wire)
+    bakery.failure = (400, graph_error(190))
+
+    response = client.get(f"/compare?accounts={ACCOUNT_ID},bakery&period=7d&format=csv")
+
+    own, other = csv.DictReader(io.StringIO(response.get_data(as_text=True), newline=""))
+    assert (own["account"], own["reach"], own["posts"], own["error"]) == (ACCOUNT_ID, "150", "2", "")
+    assert (own["since"], own["until"]) == (WINDOW["since"], WINDOW["until"])
+    assert (other["username"], other["reach"], other["reach_reason"]) == ("bakery", "", "token_invalid")
+    assert other["error"] == "token_invalid"
