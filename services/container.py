@@ -36,6 +36,7 @@ from services.days import EndTime
 from services.executors import Executor
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
+from services.history.followers import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
 from services.insights.reader import InsightsReader
 from services.insights_test import InsightsTest
@@ -151,11 +152,22 @@ class Services:
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
         )
         registry = AccountRegistry(store, token_encryption, cache, clock)
-        accounts = AccountResolver(graph, cache, configured=configured, registry=registry)
+        origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
+        accounts = AccountResolver(
+            graph,
+            cache,
+            configured=configured,
+            registry=registry,
+            on_profile=FollowerRecorder(store.follower_counts, origin=origin, clock=clock).saw,
+        )
         checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
-        reader = InsightsReader(graph, executor, cache=cache, history=store.history, end_time=end_time, clock=clock)
-        audience = AudienceReader(graph, executor, cache=cache, history=store.history, end_time=end_time, clock=clock)
+        reader = InsightsReader(
+            graph, executor, cache=cache, history=store.history, end_time=end_time, origin=origin, clock=clock
+        )
+        audience = AudienceReader(
+            graph, executor, cache=cache, history=store.history, end_time=end_time, origin=origin, clock=clock
+        )
         posts = PostReader(graph, accounts, cache, clock)
         refusals = MediaRefusals(cache)
         viewers = ViewersCheck(graph, cache, clock)
@@ -175,7 +187,6 @@ class Services:
             clock=clock,
         )
         post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache)
-        origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
         growth_trends = GrowthTrends(
             accounts=accounts,
             reader=GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor),

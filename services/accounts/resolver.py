@@ -44,6 +44,14 @@ class ConfiguredAccount:
     page_id: str
 
 
+OnProfile = Callable[[Account, Item], None]
+"""Gets an account and its profile as Instagram answered it."""
+
+
+def ignore_profile(_account: Account, _profile: Item) -> None:
+    """Do nothing with a profile."""
+
+
 class AccountResolver:
     """Finds the account a caller means, and reads its profile."""
 
@@ -54,7 +62,10 @@ class AccountResolver:
         *,
         configured: ConfiguredAccount,
         registry: AccountRegistry,
+        on_profile: OnProfile = ignore_profile,
     ) -> None:
+        """Build a resolver; `on_profile` gets every profile that is read, by whatever call."""
+        self._on_profile = on_profile
         self._graph = graph
         self._cache = cache
         self._own = configured
@@ -152,6 +163,7 @@ class AccountResolver:
         name = answer.get("username")
         username = name if isinstance(name, str) and name else None
         self._registry.saw_username(account.id, (username or "").lower())
+        self._on_profile(account, answer)
         # Unreadable is unknown, so that the cache keeps what was known before.
         return {"username": username, "followers_count": as_count(answer.get("followers_count"))}
 

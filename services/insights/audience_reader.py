@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 
+from services.answers import Origin
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, REFUSED_METRIC, FreshnessPolicy, Json
@@ -83,6 +84,7 @@ class AudienceReader:
         cache: Cache,
         history: History,
         end_time: EndTime,
+        origin: Origin,
         clock: Clock,
     ) -> None:
         self._graph = graph
@@ -90,6 +92,7 @@ class AudienceReader:
         self._cache = cache
         self._history = history
         self._end_time = end_time
+        self._origin = origin
         self._clock = clock
 
     def read(self, account: Account, tables: Sequence[DemographicKey], days: Sequence[date]) -> AudienceReading:
@@ -156,7 +159,7 @@ class AudienceReader:
         def keep_values(_index: int, outcomes: Outcomes) -> None:
             answered = {key: each for key, each in outcomes.items() if isinstance(each, MetricValue) and key in wanted}
             keep({wanted[key]: as_json(each) for key, each in answered.items()})
-            self._keep_final(account, answered, fetched_at)
+            self._keep_history(account, answered, fetched_at)
 
         groups = _groups(list(wanted))
         gathered = self._executor.gather(
@@ -210,16 +213,19 @@ class AudienceReader:
         hours = read_hours(answer.get(ONLINE_FOLLOWERS), window, self._end_time)
         return dict[Key, MetricValue | ProviderError](hours.items())
 
-    def _keep_final(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
-        final = {
-            history_key(ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): kept
+    def _keep_history(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
+        days = {
+            (ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): value
             for day, value in values.items()
             if isinstance(day, date)
-            and policy_of(ONLINE_FOLLOWERS, Window(day, day)).is_final(fetched_at)
-            and (kept := as_history_value(as_json(value), fetched_at)) is not None
+        }
+        history_values = {
+            history_key(*key): kept
+            for key, value in days.items()
+            if (kept := as_history_value(value, key, fetched_at, self._origin)) is not None
         }
         with suppress(DatabaseUnavailableError):  # Then the cache has them, and they are fetched again after that.
-            self._history.keep(account.id, final)
+            self._history.keep(account.id, history_values)
 
     def _note_refusals(self, account: Account, outcomes: Outcomes) -> None:
         refused = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.answers import Origin
 from services.cache.policies import (
     FINISHED_DAY_TTL,
     FOR_EVER,
@@ -20,6 +21,7 @@ from services.clients.graph.models import Number, as_number
 from services.days import Window
 from services.errors import ProviderError, deserialize, serialize
 from services.insights.catalogue import METRICS
+from services.insights.request import ValueKey
 from services.insights.values import Bucket, MetricValue, merge_values
 from services.store.cache_entries import CacheKey
 from services.store.history import HistoryKey, HistoryValue
@@ -122,13 +124,21 @@ def from_json(value: Any) -> MetricValue:
     return MetricValue(value["value"], value.get("reason"), buckets, value.get("message"), is_shifted=is_shifted)
 
 
-def as_history_value(value: Any, read_at: float) -> HistoryValue | None:
-    """Return the part of a final value that the history keeps, or None where nothing is known."""
-    metric_value = from_json(value)
+def as_history_value(metric_value: MetricValue, key: ValueKey, read_at: float, origin: Origin) -> HistoryValue | None:
+    """Return what the history keeps of a value read at a moment (Unix seconds), or None where it keeps nothing.
+
+    Of a finished day it keeps everything, of several days only what is known and final.
+    """
+    metric, _, window = key
+    is_known_ = metric_value.value is not None or metric_value.buckets is not None
+    is_final = is_known_ and policy_of(metric, window).is_final(read_at)
     # The history has no place for a doubt about the day.
-    if not is_known(value) or metric_value.is_shifted:
+    if metric_value.is_shifted or read_at <= window.until or not (is_final or len(window) == 1):
         return None
-    return HistoryValue(metric_value.value, metric_value.buckets, read_at)
+    reason = metric_value.reason if metric_value.value is None else None
+    return HistoryValue(
+        metric_value.value, metric_value.buckets, read_at, reason, is_final, origin.source, origin.api_version
+    )
 
 
 def from_history_value(stored: HistoryValue) -> MetricValue:

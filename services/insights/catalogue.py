@@ -6,8 +6,9 @@ answers differ from it, those. Meta enforces its removals for every version at o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import Enum
 
 RETENTION_DAYS = 729  # Older days are refused ("the last 2 years"); the pages of Meta promise 90 days only.
@@ -161,3 +162,10 @@ _METRICS = (
     ),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def first_retained(login: str, metric: str, breakdown: Sequence[str], *, today: date) -> date:
+    """Return the first day of which Meta still keeps a metric by a breakdown."""
+    usual = METRICS[metric].retention_days
+    days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
+    return today - timedelta(days=days)

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import groupby
 from typing import Self
 
+from services.answers import Origin
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import (
@@ -43,7 +44,7 @@ from services.insights.caching import (
     policy_of,
     refusal_key,
 )
-from services.insights.catalogue import BREAKDOWN_RETENTION_DAYS, METRICS
+from services.insights.catalogue import METRICS, first_retained
 from services.insights.fetcher import TRANSIENT, BatchFetcher
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
@@ -121,6 +122,7 @@ class InsightsReader:
         cache: Cache,
         history: History,
         end_time: EndTime,
+        origin: Origin,
         clock: Clock,
     ) -> None:
         self._graph = graph
@@ -128,6 +130,7 @@ class InsightsReader:
         self._cache = cache
         self._history = history
         self._end_time = end_time
+        self._origin = origin
         self._clock = clock
 
     def read(
@@ -223,7 +226,7 @@ class InsightsReader:
         ruled_out: dict[ValueKey, MetricValue | ProviderError] = {}
         for key in keys:
             metric, breakdown, window = key
-            if window.first < self._first_retained(account.login, metric, breakdown):
+            if window.first < first_retained(account.login, metric, breakdown, today=self._today()):
                 ruled_out[key] = BEYOND_RETENTION
             elif (refusal := refused.get((metric, breakdown))) is not None:
                 ruled_out[key] = MetricValue(None, "refused", message=str(refusal.value["message"]))
@@ -260,7 +263,7 @@ class InsightsReader:
         _cached: Mapping[CacheKey, CacheEntry],
         keep: Keep,
     ) -> Mapping[CacheKey, FetchResult]:
-        """Fetch what the cache has no fresh value of; keep each answer as it comes, and final ones in the history."""
+        """Fetch what the cache has no fresh value of; keep each answer as it comes, also in the history."""
         keys = {rest[cache_key]: cache_key for cache_key in cache_keys}
         fetched_at = self._clock.timestamp()
 
@@ -280,22 +283,21 @@ class InsightsReader:
             values = batch.fetch([*_series([key for key in keys if key in in_series]), *_totals(list(keys), in_series)])
         finally:
             self._note(account, batch)
-            self._keep_final(account, {key: batch.values[key] for key in keys if key in batch.values}, fetched_at)
+            self._keep_history(account, {key: batch.values[key] for key in keys if key in batch.values}, fetched_at)
         outcomes = ((cache_key, values[key]) for key, cache_key in keys.items())
         return {cache_key: each if isinstance(each, ProviderError) else as_json(each) for cache_key, each in outcomes}
 
-    def _keep_final(
+    def _keep_history(
         self, account: Account, values: Mapping[ValueKey, MetricValue | ProviderError], fetched_at: float
     ) -> None:
-        final = {
+        kept = {
             history_key(*key): history_value
             for key, value in values.items()
             if isinstance(value, MetricValue)
-            and policy_of(key[0], key[2]).is_final(fetched_at)
-            and (history_value := as_history_value(as_json(value), fetched_at)) is not None
+            and (history_value := as_history_value(value, key, fetched_at, self._origin)) is not None
         }
         try:
-            self._history.keep(account.id, final)
+            self._history.keep(account.id, kept)
         except DatabaseUnavailableError:
             return  # The cache has the values; they are fetched and kept again when the cache has dropped them.
 
@@ -340,11 +342,6 @@ class InsightsReader:
             noted[EVERYTHING_KEY] = ({"refused": batch.is_all_refused}, EVERYTHING_REFUSED)
         if noted:
             self._cache.put(account.id, noted)
-
-    def _first_retained(self, login: str, metric: str, breakdown: Breakdown) -> date:
-        usual = METRICS[metric].retention_days
-        days = min([usual, *(BREAKDOWN_RETENTION_DAYS.get((login, metric, each), usual) for each in breakdown)])
-        return self._today() - timedelta(days=days)
 
     def _today(self) -> date:
         return pacific_day(self._clock.now())

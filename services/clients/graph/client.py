@@ -49,7 +49,7 @@ class GraphClient:
         return self._reads.served_version
 
     def profile(self, account: Account, *, again: bool = False) -> Item:
-        """Return `username` and `followers_count` of an account; either may be missing.
+        """Return the profile of an account: its `username` and counts, each of which may be missing.
 
         `again` says that a larger call for them has failed, so that this one counts among the further calls that code 1
         may cost a request.

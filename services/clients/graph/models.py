@@ -11,7 +11,7 @@ MEDIA_FIELDS = (
     "id,caption,comments_count,like_count,media_product_type,media_type,permalink,timestamp"  # All that a list needs.
 )
 COLLABORATIVE_FIELDS = f"{MEDIA_FIELDS},owner{{id,username}}"
-PROFILE_FIELDS = "username,followers_count"
+PROFILE_FIELDS = "username,followers_count,follows_count,media_count"
 
 ID = re.compile(r"\d{1,30}", re.ASCII)  # of an account, a page or a media
 MAX_COUNT = 10**15  # A larger number is no count.
