@@ -57,6 +57,10 @@ REQUESTS = {
         "retry_later": "/performance-data?url=later.example",
     },
     "audience": {"documented": "/audience?metrics=follower_demographics,online_followers&breakdown=age&days=1"},
+    "history": {
+        "documented": "/history?metrics=followers,views&since=2026-06-10&until=2026-06-15",
+        "week": "/history?metrics=views,reach&interval=week&since=2026-06-01&until=2026-06-14",
+    },
     "healthz": {"sandbox": "/healthz"},
 }
 

@@ -12,6 +12,7 @@ from routes import (
     documentation,
     errors,
     growth_trends,
+    history,
     media_insights,
     operations,
     performance_data,
@@ -27,6 +28,7 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(account_insights.bp)
     app.register_blueprint(growth_trends.bp)
     app.register_blueprint(compare.bp)
+    app.register_blueprint(history.bp)
     app.register_blueprint(top_posts.bp)
     app.register_blueprint(audience.bp)
     app.register_blueprint(media_insights.bp)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from routes import parameters
-from routes.queries import MAX_DAYS_OF_GROWTH, TableQuery
+from routes.queries import MAX_DAYS_OF_GROWTH, TableQuery, Time
+from services.account_history import MOST_METRICS
 from services.compare import MOST_ACCOUNTS
+from services.insights.catalogue import BREAKDOWN_SPELLINGS
+
+MOST_POINTS = 1000  # of each series, on one page
+NAMES_PATTERN = "^[A-Za-z0-9_.:-]{1,64}(,[A-Za-z0-9_.:-]{1,64})*$"
 
 
 class CompareQuery(TableQuery):
@@ -39,3 +45,53 @@ class CompareQuery(TableQuery):
         BeforeValidator(parameters.flag),
         Field(description="true reads everything again that can change; local callers only."),
     ] = False
+
+
+class HistoryQuery(TableQuery):
+    """The query of /history."""
+
+    metrics: Annotated[
+        tuple[str, ...],
+        parameters.names_up_to(MOST_METRICS, "metric"),
+        Field(
+            description="Comma-separated metrics: followers, those of /account-insights, and every other one that is "
+            f"kept; at most {MOST_METRICS}."
+        ),
+        WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["followers,views"]}),
+    ]
+    interval: Annotated[
+        Literal["day", "week", "month"],
+        parameters.choice(("day", "week", "month"), "interval"),
+        Field(description="day, week (Monday to Sunday) or month; Pacific days."),
+    ] = "day"
+    breakdown: Annotated[
+        tuple[str, ...],
+        parameters.names_up_to(2, "breakdown"),
+        Field(description="A breakdown, or two together, comma-separated."),
+        WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["follow_type"]}),
+    ] = ()
+    since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
+    until: Annotated[
+        Time | None, Field(description="Last day, both ends included; by default the last finished one.")
+    ] = None
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MOST_POINTS, description=f"Days, weeks or months on one page, 1 to {MOST_POINTS}."),
+        parameters.whole_number(1, MOST_POINTS),
+    ] = 400
+    cursor: Annotated[
+        date | None,
+        BeforeValidator(parameters.cursor),
+        Field(description="Where to go on: `meta.next_cursor` of the page before."),
+        WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-03-01"]}),
+    ] = None
+    account: Annotated[
+        str | None,
+        BeforeValidator(parameters.account),
+        Field(description="Id or username of the account; by default the configured one, or the only one."),
+    ] = None
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The breakdown in the spelling in which it is kept."""
+        return tuple(BREAKDOWN_SPELLINGS.get(name, name) for name in self.breakdown)

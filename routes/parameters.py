@@ -130,6 +130,32 @@ def accounts_up_to(most: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def names_up_to(most: int, what: str) -> BeforeValidator:
+    """Read comma-separated names of which there is no closed list, each once."""
+
+    def read(text: object) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part for part in (part.strip() for part in str(text).split(",")) if part))
+        if not names:
+            raise ValueError(f"it is empty. Accepted: 1 to {most} {what}s, comma-separated.")
+        if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name)]:
+            raise ValueError(f"{wrong[0][:60]!r} is not the name of a {what}.")
+        if len(names) > most:
+            raise ValueError(f"it names {len(names)} {what}s. Accepted: at most {most}.")
+        return names
+
+    return BeforeValidator(read)
+
+
+def cursor(text: object) -> date:
+    """Read the position from which a reply goes on."""
+    try:
+        return date.fromisoformat(str(text).strip())
+    except ValueError:
+        raise ValueError(
+            f"{str(text)[:60]!r} is not a cursor. Accepted: meta.next_cursor of the page before."
+        ) from None
+
+
 def media_id(text: object) -> str:
     """Read the id of a media."""
     return _id(text, "a media", "its numeric id, as /top-posts and /stories give it")

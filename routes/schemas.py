@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from services.account_history import KeptKind
 from services.account_insights import Insight
 from services.answers import Substitution, Unavailable, Warning_
 from services.audience import Demographic, OnlineFollowers
@@ -14,6 +15,7 @@ from services.capabilities import Capability
 from services.compare import ComparedAccount
 from services.credits import Overview
 from services.growth.trends import Trend, WindowDays
+from services.insights.kept_series import HistorySeries
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
@@ -63,6 +65,13 @@ class CompareMeta(Meta):
 
     api_version: str
     window: WindowDays
+
+
+class HistoryMeta(AccountMeta):
+    """`meta` with where the next page begins; `kept` lists what is kept, where a series has no value at all."""
+
+    next_cursor: str | None
+    kept: NotRequired[list[KeptKind]]
 
 
 class TimeRange(TypedDict):
@@ -153,6 +162,13 @@ class CompareBody(TypedDict):
 
     accounts: list[ComparedAccount]
     meta: CompareMeta
+
+
+class HistoryBody(TypedDict):
+    """What is kept of an account."""
+
+    series: list[HistorySeries]
+    meta: HistoryMeta
 
 
 class TopPostsBody(TypedDict):
@@ -315,6 +331,7 @@ BODIES: dict[str, dict[int, object]] = {
     "/account-insights": {200: AccountInsightsBody},
     "/growth-trends": {200: GrowthTrendsBody},
     "/compare": {200: CompareBody},
+    "/history": {200: HistoryBody},
     "/top-posts": {200: TopPostsBody},
     "/stories": {200: StoriesBody},
     "/stories/{story_id}": {200: StoriesBody},

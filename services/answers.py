@@ -41,6 +41,11 @@ REASONS: Mapping[str, str] = {
     "not_own_post": "The post is another account's; Instagram gives its insights to its owner.",
     "no_reach": "The post has reached no account yet, so there is nothing to divide by.",
     "no_views": "The post has no views yet, so there is nothing to divide by.",
+    # History
+    "not_kept": "No value of this is kept. `make backfill` reads what Instagram still has of past days.",
+    "days_missing": "No value is kept of some days; `missing_days` lists them.",
+    "unique_not_summed": "People are never added up over days, and no value of exactly this period is kept.",
+    "not_summed": "Whether the days of this metric may be added up is not known.",
     # Growth
     "current_unknown": "The current value is unknown.",
     "previous_unknown": "The previous value is unknown.",

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Self
 
 from config import Config
+from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.accounts.checks import AccountChecks
 from services.accounts.registry import AccountRegistry
@@ -83,6 +84,7 @@ class Services:
     account_insights: AccountInsights
     growth_trends: GrowthTrends
     compare: Comparison
+    account_history: AccountHistory
     top_posts: TopPosts
     media_insights: MediaInsightsService
     insights_test: InsightsTest
@@ -249,6 +251,14 @@ class Services:
             growth_trends=growth_trends,
             compare=Comparison(
                 accounts=accounts, growth_trends=growth_trends, executor=executor, origin=origin, clock=clock
+            ),
+            account_history=AccountHistory(
+                accounts=accounts,
+                history=store.history,
+                follower_counts=store.follower_counts,
+                end_time=end_time,
+                origin=Origin("sandbox" if config.sandbox else "history", graph.version),
+                clock=clock,
             ),
             top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,

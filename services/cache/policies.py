@@ -145,6 +145,7 @@ CALL_FAILURE_TTL = (
 WEBHOOK_KEPT_FOR = 7 * DAY  # a delivery and its changes, once applied; Meta repeats a delivery for 36 hours
 
 # Replies
+HISTORY_REPLY_TTL = 5 * MINUTE  # of a reply from what is kept, to which any process may add at any time
 INCOMPLETE_REPLY_TTL = 5.0  # of a reply with a part that could not be fetched
 STALE_REPLY_TTL = 1.0  # of a cached response made of stale values; then the cache is asked for newer ones
 NAMELESS_REPLY_TTL = MINUTE  # of a cached response whose `meta.username` is not known yet

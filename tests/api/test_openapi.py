@@ -199,6 +199,8 @@ REPLIES = [
     "/growth-trends?period=7d",
     "/growth-trends?period=31d&metrics=reach,views,interactions,posts",
     f"/compare?accounts={ACCOUNT_ID},unknown",
+    "/history?metrics=followers,views,impressions&since=2026-06-01",
+    "/history?metrics=views,followers&interval=week&breakdown=follow_type",
     "/top-posts?time_range=30d",
     "/top-posts?time_range=7d&media_product_type=AD",
     f"/api/instagram/insights/{MEDIA_ID}",

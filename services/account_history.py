@@ -1,0 +1,260 @@
+"""Account history: the kept values of an account by day, week or month, without a provider call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from typing_extensions import TypedDict
+
+from services.accounts.resolver import AccountResolver
+from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain
+from services.cache.policies import HISTORY_REPLY_TTL
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
+from services.errors import BusyError, InvalidRequestError
+from services.insights.catalogue import METRICS
+from services.insights.kept_series import (
+    COLUMNS,
+    FOLLOWERS,
+    HistorySeries,
+    SelectedMetric,
+    as_series,
+    by_catalogue,
+    by_kept,
+    count_point,
+    point_of,
+    table_rows,
+)
+from services.insights.periods import (
+    NOT_KEPT,
+    Aggregation,
+    Interval,
+    aggregation_of,
+    period_around,
+    value_of_period,
+    whole_periods,
+)
+from services.store.database import DatabaseUnavailableError
+from services.store.follower_counts import FollowerCount, FollowerCounts
+from services.store.history import History, HistoryValue
+
+MOST_METRICS = 25  # in one request
+USUAL_DAYS: Mapping[Interval, int] = {"day": 30, "week": 182, "month": 365}
+DatesBySeries = Mapping[tuple[str, tuple[str, ...]], Mapping[date, HistoryValue]]
+WindowsBySeries = Mapping[tuple[str, tuple[str, ...], Window], HistoryValue]
+
+
+class KeptKind(TypedDict):
+    """A metric of which something is kept, and the breakdown by which it is."""
+
+    metric: str
+    breakdown: str | None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The kept rows of one page."""
+
+    days: DatesBySeries
+    windows: WindowsBySeries
+    followers: Mapping[date, FollowerCount]
+
+    @property
+    def moments(self) -> list[tuple[float, bool]]:
+        """When each was read, and whether it can still change."""
+        values = [each for series in self.days.values() for each in series.values()]
+        counts = [(count.read_at, False) for count in self.followers.values()]
+        return [*((each.read_at, not each.final) for each in [*values, *self.windows.values()]), *counts]
+
+
+class AccountHistory:
+    """What is kept of an account."""
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountResolver,
+        history: History,
+        follower_counts: FollowerCounts,
+        end_time: EndTime,
+        origin: Origin,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._history = history
+        self._follower_counts = follower_counts
+        self._end_time = end_time
+        self._origin = origin
+        self._clock = clock
+
+    def series(
+        self,
+        metrics: Sequence[str],
+        *,
+        interval: Interval = "day",
+        breakdown: Sequence[str] = (),
+        since: Bound | None = None,
+        until: Bound | None = None,
+        cursor: date | None = None,
+        limit: int,
+        account: str | None = None,
+    ) -> Answer:
+        """Return the kept values of some metrics, at most `limit` days, weeks or months from the `cursor` on.
+
+        Raises `InvalidRequestError` for metrics that are neither known nor kept, and for a range that cannot be;
+        `BusyError` where the database is unavailable.
+        """
+        range_ = self._range(since, until, interval)
+        selected_account = self._accounts.find(account)
+        try:
+            selected = self._select(selected_account, metrics, tuple(breakdown))
+            periods, rest = whole_periods(range_, interval) if range_ is not None else ([], [])
+            left = [period for period in periods if cursor is None or period.first >= cursor]
+            page = left[:limit]
+            rows = self._read(selected_account, selected, page, interval)
+            series = [self._series(each, page, rows, interval) for each in selected]
+            kept = self._kept(selected_account, selected, series)
+        except DatabaseUnavailableError:
+            raise BusyError(
+                "The database is unavailable, so nothing that is kept can be read.",
+                hint="Try again; /readyz says what is wrong.",
+            ) from None
+        following = left[limit].first.isoformat() if len(left) > limit else None
+        warnings = [_left_over(days) for days in rest]
+        if range_ is None:
+            warnings.append({"code": "empty_range", "message": "No day ends between since and until."})
+        return Answer(
+            body={"series": series},
+            account=selected_account.id,
+            origin=self._origin,
+            freshness=self._freshness(rows),
+            meta={
+                "account": selected_account.id,
+                "username": self._accounts.username(selected_account),
+                "api_version": self._origin.api_version,
+                "next_cursor": following,
+                **({} if kept is None else {"kept": kept}),
+            },
+            unavailable=list(_unavailable(selected, series)),
+            substitutions=[
+                {"requested": each.name, "answered_by": each.metric, "since": successor.since}
+                for each in selected
+                if each.name != each.metric and (successor := METRICS[each.name].successor) is not None
+            ],
+            warnings=warnings,
+            table=Table(COLUMNS, list(table_rows(series))),
+        )
+
+    def _range(self, since: Bound | None, until: Bound | None, interval: Interval) -> Window | None:
+        now = self._clock.now()
+        check_range(since, until, pacific_day(now))
+        range_ = between(since, until, length=USUAL_DAYS[interval], now=now, end_time=self._end_time)
+        if range_ is None or since is not None:
+            return range_
+        return Window(period_around(range_.first, interval).first, range_.last)
+
+    def _select(self, account: Account, names: Sequence[str], breakdown: tuple[str, ...]) -> list[SelectedMetric]:
+        """Return which rows answer each name; what is kept is looked up only where the catalogue does not decide."""
+        decided = {name: by_catalogue(name, breakdown) for name in names}
+        if all(decided.values()):
+            return [each for each in decided.values() if each is not None]
+        kinds = self._history.kept_metrics(account.id)
+        found = {name: each or by_kept(name, breakdown, kinds, account.login) for name, each in decided.items()}
+        if unknown := [name for name, each in found.items() if each is None]:
+            listed = ", ".join(dict.fromkeys([FOLLOWERS, *(metric for metric, _ in kinds)]))
+            raise InvalidRequestError(
+                f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.",
+                hint=f"Kept: {listed}. Accepted, also where nothing is kept: {', '.join(METRICS)}.",
+            )
+        return [each for each in found.values() if each is not None]
+
+    def _read(
+        self, account: Account, selected: Sequence[SelectedMetric], page: Sequence[Window], interval: Interval
+    ) -> _Rows:
+        if not page:
+            return _Rows({}, {}, {})
+        since, until = page[0].first.isoformat(), page[-1].last.isoformat()
+        followers = (
+            self._follower_counts.days(account.id, since=since, until=until)
+            if any(each.name == FOLLOWERS for each in selected)
+            else []
+        )
+        needed = {(each.metric, each.breakdown) for each in selected if each.name != FOLLOWERS}
+        days: dict[tuple[str, tuple[str, ...]], dict[date, HistoryValue]] = {}
+        windows: dict[tuple[str, tuple[str, ...], Window], HistoryValue] = {}
+        if needed:
+            metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
+            for key, value in self._history.days(
+                account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
+            ):
+                days.setdefault((key.metric, key.breakdown), {})[date.fromisoformat(key.first_day)] = value
+            if interval != "day":
+                for key, value in self._history.windows(
+                    account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
+                ):
+                    window = Window(date.fromisoformat(key.first_day), date.fromisoformat(key.last_day))
+                    windows[key.metric, key.breakdown, window] = value
+        return _Rows(
+            {kind: values for kind, values in days.items() if kind in needed},
+            windows,
+            {date.fromisoformat(count.day): count for count in followers},
+        )
+
+    def _series(
+        self, selected: SelectedMetric, page: Sequence[Window], rows: _Rows, interval: Interval
+    ) -> HistorySeries:
+        if selected.name == FOLLOWERS:
+            points = [count_point(period, rows.followers) for period in page]
+            aggregation: Aggregation = "none" if interval == "day" else "last"
+            return as_series(selected, interval, aggregation, "accounts", points)
+        described = selected.described
+        aggregation = aggregation_of(described, interval)
+        days = rows.days.get((selected.metric, selected.breakdown), {})
+        unique = described is not None and described.unique
+        points = []
+        for period in page:
+            whole = rows.windows.get((selected.metric, selected.breakdown, period))
+            value = value_of_period(period, aggregation, days, whole, unique=unique)
+            points.append(point_of(selected, period, value))
+        return as_series(selected, interval, aggregation, None if described is None else described.unit, points)
+
+    def _kept(
+        self, account: Account, selected: Sequence[SelectedMetric], series: Sequence[HistorySeries]
+    ) -> list[KeptKind] | None:
+        """Return what is kept of an account, where a series has no value at all; else None."""
+        is_any_empty = any(all(point["reason"] == NOT_KEPT for point in each["points"]) for each in series)
+        if not is_any_empty:
+            return None
+        kinds = self._history.kept_metrics(account.id)
+        counted = self._follower_counts.first_and_last_day(account.id) is not None
+        followers: list[KeptKind] = [{"metric": FOLLOWERS, "breakdown": None}] if counted else []
+        return followers + [{"metric": metric, "breakdown": ",".join(each) or None} for metric, each in kinds]
+
+    def _freshness(self, rows: _Rows) -> Freshness:
+        """Return when the oldest value was read that can still change; kept rows may be added at any time."""
+        moments = rows.moments
+        ageing = [read_at for read_at, may_change in moments if may_change]
+        now = self._clock.timestamp()
+        # At a multiple of the lifetime, so that equal requests until then get equal bytes.
+        soon = (now // HISTORY_REPLY_TTL + 1) * HISTORY_REPLY_TTL
+        tomorrow = float(midnight(pacific_day(self._clock.now()) + ONE_DAY))
+        fetched_at = min(ageing) if ageing else max((read_at for read_at, _ in moments), default=now)
+        return Freshness(fetched_at, min(soon, tomorrow))
+
+
+def _left_over(days: Window) -> Warning_:
+    message = f"{days.first} to {days.last} is no whole week or month and is not part of the answer."
+    return {"code": "days_left_over", "message": message}
+
+
+def _unavailable(selected: Sequence[SelectedMetric], series: Sequence[HistorySeries]) -> Iterator[Unavailable]:
+    """Explain each reason of each series once."""
+    for each, shown in zip(selected, series, strict=True):
+        if each.buckets_reason is not None:
+            yield explain(each.name, each.buckets_reason)
+        for reason in dict.fromkeys(point["reason"] for point in shown["points"]):
+            if reason is not None:
+                yield explain(each.name, reason)

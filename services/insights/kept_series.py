@@ -1,0 +1,174 @@
+"""Series of kept values: which rows answer a metric, and the shape of the series, its points and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from services.days import Window, our_time
+from services.insights.catalogue import METRICS, Metric
+from services.insights.periods import NOT_KEPT, Aggregation, Interval, PeriodValue
+from services.insights.request import resolve
+from services.store.follower_counts import FollowerCount
+from services.store.history import Kind
+
+FOLLOWERS = "followers"
+COLUMNS = (
+    *("metric", "breakdown", "bucket", "interval", "aggregation", "since", "date", "value", "reason", "final"),
+    *("missing_days", "counted_at"),
+)
+_HEAD: tuple[Literal["metric", "breakdown", "interval", "aggregation"], ...] = (
+    *("metric", "breakdown", "interval", "aggregation"),
+)
+
+
+class BucketOfPoint(TypedDict):
+    """One bucket of a breakdown; null where it is unknown."""
+
+    dimension_values: list[str]
+    value: float | None
+
+
+class Point(TypedDict):
+    """One day, week or month: `value` is null where it is unknown, and `reason` says why.
+
+    `date` is the Pacific day that the value describes; of a week or month their last day, and `since` their first.
+    `missing_days` lists the days that a sum lacks. `counted_at` is when followers were counted.
+    """
+
+    date: str
+    value: float | None
+    reason: str | None
+    final: bool
+    since: NotRequired[str]
+    results: NotRequired[list[BucketOfPoint]]
+    missing_days: NotRequired[list[str]]
+    counted_at: NotRequired[str]
+
+
+class HistorySeries(TypedDict):
+    """The kept values of one metric, oldest first.
+
+    `aggregation` says how a week or month is made: the `sum` of its days, the `last` known value, or `none`: then only
+    a kept value of exactly that period is given.
+    """
+
+    metric: str
+    breakdown: str | None
+    interval: Interval
+    aggregation: Aggregation
+    unit: str | None
+    answered_by: NotRequired[str]
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class SelectedMetric:
+    """A metric as it was requested, and which rows answer it."""
+
+    name: str
+    metric: str
+    breakdown: tuple[str, ...] = ()
+    bucket: str | None = None
+    buckets_reason: str | None = None
+
+    @property
+    def described(self) -> Metric | None:
+        """What the catalogue says of the rows, if it knows them."""
+        return METRICS.get(self.metric)
+
+
+def by_catalogue(name: str, breakdown: tuple[str, ...]) -> SelectedMetric | None:
+    """Return what the catalogue says of a name, or None where it depends on what is kept."""
+    if name == FOLLOWERS:
+        return SelectedMetric(name, name, buckets_reason="breakdown_not_supported" if breakdown else None)
+    metric = METRICS.get(name)
+    if metric is None or metric.successor is not None or not set(breakdown) <= set(metric.breakdowns):
+        return None
+    # Two dimensions are kept in the order in which they were requested of Instagram.
+    return None if len(breakdown) > 1 else SelectedMetric(name, name, breakdown)
+
+
+def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login: str) -> SelectedMetric | None:
+    """Return the rows that are kept under a name, else those of its successor; None where it is unknown."""
+    of_name = [kept for metric, kept in kinds if metric == name]
+    if of_name or (name in METRICS and METRICS[name].successor is None):
+        found = next((kept for kept in of_name if set(kept) == set(breakdown)), None)
+        if found is not None or not breakdown:
+            return SelectedMetric(name, name, found or ())
+        if name in METRICS and set(breakdown) <= set(METRICS[name].breakdowns):
+            return SelectedMetric(name, name, breakdown)
+        return SelectedMetric(name, name, buckets_reason="breakdown_not_supported")
+    if name not in METRICS:
+        return None
+    resolved = resolve(METRICS[name], breakdown, login)
+    return SelectedMetric(name, resolved.source.name, resolved.breakdown, resolved.bucket, resolved.buckets_reason)
+
+
+def as_series(
+    selected: SelectedMetric, interval: Interval, aggregation: Aggregation, unit: str | None, points: list[Point]
+) -> HistorySeries:
+    """Return the points of a metric as a series."""
+    series: HistorySeries = {
+        "metric": selected.name,
+        "breakdown": (",".join(selected.breakdown) or None) if selected.bucket is None else None,
+        "interval": interval,
+        "aggregation": aggregation,
+        "unit": unit,
+        "points": points,
+    }
+    return series if selected.name == selected.metric else {**series, "answered_by": selected.metric}
+
+
+def point_of(selected: SelectedMetric, period: Window, value: PeriodValue) -> Point:
+    """Return a value as the point of a period."""
+    shown = value if selected.bucket is None else value.bucket(selected.bucket)
+    point: Point = {
+        "date": period.last.isoformat(),
+        "value": shown.value,
+        "reason": shown.reason,
+        "final": shown.final,
+    }
+    if len(period) > 1:
+        point["since"] = period.first.isoformat()
+    if selected.breakdown and selected.bucket is None and shown.buckets is not None:
+        point["results"] = [
+            {"dimension_values": list(names), "value": count} for names, count in sorted(shown.buckets.items())
+        ]
+    if shown.missing:
+        point["missing_days"] = [day.isoformat() for day in shown.missing]
+    return point
+
+
+def count_point(period: Window, counts: Mapping[date, FollowerCount]) -> Point:
+    """Return the number of followers of a day, or the last one that is known of a week or month."""
+    count = next((counts[day] for day in reversed(list(period)) if day in counts), None)
+    point: Point = {
+        "date": period.last.isoformat(),
+        "value": None if count is None else count.followers,
+        "reason": NOT_KEPT if count is None else None,
+        "final": count is not None,
+    }
+    if len(period) > 1:
+        point["since"] = period.first.isoformat()
+    if count is not None:
+        point["counted_at"] = our_time(count.read_at)
+    return point
+
+
+def table_rows(series: Iterable[HistorySeries]) -> Iterator[Mapping[str, object]]:
+    """Yield one row for each point and, below it, one for each of its buckets."""
+    for each in series:
+        head: dict[str, object] = {name: each[name] for name in _HEAD}
+        for point in each["points"]:
+            row = {**head, **{name: value for name, value in point.items() if name != "results"}}
+            row["missing_days"] = " ".join(point.get("missing_days", ()))
+            yield row
+            for result in point.get("results", ()):
+                reason = "bucket_unknown" if result["value"] is None else None
+                bucket = ",".join(result["dimension_values"])
+                yield {**row, "bucket": bucket, "value": result["value"], "reason": reason, "missing_days": ""}

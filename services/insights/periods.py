@@ -1,0 +1,112 @@
+"""Days, weeks and months of kept values: which days they have, and how a value of theirs is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from services.clients.graph.models import Number
+from services.days import ONE_DAY, Window
+from services.insights.catalogue import Metric, Shape
+from services.insights.values import Bucket, MetricValue, add_up
+from services.store.history import HistoryValue
+
+Interval = Literal["day", "week", "month"]
+Aggregation = Literal["none", "sum", "last"]
+
+NOT_KEPT, DAYS_MISSING, UNIQUE, NOT_SUMMED = "not_kept", "days_missing", "unique_not_summed", "not_summed"
+
+
+@dataclass(frozen=True)
+class PeriodValue:
+    """The value of a period, or None with the reason; with the days that it lacks."""
+
+    value: Number | None
+    reason: str | None = None
+    final: bool = False
+    buckets: Mapping[Bucket, Number | None] | None = None
+    missing: tuple[date, ...] = ()
+
+    def bucket(self, name: str) -> PeriodValue:
+        """Return the number of one bucket of a single breakdown, as a value of its own."""
+        if self.buckets is None:
+            return PeriodValue(None, self.reason or "bucket_unknown", missing=self.missing)
+        value = self.buckets.get((name,))
+        return PeriodValue(value, None if value is not None else "bucket_unknown", self.final)
+
+
+def period_around(day: date, interval: Interval) -> Window:
+    """Return the day, the week (Monday to Sunday) or the calendar month that a day lies in."""
+    if interval == "week":
+        first = day - timedelta(days=day.weekday())
+        return Window(first, first + timedelta(days=6))
+    if interval == "month":
+        first = day.replace(day=1)
+        return Window(first, (first + timedelta(days=31)).replace(day=1) - ONE_DAY)
+    return Window(day, day)
+
+
+def whole_periods(days: Window, interval: Interval) -> tuple[list[Window], list[Window]]:
+    """Return the periods that lie within some days, oldest first, and the days before and after them."""
+    whole: list[Window] = []
+    rest: list[Window] = []
+    period = period_around(days.first, interval)
+    while period.first <= days.last:
+        if period.first >= days.first and period.last <= days.last:
+            whole.append(period)
+        else:
+            rest.append(Window(max(period.first, days.first), min(period.last, days.last)))
+        period = period_around(period.last + ONE_DAY, interval)
+    return whole, rest
+
+
+def aggregation_of(metric: Metric | None, interval: Interval) -> Aggregation:
+    """Return how the values of several days become one: they are added up only where that is known to be right."""
+    if interval == "day" or metric is None or metric.unique or metric.shape is Shape.LIFETIME:
+        return "none"
+    return "sum"
+
+
+def value_of_period(
+    period: Window,
+    aggregation: Aggregation,
+    days: Mapping[date, HistoryValue],
+    whole: HistoryValue | None,
+    *,
+    unique: bool,
+) -> PeriodValue:
+    """Return the value of a period, made of the kept `days`, or the kept value of exactly that period (`whole`).
+
+    People are never added up over days, and an unknown day makes a sum unknown.
+    """
+    if len(period) == 1:
+        return _as_period(days.get(period.first))
+    if aggregation == "none":
+        reason = UNIQUE if unique else NOT_SUMMED
+        return _as_period(whole) if whole is not None else PeriodValue(None, reason)
+    known = [(day, days[day]) for day in period if day in days and _is_known(days[day])]
+    if len(known) < len(period):
+        there = {day for day, _ in known}
+        if whole is not None:
+            return _as_period(whole)
+        return PeriodValue(None, DAYS_MISSING, missing=tuple(day for day in period if day not in there))
+    total = add_up([_as_metric_value(kept) for _, kept in known])
+    return PeriodValue(total.value, total.reason, all(kept.final for _, kept in known), total.buckets)
+
+
+def _is_known(kept: HistoryValue) -> bool:
+    return kept.value is not None or kept.buckets is not None
+
+
+def _as_metric_value(kept: HistoryValue) -> MetricValue:
+    return MetricValue(kept.value, None if kept.value is not None else kept.reason or "no_total", kept.buckets)
+
+
+def _as_period(kept: HistoryValue | None) -> PeriodValue:
+    if kept is None:
+        return PeriodValue(None, NOT_KEPT)
+    usual = "no_total" if kept.buckets is not None else NOT_KEPT
+    reason = None if kept.value is not None else kept.reason or usual
+    return PeriodValue(kept.value, reason, kept.final and _is_known(kept), kept.buckets)

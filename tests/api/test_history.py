@@ -1,0 +1,369 @@
+"""GET /history: what is kept, by day, week and month; gaps stay gaps, and no provider is called."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date, timedelta
+from random import Random
+
+import pytest
+
+from services.store.follower_counts import FollowerCount
+from services.store.history import HistoryKey, HistoryValue
+from tests.planners import body_of
+from tests.support import ACCOUNT_ID
+
+FIRST, YESTERDAY = date(2026, 1, 1), date(2026, 6, 14)  # a Thursday, and a Sunday
+READ_AT = 1_781_000_000.0
+
+
+def days(first=FIRST, last=YESTERDAY):
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+class Kept:
+    """Puts values into the history of a gateway, of its account."""
+
+    def __init__(self, client):
+        store = client.application.extensions["services"].store
+        self._history, self._counts = store.history, store.follower_counts
+
+    def day(self, metric, day, value, *, breakdown=(), buckets=None, **more):
+        self.window(metric, day, day, value, breakdown=breakdown, buckets=buckets, **more)
+
+    def window(self, metric, first, last, value, *, breakdown=(), buckets=None, **more):
+        key = HistoryKey(metric, breakdown, first.isoformat(), last.isoformat())
+        self._history.keep(ACCOUNT_ID, {key: HistoryValue(value, buckets, READ_AT, **more)})
+
+    def series(self, metric, values):
+        keys = {HistoryKey(metric, (), day.isoformat(), day.isoformat()): each for day, each in values.items()}
+        self._history.keep(ACCOUNT_ID, {key: HistoryValue(each, None, READ_AT) for key, each in keys.items()})
+
+    def followers(self, counts):
+        for day, count in counts.items():
+            self._counts.keep(ACCOUNT_ID, FollowerCount(day.isoformat(), count, READ_AT))
+
+
+@pytest.fixture
+def kept(client):
+    return Kept(client)
+
+
+def ask(client, metrics, **query):
+    """Read series without a provider: there is no planned answer, so that a call would fail the test."""
+    return body_of(client, "/history", metrics=metrics, **query)
+
+
+def points_of(body, number=0):
+    return {point["date"]: point for point in body["series"][number]["points"]}
+
+
+def values_of(body, number=0):
+    return {day: point["value"] for day, point in points_of(body, number).items()}
+
+
+# Days
+
+
+def test_each_day_of_a_range_has_its_kept_value_or_a_gap(client, kept):
+    kept.series("views", {date(2026, 6, 1): 10, date(2026, 6, 3): 0})
+    kept.day("views", date(2026, 6, 4), 7, final=False)
+    kept.day("views", date(2026, 6, 5), None, reason="not_answered")
+
+    body = ask(client, "views", since="2026-06-01", until="2026-06-05")
+
+    (series,) = body["series"]
+    assert (series["metric"], series["breakdown"], series["interval"]) == ("views", None, "day")
+    assert (series["aggregation"], series["unit"]) == ("none", "views")
+    assert series["points"] == [
+        {"date": "2026-06-01", "value": 10, "reason": None, "final": True},
+        {"date": "2026-06-02", "value": None, "reason": "not_kept", "final": False},
+        {"date": "2026-06-03", "value": 0, "reason": None, "final": True},
+        {"date": "2026-06-04", "value": 7, "reason": None, "final": False},
+        {"date": "2026-06-05", "value": None, "reason": "not_answered", "final": False},
+    ]
+    assert {entry["reason"] for entry in body["meta"]["unavailable"]} == {"not_kept", "not_answered"}
+    assert (body["meta"]["account"], body["meta"]["source"]) == (ACCOUNT_ID, "history")
+
+
+def test_without_a_range_the_last_30_finished_days_are_given(client, kept):
+    kept.series("views", {YESTERDAY: 5})
+
+    values = values_of(ask(client, "views"))
+
+    assert (min(values), max(values), len(values)) == ("2026-05-16", "2026-06-14", 30)
+
+
+def test_several_metrics_are_series_in_the_order_of_the_request(client, kept):
+    kept.series("views", {YESTERDAY: 5})
+    kept.followers({YESTERDAY: 900})
+
+    body = ask(client, "followers,views,reach", since="2026-06-14", until="2026-06-14")
+
+    assert [(each["metric"], each["points"][0]["value"]) for each in body["series"]] == [
+        *(("followers", 900), ("views", 5), ("reach", None)),
+    ]
+    assert body["series"][0]["points"][0]["counted_at"].endswith("Z")
+    assert {"metric": "views", "breakdown": None} in body["meta"]["kept"]
+
+
+def test_buckets_are_given_by_their_breakdown(client, kept):
+    kept.day("views", YESTERDAY, 10, breakdown=("follow_type",), buckets={("FOLLOWER",): 7, ("NON_FOLLOWER",): None})
+
+    body = ask(client, "views", breakdown="follower_type", since="2026-06-14")
+
+    (series,) = body["series"]
+    assert (series["breakdown"], series["points"][0]["value"]) == ("follow_type", 10)
+    assert series["points"][0]["results"] == [
+        {"dimension_values": ["FOLLOWER"], "value": 7},
+        {"dimension_values": ["NON_FOLLOWER"], "value": None},
+    ]
+
+
+def test_two_dimensions_are_found_in_any_order(client, kept):
+    both = ("media_product_type", "follow_type")
+    kept.day("reach", YESTERDAY, 9, breakdown=both, buckets={("POST", "FOLLOWER"): 4})
+
+    (series,) = ask(client, "reach", breakdown="follow_type,media_product_type", since="2026-06-14")["series"]
+
+    assert (series["breakdown"], series["points"][0]["value"]) == ("media_product_type,follow_type", 9)
+
+
+# Names
+
+
+def test_every_kept_name_is_accepted_and_a_name_that_is_nowhere_is_refused_with_what_is_kept(client, kept):
+    kept.series("views_of_2031", {YESTERDAY: 5})
+    kept.day("demographics_of_2031", YESTERDAY, None, breakdown=("planet",), buckets={("MARS",): 2})
+
+    known = ask(client, "views_of_2031", since="2026-06-14")
+    by_planet = ask(client, "demographics_of_2031", breakdown="planet", since="2026-06-14")
+    response = client.get("/history?metrics=views_of_2032,views")
+
+    assert values_of(known) == {"2026-06-14": 5}
+    assert by_planet["series"][0]["points"][0]["results"] == [{"dimension_values": ["MARS"], "value": 2}]
+    assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+    assert "views_of_2032" in response.get_json()["message"]
+    assert "views_of_2031" in response.get_json()["hint"]
+
+
+def test_a_removed_metric_is_answered_by_the_kept_values_of_its_successor(client, kept):
+    kept.series("views", {YESTERDAY: 5})
+    buttons = {("EMAIL",): 3, ("CALL",): None}
+    kept.day("profile_links_taps", YESTERDAY, 9, breakdown=("contact_button_type",), buckets=buttons)
+
+    body = ask(client, "impressions,email_contacts,phone_call_clicks", since="2026-06-14")
+
+    shown = [(each["metric"], each["answered_by"], each["points"][0]["value"]) for each in body["series"]]
+    assert shown == [
+        ("impressions", "views", 5),
+        ("email_contacts", "profile_links_taps", 3),
+        ("phone_call_clicks", "profile_links_taps", None),
+    ]
+    assert body["series"][2]["points"][0]["reason"] == "bucket_unknown"
+    assert body["meta"]["substitutions"][0]["requested"] == "impressions"
+
+
+def test_an_account_of_which_nothing_is_kept_has_gaps_and_no_error(client):
+    body = ask(client, "views,followers", since="2026-06-14")
+
+    assert [each["points"][0]["reason"] for each in body["series"]] == ["not_kept", "not_kept"]
+    assert body["meta"]["kept"] == []
+
+
+# Weeks and months
+
+
+@pytest.mark.parametrize("interval", ["week", "month"])
+def test_additive_metrics_are_summed_over_whole_periods_and_gaps_are_never_filled(client, kept, interval):
+    """Recomputed from the days alone, over half a year with random gaps."""
+    random = Random(7)
+    values = {day: random.randrange(1000) for day in days() if random.random() > 0.02}
+    kept.series("views", values)
+
+    body = ask(client, "views", interval=interval, since=FIRST.isoformat(), until=YESTERDAY.isoformat())
+
+    expected, lacking = {}, {}
+    for day in days():
+        is_last = day.weekday() == 6 if interval == "week" else (day + timedelta(days=1)).day == 1
+        first = day - timedelta(days=6) if interval == "week" else day.replace(day=1)
+        if is_last and first >= FIRST:
+            missing = [each.isoformat() for each in days(first, day) if each not in values]
+            expected[day.isoformat()] = None if missing else sum(values[each] for each in days(first, day))
+            lacking |= {day.isoformat(): missing} if missing else {}
+    assert values_of(body) == expected
+    assert None in expected.values()
+    points = points_of(body)
+    assert {day: point["missing_days"] for day, point in points.items() if "missing_days" in point} == lacking
+    assert {point["reason"] for day, point in points.items() if day in lacking} == {"days_missing"}
+    assert body["series"][0]["aggregation"] == "sum"
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["days_left_over"]
+
+
+def test_a_week_is_monday_to_sunday_and_final_only_if_all_its_days_are(client, kept):
+    kept.series("views", dict.fromkeys(days(date(2026, 6, 1), date(2026, 6, 13)), 1))
+    kept.day("views", YESTERDAY, 1, final=False)
+
+    points = points_of(ask(client, "views", interval="week", since="2026-06-01"))
+
+    assert {day: (point["since"], point["value"], point["final"]) for day, point in points.items()} == {
+        "2026-06-07": ("2026-06-01", 7, True),
+        "2026-06-14": ("2026-06-08", 7, False),
+    }
+
+
+def test_people_are_never_summed_but_a_kept_value_of_exactly_that_week_is_given(client, kept):
+    kept.series("reach", dict.fromkeys(days(), 100))
+    kept.window("reach", date(2026, 6, 1), date(2026, 6, 7), 450)
+    kept.window("reach", date(2026, 6, 7), date(2026, 6, 13), 460)
+
+    body = ask(client, "reach", interval="week", since="2026-06-01")
+
+    assert values_of(body) == {"2026-06-07": 450, "2026-06-14": None}
+    assert body["series"][0]["aggregation"] == "none"
+    assert points_of(body)["2026-06-14"]["reason"] == "unique_not_summed"
+
+
+def test_a_metric_that_the_catalogue_does_not_know_is_not_summed(client, kept):
+    kept.series("views_of_2031", dict.fromkeys(days(date(2026, 6, 8)), 5))
+
+    (point,) = points_of(ask(client, "views_of_2031", interval="week", since="2026-06-08")).values()
+
+    assert (point["value"], point["reason"]) == (None, "not_summed")
+
+
+def test_a_week_has_the_last_known_number_of_followers(client, kept):
+    kept.followers({date(2026, 6, 2): 900, date(2026, 6, 5): 910})
+
+    body = ask(client, "followers", interval="week", since="2026-06-01")
+
+    assert values_of(body) == {"2026-06-07": 910, "2026-06-14": None}
+    assert body["series"][0]["aggregation"] == "last"
+
+
+def test_buckets_of_a_week_are_summed_where_each_day_knows_them(client, kept):
+    for day in days(date(2026, 6, 8)):
+        kept.day(
+            "follows_and_unfollows",
+            day,
+            None,
+            breakdown=("follow_type",),
+            buckets={("FOLLOWER",): 3, ("NON_FOLLOWER",): None if day == YESTERDAY else 1},
+        )
+
+    (point,) = points_of(
+        ask(client, "follows_and_unfollows", breakdown="follow_type", interval="week", since="2026-06-08")
+    ).values()
+
+    assert (point["value"], point["reason"]) == (None, "no_total")
+    assert [(each["dimension_values"], each["value"]) for each in point["results"]] == [
+        *((["FOLLOWER"], 21), (["NON_FOLLOWER"], None)),
+    ]
+
+
+# Ranges and pages
+
+
+def test_years_are_read_page_by_page_without_a_gap_or_a_repetition(client, kept):
+    values = {day: number for number, day in enumerate(days(date(2024, 6, 1)))}
+    kept.series("views", values)
+    query = {"since": "2024-06-01", "until": "2026-06-14", "limit": 300}
+
+    seen, cursor, pages = {}, None, 0
+    while pages == 0 or cursor is not None:
+        body = ask(client, "views,reach", **query | ({"cursor": cursor} if cursor else {}))
+        found = values_of(body)
+        assert not seen.keys() & found.keys()
+        assert len(found) <= 300
+        assert list(found) == list(values_of(body, 1))
+        seen, cursor, pages = seen | found, body["meta"]["next_cursor"], pages + 1
+
+    assert seen == {day.isoformat(): value for day, value in values.items()}
+    assert pages == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"metrics": ""}, "it is empty"),
+        ({"metrics": "views;drop"}, "is not the name of a metric"),
+        ({"metrics": ",".join(f"m{number}" for number in range(26))}, "names 26 metrics"),
+        ({"metrics": "views", "interval": "year"}, "year"),
+        ({"metrics": "views", "limit": "1001"}, "out of range"),
+        ({"metrics": "views", "cursor": "next"}, "not a cursor"),
+        ({"metrics": "views", "since": "2026-06-10", "until": "2026-06-01"}, "after until"),
+        ({"metrics": "views", "since": "2027-01-01"}, "in the future"),
+    ],
+)
+def test_a_wrong_request_is_refused_with_what_is_accepted(client, query, words):
+    response = client.get("/history", query_string=query)
+
+    assert response.status_code == 400
+    assert words in response.get_json()["message"]
+
+
+def test_a_range_without_a_whole_week_says_so(client, kept):
+    kept.series("views", dict.fromkeys(days(), 1))
+
+    body = ask(client, "views", interval="week", since="2026-06-09", until="2026-06-12")
+
+    assert body["series"][0]["points"] == []
+    assert body["meta"]["warnings"] == [
+        {
+            "code": "days_left_over",
+            "message": "2026-06-09 to 2026-06-12 is no whole week or month and is not part of the answer.",
+        }
+    ]
+
+
+# Replies
+
+
+def test_equal_requests_get_equal_bytes_and_a_new_value_shows_soon(client, kept, clock):
+    kept.series("views", {YESTERDAY: 5})
+    first = client.get("/history?metrics=views")
+    clock.wait(60)
+    assert client.get("/history?metrics=views").get_data() == first.get_data()
+
+    kept.day("views", date(2026, 6, 13), 4)
+    clock.wait(300)
+
+    assert values_of(ask(client, "views"))["2026-06-13"] == 4
+    assert first.headers["ETag"]
+
+
+def test_a_database_that_is_unavailable_is_an_error_and_no_gap(client, monkeypatch):
+    services = client.application.extensions["services"]
+    services.accounts.find(None)
+    monkeypatch.setattr(services.store.history._database, "_connections", Away(), raising=True)
+
+    response = client.get("/history?metrics=views")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "busy")
+
+
+class Away:
+    """Connections to a database that is not there."""
+
+    is_postgresql = False
+
+    def fault(self):
+        return "gone"
+
+    def close(self):
+        pass
+
+
+def test_a_table_has_a_row_for_each_point_and_bucket(client, kept):
+    kept.day("views", YESTERDAY, 10, breakdown=("follow_type",), buckets={("FOLLOWER",): 7, ("NON_FOLLOWER",): None})
+
+    response = client.get("/history?metrics=views&breakdown=follow_type&since=2026-06-13&format=csv")
+
+    rows = list(csv.DictReader(io.StringIO(response.get_data(as_text=True), newline="")))
+    assert [(row["date"], row["bucket"], row["value"], row["reason"], row["final"]) for row in rows] == [
+        ("2026-06-13", "", "", "not_kept", "false"),
+        ("2026-06-14", "", "10", "", "true"),
+        ("2026-06-14", "FOLLOWER", "7", "", "true"),
+        ("2026-06-14", "NON_FOLLOWER", "", "bucket_unknown", "true"),
+    ]
