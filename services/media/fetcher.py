@@ -14,8 +14,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from services.cache.policies import FEW_VIEWERS
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
 from services.errors import (
@@ -30,13 +31,15 @@ from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 from services.media.metric_names import NAMED_BY_PLACE
-from services.media.refusals import FEW, AnsweredMetrics
+from services.media.refusals import FEW, AnsweredMetrics, MediaRefusals
 from services.media.values import MediaValue, read_item
 from services.media.viewers import ViewersCheck
 
 SPLIT_FOR = frozenset({RetryStrategy.SPLIT, RetryStrategy.SHRINK})
+UNKNOWN_TYPE = "unknown"  # in the keys of refusals
 VIEWERS = "reach"  # the number that says whether a story has enough viewers
 CHECKS = ("reach", "views")  # metrics of every type: if both are refused, the media is at fault, not a metric
+Viewers = Literal["unknown", "few", "enough"]
 OF_WHOLE_MEDIA = (MediaTooOldError, ObjectNotFoundError)
 
 
@@ -91,14 +94,21 @@ class MediaFetcher:
         self._known = known
         self._viewers = viewers
         self._apart = apart
+        self._has_viewers = False
         self.found = MediaFetch()
 
-    def fetch(self, metrics: Sequence[str]) -> MediaFetch:
+    def fetch(self, metrics: Sequence[str], *, viewers: Viewers = "unknown") -> MediaFetch:
         """Ask for metrics; each has a value or a failure afterwards, unless the media as a whole has failed.
 
-        The first call goes out alone: most refusals are about the media, and the others would get the same one.
+        The first call goes out alone: most refusals are about the media, and the others would get the same one. Of a
+        story that may have too few `viewers` it asks for their number only; where they are known to be enough, it is
+        not asked for to find that out.
         """
+        self._has_viewers = viewers == "enough"
         first, *others = self._calls(metrics)
+        if viewers == "few" and VIEWERS in first.metrics[1:]:
+            rest = first.only(set(first.metrics) - {VIEWERS})
+            first, others = first.only({VIEWERS}), [rest, *others]
         for calls in ([first], others):
             for call, error in self._send(calls):
                 if self.found.failure is None:
@@ -188,7 +198,7 @@ class MediaFetcher:
 
         Meta's rule is about each value, so a call is refused although others of its metrics would be answered.
         """
-        if VIEWERS not in self.found.answered:
+        if VIEWERS not in self.found.answered and not self._has_viewers:
             failure = error if call.metrics == (VIEWERS,) else self._ask(Call((VIEWERS,)))
             if failure is not None:
                 self._fail(call, failure)
@@ -295,6 +305,32 @@ class MediaFetcher:
     def _fail(self, call: Call, error: ProviderError) -> None:
         for metric in call.metrics:
             self.found.values.setdefault(metric, error)
+
+
+def note_refusals(
+    refusals: MediaRefusals, account: Account, media_id: str, product_type: str | None, found: MediaFetch
+) -> None:
+    """Remember what Instagram answers and refuses, for the type of media or for this one."""
+    type_ = product_type or UNKNOWN_TYPE
+    if isinstance(found.failure, InsufficientViewersError):
+        found.failure.retry_after = int(FEW_VIEWERS.ttl)
+    if found.failure is not None:
+        refusals.note_media(account.id, media_id, found.failure)
+    own = {name for name, (reason, _) in found.refused.items() if reason in {FEW, "not_shared_to_facebook"}}
+    # Others of its type have these, or ought to: one odd media does not show that the type lacks them. A missing
+    # permission is the account's.
+    promised = {name for name, each in MEDIA_METRICS.items() if each.is_answered(product_type, account.login)}
+    of_others = refusals.answered(account.id, type_).metrics | promised
+    denied = {name for name, (reason, _) in found.refused.items() if reason == PermissionDeniedError.code}
+    expected = (found.refused.keys() & of_others) - own - denied
+    if expected:
+        own |= expected - refusals.refused_by_others(account.id, type_, expected, media_id)
+    of_media = {name: refusal for name, refusal in found.refused.items() if name in own}
+    of_type = {name: refusal for name, refusal in found.refused.items() if name not in own}
+    refusals.note_metrics(account.id, type_, of_media, media_id=media_id)
+    refusals.note_metrics(account.id, type_, of_type)
+    if found.answered:
+        refusals.note_answered(account.id, type_, found.answered, as_totals=found.as_totals)
 
 
 def _breakdown_of(metric: str) -> str | None:

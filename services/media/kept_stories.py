@@ -17,12 +17,14 @@ from services.cache.policies import STORIES_SWR, STORIES_TTL, Json
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
-from services.media.story_reader import MAX_ID, LiveStory, StoryReader
-from services.media.story_values import delivered, newest, polled
+from services.media.live_story import MAX_ID, LiveStory
+from services.media.story_reader import StoryReader
+from services.media.story_values import STORY_LIFE, delivered, newest, polled, was_live
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import Stories, StoryNumber, StoryRow
 
 KEY = "stories"  # in the cache
+MAX_LIVE = 200  # stories of a day of which it is known whether they were refused; Instagram takes 100 a day
 USUALLY = ("navigation",)  # read by their breakdowns with every reading
 LAST = ("navigation", "profile_activity")  # and shortly before the end of a story
 
@@ -168,7 +170,11 @@ class KeptStories:
         with suppress(DatabaseUnavailableError):
             self._table.begin(account.id, now=read_at)
         keep = partial(self._keep_part, account.id, read_at)
-        stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep)
+        before = [] if cached is None else _rows_of(cached.value)
+        with suppress(DatabaseUnavailableError):
+            since = read_at - STORY_LIFE
+            before = self._table.listed(account.id, since=since, until=None, limit=MAX_LIVE)
+        stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep, known=was_live(before, now=read_at))
         rows = [polled(story, read_at) for story in stories]
         with suppress(DatabaseUnavailableError):  # The worker keeps what the cache has.
             self._table.keep(account.id, rows)

@@ -10,7 +10,7 @@ from functools import partial
 
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
-from services.cache.policies import DAY, FEW_VIEWERS, MEDIA_NODE, FreshnessPolicy, Json
+from services.cache.policies import DAY, MEDIA_NODE, FreshnessPolicy, Json
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
@@ -19,18 +19,17 @@ from services.errors import (
     Charge,
     InsufficientViewersError,
     ObjectNotFoundError,
-    PermissionDeniedError,
     ProviderError,
 )
 from services.executors import Executor
 from services.media.caching import MediaValuePolicy, media_keys, node_key
 from services.media.catalogue import FEED, MEDIA_METRICS, STORY
 from services.media.errors import story_expired
-from services.media.fetcher import SPLIT_FOR, MediaFetch, MediaFetcher
+from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFetcher, note_refusals
 from services.media.index import MediaIndex, media_row
 from services.media.kept_stories import KeptStories
-from services.media.refusals import FEW, OF_MEDIA, MediaRefusals, RefusedMedia
-from services.media.story_reader import LiveStory
+from services.media.live_story import LiveStory
+from services.media.refusals import OF_MEDIA, MediaRefusals, RefusedMedia
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
 from services.media.values import MediaValue, media_value_as_json, media_value_of
 from services.media.viewers import ViewersCheck
@@ -39,7 +38,6 @@ from services.store.database import DatabaseUnavailableError
 from services.store.media import MediaRow
 
 NODE_FIELDS = ("id", "media_type", "media_product_type", "permalink", "timestamp")
-UNKNOWN_TYPE = "unknown"  # in the keys of refusals
 
 
 @dataclass(frozen=True)
@@ -279,7 +277,7 @@ class MediaReader:
         )
         read_at = self._clock.timestamp()
         found = fetcher.fetch(metrics)
-        self._note(account, media, found)
+        note_refusals(self._refusals, account, media.id, media.product_type, found)
         self._keep_story(account, media, found, read_at)
         results: dict[CacheKey, FetchResult] = {}
         for key in cache_keys:
@@ -316,33 +314,6 @@ class MediaReader:
         )
         self._refusals.note_media(account.id, media.id, failure)
         raise failure
-
-    def _note(self, account: Account, media: MediaRow, found: MediaFetch) -> None:
-        """Remember what Instagram answers and refuses, for the type of media or for this one."""
-        type_ = _type_of(media)
-        if isinstance(found.failure, InsufficientViewersError):
-            found.failure.retry_after = int(FEW_VIEWERS.ttl)
-        if found.failure is not None:
-            self._refusals.note_media(account.id, media.id, found.failure)
-        own = {name for name, (reason, _) in found.refused.items() if reason in {FEW, "not_shared_to_facebook"}}
-        # Others of its type have these, or ought to: one odd media does not show that the type lacks them. A missing
-        # permission is the account's.
-        of_others = self._refusals.answered(account.id, type_).metrics | _promised(media, account)
-        denied = {name for name, (reason, _) in found.refused.items() if reason == PermissionDeniedError.code}
-        expected = (found.refused.keys() & of_others) - own - denied
-        if expected:
-            own |= expected - self._refusals.refused_by_others(account.id, type_, expected, media.id)
-        of_media = {name: refusal for name, refusal in found.refused.items() if name in own}
-        of_type = {name: refusal for name, refusal in found.refused.items() if name not in own}
-        self._refusals.note_metrics(account.id, type_, of_media, media_id=media.id)
-        self._refusals.note_metrics(account.id, type_, of_type)
-        if found.answered:
-            self._refusals.note_answered(account.id, type_, found.answered, as_totals=found.as_totals)
-
-
-def _promised(media: MediaRow, account: Account) -> set[str]:
-    """Return the metrics that the catalogue promises for the type of a media."""
-    return {name for name, each in MEDIA_METRICS.items() if each.is_answered(media.product_type, account.login)}
 
 
 def _type_of(media: MediaRow) -> str:

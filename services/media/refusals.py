@@ -91,6 +91,14 @@ class MediaRefusals:
             policies |= dict.fromkeys(own, REFUSED_MEDIA_METRIC) | dict.fromkeys(few, FEW_OF_METRIC)
         return {keys[key]: _refusal(entry) for key, entry in self._cache.peek(account, policies).items()}
 
+    def of_single_media(self, account: str, media_ids: Collection[str], metrics: Collection[str]) -> set[str]:
+        """Return which of the media refuse one of the metrics that others of their type have."""
+        keys = {_metric_key(media_id, metric): media_id for media_id in media_ids for metric in metrics}
+        few = {_few_key(media_id, metric): media_id for media_id in media_ids for metric in metrics}
+        policies: dict[CacheKey, FreshnessPolicy] = dict.fromkeys(keys, REFUSED_MEDIA_METRIC)
+        policies |= dict.fromkeys(few, FEW_BEFORE)
+        return {(keys | few)[key] for key in self._cache.peek(account, policies)} if policies else set()
+
     def few_before(self, account: str, media_id: str, metrics: Collection[str]) -> set[str]:
         """Return of which metrics a story had too little within the last day; they are asked for alone."""
         keys = {_few_key(media_id, metric): metric for metric in metrics}

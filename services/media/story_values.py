@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from services.clients.graph.models import as_number
 from services.media.catalogue import MEDIA_BREAKDOWNS, MEDIA_METRICS
-from services.media.story_reader import FEW, LiveStory
+from services.media.live_story import LiveStory
+from services.media.refusals import FEW
 from services.media.values import MediaValue
 from services.store.stories import POLLING, TOTAL, WEBHOOK, StoryNumber, StoryRow
 
@@ -62,6 +63,26 @@ def polled(story: LiveStory, read_at: float) -> StoryRow:
         read_at=read_at if story.is_read else None,
         numbers=list(_polled_numbers(story.values, read_at)),
     )
+
+
+def was_live(rows: Iterable[StoryRow], *, now: float) -> list[LiveStory]:
+    """Return the stories of the last reading that are live still, as it has read them; the newest first."""
+    live = [row for row in rows if row.created_at is not None and row.created_at <= now < row.created_at + STORY_LIFE]
+    ordered = sorted(live, key=lambda row: (row.ordered_at, row.id), reverse=True)
+    return [
+        LiveStory(
+            row.id,
+            row.created_at,
+            row.media_type,
+            row.permalink,
+            {
+                number.metric: MediaValue(number.value, number.reason)
+                for number in row.numbers
+                if number.source == POLLING and number.bucket == TOTAL
+            },
+        )
+        for row in ordered
+    ]
 
 
 def _polled_numbers(values: Mapping[str, MediaValue], read_at: float) -> Iterator[StoryNumber]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 
 import pytest
@@ -56,8 +57,10 @@ class Provider:
         self.values = dict.fromkeys(PLAIN, 10)
         self.few = set()
         self.refused = set()
+        self.odd = {}  # metrics that single stories refuse
         self.failure = None
         self.calls = []
+        self.failed = 0
         wire.add_callback(responses.GET, STORIES, callback=self.page)
         wire.add_callback(responses.GET, ONE_MEDIA, callback=self.single)
 
@@ -68,9 +71,17 @@ class Provider:
             return self.failure[0], {}, json_of(self.failure[1])
         asked = re.search(r"insights\.metric\(([\w,]+)\)(\.breakdown)?", query["fields"])
         names = asked[1].split(",") if asked else []
-        if (error := self.refusal(names, self.stories)) is not None:
+        live = self.live()
+        start = live.index(query["after"]) + 1 if "after" in query else 0
+        end = start + int(query["limit"])
+        listed = live[start:end]
+        if (error := self.refusal(names, listed)) is not None:
+            self.failed += 1
             return 400, {}, json_of(error)
-        return 200, {}, json_of({"data": [self.node(story, names, query["fields"]) for story in self.live()]})
+        cursors = {"cursors": {"after": listed[-1]}} if listed else {}
+        paging = cursors | ({"next": "https://graph"} if end < len(live) else {})
+        data = [self.node(story, names, query["fields"]) for story in listed]
+        return 200, {}, json_of({"data": data, "paging": paging})
 
     def live(self):
         return sorted(
@@ -97,7 +108,8 @@ class Provider:
     def refusal(self, names, stories):
         if names and self.few & set(stories):
             return graph_error(10, message="(#10) Not enough viewers for the media to show insights")
-        if self.refused & set(names):
+        odd = set().union(*(self.odd.get(story, ()) for story in stories))
+        if (self.refused | odd) & set(names):
             return graph_error(100, message="does not support the metric")
         return None
 
@@ -105,6 +117,7 @@ class Provider:
         story, names = ONE_MEDIA.match(request.url)[1], query_of(request)["metric"].split(",")
         self.calls.append(f"{story} {','.join(names)}")
         if (error := self.refusal(names, [story])) is not None:
+            self.failed += 1
             return 400, {}, json_of(error)
         return 200, {}, json_of({"data": self.data(names)})
 
@@ -175,8 +188,43 @@ def test_a_story_without_viewers_does_not_affect_the_others(client, provider):
     assert {(each["metric"], each["reason"]) for each in body["meta"]["unavailable"]} >= {
         ("views", "insufficient_viewers")
     }
-    # The page, the list, each story, the number of viewers of the one that has few, and the navigation of the other.
-    assert len(provider.calls) == 6
+    # The page, the list, a page of the newest, the viewers of the other one, and the navigation of the newest.
+    assert (len(provider.calls), provider.failed) == (5, 2)
+
+
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_a_story_that_is_refused_is_isolated_by_halving_and_then_costs_no_refused_page(client, provider, clock, place):
+    provider.stories = {f"18{number:03}": (number + 1) * 600 for number in range(12)}
+    few = list(provider.stories)[place]
+    provider.few = {few}
+
+    first = stories_of(client)
+    failed, provider.failed = provider.failed, 0
+    provider.calls.clear()
+    clock.wait(HOUR)
+    again = stories_of(client, "/stories?refresh=true")
+
+    for stories in (first, again):
+        assert [story["id"] for story in stories] == list(provider.stories)
+        for story in stories:
+            assert set(reasons_of(story).values()) == ({"insufficient_viewers"} if story["id"] == few else set())
+    assert failed <= 2 * math.log2(12)
+    # Two or three calls for each of the two lists, one of which passes over it; and its viewers, which may have come.
+    assert (len(provider.calls) <= 8, provider.failed) == (True, 1)
+    assert provider.calls.count(f"{few} reach") == 1
+
+
+def test_the_metric_that_one_story_refuses_is_not_taken_from_the_others(client, provider, clock):
+    provider.odd = {"18001": {"shares"}}
+    first = stories_of(client)
+    provider.calls.clear()
+    provider.failed = 0
+    clock.wait(HOUR)
+    again = stories_of(client, "/stories?refresh=true")
+
+    for newest, odd in (first, again):
+        assert (reasons_of(newest), reasons_of(odd)) == ({}, {"shares": "refused"})
+    assert (len(provider.calls) <= 5, provider.failed) == (True, 0)
 
 
 def test_a_refused_metric_is_taken_apart_once(client, provider, clock):

@@ -125,10 +125,10 @@ def test_a_new_story_without_viewers_does_not_have_all_others_asked_alone(read):
     read.body("/stories")
 
     assert stories >= 8
-    # The page; the list; the new story and its viewers; the one behind it; a cursor; the page behind it; its
-    # navigation, and that of the one.
+    # The page; the list; the viewers of the new story; what passes over it; the one behind it, and the page behind
+    # that one; the navigation of both.
     made, failed = calls(read)
-    assert (made <= 10, failed) == (True, 3)
+    assert (made <= 9, failed) == (True, 2)  # By the Instagram login one more shows that the token may read insights.
 
 
 def test_a_story_without_viewers_is_refused_whatever_else_is_asked_of_it(read):

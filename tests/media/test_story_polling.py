@@ -217,7 +217,7 @@ def test_numbers_that_were_read_before_a_process_ends_are_kept(world, monkeypatc
 
     worker = Worker(world)
     with monkeypatch.context() as patched:
-        patched.setattr(StoryReader, "_broken_down", ends)
+        patched.setattr(StoryReader, "_read_by_breakdown", ends)
         worker.run()
     first = kept(world)
     world.advance(seconds=121)

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from services.media.story_reader import LiveStory
+from services.media.live_story import LiveStory
 from services.media.story_values import delivered, newest, polled, values_of
 from services.media.values import MediaValue
 from services.store.stories import StoryNumber

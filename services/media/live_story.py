@@ -1,0 +1,66 @@
+"""A live story with its numbers, as lists and single calls have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from services.clients.graph.models import Item
+from services.days import parse_provider_time
+from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
+from services.media.refusals import FEW
+from services.media.values import MediaValue
+
+FIELDS = ("id", "timestamp", "media_type", "permalink")
+MAX_ID = 64  # characters
+OF_ONE_STORY = (InsufficientViewersError, MediaTooOldError, ObjectNotFoundError)
+
+Values = Mapping[str, MediaValue]
+
+
+@dataclass(frozen=True)
+class LiveStory:
+    """A live story: when it was posted (Unix seconds), and its numbers.
+
+    `is_read` is false where Instagram did not answer for its numbers; that they are too few is an answer.
+    """
+
+    id: str
+    created_at: float | None
+    media_type: str | None
+    permalink: str | None
+    values: Values = field(default_factory=dict)
+    is_read: bool = False
+
+    @property
+    def has_few_viewers(self) -> bool:
+        """Whether Instagram shows no numbers of the story because too few people have seen it."""
+        return self._lacks_all({FEW})
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Instagram refuses all numbers of the story, so that it would have a page refused."""
+        return self._lacks_all({error.code for error in OF_ONE_STORY})
+
+    def _lacks_all(self, reasons: set[str]) -> bool:
+        values = self.values.values()
+        return any(value.reason in reasons for value in values) and not any(value.is_known for value in values)
+
+    def with_values(self, values: Values, *, is_read: bool) -> LiveStory:
+        """Return the story with further numbers."""
+        return replace(self, values={**self.values, **values}, is_read=is_read)
+
+
+def live_story(item: Item) -> LiveStory | None:
+    """Read a story as a list has it; None where it has no id."""
+    story, posted = item.get("id"), parse_provider_time(item.get("timestamp"))
+    if not isinstance(story, str) or not 0 < len(story) <= MAX_ID:
+        return None
+    return LiveStory(
+        story, None if posted is None else posted.timestamp(), _text(item, "media_type"), _text(item, "permalink")
+    )
+
+
+def _text(item: Item, name: str) -> str | None:
+    value = item.get(name)
+    return value if isinstance(value, str) and value else None
