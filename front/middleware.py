@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import urandom
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +108,15 @@ class Front:
                 parts = []
             else:
                 parts = self._app(environ, reply.start)
-            body = _join(parts)
+            is_streamed = environ.get("insights.streamed", False)
+            body = b"" if is_streamed else _join(parts)
         finally:
             context.end()
+        if is_streamed:
+            reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
+            request_context.current.set(None)
+            start_response(reply.status, reply.headers)
+            return self._stream(environ, parts, reply.status, context=context, started=started)
         status, headers, cache_result = reply.status, reply.headers, "none"
         provenance: Provenance | None = environ.get("insights.provenance")
         if provenance is not None:
@@ -126,9 +132,28 @@ class Front:
         start_response(
             status, [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))], reply.exception_info
         )
-        self._log_forwarded(environ, status, body, context=context, started=started, cache_result=cache_result)
+        self._log_forwarded(environ, status, len(body), context=context, started=started, cache_result=cache_result)
         request_context.current.set(None)
         return [body] if body else []
+
+    def _stream(
+        self,
+        environ: WSGIEnvironment,
+        parts: Iterable[bytes],
+        status: str,
+        *,
+        context: RequestContext,
+        started: float,
+    ) -> Iterator[bytes]:
+        """Pass a reply on part by part. A failure on the way breaks the connection, so that the caller notices it."""
+        size = 0
+        try:
+            for part in parts if environ["REQUEST_METHOD"] != "HEAD" else ():
+                size += len(part)
+                yield part
+        finally:
+            getattr(parts, "close", lambda: None)()
+            self._log_forwarded(environ, status, size, context=context, started=started, cache_result="none")
 
     def _log_hit(self, environ: WSGIEnvironment, request: str, status: str, body: bytes, started: float) -> None:
         # Written by hand, because the log line is the most expensive part of a hit. Only a path that was answered is
@@ -146,7 +171,7 @@ class Front:
         self,
         environ: WSGIEnvironment,
         status: str,
-        body: bytes,
+        size: int,
         *,
         context: RequestContext,
         started: float,
@@ -161,7 +186,7 @@ class Front:
                 "method": environ["REQUEST_METHOD"],
                 "path": environ.get("PATH_INFO", "")[:MAX_LOGGED_PATH],
                 "status": int(status[:3]),
-                "bytes": len(body),
+                "bytes": size,
                 "milliseconds": round((time.perf_counter() - started) * 1000, 2),
                 "cache": cache_result,
                 "provider_calls": context.provider_calls,

@@ -11,6 +11,7 @@ from routes import (
     compare,
     documentation,
     errors,
+    export,
     growth_trends,
     history,
     media_insights,
@@ -34,6 +35,7 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(media_insights.bp)
     app.register_blueprint(capabilities.bp)
     app.register_blueprint(stories.bp)
+    app.register_blueprint(export.bp)
     app.register_blueprint(performance_data.bp)
     app.register_blueprint(status.bp)
     app.register_blueprint(operations.bp)

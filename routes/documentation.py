@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -21,12 +21,15 @@ from routes.queries import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
 from services.errors import CreatorNotFoundError, InsightsError
+from services.export import ExportLine
 
 bp = Blueprint("documentation", __name__)
 
 VERSION = "0.1.0"
 EXAMPLES = Path(__file__).with_name("examples")
 REFERENCE = "#/components/schemas/{model}"
+# Of what is not JSON: a text, and lines of which the schema describes one.
+MEDIA_TYPES: Mapping[object, str] = {str: "text/plain", ExportLine: "application/x-ndjson"}
 COMMON_STATUSES = (400, 404, 405, 413, 414, 431, 500)  # the statuses of errors that any path may answer
 HEADERS = {
     "X-Request-Id": {"description": "The id of this request, also in the log.", "schema": {"type": "string"}},
@@ -124,13 +127,13 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, is_table: bool) -> dict[str, Any]:
-    media_type = "text/plain" if body is str else "application/json"
+    media_type = MEDIA_TYPES.get(body, "application/json")
     content: dict[str, Any] = {media_type: {"schema": _schema(body, schemas)}}
     if found := [example for example in examples(path) if example["status"] == status]:
         content[media_type]["examples"] = {
             example["name"]: {"summary": example["request"], "value": example["body"]} for example in found
         }
-    if is_table and status == HTTPStatus.OK:
+    if (is_table or body is ExportLine) and status == HTTPStatus.OK:
         content["text/csv"] = {"schema": {"type": "string"}}
     headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {})
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}

@@ -52,6 +52,17 @@ def metrics_of(accepted: Sequence[str]) -> BeforeValidator:
     return BeforeValidator(lambda text: _names(str(text), accepted, "metric", spellings={}, suggest=which_metric))
 
 
+def metric_names(text: object) -> tuple[str, ...]:
+    """Read comma-separated names of metrics, also of those that no catalogue has."""
+    names = tuple(dict.fromkeys(part.strip() for part in str(text).split(",") if part.strip()))
+    accepted = "Accepted: names of metrics, comma-separated."
+    if not names:
+        raise ValueError(f"it is empty. {accepted}")
+    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name)]:
+        raise ValueError(f"{wrong[0][:60]!r} is not a name of a metric. {accepted}")
+    return names
+
+
 def whole_number(low: int, high: int) -> BeforeValidator:
     """Read a whole number of a range."""
 

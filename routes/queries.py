@@ -275,6 +275,33 @@ class StoryQuery(OwnedMediaQuery):
     story_id: StoryId
 
 
+class ExportQuery(BaseModel):
+    """The query of /export."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account: Annotated[
+        str | None,
+        BeforeValidator(parameters.account),
+        Field(description="Id or username of the account; by default the configured one, or the only one."),
+    ] = None
+    metrics: Annotated[
+        tuple[str, ...],
+        BeforeValidator(parameters.metric_names),
+        Field(description="Comma-separated metrics, by default everything; any name, because the history may have it."),
+        WithJsonSchema({"type": "string", "examples": ["reach,views"]}),
+    ] = ()
+    since: Annotated[
+        Time | None, Field(description="Values of this day and later: a date (a Pacific day) or Unix seconds.")
+    ] = None
+    until: Annotated[Time | None, Field(description="Values up to this day, which is included.")] = None
+    format: Annotated[
+        Literal["ndjson", "json", "csv"] | None,
+        parameters.choice(("ndjson", "json", "csv"), "format"),
+        Field(description="csv for a table, ndjson (or json) for one JSON object a line; by default as Accept says."),
+    ] = None
+
+
 class RecommendedMetricsQuery(BaseModel):
     """The query of /api/instagram/insights/metrics/{media_type}."""
 

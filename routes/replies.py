@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from hashlib import blake2b
 from http import HTTPStatus
 
@@ -22,9 +23,7 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
 
     `cacheable` lets the response cache serve the reply until it expires.
     """
-    preferred = request.accept_mimetypes.best_match(["application/json", "text/csv"])
-    wants_csv = format_ == "csv" or (format_ is None and preferred == "text/csv")
-    if wants_csv and answer.table is not None:
+    if prefers_csv(format_) and answer.table is not None:
         response = Response(_csv(answer.table), content_type="text/csv; charset=utf-8")
     else:
         response = jsonify(answer.as_json())
@@ -37,6 +36,23 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
         response.headers["Cache-Control"] = "no-store"
     if answer.retry_after is not None:
         response.headers["Retry-After"] = str(answer.retry_after)
+    return response
+
+
+def prefers_csv(format_: str | None, otherwise: str = "application/json") -> bool:
+    """Return whether the caller wants CSV and not the other type: by the parameter, else by the Accept header."""
+    preferred = request.accept_mimetypes.best_match([otherwise, "text/csv"])
+    return format_ == "csv" or (format_ is None and preferred == "text/csv")
+
+
+def streamed(parts: Iterator[str], file_name: str) -> Response:
+    """Return a file that is sent part by part, and never cached: it can be larger than the memory."""
+    content_type = "text/csv; charset=utf-8" if file_name.endswith(".csv") else "application/x-ndjson"
+    response = Response((part.encode() for part in parts), content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Accept")
+    request.environ["insights.streamed"] = True
     return response
 
 

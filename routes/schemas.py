@@ -14,6 +14,7 @@ from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
 from services.compare import ComparedAccount
 from services.credits import Overview
+from services.export import ExportLine
 from services.growth.trends import Trend, WindowDays
 from services.insights.kept_series import HistorySeries
 from services.insights_test import InsightsTestResult
@@ -335,6 +336,7 @@ BODIES: dict[str, dict[int, object]] = {
     "/top-posts": {200: TopPostsBody},
     "/stories": {200: StoriesBody},
     "/stories/{story_id}": {200: StoriesBody},
+    "/export": {200: ExportLine},
     "/audience": {200: AudienceBody},
     "/api/instagram/insights/{media_id}": {200: MediaInsightsBody},
     "/api/instagram/insights/{media_id}/profile-activity": {200: MediaBreakdownBody},

@@ -35,6 +35,7 @@ from services.compare import Comparison
 from services.credits import Credits
 from services.days import EndTime
 from services.executors import Executor
+from services.export import Export
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
@@ -91,6 +92,7 @@ class Services:
     capabilities: Capabilities
     audience: Audience
     stories: AccountStories
+    export: Export
     performance_data: PerformanceData
     settlements: Settlements
     kept_stories: KeptStories
@@ -270,6 +272,7 @@ class Services:
             performance_data=performance_data,
             settlements=settlements,
             stories=AccountStories(accounts=accounts, kept=kept_stories, origin=origin, clock=clock),
+            export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
             kept_stories=kept_stories,
             story_polling=story_polling,
             follow_up=FollowUp(purchasing, policy),

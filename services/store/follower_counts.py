@@ -5,9 +5,10 @@ Instagram reports the present number only, and forgets it at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, Select, delete, func, select
 
 from services.store.database import Database, excluded
 from services.store.schema import follower_counts
@@ -40,12 +41,9 @@ class FollowerCounts:
         """Keep a count, unless an earlier one of its day is kept; it may be read or imported in any order."""
         if not 0 <= count.followers <= LARGEST:
             return
-        self._database.upsert(
-            follower_counts,
-            {"account": account} | count._asdict(),
-            replace=[name for name in FollowerCount._fields if name != "day"],
-            only_if=excluded(follower_counts.c.read_at) < follower_counts.c.read_at,
-        )
+        replace, is_earlier = earlier_count()
+        row = {"account": account} | count._asdict()
+        self._database.upsert(follower_counts, row, replace=replace, only_if=is_earlier)
 
     def days(self, account: str, *, since: str, until: str, limit: int | None = None) -> list[FollowerCount]:
         """Return the counts of a range of days (ISO dates, both included), oldest first."""
@@ -78,6 +76,13 @@ class FollowerCounts:
         """Delete all counts of an account, for good; return how many there were."""
         with self._database.write() as connection:
             return int(connection.execute(delete(follower_counts).where(follower_counts.c.account == account)).rowcount)
+
+
+def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
+    """Return what a row takes from a new one of its day, and when: all of it, if that was read before."""
+    columns = follower_counts.c
+    replaced = {name: excluded(columns[name]) for name in FollowerCount._fields if name != "day"}
+    return replaced, excluded(columns.read_at) < columns.read_at
 
 
 def _of(account: str) -> Select[Any]:

@@ -184,7 +184,8 @@ class History:
             if all(map(_is_finite, (kept.value, *(kept.buckets or {}).values())))
         ]
         if rows:
-            self._database.upsert(metric_values, rows, replace=_replaced(), only_if=_is_better())
+            replace, is_better = better_value()
+            self._database.upsert(metric_values, rows, replace=replace, only_if=is_better)
 
     def purge(self, account: str) -> int:
         """Delete all values of an account, for good; return how many there were."""
@@ -226,6 +227,11 @@ def _range(
 
 def _is_known() -> ColumnElement[bool]:
     return or_(metric_values.c.value.is_not(None), metric_values.c.buckets.is_not(None))
+
+
+def better_value() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
+    """Return what a row takes from a new one of its key, and when."""
+    return _replaced(), _is_better()
 
 
 def _is_better() -> ColumnElement[bool]:

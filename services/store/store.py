@@ -30,6 +30,7 @@ from services.store.settlement_spool import SettlementSpool
 from services.store.spending import Spending
 from services.store.stories import Stories
 from services.store.throttles import ThrottleTable
+from services.store.transfer import Transfer
 from services.store.webhooks import WebhookTable
 from services.store.workers import Workers
 
@@ -66,6 +67,7 @@ class Store:
     jobs: Jobs
     workers: Workers
     webhooks: WebhookTable
+    transfer: Transfer
 
     @classmethod
     def open(cls, database_url: str, instance_path: str, *, mode: str, clock: Clock | None = None) -> Self:
@@ -101,6 +103,7 @@ class Store:
             jobs=Jobs(gateway),
             workers=Workers(gateway),
             webhooks=WebhookTable(gateway),
+            transfer=Transfer(gateway),
         )
 
     def check_versions(self) -> None:

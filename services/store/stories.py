@@ -83,21 +83,13 @@ class Stories:
             for number in sorted(row.numbers, key=lambda number: number[:3])
             if all(is_name(name, MAX_NAME) for name in (number.metric, number.bucket) if name != TOTAL)
         ]
-        newer: dict[str, ColumnElement[Any]] = {
-            name: func.coalesce(stories.c[name], excluded(stories.c[name])) for name in LASTING
-        }
-        newer |= {name: _later(stories.c[name]) for name in NEWEST}
-        newer["ordered_at"] = func.coalesce(stories.c.created_at, excluded(stories.c.created_at), stories.c.ordered_at)
-        new = excluded(story_numbers.c.value)
-        newest_known = and_(
-            or_(new.is_not(None), story_numbers.c.value.is_(None)),
-            or_(excluded(story_numbers.c.read_at) >= story_numbers.c.read_at, story_numbers.c.value.is_(None)),
-        )
+        newer, _ = newer_story()
+        replaced, is_newest_known = newer_number()
         with self._database.write() as connection:
             for chunk in chunks(values):
                 upsert(connection, stories, chunk, replace=newer)
             for chunk in chunks(numbers):
-                upsert(connection, story_numbers, chunk, replace=("value", "reason", "read_at"), only_if=newest_known)
+                upsert(connection, story_numbers, chunk, replace=replaced, only_if=is_newest_known)
 
     def find(self, account: str, story: str) -> StoryRow | None:
         """Return a story of an account with its numbers."""
@@ -189,6 +181,27 @@ class Stories:
                     number = StoryNumber(*values)
                     found.setdefault(story, []).append(number._replace(value=_number(number.value)))
         return found
+
+
+def newer_number() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
+    """Return what a number takes from a new one of its key, and when: if it is newer, and known or both are unknown."""
+    columns = story_numbers.c
+    new = excluded(columns.value)
+    is_newest_known = and_(
+        or_(new.is_not(None), columns.value.is_(None)),
+        or_(excluded(columns.read_at) >= columns.read_at, columns.value.is_(None)),
+    )
+    return {name: excluded(columns[name]) for name in ("value", "reason", "read_at")}, is_newest_known
+
+
+def newer_story() -> tuple[Mapping[str, ColumnElement[Any]], None]:
+    """Return what the row of a story takes from a new one: what it lacks, and the later times."""
+    newer: dict[str, ColumnElement[Any]] = {
+        name: func.coalesce(stories.c[name], excluded(stories.c[name])) for name in LASTING
+    }
+    newer |= {name: _later(stories.c[name]) for name in NEWEST}
+    newer["ordered_at"] = func.coalesce(stories.c.created_at, excluded(stories.c.created_at), stories.c.ordered_at)
+    return newer, None
 
 
 def _columns() -> list[Column[Any]]:

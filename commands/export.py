@@ -1,0 +1,136 @@
+"""`make export`: writes the kept history of all accounts, or of one, as lines: one value each."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TextIO, cast
+
+from commands.migrate import MigrationError, migrate_or_explain
+from config import Config, ConfigError, listed
+from services.clock import Clock
+from services.container import Services
+from services.errors import InsightsError
+from services.store.database import DatabaseUnavailableError
+from services.store.transfer import Selection
+from services.transfer.text import FORMATS
+
+SHOWN_EVERY = 50_000  # lines
+EXAMPLE = """\
+examples:
+  make export ARGS="--out history.ndjson.gz"                        everything of this mode
+  make export ARGS="--account corner.bakery --metrics reach,views --since 2026-01-01 --format csv --out reach.csv"
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write an export; print a failure as one sentence, without a traceback."""
+    options = _parser().parse_args(arguments)
+    logging.disable(logging.WARNING)  # The output says the same.
+    try:
+        config = Config.from_env()
+        migrate_or_explain(config)
+        services = Services.build(config, Clock())
+        try:
+            _export(services, options)
+        finally:
+            services.close()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else Python complains when it ends.
+        return 1
+    except InsightsError as error:
+        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"The file cannot be written: {error}", file=sys.stderr)
+    except (ConfigError, MigrationError) as error:
+        print(error, file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def _export(services: Services, options: argparse.Namespace) -> None:
+    export = services.export
+    accounts = [_id(services, options.account)] if options.account else export.all_accounts()
+    selection = Selection(listed(options.metrics), options.since, options.until)
+    count = 0
+    with _written(options.out) as file:
+        for count, text in enumerate(export.text(accounts, selection, options.format), 1):
+            file.write(text)
+            if count % SHOWN_EVERY == 0 and sys.stderr.isatty():
+                print(f"\r{count:,} lines", end="", file=sys.stderr)
+    if options.out:
+        print(f"{count:,} lines of {len(accounts)} accounts are in {options.out}.", file=sys.stderr)
+
+
+def _id(services: Services, reference: str) -> str:
+    """Return the id of an account; an id may also be that of one that was removed and left its history."""
+    return reference if re.fullmatch(r"\d{1,30}", reference) else services.accounts.find(reference).id
+
+
+@contextmanager
+def _written(name: str | None) -> Iterator[TextIO]:
+    """Give the file to write to; one that is named appears only when it is complete."""
+    if name is None:
+        standard_output = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        yield standard_output
+        standard_output.detach()  # It would close standard output with itself.
+        return
+    part = Path(f"{name}.part")
+    try:
+        with _opened(part, is_compressed=name.endswith(".gz")) as file:
+            yield file
+        part.replace(name)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path, *, is_compressed: bool) -> Iterator[TextIO]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # The numbers are the customers' own.
+    with os.fdopen(descriptor, "wb") as raw:
+        if not is_compressed:
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+                yield file
+            return
+        # Without a time and a name, so that equal exports are equal files.
+        with (
+            gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+            io.TextIOWrapper(cast(io.BufferedWriter, packed), encoding="utf-8", newline="") as file,
+        ):
+            yield file
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make export", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--account", help="id or username; default: every account with history, also removed ones")
+    parser.add_argument("--metrics", default="", help="comma-separated; default: everything")
+    parser.add_argument("--since", type=_day, help="the first day, such as 2026-01-01")
+    parser.add_argument("--until", type=_day, help="the last day")
+    parser.add_argument("--format", choices=FORMATS, default="ndjson", help="default: ndjson")
+    parser.add_argument("--out", metavar="FILE", help="compressed if it ends in .gz; default: standard output")
+    return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("accepted: a day such as 2026-11-21") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`make import`: reads a file that `make export` or `GET /export` wrote into the database of the settings."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from commands.migrate import MigrationError, migrate_or_explain
+from config import Config, ConfigError
+from services.clock import Clock
+from services.container import Services
+from services.store.database import DatabaseUnavailableError
+from services.transfer.importing import HistoryImport, OtherModeError
+
+MOST_SHOWN = 20  # lines that were refused
+GZIP = b"\x1f\x8b"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read a file; return 1 if a line was refused or the file could not be read to its end."""
+    options = _parser().parse_args(arguments)
+    logging.disable(logging.WARNING)  # The output says the same.
+    refused = 0
+
+    def show(number: int, reason: str) -> None:
+        nonlocal refused
+        refused += 1
+        if refused <= MOST_SHOWN:
+            print(f"line {number}: {reason}", file=sys.stderr)
+
+    try:
+        config = Config.from_env()
+        migrate_or_explain(config)
+        services = Services.build(config, Clock())
+        try:
+            with _opened(options.file) as file:
+                counts = HistoryImport(services.store.transfer, config.providers, show).read(file)
+        finally:
+            services.close()
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}\nGive the file again; what was read stays.", file=sys.stderr)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        print(f"The file cannot be read: {error}", file=sys.stderr)
+    except (ConfigError, MigrationError, OtherModeError) as error:
+        print(error, file=sys.stderr)
+    else:
+        print(f"{counts.lines:,} lines were read, {counts.rows:,} values and stories are kept, ", end="")
+        print(f"{counts.refused:,} lines were refused.")
+        return 1 if counts.refused else 0
+    return 1
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[TextIO]:
+    with io.BufferedReader(io.FileIO(sys.stdin.fileno() if name == "-" else name)) as raw:
+        if raw.peek(len(GZIP))[: len(GZIP)] == GZIP:
+            with io.TextIOWrapper(gzip.open(raw), encoding="utf-8", newline="") as file:
+                yield file
+        else:
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+                yield file
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make import", description=__doc__)
+    parser.add_argument("file", help="newline-delimited JSON or CSV, plain or compressed; - for standard input")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Export: the kept history in the long format, one value a line, as a stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date
+from typing import Literal, NamedTuple
+
+from typing_extensions import TypedDict
+
+from services.accounts.resolver import AccountResolver
+from services.clock import Clock
+from services.days import Bound, check_range, pacific_day
+from services.errors import BusyError
+from services.store.database import DatabaseUnavailableError
+from services.store.line_fields import Line
+from services.store.sections import SECTIONS
+from services.store.transfer import Selection, Transfer
+from services.transfer.definitions import definition
+from services.transfer.text import Format, as_text
+
+MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller reads
+PART = 64  # lines that are sent together
+RETRY_AFTER = 30  # seconds
+KINDS = tuple(section.kind for section in SECTIONS)
+
+
+class ExportLine(TypedDict):
+    """One value of the history; `value` is null where it is unknown, and `reason` says why.
+
+    The number of a metric is followed by those of its buckets, if it has any. A `story` line has no value; it says in
+    `details` what a story is. `date` is the Pacific day that the value describes, or on which it was read.
+    """
+
+    account: str
+    metric: str | None
+    breakdown: str | None
+    bucket: str | None
+    date: str
+    value: int | float | None
+    reason: str | None
+    final: bool | None
+    source: str | None
+    definition: str | None
+    kind: str
+    first_day: str | None
+    media: str | None
+    read_at: str | None
+    api_version: str | None
+    details: dict[str, object] | None
+    mode: Literal["live", "sandbox"]
+
+
+class Exported(NamedTuple):
+    """An export as it is sent: its parts, which have to be closed, and the account."""
+
+    account: str
+    parts: Iterator[str]
+
+
+class Export:
+    """The history of one account, or of all."""
+
+    def __init__(self, transfer: Transfer, accounts: AccountResolver, *, mode: str, clock: Clock) -> None:
+        self._transfer = transfer
+        self._accounts = accounts
+        self._mode = mode
+        self._clock = clock
+        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
+
+    def of(
+        self,
+        *,
+        account: str | None = None,
+        metrics: Collection[str] = (),
+        since: Bound | None = None,
+        until: Bound | None = None,
+        format_: Format,
+    ) -> Exported:
+        """Return the export of an account, whose first part is read already.
+
+        Raises `BusyError` where the database is unavailable or too many exports are under way.
+        """
+        check_range(since, until, pacific_day(self._clock.now()))
+        selection = Selection(metrics, _day(since), _day(until))
+        selected = self._accounts.find(account)
+        if not self._places.acquire(blocking=False):
+            raise BusyError(
+                f"{MAX_AT_ONCE} exports are under way.", hint="Ask again when one has ended.", retry_after=RETRY_AFTER
+            )
+        parts = self._sent(self.text([selected.id], selection, format_))
+        try:
+            first = next(parts, "")
+        except DatabaseUnavailableError as error:
+            raise BusyError(
+                "The database is unavailable, so there is no history to export.", hint=str(error), retry_after=5
+            ) from None
+        return Exported(selected.id, _resumed(first, parts))
+
+    def all_accounts(self) -> list[str]:
+        """Return every account with history, also those that were removed; raises `DatabaseUnavailableError`."""
+        return self._transfer.accounts()
+
+    def text(self, accounts: Sequence[str], selection: Selection, format_: Format) -> Iterator[str]:
+        """Yield the export of some accounts, line by line; raises `DatabaseUnavailableError`."""
+        return as_text(self._lines(accounts, selection), format_)
+
+    def _lines(self, accounts: Sequence[str], selection: Selection) -> Iterator[Line]:
+        for account in accounts:
+            for section, line in self._transfer.lines(account, selection):
+                line["definition"] = definition(section, line["metric"])
+                line["mode"] = self._mode
+                yield line
+
+    def _sent(self, lines: Iterator[str]) -> Iterator[str]:
+        try:
+            part: list[str] = []
+            for line in lines:
+                part.append(line)
+                if len(part) == PART:
+                    yield "".join(part)
+                    part = []
+            yield "".join(part)
+        finally:
+            self._places.release()
+
+
+def _resumed(first: str, parts: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from parts
+
+
+def _day(bound: Bound | None) -> date | None:
+    return bound if bound is None or isinstance(bound, date) else pacific_day(bound)

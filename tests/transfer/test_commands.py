@@ -1,0 +1,127 @@
+"""`make export` and `make import`: what they write, read and say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import sys
+
+import pytest
+
+from commands import export, import_history
+from config import Config
+from services.store.store import Store
+from tests.stores import new_store, query
+from tests.support import ACCOUNT_ID, TOKEN
+from tests.transfer.history_rows import fill
+
+LIVE = {"PROVIDERS": "live", "ACCESS_LONG_LIVED_TOKEN": TOKEN, "INSTAGRAM_ACCOUNT_ID": ACCOUNT_ID}
+
+
+@pytest.fixture
+def settings():
+    with new_store("sqlite") as found:
+        yield LIVE | found
+
+
+@pytest.fixture
+def run(settings, monkeypatch, capsys):
+    """Run a command over the store; return what it ended with, wrote and said."""
+
+    def run_one(command, *arguments, **changes):
+        config = Config.from_env(settings | changes)
+        with monkeypatch.context() as patched:
+            patched.setattr(Config, "from_env", lambda: config)
+            ended = command.main(arguments)
+        sys.stdout.flush()
+        said = capsys.readouterr()
+        return ended, said.out, said.err
+
+    yield run_one
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def kept(settings):
+    store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+    fill(store)
+    store.close()
+
+
+def test_a_file_is_written_and_read_again(run, kept, settings, tmp_path):
+    first, second = tmp_path / "first.ndjson.gz", tmp_path / "second.csv"
+    assert run(export, "--out", str(first)) == (
+        0,
+        "",
+        f"{len(lines_of(first)):,} lines of 2 accounts are in {first}.\n",
+    )
+    assert {line["mode"] for line in lines_of(first)} == {"live"}
+    assert first.stat().st_mode & 0o077 == 0
+    for table in ("metric_values", "follower_counts", "stories", "story_numbers"):
+        query(settings, "gateway", f"DELETE FROM {table}")
+
+    assert run(import_history, str(first))[0] == 0
+    assert run(export, "--format", "csv", "--out", str(second))[0] == 0
+    ended, said, _ = run(import_history, str(second))
+
+    again = tmp_path / "again.ndjson.gz"
+    run(export, "--out", str(again))
+    assert again.read_bytes() == first.read_bytes()
+    assert (ended, said.endswith(" 0 lines were refused.\n")) == (0, True)
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_one_account_is_exported_by_its_id_also_after_it_was_removed(run, kept):
+    ended, text, _ = run(
+        export,
+        "--account",
+        "17841400000000002",
+        "--metrics",
+        "followers",
+        "--until",
+        "2026-11-02",
+        TOKEN_KEY="",
+    )
+
+    found = [json.loads(line) for line in text.splitlines()]
+    assert (ended, {line["account"] for line in found}) == (0, {"17841400000000002"})
+    assert [(line["metric"], line["date"]) for line in found] == [
+        ("followers", "2026-11-01"),
+        ("followers", "2026-11-02"),
+    ]
+
+
+def test_a_bad_line_is_named_and_the_command_fails(run, tmp_path):
+    file = tmp_path / "bad.ndjson"
+    file.write_text("{}\nnonsense\n")
+
+    ended, said, errors = run(import_history, str(file))
+
+    assert (ended, said) == (1, "2 lines were read, 0 values and stories are kept, 2 lines were refused.\n")
+    assert errors == "line 1: mode: accepted: live, sandbox\nline 2: it is not JSON; the file may be cut off here\n"
+
+
+def test_a_file_of_the_other_mode_is_refused(run, kept, tmp_path):
+    file = tmp_path / "live.ndjson"
+    run(export, "--out", str(file))
+
+    ended, _, errors = run(import_history, str(file), PROVIDERS="sandbox", ACCESS_LONG_LIVED_TOKEN="")
+
+    assert ended == 1
+    assert errors.startswith("Line 1 is of live mode, and this gateway runs in sandbox mode.")
+
+
+@pytest.mark.parametrize("name", ["nowhere.ndjson", "cut.ndjson.gz"])
+def test_a_file_that_cannot_be_read_is_an_error_of_one_line(run, tmp_path, name):
+    (tmp_path / "cut.ndjson.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-9])
+
+    ended, _, errors = run(import_history, str(tmp_path / name))
+
+    assert ended == 1
+    assert "cannot be read" in errors
+    assert "Traceback" not in errors
+
+
+def lines_of(path):
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]

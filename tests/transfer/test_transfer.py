@@ -1,0 +1,282 @@
+"""History out of one database and into another: nothing is lost, nothing better is replaced."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from commands.migrate import migrate
+from config import Config
+from services.export import Export
+from services.store import transfer as transfer_module
+from services.store.follower_counts import FollowerCount
+from services.store.history import HistoryKey, HistoryValue
+from services.store.line_fields import FIELDS, exact_time, moment_of
+from services.store.sections import SECTIONS
+from services.store.store import Store
+from services.store.transfer import Selection
+from services.transfer.importing import HistoryImport, OtherModeError
+from tests.stores import ENGINES, SERVER, new_store, server
+from tests.transfer.history_rows import all_rows, fill
+
+ACCOUNT = "17841400000000001"
+
+
+@contextmanager
+def opened(engine, mode="live"):
+    with new_store(engine) as settings:
+        store = Store.open(settings.get("DATABASE_URL", ""), settings.get("INSTANCE_PATH", ""), mode=mode)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@pytest.fixture
+def store():
+    with opened("sqlite") as opened_:
+        yield opened_
+
+
+def exported(store, format_="ndjson", mode="live", selection=None):
+    export = Export(store.transfer, None, mode=mode, clock=None)
+    return "".join(export.text(export.all_accounts(), selection or Selection(), format_))
+
+
+def imported(store, text, mode="live"):
+    """Import a text; return the counts and the lines that were refused."""
+    refused = []
+    importing = HistoryImport(store.transfer, mode, lambda number, reason: refused.append((number, reason)))
+    return importing.read(io.StringIO(text, newline="")), refused
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# Out and in
+
+
+def test_the_same_history_is_the_same_export_on_each_engine_and_back(monkeypatch):
+    monkeypatch.setattr(transfer_module, "PAGE", 5)
+    with opened("sqlite") as first, opened("postgresql") as second, opened("sqlite") as third:
+        fill(first)
+        text = exported(first)
+
+        assert imported(second, text)[1] == []
+        assert exported(second) == text
+        assert imported(third, exported(second, "csv"))[1] == []
+
+        assert exported(third) == text
+        assert exported(third, "csv") == exported(first, "csv")
+        assert all_rows(first) == all_rows(second) == all_rows(third)
+        assert {line["kind"] for line in lines_of(text)} == {section.kind for section in SECTIONS}
+
+
+def test_the_order_does_not_depend_on_the_collation_of_the_database(monkeypatch):
+    monkeypatch.setattr(transfer_module, "PAGE", 5)
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    with opened("sqlite") as first, server() as connection:
+        locale = SQL("CREATE DATABASE {} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'")
+        connection.execute(locale.format(Identifier(name)))
+        url = f"{SERVER.rpartition('/')[0]}/{name}"
+        try:
+            migrate(Config(database_url=url))
+            second = Store.open(url, "", mode="live")
+            fill(first)
+            fill(second, accounts=("17841400000000001", "17841400000000002"))
+
+            assert exported(first) == exported(second)
+            second.close()
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def test_an_export_may_be_imported_twice_and_over_itself(store):
+    fill(store)
+    text = exported(store)
+
+    counts, refused = imported(store, text)
+
+    assert refused == []
+    assert counts.rows == sum(len(rows) for rows in all_rows(store).values())
+    assert exported(store) == text
+
+
+@pytest.mark.parametrize("moment", [0.0, 1_763_625_600.0, 1_763_625_600.1234567, 1_763_712_000.0000002, 1.1e9 + 0.1])
+def test_a_time_is_written_with_every_digit_that_it_needs(moment):
+    assert moment_of(exact_time(moment)) == moment
+
+
+def test_a_number_is_followed_by_its_buckets_and_each_line_says_what_it_is(store):
+    key = HistoryKey("reach", ("follow_type",), "2026-11-01", "2026-11-01")
+    buckets = {("NON_FOLLOWER",): 3, ("FOLLOWER",): None}
+    store.history.keep(ACCOUNT, {key: HistoryValue(10, buckets, 1_763_625_600.5)})
+
+    total, follower, other = lines_of(exported(store))
+
+    assert tuple(total) == FIELDS
+    assert (total["account"], total["metric"], total["breakdown"]) == (ACCOUNT, "reach", "follow_type")
+    assert (total["bucket"], total["date"], total["value"], total["final"]) == (None, "2026-11-01", 10, True)
+    assert (total["read_at"], total["mode"]) == ("2025-11-20T08:00:00.5Z", "live")
+    assert total["definition"].startswith("Accounts that saw any of the account's content")
+    assert (follower["bucket"], follower["value"], follower["reason"]) == ("FOLLOWER", None, "bucket_unknown")
+    assert (other["bucket"], other["value"], other["reason"]) == ("NON_FOLLOWER", 3, None)
+
+
+def test_csv_has_a_head_and_no_text_in_it_is_a_formula(store):
+    fill(store)
+
+    text = exported(store, "csv")
+
+    assert text.startswith("\ufeff" + ",".join(FIELDS) + "\r\n")
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
+    assert {row["bucket"] for row in rows} >= {"'=1+1", "''x"}
+
+
+def test_an_export_can_be_limited_to_metrics_and_days(store):
+    for metric in ("reach", "views"):
+        for day in ("2026-10-31", "2026-11-01", "2026-11-02"):
+            store.history.keep(ACCOUNT, {HistoryKey(metric, (), day, day): HistoryValue(1, None, 1.0)})
+
+    selection = Selection(("views",), date(2026, 11, 1), date(2026, 11, 1))
+
+    found = lines_of(exported(store, selection=selection))
+
+    assert [(line["metric"], line["date"]) for line in found] == [("views", "2026-11-01")]
+
+
+# What is better stays
+
+
+# A kept value (number, moment of reading, final), one that is imported, and the number that stays.
+MEETINGS = {
+    "unknown": ((7, 10.0, False), (None, 20.0, False), 7),
+    "known": ((None, 20.0, False), (7, 10.0, False), 7),
+    "older": ((7, 20.0, True), (5, 10.0, True), 7),
+    "newer": ((7, 10.0, True), (5, 20.0, True), 5),
+    "provisional": ((7, 10.0, True), (5, 20.0, False), 7),
+    "final": ((7, 20.0, False), (5, 10.0, True), 5),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_known_value_is_not_replaced_by_an_unknown_one_nor_a_final_one_by_a_provisional_one(engine):
+    def value(number, read_at, final):
+        return HistoryValue(number, None, read_at, final=final, reason=None if number else "not_answered")
+
+    with opened(engine) as store, opened("sqlite") as other:
+        for metric, (kept, new, _) in MEETINGS.items():
+            key = HistoryKey(metric, (), "2026-11-01", "2026-11-01")
+            store.history.keep(ACCOUNT, {key: value(*kept)})
+            other.history.keep(ACCOUNT, {key: value(*new)})
+        store.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 900, 10.0, media_count=3))
+        other.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 950, 20.0))
+
+        imported(store, exported(other))
+
+        stay = {line["metric"]: line["value"] for line in lines_of(exported(store))}
+        assert stay == {metric: number for metric, (_, _, number) in MEETINGS.items()} | {
+            "followers": 900,
+            "media_count": 3,
+        }
+
+
+# What is refused
+
+
+def line(**changes):
+    return json.dumps(
+        {
+            "account": ACCOUNT,
+            "metric": "reach",
+            "date": "2026-11-01",
+            "first_day": "2026-11-01",
+            "value": 1,
+            "final": True,
+            "kind": "account",
+            "read_at": "2026-11-04T00:00:00Z",
+            "mode": "live",
+            "source": "instagram",
+        }
+        | changes
+    )
+
+
+BAD = [
+    ("{", "it is not JSON; the file may be cut off here"),
+    ("[1]", "accepted: one JSON object a line"),
+    (line(followers=1), "followers is no field; a newer version may have written it"),
+    (line(kind="orders"), "kind: accepted: "),
+    (line(mode="test"), "mode: accepted: live, sandbox"),
+    (line(account=None), "account: it is missing"),
+    (line(kind="followers", metric="fans"), "metric: accepted: followers, follows, media_count"),
+    (line(kind="followers", metric="follows"), "followers: its line is missing"),
+    (line(account="x" * 65), "account: accepted: a text of 1 to 64 characters"),
+    (line(date="2026-02-30"), "date: accepted: a day such as 2026-11-21"),
+    (line(value="7"), "value: accepted: a number"),
+    (line(value=10**400), "value: accepted: a number"),
+    (line(value=True), "value: accepted: a number"),
+    (line(read_at="yesterday"), "read_at: accepted: a time such as 2026-11-21T18:00:00Z"),
+    (line(final=1), "final: accepted: true, false"),
+    (line(details={"colour": 1}), "details: colour is unknown; a newer version may have written it"),
+    (line(bucket="FOLLOWER"), "bucket: the line of its number is not before it"),
+    (line(details={"buckets": 2}), "2 of its lines of buckets are missing or were refused"),
+]
+
+
+def test_a_bad_line_is_refused_with_its_number_and_reason_and_the_others_are_kept(store):
+    text = "\n".join([line(), *(bad for bad, _ in BAD), line(date="2026-11-02", first_day="2026-11-02")])
+
+    counts, refused = imported(store, text)
+
+    assert sorted(number for number, _ in refused) == list(range(2, len(BAD) + 2))
+    for (_, reason), (_, expected) in zip(sorted(refused), BAD, strict=True):
+        assert reason.startswith(expected)
+    assert [each["date"] for each in lines_of(exported(store))] == ["2026-11-01", "2026-11-02"]
+    assert (counts.lines, counts.refused, counts.rows) == (len(BAD) + 2, len(BAD), 2)
+
+
+def test_a_number_with_a_bad_bucket_is_refused_as_a_whole(store):
+    good = line(breakdown="follow_type", bucket="FOLLOWER")
+    bad = line(breakdown="follow_type", bucket="NON_FOLLOWER", value="x")
+
+    _, refused = imported(store, "\n".join([line(breakdown="follow_type", details={"buckets": 2}), good, bad]))
+
+    assert [number for number, _ in refused] == [3, 1]
+    assert exported(store) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("account,kind\r\n1,account\r\n", (1, "the head has no mode")),
+        ("account,kind,mode\r\n1,account\r\n", (2, "it has 2 cells, and the head 3")),
+        ("account,kind,mode,value\r\n1,account,live,x\r\n", (2, "value: accepted: a number")),
+        ('account,kind,mode\r\n1,account,"live\r\n', (2, "it is not CSV")),
+    ],
+)
+def test_bad_csv_is_refused_with_its_line(store, text, expected):
+    _, (refused,) = imported(store, text)
+
+    assert refused[0] == expected[0]
+    assert refused[1].startswith(expected[1])
+
+
+def test_rows_of_the_sandbox_never_become_live_ones():
+    with opened("sqlite", mode="sandbox") as sandbox, opened("sqlite") as live:
+        fill(sandbox)
+        text = exported(sandbox, mode="sandbox")
+
+        with pytest.raises(OtherModeError, match="Line 1 is of sandbox mode, and this gateway runs in live mode"):
+            imported(live, text)
+
+        assert exported(live) == ""
