@@ -88,7 +88,11 @@ class AccountCommands:
             values, stories = store.history.purge(row.id), store.stories.purge(row.id)
             values += store.follower_counts.purge(row.id)
             store.account_snapshots.purge(row.id)
-            print(f"Deleted permanently: {values} values of its history and {stories} stories.")
+            posts = store.posts.purge(row.id)
+            print(
+                f"Deleted permanently: {values} values of its history, {posts} posts with their numbers and "
+                f"{stories} stories."
+            )
         else:
             print("Its history is kept; `--purge` deletes it.")
         return 0

@@ -20,6 +20,7 @@ from services.insights.kept_series import HistorySeries
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
+from services.posts.kept_posts import PostProgress
 from services.quota import BreakerStatus, Limit
 from services.readiness import BackgroundWork, ReadinessReport
 from services.stories import Story
@@ -320,6 +321,7 @@ class StatusBody(QuotaBody):
     checks: list[CheckBody]
     work: BackgroundWork | None
     stories: StoryProgress | None
+    posts: PostProgress | None
 
 
 class DeliveryBody(TypedDict):

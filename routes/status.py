@@ -24,6 +24,7 @@ def status(_: NoQuery) -> ResponseReturnValue:
             **services_.status.latest(),
             "work": services_.readiness.work(),
             "stories": services_.kept_stories.progress(),
+            "posts": services_.kept_posts.progress(),
             "limits": services_.limits.limits(),
             "breakers": services_.limits.breakers(),
         }

@@ -53,6 +53,8 @@ from services.media.viewers import ViewersCheck
 from services.media_insights import MediaInsightsService
 from services.performance_data import PerformanceData
 from services.posts.insights import PostInsightsReader
+from services.posts.kept_posts import KeptPosts, both
+from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
@@ -97,6 +99,8 @@ class Services:
     settlements: Settlements
     kept_stories: KeptStories
     story_polling: StoryPolling
+    kept_posts: KeptPosts
+    post_polling: PostPolling
     follow_up: FollowUp
     renewals: ReportRenewals
     credit_balance: CreditBalance
@@ -150,13 +154,20 @@ class Services:
 
         # Instagram
         index = MediaIndex(store.media)
-        graph = graph_client(config, clock, guard=guards["instagram"], redaction=redaction, on_listed=index.saw)
+        origin = Origin("sandbox" if config.sandbox else "instagram", config.graph_api_version)
+        kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
+        graph = graph_client(
+            config,
+            clock,
+            guard=guards["instagram"],
+            redaction=redaction,
+            on_listed=both(index.saw, kept_posts.saw),
+        )
         token_encryption = TokenEncryption(config.token_keys, learn=redaction.learn)
         configured = ConfiguredAccount(
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
         )
         registry = AccountRegistry(store, token_encryption, cache, clock)
-        origin = Origin("sandbox" if config.sandbox else "instagram", graph.version)
         accounts = AccountResolver(
             graph,
             cache,
@@ -175,8 +186,9 @@ class Services:
         posts = PostReader(graph, accounts, cache, clock)
         refusals = MediaRefusals(cache)
         viewers = ViewersCheck(graph, cache, clock)
-        story_reader = StoryReader(graph, executor, refusals=refusals, viewers=viewers)
-        kept_stories = KeptStories(story_reader, cache, store.stories, clock=store.clock)
+        kept_stories = KeptStories(
+            StoryReader(graph, executor, refusals=refusals, viewers=viewers), cache, store.stories, clock=store.clock
+        )
         story_polling = StoryPolling(
             accounts, kept_stories, store.stories, may_work=guards["instagram"].may_work, clock=store.clock
         )
@@ -190,7 +202,7 @@ class Services:
             viewers=viewers,
             clock=clock,
         )
-        post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache)
+        post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache, on_read=kept_posts.read)
         growth_trends = GrowthTrends(
             accounts=accounts,
             reader=GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor),
@@ -275,6 +287,17 @@ class Services:
             export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
             kept_stories=kept_stories,
             story_polling=story_polling,
+            kept_posts=kept_posts,
+            post_polling=PostPolling(
+                accounts,
+                posts,
+                post_insights,
+                kept=kept_posts,
+                table=store.posts,
+                refusals=refusals,
+                may_work=guards["instagram"].may_work,
+                clock=store.clock,
+            ),
             follow_up=FollowUp(purchasing, policy),
             renewals=renewals,
             credit_balance=balance,

@@ -14,6 +14,7 @@ from services import request_context
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
+from services.posts.post_polling import PostPolling
 from services.reports.balance import CreditBalance
 from services.reports.follow_up import FollowUp
 from services.request_context import RequestContext
@@ -31,10 +32,12 @@ OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
 SWEEP_INTERVAL = 600.0  # seconds
 WEBHOOKS_INTERVAL = 2.0  # seconds
 WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
-ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts whose stories are not read yet
+ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
 FIRST_ACCOUNTS_DELAY = 30.0  # seconds
 FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a report after that
+FIRST_POSTS_DELAY = 60.0  # seconds after the first failure
 STORIES_OF = "stories of account"  # the kind of job, with an account as the key
+POSTS_OF = "posts of account"
 
 log = logging.getLogger(__name__)
 
@@ -102,17 +105,23 @@ def _sweep(
     return Reschedule(SWEEP_INTERVAL, reset_attempts=True)
 
 
-def _begin_stories(
-    polling: StoryPolling, store: Store, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
+def _begin_per_account(
+    kind: str,
+    accounts: Callable[[], Collection[str]],
+    store: Store,
+    clock: Clock,
+    _key: str,
+    _payload: Mapping[str, Any],
+    _attempts: int,
 ) -> Reschedule:
-    """See to it that the stories of every account are read."""
+    """See to it that every account has a job of a kind."""
     again = Reschedule(ACCOUNTS_INTERVAL, reset_attempts=True)
     try:
-        accounts = set(polling.accounts())
+        found = set(accounts())
     except BusyError:
         return again
-    for account in sorted(accounts - store.jobs.keys(STORIES_OF)):
-        store.jobs.put(STORIES_OF, account, due_at=clock.timestamp())
+    for account in sorted(found - store.jobs.keys(kind)):
+        store.jobs.put(kind, account, due_at=clock.timestamp())
     return again
 
 
@@ -133,14 +142,30 @@ def _read_stories(
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
+def _look_at_posts(
+    polling: PostPolling, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+) -> Reschedule | None:
+    """Look at the posts of an account; after a failure try again later and later."""
+    try:
+        due_at = polling.look(account)
+    except AccountUnknownError:
+        return None
+    except ProviderError as error:
+        log.warning("Posts could not be read", extra={"code": error.code})
+        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_POSTS_DELAY), error.retry_after or 0))
+    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+
+
 def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
     return {
         "sweep": partial(_sweep, services.store, services.webhook_application),
         "webhooks": partial(apply_webhooks, services.webhook_application),
         "report": partial(_follow_up, services.follow_up, clock),
-        "stories": partial(_begin_stories, services.story_polling, services.store, clock),
+        "stories": partial(_begin_per_account, STORIES_OF, services.story_polling.accounts, services.store, clock),
         STORIES_OF: partial(_read_stories, services.story_polling, clock),
+        "posts": partial(_begin_per_account, POSTS_OF, services.post_polling.accounts, services.store, clock),
+        POSTS_OF: partial(_look_at_posts, services.post_polling, clock),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
 
@@ -149,6 +174,7 @@ RECURRING: Mapping[str, float] = {
     "sweep": SWEEP_INTERVAL,
     "webhooks": WEBHOOKS_INTERVAL,
     "stories": FIRST_ACCOUNTS_DELAY,
+    "posts": FIRST_ACCOUNTS_DELAY,
 }
 """The kinds of which there is always one job, and the seconds until its first run."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.answers import Unavailable, explain
 from services.cache.cache import Cache, FetchResult, Keep
@@ -29,6 +29,8 @@ from services.store.cache_entries import CacheKey
 
 KEY = "post insights"
 Fetched = Mapping[CacheKey, FetchResult]
+OnRead = Callable[[Account, Sequence[Post], Mapping[str, PostValues]], None]
+"""Gets an account, posts of it, and insights of some of them as Instagram has just sent them."""
 TOO_OLD, TOO_FEW = MediaTooOldError.code, InsufficientViewersError.code
 
 
@@ -59,11 +61,15 @@ class PostInsightsPolicy:
 
 @dataclass(frozen=True)
 class PostInsights:
-    """The insights of some posts, by their ids; the cache entries they come from, and whether a part is missing."""
+    """The insights of some posts, by their ids; the cache entries they come from, and whether a part is missing.
+
+    `read_at` has the moment (Unix seconds) of those that are all of one reading.
+    """
 
     values: Mapping[str, PostValues]
     entries: Sequence[CacheEntry]
     failure: ProviderError | None = None
+    read_at: Mapping[str, float] = field(default_factory=dict)
 
     def value(self, post: Post, metric: str) -> MediaValue:
         """Return a metric of a post, or its engagement rate: the post's own interactions / its own reach."""
@@ -90,9 +96,11 @@ def rate_of(values: PostValues, base: str) -> MediaValue:
 class PostInsightsReader:
     """Reads the insights of an account's posts."""
 
-    def __init__(self, expansion: ExpansionReader, cache: Cache) -> None:
+    def __init__(self, expansion: ExpansionReader, cache: Cache, *, on_read: OnRead) -> None:
+        """Build the reader; `on_read` gets the insights of each page as it comes."""
         self._expansion = expansion
         self._cache = cache
+        self._on_read = on_read
 
     def read(self, account: Account, posts: Sequence[Post], *, listed: Sequence[Post]) -> PostInsights:
         """Return the insights of some of the `listed` posts, which are the account's newest, in their order.
@@ -118,6 +126,7 @@ class PostInsightsReader:
         found = self._cache.get_or_fetch_many(account.id, policies, fetch, provider="instagram")
         values: dict[str, PostValues] = {}
         entries: list[CacheEntry] = []
+        read_at: dict[str, float] = {}
         failure = None
         for key, each in found.items():
             if isinstance(each, ProviderError):
@@ -126,7 +135,20 @@ class PostInsightsReader:
             else:
                 entries.append(each)
                 values[key.part] = _values_of(each.value)
-        return PostInsights(values, entries, failure)
+                if not each.stale:  # Else it may have older numbers where newer ones are unknown.
+                    read_at[key.part] = each.fetched_at
+        return PostInsights(values, entries, failure, read_at)
+
+    def note(self, account: Account, posts: Sequence[Post], values: Mapping[str, PostValues]) -> None:
+        """Cache insights that came with a list, those of posts of which all are known."""
+        self._cache.put(
+            account.id,
+            {
+                CacheKey(KEY, post.id): (_as_json(values[post.id]), PostInsightsPolicy(post.timestamp.timestamp()))
+                for post in posts
+                if post.id in values and all(each.is_known for each in values[post.id].values())
+            },
+        )
 
     def _fetch(
         self,
@@ -138,13 +160,12 @@ class PostInsightsReader:
     ) -> Fetched:
         posts = [ListedPost(post.id, post.timestamp.timestamp(), post.media_product_type or "") for post in listed]
         few = {key.part for key, each in cached.items() if _has_reason(each.value, TOO_FEW)}
-        values = self._expansion.read(
-            account,
-            posts,
-            {key.part for key in keys},
-            alone=few,
-            keep=lambda found: keep({CacheKey(KEY, post_id): each for post_id, each in found.items()}),
-        )
+
+        def read(found: Mapping[str, PostValues]) -> None:
+            self._on_read(account, listed, found)
+            keep({CacheKey(KEY, post_id): each for post_id, each in found.items()})
+
+        values = self._expansion.read(account, posts, {key.part for key in keys}, alone=few, keep=read)
         return {key: _as_json(values[key.part]) for key in keys}
 
 

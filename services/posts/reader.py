@@ -28,7 +28,7 @@ from services.errors import Charge, InsightsError, ProviderError, ProviderRespon
 from services.media.page_size import PageSize
 from services.posts.cached_list import CachedPostList, ListReading, PostListPolicy
 from services.posts.post import Posts, as_post
-from services.posts.with_profile import Pages, ProfileAlong
+from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
 from services.store.cache_entries import CacheKey
 
 MAX_PAGES = 1_000  # A list that goes on for longer is none.
@@ -47,15 +47,23 @@ class PostReader:
         self._cache = cache
         self._clock = clock
 
-    def read(self, account: Account, policy: PostListPolicy, *, collaborations: bool = False) -> Posts:
+    def read(
+        self,
+        account: Account,
+        policy: PostListPolicy,
+        *,
+        collaborations: bool = False,
+        insights: InsightsAlong | None = None,
+    ) -> Posts:
         """Return every post that a policy needs: those since a moment, or of some days before the list was read.
 
         Where they cannot be read, the posts that are known, with the failure; raises that where none are. `BusyError`
         is raised in any case: a moment later the whole list may be there. `collaborations` reads the posts of others on
-        which the account collaborates.
+        which the account collaborates. If the account's own list has to be read, `insights` may come with its first
+        page.
         """
         key = COLLABORATIONS_KEY if collaborations else LIST_KEY
-        fetch = partial(self._fetch, account, policy)
+        fetch = partial(self._fetch, account, policy, insights=insights)
         entry = self._cache.get_or_fetch_many(account.id, {key: policy}, fetch, provider="instagram")[key]
         posts = self._posts_of(account, policy, entry, key)
         if isinstance(posts, ProviderError):
@@ -106,6 +114,7 @@ class PostReader:
         keep: Keep,
         *,
         first_profiles: set[str] | None = None,
+        insights: InsightsAlong | None = None,
     ) -> Mapping[CacheKey, FetchResult]:
         """Fetch the list, the profile or both; a failure of one leaves the other as it is.
 
@@ -119,7 +128,9 @@ class PostReader:
             keep({PROFILE_KEY: profile})
 
         for key in {LIST_KEY, COLLABORATIONS_KEY} & set(keys):
-            if key == LIST_KEY:
+            if key == LIST_KEY and insights is not None:
+                pages = Pages(self._graph, account, insights=insights)
+            elif key == LIST_KEY:
                 pages = self._profile.pages(account, on_profile=keep_profile if PROFILE_KEY in keys else None)
             else:
                 pages = Pages(self._graph, account, collaborations=True)

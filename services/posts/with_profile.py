@@ -1,19 +1,43 @@
-"""The profile of an account together with its list of posts: one call brings the profile and a page of posts."""
+"""What comes along with a page of an account's list of posts, in one call: its profile, or the posts' insights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.accounts.resolver import PROFILE_KEY, AccountResolver
 from services.cache.cache import Cache, FetchResult
 from services.cache.policies import JOINT_CALL_REFUSED, LAST_KNOWN_PROFILE, PROFILE, Json
-from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account, Item, MediaPage
-from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.clients.graph.client import GraphClient, listed_insights
+from services.clients.graph.models import Account, Item, MediaPage, media_id_of
+from services.errors import (
+    InsufficientViewersError,
+    MediaTooOldError,
+    PermissionDeniedError,
+    ProviderError,
+    ProviderRefusedError,
+    RetryStrategy,
+)
+from services.media.expansion import POST_METRICS, PostValues
+from services.media.page_walk import PAGE_SIZES
+from services.media.values import read_item
+from services.posts.post import Post, as_post
 from services.store.cache_entries import CacheKey
 
 REFUSED_KEY = CacheKey("joint_call_refused")
+ABOUT_INSIGHTS = (InsufficientViewersError, MediaTooOldError, PermissionDeniedError, ProviderRefusedError)
+"""What a call for posts with their insights may be refused with, where one without insights is answered."""
+
+
+@dataclass(frozen=True)
+class InsightsAlong:
+    """That the newest posts' insights come with the list: how they are asked for, and what gets them.
+
+    Where Instagram refuses that call, the list is read without them.
+    """
+
+    take: Callable[[Sequence[Post], Mapping[str, PostValues]], None]
+    as_totals: bool = False
 
 
 @dataclass
@@ -27,6 +51,7 @@ class Pages:
     graph: GraphClient
     account: Account
     on_profile: Callable[[Item], None] | None = None
+    insights: InsightsAlong | None = None
     collaborations: bool = False  # the posts of others
     refused: bool = False
     failure: ProviderError | None = None
@@ -37,6 +62,10 @@ class Pages:
         if self.collaborations:
             return self.graph.collaborative_page(self.account, after=after, limit=limit)
         is_first, self._is_first = self._is_first, False
+        if is_first and self.insights is not None:
+            return self._with_insights(self.insights, limit) or self.graph.media_page(
+                self.account, after=None, limit=limit
+            )
         if not is_first or after is not None or self.on_profile is None:
             return self.graph.media_page(self.account, after=after, limit=limit)
         page = None
@@ -51,6 +80,28 @@ class Pages:
             else:
                 self.failure = error
         return page or self.graph.media_page(self.account, after=after, limit=limit)
+
+    def _with_insights(self, insights: InsightsAlong, limit: int) -> MediaPage | None:
+        limit = min(limit, PAGE_SIZES[0])
+        try:
+            page = self.graph.media_page_with_insights(
+                self.account, POST_METRICS, after=None, limit=limit, as_totals=insights.as_totals, in_full=True
+            )
+        except ProviderError as error:
+            if isinstance(error, ABOUT_INSIGHTS) or error.retry_strategy is RetryStrategy.SHRINK:
+                return None
+            raise
+        found = {media_id_of(item): listed_insights(item) for item in page.posts}
+        posts = [post for post in map(as_post, page.posts) if post is not None]
+        insights.take(
+            posts,
+            {
+                post_id: {metric: read_item(named.get(metric)) for metric in POST_METRICS}
+                for post_id, named in found.items()
+                if post_id is not None
+            },
+        )
+        return page
 
 
 class ProfileAlong:

@@ -18,7 +18,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0011"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0012"}
 
 memory = MetaData()
 gateway = MetaData()
@@ -292,6 +292,55 @@ story_reads = Table(
     Column("account", String(64), primary_key=True),
     Column("begun_at", Double, nullable=False),
     Column("read_at", Double),  # of the last list that was answered
+)
+
+posts = Table(
+    "posts",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("posted_at", Double, nullable=False),
+    Column("media_type", ShortMessage(32)),
+    Column("media_product_type", ShortMessage(32)),
+    Column("permalink", Message),
+    Column("caption", Message),
+    Column("first_seen_at", Double, nullable=False),
+    Column("last_seen_at", Double, nullable=False),  # to a few hours: a newer one alone is not written
+    Index("posts_by_posted_at", "mode", "account", "posted_at"),  # the posts of a period
+)
+
+# The primary key carries every query: the readings of one post, and those of some posts from an age on.
+post_readings = Table(
+    "post_readings",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("post", String(64), primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),  # the age in minutes from which on it is the first
+    Column("age_label", Integer),  # hours; null unless it was read at one of the fixed ages
+    Column("likes", Number),
+    Column("comments", Number),
+    Column("counts_read_at", Double),  # when likes and comments were read
+    Column("counts_reasons", Text),  # JSON in ASCII: why a number is unknown, by its name
+    Column("reach", Number),
+    Column("views", Number),
+    Column("saved", Number),
+    Column("shares", Number),
+    Column("total_interactions", Number),
+    Column("insights_read_at", Double),  # when the five numbers above were read
+    Column("insights_reasons", Text),
+    Column("source", String(16), nullable=False),
+    Column("api_version", String(16)),
+)
+
+post_looks = Table(
+    "post_looks",
+    gateway,
+    _mode(),
+    Column("account", String(64), primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("looked_at", Double),  # when the list of posts was read that the last finished look went by
 )
 
 jobs = Table(

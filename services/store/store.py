@@ -22,6 +22,7 @@ from services.store.jobs import Jobs
 from services.store.leases import LeaseTable
 from services.store.ledger import Ledger
 from services.store.media import MediaTable
+from services.store.posts import PostTable
 from services.store.quota_usage import QuotaUsage
 from services.store.rate_limits import RateLimits
 from services.store.reports import Reports
@@ -59,6 +60,7 @@ class Store:
     account_snapshots: AccountSnapshots
     accounts: AccountTable
     media: MediaTable
+    posts: PostTable
     reports: Reports
     ledger: Ledger
     settlement_spool: SettlementSpool
@@ -95,6 +97,7 @@ class Store:
             account_snapshots=AccountSnapshots(gateway),
             accounts=AccountTable(gateway),
             media=MediaTable(gateway),
+            posts=PostTable(gateway),
             reports=reports,
             ledger=Ledger(gateway, reports, database_clock),
             settlement_spool=SettlementSpool(instance_path, mode=mode),

@@ -192,18 +192,21 @@ class GraphClient:
         after: str | None,
         limit: int,
         as_totals: bool = False,
+        in_full: bool = False,
     ) -> MediaPage:
-        """Return one page of an account's posts with their insights, without any other field; no metric, no insights.
+        """Return one page of an account's posts with their insights; no metric, no insights.
 
-        One post that has no insights, or not all of the metrics, has the whole page refused. Pages, their end and
-        `SHRINK` are as in `media_page`, `as_totals` as in `media_insights`.
+        They come without any other field, or `in_full` with those of `media_page`. One post that has no insights, or
+        not all of the metrics, has the whole page refused. Pages, their end and `SHRINK` are as in `media_page`,
+        `as_totals` as in `media_insights`.
 
         https://developers.facebook.com/docs/graph-api/guides/field-expansion
         """
         expansion = [insights_field(metrics, as_totals=as_totals)] if metrics else []
-        fields = ",".join(["id", "timestamp", *expansion])
+        fields = ",".join([MEDIA_FIELDS if in_full else "id,timestamp", *expansion])
         params = {"fields": fields, "limit": str(limit)} | ({"after": after} if after else {})
-        return _page(self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1))
+        answer = self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1)
+        return self._listed(account, answer) if in_full else _page(answer)
 
     def media(self, account: Account, media_id: str, fields: Sequence[str]) -> Item:
         """Return fields of one media: a post, a story or a picture of an album. Fields without a value are missing.

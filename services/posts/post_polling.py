@@ -1,0 +1,177 @@
+"""When an account's posts are looked at in the background: hourly for new ones, and at the fixed ages of each post.
+
+A look is one call where nothing stands in its way: the list of posts, together with their insights where a post is due.
+A post is due from each fixed age on until it was read after that, by whichever request. So a reading that was missed
+comes once, late, and a young post is read often and an old one seldom.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.cache.policies import DAY, HOUR, MINUTE
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.errors import PermissionDeniedError
+from services.media.expansion import POST_METRICS, PostValues
+from services.media.page_walk import PAGE_SIZES
+from services.media.refusals import MediaRefusals
+from services.posts.ages import PUNCTUAL, due_since, moments
+from services.posts.cached_list import PostListPolicy
+from services.posts.insights import PostInsightsReader
+from services.posts.kept_posts import KeptPosts
+from services.posts.post import Post, Posts
+from services.posts.reader import PostReader
+from services.posts.with_profile import InsightsAlong
+from services.store.posts import SEEN_AGAIN, PostRow, PostTable
+
+LOOK_EVERY = HOUR
+ACCEPTED_AGE = HOUR / 2  # of a list that was read for a caller, where no post is due
+WATCHED = 35 * DAY  # age up to which posts are read: a week after the last fixed age
+GONE_AFTER = 2 * SEEN_AGAIN + 2 * HOUR  # before the last look; a post that was not listed since is not read
+FIRST_LOOK = 90 * DAY  # age up to which the first look reads posts once
+MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
+GO_ON_AFTER = 2 * MINUTE
+RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
+NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last look, for instance after its process was killed
+QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """The young posts of an account that it still lists, and when each was read last (Unix seconds)."""
+
+    rows: Sequence[PostRow]
+    read_at: Mapping[str, float]
+    begun_at: float | None
+    looked_at: float | None
+
+    def overdue(self, now: float) -> list[float]:
+        """Return since when each post that is due is so."""
+        found = (due_since(row.posted_at, self.read_at.get(row.id), now=now) for row in self.rows)
+        return [moment for moment in found if moment is not None]
+
+    def next_look(self, now: float) -> float:
+        """Return when the posts are to be looked at next: now, or earlier, if that is overdue."""
+        if self.looked_at is None:
+            due = now
+        else:
+            coming = (
+                moment
+                for row in self.rows
+                for moment in moments(row.posted_at, PUNCTUAL)
+                if moment > max(self.looked_at, self.read_at.get(row.id, 0.0))
+            )
+            due = min([self.looked_at + LOOK_EVERY, *coming])
+        return due if self.begun_at is None else max(due, self.begun_at + NEVER_WITHIN)
+
+
+class PostPolling:
+    """Looks at the posts of each account when that is due."""
+
+    def __init__(
+        self,
+        accounts: AccountResolver,
+        posts: PostReader,
+        insights: PostInsightsReader,
+        *,
+        kept: KeptPosts,
+        table: PostTable,
+        refusals: MediaRefusals,
+        may_work: Callable[[str], bool],
+        clock: Clock,
+    ) -> None:
+        """Build the polling; `may_work` says whether the quota of an account has room for background work."""
+        self._accounts = accounts
+        self._posts = posts
+        self._insights = insights
+        self._kept = kept
+        self._table = table
+        self._refusals = refusals
+        self._may_work = may_work
+        self._clock = clock
+
+    def accounts(self) -> list[str]:
+        """Return the accounts whose posts are looked at; raises `BusyError` where they are not known."""
+        return [account.id for account in self._accounts.all()]
+
+    def look(self, account_id: str) -> float:
+        """Look at the posts of an account if that is due; return when it is due next (Unix seconds).
+
+        Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
+        `DatabaseUnavailableError`.
+        """
+        account = self._accounts.find(account_id)
+        now = self._clock.timestamp()
+        watched = self._watched(account_id, now)
+        if (due := watched.next_look(now)) > now:
+            return due
+        if not self._may_work(account_id):
+            return now + QUOTA_PAUSE
+        self._table.begin_look(account_id, now=now)
+        is_first, overdue = watched.looked_at is None, watched.overdue(now)
+        since = now - (FIRST_LOOK if is_first else WATCHED)
+        # What was read since then will do, for instance for a caller of GET /top-posts.
+        needed_since = max(overdue, default=now - ACCEPTED_AGE)
+        request_context.accept_since(needed_since)
+        along = self._along(account, watched.rows) if overdue or is_first else None
+        listed = self._posts.read(account, PostListPolicy(since=since), insights=along)
+        if listed.failure is not None:
+            raise listed.failure
+        if listed.read_at.timestamp() < needed_since:
+            return now + RETRY_AFTER  # It failed, and the last list was answered.
+        if not self._read_due(account, listed, since, is_first=is_first):
+            return now + GO_ON_AFTER
+        self._table.end_look(account_id, looked_at=listed.read_at.timestamp())
+        now = self._clock.timestamp()
+        return self._watched(account_id, now).next_look(now)
+
+    def _read_due(self, account: Account, listed: Posts, since: float, *, is_first: bool) -> bool:
+        """Read the insights of the posts that are due; return False if there are more than one look may read."""
+        now = self._clock.timestamp()
+        posts = [post for post in listed.posts if post.timestamp.timestamp() >= since]
+        due = self._due(account, posts, now)
+        if not due:
+            return True
+        chosen = due[:MOST_AT_ONCE]
+        found = self._insights.read(account, chosen, listed=listed.posts)
+        if is_first and found.failure is not None and not isinstance(found.failure, PermissionDeniedError):
+            raise found.failure
+        # What has no insights is answered without a call, and what was cached while the database was unavailable too.
+        for post in self._due(account, chosen, now):
+            if (read_at := found.read_at.get(post.id)) is not None:
+                self._kept.read(account, [post], {post.id: found.values[post.id]}, read_at=read_at)
+        return len(due) == len(chosen) or found.failure is not None
+
+    def _due(self, account: Account, posts: Sequence[Post], now: float) -> list[Post]:
+        read_at = self._table.last_insights(account.id, [post.id for post in posts])
+        return [
+            post for post in posts if due_since(post.timestamp.timestamp(), read_at.get(post.id), now=now) is not None
+        ]
+
+    def _along(self, account: Account, rows: Sequence[PostRow]) -> InsightsAlong | None:
+        """Return how insights come with the list, or None where Instagram is known to refuse some of them."""
+        newest = {row.id: row.media_product_type or "" for row in rows[: PAGE_SIZES[0]]}
+        refused = self._refusals.of_media(account.id, list(newest))
+        if refused or self._refusals.of_many(account.id, newest, POST_METRICS):
+            return None
+        answered = [self._refusals.answered(account.id, each).as_totals for each in set(newest.values())]
+
+        def take(posts: Sequence[Post], values: Mapping[str, PostValues]) -> None:
+            self._kept.read(account, posts, values)
+            self._insights.note(account, posts, values)
+
+        return InsightsAlong(take, as_totals=any(each & set(POST_METRICS) for each in answered))
+
+    def _watched(self, account_id: str, now: float) -> _Watched:
+        look = self._table.look(account_id)
+        begun_at, looked_at = (None, None) if look is None else look
+        rows = self._table.between(account_id, now - WATCHED, now)
+        listed = [row for row in rows if looked_at is None or row.last_seen_at >= looked_at - GONE_AFTER]
+        return _Watched(listed, self._table.last_insights(account_id, [row.id for row in listed]), begun_at, looked_at)

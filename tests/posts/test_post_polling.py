@@ -1,0 +1,244 @@
+"""Posts in the background: read at the fixed ages with few calls, never twice, whatever fails or is killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.posts.ages import FIXED_AGES, LAST_STEP, PUNCTUAL, STEPS, TOLERANCES, due_since, slot_of
+from services.posts.insights import PostInsightsReader
+from services.store.posts import COUNTS, INSIGHTS
+from tests.posts.reading import Truth, Worker, kept, points_of
+from tests.support import utc
+
+HOUR, DAY = 3600.0, 86_400.0
+CONVERTED = utc("2026-11-01T00:00")
+
+
+# At which ages
+
+
+def test_a_reading_has_the_label_of_a_fixed_age_within_its_tolerance_only():
+    for age, tolerance in TOLERANCES.items():
+        assert slot_of(age * HOUR) == slot_of((age + tolerance) * HOUR) == (age * 60, age)
+        assert slot_of(age * HOUR - 1).age_label is None
+        assert slot_of((age + tolerance) * HOUR + 1).age_label is None
+
+
+def test_slots_are_in_the_order_of_ages_and_few():
+    slots = [slot_of(minutes * 60 + 30).minutes for minutes in range(90 * 1440)]
+
+    assert slots == sorted(slots)
+    assert all(slot <= minutes + 1 for minutes, slot in enumerate(slots))
+    assert len(set(slots)) < 45
+    for age in FIXED_AGES:
+        assert age * 60 % next((step for until, step in STEPS if age * 60 < until), LAST_STEP) == 0
+
+
+@pytest.mark.parametrize(
+    ("age", "read_at_age", "due_since_age"),
+    [(0.5, None, None), (1, None, 1), (5.9, 1, None), (6, 5.9, 6), (30, 26, None), (200, 100, 168), (900, 672, None)],
+)
+def test_a_post_is_due_since_its_last_fixed_age(age, read_at_age, due_since_age):
+    posted = 10 * DAY
+    read_at = None if read_at_age is None else posted + read_at_age * HOUR
+
+    due = due_since(posted, read_at, now=posted + age * HOUR)
+
+    assert due == (None if due_since_age is None else posted + due_since_age * HOUR)
+
+
+# A worker
+
+
+def assert_true(world, truth, row, points):
+    for point in points:
+        if point.insights_read_at is not None:
+            true = truth.at(row, point.insights_read_at)
+            assert {name: point.values[name] for name in INSIGHTS} == {name: true[name] for name in INSIGHTS}
+        if point.counts_read_at is not None:
+            true = truth.at(row, point.counts_read_at)
+            for name in COUNTS:
+                assert point.values[name] == true[name] or point.reasons[name] == f"{name}_hidden"
+
+
+def labels(points):
+    return {point.age_label for point in points if point.insights_read_at is not None} - {None}
+
+
+def paths_of(calls):
+    return {call.partition("?")[0].rpartition("/")[2] for call in calls}
+
+
+def test_readings_at_the_fixed_ages_are_the_truth_and_a_look_is_one_call(make_world):
+    world = make_world("ordinary")
+    worker, truth = Worker(world), Truth(world)
+    worker.run()
+    world.calls()
+    begin = world.clock.timestamp()
+    worker.run_until(world.clock.now() + timedelta(hours=30))
+    calls = world.calls()
+
+    found = set()
+    for row in kept(world, since=begin - 29 * DAY):
+        points = points_of(world, row.id)
+        reached = {each: row.posted_at + each * HOUR for each in FIXED_AGES}
+        at_ages = {each for each in labels(points) if reached[each] > begin}
+        assert (
+            at_ages
+            == {
+                each
+                for each, moment in reached.items()
+                if begin < moment and moment + (0 if each in PUNCTUAL else HOUR) <= world.clock.timestamp() - 1
+            }
+            | at_ages
+        )
+        found |= at_ages
+        assert_true(world, truth, row, [point for point in points if point.age_label in at_ages])
+        late = {
+            point.age_label: point.insights_read_at - reached[point.age_label] for point in points if point.age_label
+        }
+        assert all(late[each] < 180 for each in at_ages & set(PUNCTUAL))
+    assert found == set(FIXED_AGES)
+    # Hourly, at two ages of each new post, and now and then the second page of a list that is longer than one.
+    assert paths_of(calls) == {"media"}
+    assert len(calls) <= 30 * 28 / 24 + 2 * len(kept(world, since=begin))
+
+
+def test_an_idle_account_costs_one_call_an_hour(make_world):
+    world = make_world("no_posts")
+    worker = Worker(world)
+    worker.run()
+    world.calls()
+
+    worker.run_until(world.clock.now() + timedelta(hours=24))
+
+    assert 23 <= len(world.calls()) <= 24
+
+
+def test_the_first_look_reads_every_post_of_90_days_once(make_world):
+    world = make_world("ordinary")
+    worker = Worker(world)
+
+    while worker.next_due() <= world.clock.timestamp() + 121:
+        world.advance(seconds=121)
+        worker.run()
+    calls = world.calls()
+    world.advance(seconds=121)
+    worker.run()
+
+    since = world.clock.timestamp() - 90 * DAY
+    truth = world.truth(since="2026-08-24")["posts"]
+    rows = kept(world, since=since + DAY)
+    assert {row.id for row in rows} <= {each["id"] for each in truth}
+    assert len(rows) >= len(truth) - 6
+    assert all(any(point.insights_read_at for point in points_of(world, row.id)) for row in rows)
+    assert len(calls) <= 3 + len(rows) / 50 + len(rows) / 100
+    assert world.calls() == []
+
+
+def test_a_reading_that_was_missed_comes_once_and_says_its_true_age(make_world):
+    world = make_world("ordinary")
+    worker, truth = Worker(world), Truth(world)
+    worker.run_until(world.clock.now() + timedelta(hours=3))
+    row = max(kept(world), key=lambda row: row.posted_at)
+    before = labels(points_of(world, row.id))
+    world.advance(days=4)
+    worker.run()
+    worker.run_until(world.clock.now() + timedelta(hours=2))
+
+    points = points_of(world, row.id)
+    late = [point for point in points if point.insights_read_at and point.insights_read_at > row.posted_at + 3 * DAY]
+    assert labels(points) == before
+    assert [point.age_label for point in late] == [None]
+    assert late[0].insights_read_at - row.posted_at > 72 * HOUR + TOLERANCES[72]
+    assert_true(world, truth, row, points)
+
+
+def test_what_callers_read_is_kept_and_not_read_again(make_world):
+    world = make_world("ordinary")
+    worker, truth = Worker(world), Truth(world)
+    worker.run()
+    coming = [(row.posted_at + age * HOUR, age, row) for row in kept(world)[:10] for age in FIXED_AGES]
+    moment, age, young = min(each for each in coming if each[0] > world.clock.timestamp() + 2 * HOUR)
+    worker.run_until(world.clock.now() + timedelta(seconds=moment - world.clock.timestamp() - 600))
+    world.calls()
+    world.advance(seconds=660)
+    world.body("/top-posts?time_range=10d&by=reach&refresh=true")
+    of_caller = world.calls()
+
+    worker.run()
+
+    assert of_caller
+    assert world.calls() == []
+    points = points_of(world, young.id)
+    assert age in labels(points)
+    assert_true(world, truth, young, points)
+
+
+def test_a_killed_look_repeats_no_call_and_loses_no_reading(make_world, monkeypatch):
+    def ends(*_args, **_options):
+        raise RuntimeError("as if the process ended here")
+
+    world = make_world("ordinary")
+    worker = Worker(world)
+    with monkeypatch.context() as patched:
+        patched.setattr(PostInsightsReader, "read", ends)
+        worker.run()
+    first = {row.id: points_of(world, row.id) for row in kept(world)}
+    made = world.calls()
+    worker.end_leases()
+    world.advance(seconds=121)
+    worker.run()
+    again = world.calls()
+
+    assert made
+    assert sum(any(point.insights_read_at for point in points) for points in first.values()) == 50
+    # The list and the page of insights that came with it are kept; only the rest is read.
+    assert len(again) <= 4
+    assert all(any(point.insights_read_at for point in points_of(world, row.id)) for row in kept(world)[50:100])
+
+
+def test_two_workers_look_once(make_world):
+    world = make_world("ordinary")
+    worker = Worker(world)
+    world.calls()
+    first, second = worker.claim(), worker.claim()
+    for job in (*first, *second):
+        worker.runner.run(job)
+    made = world.calls()
+    worker.services.post_polling.look(world.account["id"])
+
+    assert (len(first), len(second)) == (1, 0)
+    assert made
+    assert world.calls() == []
+
+
+def test_posts_without_insights_are_kept_with_the_reason_and_asked_for_once(make_world):
+    world = make_world("converted")
+    world.switch(pre_conversion_before=CONVERTED.isoformat())
+    worker, begin = Worker(world), world.clock.timestamp()
+    worker.run()
+    world.calls()
+    worker.run_until(world.clock.now() + timedelta(hours=3))
+
+    old = [row for row in kept(world, since=begin - 89 * DAY) if row.posted_at < CONVERTED.timestamp()]
+    assert old
+    for row in old:
+        assert {point.reasons["reach"] for point in points_of(world, row.id) if point.insights_read_at} == {
+            "media_too_old"
+        }
+    assert len(world.calls()) <= 5
+
+
+def test_looks_pause_above_75_percent_of_the_quota_and_while_the_provider_fails(make_world):
+    world = make_world("ordinary")
+    worker = Worker(world)
+    world.fault("error", code=2)
+    worker.run()
+    assert kept(world) == []
+    world.heal()
+    world.advance(minutes=6)
+    worker.run()
+    assert kept(world)
