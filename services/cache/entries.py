@@ -76,6 +76,7 @@ class CacheEntries:
         policies: Mapping[CacheKey, FreshnessPolicy],
         *,
         unusable: dict[CacheKey, CacheEntry] | None = None,
+        under_lease: bool = False,
     ) -> dict[CacheKey, CacheEntry]:
         """Return the cached values of some keys, marked stale if they have expired.
 
@@ -90,7 +91,7 @@ class CacheEntries:
         found = self._entries(policies, policies, rows)
         outdated = {cache_key.key for cache_key in policies if cache_key not in found or found[cache_key].stale}
         if outdated:
-            stored = self._read(account, outdated)
+            stored = self._read(account, outdated, under_lease=under_lease)
             found |= self._entries([each for each in policies if each.key in outdated], policies, stored)
             if unusable is not None:
                 rest = [each for each in policies if each not in found]
@@ -172,10 +173,11 @@ class CacheEntries:
         for listener in self._listeners:
             listener(account)
 
-    def _read(self, account: str, keys: Collection[str]) -> Mapping[CacheKey, EntryRow]:
+    def _read(self, account: str, keys: Collection[str], *, under_lease: bool) -> Mapping[CacheKey, EntryRow]:
         read_at = self._local.tick
+        read = self._table.read_under_lease if under_lease else self._table.read
         try:
-            rows = self._table.read(account, keys)
+            rows = read(account, keys)
         except DatabaseUnavailableError:
             return {}
         self._local.put(account, rows, read_at=read_at)

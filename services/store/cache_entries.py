@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.leases import LeaseTable
 from services.store.schema import cache_entries, cache_versions
+from services.store.shared_reads import SharedReads
 
 MAX_ROWS = 500_000
 
@@ -37,9 +38,20 @@ class CacheEntryTable:
     def __init__(self, database: Database, leases: LeaseTable) -> None:
         self._database = database
         self._leases = leases
+        self._reads: SharedReads[Mapping[CacheKey, EntryRow]] = SharedReads()
 
-    def read(self, account: str, keys: Collection[str]) -> dict[CacheKey, EntryRow]:
+    def read(self, account: str, keys: Collection[str]) -> Mapping[CacheKey, EntryRow]:
         """Return all parts of some keys of an account."""
+        wanted = frozenset(keys)
+        return self._reads.read((account, wanted), lambda: self._read(account, wanted))
+
+    def read_under_lease(self, account: str, keys: Collection[str]) -> Mapping[CacheKey, EntryRow]:
+        """Return the same before other readers get theirs: as long as it takes, nobody else may fetch the keys."""
+        return self._read(account, keys, before_readers=True)
+
+    def _read(
+        self, account: str, keys: Collection[str], *, before_readers: bool = False
+    ) -> Mapping[CacheKey, EntryRow]:
         found: dict[CacheKey, EntryRow] = {}
         columns = (
             cache_entries.c.key,
@@ -48,7 +60,7 @@ class CacheEntryTable:
             cache_entries.c.fetched_at,
             cache_entries.c.kept_until,
         )
-        with self._database.read() as connection:
+        with self._database.read(before_readers=before_readers) as connection:
             for chunk in chunks(keys):
                 query = select(*columns).where(cache_entries.c.account == account, cache_entries.c.key.in_(chunk))
                 for key, part, value, fetched_at, kept_until in connection.execute(query):
@@ -93,7 +105,7 @@ class CacheEntryTable:
 
     def versions(self) -> dict[str, int]:
         """Return the version of each account's values; every replacement raises it by one."""
-        with self._database.read() as connection:
+        with self._database.read(before_readers=True) as connection:
             return {row.account: row.counter for row in connection.execute(select(cache_versions))}
 
     def raise_version(self, account: str) -> None:

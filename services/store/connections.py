@@ -1,4 +1,8 @@
-"""Connections to a SQLite file or to PostgreSQL: opened on first use, and never to a file that was replaced."""
+"""Connections to a SQLite file or to PostgreSQL: opened on first use, and never to a file that was replaced.
+
+Readers and writers have a pool each. In one pool a thousand readers would keep a lease from being extended and a
+fetched value from being committed until both have timed out, and other processes would then fetch the same again.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,13 @@ BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a
 STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
 RETRY_AFTER = 2.0  # seconds after a failure during which the database is not tried again
 PROBE_TIMEOUT = 10.0  # seconds that one thread may take to find out whether the database is back
-POOL_SIZE = 8  # connections of a process, at most; PostgreSQL usually allows a hundred in total
+# Connections of a process, at most; PostgreSQL usually allows a hundred in total.
+READERS, WRITERS = 5, 3
 PAGE_CACHE_KIB = 1024  # of each connection to a file; SQLite's default is twice that
 
 
 class Connections:
-    """The pool of one address; its statements see the rows of one mode only."""
+    """The two pools of one address; their statements see the rows of one mode only."""
 
     def __init__(self, url: str | URL, *, mode: str, durable: bool) -> None:
         self._url = make_url(url)
@@ -33,18 +38,19 @@ class Connections:
         self._synchronous = "FULL" if durable else "NORMAL"  # FULL: committed rows survive a power cut
         self.is_postgresql = self._url.get_backend_name() == "postgresql"
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._engines: dict[int, Engine] = {}  # by the size of their pools
         self._fault: str | None = None
         self._retry_at = 0.0  # monotonic
         self._prober = 0  # the thread that tries the database after a failure
 
-    def connect(self) -> Connection:
-        """Return a connection; the caller closes it."""
+    def connect(self, *, to_write: bool) -> Connection:
+        """Return a connection of the readers' or the writers' pool; the caller closes it."""
+        size = WRITERS if to_write else READERS
         with self._lock:
-            if self._engine is None:
-                self._engine = self._open_server() if self.is_postgresql else self._open_file()
-                keep_to_mode(self._engine, self._mode)
-            engine = self._engine
+            engine = self._engines.get(size)
+            if engine is None:
+                engine = self._engines[size] = self._open_server(size) if self.is_postgresql else self._open_file(size)
+                keep_to_mode(engine, self._mode)
         return engine.connect()
 
     def fault(self) -> str | None:
@@ -83,18 +89,18 @@ class Connections:
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
+            engines, self._engines = self._engines, {}
+        for engine in engines.values():
             engine.dispose()
 
     def file_is_missing(self) -> bool:
         """Return whether the database is a file that does not exist."""
         return not self.is_postgresql and not Path(str(self._url.database)).exists()
 
-    def _open_server(self) -> Engine:
+    def _open_server(self, size: int) -> Engine:
         engine = create_engine(
             self._url,
-            pool_size=POOL_SIZE,
+            pool_size=size,
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT,
             connect_args={
@@ -116,7 +122,7 @@ class Connections:
                 raise DisconnectionError(fault or "The connection is dead.")
 
         def give_back(connection: Any, record: Any) -> None:
-            if connection is not None and engine is not self._engine:
+            if connection is not None and engine is not self._engines.get(size):
                 record.invalidate()  # The pool was closed while a thread used this connection.
 
         event.listen(engine, "checkin", give_back)
@@ -124,12 +130,12 @@ class Connections:
         event.listen(engine, "checkout", check)
         return engine
 
-    def _open_file(self) -> Engine:
+    def _open_file(self, size: int) -> Engine:
         file, synchronous = Path(str(self._url.database)), self._synchronous
         engine = create_engine(
             # `rw` without `c`: a missing file is a fault; SQLite must not create one without tables.
             URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"}),
-            pool_size=POOL_SIZE,
+            pool_size=size,
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT,
             connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},

@@ -65,6 +65,7 @@ class Database:
         self.is_postgresql = connections.is_postgresql
         self._connections = connections
         self._fault: str | None = None
+        self._full_at = -LOG_AGAIN_AFTER  # when that was logged last, monotonic
         self._refused: dict[str, float] = {}  # when each refusal was logged last, monotonic
 
     @property
@@ -73,15 +74,18 @@ class Database:
         return self._fault
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Give a connection for reading, without a transaction; raises `DatabaseUnavailableError`."""
-        with self._guarded(), self._connections.connect() as connection:
+    def read(self, *, before_readers: bool = False) -> Iterator[Connection]:
+        """Give a connection for reading, without a transaction; raises `DatabaseUnavailableError`.
+
+        With `before_readers` it is one of those kept for writers: for what other requests or processes wait for.
+        """
+        with self._guarded(), self._connections.connect(to_write=before_readers) as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection with a transaction, committed at the end; raises `DatabaseUnavailableError`."""
-        with self._guarded(), self._connections.connect() as connection, connection.begin():
+        with self._guarded(), self._connections.connect(to_write=True) as connection, connection.begin():
             if not self.is_postgresql:
                 # SQLite refuses at once, without waiting, to turn a reading transaction into a writing one while
                 # another process writes. Taking the write lock first waits for it instead.
@@ -158,6 +162,7 @@ class Database:
         except PoolTimeoutError as error:
             # The pool is busy, the database is not at fault: the connections in use must stay open.
             self._connections.was_full()
+            self._log_full()
             raise DatabaseUnavailableError("every connection is in use") from error
         except (SQLAlchemyError, UnicodeError, OverflowError) as error:
             if is_refusal(error):
@@ -185,6 +190,13 @@ class Database:
         if self._fault is not None:
             log.warning("The database is available again", extra={"database": self.name})
             self._fault = None
+
+    def _log_full(self) -> None:
+        """Log that threads wait for connections in vain, at most once a minute."""
+        now = time.monotonic()
+        if now - self._full_at >= LOG_AGAIN_AFTER:
+            self._full_at = now
+            log.warning("Every connection to the database is in use", extra={"database": self.name})
 
     def _log_refusal(self, fault: str) -> None:
         """Log a refusal, at most once a minute each: a statement of every second may be refused every time."""

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_
 
 from services.store.database import Database, excluded
 from services.store.schema import metric_values
+from services.store.shared_reads import SharedReads
 from services.store.types import is_name
 
 MAX_REASON, MAX_ORIGIN = 64, 16  # characters
@@ -64,11 +65,16 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reads: SharedReads[Mapping[HistoryKey, HistoryValue]] = SharedReads()
 
-    def read(self, account: str, keys: Collection[HistoryKey]) -> dict[HistoryKey, HistoryValue]:
+    def read(self, account: str, keys: Collection[HistoryKey]) -> Mapping[HistoryKey, HistoryValue]:
         """Return the final values of some keys."""
         if not keys:
             return {}
+        wanted = frozenset(keys)
+        return self._reads.read((account, wanted), lambda: self._read(account, wanted))
+
+    def _read(self, account: str, keys: Collection[HistoryKey]) -> Mapping[HistoryKey, HistoryValue]:
         query = select(metric_values).where(
             metric_values.c.account == account,
             metric_values.c.metric.in_({each.metric for each in keys}),

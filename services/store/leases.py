@@ -114,7 +114,7 @@ class LeaseTable:
     def states(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LeaseState]:
         """Return the states of some leases, each by account and key; a key without a lease is left out."""
         found: dict[tuple[str, str], LeaseState] = {}
-        with self._database.read() as connection:
+        with self._database.read(before_readers=True) as connection:
             held = leases.c.lease_until > self._database.now()
             for chunk in chunks(keys):
                 query = select(leases.c.account, leases.c.key, held, leases.c.fence, leases.c.failure)

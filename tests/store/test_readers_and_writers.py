@@ -1,0 +1,123 @@
+"""Many readers at once: they share queries, and never keep a lease or a value from being written."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from services.store import connections
+from services.store.cache_entries import CacheKey, EntryRow
+from services.store.database import DatabaseUnavailableError
+from services.store.shared_reads import SharedReads
+
+WITHIN = 30.0  # seconds
+ACCOUNT, HOLDER = "17841400000000001", "me"
+ROW = EntryRow(b"{}", 1.0, 9e9)
+
+
+@pytest.fixture
+def all_readers_busy(store, monkeypatch):
+    """Every connection for readers is in use, and nobody waits long for one."""
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT", 0.05)
+    with ExitStack() as held:
+        for _ in range(connections.READERS):
+            held.enter_context(store.databases[0].read())
+        with pytest.raises(DatabaseUnavailableError):
+            store.cache_entries.read(ACCOUNT, ["profile"])
+        yield
+
+
+@pytest.mark.usefixtures("all_readers_busy")
+def test_a_lease_is_taken_extended_watched_and_ended_while_every_reader_is_busy(store):
+    fences = store.leases.acquire(ACCOUNT, ["profile"], HOLDER)
+
+    store.leases.extend(HOLDER)
+    assert store.leases.states([(ACCOUNT, "profile")])[ACCOUNT, "profile"].held
+    assert store.cache_entries.read_under_lease(ACCOUNT, ["profile"]) == {}
+    store.cache_entries.commit(ACCOUNT, fences, HOLDER, {CacheKey("profile"): ROW}, failures={})
+
+    assert store.cache_entries.read_under_lease(ACCOUNT, ["profile"]) == {CacheKey("profile"): ROW}
+    assert store.cache_entries.versions() == {}
+
+
+class Query:
+    """A query that ends when it is let; it returns how many of its kind had begun."""
+
+    def __init__(self):
+        self.begun = 0
+        self.failure = None
+        self.running = threading.Event()
+        self.let = threading.Event()
+
+    def __call__(self):
+        self.begun += 1
+        number = self.begun
+        self.running.set()
+        assert self.let.wait(WITHIN)
+        if self.failure is not None:
+            raise self.failure
+        return number
+
+
+def read_on_thread(reads, query, results, key="key"):
+    def read():
+        try:
+            results.append(reads.read(key, query))
+        except DatabaseUnavailableError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+def while_one_runs(reads, query, results, others):
+    """Start `others` reads while a first one runs, then let all end."""
+    threads = [read_on_thread(reads, query, results)]
+    assert query.running.wait(WITHIN)
+    threads += [read_on_thread(reads, query, results) for _ in range(others)]
+    return threads
+
+
+def let_end(query, threads):
+    query.let.set()
+    for thread in threads:
+        thread.join(WITHIN)
+        assert not thread.is_alive()
+
+
+def test_those_that_come_while_a_query_runs_share_the_next_one():
+    reads, query, results = SharedReads(), Query(), []
+    threads = while_one_runs(reads, query, results, others=50)
+    while not all(thread.is_alive() for thread in threads) or not reads._next:
+        threads[-1].join(0.01)
+
+    let_end(query, threads)
+
+    assert len(results) == 51
+    # The first query began before the others came, so none of them may have its result.
+    assert results.count(1) == 1
+    assert 2 <= query.begun < 51
+    assert reads.read("key", lambda: "alone") == "alone"
+
+
+def test_another_key_does_not_wait():
+    reads, query, results = SharedReads(), Query(), []
+    threads = while_one_runs(reads, query, results, others=1)
+
+    assert reads.read("other key", lambda: "at once") == "at once"
+
+    let_end(query, threads)
+
+
+def test_a_failure_reaches_all_that_share_the_query_and_nobody_later():
+    reads, query, results = SharedReads(), Query(), []
+    query.failure = DatabaseUnavailableError("away")
+    threads = while_one_runs(reads, query, results, others=5)
+
+    let_end(query, threads)
+
+    assert results == [query.failure] * 6
+    assert reads.read("key", lambda: "back") == "back"
