@@ -46,7 +46,7 @@ class CacheEntryTable:
         return self._reads.read((account, wanted), lambda: self._read(account, wanted))
 
     def read_under_lease(self, account: str, keys: Collection[str]) -> Mapping[CacheKey, EntryRow]:
-        """Return the same before other readers get theirs: as long as it takes, nobody else may fetch the keys."""
+        """Return the same, on a connection that readers cannot occupy: the keys stay leased until it ends."""
         return self._read(account, keys, before_readers=True)
 
     def _read(

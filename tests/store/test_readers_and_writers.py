@@ -19,7 +19,7 @@ ROW = EntryRow(b"{}", 1.0, 9e9)
 
 @pytest.fixture
 def all_readers_busy(store, monkeypatch):
-    """Every connection for readers is in use, and nobody waits long for one."""
+    """Every connection for readers is in use, and waiting for one ends soon."""
     monkeypatch.setattr(connections, "BUSY_TIMEOUT", 0.05)
     with ExitStack() as held:
         for _ in range(connections.READERS):
@@ -112,7 +112,7 @@ def test_another_key_does_not_wait():
     let_end(query, threads)
 
 
-def test_a_failure_reaches_all_that_share_the_query_and_nobody_later():
+def test_a_failure_reaches_all_that_share_the_query_and_none_later():
     reads, query, results = SharedReads(), Query(), []
     query.failure = DatabaseUnavailableError("away")
     threads = while_one_runs(reads, query, results, others=5)
