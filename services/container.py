@@ -40,6 +40,7 @@ from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
+from services.insights.long_windows import LongWindowReader
 from services.insights.reader import InsightsReader
 from services.insights_test import InsightsTest
 from services.media.expansion import ExpansionReader
@@ -205,7 +206,13 @@ class Services:
         post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache, on_read=kept_posts.read)
         growth_trends = GrowthTrends(
             accounts=accounts,
-            reader=GrowthReader(posts=posts, post_insights=post_insights, reader=reader, executor=executor),
+            reader=GrowthReader(
+                posts=posts,
+                post_insights=post_insights,
+                reader=LongWindowReader(reader, store.history, clock),
+                follower_counts=store.follower_counts,
+                executor=executor,
+            ),
             origin=origin,
             clock=clock,
         )

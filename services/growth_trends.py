@@ -69,8 +69,11 @@ class GrowthTrends:
         selected = self._accounts.find(account)
         totals = [METRIC_OF[key] for key in metrics if key in METRIC_OF]
         fetched = self._reader.read(selected, window, now, totals, with_post_insights=er_basis != "followers")
-        followers = Followers.of(window, fetched.insights_read_at, pacific_day(now))
-        trends = [followers_trend(window, followers, fetched), engagement_trend(window, fetched, er_basis, er_method)]
+        followers = Followers.of(window, fetched.insights_read_at, pacific_day(now), fetched.counts)
+        trends = [
+            followers_trend(window, followers, fetched),
+            engagement_trend(window, fetched, followers, basis=er_basis, method=er_method),
+        ]
         trends += [total_trend(key, window, fetched) for key in TITLES if key in metrics and key not in ALWAYS]
         provisional = [trend["provisional_from"] for trend in trends if trend["provisional_from"] is not None]
         warnings = _warnings(trends, window, fetched)
@@ -124,7 +127,8 @@ def _warnings(trends: Sequence[Trend], window: Window, fetched: Fetched) -> list
     if any(trend["basis"] == "current_followers" for trend in trends):
         message = "Both engagement rates are divided by the current followers; earlier follower counts are not known."
         warnings.append({"code": "current_followers", "message": message})
-    if fetched.insights_read_at.timestamp() - PROVISIONAL_HOURS_OF_FOLLOWS * 3600 <= window.since:
+    is_counted = not next(trend["approximate"] for trend in trends if trend["key"] == "followers")
+    if not is_counted and fetched.insights_read_at.timestamp() - PROVISIONAL_HOURS_OF_FOLLOWS * 3600 <= window.since:
         message = (
             f"Instagram reports follows and unfollows up to {PROVISIONAL_HOURS_OF_FOLLOWS} hours late; "
             "request a longer period."

@@ -152,6 +152,18 @@ class MovableClock(Clock):
         self._now += timedelta(seconds=seconds)
 
 
+class NoConnections:
+    """The connections to a database that is not there."""
+
+    is_postgresql = False
+
+    def fault(self) -> str:
+        return "gone"
+
+    def close(self) -> None:
+        pass
+
+
 def local_session() -> requests.Session:
     """A session for this machine's programs, which no proxy of the environment stands before."""
     session = requests.Session()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import partial
 
 from services.answers import Freshness
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account, as_count
-from services.days import Window, pacific_day, utc
+from services.days import ONE_DAY, Window, pacific_day, utc
 from services.errors import ProviderError
 from services.executors import Executor
-from services.growth.followers import Followers
-from services.insights.reader import Insights, InsightsReader
+from services.growth.followers import Counts, Followers
+from services.insights.long_windows import LongWindowReader
+from services.insights.reader import Insights
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue
 from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.post import Post, Posts, reason_of
 from services.posts.reader import PostReader
+from services.store.database import DatabaseUnavailableError
+from services.store.follower_counts import FollowerCounts
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,17 @@ class Fetched:
     insights_read_at: datetime
     freshness: Freshness
     post_insights: PostInsights | None = None
+    counts: Counts = field(default_factory=dict)
 
     @property
     def followers(self) -> int | None:
         """The present number of followers."""
         return _followers_of(self.profile)
+
+    @property
+    def followers_read_at(self) -> float:
+        """When the present number of followers was read, in Unix seconds; if it is unknown, when the insights were."""
+        return self.insights_read_at.timestamp() if isinstance(self.profile, ProviderError) else self.profile.fetched_at
 
     def gap_in(self, window: Window) -> str | None:
         """Return why not all posts of a window are known, or None if they are."""
@@ -54,11 +63,18 @@ class GrowthReader:
     """Reads the parts of growth for one window and the one before it."""
 
     def __init__(
-        self, *, posts: PostReader, post_insights: PostInsightsReader, reader: InsightsReader, executor: Executor
+        self,
+        *,
+        posts: PostReader,
+        post_insights: PostInsightsReader,
+        reader: LongWindowReader,
+        follower_counts: FollowerCounts,
+        executor: Executor,
     ) -> None:
         self._posts = posts
         self._post_insights = post_insights
         self._reader = reader
+        self._follower_counts = follower_counts
         self._executor = executor
 
     def read(
@@ -71,8 +87,11 @@ class GrowthReader:
         before = window.before()
         needed = PostListPolicy(since=before.since, read_after=window.until)
         both_read = self._executor.start(partial(self._posts.read_with_profile, account, needed))
-        followers = Followers.of(window, now, pacific_day(now))
-        requests = [request for each in followers.both for request in each.requests()]
+        today = pacific_day(now)
+        # Of a window that ends now, the number at its end is the present one.
+        counts = self._counts(account, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
+        followers = Followers.of(window, now, today, counts)
+        requests = [request for each in followers.uncounted for request in each.requests()]
         if totals:
             requests += [InsightsRequest(tuple(totals), each) for each in (window, before)]
         metric_values: dict[ValueKey, MetricValue] = {}
@@ -81,7 +100,9 @@ class GrowthReader:
         for is_fallback in (False, True):
             if is_fallback:
                 current = _followers_of(both_read.result()[0])
-                requests = [one for each in followers.both for one in each.fallback_requests(current, metric_values)]
+                requests = [
+                    one for each in followers.uncounted for one in each.fallback_requests(current, metric_values)
+                ]
             if not requests:
                 continue
             try:
@@ -110,7 +131,15 @@ class GrowthReader:
             gaps = gaps or post_insights.failure is not None
         freshness = Freshness.of(entries, now=now, gaps=gaps)
         read_at = utc(min(ageing, default=now.timestamp()))
-        return Fetched(profile, posts, metric_values, read_at, freshness, post_insights)
+        return Fetched(profile, posts, metric_values, read_at, freshness, post_insights, counts)
+
+    def _counts(self, account: Account, days: Window) -> Counts:
+        """Return the kept counts of followers of some days; none where the database is unavailable."""
+        try:
+            counts = self._follower_counts.days(account.id, since=days.first.isoformat(), until=days.last.isoformat())
+        except DatabaseUnavailableError:
+            return {}
+        return {date.fromisoformat(count.day): count for count in counts}
 
     def _insights_of(
         self, account: Account, posts: Posts | ProviderError, windows: Sequence[Window]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Literal, NotRequired
+from typing import Literal, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -46,6 +46,8 @@ class Engagement(TypedDict):
 
     By followers it is numerator / denominator / posts_used. By reach or views numerator and denominator are sums over
     the posts used, and `left_out` counts the other posts by reason. What rests on unknown posts is null.
+
+    `counted_at` is when the followers were counted that are the denominator, where each window has those of its end.
     """
 
     numerator: float | None
@@ -53,12 +55,20 @@ class Engagement(TypedDict):
     posts_used: int | None
     posts_left_out: int | None
     left_out: NotRequired[Mapping[str, int] | None]
+    counted_at: NotRequired[str]
 
 
 class Coverage(TypedDict, total=False):
-    """What the two values of a trend rest on; up to `covered_until` its parts are all reported, and seen."""
+    """What the two values of a trend rest on; up to `covered_until` its parts are all reported, and seen.
+
+    Of followers: when each of the two numbers was counted, if it was, and the days of the window without a kept count
+    (`gap_days`), if there is one with.
+    """
 
     covered_until: str | None
+    start_counted_at: str | None
+    end_counted_at: str | None
+    gap_days: list[str]
     current: Engagement
     previous: Engagement
     method: Method
@@ -86,31 +96,49 @@ class Trend(TypedDict):
     coverage: Coverage
 
 
+class Denominator(NamedTuple):
+    """The followers by which the interactions of a window are divided, and when they were counted (Unix seconds)."""
+
+    followers: int | None
+    counted_at: float | None = None
+
+
 def followers_trend(window: Window, followers: Followers, fetched: Fetched) -> Trend:
     """Return the change of the followers between both ends of a window."""
-    then, end = followers.values(fetched.followers, fetched.metric_values)
+    then, end = followers.values(fetched.followers, fetched.followers_read_at, fetched.metric_values)
     reason = reason_of(fetched.profile) if isinstance(fetched.profile, ProviderError) else end.reason or then.reason
     trend = _trend("followers", window, end.value, then.value, reason=reason)
     provisional = first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS_OF_FOLLOWS)
+    is_counted = then.counted_at is not None and end.counted_at is not None
+    coverage: Coverage = {"covered_until": then.covered_until or end.covered_until}
+    if end.counted_at is not None and is_counted:
+        coverage["covered_until"] = our_time(end.counted_at)
+    if followers.counts:
+        coverage["start_counted_at"] = _moment(then.counted_at)
+        coverage["end_counted_at"] = _moment(end.counted_at)
+        coverage["gap_days"] = [day.isoformat() for day in followers.gap_days]
     return {
         **trend,
         "basis": then.basis,
-        "approximate": True,
+        "approximate": not is_counted,
         # Followers who came and went after the window count too where its end is now.
-        "provisional_from": None if then.value is None else _clipped(provisional, window, window),
-        "coverage": {"covered_until": then.covered_until},
+        "provisional_from": None if then.value is None or is_counted else _clipped(provisional, window, window),
+        "coverage": coverage,
     }
 
 
-def engagement_trend(window: Window, fetched: Fetched, basis: Basis, method: Method) -> Trend:
+def engagement_trend(window: Window, fetched: Fetched, followers: Followers, *, basis: Basis, method: Method) -> Trend:
     """Return the change of the engagement rate against the window before."""
     before = window.before()
-    current, previous = (_rate(each, fetched, basis, method) for each in (window, before))
+    at_ends = _followers_at_ends(fetched, followers) if basis == "followers" else None
+    now, then = at_ends or (Denominator(fetched.followers), Denominator(fetched.followers))
+    current = _rate(window, fetched, now.followers, basis=basis, method=method)
+    previous = _rate(before, fetched, then.followers, basis=basis, method=method)
     trend = _trend("engagement_rate", window, current.rate, previous.rate, reason=current.reason or previous.reason)
     coverage: Coverage = {
         "covered_until": _seen_until(window, fetched),
-        "current": _parts(current, basis),
-        "previous": _parts(previous, basis),
+        "current": _parts(current, basis, now),
+        "previous": _parts(previous, basis, then),
     }
     if (basis, method) != ("followers", "mean_of_posts"):
         coverage["method"] = method
@@ -119,7 +147,7 @@ def engagement_trend(window: Window, fetched: Fetched, basis: Basis, method: Met
         provisional = _clipped(first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS), before, window)
     return {
         **trend,
-        "basis": "current_followers" if basis == "followers" else basis,
+        "basis": basis if basis != "followers" else "followers_at_end" if at_ends else "current_followers",
         "previous_window": _days(before),
         "approximate": _is_incomplete(fetched) or provisional is not None,
         "provisional_from": provisional,
@@ -193,19 +221,27 @@ def _trend(
     }
 
 
-def _rate(window: Window, fetched: Fetched, basis: Basis, method: Method) -> EngagementRate:
+def _followers_at_ends(fetched: Fetched, followers: Followers) -> tuple[Denominator, Denominator] | None:
+    """Return the followers at the end of the window and of the one before it, or None unless both were counted."""
+    then, end = followers.at_start, followers.at_end
+    if then is None or (followers.end is not None and end is None):
+        return None
+    now = Denominator(fetched.followers, fetched.followers_read_at)
+    return now if end is None else Denominator(end.followers, end.read_at), Denominator(then.followers, then.read_at)
+
+
+def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Basis, method: Method) -> EngagementRate:
     by_followers = basis == "followers"
     if (gap := fetched.gap_in(window)) is not None:
-        followers = fetched.followers if by_followers else None
-        return EngagementRate(None, gap, None, followers, None, None, left_out=None)
+        return EngagementRate(None, gap, None, followers if by_followers else None, None, None, left_out=None)
     rate = rate_of_posts(
         fetched.posts_of(window),
         basis=basis,
         method=method,
-        followers=fetched.followers,
+        followers=followers,
         insights=fetched.post_insights,
     )
-    if by_followers and isinstance(fetched.profile, ProviderError) and rate.rate is None:
+    if by_followers and followers is None and isinstance(fetched.profile, ProviderError) and rate.rate is None:
         return replace(rate, reason=reason_of(fetched.profile))
     return rate
 
@@ -218,13 +254,19 @@ def _days(window: Window) -> WindowDays:
     return {"since": window.first.isoformat(), "until": window.last.isoformat()}
 
 
-def _parts(rate: EngagementRate, basis: Basis) -> Engagement:
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else our_time(seconds)
+
+
+def _parts(rate: EngagementRate, basis: Basis, denominator: Denominator) -> Engagement:
     parts: Engagement = {
         "numerator": rate.numerator,
         "denominator": rate.denominator,
         "posts_used": rate.posts_used,
         "posts_left_out": rate.posts_left_out,
     }
+    if denominator.followers is not None and denominator.counted_at is not None:
+        parts["counted_at"] = our_time(denominator.counted_at)
     if basis != "followers":
         parts["left_out"] = None if rate.left_out is None else dict(rate.left_out)
     return parts

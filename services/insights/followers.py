@@ -17,12 +17,16 @@ NEW_FOLLOWERS = "follower_count"
 
 @dataclass(frozen=True)
 class FollowersThen:
-    """A number of followers at the start of a window, worked back from now; or None with the reason."""
+    """A number of followers at the start of a window, or None with the reason.
+
+    It was counted (at `counted_at`, Unix seconds), or is worked back from now.
+    """
 
     value: int | None
     reason: str | None
     basis: str | None
     covered_until: str | None
+    counted_at: float | None = None
 
 
 class FollowersAtStart:

@@ -12,7 +12,7 @@ import pytest
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import body_of
-from tests.support import ACCOUNT_ID
+from tests.support import ACCOUNT_ID, NoConnections
 
 FIRST, YESTERDAY = date(2026, 1, 1), date(2026, 6, 14)  # a Thursday, and a Sunday
 READ_AT = 1_781_000_000.0
@@ -336,23 +336,11 @@ def test_equal_requests_get_equal_bytes_and_a_new_value_shows_soon(client, kept,
 def test_a_database_that_is_unavailable_is_an_error_and_no_gap(client, monkeypatch):
     services = client.application.extensions["services"]
     services.accounts.find(None)
-    monkeypatch.setattr(services.store.history._database, "_connections", Away(), raising=True)
+    monkeypatch.setattr(services.store.history._database, "_connections", NoConnections())
 
     response = client.get("/history?metrics=views")
 
     assert (response.status_code, response.get_json()["code"]) == (503, "busy")
-
-
-class Away:
-    """Connections to a database that is not there."""
-
-    is_postgresql = False
-
-    def fault(self):
-        return "gone"
-
-    def close(self):
-        pass
 
 
 def test_a_table_has_a_row_for_each_point_and_bucket(client, kept):
