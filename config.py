@@ -143,6 +143,7 @@ class Config:
     instance_path: str = "instance"  # the folder of memory.db and gateway.db; a relative path starts beside this module
     database_url: str = _secret()  # postgresql://...; empty: the two files
     max_waiting_requests: int = 24  # requests of each worker that may wait at once for one account, or for Modash
+    backfill_days: int = 729  # how far back the worker reads the past of an account that is new here
     response_cache_mb: int = 32  # ready replies that each worker keeps
 
     host: str = "127.0.0.1"
@@ -443,6 +444,7 @@ def _numbers(config: Config) -> list[str]:
         "modash_credit_limit": (0, 1_000_000),
         "uncertain_charge_hold": (1, 604_800),
         "max_waiting_requests": (1, 256),
+        "backfill_days": (0, 729),
         "response_cache_mb": (1, 1024),
         "port": (1, 65_535),
         "simulator_port": (1, 65_535),

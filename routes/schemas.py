@@ -16,6 +16,7 @@ from services.compare import ComparedAccount
 from services.credits import Overview
 from services.export import ExportLine
 from services.growth.trends import Trend, WindowDays
+from services.history.snapshots import HistoryProgress
 from services.insights.kept_series import HistorySeries
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
@@ -322,6 +323,7 @@ class StatusBody(QuotaBody):
     work: BackgroundWork | None
     stories: StoryProgress | None
     posts: PostProgress | None
+    history: HistoryProgress | None
 
 
 class DeliveryBody(TypedDict):

@@ -25,6 +25,7 @@ def status(_: NoQuery) -> ResponseReturnValue:
             "work": services_.readiness.work(),
             "stories": services_.kept_stories.progress(),
             "posts": services_.kept_posts.progress(),
+            "history": services_.snapshots.progress(),
             "limits": services_.limits.limits(),
             "breakers": services_.limits.breakers(),
         }

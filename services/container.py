@@ -39,6 +39,7 @@ from services.export import Export
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
+from services.history.snapshots import AccountSnapshotter, HistoryTables
 from services.insights.audience_reader import AudienceReader
 from services.insights.long_windows import LongWindowReader
 from services.insights.reader import InsightsReader
@@ -102,6 +103,7 @@ class Services:
     story_polling: StoryPolling
     kept_posts: KeptPosts
     post_polling: PostPolling
+    snapshots: AccountSnapshotter
     follow_up: FollowUp
     renewals: ReportRenewals
     credit_balance: CreditBalance
@@ -303,6 +305,15 @@ class Services:
                 table=store.posts,
                 refusals=refusals,
                 may_work=guards["instagram"].may_work,
+                clock=store.clock,
+            ),
+            snapshots=AccountSnapshotter(
+                accounts,
+                reader,
+                HistoryTables(store.history, store.account_snapshots),
+                may_work=guards["instagram"].may_work,
+                origin=origin,
+                backfill_days=config.backfill_days,
                 clock=store.clock,
             ),
             follow_up=FollowUp(purchasing, policy),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from services import request_context
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
+from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.posts.post_polling import PostPolling
 from services.reports.balance import CreditBalance
@@ -38,6 +39,12 @@ FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a 
 FIRST_POSTS_DELAY = 60.0  # seconds after the first failure
 STORIES_OF = "stories of account"  # the kind of job, with an account as the key
 POSTS_OF = "posts of account"
+FIRST_HISTORY_DELAY = 60.0  # seconds; a gateway that has just started has other things to do
+ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,000 begin within an hour
+FIRST_SNAPSHOT_RETRY = 60.0  # seconds after the first failure
+SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
+SNAPSHOT_OF, BACKFILL_OF = "snapshot of account", "backfill of account"
+PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place for others in each worker
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +127,8 @@ def _begin_per_account(
         found = set(accounts())
     except BusyError:
         return again
-    for account in sorted(found - store.jobs.keys(kind)):
-        store.jobs.put(kind, account, due_at=clock.timestamp())
+    for number, account in enumerate(sorted(found - store.jobs.keys(kind))):
+        store.jobs.put(kind, account, due_at=clock.timestamp() + number * ACCOUNTS_APART)
     return again
 
 
@@ -156,6 +163,43 @@ def _look_at_posts(
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
+def _take_snapshot(
+    snapshots: AccountSnapshotter,
+    store: Store,
+    clock: Clock,
+    account: str,
+    _payload: Mapping[str, Any],
+    attempts: int,
+) -> Reschedule | None:
+    """Take the daily snapshot of an account; after a failure try again later and later."""
+    try:
+        run = snapshots.take_snapshot(account, attempts=attempts)
+    except AccountUnknownError:
+        return None
+    except ProviderError as error:
+        log.warning("A snapshot could not be taken", extra={"code": error.code})
+        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_SNAPSHOT_RETRY), error.retry_after or 0))
+    if run.has_gaps:
+        store.jobs.put(BACKFILL_OF, account, due_at=clock.timestamp())
+    return Reschedule(max(run.due_at - clock.timestamp(), 1.0), reset_attempts=True)
+
+
+def _backfill(
+    snapshots: AccountSnapshotter, account: str, _payload: Mapping[str, Any], attempts: int
+) -> Reschedule | None:
+    """Read a slice of the past of an account, until nothing is left; after a failure try again later and later."""
+    try:
+        step = snapshots.backfill(account)
+    except AccountUnknownError:
+        return None
+    except ProviderError as error:
+        log.warning("A back-fill is interrupted", extra={"code": error.code})
+        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_SNAPSHOT_RETRY), error.retry_after or 0))
+    if step.is_paused:
+        return Reschedule(QUOTA_PAUSE, reset_attempts=True, is_idle=True)
+    return Reschedule(SLICES_APART, reset_attempts=True, is_idle=True) if step.left else None
+
+
 def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
     return {
@@ -166,6 +210,9 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         STORIES_OF: partial(_read_stories, services.story_polling, clock),
         "posts": partial(_begin_per_account, POSTS_OF, services.post_polling.accounts, services.store, clock),
         POSTS_OF: partial(_look_at_posts, services.post_polling, clock),
+        "history": partial(_begin_per_account, SNAPSHOT_OF, services.snapshots.accounts, services.store, clock),
+        SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, services.store, clock),
+        BACKFILL_OF: partial(_backfill, services.snapshots),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
 
@@ -175,6 +222,7 @@ RECURRING: Mapping[str, float] = {
     "webhooks": WEBHOOKS_INTERVAL,
     "stories": FIRST_ACCOUNTS_DELAY,
     "posts": FIRST_ACCOUNTS_DELAY,
+    "history": FIRST_HISTORY_DELAY,
 }
 """The kinds of which there is always one job, and the seconds until its first run."""
 
@@ -198,11 +246,19 @@ class Runner:
                 self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + RECURRING[kind])
 
     def claim(self, holder: str, limit: int) -> list[Job]:
-        """Claim due jobs of the kinds that have a handler here."""
+        """Claim due jobs of the kinds that have a handler here; those of long work leave one place free."""
+        claimed: list[Job] = []
+        kinds = self._handlers.keys()
         try:
-            return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=self._handlers.keys())
+            claimed = self._claim(holder, limit, kinds - PATIENT)
+            if (left := limit - len(claimed) - 1) > 0 and kinds & PATIENT:
+                claimed += self._claim(holder, left, kinds & PATIENT)
         except DatabaseUnavailableError:
-            return []
+            return claimed
+        return claimed
+
+    def _claim(self, holder: str, limit: int, kinds: Collection[str]) -> list[Job]:
+        return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=kinds)
 
     def heartbeat(self, holder: str, held: Collection[Job], *, host: str, pid: int) -> None:
         """Record that a worker is alive, and extend the leases of the jobs that it runs."""

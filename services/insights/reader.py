@@ -64,11 +64,15 @@ WINDOW_TOO_LONG = MetricValue(None, "window_too_long")
 
 @dataclass(frozen=True)
 class Insights:
-    """A value for each requested key, the cache entries they were made of, and whether something is missing."""
+    """A value for each requested key, the cache entries they were made of, and whether something is missing.
+
+    `failures` has the failure behind each value that could not be fetched.
+    """
 
     metric_values: Mapping[ValueKey, MetricValue]
     entries: Sequence[CacheEntry]
     gaps: bool
+    failures: Mapping[ValueKey, ProviderError] = field(default_factory=dict)
 
     @classmethod
     def unknown(cls, requests: Iterable[InsightsRequest], error: ProviderError) -> Self:
@@ -169,7 +173,8 @@ class InsightsReader:
             worst = next((error for error in found.failures.values() if not isinstance(error, TRANSIENT)), None)
             if worst is not None or not only_gaps:
                 raise worst or next(iter(found.failures.values()))
-        return Insights(found.metric_values, [*found.entries, *found.refusals], gaps=bool(found.failures))
+        entries = [*found.entries, *found.refusals]
+        return Insights(found.metric_values, entries, gaps=bool(found.failures), failures=found.failures)
 
     def _read_totals(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
         """Read the totals of values that are unknown by their breakdown; their buckets stay unknown.

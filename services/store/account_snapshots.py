@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select
 
 from services.store.database import Database, excluded
 from services.store.schema import account_snapshots
@@ -23,6 +23,20 @@ class AccountSnapshot(NamedTuple):
     backfill_ended_at: float | None = None
     backfill_total: int | None = None
     backfill_left: int | None = None
+
+
+class SnapshotCounts(NamedTuple):
+    """How many accounts have a snapshot at all, of how many one day's is taken, and when the last one was.
+
+    And how many back-fills are under way, with their calls and those that are left.
+    """
+
+    accounts: int
+    taken: int
+    taken_at: float | None
+    filling: int
+    calls: int
+    calls_left: int
 
 
 class AccountSnapshots:
@@ -44,6 +58,22 @@ class AccountSnapshots:
             rows = connection.execute(_columns().order_by(account_snapshots.c.account)).all()
         return [AccountSnapshot(**row._asdict()) for row in rows]
 
+    def counts(self, *, day: str) -> SnapshotCounts:
+        """Return the counts over all accounts; `day` is the present Pacific day (ISO date)."""
+        filling = _is_under_way()
+        columns = (
+            func.count(),
+            func.coalesce(func.sum(case((account_snapshots.c.day >= day, 1), else_=0)), 0),
+            func.max(account_snapshots.c.taken_at),
+            func.coalesce(func.sum(case((filling, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((filling, account_snapshots.c.backfill_total), else_=0)), 0),
+            func.coalesce(func.sum(case((filling, account_snapshots.c.backfill_left), else_=0)), 0),
+        )
+        with self._database.read() as connection:
+            row = connection.execute(select(*columns).select_from(account_snapshots)).one()
+        accounts, taken, taken_at, *rest = row
+        return SnapshotCounts(int(accounts), int(taken), taken_at, *map(int, rest))
+
     def complete(self, account: str, *, day: str, taken_at: float) -> None:
         """Note that the snapshot of a day is complete; an earlier day changes nothing."""
         is_later = func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day)
@@ -51,13 +81,15 @@ class AccountSnapshots:
         self._database.upsert(account_snapshots, row, replace=("day", "taken_at"), only_if=is_later)
 
     def begin_backfill(self, account: str, *, now: float, calls: int) -> None:
-        """Note that the back-fill of an account begins, with so many calls to make; one that has begun stays."""
-        row = {"account": account, "backfill_begun_at": now, "backfill_total": calls, "backfill_left": calls}
+        """Note that a back-fill of an account begins, with so many calls to make; one that is under way goes on."""
+        progress = {
+            "backfill_begun_at": now,
+            "backfill_ended_at": None,
+            "backfill_total": calls,
+            "backfill_left": calls,
+        }
         self._database.upsert(
-            account_snapshots,
-            row,
-            replace=("backfill_begun_at", "backfill_total", "backfill_left"),
-            only_if=account_snapshots.c.backfill_begun_at.is_(None),
+            account_snapshots, {"account": account} | progress, replace=tuple(progress), only_if=~_is_under_way()
         )
 
     def note_backfill(self, account: str, *, left: int, ended_at: float | None = None) -> None:
@@ -70,6 +102,10 @@ class AccountSnapshots:
         with self._database.write() as connection:
             query = delete(account_snapshots).where(account_snapshots.c.account == account)
             return int(connection.execute(query).rowcount)
+
+
+def _is_under_way() -> ColumnElement[bool]:
+    return and_(account_snapshots.c.backfill_begun_at.is_not(None), account_snapshots.c.backfill_ended_at.is_(None))
 
 
 def _columns() -> Select[Any]:

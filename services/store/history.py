@@ -53,11 +53,14 @@ class HistoryValue(NamedTuple):
 
 
 class DayState(NamedTuple):
-    """What is kept of a value, without the value itself; `read_at` (Unix seconds) is when it was last asked for."""
+    """What is kept of a value, without the value itself: when it was read or last asked for (Unix seconds), and why it
+    is unknown.
+    """
 
     known: bool
     final: bool
     read_at: float
+    reason: str | None = None
 
 
 class History:
@@ -139,16 +142,15 @@ class History:
     def states(self, account: str, *, since: str, until: str) -> dict[HistoryKey, DayState]:
         """Return the state of each value of single days that was ever asked for."""
         key = [metric_values.c[name] for name in HistoryKey._fields]
-        query: Select[Any] = select(
-            *key, metric_values.c.final, _is_known().label("known"), metric_values.c.read_at
-        ).where(
+        state = [metric_values.c[name] for name in ("final", "read_at", "reason")]
+        query: Select[Any] = select(*key, *state, _is_known().label("known")).where(
             metric_values.c.account == account,
             metric_values.c.first_day.between(since, until),
             metric_values.c.last_day == metric_values.c.first_day,
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return {_key(row): DayState(bool(row.known), bool(row.final), row.read_at) for row in rows}
+        return {_key(row): DayState(bool(row.known), bool(row.final), row.read_at, row.reason) for row in rows}
 
     def missing_days(
         self, account: str, metric: str, breakdown: tuple[str, ...] = (), *, since: str, until: str

@@ -50,7 +50,7 @@ def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_ask
 
     assert kept(store) == {key(): UNKNOWN}
     assert store.history.states("a", since="2026-11-01", until="2026-11-01") == {
-        key(): DayState(known=False, final=False, read_at=40.0)
+        key(): DayState(known=False, final=False, read_at=40.0, reason="not_answered")
     }
 
 

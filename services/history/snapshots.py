@@ -1,0 +1,240 @@
+"""Reads and keeps each account's past: a snapshot each day, and a back-fill of what Instagram still has.
+
+What was read is in the history, so both can be stopped at any moment: the next run plans from there, and asks for
+nothing again. Two processes that run at once for one account share their calls through the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from typing_extensions import TypedDict
+
+from services import request_context
+from services.accounts.resolver import AccountResolver
+from services.answers import Origin
+from services.cache.policies import HOUR, MINUTE
+from services.clients.graph.models import Account
+from services.clock import Clock
+from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
+from services.history.plan import FAILED, Plan, first_day_kept, keys_of, last_settled_day, settled_at
+from services.insights.caching import as_history_value, as_json, history_key, is_known
+from services.insights.reader import Insights, InsightsReader
+from services.insights.request import InsightsRequest
+from services.store.account_snapshots import AccountSnapshots
+from services.store.database import DatabaseUnavailableError
+from services.store.history import History, HistoryKey, HistoryValue
+
+AFTER_MIDNIGHT = 2 * MINUTE
+SPREAD = 58 * MINUTE  # over which the snapshots of all accounts are spread
+QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
+ATTEMPTS = 3  # before a snapshot goes on without the values of calls that fail
+SLICE = 10  # calls of a back-fill between two looks at the quota
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HistoryTables:
+    """The tables that snapshots read and write."""
+
+    history: History
+    snapshots: AccountSnapshots
+
+
+class BackfillProgress(TypedDict):
+    """How many accounts are being filled in, and how many calls of those are left."""
+
+    accounts: int
+    calls: int
+    calls_left: int
+
+
+class HistoryProgress(TypedDict):
+    """How many accounts have a history, and of how many the snapshot of the present Pacific day is taken."""
+
+    accounts: int
+    snapshots_today: int
+    last_snapshot_at: str | None
+    backfill: BackfillProgress
+
+
+class SnapshotRun(NamedTuple):
+    """When the next snapshot is due (Unix seconds), and whether this one has found days for a back-fill to read."""
+
+    due_at: float
+    has_gaps: bool = False
+
+
+class BackfillStep(NamedTuple):
+    """How many calls of a back-fill are left, and whether it has to wait for the account's quota."""
+
+    left: int
+    is_paused: bool = False
+
+
+class AccountSnapshotter:
+    """Takes the daily snapshot of an account, and fills in the days before."""
+
+    def __init__(
+        self,
+        accounts: AccountResolver,
+        reader: InsightsReader,
+        tables: HistoryTables,
+        *,
+        may_work: Callable[[str], bool],
+        origin: Origin,
+        backfill_days: int,
+        clock: Clock,
+    ) -> None:
+        """Build it; `may_work` says whether the quota of an account has room for background work."""
+        self._backfill_days = backfill_days
+        self._accounts = accounts
+        self._reader = reader
+        self._tables = tables
+        self._may_work = may_work
+        self._origin = origin
+        self._clock = clock
+
+    def accounts(self) -> list[str]:
+        """Return the accounts whose past is kept; raises `BusyError` where they are not known."""
+        return [account.id for account in self._accounts.all()]
+
+    def take_snapshot(self, account_id: str, *, attempts: int = ATTEMPTS) -> SnapshotRun:
+        """Take the snapshot of the present Pacific day if that is due.
+
+        Of the first attempts each failure is raised; then values of calls that fail alone are left for the next day.
+        Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
+        `DatabaseUnavailableError`.
+        """
+        account = self._accounts.find(account_id)
+        now = self._clock.timestamp()
+        today = pacific_day(utc(now))
+        if (self._tables.snapshots.find(account_id).day or "") >= today.isoformat():
+            return SnapshotRun(due_at(account_id, today + ONE_DAY))
+        if (due := due_at(account_id, today)) > now:
+            return SnapshotRun(due)
+        if not self._may_work(account_id):
+            return SnapshotRun(now + QUOTA_PAUSE)
+        # What was read today will do, for instance for a caller.
+        request_context.accept_since(midnight(today))
+        self._accounts.profile(account)  # Its reading keeps the follower count of the day.
+        self._read(account, self._plan(account, now).daily(), now, may_fail=attempts >= ATTEMPTS)
+        self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
+        has_gaps = bool(self._plan(account, now).backfill(since=self._first_day(now)))
+        return SnapshotRun(due_at(account_id, today + ONE_DAY), has_gaps)
+
+    def backfill(
+        self, account_id: str, *, since: date | None = None, until: date | None = None, limit: int = SLICE
+    ) -> BackfillStep:
+        """Read some of the days that were never read, `limit` calls at most; return how many calls are left then.
+
+        Without a range as far back as the settings say; only that counts for the progress that is kept of an account.
+        Raises as `take_snapshot`.
+        """
+        account = self._accounts.find(account_id)
+        now = self._clock.timestamp()
+        is_whole = since is None and until is None
+        requests = self._plan(account, now).backfill(since=self._first_day(now) if is_whole else since, until=until)
+        if requests and is_whole:
+            self._tables.snapshots.begin_backfill(account_id, now=now, calls=len(requests))
+        if requests and not self._may_work(account_id):
+            return BackfillStep(len(requests), is_paused=True)
+        if requests:
+            self._read(account, requests[:limit], now, may_fail=True)
+        left = max(len(requests) - limit, 0)
+        if is_whole:
+            self._note_progress(account_id, left)
+        return BackfillStep(left)
+
+    def progress(self) -> HistoryProgress | None:
+        """Return how far snapshots and back-fills are, or None where the database is unavailable."""
+        now = self._clock.timestamp()
+        try:
+            counts = self._tables.snapshots.counts(day=pacific_day(utc(now)).isoformat())
+        except DatabaseUnavailableError:
+            return None
+        return {
+            "accounts": counts.accounts,
+            "snapshots_today": counts.taken,
+            "last_snapshot_at": None if counts.taken_at is None else our_time(counts.taken_at),
+            "backfill": {"accounts": counts.filling, "calls": counts.calls, "calls_left": counts.calls_left},
+        }
+
+    def _note_progress(self, account_id: str, left: int) -> None:
+        """Note the calls that are left of a back-fill under way; log its beginning, each tenth, and its end."""
+        known = self._tables.snapshots.find(account_id)
+        if known.backfill_begun_at is None or known.backfill_ended_at is not None:
+            return
+        ended_at = None if left else self._clock.timestamp()
+        self._tables.snapshots.note_backfill(account_id, left=left, ended_at=ended_at)
+        total = known.backfill_total or 1
+        if left * 10 // total != (known.backfill_left or 0) * 10 // total or not left:
+            log.info("Back-fill", extra={"account": account_id, "calls": total, "calls_left": left})
+
+    def _first_day(self, now: float) -> date:
+        return pacific_day(utc(now)) - timedelta(days=self._backfill_days)
+
+    def _plan(self, account: Account, now: float) -> Plan:
+        today = pacific_day(utc(now))
+        states = self._tables.history.states(
+            account.id, since=first_day_kept(today).isoformat(), until=today.isoformat()
+        )
+        return Plan(account.login, states, now)
+
+    def _read(self, account: Account, requests: Sequence[InsightsRequest], now: float, *, may_fail: bool) -> None:
+        """Read values, which keeps them, and keep the reason of each that is unknown for another cause."""
+        if not requests:
+            return
+        # A value of a settled day that was read before it was settled would be read again and again.
+        since = max(float(midnight(pacific_day(utc(now)))), settled_at(last_settled_day(now)))
+        request_context.accept_since(since)
+        insights = self._reader.read(account, requests)
+        for failure in insights.failures.values():
+            if not may_fail or failure.code not in FAILED:
+                raise failure
+        self._keep_rest(account, requests, insights, since)
+
+    def _keep_rest(
+        self, account: Account, requests: Sequence[InsightsRequest], insights: Insights, since: float
+    ) -> None:
+        """Keep what is not in the history after a reading: why Instagram was not asked, or why its call failed.
+
+        A value that only the cache has, because the database was unavailable, was read at some time after `since`.
+        """
+        wanted = keys_of(requests)
+        days = [key.first_day for key in wanted]
+        kept = self._tables.history.states(account.id, since=min(days), until=max(days))
+        now = self._clock.timestamp()
+        rest: dict[HistoryKey, HistoryValue] = {}
+        for request in requests:
+            for key in request.value_keys():
+                value, stored = insights.metric_values[key], kept.get(history_key(*key))
+                if stored is None or (not stored.known and key in insights.failures):
+                    known = as_history_value(value, key, since, self._origin) if is_known(as_json(value)) else None
+                    rest[history_key(*key)] = known or HistoryValue(
+                        None,
+                        None,
+                        now,
+                        value.reason or "unexpected_end_time",
+                        False,
+                        self._origin.source,
+                        self._origin.api_version,
+                    )
+        if rest:
+            self._tables.history.keep(account.id, rest)
+
+
+def due_at(account_id: str, day: date) -> float:
+    """Return when the snapshot of a Pacific day is due (Unix seconds): soon after midnight, spread over the accounts.
+
+    Around a clock change in spring it is an hour later, so that the newest day to be settled is.
+    """
+    newest = last_settled_day(midnight(day) + HOUR)
+    begin = max(float(midnight(day)), settled_at(newest))
+    return begin + AFTER_MIDNIGHT + zlib.crc32(account_id.encode()) % int(SPREAD)

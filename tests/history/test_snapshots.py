@@ -1,0 +1,201 @@
+"""The daily snapshot and the back-fill against the simulator: everything true, nothing twice, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import date, timedelta
+
+import pytest
+
+from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF
+from services.history.snapshots import due_at
+from tests.history.worker import HistoryWorker
+from tests.support import utc
+
+LAST_FINAL = date(2026, 11, 17)  # on 2026-11-21, when its follows can change no more
+
+
+@pytest.fixture
+def make_worker(make_world):
+    def make(kind="ordinary", *, now=None, **settings):
+        world = make_world(kind, **settings)
+        if now is not None:
+            world.clock.set(utc(now))
+            world.advance(seconds=0)
+        return HistoryWorker(world)
+
+    return make
+
+
+def insights(calls):
+    return [path for path in calls if "insights" in path]
+
+
+def test_the_first_snapshot_and_its_backfill_have_every_value_and_ask_for_none_twice(make_worker, caplog):
+    worker = make_worker(BACKFILL_DAYS="14")
+    caplog.set_level(logging.INFO)
+
+    worker.run_until(worker.world.clock.timestamp() + 60)
+
+    calls = worker.world.calls()
+    # Seven days, and four more by the back-fill, of five calls each; yesterday, the profile, and the new followers of
+    # a month, which across the clock change of autumn is an hour too long for one call.
+    assert len(calls) == len(set(calls)) == 7 * 5 + 4 * 5 + 4
+    worker.assert_true(date(2026, 11, 7), date(2026, 11, 20), final_until=LAST_FINAL)
+    yesterday = {key[:2]: value for key, value in worker.values("2026-11-20", "2026-11-20").items()}
+    assert {breakdown for _, breakdown in yesterday} == {()}
+    assert not any(value.final for value in yesterday.values())
+    assert worker.services.snapshots.progress() == {
+        "accounts": 1,
+        "snapshots_today": 1,
+        "last_snapshot_at": "2026-11-21T18:00:00Z",
+        "backfill": {"accounts": 0, "calls": 0, "calls_left": 0},
+    }
+    lines = [(line.calls, line.calls_left) for line in caplog.records if line.message == "Back-fill"]
+    assert lines == [(20, 10), (20, 0)]
+    assert worker.store.jobs.keys(BACKFILL_OF) == set()
+
+
+def test_an_ordinary_day_costs_eight_calls(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.run_days(2)
+    worker.world.calls()
+
+    worker.run_days(1)
+
+    calls = worker.world.calls()
+    assert len(calls) == 8, calls
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 23), final_until=date(2026, 11, 20))
+    counts = worker.store.follower_counts.days(worker.account, since="2026-11-21", until="2026-11-24")
+    assert [count.day for count in counts] == [f"2026-11-{day}" for day in (21, 22, 23, 24)]
+    assert all(count.read_at == due_at(worker.account, date.fromisoformat(count.day)) + 0.001 for count in counts[1:])
+
+
+@pytest.mark.parametrize("now", ["2026-10-29T18:00", "2027-03-11T18:00"])
+def test_weeks_with_outages_throttles_and_restarts_over_a_clock_change(make_worker, now):
+    worker = make_worker(BACKFILL_DAYS="0", now=now)
+    world, start = worker.world, utc(now).date()
+    worker.run_days(1)
+    world.fault("throttled", minutes=300, times=1)
+    worker.run_days(2)
+    world.fault("server_error")  # for four days
+    worker.run_days(4)
+    world.heal()
+    world.restart()
+    worker.take_over()
+    worker.run_days(5)
+
+    end = start + timedelta(days=12)
+    worker.assert_true(start - timedelta(days=10), end - timedelta(days=1), final_until=end - timedelta(days=4))
+    counts = worker.store.follower_counts.days(worker.account, since=str(start), until=str(end))
+    down = {str(start + timedelta(days=each)) for each in (4, 5, 6, 7)}
+    assert {count.day for count in counts} == {str(start + timedelta(days=each)) for each in range(13)} - down
+
+
+def test_a_value_that_comes_late_is_asked_for_daily_until_it_is_known(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.run_until(worker.world.clock.timestamp() + 60)
+    worker.world.fault("drop_metric", metric="saves")
+    worker.run_days(2)
+    missing = worker.store.history.missing_days(worker.account, "saves", since="2026-11-17", until="2026-11-19")
+    assert missing == ["2026-11-18", "2026-11-19"]
+    states = worker.store.history.states(worker.account, since="2026-11-18", until="2026-11-18")
+    assert {state.reason for key, state in states.items() if key.metric == "saves"} == {"not_answered"}
+
+    worker.world.heal()
+    worker.run_days(1)
+
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 22), final_until=date(2026, 11, 20))
+
+
+def test_a_metric_that_is_refused_costs_few_calls_and_takes_no_other_down(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.fault("refuse_metric", metric="reposts")
+    worker.run_days(1)
+    worker.world.calls()
+
+    worker.run_days(1)
+
+    assert len(worker.world.calls()) == 8
+    values = worker.values("2026-11-18", "2026-11-18")
+    assert {key[0] for key, value in values.items() if not value.final} <= {"reposts"}
+    assert values["views", ("follow_type",), "2026-11-18"].final
+
+
+def test_without_room_in_the_quota_nothing_is_called(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.switch(usage=76)
+    worker.world.body("/account-insights?period=day&metrics=views")
+    worker.world.calls()
+
+    worker.run()
+
+    assert worker.world.calls() == []
+    assert worker.next_due() == worker.world.clock.timestamp() + 300
+
+
+def test_two_workers_at_once_ask_for_nothing_twice(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    first = worker.services
+    worker.world.restart()
+    threads = [
+        threading.Thread(target=services.snapshots.take_snapshot, args=(worker.account,))
+        for services in (first, worker.world.services)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    calls = worker.world.calls()
+    assert len(insights(calls)) == len(set(insights(calls)))
+    assert len(calls) == 7 * 5 + 4
+
+
+def test_a_snapshot_that_is_killed_goes_on_where_it_was(make_worker, monkeypatch):
+    worker = make_worker(BACKFILL_DAYS="14")
+    worker.run()
+    worker.world.calls()
+    history = worker.store.history
+    keep, kept = history.keep, []
+
+    def keep_twice(account, values):
+        kept.append(values)
+        if len(kept) > 1:
+            raise SystemExit
+        keep(account, values)
+
+    monkeypatch.setattr(history, "keep", keep_twice)
+    worker.services.snapshots.backfill(worker.account, limit=5)
+    with pytest.raises(SystemExit):
+        worker.services.snapshots.backfill(worker.account, limit=5)
+    worker.world.restart()
+    worker.take_over()
+    worker.run_until(worker.world.clock.timestamp() + 60)
+
+    calls = worker.world.calls()
+    assert len(calls) == len(set(calls)) == 20
+    worker.assert_true(date(2026, 11, 7), date(2026, 11, 20), final_until=LAST_FINAL)
+
+
+def test_an_account_that_is_removed_and_one_without_a_snapshot(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    for kind in (SNAPSHOT_OF, BACKFILL_OF):
+        worker.store.jobs.put(kind, "17841499999999999", due_at=worker.world.clock.timestamp())
+    worker.run()
+    assert worker.store.jobs.keys(BACKFILL_OF) == set()
+    assert worker.store.jobs.keys(SNAPSHOT_OF) == {worker.account}
+
+
+def test_snapshots_are_spread_over_the_hour_after_midnight():
+    day = date(2026, 11, 21)
+
+    moments = {
+        due_at(str(17841400000000000 + number), day) - utc("2026-11-21T08:00").timestamp() for number in range(999)
+    }
+
+    assert min(moments) >= 120
+    assert max(moments) < 3600
+    assert len(moments) > 800
