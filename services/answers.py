@@ -34,6 +34,7 @@ REASONS: Mapping[str, str] = {
     "insufficient_viewers": "Fewer than 5 people have seen the story, or its value is below 5.",
     "no_successor": "Meta removed this metric, and nothing that it gives now measures the same.",
     "not_for_product_type": "Instagram does not give this metric for this type of media.",
+    "not_documented": "Meta does not say whether this type of media has the metric; it is asked for when requested.",
     "not_for_this_media": "Instagram gives this metric only for newer media.",
     "not_shared_to_facebook": "The media is not shared to Facebook.",
     "story_expired": "The story is over, and this metric of it was not kept.",

@@ -15,7 +15,7 @@ from services.clock import Clock
 from services.days import our_time
 from services.insights.caching import refusal_key
 from services.insights.catalogue import METRICS, Metric
-from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, MediaMetric
+from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, UNDOCUMENTED_TYPES, MediaMetric
 from services.media.refusals import AnsweredMetrics, MediaRefusals, Refusal
 
 OF_ACCOUNT = "account"
@@ -27,13 +27,14 @@ class Capability(TypedDict):
     `since` says from when on it does not: the time of a refusal, or the day on which Meta removed the metric. A removed
     one works where its successor does, which `answered_by` names.
     What neither was refused nor is promised does not work as far as is known: it is asked for once when a caller wants
-    it.
+    it. Of a type of media for which Meta documents no metric (`AD`), `works` is null until Instagram has answered or
+    refused the metric.
     """
 
     metric: str
     scope: str
     breakdown: str | None
-    works: bool
+    works: bool | None
     reason: str | None
     message: str | None
     since: str | None
@@ -117,7 +118,7 @@ class Capabilities:
                 yield _capability(metric.name, OF_ACCOUNT, by, works=True, since=removed_on, answered_by=answered_by)
 
     def _of_media(self, account: Account) -> Iterator[Capability]:
-        for product_type in EVERY_TYPE:
+        for product_type in (*EVERY_TYPE, *UNDOCUMENTED_TYPES):
             refused = self._refusals.of_metrics(account.id, product_type, tuple(MEDIA_METRICS))
             answered = self._refusals.answered(account.id, product_type)
             for metric in MEDIA_METRICS.values():
@@ -155,10 +156,17 @@ def _of_media_metric(
     described = [MEDIA_METRICS[source] for source in sources]
     if all(each.name in answered.metrics or each.is_answered(product_type, login) for each in described):
         return _capability(metric.name, product_type, breakdown, works=True, since=removed_on, answered_by=answered_by)
-    is_of_type = all(product_type in each.product_types for each in described)
-    reason = "not_by_login" if is_of_type else "not_for_product_type"
+    works: bool | None = False
+    if not all(login in each.logins for each in described) and (
+        product_type in UNDOCUMENTED_TYPES or all(product_type in each.product_types for each in described)
+    ):
+        reason = "not_by_login"
+    elif product_type in UNDOCUMENTED_TYPES:
+        works, reason = None, "not_documented"
+    else:
+        reason = "not_for_product_type"
     return _capability(
-        metric.name, product_type, breakdown, works=False, reason=reason, since=removed_on, answered_by=answered_by
+        metric.name, product_type, breakdown, works=works, reason=reason, since=removed_on, answered_by=answered_by
     )
 
 
@@ -175,7 +183,7 @@ def _capability(
     scope: str,
     breakdown: str | None,
     *,
-    works: bool,
+    works: bool | None,
     reason: str | None = None,
     since: str | None = None,
     words: str | None = None,

@@ -79,6 +79,7 @@ from services.webhooks.application import WebhookApplication
 from services.webhooks.callback import CallbackChecks
 from services.webhooks.receiver import Webhooks
 
+SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"
 REPORT_SOURCES = ("modash", "sandbox")
 
 
@@ -286,13 +287,13 @@ class Services:
             top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,
             insights_test=InsightsTest(
-                graph, account_of=media_insights.account_of, login=config.graph_login, origin=origin
+                graph, viewers, account_of=media_insights.account_of, login=config.graph_login, origin=origin
             ),
             capabilities=Capabilities(accounts=accounts, cache=cache, refusals=refusals, origin=origin, clock=clock),
             audience=Audience(accounts=accounts, reader=audience, origin=origin, clock=clock),
             performance_data=performance_data,
             settlements=settlements,
-            stories=AccountStories(accounts=accounts, kept=kept_stories, origin=origin, clock=clock),
+            stories=AccountStories(accounts=accounts, kept=kept_stories, index=index, origin=origin, clock=clock),
             export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
             kept_stories=kept_stories,
             story_polling=story_polling,
@@ -447,4 +448,5 @@ def _transport(provider: str, config: Config, clock: Clock) -> Transport:
         read_timeout=config.read_timeout,
         connections=config.provider_parallel,
         clock=clock,
+        **({"unreached_hint": SIMULATOR_HINT.format(port=config.simulator_port)} if config.sandbox else {}),
     )

@@ -1,4 +1,7 @@
-"""The test of media insights: one call that shows whether a token can read them, and if not, why."""
+"""The test of media insights: one call that shows whether a token can read them, and if not, why.
+
+A second one is made where the refusal is code 10 in words that do not say what it is about.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing_extensions import TypedDict
 
 from services.answers import Origin, Warning_
 from services.clients.graph.client import GraphClient
+from services.clients.graph.error_codes import PERMISSION_OR_VIEWERS
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import (
@@ -19,6 +23,7 @@ from services.errors import (
     ProviderUnavailableError,
 )
 from services.media.values import read_item
+from services.media.viewers import ViewersCheck
 from services.redaction import Redaction
 
 METRIC = "reach"  # every type of media has it
@@ -52,6 +57,7 @@ class InsightsTest:
     def __init__(
         self,
         graph: GraphClient,
+        viewers: ViewersCheck,
         *,
         account_of: Callable[[str], Account],
         login: str,
@@ -59,6 +65,7 @@ class InsightsTest:
     ) -> None:
         """Build the test; `login` is that of tokens that do not show theirs."""
         self._graph = graph
+        self._viewers = viewers
         self._account_of = account_of
         self._login = login
         self._origin = origin
@@ -80,9 +87,14 @@ class InsightsTest:
         reason, hint = None, None
         try:
             value = read_item(self._graph.media_insights(account, media_id, (METRIC,)).get(METRIC))
-        except ProviderError as error:
+        except ProviderError as raised:
+            error = self._viewers.settled(account, raised) if token else self._viewers.explained(account, raised)
             works = None if isinstance(error, SAYS_NOTHING) else False
             reason, message, hint = error.code, redact(error.message), error.hint
+            if error.reason == PERMISSION_OR_VIEWERS:
+                works, reason = None, PERMISSION_OR_VIEWERS
+                message = "Either the token may not read insights, or too few people have seen the media."
+                hint = "Test a media with more viewers: if that works, the token is all right."
         else:
             works, reason, message = value.value is not None, value.reason, "Instagram gives insights of this media."
             if not works:

@@ -277,7 +277,8 @@ def _unavailable(reading: _Reading) -> Iterator[Unavailable]:
             (reading.insights.failures[each] for each in resolved.sources if each in reading.insights.failures), None
         )
         if value.reason is not None:
-            wait = None if failure is None else failure.retry_after
+            waits = [reading.insights.waits[each] for each in resolved.sources if each in reading.insights.waits]
+            wait = failure.retry_after if failure is not None else max(waits, default=None)
             yield explain(name, value.reason, value.message, retry_after=wait, of_media=True)
         elif value.buckets is not None and None in value.buckets.values():
             yield explain(name, "bucket_unknown")

@@ -20,6 +20,7 @@ from services.days import ONE_DAY, Bound, check_range, midnight, our_time, pacif
 from services.errors import AccountUnknownError, Charge, ObjectNotFoundError, ProviderError
 from services.media.catalogue import MEDIA_METRICS, RECOMMENDED, STORY
 from services.media.errors import story_expired
+from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories, LiveStories
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, newest, values_of
 from services.store.database import DatabaseUnavailableError
@@ -113,9 +114,12 @@ class _Found:
 class AccountStories:
     """The stories of an account, live and kept."""
 
-    def __init__(self, *, accounts: AccountResolver, kept: KeptStories, origin: Origin, clock: Clock) -> None:
+    def __init__(
+        self, *, accounts: AccountResolver, kept: KeptStories, index: MediaIndex, origin: Origin, clock: Clock
+    ) -> None:
         self._accounts = accounts
         self._kept = kept
+        self._index = index
         self._origin = origin
         self._clock = clock
 
@@ -177,17 +181,27 @@ class AccountStories:
             if row is not None and row.id == story:
                 found.add(row)
         row = found.rows.get(story)
+        if row is None and self._was_story(found.account, story):
+            raise story_expired()
         if row is None:
             raise found.failure or ObjectNotFoundError(
                 "There is no such story here: neither live nor kept.",
                 provider="instagram",
-                hint="Check the id, and `account`. Stories are kept while the worker runs.",
+                hint="Check the id, and `account`. Stories are kept while the worker runs; one that was over before it "
+                "was ever seen here looks like an id that does not exist.",
                 reached=False,
                 charge=Charge.NONE,
             )
         if not row.numbers and not found.is_live(row, self._clock.timestamp()):
             raise story_expired()
         return self._answer(found, [row])
+
+    def _was_story(self, account: Account, story: str) -> bool:
+        """Return whether a media was seen here as a story that is over; Instagram does not say that of any id."""
+        media = self._index.find(story)
+        if media is None or media.account != account.id or media.product_type != STORY or media.created_at is None:
+            return False
+        return self._clock.timestamp() >= media.created_at + STORY_LIFE
 
     def _account_of(self, story: str, account: str | None) -> Account:
         """Return the named account, else the one that the story is kept for, else the only one."""

@@ -113,9 +113,18 @@ class Transport:
     """
 
     def __init__(
-        self, provider: str, *, connect_timeout: float, read_timeout: float, connections: int, clock: Clock
+        self,
+        provider: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        connections: int,
+        clock: Clock,
+        unreached_hint: str = "Check that this machine reaches it",
     ) -> None:
+        """Build the transport; `unreached_hint` says what to look at where nothing answers and no proxy is set."""
         self._provider = provider
+        self._unreached_hint = unreached_hint
         self._timeout = (connect_timeout, read_timeout)
         self._clock = clock
         self._adapter = NotingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
@@ -270,7 +279,7 @@ class Transport:
             what, is_lasting = "cannot be reached: its address or the certificates to trust cannot be used", True
         else:
             what, is_lasting = f"cannot be reached{' securely' if is_tls else ''}", is_tls
-        hint = "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY" if has_proxy else "Check that this machine reaches it"
+        hint = "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY" if has_proxy else self._unreached_hint
         return ProviderUnavailableError(
             f"{self._name} {what}.",
             provider=self._provider,

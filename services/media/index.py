@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from services.clients.graph.models import Account, Item
+from services.clients.graph.models import Account, Item, media_id_of
 from services.days import parse_provider_time
 from services.store.database import DatabaseUnavailableError
 from services.store.media import MediaRow, MediaTable
@@ -75,8 +75,8 @@ def _completed(row: MediaRow, known: MediaRow | None) -> MediaRow:
 
 def media_row(item: Item, account: str) -> MediaRow | None:
     """Read a media as a node or a list has it; None where it has no id."""
-    media_id = item.get("id")
-    if not isinstance(media_id, str) or not 0 < len(media_id) <= MAX_ID:
+    media_id = media_id_of(item)
+    if media_id is None or len(media_id) > MAX_ID:
         return None
     posted = parse_provider_time(item.get("timestamp"))
     return MediaRow(

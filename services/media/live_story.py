@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from services.clients.graph.models import Item
+from services.clients.graph.models import Item, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
 from services.media.refusals import FEW
@@ -53,8 +53,8 @@ class LiveStory:
 
 def live_story(item: Item) -> LiveStory | None:
     """Read a story as a list has it; None where it has no id."""
-    story, posted = item.get("id"), parse_provider_time(item.get("timestamp"))
-    if not isinstance(story, str) or not 0 < len(story) <= MAX_ID:
+    story, posted = media_id_of(item), parse_provider_time(item.get("timestamp"))
+    if story is None or len(story) > MAX_ID:
         return None
     return LiveStory(
         story, None if posted is None else posted.timestamp(), _text(item, "media_type"), _text(item, "permalink")

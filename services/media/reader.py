@@ -12,7 +12,7 @@ from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import DAY, MEDIA_NODE, FreshnessPolicy, Json
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account
+from services.clients.graph.models import Account, media_id_of
 from services.clock import Clock
 from services.errors import (
     AlbumChildError,
@@ -29,7 +29,7 @@ from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFet
 from services.media.index import MediaIndex, media_row
 from services.media.kept_stories import KeptStories
 from services.media.live_story import LiveStory
-from services.media.refusals import OF_MEDIA, MediaRefusals, RefusedMedia
+from services.media.refusals import FEW, OF_MEDIA, MediaRefusals, RefusedMedia
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
 from services.media.values import MediaValue, media_value_as_json, media_value_of
 from services.media.viewers import ViewersCheck
@@ -44,8 +44,9 @@ NODE_FIELDS = ("id", "media_type", "media_product_type", "permalink", "timestamp
 class MediaInsights:
     """A value for each requested metric, the cache entries they were made of, and whether something is missing.
 
-    `failures` are those of metrics that could not be read; `has_ended` says that the media is a story that is over.
-    `kept` has what was kept of such a story, also under names of metrics that Meta removed.
+    `failures` are those of metrics that could not be read, `waits` the seconds until one is asked for again of which
+    there was too little. `has_ended` says that the media is a story that is over. `kept` has what was kept of such a
+    story, also under names of metrics that Meta removed.
     """
 
     values: Mapping[str, MediaValue]
@@ -53,6 +54,7 @@ class MediaInsights:
     failures: Mapping[str, ProviderError] = field(default_factory=dict)
     has_ended: bool = False
     kept: Mapping[str, StoryValue] = field(default_factory=dict)
+    waits: Mapping[str, int] = field(default_factory=dict)
 
     def answered_by(self, metric: str) -> str | None:
         """Return the metric whose number answers a requested one that was never read."""
@@ -149,7 +151,17 @@ class MediaReader:
         values |= {metric: _failed(error) for metric, error in failures.items()}
         # What is refused for good says nothing of the age of the numbers, where there are some.
         entries = list(found.values()) or [CacheEntry({}, each.since, each.until) for each in refusals.values()]
-        return MediaInsights({metric: values[metric] for metric in metrics}, entries, failures)
+        requested = {metric: values[metric] for metric in metrics}
+        return MediaInsights(requested, entries, failures, waits=self._waits(account, media, requested))
+
+    def _waits(self, account: Account, media: MediaRow, values: Mapping[str, MediaValue]) -> dict[str, int]:
+        """Return after how many seconds metrics are asked for again of which a story has too little."""
+        few = [metric for metric, value in values.items() if value.reason == FEW]
+        refusals = self._refusals.of_metrics(account.id, _type_of(media), few, media_id=media.id) if few else {}
+        return {metric: self._seconds_until(refusal.until) for metric, refusal in refusals.items()}
+
+    def _seconds_until(self, moment: float) -> int:
+        return max(1, math.ceil(moment - self._clock.timestamp()))
 
     def _node(self, account: Account, media_id: str, _cached: CacheEntry | None) -> Json:
         """Read what a media is, and note it."""
@@ -158,8 +170,8 @@ class MediaReader:
         if not node.keys() & {"media_type", "media_product_type", "timestamp"}:
             raise _not_here("Instagram shows nothing of the media; a story that is over is one reason.")
         owner = node.get("owner")
-        owner_id = owner.get("id") if isinstance(owner, dict) else None
-        if is_shared_token and isinstance(owner_id, str) and owner_id != account.id:
+        owner_id = media_id_of(owner) if isinstance(owner, dict) else None
+        if is_shared_token and owner_id is not None and owner_id != account.id:
             self._index.saw(replace(account, id=owner_id), [node])
             raise _not_here("The media belongs to another account.")
         self._index.saw(account, [node])
@@ -168,7 +180,7 @@ class MediaReader:
     def _remembered(self, refused: RefusedMedia) -> ProviderError:
         """Return a failure that is remembered, with the time until the media is asked for again if it may change."""
         if isinstance(refused.failure, InsufficientViewersError):
-            refused.failure.retry_after = max(1, math.ceil(refused.until - self._clock.timestamp()))
+            refused.failure.retry_after = self._seconds_until(refused.until)
         return refused.failure
 
     def _policies(self, media: MediaRow, metrics: Collection[str]) -> dict[CacheKey, FreshnessPolicy]:

@@ -21,6 +21,19 @@ class ViewersCheck:
         self._cache = cache
         self._clock = clock
 
+    def settled(self, account: Account, error: ProviderError) -> ProviderError:
+        """Return a failure as `explained` does, for a caller's own token, of which nothing is kept.
+
+        A token of the Facebook login does not show its account, so its failure stays unclear; Instagram was seen to
+        localise texts by the other login only.
+        """
+        if error.reason != PERMISSION_OR_VIEWERS or account.login != "instagram":
+            return error
+        try:
+            return _explained(error, is_granted=self._asks(account))
+        except ProviderError as failure:
+            return failure
+
     def explained(self, account: Account, error: ProviderError) -> ProviderError:
         """Return a failure, as one of too few viewers where the token is known to have the permission.
 
@@ -32,29 +45,31 @@ class ViewersCheck:
             is_granted = self._is_granted(account)
         except ProviderError as failure:
             return failure
-        if not is_granted:
-            return PermissionDeniedError(
-                error.message, provider=error.provider, hint=error.hint, words=error.words, charge=Charge.NONE
-            )
-        return InsufficientViewersError(
-            VIEWERS.message,
-            provider=error.provider,
-            hint=VIEWERS.hint,
-            words=error.words,
-            charge=Charge.NONE,
-        )
+        return _explained(error, is_granted=is_granted)
 
     def _is_granted(self, account: Account) -> bool:
         key = CacheKey("insights granted")
         known = self._cache.peek(account.id, {key: INSIGHTS_GRANTED}).get(key)
         if known is not None:
             return known.value["granted"] is True
+        is_granted = self._asks(account)
+        self._cache.put(account.id, {key: ({"granted": is_granted}, INSIGHTS_GRANTED)})
+        return is_granted
+
+    def _asks(self, account: Account) -> bool:
         day = last_days(1, now=self._clock.now())
         try:
             self._graph.account_insights(account, ["reach"], since=day.since, until=day.until, series=True)
         except PermissionDeniedError:
-            is_granted = False
-        else:
-            is_granted = True
-        self._cache.put(account.id, {key: ({"granted": is_granted}, INSIGHTS_GRANTED)})
-        return is_granted
+            return False
+        return True
+
+
+def _explained(error: ProviderError, *, is_granted: bool) -> ProviderError:
+    if not is_granted:
+        return PermissionDeniedError(
+            error.message, provider=error.provider, hint=error.hint, words=error.words, charge=Charge.NONE
+        )
+    return InsufficientViewersError(
+        VIEWERS.message, provider=error.provider, hint=VIEWERS.hint, words=error.words, charge=Charge.NONE
+    )

@@ -617,7 +617,7 @@ def test_a_token_in_a_header_comes_without_a_warning(client, wire):
     ("refusal", "works", "reason"),
     [
         ((190, 463), False, "token_expired"),
-        ((10, None), False, "permission_denied"),
+        ((10, None), None, "permission_or_viewers"),
         ((100, 2108006), False, "media_too_old"),
         ((100, 33), False, "object_not_found"),
         ((2, None), None, "provider_unavailable"),
@@ -632,6 +632,34 @@ def test_the_test_says_why_insights_do_not_work(client, wire, refusal, works, re
     body = response.get_json()
     assert (response.status_code, body["works"], body["reason"]) == (200, works, reason)
     assert body["hint"]
+
+
+@pytest.mark.parametrize("words", ["(#10) Not enough viewers", "(#10) Application does not have permission"])
+def test_words_that_say_what_code_10_is_about_need_no_second_call(client, wire, words):
+    plan_refusal(wire, 10, message=words)
+
+    body = client.get("/api/instagram/insights/test", query_string={"media_id": MEDIA_ID, "access_token": TOKEN})
+
+    expected = "insufficient_viewers" if "viewers" in words else "permission_denied"
+    assert (body.get_json()["works"], body.get_json()["reason"]) == (False, expected)
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize(("is_granted", "reason"), [(True, "insufficient_viewers"), (False, "permission_denied")])
+def test_a_localised_code_10_is_settled_by_one_more_call_of_the_same_token(client, wire, is_granted, reason):
+    igl = "https://graph.instagram.com/v25.0"
+    wire.get(f"{igl}/{MEDIA_ID}/insights", json=graph_error(10, message="視聴者が不足しています"), status=400)
+    if is_granted:
+        wire.get(f"{igl}/me/insights", json={"data": []})
+    else:
+        wire.get(f"{igl}/me/insights", json=graph_error(10, message="権限がありません"), status=400)
+    query = {"media_id": MEDIA_ID, "access_token": "IGAAtestTOKENthatMUSTneverLEAK0123456789"}
+
+    found = [client.get("/api/instagram/insights/test", query_string=query).get_json() for _ in range(2)]
+
+    assert [(each["works"], each["reason"]) for each in found] == [(False, reason)] * 2
+    # Nothing is kept of a caller's token, so that the second test asks again.
+    assert len(wire.calls) == 4
 
 
 @pytest.mark.parametrize("headers", [{"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}])

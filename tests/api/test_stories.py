@@ -61,6 +61,7 @@ class Provider:
         self.failure = None
         self.calls = []
         self.failed = 0
+        self.as_id = str
         wire.add_callback(responses.GET, STORIES, callback=self.page)
         wire.add_callback(responses.GET, ONE_MEDIA, callback=self.single)
 
@@ -95,7 +96,7 @@ class Provider:
         return NOW - self.stories[name]
 
     def node(self, story, names, fields):
-        node = {"id": story}
+        node = {"id": self.as_id(story)}
         if "timestamp" in fields:
             node |= {"timestamp": provider_time(self.posted(story)), "media_type": "IMAGE", "permalink": f"p/{story}"}
         if names:
@@ -502,6 +503,40 @@ def test_a_story_that_is_over_and_was_never_read_is_gone(client, provider, clock
     response = client.get("/stories/18009")
 
     assert (response.status_code, response.get_json()["code"]) == (410, "story_expired")
+
+
+@pytest.mark.parametrize("path", ["/stories/18001", "/api/instagram/insights/18001"])
+def test_a_story_that_was_seen_but_not_kept_is_gone_once_it_is_over(client, provider, clock, monkeypatch, path):
+    def unavailable(*_args, **_options):
+        raise DatabaseUnavailableError("away")
+
+    table = client.application.extensions["services"].store.stories
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "keep", unavailable)
+        stories_of(client)
+    clock.wait(DAY)
+
+    response = client.get(path)
+
+    assert (response.status_code, response.get_json()["code"]) == (410, "story_expired")
+
+
+def test_an_id_that_was_never_seen_is_unknown_and_the_hint_names_stories_that_are_over(client, provider, clock):
+    response = client.get("/stories/18009")
+
+    assert (response.status_code, response.get_json()["code"]) == (404, "object_not_found")
+    assert "over" in response.get_json()["hint"]
+
+
+def test_ids_that_come_as_numbers_are_the_same_ids(client, provider, clock):
+    provider.as_id = int
+
+    listed = stories_of(client)
+    navigation = body_of(client, "/api/instagram/insights/18002/navigation")
+
+    assert [story["id"] for story in listed] == ["18002", "18001"]
+    assert stories_of(client, "/stories/18002") == listed[:1]
+    assert navigation["data"]["values"][0]["value"] == 50
 
 
 @pytest.mark.parametrize(

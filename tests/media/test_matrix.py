@@ -190,7 +190,7 @@ def test_a_metric_that_meta_withdraws_later_costs_two_failed_calls(read):
     assert len(failed_calls(read)) == 2
     assert {
         each["scope"]: each["works"] for each in read.body("/capabilities")["capabilities"] if each["metric"] == "saved"
-    } == {"FEED": True, "REELS": False, "STORY": False}
+    } == {"FEED": True, "REELS": False, "STORY": False, "AD": None}
 
 
 def test_capabilities_equal_the_matrix_and_cost_no_call(read, login):

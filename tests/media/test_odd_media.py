@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.media.test_refused_names import by_instagram
 from tests.support import forget_everything
 
 PATH = "/api/instagram/insights"
@@ -55,6 +56,36 @@ def test_a_post_that_is_only_an_advertisement(world, answers):
         assert failed_calls(world) == []
 
 
+@pytest.mark.parametrize(("login", "answers"), [("facebook", "feed"), ("instagram", "feed"), ("facebook", "refused")])
+def test_the_capabilities_of_advertisements_are_unknown_until_instagram_was_asked(world, login, answers):
+    if login == "instagram":
+        by_instagram(world)
+    world.switch(ad_insights=answers)
+    ad = posts(world, days=30, media_product_type="AD")[0]
+    before = works_for_ads(world)
+    body = world.body(f"{PATH}/{ad['id']}?metrics=views,reach,link_clicks")
+
+    of_facebook = (None, "not_documented") if login == "facebook" else (False, "not_by_login")
+    assert {name: before[name] for name in ("views", "navigation", "link_clicks")} == {
+        "views": (None, "not_documented"),
+        "navigation": (None, "not_documented"),
+        "link_clicks": of_facebook,
+    }
+    after = works_for_ads(world)
+    if answers == "feed":
+        assert values(body) == {"views": ad["insights"]["views"], "reach": ad["insights"]["reach"], "link_clicks": None}
+        assert (after["views"], after["reach"]) == ((True, None), (True, None))
+    else:
+        assert (after["views"], after["reach"]) == ((False, "not_for_product_type"),) * 2
+    lacking = "not_for_product_type" if login == "facebook" else "not_by_login"
+    assert (reasons(body)["link_clicks"], after["link_clicks"]) == (lacking, (False, lacking))
+
+
+def works_for_ads(world):
+    found = world.body("/capabilities")["capabilities"]
+    return {each["metric"]: (each["works"], each["reason"]) for each in found if each["scope"] == "AD"}
+
+
 def test_what_an_advertisement_lacks_is_not_for_its_type(world):
     world.switch(ad_insights="feed")
     ad = posts(world, days=30, media_product_type="AD")[0]
@@ -89,6 +120,11 @@ def test_a_story_with_values_below_five(world, minimum):
     few = {name for name in metrics if minimum == "values" and story["insights"][name] < 5}
     assert values(body) == {name: None if name in few else story["insights"][name] for name in metrics}
     assert reasons(body) == dict.fromkeys(few, "insufficient_viewers")
+    world.advance(minutes=20)
+    again = world.body(f"{PATH}/{story['id']}?metrics={','.join(metrics)}")
+    for answered, wait in ((body, 3600), (again, 2400)):
+        waits = {each["metric"]: each["retry_after"] for each in answered["meta"]["unavailable"]}
+        assert waits == pytest.approx(dict.fromkeys(few, wait), abs=2)
 
 
 def test_a_story_without_five_viewers(make_world):

@@ -131,6 +131,14 @@ def test_a_live_reply_has_no_number_of_the_sandbox(clone):
     assert sorted(asked) == sorted(rehearsed)
 
 
+def test_the_hint_of_a_simulator_that_is_away_names_its_port(clone):
+    clone.restart(SIMULATOR_PORT="9", RETRY_BUDGET="0")
+
+    for path in ("/top-posts?time_range=7d", "/performance-data?url=nasa"):
+        body = clone.get(path).get_json()
+        assert (body["code"], "SIMULATOR_PORT, which is 9" in body["hint"]) == ("provider_unavailable", True)
+
+
 def test_reports_ledger_and_credits_are_separate(clone):
     bought = clone.body("/performance-data?url=nasa")["meta"]
 

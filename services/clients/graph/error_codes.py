@@ -111,7 +111,8 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
         ObjectNotFoundError,
         "Instagram has no such object, or does not show it to this token.",
         "Check the id, and that the token belongs to a user of the linked page. Of another account's post, also of a "
-        "collaboration, Instagram gives insights to its owner only.",
+        "collaboration, Instagram gives insights to its owner only. A story that is over, and was never seen here, is "
+        "refused like an id that does not exist.",
         RetryStrategy.TRY_AGAIN,
     ),
     (100, 2108006): _TOO_OLD,
