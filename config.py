@@ -38,6 +38,8 @@ RENAMED: Mapping[str, str] = {
     "WAITING_PLACES": "MAX_WAITING_REQUESTS",
     "WARM_MEGABYTES": "RESPONSE_CACHE_MB",
 }
+# Instagram gives values of the last two years, and posts are read up to an age of 90 days.
+LEAST_KEPT_DAYS: Mapping[str, int] = {"history_keep_days": 730, "media_keep_days": 91}
 # The variable of the process that names the settings file. It cannot be in that file.
 ENV_FILE = "ENV_FILE"
 
@@ -138,6 +140,8 @@ class Config:
     modash_max_retries: int = 3  # further requests for it, each after twice the wait
     performance_ttl: int = 604_800  # seconds for which a report is answered from the store
     modash_credit_limit: float = 100.0  # credits that may be spent in a calendar month (UTC)
+    history_keep_days: int = 0  # for which values of days and follower counts are kept; 0 for ever
+    media_keep_days: int = 0  # the same for posts, stories and their numbers
     uncertain_charge_hold: int = 900  # seconds for which no report is bought after a call without an answer
 
     instance_path: str = "instance"  # the folder of memory.db and gateway.db; a relative path starts beside this module
@@ -443,6 +447,8 @@ def _numbers(config: Config) -> list[str]:
         "performance_ttl": (1, 31_536_000),
         "modash_credit_limit": (0, 1_000_000),
         "uncertain_charge_hold": (1, 604_800),
+        "history_keep_days": (0, 36_500),
+        "media_keep_days": (0, 36_500),
         "max_waiting_requests": (1, 256),
         "backfill_days": (0, 729),
         "response_cache_mb": (1, 1024),
@@ -453,6 +459,11 @@ def _numbers(config: Config) -> list[str]:
         f"{name.upper()} is {getattr(config, name)}; accepted: {low} to {high}."
         for name, (low, high) in ranges.items()
         if not low <= getattr(config, name) <= high
+    ]
+    faults += [
+        f"{name.upper()} is {kept}; accepted: 0 (for ever), or {least} and more: younger ones would be read again."
+        for name, least in LEAST_KEPT_DAYS.items()
+        if 0 < (kept := getattr(config, name)) < least
     ]
     if config.sandbox and config.port == config.simulator_port:
         faults.append(f"PORT and SIMULATOR_PORT are both {config.port}; each needs its own.")

@@ -31,6 +31,7 @@ examples:
   make account ARGS=list
   make account ARGS="check corner.bakery"
   make account ARGS="remove corner.bakery --purge"
+  make account ARGS="forget 17841400000000001 --yes"      also long after it was removed
 """
 
 
@@ -84,18 +85,32 @@ class AccountCommands:
         self._services.store.cache_entries.forget(row.id)
         print(f"Removed: {_named(row)}. Running gateways stop using it after 2 seconds.")
         if options.purge:
-            store = self._services.store
-            values, stories = store.history.purge(row.id), store.stories.purge(row.id)
-            values += store.follower_counts.purge(row.id)
-            store.account_snapshots.purge(row.id)
-            posts = store.posts.purge(row.id)
-            print(
-                f"Deleted permanently: {values} values of its history, {posts} posts with their numbers and "
-                f"{stories} stories."
-            )
+            self._delete(row.id)
         else:
             print("Its history is kept; `--purge` deletes it.")
         return 0
+
+    def forget(self, options: argparse.Namespace) -> int:
+        """Delete everything that is kept of an account, also of one that was removed before."""
+        reference = options.account
+        account = reference if reference.isdigit() else self._row(reference).id
+        if not options.yes:
+            raise Refused(f"This deletes everything of account {account}, permanently. Add --yes.")
+        self._services.store.accounts.remove(account)
+        self._services.store.cache_entries.forget(account)
+        self._delete(account)
+        if account == self._config.instagram_account_id:
+            print("It is the account of .env: it is read again until you remove it from there.")
+        return 0
+
+    def _delete(self, account: str) -> None:
+        store = self._services.store
+        deleted = store.deletion.of_account(account)
+        if deliveries := store.webhooks.forget(account):
+            deleted["webhook_deliveries"] = deliveries
+        rows = ", ".join(f"{count} {table}" for table, count in sorted(deleted.items()))
+        print(f"Deleted permanently: {rows or 'nothing was kept'}.")
+        print("If a worker runs, do it once more in a minute: a job that was under way may have kept something since.")
 
     def check(self, options: argparse.Namespace) -> int:
         """Check one account or all of them with Instagram; return 1 if a check failed."""
@@ -177,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make account", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subcommands = parser.add_subparsers(dest="command", metavar="key, add, list, check, remove or rekey")
+    subcommands = parser.add_subparsers(dest="command", metavar="key, add, list, check, remove, forget or rekey")
     subcommands.add_parser("key", help="print a new TOKEN_KEY")
     add = subcommands.add_parser("add", help="add an account, or replace its token, which is read from standard input")
     add.add_argument("--login", choices=("facebook", "instagram"), help="default: by the token's prefix")
@@ -190,6 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     remove = subcommands.add_parser("remove", help="remove an account and its cached values")
     remove.add_argument("account", help="id or username")
     remove.add_argument("--purge", action="store_true", help="also delete its history, permanently")
+    forget = subcommands.add_parser("forget", help="delete everything that is kept of an account, permanently")
+    forget.add_argument("account", help="id, also of an account that was removed, or username")
+    forget.add_argument("--yes", action="store_true", help="without it nothing is deleted")
     subcommands.add_parser("rekey", help="encrypt every token with the first key of TOKEN_KEY")
     return parser
 

@@ -39,6 +39,7 @@ from services.export import Export
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
+from services.history.retention import Retention
 from services.history.snapshots import AccountSnapshotter, HistoryTables
 from services.insights.audience_reader import AudienceReader
 from services.insights.long_windows import LongWindowReader
@@ -71,6 +72,7 @@ from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements
 from services.request_context import WaitingSlots, patience
 from services.status import Status
+from services.store.sections import DAYS, MEDIA
 from services.store.store import Store
 from services.stories import AccountStories
 from services.top_posts import TopPosts
@@ -98,6 +100,7 @@ class Services:
     audience: Audience
     stories: AccountStories
     export: Export
+    retention: Retention
     performance_data: PerformanceData
     settlements: Settlements
     kept_stories: KeptStories
@@ -295,6 +298,12 @@ class Services:
             settlements=settlements,
             stories=AccountStories(accounts=accounts, kept=kept_stories, index=index, origin=origin, clock=clock),
             export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
+            retention=Retention(
+                store.transfer,
+                store.deletion,
+                days={DAYS: config.history_keep_days, MEDIA: config.media_keep_days},
+                clock=store.clock,
+            ),
             kept_stories=kept_stories,
             story_polling=story_polling,
             kept_posts=kept_posts,

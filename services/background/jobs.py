@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from services import request_context
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
+from services.history.retention import Retention
 from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.posts.post_polling import PostPolling
@@ -31,6 +32,8 @@ MAX_ATTEMPTS = 10  # of a job that fails; the last one is about three hours afte
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
 OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
 SWEEP_INTERVAL = 600.0  # seconds
+RETENTION_INTERVAL = 86_400.0  # seconds
+RETENTION_RUN, RETENTION_PAUSE = 2.0, 5.0  # seconds; other writers of a SQLite file have the time between the runs
 WEBHOOKS_INTERVAL = 2.0  # seconds
 WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
 ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
@@ -110,6 +113,12 @@ def _sweep(
     store.sweep()
     webhooks.sweep()
     return Reschedule(SWEEP_INTERVAL, reset_attempts=True)
+
+
+def _retain(retention: Retention, _key: str, _payload: Mapping[str, Any], _attempts: int) -> Reschedule:
+    """Delete history that is older than the settings keep it."""
+    is_complete = retention.run(seconds=RETENTION_RUN)
+    return Reschedule(RETENTION_INTERVAL if is_complete else RETENTION_PAUSE, reset_attempts=True)
 
 
 def _begin_per_account(
@@ -204,6 +213,7 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
     return {
         "sweep": partial(_sweep, services.store, services.webhook_application),
+        "retention": partial(_retain, services.retention),
         "webhooks": partial(apply_webhooks, services.webhook_application),
         "report": partial(_follow_up, services.follow_up, clock),
         "stories": partial(_begin_per_account, STORIES_OF, services.story_polling.accounts, services.store, clock),
@@ -219,6 +229,7 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
 
 RECURRING: Mapping[str, float] = {
     "sweep": SWEEP_INTERVAL,
+    "retention": SWEEP_INTERVAL,
     "webhooks": WEBHOOKS_INTERVAL,
     "stories": FIRST_ACCOUNTS_DELAY,
     "posts": FIRST_ACCOUNTS_DELAY,

@@ -16,6 +16,7 @@ from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
 from services.store.database import Database, DatabaseUnavailableError
 from services.store.database_clock import DatabaseClock
+from services.store.deletion import Deletion
 from services.store.follower_counts import FollowerCounts
 from services.store.history import History
 from services.store.jobs import Jobs
@@ -70,6 +71,7 @@ class Store:
     workers: Workers
     webhooks: WebhookTable
     transfer: Transfer
+    deletion: Deletion
 
     @classmethod
     def open(cls, database_url: str, instance_path: str, *, mode: str, clock: Clock | None = None) -> Self:
@@ -107,6 +109,7 @@ class Store:
             workers=Workers(gateway),
             webhooks=WebhookTable(gateway),
             transfer=Transfer(gateway),
+            deletion=Deletion((memory, gateway)),
         )
 
     def check_versions(self) -> None:

@@ -97,19 +97,17 @@ def _has_any(section: Section, metrics: Collection[str]) -> bool:
 def _limits(section: Section, selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.metrics and section.metrics is None:
         yield section.columns["metric"].in_(sorted(selection.metrics))
+    if selection.since is not None:
+        yield ~dated_before(section, selection.since)
+    if selection.until is not None:
+        yield dated_before(section, selection.until + ONE_DAY)
+
+
+def dated_before(section: Section, day: date) -> ColumnElement[bool]:
+    """Return whether a row is about a day before another one."""
     columns = [section.table.c[name] for name in section.dated_by]
     dated = columns[0] if len(columns) == 1 else func.coalesce(*columns)
-    since, until = selection.since, selection.until
-    if section.is_dated_by_moment:
-        if since is not None:
-            yield dated >= float(midnight(since))
-        if until is not None:
-            yield dated < float(midnight(until + ONE_DAY))
-        return
-    if since is not None:
-        yield dated >= since.isoformat()
-    if until is not None:
-        yield dated <= until.isoformat()
+    return dated < (float(midnight(day)) if section.is_dated_by_moment else day.isoformat())
 
 
 def _follows(section: Section, order: Sequence[ColumnElement[Any]], last: Row) -> ColumnElement[bool]:

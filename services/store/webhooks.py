@@ -17,6 +17,7 @@ from services.store.schema import webhook_changes as changes
 from services.store.schema import webhook_deliveries as deliveries
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
+FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
 MAX_READ_BYTES = 16 * 1024 * 1024  # of the bodies that are read at once, beyond the first one
 
 
@@ -175,6 +176,22 @@ class WebhookTable:
                 # One short transaction after another: a delivery that arrives now must not wait for all of them.
                 with self._database.write() as connection:
                     connection.execute(delete(table).where(table.c.digest.in_(some), is_old))
+
+    def forget(self, account: str) -> int:
+        """Delete the deliveries that were read and name an account; return how many there were."""
+        query = select(deliveries.c.digest, deliveries.c.body).where(deliveries.c.read_at.is_not(None))
+        query = query.order_by(deliveries.c.digest).limit(FORGOTTEN_AT_ONCE)
+        last, deleted = "", 0
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(query.where(deliveries.c.digest > last)).all()
+            if not rows:
+                return deleted
+            last = rows[-1].digest
+            if named := [row.digest for row in rows if f'"{account}"'.encode() in bytes(row.body)]:
+                with self._database.write() as connection:
+                    connection.execute(delete(deliveries).where(deliveries.c.digest.in_(named)))
+                deleted += len(named)
 
     def _insert(self, rows: list[dict[str, object]]) -> None:
         # Sorted, so that transactions of two processes lock equal deliveries in the same order.

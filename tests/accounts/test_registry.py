@@ -333,6 +333,22 @@ def test_history_is_kept_unless_it_is_purged(make_account, purge):
     assert kept == ({CAFE} if purge else {BAKERY, CAFE})
 
 
+def test_an_account_is_forgotten_also_after_it_was_removed(make_account):
+    make_account("add", "--id", BAKERY, "--username", "bakery", token=SECRET["bakery"])
+    columns = "mode, account, day, followers, read_at, source"
+    counted = f"INSERT INTO follower_counts ({columns}) VALUES ('live', :a, '2026-01-01', 7, 1, 'instagram')"
+    for account in (BAKERY, CAFE):
+        query(make_account.store, "gateway", counted, a=account)
+    make_account("remove", BAKERY)
+
+    assert make_account("forget", BAKERY)[0] == 1
+    ended, said = make_account("forget", BAKERY, "--yes")
+
+    assert ended == 0
+    assert said.startswith("Deleted permanently: 1 follower_counts.")
+    assert query(make_account.store, "gateway", "SELECT account FROM follower_counts") == [(CAFE,)]
+
+
 def test_check_says_for_each_account_what_to_do_next(make_account, wire):
     for name, id_ in (("bakery", BAKERY), ("cafe", CAFE)):
         make_account("add", "--id", id_, "--username", name, token=SECRET[name])

@@ -1,0 +1,156 @@
+"""What is deleted of an account, and of a history that is older than it has to be kept."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from sqlalchemy import Double, Integer, LargeBinary, insert, select
+
+from config import Config, ConfigError
+from services.background.jobs import RECURRING, handlers
+from services.history.retention import Retention
+from services.store.deletion import KEPT
+from services.store.schema import gateway, memory
+from services.store.sections import DAYS, MEDIA, SECTIONS
+from services.store.types import Number
+from tests.support import ACCOUNT_ID, MovableClock, settings, utc
+from tests.transfer.history_rows import all_rows, fill
+
+FORGOTTEN, OTHER = "17841400000000001", "17841400000000002"
+# Every table that has no column `account`, and what it is about; a new one has to be thought about.
+WITHOUT_ACCOUNT = {
+    "accounts": "its id is the account",
+    "jobs": "its key may be the account",
+    "webhook_deliveries": "a body may name several accounts",
+    "rate_limits": "a provider",
+    "workers": "a process",
+    "reports": "a public creator",
+    "ledger": "a public creator",
+    "ledger_months": "money",
+    "settlements_set_apart": "a public creator",
+    "pending_reports": "a public creator",
+    "creators": "a public creator",
+    "balances": "money",
+}
+
+
+def row_about(table, account):
+    """A row with the account wherever its table has a place for it."""
+
+    def value(column):
+        if column.name == "account" or (table.name, column.name) in {("accounts", "id"), ("jobs", "key")}:
+            return account
+        if isinstance(column.type, LargeBinary):
+            return f'{{"id": "{account}"}}'.encode()
+        if isinstance(column.type, Integer | Double | Number):
+            return int(account[-1])
+        return f"{column.name}-{account[-1]}"[: getattr(column.type, "length", None) or 64]
+
+    return {column.name: value(column) for column in table.c if column.name != "mode"}
+
+
+def fill_every_table(store):
+    for database, tables in zip(store.databases, (memory, gateway), strict=True):
+        with database.write() as connection:
+            for table in tables.sorted_tables:
+                for account in (FORGOTTEN, OTHER):
+                    connection.execute(insert(table), row_about(table, account))
+
+
+def tables_that_name(store, account):
+    found = set()
+    for database, tables in zip(store.databases, (memory, gateway), strict=True):
+        with database.read() as connection:
+            for table in tables.sorted_tables:
+                rows = connection.execute(select(table)).all()
+                if account in repr(rows):
+                    found.add(table.name)
+    return found
+
+
+def test_every_table_is_about_accounts_or_known_to_be_not():
+    tables = [*memory.sorted_tables, *gateway.sorted_tables]
+
+    assert {table.name for table in tables if "account" not in table.c} == set(WITHOUT_ACCOUNT)
+
+
+def test_no_row_about_an_account_stays_and_every_other_does(store):
+    fill_every_table(store)
+    before = tables_that_name(store, OTHER)
+    assert before == tables_that_name(store, FORGOTTEN)
+
+    deleted = store.deletion.of_account(FORGOTTEN)
+    assert store.webhooks.forget(FORGOTTEN) == 1
+
+    assert tables_that_name(store, FORGOTTEN) == {table.name for table in KEPT}
+    assert tables_that_name(store, OTHER) == before
+    assert set(deleted) == before - {"cache_versions", "webhook_deliveries"}
+    assert store.deletion.of_account(FORGOTTEN) == {}
+
+
+@pytest.fixture
+def retained(store):
+    """A store with rows of twelve days of November 2026 and media of November 2025; it keeps days and media apart."""
+    fill(store)
+    return store
+
+
+def run(store, clock, seconds=60.0, **days):
+    kept = {DAYS: days.get("days", 0), MEDIA: days.get("media", 0)}
+    return Retention(store.transfer, store.deletion, days=kept, clock=clock).run(seconds=seconds)
+
+
+def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
+    clock = MovableClock(utc("2026-11-08T18:00"))
+    before = all_rows(retained)
+
+    assert run(retained, clock) is True
+    assert all_rows(retained) == before
+
+    assert run(retained, clock, days=3) is True
+
+    after = all_rows(retained)
+    assert {row["last_day"] for row in after["account"]} == {f"2026-11-{day:02}" for day in range(5, 13)}
+    assert min(row["day"] for row in after["followers"]) == "2026-11-05"
+    media = [section.kind for section in SECTIONS if section.subject == MEDIA]
+    assert [after[kind] for kind in media] == [before[kind] for kind in media]
+
+    assert run(retained, clock, media=91) is True
+    assert [all_rows(retained)[kind] for kind in media] == [[] for _ in media]
+
+
+def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
+    clock = MovableClock(utc("2026-12-24T18:00"))
+    monkeypatch.setattr("services.store.deletion.BATCH", 5)
+    kept = {DAYS: 1, MEDIA: 0}
+    retention = Retention(retained.transfer, retained.deletion, days=kept, clock=clock)
+    rounds = 0
+
+    seconds = itertools.count()
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(seconds)))
+    while not retention.run(seconds=2.0):
+        rounds += 1
+
+    assert rounds > 3
+    assert all_rows(retained)["account"] == []
+
+
+def test_the_worker_deletes_once_a_day_what_the_settings_say(make_client, clock):
+    config = settings(history_keep_days=730)
+    services = make_client(config, clock=clock).application.extensions["services"]
+    fill(services.store, accounts=[ACCOUNT_ID])
+    clock.set(utc("2028-11-03T18:00"))
+
+    ended = handlers(services, clock)["retention"]("", {}, 1)
+
+    assert ended.seconds == 86_400
+    assert min(row["last_day"] for row in all_rows(services.store)["account"]) == "2026-11-04"
+    assert "retention" in RECURRING
+
+
+@pytest.mark.parametrize(("name", "least"), [("HISTORY_KEEP_DAYS", 730), ("MEDIA_KEEP_DAYS", 91)])
+def test_what_would_be_read_again_is_not_deleted(name, least):
+    assert getattr(Config.from_env({name: str(least)}), name.lower()) == least
+    with pytest.raises(ConfigError, match=f"{name} is {least - 1}; accepted: 0"):
+        Config.from_env({name: str(least - 1)})
