@@ -29,8 +29,8 @@ KINDS = tuple(section.kind for section in SECTIONS)
 class ExportLine(TypedDict):
     """One value of the history; `value` is null where it is unknown, and `reason` says why.
 
-    The number of a metric is followed by those of its buckets, if it has any. A `story` line has no value; it says in
-    `details` what a story is. `date` is the Pacific day that the value describes, or on which it was read.
+    The number of a metric is followed by those of its buckets, if it has any. A `post` or `story` line has no value; it
+    says in `details` what that is. `date` is the Pacific day that the value describes, or on which it was read.
     """
 
     account: str

@@ -230,6 +230,38 @@ def _replacement(names: Sequence[str], part: str) -> tuple[dict[str, ColumnEleme
     return replace, or_(table[f"{part}_read_at"].is_(None), new > known)
 
 
+def newer_post() -> tuple[Mapping[str, ColumnElement[Any]], None]:
+    """Return what the row of a post takes from another one: what it lacks, and what was listed later."""
+    columns = posts.c
+    new = {column.name: excluded(column) for column in columns}
+    is_later = new["last_seen_at"] > columns.last_seen_at
+    replace: dict[str, ColumnElement[Any]] = {
+        name: case((is_later, func.coalesce(new[name], columns[name])), else_=func.coalesce(columns[name], new[name]))
+        for name in CHANGING
+    }
+    replace["last_seen_at"] = case((is_later, new["last_seen_at"]), else_=columns.last_seen_at)
+    is_earlier = new["first_seen_at"] < columns.first_seen_at
+    replace["first_seen_at"] = case((is_earlier, new["first_seen_at"]), else_=columns.first_seen_at)
+    return replace, None
+
+
+def fuller_reading() -> tuple[Mapping[str, ColumnElement[Any]], None]:
+    """Return what a reading takes from another one of its slot: each part that it lacks, or that knows more there."""
+    columns = post_readings.c
+    replace: dict[str, ColumnElement[Any]] = {
+        "age_label": func.coalesce(columns.age_label, excluded(columns.age_label))
+    }
+    for names, part in ((COUNTS, "counts"), (INSIGHTS, "insights")):
+        newer, is_fuller = _replacement(names, part)
+        is_fuller = and_(excluded(columns[f"{part}_read_at"]).is_not(None), is_fuller)
+        replace |= {
+            name: case((is_fuller, value), else_=columns[name])
+            for name, value in newer.items()
+            if name != "api_version"
+        }
+    return replace, None
+
+
 def _known(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
     """Return how many of some columns have a number."""
     total: ColumnElement[int] = case((columns[0].is_not(None), 1), else_=0)

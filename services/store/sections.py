@@ -18,7 +18,8 @@ from services.days import pacific_day
 from services.store.follower_counts import earlier_count
 from services.store.history import better_value
 from services.store.line_fields import FIELDS, Line, LineError, Row, bucket_name, bucket_names, number_of, read, written
-from services.store.schema import follower_counts, metric_values, stories, story_numbers
+from services.store.posts import COUNTS, INSIGHTS, fuller_reading, newer_post
+from services.store.schema import follower_counts, metric_values, post_readings, posts, stories, story_numbers
 from services.store.stories import newer_number, newer_story
 
 BUCKETS = "buckets"  # the column of a number's buckets, and the detail that counts their lines
@@ -277,6 +278,26 @@ SECTIONS: tuple[Section, ...] = (
         merge=earlier_count,
         fields={"date": "day"},
         parts=(Part(("followers", "follows", "media_count")),),
+    ),
+    Section(
+        kind="post",
+        table=posts,
+        subject=MEDIA,
+        dated_by=("posted_at",),
+        merge=newer_post,
+        fields={"media": "id"},
+    ),
+    Section(
+        kind="post_number",
+        table=post_readings,
+        subject=MEDIA,
+        dated_by=("insights_read_at", "counts_read_at"),
+        merge=fuller_reading,
+        fields={"media": "post"},
+        parts=(
+            Part(COUNTS, read_at="counts_read_at", reasons="counts_reasons"),
+            Part(INSIGHTS, read_at="insights_read_at", reasons="insights_reasons"),
+        ),
     ),
     Section(
         kind="story",

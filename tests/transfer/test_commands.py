@@ -11,6 +11,7 @@ import pytest
 
 from commands import export, import_history
 from config import Config
+from services.store.sections import SECTIONS
 from services.store.store import Store
 from tests.stores import new_store, query
 from tests.support import ACCOUNT_ID, TOKEN
@@ -58,7 +59,7 @@ def test_a_file_is_written_and_read_again(run, kept, settings, tmp_path):
     )
     assert {line["mode"] for line in lines_of(first)} == {"live"}
     assert first.stat().st_mode & 0o077 == 0
-    for table in ("metric_values", "follower_counts", "stories", "story_numbers"):
+    for table in [section.table.name for section in SECTIONS]:
         query(settings, "gateway", f"DELETE FROM {table}")
 
     assert run(import_history, str(first))[0] == 0
