@@ -25,6 +25,7 @@ from services.insights.kept_series import (
     by_catalogue,
     by_kept,
     count_point,
+    plain_points,
     point_of,
     table_rows,
 )
@@ -32,6 +33,7 @@ from services.insights.periods import (
     NOT_KEPT,
     Aggregation,
     Interval,
+    Period,
     aggregation_of,
     period_around,
     value_of_period,
@@ -39,12 +41,12 @@ from services.insights.periods import (
 )
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCount, FollowerCounts
-from services.store.history import History, HistoryValue
+from services.store.history import History, HistoryValue, Kind
 
 MOST_METRICS = 25  # in one request
 USUAL_DAYS: Mapping[Interval, int] = {"day": 30, "week": 182, "month": 365}
-DatesBySeries = Mapping[tuple[str, tuple[str, ...]], Mapping[date, HistoryValue]]
-WindowsBySeries = Mapping[tuple[str, tuple[str, ...], Window], HistoryValue]
+DaysByKind = Mapping[Kind, Mapping[str, HistoryValue]]
+WindowsByKind = Mapping[tuple[Kind, Period], HistoryValue]
 
 
 class KeptKind(TypedDict):
@@ -58,16 +60,20 @@ class KeptKind(TypedDict):
 class _Rows:
     """The kept rows of one page."""
 
-    days: DatesBySeries
-    windows: WindowsBySeries
-    followers: Mapping[date, FollowerCount]
+    days: DaysByKind
+    windows: WindowsByKind
+    followers: Mapping[str, FollowerCount]
 
-    @property
-    def moments(self) -> list[tuple[float, bool]]:
-        """When each was read, and whether it can still change."""
-        values = [each for series in self.days.values() for each in series.values()]
-        counts = [(count.read_at, False) for count in self.followers.values()]
-        return [*((each.read_at, not each.final) for each in [*values, *self.windows.values()]), *counts]
+    def read_at(self, default: float) -> float:
+        """Return when the oldest value was read that can still change; where none can, when the newest was."""
+        values = [each for days in self.days.values() for each in days.values()]
+        values += self.windows.values()
+        ageing = [each.read_at for each in values if not each.final]
+        if ageing:
+            return min(ageing)
+        moments = [each.read_at for each in values]
+        moments += [count.read_at for count in self.followers.values()]
+        return max(moments, default=default)
 
 
 class AccountHistory:
@@ -112,7 +118,7 @@ class AccountHistory:
         try:
             selected = self._select(selected_account, metrics, tuple(breakdown))
             periods, rest = whole_periods(range_, interval) if range_ is not None else ([], [])
-            left = [period for period in periods if cursor is None or period.first >= cursor]
+            left = [period for period in periods if cursor is None or period.first >= cursor.isoformat()]
             page = left[:limit]
             rows = self._read(selected_account, selected, page, interval)
             series = [self._series(each, page, rows, interval) for each in selected]
@@ -122,7 +128,7 @@ class AccountHistory:
                 "The database is unavailable, so nothing that is kept can be read.",
                 hint="Try again; /readyz says what is wrong.",
             ) from None
-        following = left[limit].first.isoformat() if len(left) > limit else None
+        following = left[limit].first if len(left) > limit else None
         warnings = [_left_over(days) for days in rest]
         if range_ is None:
             warnings.append({"code": "empty_range", "message": "No day ends between since and until."})
@@ -145,7 +151,7 @@ class AccountHistory:
                 if each.name != each.metric and (successor := METRICS[each.name].successor) is not None
             ],
             warnings=warnings,
-            table=Table(COLUMNS, list(table_rows(series))),
+            table=Table(COLUMNS, table_rows(series)),
         )
 
     def _range(self, since: Bound | None, until: Bound | None, interval: Interval) -> Window | None:
@@ -172,53 +178,49 @@ class AccountHistory:
         return [each for each in found.values() if each is not None]
 
     def _read(
-        self, account: Account, selected: Sequence[SelectedMetric], page: Sequence[Window], interval: Interval
+        self, account: Account, selected: Sequence[SelectedMetric], page: Sequence[Period], interval: Interval
     ) -> _Rows:
         if not page:
             return _Rows({}, {}, {})
-        since, until = page[0].first.isoformat(), page[-1].last.isoformat()
-        followers = (
-            self._follower_counts.days(account.id, since=since, until=until)
-            if any(each.name == FOLLOWERS for each in selected)
-            else []
-        )
+        since, until = page[0].first, page[-1].last
+        is_counted = any(each.name == FOLLOWERS for each in selected)
+        counts = self._follower_counts.days(account.id, since=since, until=until) if is_counted else []
         needed = {(each.metric, each.breakdown) for each in selected if each.name != FOLLOWERS}
-        days: dict[tuple[str, tuple[str, ...]], dict[date, HistoryValue]] = {}
-        windows: dict[tuple[str, tuple[str, ...], Window], HistoryValue] = {}
+        metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
+        days: dict[Kind, dict[str, HistoryValue]] = {kind: {} for kind in needed}
+        windows: dict[tuple[Kind, Period], HistoryValue] = {}
         if needed:
-            metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
             for key, value in self._history.days(
                 account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
             ):
-                days.setdefault((key.metric, key.breakdown), {})[date.fromisoformat(key.first_day)] = value
-            if interval != "day":
-                for key, value in self._history.windows(
-                    account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
-                ):
-                    window = Window(date.fromisoformat(key.first_day), date.fromisoformat(key.last_day))
-                    windows[key.metric, key.breakdown, window] = value
-        return _Rows(
-            {kind: values for kind, values in days.items() if kind in needed},
-            windows,
-            {date.fromisoformat(count.day): count for count in followers},
-        )
+                if (of_kind := days.get((key.metric, key.breakdown))) is not None:
+                    of_kind[key.first_day] = value
+        if needed and interval != "day":
+            for key, value in self._history.windows(
+                account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
+            ):
+                windows[(key.metric, key.breakdown), Period(key.first_day, key.last_day)] = value
+        return _Rows(days, windows, {count.day: count for count in counts})
 
     def _series(
-        self, selected: SelectedMetric, page: Sequence[Window], rows: _Rows, interval: Interval
+        self, selected: SelectedMetric, page: Sequence[Period], rows: _Rows, interval: Interval
     ) -> HistorySeries:
         if selected.name == FOLLOWERS:
             points = [count_point(period, rows.followers) for period in page]
             aggregation: Aggregation = "none" if interval == "day" else "last"
             return as_series(selected, interval, aggregation, "accounts", points)
-        described = selected.described
+        described, kind = selected.described, (selected.metric, selected.breakdown)
         aggregation = aggregation_of(described, interval)
-        days = rows.days.get((selected.metric, selected.breakdown), {})
+        days = rows.days.get(kind, {})
         unique = described is not None and described.unique
-        points = []
-        for period in page:
-            whole = rows.windows.get((selected.metric, selected.breakdown, period))
-            value = value_of_period(period, aggregation, days, whole, unique=unique)
-            points.append(point_of(selected, period, value))
+        if interval == "day" and not selected.breakdown:
+            points = plain_points(page, days)
+        else:
+            points = []
+            for period in page:
+                whole = rows.windows.get((kind, period))
+                value = value_of_period(period, aggregation, days, whole, unique=unique)
+                points.append(point_of(selected, period, value))
         return as_series(selected, interval, aggregation, None if described is None else described.unit, points)
 
     def _kept(
@@ -234,15 +236,12 @@ class AccountHistory:
         return followers + [{"metric": metric, "breakdown": ",".join(each) or None} for metric, each in kinds]
 
     def _freshness(self, rows: _Rows) -> Freshness:
-        """Return when the oldest value was read that can still change; kept rows may be added at any time."""
-        moments = rows.moments
-        ageing = [read_at for read_at, may_change in moments if may_change]
+        """Return the age of the rows; others may be added at any time, so the answer expires soon."""
         now = self._clock.timestamp()
         # At a multiple of the lifetime, so that equal requests until then get equal bytes.
         soon = (now // HISTORY_REPLY_TTL + 1) * HISTORY_REPLY_TTL
         tomorrow = float(midnight(pacific_day(self._clock.now()) + ONE_DAY))
-        fetched_at = min(ageing) if ageing else max((read_at for read_at, _ in moments), default=now)
-        return Freshness(fetched_at, min(soon, tomorrow))
+        return Freshness(rows.read_at(now), min(soon, tomorrow))
 
 
 def _left_over(days: Window) -> Warning_:

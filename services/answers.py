@@ -187,10 +187,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Table:
-    """A body as rows and columns, for callers that want CSV."""
+    """A body as rows and columns, for callers that want CSV; the rows may be read once only."""
 
     columns: Sequence[str]
-    rows: Sequence[Mapping[str, object]]
+    rows: Iterable[Mapping[str, object]]
 
 
 @dataclass(frozen=True, kw_only=True)

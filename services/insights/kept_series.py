@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.days import Window, our_time
+from services.days import our_time
 from services.insights.catalogue import METRICS, Metric
-from services.insights.periods import NOT_KEPT, Aggregation, Interval, PeriodValue
+from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
 from services.insights.request import resolve
 from services.store.follower_counts import FollowerCount
-from services.store.history import Kind
+from services.store.history import HistoryValue, Kind, days_between
 
 FOLLOWERS = "followers"
 COLUMNS = (
@@ -124,37 +123,51 @@ def as_series(
     return series if selected.name == selected.metric else {**series, "answered_by": selected.metric}
 
 
-def point_of(selected: SelectedMetric, period: Window, value: PeriodValue) -> Point:
+def plain_points(page: Sequence[Period], days: Mapping[str, HistoryValue]) -> list[Point]:
+    """Return the points of days without a breakdown: as `point_of` does, in a fraction of its time."""
+    points: list[Point] = []
+    for day, _ in page:
+        kept = days.get(day)
+        if kept is None or kept.value is None:
+            reason = NOT_KEPT if kept is None else reason_of_unknown(kept)
+            points.append({"date": day, "value": None, "reason": reason, "final": False})
+        else:
+            points.append({"date": day, "value": kept.value, "reason": None, "final": kept.final})
+    return points
+
+
+def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Point:
     """Return a value as the point of a period."""
     shown = value if selected.bucket is None else value.bucket(selected.bucket)
     point: Point = {
-        "date": period.last.isoformat(),
+        "date": period.last,
         "value": shown.value,
         "reason": shown.reason,
         "final": shown.final,
     }
-    if len(period) > 1:
-        point["since"] = period.first.isoformat()
+    if period.first != period.last:
+        point["since"] = period.first
     if selected.breakdown and selected.bucket is None and shown.buckets is not None:
         point["results"] = [
             {"dimension_values": list(names), "value": count} for names, count in sorted(shown.buckets.items())
         ]
     if shown.missing:
-        point["missing_days"] = [day.isoformat() for day in shown.missing]
+        point["missing_days"] = list(shown.missing)
     return point
 
 
-def count_point(period: Window, counts: Mapping[date, FollowerCount]) -> Point:
+def count_point(period: Period, counts: Mapping[str, FollowerCount]) -> Point:
     """Return the number of followers of a day, or the last one that is known of a week or month."""
-    count = next((counts[day] for day in reversed(list(period)) if day in counts), None)
+    days = reversed(list(days_between(period.first, period.last)))
+    count = next((counts[day] for day in days if day in counts), None)
     point: Point = {
-        "date": period.last.isoformat(),
+        "date": period.last,
         "value": None if count is None else count.followers,
         "reason": NOT_KEPT if count is None else None,
         "final": count is not None,
     }
-    if len(period) > 1:
-        point["since"] = period.first.isoformat()
+    if period.first != period.last:
+        point["since"] = period.first
     if count is not None:
         point["counted_at"] = our_time(count.read_at)
     return point

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.clients.graph.models import Number
 from services.days import ONE_DAY, Window
 from services.insights.catalogue import Metric, Shape
 from services.insights.values import Bucket, MetricValue, add_up
-from services.store.history import HistoryValue
+from services.store.history import HistoryValue, days_between
 
 Interval = Literal["day", "week", "month"]
 Aggregation = Literal["none", "sum", "last"]
 
 NOT_KEPT, DAYS_MISSING, UNIQUE, NOT_SUMMED = "not_kept", "days_missing", "unique_not_summed", "not_summed"
+
+
+class Period(NamedTuple):
+    """A day, a week or a month: its first and its last day, as ISO dates like those of the history."""
+
+    first: str
+    last: str
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class PeriodValue:
     reason: str | None = None
     final: bool = False
     buckets: Mapping[Bucket, Number | None] | None = None
-    missing: tuple[date, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def bucket(self, name: str) -> PeriodValue:
         """Return the number of one bucket of a single breakdown, as a value of its own."""
@@ -48,14 +55,16 @@ def period_around(day: date, interval: Interval) -> Window:
     return Window(day, day)
 
 
-def whole_periods(days: Window, interval: Interval) -> tuple[list[Window], list[Window]]:
+def whole_periods(days: Window, interval: Interval) -> tuple[list[Period], list[Window]]:
     """Return the periods that lie within some days, oldest first, and the days before and after them."""
-    whole: list[Window] = []
+    if interval == "day":
+        return [Period(day, day) for day in map(date.isoformat, days)], []
+    whole: list[Period] = []
     rest: list[Window] = []
     period = period_around(days.first, interval)
     while period.first <= days.last:
         if period.first >= days.first and period.last <= days.last:
-            whole.append(period)
+            whole.append(Period(period.first.isoformat(), period.last.isoformat()))
         else:
             rest.append(Window(max(period.first, days.first), min(period.last, days.last)))
         period = period_around(period.last + ONE_DAY, interval)
@@ -70,9 +79,9 @@ def aggregation_of(metric: Metric | None, interval: Interval) -> Aggregation:
 
 
 def value_of_period(
-    period: Window,
+    period: Period,
     aggregation: Aggregation,
-    days: Mapping[date, HistoryValue],
+    days: Mapping[str, HistoryValue],
     whole: HistoryValue | None,
     *,
     unique: bool,
@@ -81,22 +90,21 @@ def value_of_period(
 
     People are never added up over days, and an unknown day makes a sum unknown.
     """
-    if len(period) == 1:
+    if period.first == period.last:
         return _as_period(days.get(period.first))
     if aggregation == "none":
         reason = UNIQUE if unique else NOT_SUMMED
         return _as_period(whole) if whole is not None else PeriodValue(None, reason)
-    known = [(day, days[day]) for day in period if day in days and _is_known(days[day])]
-    if len(known) < len(period):
-        there = {day for day, _ in known}
-        if whole is not None:
-            return _as_period(whole)
-        return PeriodValue(None, DAYS_MISSING, missing=tuple(day for day in period if day not in there))
-    total = add_up([_as_metric_value(kept) for _, kept in known])
-    return PeriodValue(total.value, total.reason, all(kept.final for _, kept in known), total.buckets)
+    every = list(days_between(period.first, period.last))
+    missing = [day for day in every if day not in days or not is_known(days[day])]
+    if missing:
+        return PeriodValue(None, DAYS_MISSING, missing=tuple(missing)) if whole is None else _as_period(whole)
+    total = add_up([_as_metric_value(days[day]) for day in every])
+    return PeriodValue(total.value, total.reason, all(days[day].final for day in every), total.buckets)
 
 
-def _is_known(kept: HistoryValue) -> bool:
+def is_known(kept: HistoryValue) -> bool:
+    """Return whether a kept value has a number at all."""
     return kept.value is not None or kept.buckets is not None
 
 
@@ -107,6 +115,10 @@ def _as_metric_value(kept: HistoryValue) -> MetricValue:
 def _as_period(kept: HistoryValue | None) -> PeriodValue:
     if kept is None:
         return PeriodValue(None, NOT_KEPT)
-    usual = "no_total" if kept.buckets is not None else NOT_KEPT
-    reason = None if kept.value is not None else kept.reason or usual
-    return PeriodValue(kept.value, reason, kept.final and _is_known(kept), kept.buckets)
+    reason = None if kept.value is not None else reason_of_unknown(kept)
+    return PeriodValue(kept.value, reason, kept.final and is_known(kept), kept.buckets)
+
+
+def reason_of_unknown(kept: HistoryValue) -> str:
+    """Return why a kept row has no value."""
+    return kept.reason or ("no_total" if kept.buckets is not None else NOT_KEPT)

@@ -275,15 +275,16 @@ def _replaced() -> Mapping[str, ColumnElement[Any]]:
     }
 
 
-def _values(rows: Sequence[Row[Any]]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
+def _values(rows: Sequence[Any]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
     """Read rows; a damaged one is ignored, and the next reading of its days replaces it."""
-    for row in rows:
+    # By position: a year of values is read on a request, and a look-up by name takes longer than all else here.
+    for _, _, metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, *origin in rows:
         try:
-            number, buckets = _number(row.value), _buckets(row.buckets)
+            number, counts = _number(value), _buckets(buckets)
         except (ValueError, TypeError):
             continue
-        origin = {"source": row.source, "api_version": row.api_version}
-        yield _key(row), HistoryValue(number, buckets, row.read_at, row.reason, bool(row.final), **origin)
+        key = HistoryKey(metric, _dimensions(breakdown), first_day, last_day)
+        yield key, HistoryValue(number, counts, read_at, reason, bool(final), *origin)
 
 
 def _key(row: Row[Any]) -> HistoryKey:
