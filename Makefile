@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor account webhook export import test check format bench examples provider-errors clean
+.PHONY: help install migrate run worker doctor account webhook export import backfill test check format bench examples provider-errors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ export: install ## Write the kept history as lines: make export ARGS="--out hist
 
 import: install ## Read what `make export` wrote: make import ARGS=history.ndjson.gz
 	@$(BIN)/python -m commands.import_history $(ARGS)
+
+backfill: install ## Read the past of accounts now: make backfill ARGS="--account corner.bakery --since 2026-01-01"
+	@$(BIN)/python -m commands.backfill $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run the whole suite, offline
 	@$(BIN)/python -m pytest -n auto --dist worksteal

@@ -103,9 +103,15 @@ class Plan:
         The days of a range only, both ends included.
         """
         first, last = max(since or self._first, self._first), min(until or self._last, self._last)
-        days = Window(first, last) if first <= last else ()
+        days = list(Window(first, last)) if first <= last else []
         due = [(day, kind) for day in days for kind in self._totals() if self._is_missing(kind, day)]
-        return sorted(_requests(due), key=self._urgency)
+        requests = _requests(due)
+        for kind in self._kinds:
+            if METRICS[kind[0]].shape is Shape.DAILY and (
+                by_day := [day for day in days if self._is_missing(kind, day)]
+            ):
+                requests.append(InsightsRequest((kind[0],), Window(by_day[0], by_day[-1]), series=True))
+        return sorted(requests, key=self._urgency)
 
     def _retries(self) -> list[InsightsRequest]:
         """Return a few requests of days that Instagram did not answer; where there are more, they take turns."""
@@ -123,7 +129,7 @@ class Plan:
         requests = sorted(_requests(due), key=self._urgency)
         urgent = [request for request in requests if self._urgency(request)[0] == 0][:RETRIES]
         others = [request for request in requests if request not in urgent]
-        turn = self._today.toordinal() * RETRIES % len(others) if others else 0
+        turn = self._today.toordinal() * (RETRIES - len(urgent)) % len(others) if others else 0
         return (urgent + others[turn:] + others[:turn])[:RETRIES]
 
     def _urgency(self, request: InsightsRequest) -> tuple[int, int]:

@@ -72,9 +72,10 @@ class SnapshotRun(NamedTuple):
 
 
 class BackfillStep(NamedTuple):
-    """How many calls of a back-fill are left, and whether it has to wait for the account's quota."""
+    """How many calls of a back-fill are left and were made, and whether it has to wait for the account's quota."""
 
     left: int
+    calls: int = 0
     is_paused: bool = False
 
 
@@ -150,7 +151,7 @@ class AccountSnapshotter:
         left = max(len(requests) - limit, 0)
         if is_whole:
             self._note_progress(account_id, left)
-        return BackfillStep(left)
+        return BackfillStep(left, calls=len(requests) - left)
 
     def progress(self) -> HistoryProgress | None:
         """Return how far snapshots and back-fills are, or None where the database is unavailable."""

@@ -199,3 +199,50 @@ def test_snapshots_are_spread_over_the_hour_after_midnight():
     assert min(moments) >= 120
     assert max(moments) < 3600
     assert len(moments) > 800
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing catches."""
+
+
+def test_killed_at_any_moment_it_loses_nothing_and_asks_for_no_answered_call_twice(make_worker, monkeypatch):
+    worker = make_worker(BACKFILL_DAYS="10")
+    world, account = worker.world, worker.account
+    answered, failed = [], 0
+    for moment in range(1, 200):
+        services = world.services
+        statements = 0
+
+        def count(*_, moment=moment):
+            nonlocal statements
+            statements += 1
+            if statements == moment:
+                raise Killed
+
+        for database in services.store.databases:
+            monkeypatch.setattr(database, "write", counted(database.write, count))
+        try:
+            services.snapshots.take_snapshot(account)
+            while services.snapshots.backfill(account).left:
+                pass
+        except Killed:
+            failed += 1
+        else:
+            break
+        finally:
+            answered += world.calls()
+            monkeypatch.undo()
+        world.restart()
+    worker.take_over()
+
+    assert failed >= 5
+    assert len(insights(answered)) <= 7 * 5 + 4 + failed * 8
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 20), final_until=LAST_FINAL)
+
+
+def counted(write, count):
+    def counting():
+        count()
+        return write()
+
+    return counting

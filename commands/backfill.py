@@ -1,0 +1,162 @@
+"""`make backfill`: reads the past of accounts now, instead of waiting for the worker to do it.
+
+It can be stopped at any time. The same command then goes on where it was, and so does the worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextvars
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import TextIO
+
+from commands.migrate import MigrationError, migrate_or_explain
+from config import Config, ConfigError
+from services import request_context
+from services.clock import Clock
+from services.container import Services
+from services.errors import InsightsError, ProviderError
+from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter, BackfillStep
+from services.request_context import RequestContext
+from services.store.database import DatabaseUnavailableError
+
+FAILURES = 5  # in a row before an account is given up
+FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time
+BAR = 30  # characters
+
+EXAMPLE = """\
+examples:
+  make backfill                                                         every account, as far back as possible
+  make backfill ARGS="--account corner.bakery"
+  make backfill ARGS="--account corner.bakery --since 2026-01-01 --until 2026-03-31"
+"""
+
+
+class Backfill:
+    """Reads the past of accounts one after another, and shows how far it is."""
+
+    def __init__(self, snapshots: AccountSnapshotter, clock: Clock, out: TextIO) -> None:
+        self._snapshots = snapshots
+        self._clock = clock
+        self._out = out
+        self._shown = -1  # tenths of the present account that have a line
+
+    def run(self, accounts: Sequence[str], *, since: date | None, until: date | None) -> int:
+        """Read all that is missing; return how many accounts could not be read to the end."""
+        return sum(not self._account(account, since, until) for account in accounts)
+
+    def _account(self, account: str, since: date | None, until: date | None) -> bool:
+        done = failures = 0
+        self._shown = -1
+        while True:
+            try:
+                step = self._slice(account, since, until)
+            except ProviderError as error:
+                failures += 1
+                if failures == FAILURES:
+                    self._say(f"{account}: {error.message} {error.hint or ''}".rstrip())
+                    return False
+                self._wait(account, max(FIRST_WAIT * 2 ** (failures - 1), error.retry_after or 0), error.code)
+                continue
+            failures = 0
+            if step.is_paused:
+                self._wait(account, QUOTA_PAUSE, "75 % of its quota are used")
+                continue
+            done += step.calls
+            self._show(account, done, done + step.left)
+            if not step.left:
+                return True
+
+    def _slice(self, account: str, since: date | None, until: date | None) -> BackfillStep:
+        """Read a slice as background work, which never takes a place or the quota from callers."""
+
+        def read() -> BackfillStep:
+            context = RequestContext(started_at=self._clock.timestamp(), is_background=True)
+            request_context.current.set(context)
+            return self._snapshots.backfill(account, since=since, until=until)
+
+        return contextvars.Context().run(read)
+
+    def _show(self, account: str, done: int, total: int) -> None:
+        """Show a bar on a terminal; elsewhere a line for each tenth."""
+        part = done / total if total else 1.0
+        if self._out.isatty():
+            bar = "#" * round(part * BAR)
+            self._out.write(f"\r{account}  [{bar:.<{BAR}}] {done:,} of {total:,} calls ")
+            self._out.write("\n" if done == total else "")
+            self._out.flush()
+        elif (tenth := int(part * 10)) != self._shown:
+            self._shown = tenth
+            self._say(f"{account}: {done:,} of {total:,} calls")
+
+    def _wait(self, account: str, seconds: float, why: str) -> None:
+        self._say(f"{account}: waits {seconds:,.0f} s ({why})")
+        self._clock.wait(seconds)
+
+    def _say(self, line: str) -> None:
+        self._out.write("\n" if self._out.isatty() else "")
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fill in the past of one account or of all; return 1 if one could not be read to the end."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.since is not None and options.until is not None and options.since > options.until:
+        parser.error(f"--since {options.since} is after --until {options.until}")
+    logging.disable(logging.WARNING)  # The output says the same.
+    services = None
+    try:
+        config, clock = Config.from_env(), Clock()
+        migrate_or_explain(config)
+        services = Services.build(config, clock)
+        return fill(services, clock, options.account, since=options.since, until=options.until, out=sys.stdout)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on here.", file=sys.stderr)
+    except InsightsError as error:
+        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}\nGive the command again: it goes on here.", file=sys.stderr)
+    except (ConfigError, MigrationError) as error:
+        print(error, file=sys.stderr)
+    finally:
+        if services is not None:
+            services.close()
+    return 1
+
+
+def fill(
+    services: Services, clock: Clock, reference: str | None, *, since: date | None, until: date | None, out: TextIO
+) -> int:
+    """Fill in the past of the account with an id or username, or of every account; return the exit code."""
+    accounts = services.snapshots.accounts() if reference is None else [services.accounts.find(reference).id]
+    failed = Backfill(services.snapshots, clock, out).run(accounts, since=since, until=until)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make backfill",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--account", help="id or username; default: every account")
+    parser.add_argument("--since", type=_day, help="the first Pacific day; default: the first that Instagram keeps")
+    parser.add_argument("--until", type=_day, help="the last Pacific day; default: the last whose values are final")
+    return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("accepted: a date such as 2026-01-31") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
