@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 import responses
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 import config as settings_module
 import logs
@@ -27,11 +29,26 @@ pytest_plugins = ["tests.world"]
 # Before any test: neither this process nor a program that a test starts sees the developer's settings or credentials.
 isolate_this_process()
 
+GC_THRESHOLDS = (20_000, 10, 10)  # objects; then collections of the younger generation
+
 AT_ONCE = 8  # applications of one test; each has threads of its own, and the oldest ends where there are more
 
 # Machines that are busy with something else are slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+# werkzeug compiles two functions for each route, which are half the cost of an application. They differ by these alone.
+_compile_builder, _builders = Rule._compile_builder, {}
+
+
+def _builder_of(rule, append_unknown=True):
+    key = rule.rule, repr(rule.defaults), append_unknown
+    if key not in _builders:
+        _builders[key] = _compile_builder(rule, append_unknown)
+    return _builders[key]
+
+
+Rule._compile_builder = _builder_of
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +207,13 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and item.get_closest_marker("no_skip"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
+def pytest_collection_finish():
+    """Let the garbage collector look at what tests make, seldom, and not at thousands of collected tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -75,17 +79,38 @@ def settings(**changes: object) -> Config:
     return Config(**(values | changes))
 
 
+SCRATCH_IN_MEMORY, SCRATCH_NEEDS = Path("/dev/shm"), 2**30  # bytes; containers often have 64 MiB
+
+
+@cache
+def _scratch() -> Path:
+    """The folder for stores, which goes with this process: in memory, because tests need not survive a power cut."""
+    in_memory = SCRATCH_IN_MEMORY.is_dir() and shutil.disk_usage(SCRATCH_IN_MEMORY).free >= SCRATCH_NEEDS
+    folder = Path(tempfile.mkdtemp(prefix="insights-", dir=SCRATCH_IN_MEMORY if in_memory else None))
+    made_by = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == made_by:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
+
+
 @cache
 def _template() -> Path:
     """A migrated store without a row, to be copied."""
-    folder = Path(tempfile.mkdtemp(prefix="insights-template-"))
+    folder = _scratch() / "template"
     migrate(Config(instance_path=str(folder)))
+    for file in folder.glob("*.db"):
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # The gateway would change it in each copy, on the disk.
     return folder
 
 
 def new_instance() -> str:
     """A folder with an empty store of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="insights-"))
+    folder = Path(tempfile.mkdtemp(prefix="store-", dir=_scratch()))
     for file in _template().glob("*.db"):
         shutil.copy(file, folder)
     return str(folder)
