@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
-import sys
+import socket
+import struct
 import time
 import uuid
+from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
@@ -22,7 +25,17 @@ from routes.errors import UNEXPECTED_ERROR, error_body
 log = logging.getLogger(__name__)
 
 LINGER = 1.0  # seconds
-SWITCH_INTERVAL = 1e-6  # seconds; of a worker that stops
+HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
+
+SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
+# A classic BPF program over a TCP segment: drop it if of SYN and ACK it has only SYN. Code, jt, jf and k of each step.
+DROP_NEW_CONNECTIONS = (
+    (0x30, 0, 0, 13),  # A = the byte with the flags
+    (0x54, 0, 0, 0x12),  # A &= SYN | ACK
+    (0x15, 0, 1, 0x02),  # if A == SYN ...
+    (0x06, 0, 0, 0),  # ... return 0: drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # return all of it
+)
 
 
 class GunicornWorker(ThreadWorker):
@@ -47,25 +60,30 @@ class GunicornWorker(ThreadWorker):
         """Start or stop to accept connections; when the worker is about to stop, close its sockets.
 
         With `reuse_port` each worker has a listening socket of its own, and closing it resets the connections in its
-        queue. So a worker that stops keeps accepting for a moment, until the sockets of its successors are open. Then
-        it accepts the whole queue and closes its socket at once: the kernel sends new connections to the successors.
+        queue and the handshakes under way. So a worker that stops keeps accepting for a moment, until the sockets of
+        its successors are open. Then it ignores new connections, whose callers' kernels try again after a second and
+        meet a successor; it accepts those that it has, and closes its socket.
         """
         stops = not enabled and not self.alive
-        until = time.monotonic() + LINGER
-        while stops and time.monotonic() < until:
-            self.wait_for_and_dispatch_events(timeout=LINGER / 10)
+        if stops:
+            self._accept_for(LINGER)
+            for listener in self.sockets:
+                ignore_new_connections(listener)
+            self._accept_for(HANDSHAKE)
         super().set_accept_enabled(enabled)
         if not stops:
             return
-        # A connection that comes between the last `accept` and `close` is reset. Both release the interpreter's lock,
-        # which a busy thread of a request would then keep for 5 ms.
-        sys.setswitchinterval(SWITCH_INTERVAL)
         for listener in self.sockets:
             accepted = -1
             while accepted != self.nr_conns:
                 accepted = self.nr_conns
                 self.accept(listener)
             listener.close()
+
+    def _accept_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.wait_for_and_dispatch_events(timeout=seconds / 10)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Exit at once, without waiting for requests under way.
@@ -93,6 +111,21 @@ class GunicornWorker(ThreadWorker):
             write_nonblock(client, head.encode() + body)
         except OSError:
             log.debug("The caller disconnected before the refusal was sent", extra=extra)
+
+
+def ignore_new_connections(listener: socket.socket) -> None:
+    """Have the kernel drop the first segment of each new connection to a socket.
+
+    A system without such filters goes on: there a connection may be reset in the microseconds before a socket closes.
+    """
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in DROP_NEW_CONNECTIONS)
+    instructions = ctypes.create_string_buffer(program, len(program))
+    with suppress(OSError):
+        listener.setsockopt(
+            socket.SOL_SOCKET,
+            SO_ATTACH_FILTER,
+            struct.pack("HL", len(DROP_NEW_CONNECTIONS), ctypes.addressof(instructions)),
+        )
 
 
 def _refusal(exc: BaseException, cfg: Any) -> tuple[HTTPStatus, str, str, str | None]:
