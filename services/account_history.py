@@ -31,6 +31,7 @@ from services.insights.kept_series import (
 )
 from services.insights.periods import (
     NOT_KEPT,
+    NOT_OVER,
     Aggregation,
     Interval,
     Period,
@@ -122,7 +123,8 @@ class AccountHistory:
             page = left[:limit]
             rows = self._read(selected_account, selected, page, interval)
             series = [self._series(each, page, rows, interval) for each in selected]
-            kept = self._kept(selected_account, selected, series)
+            kept = self._kept(selected_account, series)
+            self._note_today(series)
         except DatabaseUnavailableError:
             raise BusyError(
                 "The database is unavailable, so nothing that is kept can be read.",
@@ -223,9 +225,14 @@ class AccountHistory:
                 points.append(point_of(selected, period, value))
         return as_series(selected, interval, aggregation, None if described is None else described.unit, points)
 
-    def _kept(
-        self, account: Account, selected: Sequence[SelectedMetric], series: Sequence[HistorySeries]
-    ) -> list[KeptKind] | None:
+    def _note_today(self, series: Sequence[HistorySeries]) -> None:
+        """Say of a day that is not over that it is not, instead of that it is not kept."""
+        today = pacific_day(self._clock.now()).isoformat()
+        for each in series:
+            if each["points"] and each["points"][-1]["date"] >= today and each["points"][-1]["reason"] == NOT_KEPT:
+                each["points"][-1]["reason"] = NOT_OVER
+
+    def _kept(self, account: Account, series: Sequence[HistorySeries]) -> list[KeptKind] | None:
         """Return what is kept of an account, where a series has no value at all; else None."""
         is_any_empty = any(all(point["reason"] == NOT_KEPT for point in each["points"]) for each in series)
         if not is_any_empty:

@@ -44,6 +44,7 @@ REASONS: Mapping[str, str] = {
     "no_views": "The post has no views yet, so there is nothing to divide by.",
     # History
     "not_kept": "No value of this is kept. `make backfill` reads what Instagram still has of past days.",
+    "not_over": "The day is not over yet.",
     "days_missing": "No value is kept of some days; `missing_days` lists them.",
     "unique_not_summed": "People are never added up over days, and no value of exactly this period is kept.",
     "not_summed": "Whether the days of this metric may be added up is not known.",

@@ -144,10 +144,11 @@ class GrowthReader:
     def _insights_of(
         self, account: Account, posts: Posts | ProviderError, windows: Sequence[Window]
     ) -> PostInsights | None:
-        """Read the insights of the posts of some windows, if the posts are known."""
+        """Read the insights of the posts of some windows, if the posts are known; a window with a gap has no rate."""
         if isinstance(posts, ProviderError):
             return None
-        needed = [post for post in posts.posts if any(_is_in(post, window) for window in windows)]
+        whole = [window for window in windows if posts.gap_in(window) is None]
+        needed = [post for post in posts.posts if any(_is_in(post, window) for window in whole)]
         return self._post_insights.read(account, needed, listed=posts.posts)
 
 

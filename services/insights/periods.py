@@ -16,7 +16,8 @@ from services.store.history import HistoryValue, days_between
 Interval = Literal["day", "week", "month"]
 Aggregation = Literal["none", "sum", "last"]
 
-NOT_KEPT, DAYS_MISSING, UNIQUE, NOT_SUMMED = "not_kept", "days_missing", "unique_not_summed", "not_summed"
+NOT_KEPT, NOT_OVER, DAYS_MISSING = "not_kept", "not_over", "days_missing"
+UNIQUE, NOT_SUMMED = "unique_not_summed", "not_summed"
 
 
 class Period(NamedTuple):

@@ -7,7 +7,7 @@ import json
 import pytest
 import responses
 
-from tests.planners import MEDIA, body_of, follows, plan_insights, plan_profile, post, query_of, without
+from tests.planners import MEDIA, NEXT_PAGE, body_of, follows, plan_insights, plan_profile, post, query_of, without
 from tests.support import graph_error
 
 NOW_DAYS = {"2026-06-12T12:00:00+0000": ("a", "b", "c", "d"), "2026-06-05T12:00:00+0000": ("e",)}
@@ -22,8 +22,11 @@ def instagram(wire):
     class Instagram:
         def __init__(self):
             self.answer, self.lacking, self.pages = None, {}, 0
+            self.days, self.is_cut = NOW_DAYS, False
 
         def media(self, request):
+            if self.is_cut and "after" in query_of(request):
+                return 500, {}, json.dumps(graph_error(2))
             if "insights" not in query_of(request)["fields"]:
                 return self.page(lambda name, at: post(name, at, like_count=7, comments_count=3))
             self.pages += 1
@@ -32,8 +35,9 @@ def instagram(wire):
             )
 
         def page(self, item):
-            posts = [item(name, at) for at, names in NOW_DAYS.items() for name in names]
-            return 200, {}, json.dumps({"data": posts, "paging": {"cursors": {"after": "C"}}})
+            posts = [item(name, at) for at, names in self.days.items() for name in names]
+            more = {"next": NEXT_PAGE} if self.is_cut else {}
+            return 200, {}, json.dumps({"data": posts, "paging": {"cursors": {"after": "C"}} | more})
 
         def insights(self, name):
             reach, views, interactions = NUMBERS[name]
@@ -130,6 +134,15 @@ def test_insights_that_cannot_be_read_take_no_other_trend_down(client, instagram
     unavailable = {each["metric"]: each for each in body["meta"]["unavailable"]}
     assert unavailable["Engagement Rate Change"]["reason"] == reason
     assert ("retry_after" in unavailable["Engagement Rate Change"]) == (reason != "permission_denied")
+
+
+def test_no_insights_are_read_of_windows_whose_posts_are_not_all_known(client, instagram):
+    instagram.days, instagram.is_cut = {"2026-06-12T12:00:00+0000": ("a",)}, True
+
+    trend, _ = rate(client, er_basis="reach")
+
+    assert (trend["current_value"], trend["reason"]) == (None, "provider_unavailable")
+    assert instagram.pages == 0
 
 
 def test_top_posts_and_growth_share_the_insights(client, instagram):

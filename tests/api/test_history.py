@@ -95,6 +95,15 @@ def test_without_a_range_the_last_30_finished_days_are_given(client, kept):
     assert (min(values), max(values), len(values)) == ("2026-05-16", "2026-06-14", 30)
 
 
+def test_a_day_that_is_not_over_says_so(client, kept):
+    kept.series("views", {YESTERDAY: 5})
+
+    body = ask(client, "views,followers", since="2026-06-14", until="2026-06-15")
+
+    assert [each["points"][-1]["reason"] for each in body["series"]] == ["not_over", "not_over"]
+    assert values_of(body) == {"2026-06-14": 5, "2026-06-15": None}
+
+
 def test_several_metrics_are_series_in_the_order_of_the_request(client, kept):
     kept.series("views", {YESTERDAY: 5})
     kept.followers({YESTERDAY: 900})
