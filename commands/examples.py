@@ -61,6 +61,8 @@ REQUESTS = {
         "documented": "/history?metrics=followers,views&since=2026-06-10&until=2026-06-15",
         "week": "/history?metrics=views,reach&interval=week&since=2026-06-01&until=2026-06-14",
     },
+    "formats": {"documented": "/formats?period=90d"},
+    "history_posts_post_id": {"documented": "/history/posts/18000001535000768"},
     "healthz": {"sandbox": "/healthz"},
 }
 
@@ -113,6 +115,9 @@ def record(port: int) -> dict[str, list[dict[str, Any]]]:
         app = create_app(config, clock=StandingClock())
         client, services = app.test_client(), app.extensions["services"]
         for endpoint, requests in REQUESTS.items():
+            if endpoint == "formats":
+                for account in services.accounts.all():
+                    services.post_polling.look(account.id)  # as a worker does
             for name, request in requests.items():
                 response = client.get(request, headers={"X-Request-Id": REQUEST_ID})
                 answer = {"status": response.status_code, "body": response.get_json()}

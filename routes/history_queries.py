@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from routes import parameters
 from routes.queries import MAX_DAYS_OF_GROWTH, TableQuery, Time
+from services import formats, posting_times
 from services.account_history import MOST_METRICS
 from services.compare import MOST_ACCOUNTS
 from services.insights.catalogue import BREAKDOWN_SPELLINGS
@@ -45,6 +47,76 @@ class CompareQuery(TableQuery):
         BeforeValidator(parameters.flag),
         Field(description="true reads everything again that can change; local callers only."),
     ] = False
+
+
+OneAccount = Annotated[
+    str | None,
+    BeforeValidator(parameters.account),
+    Field(description="Id or username of the account; by default the configured one, or the only one."),
+]
+
+
+class PostHistoryQuery(TableQuery):
+    """The query of /history/posts/{post_id}."""
+
+    post_id: Annotated[
+        str,
+        BeforeValidator(parameters.post_id),
+        Field(description="Id of a post or reel."),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+    ]
+    account: Annotated[
+        str | None,
+        BeforeValidator(parameters.account),
+        Field(description="Id or username of the account; by default the one that the post is known to belong to."),
+    ] = None
+
+
+class PostingTimesQuery(TableQuery):
+    """The query of /posting-times."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    period: Annotated[
+        int,
+        parameters.days_up_to(posting_times.MOST_DAYS),
+        Field(
+            default_factory=lambda: posting_times.USUAL_DAYS,
+            description=f"Posts of the last days, 1d to {posting_times.MOST_DAYS}d; "
+            f"by default {posting_times.USUAL_DAYS}d.",
+        ),
+        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["90d"]}),
+    ]
+    tz: Annotated[
+        ZoneInfo,
+        BeforeValidator(parameters.time_zone),
+        Field(
+            default_factory=lambda: ZoneInfo("UTC"),
+            description="Time zone of weekdays and hours, an IANA name; by default UTC.",
+        ),
+        WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]}),
+    ]
+    media_product_type: Annotated[
+        Literal["AD", "FEED", "REELS"] | None,
+        parameters.choice(("AD", "FEED", "REELS"), "media product type"),
+        Field(description="Only posts of this type: AD, FEED or REELS."),
+    ] = None
+    account: OneAccount = None
+
+
+class FormatsQuery(TableQuery):
+    """The query of /formats."""
+
+    period: Annotated[
+        int,
+        parameters.days_up_to(formats.MOST_DAYS),
+        Field(
+            default_factory=lambda: formats.USUAL_DAYS,
+            description=f"Posts of the last days, 1d to {formats.MOST_DAYS}d; by default {formats.USUAL_DAYS}d.",
+        ),
+        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["90d"]}),
+    ]
+    account: OneAccount = None
 
 
 class HistoryQuery(TableQuery):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -167,6 +168,11 @@ def cursor(text: object) -> date:
         ) from None
 
 
+def post_id(text: object) -> str:
+    """Read the id of a post."""
+    return _id(text, "a post", "its numeric id, as /top-posts gives it")
+
+
 def media_id(text: object) -> str:
     """Read the id of a media."""
     return _id(text, "a media", "its numeric id, as /top-posts and /stories give it")
@@ -191,6 +197,19 @@ def token(text: object) -> str:
         # What was given may be a damaged token, so it is not repeated.
         raise ValueError("it is not an access token. Accepted: 8 to 1000 letters, digits and signs without a space.")
     return given
+
+
+def time_zone(text: object) -> ZoneInfo:
+    """Read the name of a time zone of the IANA database."""
+    given = str(text).strip().replace(" ", "+")  # A plus sign means a space in a query.
+    names = available_timezones()
+    if given not in names:
+        guess = did_you_mean(given, sorted(names))
+        raise ValueError(
+            f"{given[:60]!r} is not a time zone.{guess} Accepted: IANA names, such as UTC, Europe/Berlin or "
+            "America/Los_Angeles."
+        )
+    return ZoneInfo(given)
 
 
 def flag(text: object) -> bool:

@@ -15,12 +15,16 @@ from services.capabilities import Capability
 from services.compare import ComparedAccount
 from services.credits import Overview
 from services.export import ExportLine
+from services.formats import Format
 from services.growth.trends import Trend, WindowDays
 from services.history.snapshots import HistoryProgress
 from services.insights.kept_series import HistorySeries
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
+from services.post_history import KeptPost, MedianPoint, PostPoint
+from services.posting_times import PostingTime
+from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts
 from services.posts.kept_posts import PostProgress
 from services.quota import BreakerStatus, Limit
 from services.readiness import BackgroundWork, ReadinessReport
@@ -165,6 +169,67 @@ class CompareBody(TypedDict):
 
     accounts: list[ComparedAccount]
     meta: CompareMeta
+
+
+class ComparedWith(TypedDict):
+    """When the other posts were published of which the medians are, and how many are kept."""
+
+    since: str
+    until: str
+    posts: int
+
+
+class PostHistoryMeta(AccountMeta):
+    """`meta` with the posts of which the medians are; a median of fewer than `floor` numbers is null."""
+
+    floor: int
+    compared_with: ComparedWith
+
+
+class PostHistoryBody(TypedDict):
+    """How a post grew, and the medians of the account's other posts at the same ages."""
+
+    post: KeptPost
+    points: list[PostPoint]
+    account_median: list[MedianPoint]
+    meta: PostHistoryMeta
+
+
+class ComparedPostsMeta(AccountMeta):
+    """`meta` with the posts that are compared; a median of fewer than `floor` numbers is null."""
+
+    window: PeriodOfPosts
+    posts: ComparedCounts
+    compared_at: ComparedAt
+    floor: int
+
+
+class PostingTimesBody(TypedDict):
+    """Every hour of every weekday in the time zone `tz`, Monday first."""
+
+    tz: str
+    cells: list[PostingTime]
+    meta: ComparedPostsMeta
+
+
+class StoryCounts(TypedDict):
+    """How many stories of the period are kept, and how many are compared: those that were read until their end."""
+
+    kept: int
+    compared: int
+
+
+class FormatsMeta(ComparedPostsMeta):
+    """`meta` with the stories that are compared."""
+
+    stories: StoryCounts
+
+
+class FormatsBody(TypedDict):
+    """The formats of the account's posts."""
+
+    formats: list[Format]
+    meta: FormatsMeta
 
 
 class HistoryBody(TypedDict):
@@ -337,6 +402,9 @@ BODIES: dict[str, dict[int, object]] = {
     "/growth-trends": {200: GrowthTrendsBody},
     "/compare": {200: CompareBody},
     "/history": {200: HistoryBody},
+    "/history/posts/{post_id}": {200: PostHistoryBody},
+    "/posting-times": {200: PostingTimesBody},
+    "/formats": {200: FormatsBody},
     "/top-posts": {200: TopPostsBody},
     "/stories": {200: StoriesBody},
     "/stories/{story_id}": {200: StoriesBody},

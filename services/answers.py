@@ -48,6 +48,9 @@ REASONS: Mapping[str, str] = {
     "days_missing": "No value is kept of some days; `missing_days` lists them.",
     "unique_not_summed": "People are never added up over days, and no value of exactly this period is kept.",
     "not_summed": "Whether the days of this metric may be added up is not known.",
+    # Kept posts
+    "too_few_posts": "Fewer posts than `meta.floor` have it; a median of so few says little.",
+    "not_read_at_age": "The post was not read at this age, and Instagram does not keep past numbers of posts.",
     # Growth
     "current_unknown": "The current value is unknown.",
     "previous_unknown": "The previous value is unknown.",

@@ -36,6 +36,7 @@ from services.credits import Credits
 from services.days import EndTime
 from services.executors import Executor
 from services.export import Export
+from services.formats import Formats
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
@@ -55,6 +56,9 @@ from services.media.story_reader import StoryReader
 from services.media.viewers import ViewersCheck
 from services.media_insights import MediaInsightsService
 from services.performance_data import PerformanceData
+from services.post_history import PostHistory
+from services.posting_times import PostingTimes
+from services.posts.compared import ComparedPostsReader
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
@@ -93,6 +97,9 @@ class Services:
     growth_trends: GrowthTrends
     compare: Comparison
     account_history: AccountHistory
+    post_history: PostHistory
+    posting_times: PostingTimes
+    formats: Formats
     top_posts: TopPosts
     media_insights: MediaInsightsService
     insights_test: InsightsTest
@@ -161,7 +168,10 @@ class Services:
 
         # Instagram
         index = MediaIndex(store.media)
-        origin = Origin("sandbox" if config.sandbox else "instagram", config.graph_api_version)
+        origin, kept_origin = (
+            Origin("sandbox" if config.sandbox else source, config.graph_api_version)
+            for source in ("instagram", "history")
+        )
         kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
         graph = graph_client(
             config,
@@ -284,8 +294,18 @@ class Services:
                 history=store.history,
                 follower_counts=store.follower_counts,
                 end_time=end_time,
-                origin=Origin("sandbox" if config.sandbox else "history", graph.version),
+                origin=kept_origin,
                 clock=clock,
+            ),
+            post_history=PostHistory(accounts=accounts, index=index, kept=kept_posts, origin=kept_origin, clock=clock),
+            posting_times=PostingTimes(
+                accounts=accounts, compared=ComparedPostsReader(kept_posts, clock), origin=kept_origin
+            ),
+            formats=Formats(
+                accounts=accounts,
+                compared=ComparedPostsReader(kept_posts, clock),
+                stories=kept_stories,
+                origin=kept_origin,
             ),
             top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,

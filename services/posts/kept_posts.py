@@ -98,12 +98,20 @@ class KeptPosts:
         """Return the kept posts of a period, the newest first; raises `DatabaseUnavailableError`."""
         return self._table.between(account, since, until)
 
-    def readings(self, account: str, posts: Iterable[PostRow], *, from_age: float = 0) -> dict[str, list[Reading]]:
-        """Return the readings of posts from an age in hours on, the youngest age first.
+    def readings(
+        self, account: str, posts: Iterable[PostRow], *, from_age: float = 0, at_fixed_ages: bool = False
+    ) -> dict[str, list[Reading]]:
+        """Return the readings of posts from an age in hours on, or those at the fixed ages; the youngest age first.
 
         Raises `DatabaseUnavailableError`.
         """
-        return self._table.readings(account, [post.id for post in posts], from_slot=int(from_age * 60))
+        ids = [post.id for post in posts]
+        return self._table.readings(account, ids, from_slot=int(from_age * 60), is_labelled=at_fixed_ages)
+
+    def has_looked(self, account: str) -> bool:
+        """Return whether a worker has finished a look at an account; raises `DatabaseUnavailableError`."""
+        look = self._table.look(account)
+        return look is not None and look.looked_at is not None
 
     def progress(self) -> PostProgress | None:
         """Return how far the reading of posts is, or None where the database is unavailable."""

@@ -140,8 +140,10 @@ class PostTable:
         with self._database.read() as connection:
             return [PostRow(**row._asdict()) for row in connection.execute(query)]
 
-    def readings(self, account: str, ids: Collection[str], *, from_slot: int = 0) -> dict[str, list[Reading]]:
-        """Return the readings of some posts from an age on, the youngest age first."""
+    def readings(
+        self, account: str, ids: Collection[str], *, from_slot: int = 0, is_labelled: bool = False
+    ) -> dict[str, list[Reading]]:
+        """Return the readings of some posts from an age on, or those at fixed ages only; the youngest age first."""
         found: dict[str, list[Reading]] = {}
         with self._database.read() as connection:
             for chunk in chunks(ids):
@@ -150,6 +152,8 @@ class PostTable:
                     post_readings.c.post.in_(chunk),
                     post_readings.c.slot >= from_slot,
                 )
+                if is_labelled:
+                    query = query.where(post_readings.c.age_label.is_not(None))
                 for row in connection.execute(query.order_by(post_readings.c.post, post_readings.c.slot)):
                     found.setdefault(row.post, []).append(_reading(row))
         return found

@@ -29,6 +29,7 @@ TOTALS = [
     ]
 ]
 MEDIA_ID = "17932174733377207"
+LISTED_POST = {"id": MEDIA_ID, "timestamp": "2026-06-01T12:00:00+0000", "media_product_type": "FEED"}
 NODE = f"{GRAPH}/v25.0/{MEDIA_ID}"
 LIFETIME = [
     {"name": "views", "period": "lifetime", "values": [{"value": 5}]},
@@ -51,7 +52,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 def wire():
     with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
         wire.get(USER, json={"id": ACCOUNT_ID, "username": "us", "followers_count": 1000})
-        wire.get(MEDIA, json={"data": [POST, BARE_POST]})
+        wire.get(MEDIA, json={"data": [POST, BARE_POST, LISTED_POST]})
         wire.get(INSIGHTS, json={"data": TOTALS})
         wire.get(f"{NODE}/insights", json={"data": LIFETIME})
         wire.get(NODE, json=POST | {"id": MEDIA_ID, "media_product_type": "FEED", "permalink": "https://x"})
@@ -201,6 +202,8 @@ REPLIES = [
     f"/compare?accounts={ACCOUNT_ID},unknown",
     "/history?metrics=followers,views,impressions&since=2026-06-01",
     "/history?metrics=views,followers&interval=week&breakdown=follow_type",
+    "/posting-times?period=30d&tz=Asia/Kolkata",
+    "/formats?period=30d",
     "/top-posts?time_range=30d",
     "/top-posts?time_range=7d&media_product_type=AD",
     f"/api/instagram/insights/{MEDIA_ID}",
@@ -222,6 +225,15 @@ REPLIES = [
 @pytest.mark.parametrize("path", REPLIES)
 def test_a_reply_keeps_to_its_schema(client, wire, document, path):
     response = client.get(path)
+
+    assert response.status_code == 200
+    assert faults_of(document, response) == []
+
+
+def test_how_a_post_grew_keeps_to_its_schema(client, wire, document):
+    client.get("/top-posts?time_range=30d")
+
+    response = client.get(f"/history/posts/{MEDIA_ID}")
 
     assert response.status_code == 200
     assert faults_of(document, response) == []
