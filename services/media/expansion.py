@@ -153,8 +153,12 @@ class _PostPages:
         """
         page = self.page((), after=after, limit=1, as_totals=False)
         culprit = _id_of(page.posts[0]) if page.posts else ""
-        if culprit not in self._places:
-            return page
+        if culprit in self._places:
+            self._blame(culprit, error, metrics)
+        return page
+
+    def _blame(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
+        """Remember what a post refuses, and ask for that no more."""
         if isinstance(error, MediaTooOldError | InsufficientViewersError):
             self._refusals.note_media(self._account.id, culprit, error)
             self._rule_out(culprit, error)
@@ -171,7 +175,6 @@ class _PostPages:
                 charge=Charge.NONE,
             )
         self._make_plan()
-        return page
 
     def _note_metrics(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
         """Remember the metrics that a post refuses, or that its whole type does."""
@@ -216,9 +219,13 @@ class _PostPages:
         if not metrics:
             return
         found: dict[str, PostValues] = {}
+        omitted: list[str] = []
         for item in items:
             post_id = _id_of(item)
             if post_id not in self._places:
+                continue
+            if "insights" not in item:
+                omitted.append(post_id)
                 continue
             named = listed_insights(item)
             found[post_id] = {
@@ -229,6 +236,25 @@ class _PostPages:
         self.values |= found
         if found:
             self._keep(found)
+        for post_id in omitted:
+            if post_id in self._due and post_id not in self.values:
+                self._ask_omitted(post_id, metrics)
+
+    def _ask_omitted(self, post_id: str, metrics: Sequence[str]) -> None:
+        """Ask for a post alone that came without insights, as refused ones may come instead of refusing the page."""
+        try:
+            named = self._culprits.ask(post_id, metrics)
+        except ProviderError as error:
+            if not is_about_a_post(error):
+                raise
+            self._blame(post_id, error, metrics)
+            return
+        values = {
+            metric: read_item(named.get(metric)) if metric in metrics else self._refused_value(post_id, metric)
+            for metric in POST_METRICS
+        }
+        self.values[post_id] = values
+        self._keep({post_id: values})
 
     def _refused_value(self, post_id: str, metric: str) -> MediaValue:
         return self._refused.get((post_id, metric)) or MediaValue(None, "not_answered")

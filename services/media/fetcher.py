@@ -208,7 +208,10 @@ class MediaFetcher:
             self.found.refused[call.metrics[0]] = (FEW, error.words or error.message)
             self.found.values[call.metrics[0]] = MediaValue(None, FEW, error.message)
             return
-        for each, failure in self._send([call.only({metric}) for metric in call.metrics if metric != VIEWERS]):
+        self._each_alone(call.only({metric for metric in call.metrics if metric != VIEWERS}))
+
+    def _each_alone(self, call: Call) -> None:
+        for each, failure in self._send([call.only({metric}) for metric in call.metrics]):
             self._resolve(each, failure)
 
     def _isolate(self, call: Call, error: ProviderError) -> None:
@@ -230,7 +233,10 @@ class MediaFetcher:
                 break
             if failure.retry_strategy is not RetryStrategy.SPLIT:
                 self._resolve(rest, failure)
-                self._fail(call.only(suspects), failure)
+                if isinstance(failure, InsufficientViewersError) and self.found.failure is None:
+                    self._each_alone(call.only(suspects))  # It is about a metric of the rest.
+                else:
+                    self._fail(call.only(suspects), failure)
                 return
             refusal = failure
         if len(suspects) == 1:
@@ -260,9 +266,7 @@ class MediaFetcher:
             self._fail(call, refused[CHECKS[0]])
             self.found.failure = self.found.failure or refused[CHECKS[0]]
             return
-        alone = [metric for metric in call.metrics if metric not in {*refused, *self.found.answered}]
-        for each, failure in self._send([call.only({metric}) for metric in alone]):
-            self._resolve(each, failure)
+        self._each_alone(call.only(set(call.metrics) - {*refused, *self.found.answered}))
         for metric in refused.keys() & set(call.metrics):
             self._resolve(call.only({metric}), refused[metric])
 

@@ -118,7 +118,7 @@ class StoryPages:
         listed = [(story, item) for item in page.posts if (story := live_story(item)) is not None]
         for story, item in listed:
             known = self._found.stories.setdefault(story.id, story)
-            if is_reading:
+            if is_reading and (not metrics or "insights" in item):  # Without it, the story is asked for alone.
                 named = listed_insights(item)
                 values = {metric: read_item(named.get(metric), self._breakdown) for metric in metrics}
                 read.append(known.with_values(values, is_read=True))

@@ -231,11 +231,11 @@ def reported(client, wire, clock):
         node = {"id": "18001", "timestamp": "2026-06-15T16:00:00+0000", "media_type": "IMAGE"}
         asked = re.search(r"insights\.metric\(([\w,]+)\)", query_of(request)["fields"])
         values = [{"name": name, "values": [{"value": 10}]} for name in asked[1].split(",")] if asked else []
+        values = [navigation] if asked and asked[1] == "navigation" else values
         return 200, {}, json.dumps({"data": [node | {"insights": {"data": values}}]})
 
     taps = [(["tap_forward"], 40), (["tap_back"], 2)]
     navigation = total_value("navigation", 42, [(["story_navigation_action_type"], taps)])
-    wire.get(f"{GRAPH}/v25.0/18001/insights", json={"data": [navigation]})
     wire.add_callback("GET", f"{USER}/stories", callback=page)
     wire.assert_all_requests_are_fired = False
     assert body_of(client, "/stories")["stories"][0]["source"] == "live"

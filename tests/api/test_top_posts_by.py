@@ -27,6 +27,7 @@ class Media:
         self.posts, self.page = [], 100
         self.refused, self.lacking = {}, {}  # by post: the error of all, the metrics that it does not have
         self.missing, self.heavy, self.down = {}, 0, None
+        self.omits = False  # Refused posts come without insights.
         self.unnamed = ()  # metrics that are not on Instagram's list
         self.asked, self.failed, self.down_after = [], [], None
 
@@ -42,7 +43,8 @@ class Media:
         chosen = self.posts[start : start + limit]
         if metrics:
             self.asked.append(len(chosen))
-            refusal = next((each for item in chosen if (each := self.refusal(item["id"], metrics))), None)
+            refused = {item["id"]: each for item in chosen if (each := self.refusal(item["id"], metrics))}
+            refusal = next((each for each in refused.values() if not self.omits), None)
             if len(chosen) > self.heavy > 0:
                 refusal = graph_error(1, message="Please reduce the amount of data you're asking for")
             if self.down_after is not None and len(self.asked) > self.down_after + 1:
@@ -51,7 +53,8 @@ class Media:
                 self.failed.append(len(chosen))
                 return 400, {}, json.dumps(refusal or self.down)
             chosen = [
-                {"id": item["id"], "timestamp": item["timestamp"]} | self.insights(item["id"], metrics)
+                {"id": item["id"], "timestamp": item["timestamp"]}
+                | (self.insights(item["id"], metrics) if item["id"] not in refused else {})
                 for item in chosen
             ]
         else:
@@ -67,7 +70,7 @@ class Media:
         if (refusal := self.refusal(post_id, metrics)) is not None:
             self.failed.append(post_id)
             return 400, {}, json.dumps(refusal)
-        return 200, {}, json.dumps(self.insights(post_id, metrics)["insights"])
+        return 200, {}, json.dumps(self.insights(post_id, metrics).get("insights", {"data": []}))
 
     def refusal(self, post_id, metrics):
         if (place := next((n for n, metric in enumerate(metrics) if metric in self.unnamed), None)) is not None:
@@ -173,6 +176,26 @@ def test_an_unknown_value_comes_last_is_counted_and_explained(client, media):
     unavailable = {each["metric"]: each for each in body["meta"]["unavailable"]}
     assert unavailable["reach"]["message"].endswith("(2 posts)")
     assert [warning["code"] for warning in body["meta"]["warnings"]] == ["insights_unknown"]
+
+
+def test_posts_that_come_without_insights_are_asked_for_alone_and_what_they_refuse_is_remembered(client, media, clock):
+    """Instagram may leave a refused post's insights out instead of refusing the page."""
+    media.publish(12)
+    media.omits = True
+    media.lacking = {"3": ("views",)}
+    media.refused = dict.fromkeys(("8", "9", "10", "11"), TOO_OLD)
+
+    first = {post["id"]: post for post in top(client)["top_posts"]}
+    asked, failed = media.calls()
+    clock.wait(3 * HOUR)
+    top(client, refresh="true")
+
+    assert {number: first[number]["reach"] for number in ("2", "3")} == {"2": 9998, "3": 9997}
+    assert (first["3"]["views"], first["3"]["reasons"]["views"]) == (None, "refused")
+    assert {first[number]["reasons"]["reach"] for number in ("8", "11")} == {"media_too_old"}
+    # The page of all; post 3 in parts, and two others of its type; the newest of those that are too old.
+    assert (asked[:2], failed.count("8"), set(failed)) == (["list", 12], 1, {"3", "8"})
+    assert media.calls()[1] == []
 
 
 def test_a_reach_of_0_gives_no_rate(client, media, monkeypatch):

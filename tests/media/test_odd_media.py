@@ -127,6 +127,28 @@ def test_a_story_with_values_below_five(world, minimum):
         assert waits == pytest.approx(dict.fromkeys(few, wait), abs=2)
 
 
+def test_a_name_and_a_value_below_five_in_one_call_are_two_refusals(world):
+    """The name is refused before any value is looked at, and what is refused then is about the rest."""
+    world.switch(story_minimum="values", views_needs_metric_type=True)
+    story = next(each for each in stories(world) if each["insights"]["views"] >= 5 > each["insights"]["replies"])
+
+    body = world.body(f"{PATH}/{story['id']}?metrics=views,reach,replies")
+
+    assert values(body) == {name: story["insights"][name] for name in ("views", "reach")} | {"replies": None}
+
+
+def test_a_story_that_comes_without_insights_is_asked_for_alone(world):
+    world.switch(story_minimum="values", expansion_refusals="omitted")
+    truth = {each["id"]: each["insights"] for each in stories(world) if each["insights"]["reach"] >= 5}
+
+    found = {each["id"]: each["insights"] for each in world.body("/stories")["stories"] if each["id"] in truth}
+
+    assert found.keys() == truth.keys()
+    for story, insights in found.items():
+        numbers = {each["name"]: each["value"] for each in insights}
+        assert numbers == {name: (n if (n := truth[story][name]) >= 5 else None) for name in numbers}
+
+
 def test_a_story_without_five_viewers(make_world):
     world = make_world("small")
     for _ in range(60):
@@ -260,12 +282,13 @@ def test_whatever_instagram_sends_a_known_number_stays_and_no_other_is_invented(
         assert response.get_json()["code"] != "internal_error"
 
 
-def test_posts_that_come_without_insights_are_explained_in_words_about_media(world):
+def test_posts_that_come_without_insights_are_asked_why(world):
     world.switch(expansion_refusals="omitted", pre_conversion_before=world.clock.now().isoformat())
+    world.body("/top-posts?time_range=7d")
+    failed_calls(world)
 
     body = world.body("/top-posts?time_range=7d&by=views")
 
     unavailable = next(each for each in body["meta"]["unavailable"] if each["metric"] == "views")
-    assert unavailable["reason"] == "not_answered"
-    assert "media" in unavailable["message"]
-    assert "followers" not in unavailable["message"]
+    assert unavailable["reason"] == "media_too_old"
+    assert len(failed_calls(world)) == 1
