@@ -19,7 +19,7 @@ from services import request_context
 from services.clock import Clock
 from services.container import Services
 from services.errors import InsightsError, ProviderError
-from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter, BackfillStep
+from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
 from services.request_context import RequestContext
 from services.store.database import DatabaseUnavailableError
 
@@ -76,7 +76,7 @@ class Backfill:
         def read() -> BackfillStep:
             context = RequestContext(started_at=self._clock.timestamp(), is_background=True)
             request_context.current.set(context)
-            return self._snapshots.backfill(account, since=since, until=until)
+            return self._snapshots.backfill(account, since=since, until=until, limit=SLICE)
 
         return contextvars.Context().run(read)
 

@@ -35,8 +35,11 @@ REFUSED_FOR = 7 * DAY  # before a refused metric is asked for again
 # The codes of failures that concern one call; its values are asked for again on the next day.
 FAILED = frozenset({each.code for each in (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)})
 
+RECENT_DAYS = PROMISED_DAYS + VANISHING_DAYS  # for which a daily plan has to know the state of each value
+
 Kind = tuple[str, Breakdown]
-States = Mapping[HistoryKey, DayState]
+States = Mapping[Kind, Mapping[str, DayState]]
+"""What is kept of each metric and breakdown, by day (ISO date)."""
 
 
 def kinds(login: str) -> list[Kind]:
@@ -68,7 +71,11 @@ def settled_at(day: date) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be asked of one account, from the states of all its days since `first_day_kept`, at a moment."""
+    """What is to be asked of one account at a moment, from the states of its days.
+
+    A daily plan needs the states of `RECENT_DAYS`, and of earlier days those that are not final; a back-fill all since
+    `first_day_kept`.
+    """
 
     login: str
     states: States
@@ -77,24 +84,22 @@ class Plan:
     def daily(self) -> list[InsightsRequest]:
         """Return the requests of the daily snapshot, of which each is about one call."""
         yesterday = self._today - ONE_DAY
-        totals = [kind for kind in self._totals() if not kind[1] and self._state(kind, yesterday) is None]
-        settled = Window(max(self._first, self._last - timedelta(days=SETTLED_DAYS - 1)), self._last)
+        totals = [kind for kind in self._totals if not kind[1] and str(yesterday) not in self._of(kind)]
         due = [
             (day, kind)
-            for day in settled
-            for kind in self._totals()
-            if self._is_missing(kind, day) or self._is_provisional(kind, day)
+            for day in Window(self._first_settled, self._last)
+            for kind in self._totals
+            if day >= self._first_of(kind) and self._is_open(self._of(kind).get(str(day)))
         ]
         return [*self.series(), *_requests((yesterday, kind) for kind in totals), *_requests(due), *self._retries()]
 
     def series(self) -> list[InsightsRequest]:
         """Return the requests of the metrics that come by day: all days of each that are not final, at once."""
         requests = []
-        for kind in self._kinds:
-            if METRICS[kind[0]].shape is Shape.DAILY:
-                kept = Window(self._first_of(kind), self._today - ONE_DAY)
-                if days := [day for day in kept if not self._is_final(kind, day)]:
-                    requests.append(InsightsRequest((kind[0],), Window(days[0], days[-1]), series=True))
+        for kind in self._by_day:
+            kept, states = Window(self._first_of(kind), self._today - ONE_DAY), self._of(kind)
+            if days := [day for day in kept if (state := states.get(str(day))) is None or not state.final]:
+                requests.append(InsightsRequest((kind[0],), Window(days[0], days[-1]), series=True))
         return requests
 
     def backfill(self, *, since: date | None = None, until: date | None = None) -> list[InsightsRequest]:
@@ -103,28 +108,32 @@ class Plan:
         The days of a range only, both ends included.
         """
         first, last = max(since or self._first, self._first), min(until or self._last, self._last)
-        days = list(Window(first, last)) if first <= last else []
-        due = [(day, kind) for day in days for kind in self._totals() if self._is_missing(kind, day)]
-        requests = _requests(due)
-        for kind in self._kinds:
-            if METRICS[kind[0]].shape is Shape.DAILY and (
-                by_day := [day for day in days if self._is_missing(kind, day)]
-            ):
+        if first > last:
+            return []
+        days = [(day, str(day)) for day in Window(first, last)]
+        requests = _requests((day, kind) for kind in self._totals for day in self._missing(kind, days))
+        for kind in self._by_day:
+            if by_day := self._missing(kind, days):
                 requests.append(InsightsRequest((kind[0],), Window(by_day[0], by_day[-1]), series=True))
         return sorted(requests, key=self._urgency)
 
+    def _missing(self, kind: Kind, days: Sequence[tuple[date, str]]) -> list[date]:
+        first, states = self._first_of(kind), self._of(kind)
+        return [day for day, text in days if day >= first and self._was_never_answered(states.get(text))]
+
     def _retries(self) -> list[InsightsRequest]:
         """Return a few requests of days that Instagram did not answer; where there are more, they take turns."""
-        settled = self._last - timedelta(days=SETTLED_DAYS - 1)
         today = midnight(self._today)
         due = []
-        for kind in self._totals():
+        for kind in self._totals:
             if self._is_silent(kind):
                 continue
-            for day, state in self._by_kind.get(kind, {}).items():
-                is_old_provisional = state.known and not state.final and day < settled
-                is_unknown = not state.known and state.reason not in FAILED and state.read_at < today
-                if self._first_of(kind) <= day <= self._last and (is_old_provisional or is_unknown):
+            for text, state in self._of(kind).items():
+                day = date.fromisoformat(text)
+                is_early = day < self._first_settled and (state.known or state.reason in FAILED)
+                is_unknown = not state.known and state.reason not in FAILED
+                is_due = is_early or is_unknown
+                if is_due and not state.final and state.read_at < today and self._first_of(kind) <= day <= self._last:
                     due.append((day, kind))
         requests = sorted(_requests(due), key=self._urgency)
         urgent = [request for request in requests if self._urgency(request)[0] == 0][:RETRIES]
@@ -139,55 +148,48 @@ class Plan:
         is_urgent = vanishes < VANISHING_DAYS or 0 <= leaves_promise < VANISHING_DAYS
         return (0, day.toordinal()) if is_urgent else (1, -day.toordinal())
 
-    def _is_missing(self, kind: Kind, day: date) -> bool:
-        """Return whether a day was never answered: it was not asked for, or the call failed before today."""
-        if day < self._first_of(kind):
-            return False
-        state = self._state(kind, day)
+    def _was_never_answered(self, state: DayState | None) -> bool:
+        """Return whether a day was not asked for, or its call failed before today."""
         if state is None:
             return True
         return not state.known and state.reason in FAILED and state.read_at < midnight(self._today)
 
-    def _is_provisional(self, kind: Kind, day: date) -> bool:
-        state = self._state(kind, day)
-        return day >= self._first_of(kind) and state is not None and state.known and not state.final
-
-    def _is_final(self, kind: Kind, day: date) -> bool:
-        state = self._state(kind, day)
-        return state is not None and state.final
+    def _is_open(self, state: DayState | None) -> bool:
+        """Return whether a settled day has to be read: it was never answered, or only before it was settled."""
+        is_provisional = state is not None and state.known and not state.final
+        return is_provisional or self._was_never_answered(state)
 
     def _is_silent(self, kind: Kind) -> bool:
         """Return whether nothing was known of a kind lately; the newest days show when that ends."""
-        recent = self._last - timedelta(days=SILENT_DAYS)
-        return not any(state.known for day, state in self._by_kind.get(kind, {}).items() if day > recent)
+        recent = str(self._last - timedelta(days=SILENT_DAYS))
+        return not any(state.known for day, state in self._of(kind).items() if day > recent)
 
-    def _state(self, kind: Kind, day: date) -> DayState | None:
-        return self._by_kind.get(kind, {}).get(day)
+    def _is_refused(self, kind: Kind) -> bool:
+        # A refusal of older days may be about the days.
+        recent = str(self._today - timedelta(days=PROMISED_DAYS))
+        states = [state for day, state in self._of(kind).items() if day >= recent]
+        newest = max(states, key=lambda state: state.read_at, default=None)
+        return newest is not None and newest.reason == "refused" and self.now < newest.read_at + REFUSED_FOR
+
+    def _of(self, kind: Kind) -> Mapping[str, DayState]:
+        return self.states.get(kind, {})
 
     def _first_of(self, kind: Kind) -> date:
         return self._retained[kind]
 
-    def _totals(self) -> list[Kind]:
-        return [kind for kind in self._kinds if METRICS[kind[0]].shape is not Shape.DAILY]
+    @cached_property
+    def _totals(self) -> Sequence[Kind]:
+        """The kinds that are asked for day by day; a refused one is asked for once a week."""
+        return [kind for kind in self._asked if METRICS[kind[0]].shape is not Shape.DAILY]
 
     @cached_property
-    def _kinds(self) -> Sequence[Kind]:
-        """The kinds that Instagram does not refuse: a refused one is asked for once a week."""
+    def _by_day(self) -> Sequence[Kind]:
+        """The kinds of which one call answers many days."""
+        return [kind for kind in self._asked if METRICS[kind[0]].shape is Shape.DAILY]
+
+    @cached_property
+    def _asked(self) -> Sequence[Kind]:
         return [kind for kind in kinds(self.login) if not self._is_refused(kind)]
-
-    def _is_refused(self, kind: Kind) -> bool:
-        # A refusal of older days may be about the days.
-        recent = self._today - timedelta(days=PROMISED_DAYS)
-        states = [state for day, state in self._by_kind.get(kind, {}).items() if day >= recent]
-        newest = max(states, key=lambda state: state.read_at, default=None)
-        return newest is not None and newest.reason == "refused" and self.now < newest.read_at + REFUSED_FOR
-
-    @cached_property
-    def _by_kind(self) -> Mapping[Kind, Mapping[date, DayState]]:
-        found: dict[Kind, dict[date, DayState]] = {}
-        for key, state in self.states.items():
-            found.setdefault((key.metric, key.breakdown), {})[date.fromisoformat(key.first_day)] = state
-        return found
 
     @cached_property
     def _retained(self) -> Mapping[Kind, date]:
@@ -207,6 +209,11 @@ class Plan:
     @cached_property
     def _last(self) -> date:
         return last_settled_day(self.now)
+
+    @cached_property
+    def _first_settled(self) -> date:
+        """The first of the settled days that the daily snapshot looks at."""
+        return self._last - timedelta(days=SETTLED_DAYS - 1)
 
 
 def keys_of(requests: Iterable[InsightsRequest]) -> list[HistoryKey]:

@@ -22,11 +22,20 @@ from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
-from services.history.plan import FAILED, Plan, first_day_kept, keys_of, last_settled_day, settled_at
+from services.history.plan import (
+    FAILED,
+    RECENT_DAYS,
+    SETTLED_DAYS,
+    Plan,
+    first_day_kept,
+    keys_of,
+    last_settled_day,
+    settled_at,
+)
 from services.insights.caching import as_history_value, as_json, history_key, is_known
 from services.insights.reader import Insights, InsightsReader
 from services.insights.request import InsightsRequest
-from services.store.account_snapshots import AccountSnapshots
+from services.store.account_snapshots import AccountSnapshot, AccountSnapshots
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue
 
@@ -35,6 +44,8 @@ SPREAD = 58 * MINUTE  # over which the snapshots of all accounts are spread
 QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
 ATTEMPTS = 3  # before a snapshot goes on without the values of calls that fail
 SLICE = 10  # calls of a back-fill between two looks at the quota
+WEEK = 7  # days
+RUN = 5.0  # seconds of a back-fill between two plans; a worker that has to stop waits no longer for this job
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +127,8 @@ class AccountSnapshotter:
         account = self._accounts.find(account_id)
         now = self._clock.timestamp()
         today = pacific_day(utc(now))
-        if (self._tables.snapshots.find(account_id).day or "") >= today.isoformat():
+        before = self._tables.snapshots.find(account_id)
+        if (before.day or "") >= today.isoformat():
             return SnapshotRun(due_at(account_id, today + ONE_DAY))
         if (due := due_at(account_id, today)) > now:
             return SnapshotRun(due)
@@ -125,15 +137,14 @@ class AccountSnapshotter:
         # What was read today will do, for instance for a caller.
         request_context.accept_since(midnight(today))
         self._accounts.profile(account)  # Its reading keeps the follower count of the day.
-        self._read(account, self._plan(account, now).daily(), now, may_fail=attempts >= ATTEMPTS)
+        self._read(account, self._daily_plan(account, now).daily(), now, may_fail=attempts >= ATTEMPTS)
         self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
-        has_gaps = bool(self._plan(account, now).backfill(since=self._first_day(now)))
-        return SnapshotRun(due_at(account_id, today + ONE_DAY), has_gaps)
+        return SnapshotRun(due_at(account_id, today + ONE_DAY), self._has_gaps(account, before, now))
 
     def backfill(
-        self, account_id: str, *, since: date | None = None, until: date | None = None, limit: int = SLICE
+        self, account_id: str, *, since: date | None = None, until: date | None = None, limit: int | None = None
     ) -> BackfillStep:
-        """Read some of the days that were never read, `limit` calls at most; return how many calls are left then.
+        """Read days that were never read for some seconds, or `limit` calls at most; return how many are left then.
 
         Without a range as far back as the settings say; only that counts for the progress that is kept of an account.
         Raises as `take_snapshot`.
@@ -141,17 +152,23 @@ class AccountSnapshotter:
         account = self._accounts.find(account_id)
         now = self._clock.timestamp()
         is_whole = since is None and until is None
-        requests = self._plan(account, now).backfill(since=self._first_day(now) if is_whole else since, until=until)
-        if requests and is_whole:
-            self._tables.snapshots.begin_backfill(account_id, now=now, calls=len(requests))
-        if requests and not self._may_work(account_id):
-            return BackfillStep(len(requests), is_paused=True)
-        if requests:
-            self._read(account, requests[:limit], now, may_fail=True)
-        left = max(len(requests) - limit, 0)
+        first = self._first_day(now) if is_whole else since
+        requests = self._whole_plan(account, now).backfill(since=first, until=until)
         if is_whole:
-            self._note_progress(account_id, left)
-        return BackfillStep(left, calls=len(requests) - left)
+            self._tables.snapshots.begin_backfill(account_id, now=now, calls=len(requests))
+        end = self._clock.monotonic() + RUN
+        made, most = 0, len(requests) if limit is None else min(limit, len(requests))
+        while made < most and self._clock.monotonic() < end:
+            if not self._may_work(account_id):
+                return BackfillStep(len(requests) - made, calls=made, is_paused=True)
+            part = requests[made : min(made + SLICE, most)]
+            self._read(account, part, now, may_fail=True)
+            made += len(part)
+            if is_whole:
+                self._note_progress(account_id, len(requests) - made)
+        if is_whole and not requests:
+            self._note_progress(account_id, 0)
+        return BackfillStep(len(requests) - made, calls=made)
 
     def progress(self) -> HistoryProgress | None:
         """Return how far snapshots and back-fills are, or None where the database is unavailable."""
@@ -175,18 +192,44 @@ class AccountSnapshotter:
         ended_at = None if left else self._clock.timestamp()
         self._tables.snapshots.note_backfill(account_id, left=left, ended_at=ended_at)
         total = known.backfill_total or 1
-        if left * 10 // total != (known.backfill_left or 0) * 10 // total or not left:
+        if known.backfill_total and left * 10 // total != (known.backfill_left or 0) * 10 // total:
             log.info("Back-fill", extra={"account": account_id, "calls": total, "calls_left": left})
 
     def _first_day(self, now: float) -> date:
         return pacific_day(utc(now)) - timedelta(days=self._backfill_days)
 
-    def _plan(self, account: Account, now: float) -> Plan:
+    def _has_gaps(self, account: Account, before: AccountSnapshot, now: float) -> bool:
+        """Return whether there may be days for a back-fill to read: at first, after long gaps, and once a week.
+
+        `before` is the progress before the present snapshot.
+        """
+        if not self._backfill_days:
+            return False
+        if before.day is None or before.backfill_begun_at is None or before.backfill_ended_at is None:
+            return True
         today = pacific_day(utc(now))
+        if today - date.fromisoformat(before.day) > timedelta(days=SETTLED_DAYS):
+            return True
+        if (today.toordinal() + zlib.crc32(account.id.encode())) % WEEK:
+            return False
+        return bool(self._whole_plan(account, now).backfill(since=self._first_day(now)))
+
+    def _daily_plan(self, account: Account, now: float) -> Plan:
+        today = pacific_day(utc(now))
+        recent, first = today - timedelta(days=RECENT_DAYS), first_day_kept(today)
         states = self._tables.history.states(
-            account.id, since=first_day_kept(today).isoformat(), until=today.isoformat()
+            account.id, since=recent.isoformat(), until=today.isoformat(), open_since=first.isoformat()
         )
         return Plan(account.login, states, now)
+
+    def _whole_plan(self, account: Account, now: float) -> Plan:
+        today = pacific_day(utc(now))
+        first = first_day_kept(today)
+        return Plan(
+            account.login,
+            self._tables.history.states(account.id, since=first.isoformat(), until=today.isoformat()),
+            now,
+        )
 
     def _read(self, account: Account, requests: Sequence[InsightsRequest], now: float, *, may_fail: bool) -> None:
         """Read values, which keeps them, and keep the reason of each that is unknown for another cause."""
@@ -208,9 +251,7 @@ class AccountSnapshotter:
 
         A value that only the cache has, because the database was unavailable, was read at some time after `since`.
         """
-        wanted = keys_of(requests)
-        days = [key.first_day for key in wanted]
-        kept = self._tables.history.states(account.id, since=min(days), until=max(days))
+        kept = self._tables.history.states_of(account.id, keys_of(requests))
         now = self._clock.timestamp()
         rest: dict[HistoryKey, HistoryValue] = {}
         for request in requests:

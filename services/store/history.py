@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_, select, tuple_
 
-from services.store.database import Database, excluded
+from services.store.database import CHUNK, Database, chunks, excluded
 from services.store.schema import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
@@ -82,9 +82,7 @@ class History:
             metric_values.c.account == account,
             metric_values.c.metric.in_({each.metric for each in keys}),
             metric_values.c.breakdown.in_({",".join(each.breakdown) for each in keys}),
-            metric_values.c.first_day.between(
-                min(each.first_day for each in keys), max(each.first_day for each in keys)
-            ),
+            _is_of({each.first_day for each in keys}),
             metric_values.c.final == 1,
             _is_known(),
         )
@@ -139,18 +137,39 @@ class History:
             rows = connection.execute(query.distinct().order_by(*columns)).all()
         return [(metric, _dimensions(breakdown)) for metric, breakdown in rows]
 
-    def states(self, account: str, *, since: str, until: str) -> dict[HistoryKey, DayState]:
-        """Return the state of each value of single days that was ever asked for."""
-        key = [metric_values.c[name] for name in HistoryKey._fields]
-        state = [metric_values.c[name] for name in ("final", "read_at", "reason")]
-        query: Select[Any] = select(*key, *state, _is_known().label("known")).where(
-            metric_values.c.account == account,
-            metric_values.c.first_day.between(since, until),
-            metric_values.c.last_day == metric_values.c.first_day,
+    def states(
+        self, account: str, *, since: str, until: str, open_since: str | None = None
+    ) -> dict[Kind, dict[str, DayState]]:
+        """Return the state of each single day of a range that was ever asked for, by metric and breakdown.
+
+        With `open_since` also of earlier days, from there on, whose value is not final.
+        """
+        first_day = metric_values.c.first_day
+        days: ColumnElement[bool] = first_day.between(since, until)
+        if open_since is not None:
+            days = or_(days, and_(first_day.between(open_since, since), metric_values.c.final == 0))
+        found: dict[Kind, dict[str, DayState]] = {}
+        for row in self._states(account, days):
+            found.setdefault((row[0], _dimensions(row[1])), {})[row[2]] = _state(row)
+        return found
+
+    def states_of(self, account: str, keys: Collection[HistoryKey]) -> dict[HistoryKey, DayState]:
+        """Return the states of some values of single days that were ever asked for."""
+        wanted, found = frozenset(keys), dict[HistoryKey, DayState]()
+        for days in chunks({key.first_day for key in wanted}):
+            for row in self._states(account, metric_values.c.first_day.in_(days)):
+                key = HistoryKey(row[0], _dimensions(row[1]), row[2], row[2])
+                if key in wanted:
+                    found[key] = _state(row)
+        return found
+
+    def _states(self, account: str, days: ColumnElement[bool]) -> Sequence[Any]:
+        names = ("metric", "breakdown", "first_day", "final", "read_at", "reason")
+        query: Select[Any] = select(*(metric_values.c[name] for name in names), _is_known()).where(
+            metric_values.c.account == account, days, metric_values.c.last_day == metric_values.c.first_day
         )
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return {_key(row): DayState(bool(row.known), bool(row.final), row.read_at, row.reason) for row in rows}
+            return connection.execute(query).all()
 
     def missing_days(
         self, account: str, metric: str, breakdown: tuple[str, ...] = (), *, since: str, until: str
@@ -231,6 +250,17 @@ def _range(
             tuple_(*order) > tuple_(after.metric, ",".join(after.breakdown), after.first_day, after.last_day)
         )
     return query.order_by(*order).limit(limit)
+
+
+def _is_of(days: Collection[str]) -> ColumnElement[bool]:
+    """Return whether a value begins on one of some days; of very many only whether it lies between them."""
+    first_day = metric_values.c.first_day
+    return first_day.in_(sorted(days)) if len(days) <= CHUNK else first_day.between(min(days), max(days))
+
+
+def _state(row: Sequence[Any]) -> DayState:
+    _, _, _, final, read_at, reason, known = row
+    return DayState(bool(known), bool(final), read_at, reason)
 
 
 def _is_known() -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from services.history.plan import Plan, kinds
-from services.store.history import DayState, HistoryKey
+from services.store.history import DayState
 from tests.support import utc
 
 NOW = utc("2026-11-21T18:00").timestamp()
@@ -25,12 +25,13 @@ def age(days):
 
 def states(changes=(), *, ages=range(1, 730), login="facebook"):
     """Return every day of every kind as final, but for changes by (kind, age); None is a day never asked for."""
-    found = {(kind, days): FINAL for kind in kinds(login) for days in ages} | dict(changes)
-    return {
-        HistoryKey(*kind, str(age(days)), str(age(days))): state
-        for (kind, days), state in found.items()
-        if state is not None
-    }
+    found = {kind: {str(age(days)): FINAL for days in ages} for kind in kinds(login)}
+    for (kind, days), state in dict(changes).items():
+        if state is None:
+            del found[kind][str(age(days))]
+        else:
+            found[kind][str(age(days))] = state
+    return found
 
 
 def plan(changes=(), *, now=NOW, login="facebook", **more):

@@ -49,8 +49,24 @@ def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_ask
         store.history.keep("a", {key(): reading})
 
     assert kept(store) == {key(): UNKNOWN}
-    assert store.history.states("a", since="2026-11-01", until="2026-11-01") == {
-        key(): DayState(known=False, final=False, read_at=40.0, reason="not_answered")
+    state = DayState(known=False, final=False, read_at=40.0, reason="not_answered")
+    assert store.history.states("a", since="2026-11-01", until="2026-11-01") == {("reach", ()): {"2026-11-01": state}}
+
+
+def test_the_states_of_days_are_read_without_those_that_are_final_long_since(store):
+    keys = [key("2026-10-01"), key("2026-10-02"), key("2026-11-01"), key("2026-11-02", breakdown=("follow_type",))]
+    store.history.keep("a", dict(zip(keys, (FINAL, LATE, FINAL, UNKNOWN), strict=True)))
+    store.history.keep("a", {key("2026-11-01", last="2026-11-07"): FINAL})
+
+    found = store.history.states("a", since="2026-10-15", until="2026-11-30", open_since="2026-09-01")
+
+    assert {kind: sorted(days) for kind, days in found.items()} == {
+        ("reach", ()): ["2026-10-02", "2026-11-01"],
+        ("reach", ("follow_type",)): ["2026-11-02"],
+    }
+    assert store.history.states_of("a", [keys[0], keys[3], key("2026-11-05")]) == {
+        keys[0]: DayState(known=True, final=True, read_at=15.0),
+        keys[3]: DayState(known=False, final=False, read_at=40.0, reason="not_answered"),
     }
 
 
