@@ -194,7 +194,11 @@ def start(watch):
 
 
 def pytest_collection_modifyitems(items):
-    """In CI nothing may be skipped: a service that is missing there is a failure."""
+    """Begin with the long tests that wait for processes; in CI nothing may be skipped, or a service is missing.
+
+    The others keep the cores busy meanwhile, and no long test is left for the end, when other cores have nothing to do.
+    """
+    items.sort(key=lambda item: ROOT / "tests" / "end_to_end" not in item.path.parents)
     if os.environ.get("CI") == "true":
         for item in items:
             item.add_marker(pytest.mark.no_skip)

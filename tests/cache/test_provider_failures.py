@@ -11,7 +11,7 @@ GROWTH, POSTS = "/growth-trends?period=7d", "/top-posts?time_range=7d"
 YOUNG = "/account-insights?period=day&metrics=views,reach&since=2026-11-20&until=2026-11-20"
 WEEK = "/account-insights?period=week&metrics=views&since=2026-11-14&until=2026-11-20"
 KEPT = (GROWTH, POSTS, YOUNG, WEEK)
-FAST = 0.1  # seconds, for half of the answers
+FAST = 0.5  # seconds, for half of the answers on a busy machine; a slow Instagram takes one
 
 TROUBLE = {
     "html": ({"kind": "html"}, 503, "provider_unavailable"),

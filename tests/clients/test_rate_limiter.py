@@ -128,7 +128,7 @@ def test_a_call_refused_by_the_guard_takes_no_turn(make_client, wire):
     statuses = [client.get(f"/performance-data?url=nasa{number}").status_code for number in range(8)]
 
     assert statuses == [429] * 8
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 3  # Turns would take four.
     assert len(wire.calls) == 1
 
 

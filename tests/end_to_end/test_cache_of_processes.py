@@ -126,7 +126,7 @@ def test_a_provider_that_dies_and_returns_is_read_again_within_half_a_minute(
     print(shown)  # noqa: T201  # For `-s`.
     assert old["trends"][0]["current_value"] == bodies[GROWTH]["trends"][0]["current_value"]
     assert (cold.status_code, cold.json()["code"]) == (503, "provider_unavailable")
-    assert ordered[30] < 0.2
+    assert ordered[30] < 0.5
 
 
 def test_a_refresh_in_one_process_is_heard_by_all_others(simulator, store_settings, start, record_property):

@@ -15,13 +15,12 @@ import pytest
 
 from tests.support import ROOT
 
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", "__pycache__", ".*_cache", ".hypothesis")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", ".*_cache", ".hypothesis")
 # One test of each folder, and one of each file that used to read the settings file while it built a gateway. Each test
-# of the suite is watched as well, by the fixture `no_settings_file`: the matrix, which builds gateways in the same way,
-# would take too long here.
+# of the suite is watched as well, by the fixture `no_settings_file`: matrix and stampede would take too long here, and
+# build gateways in the same way.
 OFFENDERS = (
     "end_to_end/test_many_accounts.py::test_accounts_come_and_go_by_the_command_while_the_gateway_runs",
-    "end_to_end/test_stampede.py",
     "end_to_end/test_odd_accounts.py",
     "end_to_end/test_no_secret_leaves.py",
     "end_to_end/test_truth.py::test_both_readings_of_end_time_give_the_same_numbers",
@@ -154,7 +153,7 @@ def test_the_suite_leaves_a_live_settings_file_alone(run_in, trap):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("benchmarks", "--quick", "cold", "warm_postgresql"), ("commands.examples",)], ids=" ".join
+    "arguments", [("benchmarks", "--quick", "warm_postgresql"), ("commands.examples",)], ids=" ".join
 )
 def test_benchmarks_and_examples_leave_a_live_settings_file_alone(run_in, trap, arguments):
     status, output = run_in(*arguments)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support import ROOT, environment, lines_of, live_settings
+from tests.support import ROOT, environment, leaks_in, lines_of, live_settings, start_gateway
 
 SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_after", "request_id"]
 
@@ -18,6 +18,15 @@ SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_aft
 @pytest.fixture
 def gateway(simulator, start):
     return start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]})
+
+
+@pytest.fixture(scope="module")
+def refusing():
+    """One gateway for all requests that never reach a provider."""
+    process = start_gateway({})
+    yield process
+    process.stop()
+    assert leaks_in(process.output.read_text()) == []
 
 
 def send(gateway, request):
@@ -48,8 +57,8 @@ def send(gateway, request):
     ],
     ids=["far too long", "too long", "headers", "body", "nonsense", "no header", "no path", "no method"],
 )
-def test_every_refusal_has_the_one_shape(gateway, request_, status, code):
-    answered, body = send(gateway, request_)
+def test_every_refusal_has_the_one_shape(refusing, request_, status, code):
+    answered, body = send(refusing, request_)
 
     assert answered == status
     assert list(body) == SHAPE
@@ -72,8 +81,8 @@ def test_every_refusal_has_the_one_shape(gateway, request_, status, code):
     ],
     ids=["line", "long header", "many headers", "nonsense", "no header", "encoding"],
 )
-def test_what_never_was_a_request_is_answered_with_what_is_accepted(gateway, request_, code, hint):
-    _, body = send(gateway, request_)
+def test_what_never_was_a_request_is_answered_with_what_is_accepted(refusing, request_, code, hint):
+    _, body = send(refusing, request_)
 
     assert body["code"] == code
     assert body["hint"].startswith("Accepted: ")

@@ -129,4 +129,4 @@ def test_a_crowd_is_served_in_turns_or_refused_with_a_wait(simulator, gateway):
     assert statuses(simulator) == {200}
     assert most_in_a_second(simulator) <= 2
     assert {status for status, _ in warm} == {200}
-    assert median(seconds for _, seconds in warm) < 0.1
+    assert median(seconds for _, seconds in warm) < 0.4  # A turn comes after half a second or more.

