@@ -16,9 +16,10 @@ from services.accounts.token_encryption import new_key
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.container import Services, graph_client
+from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
+from services.provider_clients import graph_client
 from services.redaction import Redaction
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError

@@ -15,8 +15,9 @@ from services.accounts.checks import Check
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.container import Services, callback_checks, graph_client
+from services.container import Services
 from services.errors import InsightsError
+from services.provider_clients import callback_checks, graph_client
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 

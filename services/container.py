@@ -21,15 +21,10 @@ from services.background.jobs import SWEEP_INTERVAL
 from services.cache.cache import Cache
 from services.cache.single_flight import EXTENSION_INTERVAL
 from services.capabilities import Capabilities
-from services.clients.graph.client import GraphClient, OnListed, ignore_listed
 from services.clients.graph.errors import INSTAGRAM
-from services.clients.graph.reads import GraphReads
 from services.clients.guard.guard import Guard
-from services.clients.http import CALLBACK, Transport
-from services.clients.modash.client import ModashClient
 from services.clients.modash.error_codes import MODASH
 from services.clients.rate_limiter import RateLimiter
-from services.clients.retries import Retries
 from services.clock import Clock
 from services.compare import Comparison
 from services.credits import Credits
@@ -63,6 +58,7 @@ from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
+from services.provider_clients import app_secrets, graph_client, modash_client
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
 from services.redaction import Redaction
@@ -82,10 +78,8 @@ from services.stories import AccountStories
 from services.top_posts import TopPosts
 from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
-from services.webhooks.callback import CallbackChecks
 from services.webhooks.receiver import Webhooks
 
-SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"
 REPORT_SOURCES = ("modash", "sandbox")
 
 
@@ -357,7 +351,7 @@ class Services:
             ),
             webhooks=Webhooks(
                 store.webhooks,
-                secrets=_app_secrets(config),
+                secrets=app_secrets(config),
                 verify_token=config.webhook_verify_token,
                 clock=store.clock,
             ),
@@ -396,67 +390,6 @@ def _may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
     return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
 
 
-def graph_client(
-    config: Config,
-    clock: Clock,
-    *,
-    guard: Guard | None = None,
-    redaction: Redaction | None = None,
-    on_listed: OnListed = ignore_listed,
-) -> GraphClient:
-    """Build the client of the Graph API."""
-    reads = GraphReads(
-        _transport("instagram", config, clock),
-        base_urls=config.graph_base_urls,
-        auth_in=config.graph_auth_in,
-        version=config.graph_api_version,
-        app_secret=config.app_secret,
-        retries=Retries(budget=config.retry_budget, clock=clock),
-        redaction=redaction or Redaction(config.secrets),
-        guard=guard or Guard(INSTAGRAM, clock, places=config.provider_parallel),
-    )
-    return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
-
-
-def callback_checks(config: Config, clock: Clock) -> CallbackChecks:
-    """Build the checks of the webhook's address on the internet."""
-    return CallbackChecks(
-        _transport(CALLBACK, config, clock),
-        verify_token=config.webhook_verify_token,
-        secrets=_app_secrets(config),
-        is_rehearsal=config.sandbox,
-    )
-
-
-def _app_secrets(config: Config) -> Mapping[str, str]:
-    return {"facebook": config.app_secret, "instagram": config.instagram_app_secret}
-
-
-def modash_client(
-    config: Config,
-    clock: Clock,
-    *,
-    guard: Guard | None = None,
-    rate_limiter: RateLimiter | None = None,
-    redaction: Redaction | None = None,
-) -> ModashClient:
-    """Build the client of Modash; `rate_limiter` is for a guard that is made here."""
-    return ModashClient(
-        _transport("modash", config, clock),
-        base_url=config.modash_base_url,
-        key=config.modash_api_key,
-        retries=Retries(budget=config.retry_budget, clock=clock),
-        redaction=redaction or Redaction(config.secrets),
-        guard=guard
-        or Guard(
-            MODASH,
-            clock,
-            places=config.provider_parallel,
-            rate_limiter=rate_limiter or RateLimiter("modash", config.modash_rate, clock),
-        ),
-    )
-
-
 def _policy(config: Config) -> PurchasePolicy:
     return PurchasePolicy(
         fresh_for=config.performance_ttl,
@@ -467,15 +400,4 @@ def _policy(config: Config) -> PurchasePolicy:
         longest_call=longest_call(
             connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
         ),
-    )
-
-
-def _transport(provider: str, config: Config, clock: Clock) -> Transport:
-    return Transport(
-        provider,
-        connect_timeout=config.connect_timeout,
-        read_timeout=config.read_timeout,
-        connections=config.provider_parallel,
-        clock=clock,
-        **({"unreached_hint": SIMULATOR_HINT.format(port=config.simulator_port)} if config.sandbox else {}),
     )

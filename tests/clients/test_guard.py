@@ -15,7 +15,6 @@ from services.clients.graph.models import Account
 from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
 from services.clients.guard.guard import Guard
 from services.clients.guard.throttle import PROBED_EVERY
-from services.container import graph_client, modash_client
 from services.errors import (
     ObjectNotFoundError,
     PermissionDeniedError,
@@ -29,6 +28,7 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
+from services.provider_clients import graph_client, modash_client
 from tests.support import GRAPH, MODASH, TOKEN, graph_error, settings
 
 ANY = re.compile(rf"{GRAPH}/.*")

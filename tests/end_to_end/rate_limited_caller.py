@@ -7,7 +7,7 @@ import sys
 from config import Config
 from services.clients.rate_limiter import RateLimiter
 from services.clock import Clock
-from services.container import modash_client
+from services.provider_clients import modash_client
 from services.quota import shared_rate_limit
 from services.store.store import Store
 
