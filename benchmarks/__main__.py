@@ -35,6 +35,7 @@ NAMES = (
     "slow_provider",
     "memory_use",
     "webhooks",
+    "history_scale",
 )
 
 

@@ -1,0 +1,224 @@
+"""A history of many accounts: rows, bytes, and how long requests over it take by their bare SQL.
+
+The store is filled with the real tables (BENCH_ACCOUNTS and BENCH_DAYS; by default 200 accounts and 365 days on
+PostgreSQL, 100 accounts on SQLite). Then each request is made in this process: once to warm the pages of its account,
+then, moved by a day, timed. Its statements are recorded, and the same statements are timed on a connection of the bare
+driver. `ratio` is the time in the store by that of the bare SQL; `request_ms` includes Flask, the service and the JSON.
+All are medians. `index` is what EXPLAIN names.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import re
+import sqlite3
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from functools import wraps
+from typing import Any
+
+import psycopg
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, event
+
+from app import create_app
+from benchmarks.history_fill import FIRST_ACCOUNT, fill, sizes
+from benchmarks.postgresql import new_database
+from benchmarks.stage import Options, Row, Stage
+from commands.isolation import isolated
+from config import Config
+from services.clock import Clock
+from services.days import pacific_day
+from services.store.store import Store
+
+ROUNDS = 15
+Statement = tuple[str, Any]
+Runner = Callable[[Sequence[Statement]], list[list[Any]]]
+# What a request keeps on its way waits for the disk, and is not what a reader of history waits for.
+WRITING = ("keep", "purge", "begin_look", "end_look")
+MEGABYTE = 1_000_000
+
+
+def measure(options: Options) -> list[Row]:
+    """Fill and measure PostgreSQL, then SQLite."""
+    logging.disable(logging.INFO)
+    rows: list[Row] = []
+    with Stage() as stage, new_database() as url:
+        simulator = stage.simulator()
+        days = int(os.environ.get("BENCH_DAYS") or options.pick(365, 100))
+        if url is not None:
+            accounts = int(os.environ.get("BENCH_ACCOUNTS") or options.pick(200, 10))
+            rows += _engine(stage.settings(simulator, database_url=url), "postgresql", accounts, days)
+        if not os.environ.get("BENCH_ACCOUNTS"):
+            rows += _engine(stage.settings(simulator), "sqlite", options.pick(100, 10), days)
+    return rows
+
+
+def _engine(settings: dict[str, str], engine: str, accounts: int, days: int) -> list[Row]:
+    config = Config.from_env(isolated(settings))
+    last = pacific_day(Clock().now()) - timedelta(days=1)
+
+    def say(words: str) -> None:
+        print(f"  {engine}: {words}", flush=True)
+
+    started = time.perf_counter()
+    fill(config.database_url, config.instance_path, accounts=accounts, last=last, days=days, say=say)
+    say(f"filled in {time.perf_counter() - started:.0f} s")
+    rows: list[Row] = [
+        {
+            "what": f"{engine} {table}",
+            "rows": count,
+            "table_mb": size / MEGABYTE or None,
+            "index_mb": index / MEGABYTE or None,
+            "bytes_per_row": (size + index) / count or None,
+        }
+        for table, (count, size, index) in sizes(config.database_url, config.instance_path).items()
+    ]
+    app = create_app(config)
+    try:
+        client, recorder = app.test_client(), Recorder(app.extensions["services"].store)
+        with _bare(config) as run:
+            for name, path_of in _requests(last, days).items():
+                rows.append({"what": f"{engine} {name}", **_compared(client, recorder, path_of, run, engine)})
+                say(str(rows[-1]))
+    finally:
+        app.extensions["services"].close()
+    return rows
+
+
+def _requests(last: date, days: int) -> dict[str, Callable[[int], str]]:
+    """Return the requests; each takes a number, by which two of them differ."""
+    length = min(days, 365) - 2 * ROUNDS - 2
+
+    def year(metrics: str, more: str = "") -> Callable[[int], str]:
+        def path(number: int) -> str:
+            until = last - timedelta(days=number)
+            since = until - timedelta(days=length - 1)
+            return f"/history?metrics={metrics}&since={since}&until={until}&limit=366{more}"
+
+        return path
+
+    return {
+        "history, a year of reach": year("reach"),
+        "history, a year of 4 metrics": year("reach,views,total_interactions,followers"),
+        "history, a year by month": year("views,followers", "&interval=month"),
+        "growth-trends 90d": lambda number: f"/growth-trends?period={min(90, days // 2 - 1) - number}d",
+        "growth-trends 90d, all trends": (
+            lambda number: (
+                f"/growth-trends?period={min(90, days // 2 - 1) - number}d&metrics=reach,views,interactions,posts"
+            )
+        ),
+    }
+
+
+def _compared(client: FlaskClient, recorder: Recorder, path_of: Callable[[int], str], run: Runner, engine: str) -> Row:
+    whole, in_store, bare = [], [], []
+    _get(client, path_of(0))
+    for number in range(1, 2 * ROUNDS, 2):
+        _get(client, path_of(number))
+        recorder.begin()
+        started = time.perf_counter()
+        _get(client, path_of(number + 1))
+        whole.append(time.perf_counter() - started)
+        recorder.end()
+        in_store.append(recorder.seconds)
+        run(recorder.statements)
+        started = time.perf_counter()
+        run(recorder.statements)
+        bare.append(time.perf_counter() - started)
+    bare_ms, store_ms, request_ms = (statistics.median(each) * 1000 for each in (bare, in_store, whole))
+    return {
+        "statements": len(recorder.statements),
+        "bare_ms": bare_ms,
+        "store_ms": store_ms,
+        "ratio": store_ms / bare_ms if recorder.statements else None,
+        "request_ms": request_ms,
+        "index": ", ".join(_indexes(run, recorder.statements, engine)),
+    }
+
+
+def _get(client: FlaskClient, path: str) -> None:
+    response = client.get(f"{path}&account={FIRST_ACCOUNT}")
+    if response.status_code != 200:  # noqa: PLR2004
+        raise RuntimeError(f"{path}: {response.get_data(as_text=True)[:500]}")
+
+
+class Recorder:
+    """Records the statements of the tables of history, and the time that is spent in the methods that make them."""
+
+    def __init__(self, store: Store) -> None:
+        self.statements: list[Statement] = []
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._depth = threading.local()
+        for table in (store.history, store.follower_counts, store.posts):
+            for name, method in inspect.getmembers(table, inspect.ismethod):
+                if not name.startswith("_") and name not in WRITING:
+                    setattr(table, name, self._timed(method))
+
+    def begin(self) -> None:
+        """Record from now on."""
+        self.statements, self.seconds = [], 0.0
+        event.listen(Engine, "before_cursor_execute", self._note)
+
+    def end(self) -> None:
+        """Record no more."""
+        event.remove(Engine, "before_cursor_execute", self._note)
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            if getattr(self._depth, "inside", False):
+                return method(*arguments, **options)
+            self._depth.inside, started = True, time.perf_counter()
+            try:
+                return method(*arguments, **options)
+            finally:
+                self._depth.inside = False
+                with self._lock:
+                    self.seconds += time.perf_counter() - started
+
+        return timed
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        is_reading = statement.lstrip().upper().startswith("SELECT")
+        if is_reading and getattr(self._depth, "inside", False):
+            with self._lock:
+                self.statements.append((statement, parameters))
+
+
+@contextmanager
+def _bare(config: Config) -> Iterator[Runner]:
+    """Give a function that runs statements on a connection of the driver, and returns their rows."""
+    if config.database_url:
+        with psycopg.connect(config.database_url, autocommit=True) as connection:
+            cursor = connection.cursor()
+            yield lambda statements: [
+                cursor.execute(statement.encode(), parameters).fetchall() for statement, parameters in statements
+            ]
+        return
+    with closing(sqlite3.connect(f"{config.instance_path}/gateway.db")) as file:
+        file.execute("ATTACH ? AS memory", (f"{config.instance_path}/memory.db",))
+        yield lambda statements: [
+            file.execute(statement, parameters).fetchall() for statement, parameters in statements
+        ]
+
+
+def _indexes(run: Runner, statements: Sequence[Statement], engine: str) -> list[str]:
+    explain = "EXPLAIN " if engine == "postgresql" else "EXPLAIN QUERY PLAN "
+    named: dict[str, None] = {}
+    for statement, parameters in statements:
+        for line in run([(explain + statement, parameters)])[0]:
+            words = str(line[-1])
+            found = re.findall(r"(?:Scan using|Index Scan on|USING (?:COVERING )?INDEX) (\S+)", words)
+            found += [
+                f"all of {name}" for name in re.findall(r"Seq Scan on (\S+)|SCAN (\S+)", words) for name in name if name
+            ]
+            named |= dict.fromkeys(name.strip("'()\",") for name in found)
+    return list(named)
