@@ -18,7 +18,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0012"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0013"}
 
 memory = MetaData()
 gateway = MetaData()

@@ -1,0 +1,67 @@
+"""The views for BI tools have what an export has: a new table of history needs a place in them too."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC
+
+from services.export import Export
+from services.store.line_fields import moment_of
+from services.store.sections import SECTIONS
+from services.store.store import Store
+from services.store.transfer import Selection
+from tests.stores import new_store, query
+from tests.support import ROOT
+from tests.transfer.history_rows import fill
+
+COLUMNS = (
+    *("account", "kind", "metric", "breakdown", "bucket", "date", "first_day", "media"),
+    *("value", "reason", "final", "source", "api_version", "read_at"),
+)
+RECIPES = ROOT / "docs" / "recipes.md"
+UNREADABLE = "\ufffd"
+
+
+def as_shown(name, cell):
+    """A cell of a line as the view has it."""
+    if cell is None:
+        return None
+    if name == "bucket":
+        return UNREADABLE if cell == '["\\ud83d"]' else cell
+    return {"value": float, "read_at": lambda text: round(moment_of(text), 4)}.get(name, lambda same: same)(cell)
+
+
+def as_line(name, cell):
+    if name == "read_at":
+        return round(cell.astimezone(UTC).timestamp(), 4)
+    return cell.isoformat() if name in {"date", "first_day"} and cell is not None else cell
+
+
+def test_the_views_have_the_live_rows_of_every_table():
+    with new_store("postgresql") as settings:
+        for mode, account in (("sandbox", "17841400000000002"), ("live", "17841400000000001")):
+            store = Store.open(settings["DATABASE_URL"], "", mode=mode)
+            fill(store, accounts=[account])
+            text = "".join(Export(store.transfer, None, mode=mode, clock=None).text([account], Selection(), "ndjson"))
+            store.close()
+
+        rows = query(settings, "gateway", f"SELECT {', '.join(COLUMNS)} FROM insights_history")
+        media = query(settings, "gateway", "SELECT account, kind, media FROM insights_media")
+        recipes = re.findall(r"^```sql\n(SELECT.*?)^```", RECIPES.read_text(), re.MULTILINE | re.DOTALL)
+        for recipe in recipes:
+            filled = recipe.replace("{{account}}", f"'{account}'")
+            query(
+                settings, "gateway", re.sub(r"\$__timeFilter\((.*?)\)", r"\1 < now()", filled).replace("::", "\\:\\:")
+            )
+
+    assert len(recipes) == 4
+    lines = [json.loads(line) for line in text.splitlines()]
+    numbers = [line for line in lines if line["metric"] is not None]
+    wanted = [tuple(as_shown(name, line[name]) for name in COLUMNS) for line in numbers]
+    found = [tuple(map(as_line, COLUMNS, row)) for row in rows]
+    assert sorted(found, key=repr) == sorted(wanted, key=repr)
+    assert sorted(media) == sorted(
+        (line["account"], line["kind"], line["media"]) for line in lines if line not in numbers
+    )
+    assert {row[1] for row in found} | {row[1] for row in media} == {section.kind for section in SECTIONS}
