@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -199,10 +200,16 @@ def token(text: object) -> str:
     return given
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    """Return the names of all time zones; finding them takes a look at hundreds of files."""
+    return frozenset(available_timezones())
+
+
 def time_zone(text: object) -> ZoneInfo:
     """Read the name of a time zone of the IANA database."""
     given = str(text).strip().replace(" ", "+")  # A plus sign means a space in a query.
-    names = available_timezones()
+    names = _time_zones()
     if given not in names:
         guess = did_you_mean(given, sorted(names))
         raise ValueError(

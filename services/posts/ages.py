@@ -51,6 +51,11 @@ def due_since(posted_at: float, read_at: float | None, *, now: float) -> float |
     return passed[-1]
 
 
+def may_wait_until(posted_at: float, due: float) -> float:
+    """Return until when a reading that is due since a moment may wait for others: for half of its tolerance."""
+    return due + TOLERANCES[round((due - posted_at) / HOUR)] * HOUR / 2
+
+
 def moments(posted_at: float, ages: Sequence[int]) -> list[float]:
     """Return when a post reaches some ages."""
     return [posted_at + age * HOUR for age in ages]

@@ -2,7 +2,8 @@
 
 A look is one call where nothing stands in its way: the list of posts, together with their insights where a post is due.
 A post is due from each fixed age on until it was read after that, by whichever request. So a reading that was missed
-comes once, late, and a young post is read often and an old one seldom.
+comes once, late, and a young post is read often and an old one seldom. Posts beyond the first page cost further calls,
+so they wait for each other within the tolerance of their age.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.page_walk import PAGE_SIZES
 from services.media.refusals import MediaRefusals
-from services.posts.ages import PUNCTUAL, due_since, moments
+from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
@@ -32,6 +33,8 @@ from services.store.posts import SEEN_AGAIN, PostRow, PostTable
 LOOK_EVERY = HOUR
 ACCEPTED_AGE = HOUR / 2  # of a list that was read for a caller, where no post is due
 WATCHED = 35 * DAY  # age up to which posts are read: a week after the last fixed age
+MOST_WATCHED = 1_000  # posts; an account that publishes more has its oldest ones not read, which would cost most
+FIRST_PAGE = PAGE_SIZES[0]  # posts whose insights come with the list
 GONE_AFTER = 2 * SEEN_AGAIN + 2 * HOUR  # before the last look; a post that was not listed since is not read
 FIRST_LOOK = 90 * DAY  # age up to which the first look reads posts once
 MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
@@ -45,17 +48,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Watched:
-    """The young posts of an account that it still lists, and when each was read last (Unix seconds)."""
+    """The young posts of an account that it still lists, and when each was read last (Unix seconds).
+
+    Where there are more than may be watched, `cut_at` is when the oldest one was published.
+    """
 
     rows: Sequence[PostRow]
     read_at: Mapping[str, float]
     begun_at: float | None
     looked_at: float | None
+    cut_at: float | None
 
     def overdue(self, now: float) -> list[float]:
-        """Return since when each post that is due is so."""
-        found = (due_since(row.posted_at, self.read_at.get(row.id), now=now) for row in self.rows)
-        return [moment for moment in found if moment is not None]
+        """Return since when each post that a look would read now is due."""
+        due = {row.id: due_since(row.posted_at, self.read_at.get(row.id), now=now) for row in self.rows}
+        chosen = _in_this_look([(row.id, row.posted_at, due[row.id]) for row in self.rows], now)
+        return [moment for row in self.rows if row.id in chosen and (moment := due[row.id]) is not None]
 
     def next_look(self, now: float) -> float:
         """Return when the posts are to be looked at next: now, or earlier, if that is overdue."""
@@ -116,11 +124,11 @@ class PostPolling:
             return now + QUOTA_PAUSE
         self._table.begin_look(account_id, now=now)
         is_first, overdue = watched.looked_at is None, watched.overdue(now)
-        since = now - (FIRST_LOOK if is_first else WATCHED)
+        since = now - FIRST_LOOK if is_first else watched.cut_at or now - WATCHED
         # What was read since then will do, for instance for a caller of GET /top-posts.
         needed_since = max(overdue, default=now - ACCEPTED_AGE)
         request_context.accept_since(needed_since)
-        along = self._along(account, watched.rows) if overdue or is_first else None
+        along = self._along(account, watched.rows) if overdue or (is_first and not watched.rows) else None
         listed = self._posts.read(account, PostListPolicy(since=since), insights=along)
         if listed.failure is not None:
             raise listed.failure
@@ -135,8 +143,8 @@ class PostPolling:
     def _read_due(self, account: Account, listed: Posts, since: float, *, is_first: bool) -> bool:
         """Read the insights of the posts that are due; return False if there are more than one look may read."""
         now = self._clock.timestamp()
-        posts = [post for post in listed.posts if post.timestamp.timestamp() >= since]
-        due = self._due(account, posts, now)
+        posts = [post for post in listed.posts if post.timestamp.timestamp() >= since][:MOST_WATCHED]
+        due = self._due(account, posts, now, all_=is_first)
         if not due:
             return True
         chosen = due[:MOST_AT_ONCE]
@@ -144,20 +152,24 @@ class PostPolling:
         if is_first and found.failure is not None and not isinstance(found.failure, PermissionDeniedError):
             raise found.failure
         # What has no insights is answered without a call, and what was cached while the database was unavailable too.
-        for post in self._due(account, chosen, now):
+        for post in self._due(account, chosen, now, all_=True):
             if (read_at := found.read_at.get(post.id)) is not None:
                 self._kept.read(account, [post], {post.id: found.values[post.id]}, read_at=read_at)
         return len(due) == len(chosen) or found.failure is not None
 
-    def _due(self, account: Account, posts: Sequence[Post], now: float) -> list[Post]:
+    def _due(self, account: Account, posts: Sequence[Post], now: float, *, all_: bool) -> list[Post]:
+        """Return which of the newest posts are due; without those that may wait, unless `all_` are needed."""
         read_at = self._table.last_insights(account.id, [post.id for post in posts])
-        return [
-            post for post in posts if due_since(post.timestamp.timestamp(), read_at.get(post.id), now=now) is not None
+        ages = [
+            (post.id, posted := post.timestamp.timestamp(), due_since(posted, read_at.get(post.id), now=now))
+            for post in posts
         ]
+        chosen = {post_id for post_id, _, due in ages if due is not None} if all_ else _in_this_look(ages, now)
+        return [post for post in posts if post.id in chosen]
 
     def _along(self, account: Account, rows: Sequence[PostRow]) -> InsightsAlong | None:
         """Return how insights come with the list, or None where Instagram is known to refuse some of them."""
-        newest = {row.id: row.media_product_type or "" for row in rows[: PAGE_SIZES[0]]}
+        newest = {row.id: row.media_product_type or "" for row in rows[:FIRST_PAGE]}
         refused = self._refusals.of_media(account.id, list(newest))
         if refused or self._refusals.of_many(account.id, newest, POST_METRICS):
             return None
@@ -172,6 +184,18 @@ class PostPolling:
     def _watched(self, account_id: str, now: float) -> _Watched:
         look = self._table.look(account_id)
         begun_at, looked_at = (None, None) if look is None else look
-        rows = self._table.between(account_id, now - WATCHED, now)
+        rows = self._table.between(account_id, now - WATCHED, now)[:MOST_WATCHED]
         listed = [row for row in rows if looked_at is None or row.last_seen_at >= looked_at - GONE_AFTER]
-        return _Watched(listed, self._table.last_insights(account_id, [row.id for row in listed]), begun_at, looked_at)
+        read_at = self._table.last_insights(account_id, [row.id for row in listed])
+        cut_at = rows[-1].posted_at if len(rows) == MOST_WATCHED else None
+        return _Watched(listed, read_at, begun_at, looked_at, cut_at)
+
+
+def _in_this_look(posts: Sequence[tuple[str, float, float | None]], now: float) -> set[str]:
+    """Return the ids of the posts that one look reads: of each its id, when it was published and since when it is due.
+
+    They are sorted, the newest first. Those beyond the first page are left out while all of them may wait.
+    """
+    first, rest = posts[:FIRST_PAGE], posts[FIRST_PAGE:]
+    is_urgent = any(due is not None and now >= may_wait_until(posted, due) for _, posted, due in rest)
+    return {post_id for post_id, _, due in (posts if is_urgent else first) if due is not None}

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from services.clients.graph.reads import GraphReads
 from services.posts.ages import FIXED_AGES, LAST_STEP, PUNCTUAL, STEPS, TOLERANCES, due_since, slot_of
 from services.posts.insights import PostInsightsReader
+from services.posts.post_polling import FIRST_PAGE, _in_this_look
 from services.store.posts import COUNTS, INSIGHTS
 from tests.posts.reading import Truth, Worker, kept, points_of
 from tests.support import utc
@@ -177,7 +179,7 @@ def test_what_callers_read_is_kept_and_not_read_again(make_world):
     assert_true(world, truth, young, points)
 
 
-def test_a_killed_look_repeats_no_call_and_loses_no_reading(make_world, monkeypatch):
+def test_a_look_that_was_killed_repeats_no_call_and_loses_no_reading(make_world, monkeypatch):
     def ends(*_args, **_options):
         raise RuntimeError("as if the process ended here")
 
@@ -232,7 +234,57 @@ def test_posts_without_insights_are_kept_with_the_reason_and_asked_for_once(make
     assert len(world.calls()) <= 5
 
 
-def test_looks_pause_above_75_percent_of_the_quota_and_while_the_provider_fails(make_world):
+@pytest.mark.parametrize("call", [1, 2, 4])
+def test_a_look_that_was_killed_at_any_call_reads_each_post_once(make_world, monkeypatch, call):
+    world = make_world("ordinary")
+    worker, made, read = Worker(world), [], GraphReads.get
+
+    def killed(*args, **options):
+        made.append(1)
+        if len(made) == call:
+            raise RuntimeError("as if the process ended here")
+        return read(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GraphReads, "get", killed)
+        worker.run()
+    for _ in range(3):
+        worker.end_leases()
+        world.advance(seconds=121)
+        worker.run()
+
+    insights = [path for path in world.calls() if "insights" in path]
+    rows = kept(world, since=world.clock.timestamp() - 89 * DAY)
+    assert len(rows) > 100
+    assert all(sum(point.insights_read_at is not None for point in points_of(world, row.id)) == 1 for row in rows)
+    assert len(insights) == len(set(insights))
+
+
+def test_posts_beyond_the_first_page_wait_for_each_other_within_their_tolerance():
+    posted = 100 * DAY
+    posts = [(f"new {number}", 0.0, None) for number in range(FIRST_PAGE)]
+    posts += [("week", posted, posted + 168 * HOUR), ("month", posted - 21 * DAY, posted + 7 * DAY)]
+    young = [("young", posted, posted + HOUR), *posts]
+
+    assert _in_this_look(posts, posted + 173 * HOUR) == set()
+    assert _in_this_look(posts, posted + 174 * HOUR) == {"week", "month"}
+    assert _in_this_look(young, posted + 173 * HOUR) == {"young"}
+
+
+def test_looks_pause_above_75_percent_of_the_quota(make_world):
+    world = make_world("ordinary")
+    worker = Worker(world)
+    world.switch(usage=76)
+    world.body("/growth-trends?period=1d")
+    world.calls()
+
+    worker.run_until(world.clock.now() + timedelta(minutes=12))
+
+    assert world.calls() == []
+    assert worker.next_due() - world.clock.timestamp() <= 300
+
+
+def test_a_look_is_tried_again_after_a_failure(make_world):
     world = make_world("ordinary")
     worker = Worker(world)
     world.fault("error", code=2)
