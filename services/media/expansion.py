@@ -102,13 +102,21 @@ class _PostPages:
         if not any(self._plan[place] and self._posts[place].id not in self._seen for place in places):
             return None
         metrics, end = self._plan[self._place], self._place + 1
-        if self._posts[self._place].id in self._alone and metrics:
+        if metrics and (self._posts[self._place].id in self._alone or self._is_behind_refused(metrics)):
             return Run(metrics, 1)
         while end < len(self._plan) and self._plan[end] == metrics:
             if metrics and self._posts[end].id in self._alone:
                 break
             end += 1
         return Run(metrics, end - self._place)
+
+    def _is_behind_refused(self, metrics: Sequence[str]) -> bool:
+        """Return whether the post before refuses a metric: a page may repeat it, if a post is published meanwhile.
+
+        A page of one was never seen to repeat anything.
+        """
+        before = self._posts[self._place - 1].id if self._place else None
+        return any((before, metric) in self._refused for metric in metrics)
 
     def page(self, metrics: Sequence[str], *, after: str | None, limit: int, as_totals: bool) -> MediaPage:
         """Return a page of posts with their insights."""

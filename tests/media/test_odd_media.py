@@ -292,3 +292,19 @@ def test_posts_that_come_without_insights_are_asked_why(world):
     unavailable = next(each for each in body["meta"]["unavailable"] if each["metric"] == "views")
     assert unavailable["reason"] == "media_too_old"
     assert len(failed_calls(world)) == 1
+
+
+def test_a_post_that_refuses_a_metric_costs_no_failed_call_once_it_is_known(world):
+    """Even where a page repeats the last post of the one before, as when a post is published meanwhile."""
+    world.switch(media_without_views=15, repeat_post=True)
+    odd = {post["id"] for post in posts(world, days=30, without_views=True)}
+    first = world.body("/top-posts?time_range=30d&by=views&limit=50")
+    isolated = failed_calls(world)
+    world.advance(minutes=20)
+
+    again = world.body("/top-posts?time_range=30d&by=views&limit=50&refresh=true")
+
+    assert isolated
+    assert 0 < len(odd) < 10
+    assert [body["meta"]["ranking"]["posts_unknown"] for body in (first, again)] == [len(odd)] * 2
+    assert failed_calls(world) == []
