@@ -151,7 +151,8 @@ def names_up_to(most: int, what: str) -> BeforeValidator:
         if not names:
             raise ValueError(f"it is empty. Accepted: 1 to {most} {what}s, comma-separated.")
         if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name)]:
-            raise ValueError(f"{wrong[0][:60]!r} is not the name of a {what}.")
+            accepted = "Accepted: letters, digits and _ . : -, at most 64 of them."
+            raise ValueError(f"{wrong[0][:60]!r} is not the name of a {what}. {accepted}")
         if len(names) > most:
             raise ValueError(f"it names {len(names)} {what}s. Accepted: at most {most}.")
         return names

@@ -308,8 +308,10 @@ def test_years_are_read_page_by_page_without_a_gap_or_a_repetition(client, kept)
 def test_a_wrong_request_is_refused_with_what_is_accepted(client, query, words):
     response = client.get("/history", query_string=query)
 
+    body = response.get_json()
     assert response.status_code == 400
-    assert words in response.get_json()["message"]
+    assert words in body["message"]
+    assert "ccepted" in body["message"] + body["hint"] or "Exchange" in body["hint"]
 
 
 def test_a_range_without_a_whole_week_says_so(client, kept):
