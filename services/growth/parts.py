@@ -55,8 +55,7 @@ class Fetched:
 
     def posts_of(self, window: Window) -> list[Post]:
         """Return the posts of a window."""
-        posts = () if isinstance(self.posts, ProviderError) else self.posts.posts
-        return [post for post in posts if _is_in(post, window)]
+        return [] if isinstance(self.posts, ProviderError) else _posts_in(window, self.posts)
 
 
 class GrowthReader:
@@ -148,12 +147,13 @@ class GrowthReader:
         if isinstance(posts, ProviderError):
             return None
         whole = [window for window in windows if posts.gap_in(window) is None]
-        needed = [post for post in posts.posts if any(_is_in(post, window) for window in whole)]
+        needed = [post for window in whole for post in _posts_in(window, posts)]
         return self._post_insights.read(account, needed, listed=posts.posts)
 
 
-def _is_in(post: Post, window: Window) -> bool:
-    return window.since <= post.timestamp.timestamp() <= window.until
+def _posts_in(window: Window, posts: Posts) -> list[Post]:
+    since, until = window.since, window.until
+    return [post for post in posts.posts if since <= post.timestamp.timestamp() <= until]
 
 
 def _followers_of(profile: CacheEntry | ProviderError) -> int | None:
