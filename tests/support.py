@@ -258,7 +258,7 @@ def _start(module: list[str], settings_: dict[str, str], url: str) -> Process:
     return Process(popen, url, output)
 
 
-def wait_for(url: str, process: Process, *, seconds: float = 30) -> None:
+def wait_for(url: str, process: Process, *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.popen.poll() is None, process.output.read_text()
