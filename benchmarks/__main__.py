@@ -31,6 +31,7 @@ NAMES = (
     "warm_parts",
     "stampede",
     "polling_day",
+    "history_days",
     "paid_once",
     "slow_provider",
     "memory_use",

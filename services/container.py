@@ -334,6 +334,7 @@ class Services:
             snapshots=AccountSnapshotter(
                 accounts,
                 reader,
+                audience,
                 HistoryTables(store.history, store.account_snapshots),
                 may_work=guards["instagram"].may_work,
                 origin=origin,

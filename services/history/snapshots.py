@@ -21,7 +21,8 @@ from services.answers import Origin
 from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
+from services.days import ONE_DAY, Window, midnight, our_time, pacific_day, utc
+from services.errors import ProviderError
 from services.history.plan import (
     FAILED,
     RECENT_DAYS,
@@ -32,7 +33,10 @@ from services.history.plan import (
     last_settled_day,
     settled_at,
 )
+from services.insights.audience import HOUR_OF_DAY, MOST_DAYS_ONLINE, ONLINE_FOLLOWERS
+from services.insights.audience_reader import AudienceReader
 from services.insights.caching import as_history_value, as_json, history_key, is_known
+from services.insights.fetcher import concerns_all
 from services.insights.reader import Insights, InsightsReader
 from services.insights.request import InsightsRequest
 from services.store.account_snapshots import AccountSnapshot, AccountSnapshots
@@ -97,6 +101,7 @@ class AccountSnapshotter:
         self,
         accounts: AccountResolver,
         reader: InsightsReader,
+        audience: AudienceReader,
         tables: HistoryTables,
         *,
         may_work: Callable[[str], bool],
@@ -108,6 +113,7 @@ class AccountSnapshotter:
         self._backfill_days = backfill_days
         self._accounts = accounts
         self._reader = reader
+        self._audience = audience
         self._tables = tables
         self._may_work = may_work
         self._origin = origin
@@ -136,8 +142,10 @@ class AccountSnapshotter:
             return SnapshotRun(now + QUOTA_PAUSE)
         # What was read today will do, for instance for a caller.
         request_context.accept_since(midnight(today))
-        self._accounts.profile(account)  # Its reading keeps the follower count of the day.
+        self._read_profile(account, attempts)
         self._read(account, self._daily_plan(account, now).daily(), now, may_fail=attempts >= ATTEMPTS)
+        if before.day is None or self._is_weekday(account_id, today):
+            self._read_online_followers(account, today)
         self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
         return SnapshotRun(due_at(account_id, today + ONE_DAY), self._has_gaps(account, before, now))
 
@@ -210,9 +218,34 @@ class AccountSnapshotter:
         today = pacific_day(utc(now))
         if today - date.fromisoformat(before.day) > timedelta(days=SETTLED_DAYS):
             return True
-        if (today.toordinal() + zlib.crc32(account.id.encode())) % WEEK:
+        if not self._is_weekday(account.id, today):
             return False
         return bool(self._whole_plan(account, now).backfill(since=self._first_day(now)))
+
+    def _read_profile(self, account: Account, attempts: int) -> None:
+        """Read the profile, which keeps the follower count of the day; in the end the insights go on without it."""
+        try:
+            self._accounts.profile(account)
+        except ProviderError as error:
+            if attempts < ATTEMPTS or concerns_all(error):
+                raise
+            log.warning("A follower count could not be read", extra={"code": error.code})
+
+    def _read_online_followers(self, account: Account, today: date) -> None:
+        """Read the followers online of a month in one call, which keeps them; a failure is left for the next week."""
+        days = Window(today - timedelta(days=MOST_DAYS_ONLINE), today - ONE_DAY)
+        keys = {history_key(ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): day for day in days}
+        kept = self._tables.history.states_of(account.id, list(keys))
+        missing = [day for key, day in keys.items() if key not in kept or not kept[key].final]
+        try:
+            self._audience.read(account, [], missing)
+        except ProviderError as error:
+            log.warning("Followers online could not be read", extra={"code": error.code})
+
+    @staticmethod
+    def _is_weekday(account_id: str, day: date) -> bool:
+        """Return whether a day is the one in seven on which more is done for an account."""
+        return (day.toordinal() + zlib.crc32(account_id.encode())) % WEEK == 0
 
     def _daily_plan(self, account: Account, now: float) -> Plan:
         today = pacific_day(utc(now))

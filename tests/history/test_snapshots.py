@@ -13,6 +13,7 @@ from services.history.snapshots import due_at
 from tests.history.worker import HistoryWorker
 from tests.support import utc
 
+FIRST_CALLS = 6  # of a first snapshot, beside those of settled days
 LAST_FINAL = date(2026, 11, 17)  # on 2026-11-21, when its follows can change no more
 
 
@@ -39,12 +40,13 @@ def test_the_first_snapshot_and_its_backfill_have_every_value_and_ask_for_none_t
     worker.run_until(worker.world.clock.timestamp() + 60)
 
     calls = worker.world.calls()
-    # Seven days, and four more by the back-fill, of five calls each; yesterday, the profile, and the new followers of
-    # a month, which across the clock change of autumn is an hour too long for one call.
-    assert len(calls) == len(set(calls)) == 7 * 5 + 4 * 5 + 4
+    # Seven days, and four more by the back-fill, of five calls each; yesterday, the profile, and a month of new
+    # followers and of those online, which across the clock change of autumn is an hour too long for one call.
+    assert len(calls) == len(set(calls)) == 7 * 5 + 4 * 5 + FIRST_CALLS
     worker.assert_true(date(2026, 11, 7), date(2026, 11, 20), final_until=LAST_FINAL)
     yesterday = {key[:2]: value for key, value in worker.values("2026-11-20", "2026-11-20").items()}
-    assert {breakdown for _, breakdown in yesterday} == {()}
+    assert {breakdown for _, breakdown in yesterday} == {(), ("hour",)}
+    assert worker.values("2026-11-15", "2026-11-15")["online_followers", ("hour",), "2026-11-15"].final
     assert not any(value.final for value in yesterday.values())
     assert worker.services.snapshots.progress() == {
         "accounts": 1,
@@ -135,8 +137,8 @@ def test_without_room_in_the_quota_nothing_is_called(make_worker):
     assert worker.next_due() == worker.world.clock.timestamp() + 300
 
 
-def test_two_workers_at_once_ask_for_nothing_twice(make_worker):
-    worker = make_worker(BACKFILL_DAYS="0")
+def test_two_workers_at_once_ask_for_nothing_twice(make_worker, store_settings):
+    worker = make_worker(BACKFILL_DAYS="0", **store_settings)
     first = worker.services
     worker.world.restart()
     threads = [
@@ -151,7 +153,20 @@ def test_two_workers_at_once_ask_for_nothing_twice(make_worker):
 
     calls = worker.world.calls()
     assert len(insights(calls)) == len(set(insights(calls)))
-    assert len(calls) == 7 * 5 + 4
+    assert len(calls) == 7 * 5 + FIRST_CALLS
+    assert worker.services.snapshots.take_snapshot(worker.account).due_at == due_at(worker.account, date(2026, 11, 22))
+    assert worker.world.calls() == []
+
+
+def test_back_fills_wait_for_other_jobs_and_leave_a_place_free(make_worker):
+    worker = make_worker()
+    for number in range(9):
+        worker.store.jobs.put(BACKFILL_OF, str(number), due_at=number)
+
+    claimed = [job.kind for job in worker.runner.claim("worker", 4)]
+
+    assert claimed == [SNAPSHOT_OF, BACKFILL_OF, BACKFILL_OF]
+    assert [job.kind for job in worker.runner.claim("worker", 1)] == []
 
 
 def test_a_snapshot_that_is_killed_goes_on_where_it_was(make_worker, monkeypatch):
