@@ -2,9 +2,9 @@
 
 The store is filled with the real tables (BENCH_ACCOUNTS and BENCH_DAYS; by default 200 accounts and 365 days on
 PostgreSQL, 100 accounts on SQLite). Then each request is made in this process: once to warm the pages of its account,
-then, moved by a day, timed. Its statements are recorded, and the same statements are timed on a connection of the bare
-driver. `ratio` is the time in the store by that of the bare SQL; `request_ms` includes Flask, the service and the JSON.
-All are medians. `index` is what EXPLAIN names.
+then, moved by a day, timed. The calls of the store that it made are timed again by themselves, and so are their
+statements on a connection of the bare driver. `ratio` is store / bare SQL; `request_ms` includes Flask, the service and
+the JSON. All are medians. `index` is what EXPLAIN names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import psycopg
@@ -118,7 +118,9 @@ def _requests(last: date, days: int) -> dict[str, Callable[[int], str]]:
 
 
 def _compared(client: FlaskClient, recorder: Recorder, path_of: Callable[[int], str], run: Runner, engine: str) -> Row:
-    whole, in_store, bare = [], [], []
+    whole: list[float] = []
+    in_store: list[float] = []
+    bare: list[float] = []
     _get(client, path_of(0))
     for number in range(1, 2 * ROUNDS, 2):
         _get(client, path_of(number))
@@ -127,11 +129,11 @@ def _compared(client: FlaskClient, recorder: Recorder, path_of: Callable[[int], 
         _get(client, path_of(number + 1))
         whole.append(time.perf_counter() - started)
         recorder.end()
-        in_store.append(recorder.seconds)
-        run(recorder.statements)
-        started = time.perf_counter()
-        run(recorder.statements)
-        bare.append(time.perf_counter() - started)
+        for replay, seconds in ((recorder.replay, in_store), (lambda: run(recorder.statements), bare)):
+            replay()
+            started = time.perf_counter()
+            replay()
+            seconds.append(time.perf_counter() - started)
     bare_ms, store_ms, request_ms = (statistics.median(each) * 1000 for each in (bare, in_store, whole))
     return {
         "statements": len(recorder.statements),
@@ -150,41 +152,46 @@ def _get(client: FlaskClient, path: str) -> None:
 
 
 class Recorder:
-    """Records the statements of the tables of history, and the time that is spent in the methods that make them."""
+    """Records the calls of the tables of history, and their statements."""
 
     def __init__(self, store: Store) -> None:
         self.statements: list[Statement] = []
-        self.seconds = 0.0
+        self._calls: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._depth = threading.local()
         for table in (store.history, store.follower_counts, store.posts):
             for name, method in inspect.getmembers(table, inspect.ismethod):
                 if not name.startswith("_") and name not in WRITING:
-                    setattr(table, name, self._timed(method))
+                    setattr(table, name, self._recorded(method))
 
     def begin(self) -> None:
         """Record from now on."""
-        self.statements, self.seconds = [], 0.0
+        self.statements, self._calls = [], []
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def end(self) -> None:
         """Record no more."""
         event.remove(Engine, "before_cursor_execute", self._note)
 
-    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def replay(self) -> None:
+        """Make the same calls again, one after the other: in a request, threads beside them would count too."""
+        for call in self._calls:
+            call()
+
+    def _recorded(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
-        def timed(*arguments: Any, **options: Any) -> Any:
+        def recorded(*arguments: Any, **options: Any) -> Any:
             if getattr(self._depth, "inside", False):
                 return method(*arguments, **options)
-            self._depth.inside, started = True, time.perf_counter()
+            with self._lock:
+                self._calls.append(partial(method, *arguments, **options))
+            self._depth.inside = True
             try:
                 return method(*arguments, **options)
             finally:
                 self._depth.inside = False
-                with self._lock:
-                    self.seconds += time.perf_counter() - started
 
-        return timed
+        return recorded
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         is_reading = statement.lstrip().upper().startswith("SELECT")
