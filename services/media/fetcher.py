@@ -279,13 +279,16 @@ class MediaFetcher:
         # A metric of the list was seen to be refused by its place where the metric type was missing.
         may_be_total = self._is_promised(metric) and not call.as_total and not call.breakdown
         is_by_place = NAMED_BY_PLACE.search(error.words or "") is not None
-        if is_by_place and may_be_total and self._ask(call._replace(as_total=True)) is None:
+        if is_by_place and may_be_total:
+            total = call._replace(as_total=True)
+            if (failure := self._ask(total)) is not None:
+                self._resolve(total, failure)
             return
         needs_check = self._is_promised(metric) or isinstance(error, PermissionDeniedError)
         if needs_check and not self.found.answered and error.reason is None:
             checks = [check for check in CHECKS if check != metric]
             if (failure := self._ask(Call((checks[0],)))) is not None:
-                self._fail(call, error)
+                self._fail(call, failure if isinstance(failure, OF_WHOLE_MEDIA) else error)
                 self.found.failure = self.found.failure or failure
                 return
         reason = error.reason or self._reason(metric, error)

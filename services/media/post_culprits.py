@@ -84,7 +84,8 @@ class PostCulprits:
         """Return whether a type lacks a metric: posts that were not `seen` refuse it too, and none had it so far."""
         if (product_type, metric) in self.answered:
             return False
-        others = [post.id for post in reversed(self._due) if post.product_type == product_type and post.id not in seen]
+        # The newest of them: old ones may be from before the conversion, which says nothing of their type.
+        others = [post.id for post in self._due if post.product_type == product_type and post.id not in seen]
         for post_id in others[:ALIKE]:
             try:
                 self.ask(post_id, (metric,))

@@ -198,6 +198,21 @@ def test_posts_that_come_without_insights_are_asked_for_alone_and_what_they_refu
     assert media.calls()[1] == []
 
 
+def test_a_type_without_insights_is_found_out_also_where_its_oldest_posts_are_too_old(client, media):
+    media.publish(48)
+    advertisements = {item["id"] for item in media.posts[::3]}
+    for item in media.posts[::3]:
+        item["media_product_type"] = "AD"
+    media.lacking = dict.fromkeys(advertisements, METRICS)
+    media.refused = {str(number): TOO_OLD for number in range(40, 48)}
+
+    body = top(client)
+
+    unknown = {post["id"]: post["reasons"]["reach"] for post in body["top_posts"] if post["reach"] is None}
+    assert unknown.keys() == advertisements | media.refused.keys()
+    assert set(unknown.values()) == {"refused", "media_too_old"}
+
+
 def test_a_reach_of_0_gives_no_rate(client, media, monkeypatch):
     media.publish(1)
     monkeypatch.setitem(globals(), "value_of", lambda *_: 0)

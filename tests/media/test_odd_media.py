@@ -308,3 +308,12 @@ def test_a_post_that_refuses_a_metric_costs_no_failed_call_once_it_is_known(worl
     assert 0 < len(odd) < 10
     assert [body["meta"]["ranking"]["posts_unknown"] for body in (first, again)] == [len(odd)] * 2
     assert failed_calls(world) == []
+
+
+def test_a_name_that_is_refused_does_not_hide_that_a_media_is_too_old(world):
+    world.switch(views_needs_metric_type=True, pre_conversion_before=world.clock.now().isoformat())
+    post = posts(world)[0]
+
+    response = world.get(f"{PATH}/{post['id']}?metrics=views")
+
+    assert (response.status_code, response.get_json()["code"]) == (422, "media_too_old")
