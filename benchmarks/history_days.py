@@ -86,7 +86,8 @@ class _Run:
         first, last = pacific_day(utc(START)) - timedelta(days=BACKFILL_DAYS), last_settled_day(now)
         truth = self._simulator.get(f"/_simulator/truth/{ACCOUNT}?since={first}&until={last}").json()
         true_days = {day["date"]: day for day in truth["days"]}
-        kept = services.store.history.days(ACCOUNT, since=str(first), until=str(last))
+        metrics = {metric for metric, _ in kinds("facebook")}
+        kept = services.store.history.days(ACCOUNT, since=str(first), until=str(last), metrics=metrics)
         final = {(key.metric, key.breakdown, key.first_day): value for key, value in kept if value.final}
         expected = {(*kind, day) for kind in kinds("facebook") for day in true_days}
         wrong = [key for key, value in final.items() if not _is_true(true_days[key[2]], key, value)]

@@ -154,6 +154,7 @@ def test_two_workers_at_once_ask_for_nothing_twice(make_worker, store_settings):
     calls = worker.world.calls()
     assert len(insights(calls)) == len(set(insights(calls)))
     assert len(calls) == 7 * 5 + FIRST_CALLS
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 20), final_until=LAST_FINAL)
     assert worker.services.snapshots.take_snapshot(worker.account).due_at == due_at(worker.account, date(2026, 11, 22))
     assert worker.world.calls() == []
 
