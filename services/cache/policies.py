@@ -133,6 +133,7 @@ YOUNG_POST_INSIGHTS_TTL = HOUR  # of the insights of a post below `YOUNG_POST_AG
 POST_INSIGHTS_TTL = 6 * HOUR  # of one below `RANKED_POST_AGE`
 OLD_POST_INSIGHTS_TTL = DAY  # of an older one, whose insights hardly change
 POST_INSIGHTS_SWR = DAY  # of insights of which a number is known
+POST_INSIGHTS_DENIED = FixedTTL(6 * HOUR, needs=("denied",))  # that a token may not read them, for background work
 NO_POST_INSIGHTS_TTL = 30 * DAY  # that a post has no insights and never will, as `REFUSED_MEDIA`
 
 # Reports

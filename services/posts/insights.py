@@ -11,6 +11,7 @@ from services.cache.entries import CacheEntry
 from services.cache.policies import (
     NO_POST_INSIGHTS_TTL,
     OLD_POST_INSIGHTS_TTL,
+    POST_INSIGHTS_DENIED,
     POST_INSIGHTS_SWR,
     POST_INSIGHTS_TTL,
     RANKED_POST_AGE,
@@ -28,6 +29,7 @@ from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
 
 KEY = "post insights"
+DENIED_KEY = CacheKey("post insights denied")
 Fetched = Mapping[CacheKey, FetchResult]
 OnRead = Callable[[Account, Sequence[Post], Mapping[str, PostValues]], None]
 """Gets an account, posts of it, and insights of some of them as Instagram has just sent them."""
@@ -138,6 +140,14 @@ class PostInsightsReader:
                 if not each.stale:  # Else it may have older numbers where newer ones are unknown.
                     read_at[key.part] = each.fetched_at
         return PostInsights(values, entries, failure, read_at)
+
+    def may_read(self, account: Account) -> bool:
+        """Return whether background work may ask for insights: not for some hours after the permission was missing."""
+        return DENIED_KEY not in self._cache.peek(account.id, {DENIED_KEY: POST_INSIGHTS_DENIED})
+
+    def note_denied(self, account: Account) -> None:
+        """Remember that the token of an account may not read insights."""
+        self._cache.put(account.id, {DENIED_KEY: ({"denied": True}, POST_INSIGHTS_DENIED)})
 
     def note(self, account: Account, posts: Sequence[Post], values: Mapping[str, PostValues]) -> None:
         """Cache insights that came with a list, those of posts of which all are known."""

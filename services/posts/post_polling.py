@@ -123,18 +123,20 @@ class PostPolling:
         if not self._may_work(account_id):
             return now + QUOTA_PAUSE
         self._table.begin_look(account_id, now=now)
-        is_first, overdue = watched.looked_at is None, watched.overdue(now)
+        may_read = self._insights.may_read(account)
+        is_first, overdue = watched.looked_at is None, watched.overdue(now) if may_read else []
         since = now - FIRST_LOOK if is_first else watched.cut_at or now - WATCHED
         # What was read since then will do, for instance for a caller of GET /top-posts.
         needed_since = max(overdue, default=now - ACCEPTED_AGE)
         request_context.accept_since(needed_since)
-        along = self._along(account, watched.rows) if overdue or (is_first and not watched.rows) else None
+        needs_insights = may_read and (overdue or (is_first and not watched.rows))
+        along = self._along(account, watched.rows) if needs_insights else None
         listed = self._posts.read(account, PostListPolicy(since=since), insights=along)
         if listed.failure is not None:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
             return now + RETRY_AFTER  # It failed, and the last list was answered.
-        if not self._read_due(account, listed, since, is_first=is_first):
+        if may_read and not self._read_due(account, listed, since, is_first=is_first):
             return now + GO_ON_AFTER
         self._table.end_look(account_id, looked_at=listed.read_at.timestamp())
         now = self._clock.timestamp()
@@ -149,7 +151,9 @@ class PostPolling:
             return True
         chosen = due[:MOST_AT_ONCE]
         found = self._insights.read(account, chosen, listed=listed.posts)
-        if is_first and found.failure is not None and not isinstance(found.failure, PermissionDeniedError):
+        if isinstance(found.failure, PermissionDeniedError):
+            self._insights.note_denied(account)
+        elif is_first and found.failure is not None:
             raise found.failure
         # What has no insights is answered without a call, and what was cached while the database was unavailable too.
         for post in self._due(account, chosen, now, all_=True):

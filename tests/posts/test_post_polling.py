@@ -284,6 +284,20 @@ def test_looks_pause_above_75_percent_of_the_quota(make_world):
     assert worker.next_due() - world.clock.timestamp() <= 300
 
 
+def test_a_missing_permission_costs_a_few_calls_a_day_and_its_end_is_noticed(make_world):
+    world = make_world("ordinary")
+    worker = Worker(world)
+    world.fault("permission", path="insights")
+    worker.run_until(world.clock.now() + timedelta(hours=7))
+    calls = world.calls()
+    world.heal()
+    worker.run_until(world.clock.now() + timedelta(hours=6))
+
+    assert len([path for path in calls if "insights" in path]) <= 10
+    assert len([path for path in calls if "insights" not in path]) <= 9
+    assert any(point.insights_read_at for row in kept(world)[:5] for point in points_of(world, row.id))
+
+
 def test_a_look_is_tried_again_after_a_failure(make_world):
     world = make_world("ordinary")
     worker = Worker(world)
