@@ -16,6 +16,7 @@ from tests.support import ROOT, environment
 
 PROCESSES, CALLS = 4, 6
 A_SECOND = 1.0
+TURN = 0.6  # seconds from one call to the next
 ROOM = 0.1  # seconds
 TRIES = 3
 
@@ -59,16 +60,17 @@ class Stalls(threading.Thread):
 
 
 def on_a_steady_machine(measure):
-    """Measure again while the machine stalls for longer than the rate limiter leaves room for; return the last result.
+    """Measure again while the machine stalls for longer than the rate limiter leaves room for.
 
-    Turns are 0.6 s apart, and Modash counts arrivals: of three calls the first may come 0.2 s late, not more.
+    Return the last result, and how many calls may arrive within a second. Modash counts arrivals: of three calls the
+    first may come 0.2 s late, not more. On a machine that always stalls it comes as late as that.
     """
     for _ in range(TRIES):
         with Stalls() as stalls:
             result = measure()
         if stalls.longest < ROOM:
-            break
-    return result
+            return result, 2
+    return result, int((A_SECOND + 2 * stalls.longest) / TURN) + 1
 
 
 def test_many_processes_keep_to_one_pace(simulator, store_settings):
@@ -77,18 +79,17 @@ def test_many_processes_keep_to_one_pace(simulator, store_settings):
 
     def measure():
         simulator.post("/_simulator/calls/reset")
-        started = time.monotonic()
         callers = [subprocess.Popen(command, cwd=ROOT, env=environment(chosen)) for _ in range(PROCESSES)]
-        codes = [caller.wait(120) for caller in callers]
-        return codes, time.monotonic() - started
+        return [caller.wait(120) for caller in callers]
 
-    codes, seconds = on_a_steady_machine(measure)
+    codes, most = on_a_steady_machine(measure)
 
+    moments = [call["at"] for call in calls(simulator)]
     assert codes == [0] * PROCESSES
-    assert len(calls(simulator)) == PROCESSES * CALLS
+    assert len(moments) == PROCESSES * CALLS
     assert statuses(simulator) == {200}
-    assert most_in_a_second(simulator) <= 2
-    assert seconds < PROCESSES * CALLS * 0.9
+    assert most_in_a_second(simulator) <= most
+    assert max(moments) - min(moments) < PROCESSES * CALLS * 0.9
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_crowd_is_served_in_turns_or_refused_with_a_wait(simulator, gateway):
         watcher.join()
         return answers, warm
 
-    answers, warm = on_a_steady_machine(measure)
+    (answers, warm), most = on_a_steady_machine(measure)
 
     served = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -127,6 +128,6 @@ def test_a_crowd_is_served_in_turns_or_refused_with_a_wait(simulator, gateway):
     assert all(answer.json()["code"] == "provider_rate_limited" for answer in refused)
     assert all(1 <= int(answer.headers["Retry-After"]) <= 10 for answer in refused)
     assert statuses(simulator) == {200}
-    assert most_in_a_second(simulator) <= 2
+    assert most_in_a_second(simulator) <= most
     assert {status for status, _ in warm} == {200}
     assert median(seconds for _, seconds in warm) < 0.4  # A turn comes after half a second or more.
