@@ -41,7 +41,7 @@ ROUNDS = 15
 Statement = tuple[str, Any]
 Runner = Callable[[Sequence[Statement]], list[list[Any]]]
 # What a request keeps on its way waits for the disk, and is not what a reader of history waits for.
-WRITING = ("keep", "purge", "begin_look", "end_look")
+WRITING = ("keep", "begin_look", "end_look")
 MEGABYTE = 1_000_000
 
 

@@ -19,6 +19,7 @@ from services.store.database import DatabaseUnavailableError
 from services.transfer.importing import HistoryImport, OtherModeError
 
 MOST_SHOWN = 20  # lines that were refused
+SHOWN_EVERY = 10_000  # lines
 GZIP = b"\x1f\x8b"
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         services = Services.build(config, Clock())
         try:
             with _opened(options.file) as file:
-                counts = HistoryImport(services.store.transfer, config.providers, show).read(file)
+                counts = HistoryImport(services.store.transfer, config.providers, show).read(_counted(file))
         finally:
             services.close()
     except DatabaseUnavailableError as error:
@@ -54,6 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{counts.refused:,} lines were refused.")
         return 1 if counts.refused else 0
     return 1
+
+
+def _counted(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, and show on a terminal how many were read."""
+    is_shown = sys.stderr.isatty()
+    for number, text in enumerate(file, 1):
+        if is_shown and number % SHOWN_EVERY == 0:
+            print(f"\r{number:,} lines", end="", file=sys.stderr, flush=True)
+        yield text
+    if is_shown:
+        print("\r", end="", file=sys.stderr)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from services.store.database import Database, excluded
 from services.store.schema import account_snapshots
@@ -96,12 +96,6 @@ class AccountSnapshots:
         """Note how many calls of a back-fill are left, and when it ended."""
         row = {"account": account, "backfill_left": left, "backfill_ended_at": ended_at}
         self._database.upsert(account_snapshots, row, replace=("backfill_left", "backfill_ended_at"))
-
-    def purge(self, account: str) -> int:
-        """Delete the progress of an account; return whether there was any."""
-        with self._database.write() as connection:
-            query = delete(account_snapshots).where(account_snapshots.c.account == account)
-            return int(connection.execute(query).rowcount)
 
 
 def _is_under_way() -> ColumnElement[bool]:

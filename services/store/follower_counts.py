@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from services.store.database import Database, excluded
 from services.store.schema import follower_counts
@@ -71,11 +71,6 @@ class FollowerCounts:
         with self._database.read() as connection:
             first, last = connection.execute(query.where(follower_counts.c.account == account)).one()
         return None if first is None else (first, last)
-
-    def purge(self, account: str) -> int:
-        """Delete all counts of an account, for good; return how many there were."""
-        with self._database.write() as connection:
-            return int(connection.execute(delete(follower_counts).where(follower_counts.c.account == account)).rowcount)
 
 
 def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_
 
 from services.store.database import CHUNK, Database, chunks, excluded
 from services.store.schema import metric_values
@@ -213,11 +213,6 @@ class History:
         if rows:
             replace, is_better = better_value()
             self._database.upsert(metric_values, rows, replace=replace, only_if=is_better)
-
-    def purge(self, account: str) -> int:
-        """Delete all values of an account, for good; return how many there were."""
-        with self._database.write() as connection:
-            return int(connection.execute(delete(metric_values).where(metric_values.c.account == account)).rowcount)
 
 
 def days_between(since: str, until: str) -> Iterator[str]:

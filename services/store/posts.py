@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Row, and_, case, delete, func, or_, select
+from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.schema import post_looks, post_readings, posts
@@ -194,13 +194,6 @@ class PostTable:
             kept = connection.execute(select(func.count()).select_from(posts)).scalar_one()
             last = connection.execute(select(func.max(post_looks.c.looked_at))).scalar()
         return PostCounts(kept, last)
-
-    def purge(self, account: str) -> int:
-        """Delete all posts of an account, for good; return how many there were."""
-        with self._database.write() as connection:
-            connection.execute(delete(post_readings).where(post_readings.c.account == account))
-            connection.execute(delete(post_looks).where(post_looks.c.account == account))
-            return int(connection.execute(delete(posts).where(posts.c.account == account)).rowcount)
 
 
 def _columns() -> list[Column[Any]]:

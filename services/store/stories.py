@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Row, and_, case, delete, func, or_, select
+from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.schema import stories, story_numbers, story_reads
@@ -157,13 +157,6 @@ class Stories:
             kept = connection.execute(select(func.count()).select_from(stories)).scalar_one()
             last = connection.execute(select(func.max(story_reads.c.read_at))).scalar()
         return StoryCounts(kept, last)
-
-    def purge(self, account: str) -> int:
-        """Delete all stories of an account, for good; return how many there were."""
-        with self._database.write() as connection:
-            connection.execute(delete(story_numbers).where(story_numbers.c.account == account))
-            connection.execute(delete(story_reads).where(story_reads.c.account == account))
-            return int(connection.execute(delete(stories).where(stories.c.account == account)).rowcount)
 
     def _with_numbers(self, account: str, rows: Sequence[Row[Any]]) -> list[StoryRow]:
         numbers = self._numbers(account, [row.id for row in rows])

@@ -135,7 +135,7 @@ def test_the_first_follower_count_of_a_day_stays(store):
         FollowerCount("2026-11-01", 99, 20.0),
     )
     for order in ((first, later), (later, first)):
-        counts.purge("a")
+        store.deletion.of_account("a")
         for each in order:
             counts.keep("a", each)
         assert counts.days("a", since="2026-11-01", until="2026-11-01") == [first]

@@ -74,7 +74,7 @@ def test_a_number_that_no_column_can_hold_is_unknown(store, value):
     assert (kept(store)[0].values["reach"], kept(store)[0].values["views"]) == (None, 1.5)
 
 
-def test_looks_are_noted_and_everything_of_one_account_is_purged(store):
+def test_looks_are_noted_and_everything_of_one_account_can_be_deleted(store):
     for account in ("a", "b"):
         store.posts.keep(account, [post()], insights=[part(10.0, reach=1)])
         store.posts.begin_look(account, now=50.0)
@@ -84,5 +84,5 @@ def test_looks_are_noted_and_everything_of_one_account_is_purged(store):
 
     assert store.posts.look("a") == (60.0, 49.0)
     assert store.posts.counts() == PostCounts(2, 49.0)
-    assert store.posts.purge("a") == 1
+    store.deletion.of_account("a")
     assert (kept(store), store.posts.look("a"), store.posts.counts().kept) == ([], None, 1)

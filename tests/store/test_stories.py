@@ -113,7 +113,7 @@ def test_the_stories_of_an_account_can_be_deleted_for_good(store):
     store.stories.keep("b", [row(numbers=READINGS)])
     store.stories.end("a", read_at=5.0)
 
-    assert store.stories.purge("a") == 1
+    store.deletion.of_account("a")
 
     assert (store.stories.find("a", "1"), store.stories.last_read_at("a")) == (None, None)
     assert store.stories.counts() == StoryCounts(1, None)
