@@ -87,15 +87,11 @@ def test_readings_at_the_fixed_ages_are_the_truth_and_a_look_is_one_call(make_wo
         points = points_of(world, row.id)
         reached = {each: row.posted_at + each * HOUR for each in FIXED_AGES}
         at_ages = {each for each in labels(points) if reached[each] > begin}
-        assert (
-            at_ages
-            == {
-                each
-                for each, moment in reached.items()
-                if begin < moment and moment + (0 if each in PUNCTUAL else HOUR) <= world.clock.timestamp() - 1
-            }
-            | at_ages
-        )
+        # A look is at most an hour away, and a post beyond the first page may wait for half of its tolerance.
+        wait = {each: 0 if each in PUNCTUAL else HOUR + TOLERANCES[each] * HOUR / 2 for each in FIXED_AGES}
+        assert at_ages >= {
+            each for each, moment in reached.items() if begin < moment < world.clock.timestamp() - 1 - wait[each]
+        }
         found |= at_ages
         assert_true(world, truth, row, [point for point in points if point.age_label in at_ages])
         late = {
@@ -114,9 +110,9 @@ def test_an_idle_account_costs_one_call_an_hour(make_world):
     worker.run()
     world.calls()
 
-    worker.run_until(world.clock.now() + timedelta(hours=24))
+    worker.run_until(world.clock.now() + timedelta(hours=8))
 
-    assert 23 <= len(world.calls()) <= 24
+    assert 7 <= len(world.calls()) <= 8
 
 
 def test_the_first_look_reads_every_post_of_90_days_once(make_world):
@@ -288,10 +284,10 @@ def test_a_missing_permission_costs_a_few_calls_a_day_and_its_end_is_noticed(mak
     world = make_world("ordinary")
     worker = Worker(world)
     world.fault("permission", path="insights")
-    worker.run_until(world.clock.now() + timedelta(hours=7))
+    worker.run_until(world.clock.now() + timedelta(hours=5))
     calls = world.calls()
     world.heal()
-    worker.run_until(world.clock.now() + timedelta(hours=6))
+    worker.run_until(world.clock.now() + timedelta(hours=4))
 
     assert len([path for path in calls if "insights" in path]) <= 10
     assert len([path for path in calls if "insights" not in path]) <= 9
