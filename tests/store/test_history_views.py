@@ -6,6 +6,8 @@ import json
 import re
 from datetime import UTC
 
+import psycopg
+
 from services.export import Export
 from services.store.line_fields import moment_of
 from services.store.sections import SECTIONS
@@ -55,7 +57,13 @@ def test_the_views_have_the_live_rows_of_every_table():
                 settings, "gateway", re.sub(r"\$__timeFilter\((.*?)\)", r"\1 < now()", filled).replace("::", "\\:\\:")
             )
 
+        with psycopg.connect(settings["DATABASE_URL"], options="-c enable_seqscan=off") as connection:
+            plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {recipes[0]}"))
+
     assert len(recipes) == 4
+    conditions = re.findall(r"Index Cond: (.*)", plan)
+    assert conditions
+    assert all("metric)::text = 'reach'" in condition for condition in conditions)
     lines = [json.loads(line) for line in text.splitlines()]
     numbers = [line for line in lines if line["metric"] is not None]
     wanted = [tuple(as_shown(name, line[name]) for name in COLUMNS) for line in numbers]

@@ -7,21 +7,24 @@ from alembic import op
 revision = "0013"
 down_revision = "0012"
 
+# Each column has the same type in every part: else PostgreSQL filters by metric only after it has read an account.
 HISTORY = r"""
 CREATE VIEW insights_history AS
-SELECT account, 'account'::text AS kind, metric::text, nullif(breakdown, '')::text AS breakdown, NULL::text AS bucket,
+SELECT account::text, 'account'::text AS kind, metric::text, nullif(breakdown, '')::text AS breakdown,
+  NULL::text AS bucket,
   last_day::date AS date, first_day::date AS first_day, NULL::text AS media, value, reason::text, final = 1 AS final,
   source::text, to_timestamp(read_at) AS read_at, api_version::text, NULL::integer AS age_hours
 FROM metric_values WHERE mode = 'live'
 UNION ALL
-SELECT account, 'account', metric, nullif(breakdown, ''),
+SELECT account::text, 'account'::text, metric::text, nullif(breakdown, '')::text,
   CASE
     WHEN json_array_length(bucket -> 0) <> 1 OR bucket -> 0 ->> 0 = '' OR left(bucket -> 0 ->> 0, 1) = '['
       THEN (bucket -> 0)::text
     ELSE bucket -> 0 ->> 0
   END,
-  last_day::date, first_day::date, NULL, (bucket ->> 1)::double precision,
-  CASE WHEN bucket ->> 1 IS NULL THEN 'bucket_unknown' END, final = 1, source, to_timestamp(read_at), api_version, NULL
+  last_day::date, first_day::date, NULL::text, (bucket ->> 1)::double precision,
+  CASE WHEN bucket ->> 1 IS NULL THEN 'bucket_unknown'::text END, final = 1, source::text, to_timestamp(read_at),
+  api_version::text, NULL::integer
 FROM metric_values CROSS JOIN LATERAL json_array_elements(
   (
     CASE WHEN strpos(buckets, '\u') > 0 THEN regexp_replace(buckets, '{unstorable}', '\\ufffd', 'g') ELSE buckets END
@@ -29,16 +32,17 @@ FROM metric_values CROSS JOIN LATERAL json_array_elements(
 ) AS bucket
 WHERE mode = 'live' AND buckets IS NOT NULL
 UNION ALL
-SELECT account, 'followers', number.metric, NULL, NULL, day::date, NULL, NULL, number.value, NULL, NULL, source,
-  to_timestamp(read_at), api_version, NULL
+SELECT account::text, 'followers'::text, number.metric::text, NULL::text, NULL::text, day::date, NULL::date,
+  NULL::text, number.value, NULL::text, NULL::boolean, source::text, to_timestamp(read_at), api_version::text,
+  NULL::integer
 FROM follower_counts CROSS JOIN LATERAL
   (VALUES ('followers', followers), ('follows', follows), ('media_count', media_count)) AS number (metric, value)
 WHERE mode = 'live' AND number.value IS NOT NULL
 UNION ALL
-SELECT account, 'post_number', number.metric, NULL, NULL,
-  (to_timestamp(number.read_at) AT TIME ZONE 'America/Los_Angeles')::date, NULL, post, number.value,
-  CASE WHEN number.value IS NULL THEN number.reasons::json ->> number.metric END, NULL, source,
-  to_timestamp(number.read_at), api_version, age_label
+SELECT account::text, 'post_number'::text, number.metric::text, NULL::text, NULL::text,
+  (to_timestamp(number.read_at) AT TIME ZONE 'America/Los_Angeles')::date, NULL::date, post::text, number.value,
+  CASE WHEN number.value IS NULL THEN number.reasons::json ->> number.metric END, NULL::boolean, source::text,
+  to_timestamp(number.read_at), api_version::text, age_label
 FROM post_readings CROSS JOIN LATERAL (VALUES
   ('likes', likes, counts_read_at, counts_reasons), ('comments', comments, counts_read_at, counts_reasons),
   ('reach', reach, insights_read_at, insights_reasons), ('views', views, insights_read_at, insights_reasons),
@@ -47,18 +51,19 @@ FROM post_readings CROSS JOIN LATERAL (VALUES
 ) AS number (metric, value, read_at, reasons)
 WHERE mode = 'live' AND (number.value IS NOT NULL OR number.reasons::json ->> number.metric IS NOT NULL)
 UNION ALL
-SELECT account, 'story_number', metric, NULL, nullif(bucket, ''),
-  (to_timestamp(read_at) AT TIME ZONE 'America/Los_Angeles')::date, NULL, story, value, reason, NULL, source,
-  to_timestamp(read_at), NULL, NULL
+SELECT account::text, 'story_number'::text, metric::text, NULL::text, nullif(bucket, '')::text,
+  (to_timestamp(read_at) AT TIME ZONE 'America/Los_Angeles')::date, NULL::date, story::text, value, reason::text,
+  NULL::boolean, source::text, to_timestamp(read_at), NULL::text, NULL::integer
 FROM story_numbers WHERE mode = 'live'
 """
 MEDIA = """
 CREATE VIEW insights_media AS
-SELECT account, 'post'::text AS kind, id AS media, to_timestamp(posted_at) AS posted_at, media_type::text,
+SELECT account::text, 'post'::text AS kind, id::text AS media, to_timestamp(posted_at) AS posted_at, media_type::text,
   media_product_type::text, permalink, caption
 FROM posts WHERE mode = 'live'
 UNION ALL
-SELECT account, 'story', id, to_timestamp(ordered_at), media_type, 'STORY', permalink, NULL
+SELECT account::text, 'story'::text, id::text, to_timestamp(ordered_at), media_type::text, 'STORY'::text, permalink,
+  NULL::text
 FROM stories WHERE mode = 'live'
 """
 # A NUL character, or a surrogate without its other half: buckets have them as escapes, and no text can.
