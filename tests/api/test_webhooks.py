@@ -248,9 +248,9 @@ def test_a_full_disk_is_503_and_what_was_confirmed_before_stays(make_client):
     client = make_client()
     confirmed = deliver(client)
     database = client.application.extensions["services"].store.databases[1]
-    with database.read() as connection:
+    with database.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        # The limit of the connection, of which the pool has this one only: SQLite reports it as a full disk.
+        # The limit of the only connection that writes: SQLite reports it as a full disk.
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
     refused = deliver(client, body(entry(ACCOUNT_ID, change("comments", {"id": "1", "text": "x" * 100_000}))))
