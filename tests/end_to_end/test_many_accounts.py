@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from config import Config
 from services.accounts.token_encryption import TokenEncryption, new_key
@@ -30,6 +31,8 @@ FAULTS = {
     30: ({"kind": "html", "status": 200}, (502, "provider_response_invalid")),
 }
 DEAD, REMOVED = 1, 40
+WORKERS = 2
+OK = 200
 EXPECTED = {number: shown for number, (_, shown) in FAULTS.items()} | {
     DEAD: (401, "token_invalid"),
     REMOVED: (404, "account_unknown"),
@@ -119,9 +122,32 @@ def without_times(body):
     return {**body, "meta": meta}
 
 
-def test_five_broken_accounts_change_nothing_for_the_others(simulator, accounts, store_of, crowd, alone):
+@pytest.fixture
+def served(crowd):
+    """Start a gateway whose workers have both served some of its accounts.
+
+    A worker that was never answered cannot know whether a broken account or the provider is at fault, and stops all
+    calls for a second.
+    """
+
+    def begin(accounts, some):
+        gateway = crowd(accounts)
+        deadline = time.monotonic() + 30
+        while gateway.output.read_text().count("The gateway is ready") < WORKERS:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for each in some:
+            for _ in range(WORKERS):  # Each on a connection of its own, so that it may reach either worker.
+                path = f"/top-posts?time_range=7d&refresh=true&account={each['username']}"
+                assert requests.get(f"{gateway.url}{path}", timeout=60).status_code == OK
+        return gateway
+
+    return begin
+
+
+def test_five_broken_accounts_change_nothing_for_the_others(simulator, accounts, store_of, served, alone):
     store, folder = store_of
-    gateway = crowd(accounts)
+    gateway = served(accounts, accounts[2:10])
     for number, (fault, _) in FAULTS.items():
         simulator.post("/_simulator/faults", {"provider": "instagram", "path": accounts[number]["id"]} | fault)
     store.accounts.remove(accounts[REMOVED]["id"])
