@@ -7,6 +7,7 @@ import gzip
 import io
 import logging
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             services.close()
     except DatabaseUnavailableError as error:
         print(f"The database is unavailable: {error}\nGive the file again; what was read stays.", file=sys.stderr)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         print(f"The file cannot be read: {error}", file=sys.stderr)
     except (ConfigError, MigrationError, OtherModeError) as error:
         print(error, file=sys.stderr)

@@ -204,7 +204,8 @@ def token(text: object) -> str:
 @cache
 def _time_zones() -> frozenset[str]:
     """Return the names of all time zones; finding them takes a look at hundreds of files."""
-    return frozenset(available_timezones())
+    # The two that name no place: the zone of this machine, and a zone that is not set.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def time_zone(text: object) -> ZoneInfo:

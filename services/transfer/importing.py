@@ -61,7 +61,7 @@ class HistoryImport:
         return self.counts
 
     def _take(self, number: int, line: Line) -> None:
-        if line["mode"] not in {"live", "sandbox"}:
+        if line["mode"] not in ("live", "sandbox"):  # A set would have to hash it, and it may be a list.
             raise LineError("mode: accepted: live, sandbox")
         if line["mode"] != self.mode:
             raise OtherModeError(

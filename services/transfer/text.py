@@ -92,9 +92,7 @@ def _complete(found: dict[str, Any]) -> Line | LineError:
     details = found.get("details")
     if details is not None and not isinstance(details, dict):
         return LineError("details: accepted: a JSON object")
-    if found.get("final") not in {None, True, False} or isinstance(found.get("final"), int | float) is not isinstance(
-        found.get("final"), bool
-    ):
+    if not isinstance(found.get("final"), bool | None):
         return LineError("final: accepted: true, false")
     return dict.fromkeys(FIELDS) | found
 

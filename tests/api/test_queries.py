@@ -243,6 +243,7 @@ def test_a_list_of_many_wrong_names_is_not_echoed_whole(client):
         ("/top-posts", "limit", "2.5", "'2.5' is not a whole number."),
         ("/stories", "limit", "many", "'many' is not a whole number."),
         ("/posting-times", "tz", "Europe/Berlim", "'Europe/Berlim' is not a time zone. Did you mean Europe/Berlin?"),
+        ("/posting-times", "tz", "localtime", "'localtime' is not a time zone."),
         ("/audience", "days", "31", "'31' is out of range."),
         ("/performance-data", "wait", "soon", "'soon' is not a whole number."),
     ],

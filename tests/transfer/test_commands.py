@@ -113,9 +113,10 @@ def test_a_file_of_the_other_mode_is_refused(run, kept, tmp_path):
     assert errors.startswith("Line 1 is of live mode, and this gateway runs in sandbox mode.")
 
 
-@pytest.mark.parametrize("name", ["nowhere.ndjson", "cut.ndjson.gz"])
+@pytest.mark.parametrize("name", ["nowhere.ndjson", "cut.ndjson.gz", "damaged.ndjson.gz"])
 def test_a_file_that_cannot_be_read_is_an_error_of_one_line(run, tmp_path, name):
     (tmp_path / "cut.ndjson.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-9])
+    (tmp_path / "damaged.ndjson.gz").write_bytes(gzip.compress(b"")[:10] + b"\xff" * 50)
 
     ended, _, errors = run(import_history, str(tmp_path / name))
 
