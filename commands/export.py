@@ -87,9 +87,14 @@ def _written(name: str | None) -> Iterator[TextIO]:
         yield standard_output
         standard_output.detach()  # It would close standard output with itself.
         return
+    is_compressed = name.endswith(".gz")
+    if Path(name).exists() and not Path(name).is_file():  # A pipe or a device stays what it is.
+        with _opened(Path(name), is_compressed=is_compressed) as file:
+            yield file
+        return
     part = Path(f"{name}.part")
     try:
-        with _opened(part, is_compressed=name.endswith(".gz")) as file:
+        with _opened(part, is_compressed=is_compressed) as file:
             yield file
         part.replace(name)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import sys
 
 import pytest
@@ -123,6 +124,20 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line(run, tmp_path, name)
     assert ended == 1
     assert "cannot be read" in errors
     assert "Traceback" not in errors
+
+
+def test_an_export_into_a_pipe_leaves_it_a_pipe(run, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        ended, _, _ = run(export, "--format", "csv", "--account", "1", "--out", str(pipe))
+
+        assert ended == 0
+        assert pipe.is_fifo()
+        assert b"account,metric," in os.read(reader, 100)
+    finally:
+        os.close(reader)
 
 
 def lines_of(path):
