@@ -34,7 +34,10 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write an export; print a failure as one sentence, without a traceback."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.since and options.until and options.since > options.until:
+        parser.error(f"--since {options.since} is after --until {options.until}")
     logging.disable(logging.WARNING)  # The output says the same.
     try:
         config = Config.from_env()
@@ -47,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else Python complains when it ends.
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
     except InsightsError as error:
         print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
     except DatabaseUnavailableError as error:

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 counts = HistoryImport(services.store.transfer, config.providers, show).read(_counted(file))
         finally:
             services.close()
+    except KeyboardInterrupt:
+        print("\nStopped. Give the file again; what was read stays.", file=sys.stderr)
     except DatabaseUnavailableError as error:
         print(f"The database is unavailable: {error}\nGive the file again; what was read stays.", file=sys.stderr)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:

@@ -140,5 +140,29 @@ def test_an_export_into_a_pipe_leaves_it_a_pipe(run, tmp_path):
         os.close(reader)
 
 
+@pytest.mark.parametrize("command", [export, import_history])
+def test_a_command_that_is_interrupted_says_so_and_leaves_no_file(run, kept, tmp_path, monkeypatch, command):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("services.store.transfer.Transfer.lines", interrupt)
+    monkeypatch.setattr("services.transfer.importing.HistoryImport.read", interrupt)
+    (tmp_path / "given.ndjson").touch()
+    arguments = {export: ["--out", str(tmp_path / "out.ndjson")], import_history: [str(tmp_path / "given.ndjson")]}
+
+    ended, _, errors = run(command, *arguments[command])
+
+    assert ended == 1
+    assert errors.startswith("\nStopped.")
+    assert [path.name for path in tmp_path.iterdir()] == ["given.ndjson"]
+
+
+def test_an_export_since_a_day_after_its_last_one_is_refused(run, capsys):
+    with pytest.raises(SystemExit):
+        run(export, "--since", "2026-11-20", "--until", "2026-11-01")
+
+    assert "--since 2026-11-20 is after --until 2026-11-01" in capsys.readouterr().err
+
+
 def lines_of(path):
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
