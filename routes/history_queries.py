@@ -9,7 +9,15 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from routes import parameters
-from routes.queries import MAX_DAYS_OF_GROWTH, TableQuery, Time
+from routes.queries import (
+    MAX_DAYS_OF_GROWTH,
+    EndOfPeriod,
+    FirstDay,
+    LastDay,
+    OneAccount,
+    Refresh,
+    TableQuery,
+)
 from services import formats, posting_times
 from services.account_history import MOST_METRICS
 from services.compare import MOST_ACCOUNTS
@@ -37,23 +45,8 @@ class CompareQuery(TableQuery):
         Field(default_factory=lambda: 28, description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d; by default 28d."),
         WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["28d"]}),
     ]
-    until: Annotated[
-        Literal["yesterday", "complete"],
-        parameters.choice(("yesterday", "complete"), "end of the period"),
-        Field(description="The last day: yesterday, or the last one whose views, reach and interactions are complete."),
-    ] = "yesterday"
-    refresh: Annotated[
-        bool,
-        BeforeValidator(parameters.flag),
-        Field(description="true reads everything again that can change; local callers only."),
-    ] = False
-
-
-OneAccount = Annotated[
-    str | None,
-    BeforeValidator(parameters.account),
-    Field(description="Id or username of the account; by default the configured one, or the only one."),
-]
+    until: EndOfPeriod = "yesterday"
+    refresh: Refresh = False
 
 
 class PostHistoryQuery(TableQuery):
@@ -142,10 +135,8 @@ class HistoryQuery(TableQuery):
         Field(description="A breakdown, or two together, comma-separated."),
         WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["follow_type"]}),
     ] = ()
-    since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
-    until: Annotated[
-        Time | None, Field(description="Last day, both ends included; by default the last finished one.")
-    ] = None
+    since: FirstDay = None
+    until: LastDay = None
     limit: Annotated[
         int,
         Field(ge=1, le=MOST_POINTS, description=f"Days, weeks or months on one page, 1 to {MOST_POINTS}."),
@@ -157,11 +148,7 @@ class HistoryQuery(TableQuery):
         Field(description="Where to go on: `meta.next_cursor` of the page before."),
         WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-03-01"]}),
     ] = None
-    account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
-        Field(description="Id or username of the account; by default the configured one, or the only one."),
-    ] = None
+    account: OneAccount = None
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -28,6 +28,23 @@ Time = Annotated[
     BeforeValidator(parameters.bound),
     WithJsonSchema({"type": "string", "examples": ["2026-11-01", "1763625600"]}),
 ]
+FirstDay = Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")]
+LastDay = Annotated[Time | None, Field(description="Last day, both ends included; by default the last finished one.")]
+EndOfPeriod = Annotated[
+    Literal["yesterday", "complete"],
+    parameters.choice(("yesterday", "complete"), "end of the period"),
+    Field(description="The last day: yesterday, or the last one whose views, reach and interactions are complete."),
+]
+Refresh = Annotated[
+    bool,
+    BeforeValidator(parameters.flag),
+    Field(description="true reads everything again that can change; local callers only."),
+]
+OneAccount = Annotated[
+    str | None,
+    BeforeValidator(parameters.account),
+    Field(description="Id or username of the account; by default the configured one, or the only one."),
+]
 ACCEPTED_BREAKDOWNS = (*BREAKDOWNS, *BREAKDOWN_SPELLINGS)
 
 
@@ -46,16 +63,8 @@ class TableQuery(BaseModel):
 class AccountQuery(TableQuery):
     """The parameters of every endpoint over an account."""
 
-    refresh: Annotated[
-        bool,
-        BeforeValidator(parameters.flag),
-        Field(description="true reads everything again that can change; local callers only."),
-    ] = False
-    account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
-        Field(description="Id or username of the account; by default the configured one, or the only one."),
-    ] = None
+    refresh: Refresh = False
+    account: OneAccount = None
 
 
 class AccountInsightsQuery(AccountQuery):
@@ -72,10 +81,8 @@ class AccountInsightsQuery(AccountQuery):
         Field(description=f"Comma-separated metrics: {', '.join(METRICS)}."),
         parameters.csv(tuple(METRICS), "impressions,reach"),
     ]
-    since: Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")] = None
-    until: Annotated[
-        Time | None, Field(description="Last day, both ends included; by default the last finished one.")
-    ] = None
+    since: FirstDay = None
+    until: LastDay = None
     breakdown: Annotated[
         tuple[str, ...],
         parameters.list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
@@ -99,11 +106,7 @@ class GrowthTrendsQuery(AccountQuery):
         Field(description="Comma-separated trends to add to followers and engagement_rate, which are always included."),
         parameters.csv(tuple(TITLES), "reach,views"),
     ] = ()
-    until: Annotated[
-        Literal["yesterday", "complete"],
-        parameters.choice(("yesterday", "complete"), "end of the period"),
-        Field(description="The last day: yesterday, or the last one whose views, reach and interactions are complete."),
-    ] = "yesterday"
+    until: EndOfPeriod = "yesterday"
     er_basis: Annotated[
         Literal["followers", "reach", "views"],
         parameters.choice(("followers", "reach", "views"), "basis of the engagement rate", which_metric),
@@ -280,11 +283,7 @@ class ExportQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
-        Field(description="Id or username of the account; by default the configured one, or the only one."),
-    ] = None
+    account: OneAccount = None
     metrics: Annotated[
         tuple[str, ...],
         BeforeValidator(parameters.metric_names),
@@ -334,11 +333,7 @@ class InsightsTestQuery(BaseModel):
 class CapabilitiesQuery(TableQuery):
     """The query of /capabilities."""
 
-    account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
-        Field(description="Id or username of the account; by default the configured one, or the only one."),
-    ] = None
+    account: OneAccount = None
 
 
 Creator = Annotated[
