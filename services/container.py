@@ -38,6 +38,7 @@ from services.history.followers import FollowerRecorder
 from services.history.retention import Retention
 from services.history.snapshots import AccountSnapshotter, HistoryTables
 from services.insights.audience_reader import AudienceReader
+from services.insights.kept_values import KeptValues
 from services.insights.long_windows import LongWindowReader
 from services.insights.reader import InsightsReader
 from services.insights_test import InsightsTest
@@ -140,8 +141,13 @@ class Services:
         # What every service shares
         store = Store.open(config.database_url, config.instance_path, mode=config.providers, clock=clock)
         heartbeat = Heartbeat()
-        shared = shared_rate_limit("modash", store.rate_limits)
-        rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
+        rate_limiter = RateLimiter(
+            "modash",
+            config.modash_rate,
+            clock,
+            shared=shared_rate_limit("modash", store.rate_limits),
+            patience=patience,
+        )
         throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
         places = config.provider_parallel
         guards = {
@@ -188,12 +194,9 @@ class Services:
         )
         checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
-        reader = InsightsReader(
-            graph, executor, cache=cache, history=store.history, end_time=end_time, origin=origin, clock=clock
-        )
-        audience = AudienceReader(
-            graph, executor, cache=cache, history=store.history, end_time=end_time, origin=origin, clock=clock
-        )
+        kept_values = KeptValues(store.history, origin)
+        reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
+        audience = AudienceReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
         posts = PostReader(graph, accounts, cache, clock)
         refusals = MediaRefusals(cache)
         viewers = ViewersCheck(graph, cache, clock)
@@ -219,7 +222,7 @@ class Services:
             reader=GrowthReader(
                 posts=posts,
                 post_insights=post_insights,
-                reader=LongWindowReader(reader, store.history, clock),
+                reader=LongWindowReader(reader, kept_values, clock),
                 follower_counts=store.follower_counts,
                 executor=executor,
             ),

@@ -7,13 +7,11 @@ taken apart, so that a failure is that of its own metric.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 
-from services.answers import Origin
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, REFUSED_METRIC, FreshnessPolicy, Json
@@ -34,20 +32,18 @@ from services.insights.audience import (
     spans,
 )
 from services.insights.caching import (
-    as_history_value,
     as_json,
     from_history_value,
     from_json,
-    history_key,
     is_known,
     policy_of,
     refusal_key,
 )
 from services.insights.fetcher import SPLIT_FOR, TRANSIENT, concerns_all
+from services.insights.kept_values import KeptValues
+from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.cache_entries import CacheKey
-from services.store.database import DatabaseUnavailableError
-from services.store.history import History
 
 NOT_REPORTED_YET = timedelta(days=2)  # Instagram may refuse followers online of the last two days, or send nothing.
 
@@ -82,17 +78,15 @@ class AudienceReader:
         executor: Executor,
         *,
         cache: Cache,
-        history: History,
+        kept: KeptValues,
         end_time: EndTime,
-        origin: Origin,
         clock: Clock,
     ) -> None:
         self._graph = graph
         self._executor = executor
         self._cache = cache
-        self._history = history
+        self._kept = kept
         self._end_time = end_time
-        self._origin = origin
         self._clock = clock
 
     def read(self, account: Account, tables: Sequence[DemographicKey], days: Sequence[date]) -> AudienceReading:
@@ -118,11 +112,9 @@ class AudienceReader:
 
     def _read_history(self, account: Account, days: Sequence[date], audience: AudienceReading) -> None:
         """Add the days that are kept for good."""
-        keys = {history_key(ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): day for day in days}
-        with suppress(DatabaseUnavailableError):
-            for key, kept in self._history.read(account.id, list(keys)).items():
-                audience.values[keys[key]] = from_history_value(kept)
-                audience.entries.append(CacheEntry({}, kept.read_at, FOR_EVER))
+        for (_, _, window), value in self._kept.final(account, [_value_key(day) for day in days]).items():
+            audience.values[window.first] = from_history_value(value)
+            audience.entries.append(CacheEntry({}, value.read_at, FOR_EVER))
 
     def _refused(
         self,
@@ -159,7 +151,8 @@ class AudienceReader:
         def keep_values(_index: int, outcomes: Outcomes) -> None:
             answered = {key: each for key, each in outcomes.items() if isinstance(each, MetricValue) and key in wanted}
             keep({wanted[key]: as_json(each) for key, each in answered.items()})
-            self._keep_history(account, answered, fetched_at)
+            days = {_value_key(key): value for key, value in answered.items() if isinstance(key, date)}
+            self._kept.keep(account, days, fetched_at)
 
         groups = _groups(list(wanted))
         gathered = self._executor.gather(
@@ -213,20 +206,6 @@ class AudienceReader:
         hours = read_hours(answer.get(ONLINE_FOLLOWERS), window, self._end_time)
         return dict[Key, MetricValue | ProviderError](hours.items())
 
-    def _keep_history(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
-        days = {
-            (ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): value
-            for day, value in values.items()
-            if isinstance(day, date)
-        }
-        history_values = {
-            history_key(*key): kept
-            for key, value in days.items()
-            if (kept := as_history_value(value, key, fetched_at, self._origin)) is not None
-        }
-        with suppress(DatabaseUnavailableError):  # Then the cache has them, and they are fetched again after that.
-            self._history.keep(account.id, history_values)
-
     def _note_refusals(self, account: Account, outcomes: Outcomes) -> None:
         refused = {
             _refusal_key(key): ({"message": value.message or ""}, REFUSED_METRIC)
@@ -251,6 +230,10 @@ def _groups(keys: Sequence[Key]) -> list[list[Key]]:
     for piece in spans(days).pieces() if days else ():
         groups.append([day for day in days if piece.first <= day <= piece.last])
     return [group for group in groups if group]
+
+
+def _value_key(day: date) -> ValueKey:
+    return ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)
 
 
 def _policy(key: Key) -> FreshnessPolicy:

@@ -11,13 +11,13 @@ from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, Window, pacific_day
-from services.insights.caching import from_history_value, history_key
+from services.insights.caching import from_history_value
 from services.insights.catalogue import METRICS, first_retained
+from services.insights.kept_values import KeptValues
 from services.insights.reader import BEYOND_RETENTION, Insights, InsightsReader
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
-from services.store.database import DatabaseUnavailableError
-from services.store.history import History, HistoryValue
+from services.store.history import HistoryValue
 
 KeptDays = Mapping[str, Mapping[date, HistoryValue]]
 
@@ -37,9 +37,9 @@ class _Plan:
 class LongWindowReader:
     """Reads values as `InsightsReader` does, with fewer calls where the days of a long window are kept."""
 
-    def __init__(self, reader: InsightsReader, history: History, clock: Clock) -> None:
+    def __init__(self, reader: InsightsReader, kept: KeptValues, clock: Clock) -> None:
         self._reader = reader
-        self._history = history
+        self._kept = kept
         self._clock = clock
 
     def read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool = False) -> Insights:
@@ -66,7 +66,7 @@ class LongWindowReader:
         summed = [metric for metric in request.metrics if not METRICS[metric].unique]
         if len(pieces) < 2 or not summed:  # noqa: PLR2004  # One call needs no sum.
             return _Plan(request, [request])
-        kept = self._kept(account, request, summed)
+        kept = self._final_days(account, request, summed)
         runs = _runs([day for day in window if not all(day in kept[metric] for metric in summed)])
         others = [metric for metric in request.metrics if metric not in summed]
         rest = [request.only(*others)] if others else []
@@ -81,22 +81,13 @@ class LongWindowReader:
         missing = [InsightsRequest(tuple(summed), run, request.breakdown) for run in runs]
         return _Plan(request, [*rest, *missing], summed, runs, kept)
 
-    def _kept(self, account: Account, request: InsightsRequest, metrics: Sequence[str]) -> KeptDays:
-        """Return the final values of the days of a request, by metric; none where the database is unavailable."""
-        keys = {
-            history_key(metric, request.breakdown, Window(day, day)): (metric, day)
-            for metric in metrics
-            for day in request.window
-        }
+    def _final_days(self, account: Account, request: InsightsRequest, metrics: Sequence[str]) -> KeptDays:
+        """Return the final values of the days of a request, by metric."""
+        keys = [(metric, request.breakdown, Window(day, day)) for metric in metrics for day in request.window]
         kept: dict[str, dict[date, HistoryValue]] = {metric: {} for metric in metrics}
-        try:
-            found = self._history.read(account.id, list(keys))
-        except DatabaseUnavailableError:
-            return kept
-        for key, value in found.items():
-            metric, day = keys[key]
-            if _can_be_added(value, by_breakdown=bool(request.breakdown)):
-                kept[metric][day] = value
+        for (metric, breakdown, day), value in self._kept.final(account, keys).items():
+            if _can_be_added(value, by_breakdown=bool(breakdown)):
+                kept[metric][day.first] = value
         return kept
 
 

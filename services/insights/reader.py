@@ -10,7 +10,6 @@ from functools import partial
 from itertools import groupby
 from typing import Self
 
-from services.answers import Origin
 from services.cache.cache import Cache, FetchResult, Keep
 from services.cache.entries import CacheEntry
 from services.cache.policies import (
@@ -31,7 +30,6 @@ from services.executors import Executor
 from services.insights.caching import (
     CHECK_KEY,
     EVERYTHING_KEY,
-    as_history_value,
     as_json,
     cache_key_of,
     fault_as_json,
@@ -39,18 +37,16 @@ from services.insights.caching import (
     fault_of,
     from_history_value,
     from_json,
-    history_key,
     is_known,
     policy_of,
     refusal_key,
 )
 from services.insights.catalogue import METRICS, first_retained
 from services.insights.fetcher import TRANSIENT, BatchFetcher
+from services.insights.kept_values import KeptValues
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.cache_entries import CacheKey
-from services.store.database import DatabaseUnavailableError
-from services.store.history import History
 
 # Meta promises insights for so many days. A refusal for older days may be about the days, not about the metric.
 REFUSALS_COUNT_FOR = timedelta(days=90)
@@ -124,17 +120,15 @@ class InsightsReader:
         executor: Executor,
         *,
         cache: Cache,
-        history: History,
+        kept: KeptValues,
         end_time: EndTime,
-        origin: Origin,
         clock: Clock,
     ) -> None:
         self._graph = graph
         self._executor = executor
         self._cache = cache
-        self._history = history
+        self._kept = kept
         self._end_time = end_time
-        self._origin = origin
         self._clock = clock
 
     def read(
@@ -211,13 +205,8 @@ class InsightsReader:
 
     def _read_history(self, account: Account, pieces: Sequence[InsightsRequest], found: _Findings) -> None:
         """Add the final values that the history has."""
-        keys = {history_key(*key): key for key in _keys(pieces)}
-        try:
-            final = self._history.read(account.id, list(keys))
-        except DatabaseUnavailableError:
-            return
-        for key, value in final.items():
-            found.metric_values[keys[key]] = from_history_value(value)
+        for key, value in self._kept.final(account, _keys(pieces)).items():
+            found.metric_values[key] = from_history_value(value)
             found.entries.append(CacheEntry({}, value.read_at, FOR_EVER))
 
     def _rule_out(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
@@ -288,23 +277,10 @@ class InsightsReader:
             values = batch.fetch([*_series([key for key in keys if key in in_series]), *_totals(list(keys), in_series)])
         finally:
             self._note(account, batch)
-            self._keep_history(account, {key: batch.values[key] for key in keys if key in batch.values}, fetched_at)
+            answered = ((key, batch.values.get(key)) for key in keys)
+            self._kept.keep(account, {key: each for key, each in answered if isinstance(each, MetricValue)}, fetched_at)
         outcomes = ((cache_key, values[key]) for key, cache_key in keys.items())
         return {cache_key: each if isinstance(each, ProviderError) else as_json(each) for cache_key, each in outcomes}
-
-    def _keep_history(
-        self, account: Account, values: Mapping[ValueKey, MetricValue | ProviderError], fetched_at: float
-    ) -> None:
-        kept = {
-            history_key(*key): history_value
-            for key, value in values.items()
-            if isinstance(value, MetricValue)
-            and (history_value := as_history_value(value, key, fetched_at, self._origin)) is not None
-        }
-        try:
-            self._history.keep(account.id, kept)
-        except DatabaseUnavailableError:
-            return  # The cache has the values; they are fetched and kept again when the cache has dropped them.
 
     def _remembered(
         self, account: Account, metrics: Collection[tuple[str, Breakdown]]
