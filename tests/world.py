@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from config import Config
+from services.background.jobs import Runner, handlers
 from tests.support import UNLIMITED_MODASH_RATE, MovableClock, live_settings, new_instance, utc
 
 NOW = utc("2026-11-21T18:00")  # ten in the morning in California
@@ -87,6 +88,52 @@ class World:
 
     def _step(self):
         self.simulator.post("/_simulator/clock", {"now": self.clock.now().isoformat()})
+
+
+class WorldWorker:
+    """Runs jobs of some kinds for the account of a world, whose clocks it moves from one due job to the next."""
+
+    def __init__(self, world, *kinds):
+        """Put the job of the first kind for the account, due at once."""
+        self.world = world
+        self.kinds = kinds
+        self.take_over()
+        self.services.store.jobs.put(kinds[0], world.account["id"], due_at=world.clock.timestamp())
+
+    def take_over(self):
+        """Work with the services that the world has now, for instance after a restart."""
+        self.services = self.world.services
+        self.runner = Runner(self.services.store, handlers(self.services, self.services.store.clock), self.world.clock)
+
+    def claim(self):
+        """Claim what is due."""
+        return self.services.store.jobs.claim("worker", 10, now=self.world.clock.timestamp(), kinds=self.kinds)
+
+    def run(self):
+        """Run what is due; return how many jobs that were."""
+        claimed = self.claim()
+        for job in claimed:
+            self.runner.run(job)
+        return len(claimed)
+
+    def next_due(self):
+        """Return when the next job is due (Unix seconds), or None without any."""
+        listed = ", ".join(f"'{kind}'" for kind in self.kinds)
+        with self.services.store.databases[1].read() as connection:
+            return connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind IN ({listed})").scalar()
+
+    def run_until(self, end):
+        """Move to each due job in turn and run it, until a moment."""
+        while (due := self.next_due()) is not None and due <= end.timestamp():
+            if (wait := due - self.world.clock.timestamp()) > 0:
+                self.world.advance(seconds=wait + 0.001)
+            self.run()
+        self.world.advance(seconds=max(0, end.timestamp() - self.world.clock.timestamp()))
+
+    def end_leases(self):
+        """End the lease of every job, as if its worker had died."""
+        with self.services.store.databases[1].write() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET lease_until = 1")
 
 
 @pytest.fixture

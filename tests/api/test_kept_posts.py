@@ -15,7 +15,7 @@ from services.posts.ages import FIXED_AGES, slot_of
 from services.store.posts import COUNTS, INSIGHTS, PartRow, PostRow
 from services.store.stories import POLLING, TOTAL, StoryNumber, StoryRow
 from tests.planners import body_of
-from tests.posts.reading import Worker
+from tests.posts.reading import post_worker
 from tests.support import ACCOUNT_ID
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -39,7 +39,7 @@ def typical(values, floor):
 def looked(make_world):
     """A world after the first look of its worker, with the true posts of a week and more of age."""
     world = make_world("ordinary")
-    Worker(world).run()
+    post_worker(world).run()
     now = world.clock.timestamp()
     posts = world.truth(insights="true", since="2026-08-24")["posts"]
     old = [each for each in posts if datetime.fromisoformat(each["timestamp"]).timestamp() <= now - 7 * DAY]

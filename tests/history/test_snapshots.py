@@ -37,7 +37,7 @@ def test_the_first_snapshot_and_its_backfill_have_every_value_and_ask_for_none_t
     worker = make_worker(BACKFILL_DAYS="14")
     caplog.set_level(logging.INFO)
 
-    worker.run_until(worker.world.clock.timestamp() + 60)
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
 
     calls = worker.world.calls()
     # Seven days, and four more by the back-fill, of five calls each; yesterday, the profile, and a month of new
@@ -97,7 +97,7 @@ def test_weeks_with_outages_throttles_and_restarts_over_a_clock_change(make_work
 
 def test_a_value_that_comes_late_is_asked_for_daily_until_it_is_known(make_worker):
     worker = make_worker(BACKFILL_DAYS="0")
-    worker.run_until(worker.world.clock.timestamp() + 60)
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
     worker.world.fault("drop_metric", metric="saves")
     worker.run_days(2)
     missing = worker.store.history.missing_days(worker.account, "saves", since="2026-11-17", until="2026-11-19")
@@ -189,7 +189,7 @@ def test_a_snapshot_that_is_killed_goes_on_where_it_was(make_worker, monkeypatch
         worker.services.snapshots.backfill(worker.account, limit=5)
     worker.world.restart()
     worker.take_over()
-    worker.run_until(worker.world.clock.timestamp() + 60)
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
 
     calls = worker.world.calls()
     assert len(calls) == len(set(calls)) == 20

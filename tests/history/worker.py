@@ -4,50 +4,28 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF, Runner, handlers
+from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF
 from services.days import midnight, utc
 from services.history.plan import kinds
+from tests.world import WorldWorker
 
-KINDS = [SNAPSHOT_OF, BACKFILL_OF]
 
-
-class HistoryWorker:
+class HistoryWorker(WorldWorker):
     """Runs snapshots and back-fills, by one gateway's services at a time."""
 
     def __init__(self, world):
-        self.world = world
+        super().__init__(world, SNAPSHOT_OF, BACKFILL_OF)
         self.account = world.account["id"]
-        self.take_over()
-        self.store.jobs.put(SNAPSHOT_OF, self.account, due_at=world.clock.timestamp())
 
-    def take_over(self):
-        """Work with the services that the world has now, for instance after a restart."""
-        self.services = self.world.services
-        self.store = self.services.store
-        self.runner = Runner(self.store, handlers(self.services, self.store.clock), self.world.clock)
-
-    def run(self):
-        """Run what is due now."""
-        for job in self.store.jobs.claim("worker", 10, now=self.world.clock.timestamp(), kinds=KINDS):
-            self.runner.run(job)
-
-    def next_due(self):
-        listed = ", ".join(f"'{kind}'" for kind in KINDS)
-        with self.store.databases[1].read() as connection:
-            return connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind IN ({listed})").scalar()
-
-    def run_until(self, end):
-        """Move to each due job in turn and run it, until a moment (Unix seconds)."""
-        while (due := self.next_due()) is not None and due <= end:
-            if (wait := due - self.world.clock.timestamp()) > 0:
-                self.world.advance(seconds=wait + 0.001)
-            self.run()
-        self.world.advance(seconds=max(0, end - self.world.clock.timestamp()))
+    @property
+    def store(self):
+        """The store of the present services."""
+        return self.services.store
 
     def run_days(self, number, *, hour=18):
         """Run until an hour (UTC) of a later day."""
         day = self.world.clock.now().date() + timedelta(days=number)
-        self.run_until(utc(midnight(day)).replace(hour=hour).timestamp())
+        self.run_until(utc(midnight(day)).replace(hour=hour))
 
     def values(self, since, until):
         """Return what the history has of the days of a range, by metric, breakdown and day."""

@@ -13,6 +13,7 @@ from services.media.story_polling import LAST_AGES, due_at
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
 from services.store.stories import StoryRow
+from tests.world import WorldWorker
 
 HOUR, DAY = 3600.0, 86_400.0
 PLAIN = ("views", "reach", "shares", "reposts", "total_interactions", "follows", "profile_visits", "replies")
@@ -50,41 +51,8 @@ def test_when_the_stories_of_an_account_are_read_next(stories, last_read_at, now
 # A worker
 
 
-class Worker:
-    """Runs the jobs of a world whose clocks it moves from one due job to the next."""
-
-    def __init__(self, world):
-        self.world = world
-        self.services = world.services
-        self.runner = Runner(self.services.store, handlers(self.services, self.services.store.clock), world.clock)
-        self.services.store.jobs.put(STORIES_OF, world.account["id"], due_at=world.clock.timestamp())
-
-    def claim(self):
-        return self.services.store.jobs.claim("worker", 10, now=self.world.clock.timestamp(), kinds=[STORIES_OF])
-
-    def run(self):
-        """Run what is due; return how many jobs that were."""
-        claimed = self.claim()
-        for job in claimed:
-            self.runner.run(job)
-        return len(claimed)
-
-    def next_due(self):
-        with self.services.store.databases[1].read() as connection:
-            return connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind = '{STORIES_OF}'").scalar()
-
-    def run_until(self, end):
-        """Move to each due job in turn and run it, until a moment."""
-        while (due := self.next_due()) is not None and due <= end.timestamp():
-            wait = due - self.world.clock.timestamp()
-            if wait > 0:
-                self.world.advance(seconds=wait + 0.001)
-            self.run()
-        self.world.advance(seconds=end.timestamp() - self.world.clock.timestamp())
-
-    def end_leases(self):
-        with self.services.store.databases[1].write() as connection:
-            connection.exec_driver_sql("UPDATE jobs SET lease_until = 1")
+def story_worker(world):
+    return WorldWorker(world, STORIES_OF)
 
 
 def kept(world, **range_):
@@ -141,7 +109,7 @@ def deliver(world, each):
 def test_the_last_values_of_every_story_are_kept_also_where_only_one_way_worked(make_world):
     """A day of polling alone, a day and a half without a worker, and a day of both."""
     world = make_world("big")
-    worker, begin = Worker(world), world.clock.timestamp()
+    worker, begin = story_worker(world), world.clock.timestamp()
     worker.run_until(world.clock.now() + timedelta(days=1))
     polled_until = world.clock.timestamp()
     world.advance(days=1.5)
@@ -177,7 +145,7 @@ def test_the_last_values_of_every_story_are_kept_also_where_only_one_way_worked(
 
 def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):
     world.switch(story_minimum="viewers")
-    worker = Worker(world)
+    worker = story_worker(world)
     few = [each for each in true_stories(world) if each["is_live"] and each["counts"]["reach"] < 5]
     worker.run()
     calls = Counter(path.partition("?")[0].rpartition("/")[2] for path in world.calls())
@@ -193,7 +161,7 @@ def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_thr
 
 
 def test_a_reading_that_was_killed_is_repeated_after_two_minutes_and_not_before(world):
-    worker = Worker(world)
+    worker = story_worker(world)
     store, account = world.services.store, world.account["id"]
     # The process ends after its first call, before anything is kept.
     worker.claim()
@@ -215,7 +183,7 @@ def test_numbers_that_were_read_before_a_process_ends_are_kept(world, monkeypatc
     def ends(*_args, **_options):
         raise RuntimeError("as if the process ended here")
 
-    worker = Worker(world)
+    worker = story_worker(world)
     with monkeypatch.context() as patched:
         patched.setattr(StoryReader, "_read_by_breakdown", ends)
         worker.run()
@@ -231,7 +199,7 @@ def test_numbers_that_were_read_before_a_process_ends_are_kept(world, monkeypatc
 
 
 def test_a_provider_that_fails_is_tried_again_also_before_a_story_ends(world):
-    worker = Worker(world)
+    worker = story_worker(world)
     worker.run()
     row = min(kept(world).values(), key=lambda row: row.created_at)
     ends = world.clock.now().fromtimestamp(row.created_at + DAY, world.clock.now().tzinfo)
@@ -248,7 +216,7 @@ def test_a_provider_that_fails_is_tried_again_also_before_a_story_ends(world):
 
 
 def test_background_work_pauses_above_75_percent_of_the_quota(world):
-    worker = Worker(world)
+    worker = story_worker(world)
     world.switch(usage=76)
     world.body("/top-posts?time_range=1d")
     world.calls()
@@ -260,7 +228,7 @@ def test_background_work_pauses_above_75_percent_of_the_quota(world):
 
 
 def test_the_job_of_a_removed_account_ends(world):
-    worker = Worker(world)
+    worker = story_worker(world)
     world.services.store.jobs.put(STORIES_OF, "17841499999999999", due_at=world.clock.timestamp())
     worker.run()
 
@@ -283,7 +251,7 @@ def test_a_caller_and_the_worker_share_a_reading(world):
     account = world.services.accounts.find(None)
     world.services.kept_stories.live(account)
     world.calls()
-    worker = Worker(world)
+    worker = story_worker(world)
 
     worker.run()
 
@@ -295,7 +263,7 @@ def test_a_minimum_for_each_value_costs_few_calls_until_a_story_ends(make_world)
     """Where Instagram refuses single values below 5, they are asked for alone once, and again before the end."""
     world = make_world("ordinary")
     world.switch(story_minimum="values")
-    worker = Worker(world)
+    worker = story_worker(world)
     worker.run()
     world.calls()
     live = [each for each in true_stories(world) if each["is_live"] and each["counts"]["reach"] >= 5]

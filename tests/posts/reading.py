@@ -4,44 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.background.jobs import POSTS_OF, Runner, handlers
+from services.background.jobs import POSTS_OF
+from tests.world import WorldWorker
 
 
-class Worker:
-    """Runs the job of one account, from one due time to the next."""
-
-    def __init__(self, world):
-        self.world = world
-        self.services = world.services
-        self.runner = Runner(self.services.store, handlers(self.services, self.services.store.clock), world.clock)
-        self.services.store.jobs.put(POSTS_OF, world.account["id"], due_at=world.clock.timestamp())
-
-    def claim(self):
-        return self.services.store.jobs.claim("worker", 10, now=self.world.clock.timestamp(), kinds=[POSTS_OF])
-
-    def run(self):
-        """Run what is due; return how many jobs that were."""
-        claimed = self.claim()
-        for job in claimed:
-            self.runner.run(job)
-        return len(claimed)
-
-    def next_due(self):
-        with self.services.store.databases[1].read() as connection:
-            return connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind = '{POSTS_OF}'").scalar()
-
-    def run_until(self, end):
-        """Move to each due job in turn and run it, until a moment."""
-        while (due := self.next_due()) is not None and due <= end.timestamp():
-            wait = due - self.world.clock.timestamp()
-            if wait > 0:
-                self.world.advance(seconds=wait + 0.001)
-            self.run()
-        self.world.advance(seconds=end.timestamp() - self.world.clock.timestamp())
-
-    def end_leases(self):
-        with self.services.store.databases[1].write() as connection:
-            connection.exec_driver_sql("UPDATE jobs SET lease_until = 1")
+def post_worker(world):
+    """Return a worker that looks at the posts of a world."""
+    return WorldWorker(world, POSTS_OF)
 
 
 def kept(world, since=0.0):

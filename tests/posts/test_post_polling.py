@@ -11,7 +11,7 @@ from services.posts.ages import FIXED_AGES, LAST_STEP, PUNCTUAL, STEPS, TOLERANC
 from services.posts.insights import PostInsightsReader
 from services.posts.post_polling import FIRST_PAGE, _in_this_look
 from services.store.posts import COUNTS, INSIGHTS
-from tests.posts.reading import Truth, Worker, kept, points_of
+from tests.posts.reading import Truth, kept, points_of, post_worker
 from tests.support import utc
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -75,7 +75,7 @@ def paths_of(calls):
 
 def test_readings_at_the_fixed_ages_are_the_truth_and_a_look_is_one_call(make_world):
     world = make_world("ordinary")
-    worker, truth = Worker(world), Truth(world)
+    worker, truth = post_worker(world), Truth(world)
     worker.run()
     world.calls()
     begin = world.clock.timestamp()
@@ -106,7 +106,7 @@ def test_readings_at_the_fixed_ages_are_the_truth_and_a_look_is_one_call(make_wo
 
 def test_an_idle_account_costs_one_call_an_hour(make_world):
     world = make_world("no_posts")
-    worker = Worker(world)
+    worker = post_worker(world)
     worker.run()
     world.calls()
 
@@ -117,7 +117,7 @@ def test_an_idle_account_costs_one_call_an_hour(make_world):
 
 def test_the_first_look_reads_every_post_of_90_days_once(make_world):
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
 
     while worker.next_due() <= world.clock.timestamp() + 121:
         world.advance(seconds=121)
@@ -138,7 +138,7 @@ def test_the_first_look_reads_every_post_of_90_days_once(make_world):
 
 def test_a_reading_that_was_missed_comes_once_and_says_its_true_age(make_world):
     world = make_world("ordinary")
-    worker, truth = Worker(world), Truth(world)
+    worker, truth = post_worker(world), Truth(world)
     worker.run_until(world.clock.now() + timedelta(hours=3))
     row = max(kept(world), key=lambda row: row.posted_at)
     before = labels(points_of(world, row.id))
@@ -156,7 +156,7 @@ def test_a_reading_that_was_missed_comes_once_and_says_its_true_age(make_world):
 
 def test_what_callers_read_is_kept_and_not_read_again(make_world):
     world = make_world("ordinary")
-    worker, truth = Worker(world), Truth(world)
+    worker, truth = post_worker(world), Truth(world)
     worker.run()
     coming = [(row.posted_at + age * HOUR, age, row) for row in kept(world)[:10] for age in FIXED_AGES]
     moment, age, young = min(each for each in coming if each[0] > world.clock.timestamp() + 2 * HOUR)
@@ -180,7 +180,7 @@ def test_a_look_that_was_killed_repeats_no_call_and_loses_no_reading(make_world,
         raise RuntimeError("as if the process ended here")
 
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
     with monkeypatch.context() as patched:
         patched.setattr(PostInsightsReader, "read", ends)
         worker.run()
@@ -200,7 +200,7 @@ def test_a_look_that_was_killed_repeats_no_call_and_loses_no_reading(make_world,
 
 def test_two_workers_look_once(make_world):
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
     world.calls()
     first, second = worker.claim(), worker.claim()
     for job in (*first, *second):
@@ -216,7 +216,7 @@ def test_two_workers_look_once(make_world):
 def test_posts_without_insights_are_kept_with_the_reason_and_asked_for_once(make_world):
     world = make_world("converted")
     world.switch(pre_conversion_before=CONVERTED.isoformat())
-    worker, begin = Worker(world), world.clock.timestamp()
+    worker, begin = post_worker(world), world.clock.timestamp()
     worker.run()
     world.calls()
     worker.run_until(world.clock.now() + timedelta(hours=3))
@@ -233,7 +233,7 @@ def test_posts_without_insights_are_kept_with_the_reason_and_asked_for_once(make
 @pytest.mark.parametrize("call", [1, 2, 4])
 def test_a_look_that_was_killed_at_any_call_reads_each_post_once(make_world, monkeypatch, call):
     world = make_world("ordinary")
-    worker, made, read = Worker(world), [], GraphReads.get
+    worker, made, read = post_worker(world), [], GraphReads.get
 
     def killed(*args, **options):
         made.append(1)
@@ -269,7 +269,7 @@ def test_posts_beyond_the_first_page_wait_for_each_other_within_their_tolerance(
 
 def test_looks_pause_above_75_percent_of_the_quota(make_world):
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
     world.switch(usage=76)
     world.body("/growth-trends?period=1d")
     world.calls()
@@ -282,7 +282,7 @@ def test_looks_pause_above_75_percent_of_the_quota(make_world):
 
 def test_a_missing_permission_costs_a_few_calls_a_day_and_its_end_is_noticed(make_world):
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
     world.fault("permission", path="insights")
     worker.run_until(world.clock.now() + timedelta(hours=5))
     calls = world.calls()
@@ -296,7 +296,7 @@ def test_a_missing_permission_costs_a_few_calls_a_day_and_its_end_is_noticed(mak
 
 def test_a_look_is_tried_again_after_a_failure(make_world):
     world = make_world("ordinary")
-    worker = Worker(world)
+    worker = post_worker(world)
     world.fault("error", code=2)
     worker.run()
     assert kept(world) == []
