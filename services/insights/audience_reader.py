@@ -12,8 +12,9 @@ from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
 
-from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import FOR_EVER, REFUSED_METRIC, FreshnessPolicy, Json
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account

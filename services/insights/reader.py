@@ -10,8 +10,9 @@ from functools import partial
 from itertools import groupby
 from typing import Self
 
-from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import (
     EVERYTHING_REFUSED,
     FAULTY_METRIC,

@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import DAY, MEDIA_NODE, FreshnessPolicy, Json
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, media_id_of

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.answers import Unavailable, explain
-from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import (
     NO_POST_INSIGHTS_TTL,
     OLD_POST_INSIGHTS_TTL,

@@ -8,8 +8,9 @@ from functools import partial
 
 from services import request_context
 from services.accounts.resolver import PROFILE_KEY, AccountResolver
-from services.cache.cache import Cache, FetchResult, Keep
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import (
     FOR_EVER,
     NEW_POSTS_TTL,
