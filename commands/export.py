@@ -7,7 +7,6 @@ import gzip
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,13 @@ from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError, listed
 from services.clock import Clock
 from services.container import Services
-from services.errors import InsightsError
+from services.errors import AccountUnknownError, InsightsError
 from services.store.database import DatabaseUnavailableError
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
 
 SHOWN_EVERY = 50_000  # lines
+MOST_SHOWN = 20  # accounts
 EXAMPLE = """\
 examples:
   make export ARGS="--out history.ndjson.gz"                        everything of this mode
@@ -67,8 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(services: Services, options: argparse.Namespace) -> None:
     export = services.export
-    accounts = [_id(services, options.account)] if options.account else export.all_accounts()
-    selection = Selection(listed(options.metrics), options.since, options.until)
+    kept = export.all_accounts()
+    accounts = kept if options.account is None else [_id(services, options.account, kept)]
+    metrics = export.names(accounts, options.metrics)
+    selection = Selection(metrics, options.since, options.until)
     count = 0
     with _written(options.out) as file:
         for count, text in enumerate(export.text(accounts, selection, options.format), 1):
@@ -79,9 +81,28 @@ def _export(services: Services, options: argparse.Namespace) -> None:
         print(f"{count:,} lines of {len(accounts)} accounts are in {options.out}.", file=sys.stderr)
 
 
-def _id(services: Services, reference: str) -> str:
-    """Return the id of an account; an id may also be that of one that was removed and left its history."""
-    return reference if re.fullmatch(r"\d{1,30}", reference) else services.accounts.find(reference).id
+def _id(services: Services, reference: str, kept: Sequence[str]) -> str:
+    """Return the id of an account; an id may also be that of one that was removed and left its history.
+
+    Raises `AccountUnknownError`, with what else was wrong where a username could not be looked up.
+    """
+    if reference in kept:
+        return reference
+    try:
+        return services.accounts.find(reference).id
+    except InsightsError as error:
+        shown = ", ".join(kept[:MOST_SHOWN]) + (f" and {len(kept) - MOST_SHOWN} others" if kept[MOST_SHOWN:] else "")
+        why = "" if isinstance(error, AccountUnknownError) else f"\nIt was not looked up as a username: {error.message}"
+        raise AccountUnknownError(
+            f"--account {reference!a}: there is no such account here, and no history of one.",
+            hint=f"Accounts with history: {shown or 'none'}.{why}",
+        ) from None
+
+
+def _metrics(text: str) -> tuple[str, ...]:
+    if not (names := tuple(listed(text))):
+        raise argparse.ArgumentTypeError("accepted: names of metrics, comma-separated")
+    return names
 
 
 @contextmanager
@@ -127,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="make export", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--account", help="id or username; default: every account with history, also removed ones")
-    parser.add_argument("--metrics", default="", help="comma-separated; default: everything")
+    parser.add_argument("--metrics", type=_metrics, default=(), help="comma-separated; default: everything")
     parser.add_argument("--since", type=_day, help="the first day, such as 2026-01-01")
     parser.add_argument("--until", type=_day, help="the last day")
     parser.add_argument("--format", choices=FORMATS, default="ndjson", help="default: ndjson")

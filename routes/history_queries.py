@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -119,8 +118,8 @@ class HistoryQuery(TableQuery):
         tuple[str, ...],
         parameters.names_up_to(MOST_METRICS, "metric"),
         Field(
-            description="Comma-separated metrics: followers, those of /account-insights, and every other one that is "
-            f"kept; at most {MOST_METRICS}."
+            description="Comma-separated metrics: followers, follows, media_count, those of /account-insights, and "
+            f"every other one that is kept; at most {MOST_METRICS}."
         ),
         WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["followers,views"]}),
     ]
@@ -143,10 +142,12 @@ class HistoryQuery(TableQuery):
         parameters.whole_number(1, MOST_POINTS),
     ] = 400
     cursor: Annotated[
-        date | None,
+        str | None,
         BeforeValidator(parameters.cursor),
-        Field(description="Where to go on: `meta.next_cursor` of the page before."),
-        WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-03-01"]}),
+        Field(description="Where to go on: `meta.next_cursor` of the page before, with the same other parameters."),
+        WithJsonSchema(
+            {"type": "string", "pattern": f"^{parameters.CURSOR_PATTERN}$", "examples": ["2026-03-01.9c56cc51b374"]}
+        ),
     ] = None
     account: OneAccount = None
 

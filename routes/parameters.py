@@ -19,6 +19,8 @@ EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
 MOST_NAMED = 5  # wrong names of one list that a message repeats
 
+CURSOR_PATTERN = r"\d{4}-\d{2}-\d{2}\.[0-9a-f]{12}"
+
 Suggest = Callable[[str, Sequence[str]], str]
 
 
@@ -52,17 +54,6 @@ def list_of(accepted: Sequence[str], what: str, spellings: Mapping[str, str] | N
 def metrics_of(accepted: Sequence[str]) -> BeforeValidator:
     """Read comma-separated metrics."""
     return BeforeValidator(lambda text: _names(str(text), accepted, "metric", spellings={}, suggest=which_metric))
-
-
-def metric_names(text: object) -> tuple[str, ...]:
-    """Read comma-separated names of metrics, also of those that no catalogue has."""
-    names = tuple(dict.fromkeys(part.strip() for part in str(text).split(",") if part.strip()))
-    accepted = "Accepted: names of metrics, comma-separated."
-    if not names:
-        raise ValueError(f"it is empty. {accepted}")
-    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name)]:
-        raise ValueError(f"{wrong[0][:60]!r} is not a name of a metric. {accepted}")
-    return names
 
 
 def whole_number(low: int, high: int) -> BeforeValidator:
@@ -160,14 +151,12 @@ def names_up_to(most: int, what: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def cursor(text: object) -> date:
+def cursor(text: object) -> str:
     """Read the position from which a reply goes on."""
-    try:
-        return date.fromisoformat(str(text).strip())
-    except ValueError:
-        raise ValueError(
-            f"{str(text)[:60]!r} is not a cursor. Accepted: meta.next_cursor of the page before."
-        ) from None
+    given = str(text).strip()
+    if not re.fullmatch(CURSOR_PATTERN, given, re.ASCII):
+        raise ValueError(f"{given[:60]!r} is not a cursor. Accepted: meta.next_cursor of the page before.")
+    return given
 
 
 def post_id(text: object) -> str:

@@ -21,6 +21,7 @@ MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
 MAX_REPORTS = 100
 MAX_STORIES = 200
+MOST_EXPORTED = 100  # metrics that one export names
 MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
 
 Time = Annotated[
@@ -286,8 +287,11 @@ class ExportQuery(BaseModel):
     account: OneAccount = None
     metrics: Annotated[
         tuple[str, ...],
-        BeforeValidator(parameters.metric_names),
-        Field(description="Comma-separated metrics, by default everything; any name, because the history may have it."),
+        parameters.names_up_to(MOST_EXPORTED, "metric"),
+        Field(
+            description="Comma-separated metrics, by default everything: those of /history, of posts and stories, and "
+            f"every other one that is kept; at most {MOST_EXPORTED}."
+        ),
         WithJsonSchema({"type": "string", "examples": ["reach,views"]}),
     ] = ()
     since: Annotated[

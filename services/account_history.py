@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from typing_extensions import TypedDict
 
@@ -15,12 +14,14 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
 from services.errors import BusyError, InvalidRequestError
-from services.insights.catalogue import METRICS
+from services.history.cursors import cursor_of, first_day_of
+from services.insights.catalogue import BREAKDOWNS, METRICS
 from services.insights.kept_series import (
     COLUMNS,
-    FOLLOWERS,
+    PROFILE_COUNTS,
     HistorySeries,
     SelectedMetric,
+    accepted_breakdowns,
     as_series,
     by_catalogue,
     by_kept,
@@ -40,6 +41,7 @@ from services.insights.periods import (
     value_of_period,
     whole_periods,
 )
+from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCount, FollowerCounts
 from services.store.history import History, HistoryValue, Kind
@@ -105,21 +107,23 @@ class AccountHistory:
         breakdown: Sequence[str] = (),
         since: Bound | None = None,
         until: Bound | None = None,
-        cursor: date | None = None,
+        cursor: str | None = None,
         limit: int,
         account: str | None = None,
     ) -> Answer:
         """Return the kept values of some metrics, at most `limit` days, weeks or months from the `cursor` on.
 
-        Raises `InvalidRequestError` for metrics that are neither known nor kept, and for a range that cannot be;
-        `BusyError` where the database is unavailable.
+        Raises `InvalidRequestError` for metrics and breakdowns that are neither known nor kept, for a range that cannot
+        be, and for a cursor of another query; `BusyError` where the database is unavailable.
         """
         range_ = self._range(since, until, interval)
         selected_account = self._accounts.find(account)
         try:
             selected = self._select(selected_account, metrics, tuple(breakdown))
             periods, rest = whole_periods(range_, interval) if range_ is not None else ([], [])
-            left = [period for period in periods if cursor is None or period.first >= cursor.isoformat()]
+            query = (selected_account.id, metrics, interval, breakdown, since, until)
+            begin = "" if cursor is None else first_day_of(cursor, query, [period.first for period in periods])
+            left = [period for period in periods if period.first >= begin]
             page = left[:limit]
             rows = self._read(selected_account, selected, page, interval)
             series = [self._series(each, page, rows, interval) for each in selected]
@@ -130,7 +134,7 @@ class AccountHistory:
                 "The database is unavailable, so nothing that is kept can be read.",
                 hint="Try again; /readyz says what is wrong.",
             ) from None
-        following = left[limit].first if len(left) > limit else None
+        following = cursor_of(left[limit].first, query) if len(left) > limit else None
         warnings = [_left_over(days) for days in rest]
         if range_ is None:
             warnings.append({"code": "empty_range", "message": "No day ends between since and until."})
@@ -167,15 +171,27 @@ class AccountHistory:
     def _select(self, account: Account, names: Sequence[str], breakdown: tuple[str, ...]) -> list[SelectedMetric]:
         """Return which rows answer each name; what is kept is looked up only where the catalogue does not decide."""
         decided = {name: by_catalogue(name, breakdown) for name in names}
-        if all(decided.values()):
+        if all(decided.values()) and set(breakdown) <= BREAKDOWNS.keys():
             return [each for each in decided.values() if each is not None]
         kinds = self._history.kept_metrics(account.id)
+        accepted = accepted_breakdowns(kinds)
+        if wrong := [each for each in breakdown if each not in accepted]:
+            raise InvalidRequestError(
+                f"breakdown: {', '.join(wrong)} is no breakdown of any metric.",
+                hint=f"Accepted: {', '.join(accepted)}; or two of them, comma-separated.",
+            )
         found = {name: each or by_kept(name, breakdown, kinds, account.login) for name, each in decided.items()}
         if unknown := [name for name, each in found.items() if each is None]:
-            listed = ", ".join(dict.fromkeys([FOLLOWERS, *(metric for metric, _ in kinds)]))
+            listed = ", ".join(dict.fromkeys([*PROFILE_COUNTS, *(metric for metric, _ in kinds)]))
+            of_media = [name for name in unknown if name in MEDIA_METRICS]
+            elsewhere = (
+                f" {', '.join(of_media)} is kept of single posts and stories: /history/posts/{{id}}, /stories/{{id}}."
+                if of_media
+                else ""
+            )
             raise InvalidRequestError(
                 f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.",
-                hint=f"Kept: {listed}. Accepted, also where nothing is kept: {', '.join(METRICS)}.",
+                hint=f"Kept: {listed}. Accepted, also where nothing is kept: {', '.join(METRICS)}.{elsewhere}",
             )
         return [each for each in found.values() if each is not None]
 
@@ -185,9 +201,9 @@ class AccountHistory:
         if not page:
             return _Rows({}, {}, {})
         since, until = page[0].first, page[-1].last
-        is_counted = any(each.name == FOLLOWERS for each in selected)
+        is_counted = any(each.name in PROFILE_COUNTS for each in selected)
         counts = self._follower_counts.days(account.id, since=since, until=until) if is_counted else []
-        needed = {(each.metric, each.breakdown) for each in selected if each.name != FOLLOWERS}
+        needed = {(each.metric, each.breakdown) for each in selected if each.name not in PROFILE_COUNTS}
         metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
         days: dict[Kind, dict[str, HistoryValue]] = {kind: {} for kind in needed}
         windows: dict[tuple[Kind, Period], HistoryValue] = {}
@@ -207,10 +223,10 @@ class AccountHistory:
     def _series(
         self, selected: SelectedMetric, page: Sequence[Period], rows: _Rows, interval: Interval
     ) -> HistorySeries:
-        if selected.name == FOLLOWERS:
-            points = [count_point(period, rows.followers) for period in page]
+        if selected.name in PROFILE_COUNTS:
+            points = [count_point(selected.name, period, rows.followers) for period in page]
             aggregation: Aggregation = "none" if interval == "day" else "last"
-            return as_series(selected, interval, aggregation, "accounts", points)
+            return as_series(selected, interval, aggregation, PROFILE_COUNTS[selected.name], points)
         described, kind = selected.described, (selected.metric, selected.breakdown)
         aggregation = aggregation_of(described, interval)
         days = rows.days.get(kind, {})
@@ -238,9 +254,10 @@ class AccountHistory:
         if not is_any_empty:
             return None
         kinds = self._history.kept_metrics(account.id)
-        counted = self._follower_counts.first_and_last_day(account.id) is not None
-        followers: list[KeptKind] = [{"metric": FOLLOWERS, "breakdown": None}] if counted else []
-        return followers + [{"metric": metric, "breakdown": ",".join(each) or None} for metric, each in kinds]
+        counts: list[KeptKind] = [
+            {"metric": name, "breakdown": None} for name in self._follower_counts.known_counts(account.id)
+        ]
+        return counts + [{"metric": metric, "breakdown": ",".join(each) or None} for metric, each in kinds]
 
     def _freshness(self, rows: _Rows) -> Freshness:
         """Return the age of the rows; others may be added at any time, so the answer expires soon."""

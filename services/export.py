@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,9 @@ from typing_extensions import TypedDict
 from services.accounts.resolver import AccountResolver
 from services.clock import Clock
 from services.days import Bound, check_range, pacific_day
-from services.errors import BusyError
+from services.errors import BusyError, InvalidRequestError
+from services.insights.catalogue import METRICS
+from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
 from services.store.line_fields import Line
 from services.store.sections import SECTIONS
@@ -24,6 +26,12 @@ MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller r
 PART = 64  # lines that are sent together
 RETRY_AFTER = 30  # seconds
 KINDS = tuple(section.kind for section in SECTIONS)
+NAMES: Mapping[str, Collection[str]] = {
+    **{name: () for section in SECTIONS for name in section.metrics or ()},
+    **{name: metric.successor.metrics if metric.successor else () for name, metric in MEDIA_METRICS.items()},
+    **{name: (metric.successor.metric,) if metric.successor else () for name, metric in METRICS.items()},
+}
+"""Every metric that is accepted whatever is kept, and the successors of those that Meta removed."""
 
 
 class ExportLine(TypedDict):
@@ -80,11 +88,15 @@ class Export:
     ) -> Exported:
         """Return the export of an account, whose first part is read already.
 
-        Raises `BusyError` where the database is unavailable or too many exports are under way.
+        Raises `InvalidRequestError` for a metric that is neither known nor kept, `BusyError` where the database is
+        unavailable or too many exports are under way.
         """
         check_range(since, until, pacific_day(self._clock.now()))
-        selection = Selection(metrics, _day(since), _day(until))
         selected = self._accounts.find(account)
+        try:
+            selection = Selection(self.names([selected.id], metrics), _day(since), _day(until))
+        except DatabaseUnavailableError as error:
+            raise _unavailable(error) from None
         if not self._places.acquire(blocking=False):
             raise BusyError(
                 f"{MAX_AT_ONCE} exports are under way.", hint="Ask again when one has ended.", retry_after=RETRY_AFTER
@@ -93,14 +105,26 @@ class Export:
         try:
             first = next(parts, "")
         except DatabaseUnavailableError as error:
-            raise BusyError(
-                "The database is unavailable, so there is no history to export.", hint=str(error), retry_after=5
-            ) from None
+            raise _unavailable(error) from None
         return Exported(selected.id, _resumed(first, parts))
 
     def all_accounts(self) -> list[str]:
         """Return every account with history, also those that were removed; raises `DatabaseUnavailableError`."""
         return self._transfer.accounts()
+
+    def names(self, accounts: Sequence[str], metrics: Collection[str]) -> Collection[str]:
+        """Return the names under which some metrics are kept: their own, and those of the successors of removed ones.
+
+        Raises `InvalidRequestError` for a metric that is neither known nor kept, `DatabaseUnavailableError`.
+        """
+        unknown = [name for name in metrics if name not in NAMES]
+        kept = {name for account in accounts for name in self._transfer.kept_metrics(account)} if unknown else set()
+        if unknown := [name for name in unknown if name not in kept]:
+            raise InvalidRequestError(
+                f"metrics: {', '.join(map(ascii, unknown))} is not kept, and no metric that could be.",
+                hint=f"Accepted: {', '.join([*NAMES, *sorted(kept.difference(NAMES))])}.",
+            )
+        return list(dict.fromkeys(each for name in metrics for each in (name, *NAMES.get(name, ()))))
 
     def text(self, accounts: Sequence[str], selection: Selection, format_: Format) -> Iterator[str]:
         """Yield the export of some accounts, line by line; raises `DatabaseUnavailableError`."""
@@ -124,6 +148,10 @@ class Export:
             yield "".join(part)
         finally:
             self._places.release()
+
+
+def _unavailable(error: DatabaseUnavailableError) -> BusyError:
+    return BusyError("The database is unavailable, so there is no history to export.", hint=str(error), retry_after=5)
 
 
 def _resumed(first: str, parts: Iterator[str]) -> Iterator[str]:

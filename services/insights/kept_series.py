@@ -9,13 +9,14 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from services.days import our_time
-from services.insights.catalogue import METRICS, Metric
+from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
 from services.insights.request import resolve
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryValue, Kind, days_between
 
-FOLLOWERS = "followers"
+PROFILE_COUNTS: Mapping[str, str] = {"followers": "accounts", "follows": "accounts", "media_count": "posts"}
+"""The counts of a profile, which are kept by day, and what each counts."""
 COLUMNS = (
     *("metric", "breakdown", "bucket", "interval", "aggregation", "since", "date", "value", "reason", "final"),
     *("missing_days", "counted_at"),
@@ -83,13 +84,19 @@ class SelectedMetric:
 
 def by_catalogue(name: str, breakdown: tuple[str, ...]) -> SelectedMetric | None:
     """Return what the catalogue says of a name, or None where it depends on what is kept."""
-    if name == FOLLOWERS:
+    if name in PROFILE_COUNTS:
         return SelectedMetric(name, name, buckets_reason="breakdown_not_supported" if breakdown else None)
     metric = METRICS.get(name)
     if metric is None or metric.successor is not None or not set(breakdown) <= set(metric.breakdowns):
         return None
     # Two dimensions are kept in the order in which they were requested of Instagram.
     return None if len(breakdown) > 1 else SelectedMetric(name, name, breakdown)
+
+
+def accepted_breakdowns(kinds: Iterable[Kind]) -> list[str]:
+    """Return every dimension by which a metric can be asked for: those of Meta, and those that are kept."""
+    kept = (dimension for _, breakdown in kinds for dimension in breakdown)
+    return list(dict.fromkeys([*BREAKDOWNS, *kept]))
 
 
 def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login: str) -> SelectedMetric | None:
@@ -156,13 +163,14 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
     return point
 
 
-def count_point(period: Period, counts: Mapping[str, FollowerCount]) -> Point:
-    """Return the number of followers of a day, or the last one that is known of a week or month."""
+def count_point(name: str, period: Period, counts: Mapping[str, FollowerCount]) -> Point:
+    """Return a count of the profile on a day, or the last one that is known of a week or month."""
     days = reversed(list(days_between(period.first, period.last)))
-    count = next((counts[day] for day in days if day in counts), None)
+    known = ((counts[day], getattr(counts[day], name)) for day in days if day in counts)
+    count, value = next((found for found in known if found[1] is not None), (None, None))
     point: Point = {
         "date": period.last,
-        "value": None if count is None else count.followers,
+        "value": value,
         "reason": NOT_KEPT if count is None else None,
         "final": count is not None,
     }

@@ -65,12 +65,13 @@ class FollowerCounts:
             row = connection.execute(query).first()
         return None if row is None else _count(row)
 
-    def first_and_last_day(self, account: str) -> tuple[str, str] | None:
-        """Return the first and the last day (ISO dates) of which a count is kept, or None."""
-        query = select(func.min(follower_counts.c.day), func.max(follower_counts.c.day))
+    def known_counts(self, account: str) -> list[str]:
+        """Return which of the counts of a profile are known of any day."""
+        columns = [follower_counts.c[name] for name in ("followers", "follows", "media_count")]
+        query = select(*(func.max(column) for column in columns)).where(follower_counts.c.account == account)
         with self._database.read() as connection:
-            first, last = connection.execute(query.where(follower_counts.c.account == account)).one()
-        return None if first is None else (first, last)
+            newest = connection.execute(query).one()
+        return [column.name for column, value in zip(columns, newest, strict=True) if value is not None]
 
 
 def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:

@@ -45,6 +45,16 @@ class Transfer:
                 found |= {last} if last is not None else set()
         return sorted(found)
 
+    def kept_metrics(self, account: str) -> set[str]:
+        """Return the metrics of which an account has any value, also those that no catalogue has."""
+        found: set[str] = set()
+        for section in SECTIONS:
+            if (metric := section.columns.get("metric")) is not None:
+                query = select(metric).where(section.table.c.account == account).distinct()
+                with self._database.read() as connection:
+                    found |= set(connection.execute(query).scalars())
+        return found
+
     def lines(self, account: str, selection: Selection | None = None) -> Iterator[tuple[Section, Line]]:
         """Yield the lines of an account, section by section, each in the order of its keys.
 

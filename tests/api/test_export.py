@@ -47,9 +47,26 @@ def test_every_line_is_one_value_of_the_account_as_the_contract_describes_it(kep
 
 
 def test_it_can_be_limited(kept):
-    lines = lines_of(kept.get("/export?metrics=views,unheard_of&since=2026-06-02&until=2026-06-02"))
+    lines = lines_of(kept.get("/export?metrics=views,online_followers&since=2026-06-02&until=2026-06-02"))
 
     assert [(line["metric"], line["date"]) for line in lines] == [("views", "2026-06-02")]
+
+
+def test_a_removed_metric_gives_the_lines_of_its_successor(kept):
+    assert {line["metric"] for line in lines_of(kept.get("/export?metrics=impressions"))} == {"views"}
+
+
+def test_a_name_that_is_nowhere_is_refused_with_those_that_are_accepted(kept):
+    kept.application.extensions["services"].store.history.keep(
+        ACCOUNT_ID, {HistoryKey("views.of-2031", (), DAYS[0], DAYS[0]): HistoryValue(7, None, 1_781_000_000.0)}
+    )
+
+    refused = kept.get("/export?metrics=views_of_2032")
+
+    assert len(lines_of(kept.get("/export?metrics=views.of-2031"))) == 1
+    assert (refused.status_code, refused.get_json()["code"]) == (400, "bad_request")
+    accepted = refused.get_json()["hint"]
+    assert all(name in accepted for name in ("views.of-2031", "reach", "media_count", "navigation", "saved"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept": "text/csv"}])
@@ -116,7 +133,10 @@ def test_without_the_database_the_reply_says_so(kept, monkeypatch):
     ("query", "words"),
     [
         ("format=xml", "format"),
-        ("metrics=a-b", "metrics"),
+        ("metrics=a;b", "metrics"),
+        ("metrics=,", "metrics"),
+        ("metrics=views,nope,%C3%BF", "metrics"),
+        ("metrics=views,nope", "'nope' is not kept"),
         ("since=2026-06-03&until=2026-06-02", "since"),
         ("acount=1", "account"),
     ],

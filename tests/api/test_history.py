@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import date, timedelta
 from random import Random
 
 import pytest
 
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.store.accounts import AccountRow
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import body_of
-from tests.support import ACCOUNT_ID, NoConnections
+from tests.support import ACCOUNT_ID, NoConnections, settings
+
+OTHER_ACCOUNT = "17841400000000009"
 
 FIRST, YESTERDAY = date(2026, 1, 1), date(2026, 6, 14)  # a Thursday, and a Sunday
 READ_AT = 1_781_000_000.0
@@ -41,8 +46,11 @@ class Kept:
         self._history.keep(ACCOUNT_ID, {key: HistoryValue(each, None, READ_AT) for key, each in keys.items()})
 
     def followers(self, counts):
-        for day, count in counts.items():
-            self._counts.keep(ACCOUNT_ID, FollowerCount(day.isoformat(), count, READ_AT))
+        self.counts(FollowerCount(day.isoformat(), count, READ_AT) for day, count in counts.items())
+
+    def counts(self, counts):
+        for count in counts:
+            self._counts.keep(ACCOUNT_ID, count)
 
 
 @pytest.fixture
@@ -181,6 +189,35 @@ def test_an_account_of_which_nothing_is_kept_has_gaps_and_no_error(client):
     assert body["meta"]["kept"] == []
 
 
+def test_every_count_of_the_profile_is_answered_by_day_and_by_week(client, kept):
+    kept.counts([FollowerCount("2026-06-09", 900, READ_AT, 77, 31), FollowerCount("2026-06-12", 910, READ_AT)])
+
+    by_day = ask(client, "followers,follows,media_count", since="2026-06-08")
+    by_week = ask(client, "followers,follows,media_count", since="2026-06-08", interval="week")
+    nothing = ask(client, "views", since="2026-06-14")
+
+    found = [(values_of(by_day, number)["2026-06-09"], values_of(by_day, number)["2026-06-12"]) for number in range(3)]
+    assert found == [(900, 910), (77, None), (31, None)]
+    weeks = [(each["unit"], each["aggregation"], each["points"][0]["value"]) for each in by_week["series"]]
+    assert weeks == [("accounts", "last", 910), ("accounts", "last", 77), ("posts", "last", 31)]
+    assert [each["metric"] for each in nothing["meta"]["kept"]] == ["followers", "follows", "media_count"]
+
+
+def test_every_metric_of_an_export_that_is_about_days_is_answered(client, kept):
+    """The names of both are the same, also those that no catalogue has."""
+    kept.counts([FollowerCount("2026-06-14", 900, READ_AT, 77, 31)])
+    kept.series("views", {YESTERDAY: 5})
+    kept.series("views-of:2031", {YESTERDAY: 6})
+
+    lines = [json.loads(line) for line in client.get("/export").get_data(as_text=True).splitlines()]
+
+    exported = {line["metric"]: line["value"] for line in lines}
+    body = ask(client, ",".join(exported), since="2026-06-14")
+    assert {each["metric"]: each["points"][0]["value"] for each in body["series"]} == exported
+    again = client.get("/export", query_string={"metrics": ",".join(exported)}).get_data(as_text=True)
+    assert [json.loads(line) for line in again.splitlines()] == lines
+
+
 # Weeks and months
 
 
@@ -293,6 +330,47 @@ def test_years_are_read_page_by_page_without_a_gap_or_a_repetition(client, kept)
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": "views,reach"},
+        {"interval": "week"},
+        {"since": "2026-05-02"},
+        {"until": "2026-06-13"},
+        {"breakdown": "follow_type"},
+        {"account": OTHER_ACCOUNT},
+        {"cursor": "2026-05-11.0123456789ab"},
+    ],
+)
+def test_a_cursor_of_another_query_is_refused(make_client, clock, change):
+    key = new_key()
+    client = make_client(settings(token_key=key), clock=clock)
+    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
+    row = AccountRow(OTHER_ACCOUNT, "bakery", "facebook", "", sealed, 1.0)
+    client.application.extensions["services"].store.accounts.put(row)
+    clock.wait(2)
+    query = {"account": ACCOUNT_ID}
+    query |= {"metrics": "views", "since": "2026-05-01", "until": "2026-06-14", "limit": 10}
+    cursor = ask(client, **query)["meta"]["next_cursor"]
+    assert len(values_of(ask(client, **query | {"cursor": cursor, "limit": 40}))) == 35
+
+    response = client.get("/history", query_string=query | {"cursor": cursor} | change)
+
+    assert response.status_code == 400
+    assert "another query" in response.get_json()["message"]
+    assert "meta.next_cursor" in response.get_json()["hint"]
+
+
+def test_a_cursor_whose_day_has_left_the_usual_range_is_refused(client, clock):
+    cursor = ask(client, "views", limit=1)["meta"]["next_cursor"]
+
+    clock.wait(3 * 86_400)
+    response = client.get("/history", query_string={"metrics": "views", "limit": 1, "cursor": cursor})
+
+    assert response.status_code == 400
+    assert "not in the range any more" in response.get_json()["message"]
+
+
+@pytest.mark.parametrize(
     ("query", "words"),
     [
         ({"metrics": ""}, "it is empty"),
@@ -301,6 +379,10 @@ def test_years_are_read_page_by_page_without_a_gap_or_a_repetition(client, kept)
         ({"metrics": "views", "interval": "year"}, "year"),
         ({"metrics": "views", "limit": "1001"}, "out of range"),
         ({"metrics": "views", "cursor": "next"}, "not a cursor"),
+        ({"metrics": "views", "cursor": "2026-06-01"}, "not a cursor"),
+        ({"metrics": "views", "breakdown": "nope"}, "nope is no breakdown"),
+        ({"metrics": "followers", "breakdown": "follow_type,nope"}, "nope is no breakdown"),
+        ({"metrics": "navigation"}, "navigation is not kept"),
         ({"metrics": "views", "since": "2026-06-10", "until": "2026-06-01"}, "after until"),
         ({"metrics": "views", "since": "2027-01-01"}, "in the future"),
     ],

@@ -147,8 +147,8 @@ def test_the_first_follower_count_of_a_day_stays(store):
     assert counts.at_or_after("a", "2026-11-02") == next_one
     assert counts.at_or_after("a", "2026-11-06") is None
     assert counts.at_or_before("a", "2026-11-04") == first
-    assert counts.first_and_last_day("a") == ("2026-11-01", "2026-11-05")
-    assert counts.first_and_last_day("b") is None
+    assert counts.known_counts("a") == ["followers", "follows", "media_count"]
+    assert counts.known_counts("b") == []
 
 
 def test_the_progress_of_snapshots_is_kept(store):

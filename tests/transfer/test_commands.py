@@ -94,6 +94,24 @@ def test_one_account_is_exported_by_its_id_also_after_it_was_removed(run, kept):
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--account", "17841400000000099"], "--account '17841400000000099': there is no such account here"),
+        (["--account", "nope"], "It was not looked up as a username: "),
+        (["--metrics", "views,nope"], "metrics: 'nope' is not kept"),
+        (["--metrics", "\udcff"], "metrics: '\\udcff' is not kept"),
+    ],
+)
+def test_an_account_or_metric_that_is_nowhere_is_named_without_a_provider(run, kept, arguments, words):
+    ended, text, errors = run(export, *arguments)
+
+    assert (ended, text) == (1, "")
+    assert words in errors
+    assert "17841400000000001, 17841400000000002" in errors or "Accepted: " in errors
+    assert "Traceback" not in errors
+
+
 def test_a_bad_line_is_named_and_the_command_fails(run, tmp_path):
     file = tmp_path / "bad.ndjson"
     file.write_text("{}\nnonsense\n")
@@ -131,7 +149,7 @@ def test_an_export_into_a_pipe_leaves_it_a_pipe(run, tmp_path):
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     try:
-        ended, _, _ = run(export, "--format", "csv", "--account", "1", "--out", str(pipe))
+        ended, _, _ = run(export, "--format", "csv", "--account", ACCOUNT_ID, "--out", str(pipe))
 
         assert ended == 0
         assert pipe.is_fifo()
