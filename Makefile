@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor account webhook export import backfill test check format bench examples provider-errors clean
+.PHONY: help install migrate run worker doctor account webhook export import backup restore backfill test check format bench examples provider-errors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ export: install ## Write the kept history as lines: make export ARGS="--out hist
 
 import: install ## Read what `make export` wrote: make import ARGS=history.ndjson.gz
 	@$(BIN)/python -m commands.import_history $(ARGS)
+
+backup: install ## Copy the database while it is in use: make backup ARGS="--out /mnt/backups --keep 14"
+	@$(BIN)/python -m commands.backup $(ARGS)
+
+restore: install ## Put a backup in the place of the database: make restore ARGS=FILE
+	@$(BIN)/python -m commands.restore $(ARGS)
 
 backfill: install ## Read the past of accounts now: make backfill ARGS="--account corner.bakery --since 2026-01-01"
 	@$(BIN)/python -m commands.backfill $(ARGS)

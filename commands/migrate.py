@@ -12,6 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,7 +59,7 @@ def migrate_or_explain(config: Config) -> None:
 def migrate(config: Config) -> None:
     """Bring both databases to the newest version; a current database is not changed."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with _alone(None if config.database_url else Path(config.instance_path)):
+    with alone(None if config.database_url else Path(config.instance_path)):
         for name, url in addresses(config.database_url, config.instance_path).items():
             timeout = {"connect_timeout": CONNECT_TIMEOUT} if config.database_url else {}
             engine = create_engine(url, connect_args=timeout)
@@ -81,9 +82,14 @@ def alembic_config(name: str) -> AlembicConfig:
     return settings
 
 
+def known_versions(name: str) -> list[str]:
+    """Return every version of one database that the migrations know."""
+    return [each.revision for each in ScriptDirectory.from_config(alembic_config(name)).walk_revisions()]
+
+
 @contextmanager
-def _alone(folder: Path | None) -> Iterator[None]:
-    """Let one process at a time migrate the files of a folder: two at once would both create the tables."""
+def alone(folder: Path | None) -> Iterator[None]:
+    """Let one process at a time migrate or restore the files of a folder: two at once would both create the tables."""
     if folder is None:
         yield
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,20 +32,7 @@ class SettlementSpool:
 
     def put(self, opened: Opened, content: str) -> None:
         """Keep the content of a settlement (`content_of`); raises `OSError`."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(opened)
-        draft = path.with_suffix(".draft")
-        # Others on this machine may not read what was paid for.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # Else the name may be lost in a power cut.
-        finally:
-            os.close(folder)
+        _write(self._path(opened), content)
 
     def remove(self, opened: Opened) -> None:
         """Delete the file of a row of the ledger, if there is one."""
@@ -76,6 +63,40 @@ class SettlementSpool:
     def _path(self, opened: Opened) -> Path:
         # With the moment: the ids of another database, which replaced the first one, begin at 1 again.
         return self._folder / f"{self._mode}-{opened.id}-{round(opened.at * 1000)}.json"
+
+
+def spooled_files(instance_path: str) -> dict[str, str]:
+    """Return the files of every mode by name, also those that could not be read as settlements."""
+    found = {}
+    for path in sorted((Path(instance_path) / FOLDER).glob("*")):
+        if path.suffix in {".json", UNREADABLE}:
+            with suppress(FileNotFoundError):  # It has been booked meanwhile.
+                found[path.name] = path.read_text("ascii", errors="backslashreplace")
+    return found
+
+
+def write_spooled_files(instance_path: str, files: Mapping[str, str]) -> None:
+    """Put files into the folder, durably; one that is there stays. Raises `OSError`."""
+    for name, content in files.items():
+        path = Path(instance_path) / FOLDER / Path(name).name
+        if not path.exists():
+            _write(path, content)
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    # Others on this machine may not read what was paid for.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # Else the name may be lost in a power cut.
+    finally:
+        os.close(folder)
 
 
 def _parsed(content: str) -> tuple[Opened, Settlement]:

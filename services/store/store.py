@@ -14,11 +14,12 @@ from services.store.account_snapshots import AccountSnapshots
 from services.store.accounts import AccountTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
-from services.store.database import Database, DatabaseUnavailableError
+from services.store.database import Database, DatabaseUnavailableError, SchemaError
 from services.store.database_clock import DatabaseClock
 from services.store.deletion import Deletion
 from services.store.follower_counts import FollowerCounts
 from services.store.history import History
+from services.store.instance_lock import InstanceLock, InUseError
 from services.store.jobs import Jobs
 from services.store.leases import LeaseTable
 from services.store.ledger import Ledger
@@ -72,13 +73,15 @@ class Store:
     webhooks: WebhookTable
     transfer: Transfer
     deletion: Deletion
+    lock: InstanceLock | None
 
     @classmethod
     def open(cls, database_url: str, instance_path: str, *, mode: str, clock: Clock | None = None) -> Self:
         """Build the store of one mode (`live` or `sandbox`); connections are opened on first use.
 
-        `clock` is that of the machine.
+        `clock` is that of the machine. Raises `SchemaError` while a restore replaces a file.
         """
+        lock = None if database_url else _shared_lock(instance_path)
         urls = addresses(database_url, instance_path)
         # A row of the ledger has to survive a power cut, or its report could be paid for twice.
         pools = {url: Connections(url, mode=mode, durable=url == urls[GATEWAY]) for url in set(urls.values())}
@@ -110,6 +113,7 @@ class Store:
             webhooks=WebhookTable(gateway),
             transfer=Transfer(gateway),
             deletion=Deletion((memory, gateway)),
+            lock=lock,
         )
 
     def check_versions(self) -> None:
@@ -139,6 +143,17 @@ class Store:
         return {database.name: database.fault for database in self.databases if database.fault is not None}
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let a restore replace the files."""
         for database in self.databases:
             database.close()
+        if self.lock is not None:
+            self.lock.release()
+
+
+def _shared_lock(instance_path: str) -> InstanceLock:
+    lock = InstanceLock(instance_path)
+    try:
+        lock.share()
+    except InUseError as error:
+        raise SchemaError(str(error)) from None
+    return lock

@@ -1,0 +1,120 @@
+"""`make backup`: copies the gateway database while it is in use; with PostgreSQL, by `pg_dump`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from commands.isolation import isolated
+from config import Config, ConfigError
+from services.store import backup, postgresql_tools
+from services.store.backup import BackupError
+from services.store.postgresql_tools import Program
+from services.store.settlement_spool import spooled_files
+
+FOLDER = "backups"  # in INSTANCE_PATH
+NAMED_BY_US = re.compile(r"gateway-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")
+EXAMPLE = """\
+examples:
+  make backup                                            into the folder backups of INSTANCE_PATH
+  make backup ARGS="--out /mnt/backups --keep 14"        into a folder, of which the 14 newest backups stay
+  make backup ARGS="--out before-upgrade.db"             a file of this name
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make a backup; return 1 if there is none, with the reason in one sentence."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        config = Config.from_env()
+        target = _target(config, options.out)
+        if options.keep is not None and not NAMED_BY_US.fullmatch(target.name):
+            parser.error("--keep counts the backups of a folder; give --out a folder, or nothing")
+        said = _dump(config, target) if config.database_url else _copy(config, target)
+        print(f"{said}\n{target}")
+        print("memory.db is not in it (a cache), nor is TOKEN_KEY, which opens the tokens of added accounts.")
+        if options.keep is not None:
+            _remove_old(target.parent, options.keep)
+    except KeyboardInterrupt:
+        print("\nStopped; no backup was made.", file=sys.stderr)
+    except BackupError as error:
+        print(f"No backup was made. {error}", file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def _target(config: Config, out: str | None) -> Path:
+    ending = ".dump" if config.database_url else ".db"
+    if out is not None and out.endswith(ending) and not Path(out).is_dir():
+        return Path(out)
+    now = datetime.now(UTC)
+    name = f"gateway-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z{ending}"
+    return (Path(config.instance_path) / FOLDER if out is None else Path(out)) / name
+
+
+def _copy(config: Config, target: Path) -> str:
+    copy = backup.back_up(config.instance_path, target)
+    waiting = f", {copy.unbooked} results that wait to be booked" if copy.unbooked else ""
+    size = target.stat().st_size / 1e6
+    return f"Backed up: version {copy.version}, {copy.reports:,} reports{waiting}, {size:,.1f} MB, checked."
+
+
+def _dump(config: Config, target: Path) -> str:
+    """Run `pg_dump`, and have `pg_restore` read what it wrote."""
+    if shutil.which("pg_dump") is None or shutil.which("pg_restore") is None:
+        shown = postgresql_tools.dump(config.database_url, str(target)).shown()
+        raise BackupError(
+            "pg_dump is not installed here. Install the client programs of PostgreSQL, of the "
+            f"version of the server or a newer one, or run on another machine (it takes the password from ~/.pgpass):"
+            f"\n  {shown}"
+        )
+    with backup.new_file(target) as part:
+        _run(postgresql_tools.dump(config.database_url, str(part)))
+        _run(postgresql_tools.check(str(part)))
+    waiting = len(spooled_files(config.instance_path))
+    also = f" {waiting} results wait in {config.instance_path}/unbooked: copy that folder too." if waiting else ""
+    return f"Backed up with pg_dump, {target.stat().st_size / 1e6:,.1f} MB, checked.{also}"
+
+
+def _run(program: Program) -> None:
+    environment = isolated(program.environment)  # The program needs none of the gateway's credentials.
+    ended = subprocess.run(program.arguments, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise BackupError(f"{program.arguments[0]} says: {ended.stderr.strip()}")
+
+
+def _remove_old(folder: Path, keep: int) -> None:
+    """Remove the oldest backups beyond a number; their names have their times, and other files stay."""
+    ours = sorted(path for path in folder.iterdir() if NAMED_BY_US.fullmatch(path.name))
+    for path in ours[:-keep]:
+        path.unlink()
+        print(f"Removed {path.name}.")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("accepted: 1 or more")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make backup", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", metavar="PATH", help="a folder, or a file that ends in .db (PostgreSQL: .dump)")
+    parser.add_argument("--keep", type=_positive, metavar="N", help="remove all but the newest N backups of the folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

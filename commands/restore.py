@@ -1,0 +1,70 @@
+"""`make restore`: puts a backup in the place of the gateway database, while nothing uses it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from commands.migrate import MigrationError, alone, known_versions, migrate_or_explain
+from config import Config, ConfigError
+from services.store import backup, postgresql_tools
+from services.store.backup import BackupError
+from services.store.schema import GATEWAY
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Restore a backup; return 1 if nothing was restored, with the reason in one sentence."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = Config.from_env()
+        if config.database_url:
+            print(_with_postgresql(config, options.file), file=sys.stderr)
+            return 1
+        _restore(config, Path(options.file))
+    except (OSError, BackupError) as error:
+        print(f"Nothing was restored. {error}", file=sys.stderr)
+    except MigrationError as error:
+        print(f"The backup is in place, and not migrated yet. {error}", file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def _restore(config: Config, file: Path) -> None:
+    known = known_versions(GATEWAY)
+    now = datetime.now(UTC)
+    with alone(Path(config.instance_path)):
+        copy, replaced = backup.restore(file, config.instance_path, known=known, aside=f"replaced-{now:%Y%m%dT%H%M%S}Z")
+    print(f"Restored {file}: version {copy.version}, {copy.reports:,} reports.")
+    if replaced is not None:
+        print(f"The replaced database is {replaced}.")
+    if copy.unbooked:
+        print(f"{copy.unbooked} results of calls that wait to be booked are in {config.instance_path}/unbooked.")
+    migrate_or_explain(config)
+    print("What was paid after the backup is missing: compare /credits with the balance that Modash shows.")
+    print("TOKEN_KEY must be the one of the time of the backup. Start the gateway and the worker now.")
+
+
+def _with_postgresql(config: Config, file: str) -> str:
+    create, fill = postgresql_tools.restore(config.database_url, file, f"insights_{datetime.now(UTC):%Y%m%d_%H%M%S}")
+    return (
+        "Nothing was restored: with DATABASE_URL, PostgreSQL's own programs do it, into a new database, so that the "
+        "present one stays as it is.\nStop every gateway and worker, then (the password comes from PGPASSWORD or "
+        f"~/.pgpass):\n  {create.shown()}\n  {fill.shown()}\n"
+        "Put the name of the new database into DATABASE_URL, run `make migrate`, and start them again."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make restore", description=__doc__)
+    parser.add_argument("file", help="what `make backup` made")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

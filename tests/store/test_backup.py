@@ -1,0 +1,394 @@
+"""`make backup` and `make restore`: what is in a backup, what is refused, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+
+from commands import backup, restore
+from config import Config
+from services.store.ledger import Order
+from services.store.schema import GATEWAY, VERSIONS
+from services.store.settlement_spool import spooled_files
+from services.store.store import Store
+from tests.store.test_schema import run_alembic
+from tests.stores import new_store, query, server
+from tests.support import ROOT, environment
+
+SANDBOX = {"PROVIDERS": "sandbox"}
+NAMED = re.compile(r"gateway-\d{8}T\d{6}\.\d{3}Z\.db")
+
+
+@pytest.fixture
+def settings():
+    with new_store("sqlite") as found:
+        yield SANDBOX | found
+
+
+@pytest.fixture
+def run(settings, monkeypatch, capsys):
+    """Run a command over the store; return what it ended with, wrote and said."""
+
+    def run_one(command, *arguments, **changes):
+        config = Config.from_env(settings | changes)
+        with monkeypatch.context() as patched:
+            patched.setattr(Config, "from_env", lambda: config)
+            ended = command.main(arguments)
+        said = capsys.readouterr()
+        return ended, said.out, said.err
+
+    return run_one
+
+
+def add_report(settings, creator):
+    query(
+        settings,
+        "gateway",
+        "INSERT INTO reports (mode, source, creator, body, fetched_at, milli_credits) "
+        "VALUES ('live', 'modash', :creator, '{}', 10, 250)",
+        creator=creator,
+    )
+
+
+def creators(settings):
+    return sorted(creator for (creator,) in query(settings, "gateway", "SELECT creator FROM reports"))
+
+
+def file_of(settings):
+    return Path(settings["INSTANCE_PATH"]) / "gateway.db"
+
+
+def made(run, folder, *more):
+    """Make a backup in a folder and return its file."""
+    before = set(folder.glob("*"))
+    ended, _, said = run(backup, "--out", str(folder), *more)
+    assert (ended, said) == (0, "")
+    (file,) = set(folder.glob("*")) - before
+    return file
+
+
+def test_a_backup_is_one_file_that_holds_what_was_only_in_the_log(run, settings, tmp_path):
+    with closing(sqlite3.connect(file_of(settings), isolation_level=None)) as gateway:
+        gateway.execute("SELECT * FROM reports").fetchall()  # From now on it keeps the log.
+        add_report(settings, "nasa")
+
+        file = made(run, tmp_path)
+
+        assert file_of(settings).with_name("gateway.db-wal").stat().st_size > 0
+    assert NAMED.fullmatch(file.name)
+    assert file.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
+        assert copy.execute("SELECT creator FROM reports").fetchall() == [("nasa",)]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_backup_goes_to_the_folder_of_the_store_by_default_or_to_a_named_file(run, settings, tmp_path):
+    ended, said, _ = run(backup)
+    named = run(backup, "--out", str(tmp_path / "before.db"))
+
+    default = Path(settings["INSTANCE_PATH"]) / "backups"
+    assert (ended, named[0]) == (0, 0)
+    assert [NAMED.fullmatch(file.name) is not None for file in default.iterdir()] == [True]
+    assert default.stat().st_mode & 0o077 == 0
+    assert f"version {VERSIONS[GATEWAY]}, 0 reports" in said
+    assert "TOKEN_KEY" in said
+    assert (tmp_path / "before.db").exists()
+
+
+def test_a_backup_never_replaces_another_one(run, tmp_path):
+    good = tmp_path / "good.db"
+    good.write_text("an earlier backup")
+
+    ended, _, said = run(backup, "--out", str(good))
+
+    assert ended == 1
+    assert said.startswith("No backup was made.")
+    assert "exists already" in said
+    assert good.read_text() == "an earlier backup"
+
+
+def test_the_newest_backups_are_kept_and_other_files_stay(run, tmp_path):
+    other = tmp_path / "gateway-of-last-year.db"
+    other.touch()
+    files = [made(run, tmp_path) for _ in range(3)]
+
+    ended, said, _ = run(backup, "--out", str(tmp_path), "--keep", "2")
+
+    left = sorted(set(tmp_path.iterdir()) - {other})
+    assert ended == 0
+    assert other.exists()
+    assert len(left) == 2
+    assert left[0] == files[2]
+    assert f"Removed {files[0].name}." in said
+
+
+@pytest.mark.parametrize("arguments", [("--keep", "0"), ("--keep", "2", "--out", "one.db"), ("--nothing",)])
+def test_a_wrong_option_is_refused_before_anything_is_written(run, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(backup, *arguments)
+
+    assert ended.value.code == 2
+    assert not (ROOT / "one.db").exists()
+
+
+def test_a_full_disk_leaves_no_half_file_and_the_earlier_backup(run, settings, tmp_path):
+    earlier = made(run, tmp_path)
+    content = earlier.read_bytes()
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    start = "from commands.backup import main; sys.exit(main(sys.argv[1:]))"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", limit + start, "--out", str(tmp_path), "--keep", "1"],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("No backup was made.")
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == [earlier]
+    assert earlier.read_bytes() == content
+
+
+def test_what_a_killed_backup_has_left_is_removed_by_the_next_one(run, tmp_path):
+    (tmp_path / ".gateway-20260101T000000.000Z.db.part").write_bytes(b"half")
+    (tmp_path / ".gateway-20260101T000000.000Z.db.part-wal").write_bytes(b"half")
+
+    file = made(run, tmp_path)
+
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_no_backup_is_made_of_a_damaged_database(run, settings, tmp_path):
+    add_report(settings, "nasa")
+    size = file_of(settings).stat().st_size
+    with file_of(settings).open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xff" * 8192)
+
+    ended, _, said = run(backup, "--out", str(tmp_path))
+
+    assert ended == 1
+    assert "damaged" in said or "malformed" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["database", "folder"])
+def test_what_is_missing_is_named(run, settings, tmp_path, missing):
+    if missing == "database":
+        file_of(settings).unlink()
+    target = tmp_path if missing == "database" else Path("/proc/nothing")
+
+    ended, _, said = run(backup, "--out", str(target))
+
+    assert ended == 1
+    assert ("gateway.db" if missing == "database" else "/proc/nothing") in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_restored_backup_has_what_it_had_and_the_replaced_database_is_kept(run, settings, tmp_path):
+    add_report(settings, "nasa")
+    file = made(run, tmp_path)
+    add_report(settings, "esa")
+
+    ended, said, _ = run(restore, str(file))
+
+    folder = file_of(settings).parent
+    (replaced,) = folder.glob("gateway.db.replaced-*")
+    with closing(sqlite3.connect(replaced)) as before:
+        assert before.execute("SELECT count(*) FROM reports").fetchone() == (2,)
+    assert ended == 0
+    assert creators(settings) == ["nasa"]
+    assert str(replaced) in said
+    assert file.exists()
+    assert file_of(settings).stat().st_mode & 0o777 == 0o600
+    assert query(settings, "gateway", "SELECT name FROM sqlite_master WHERE name LIKE 'spooled%'") == []
+    assert list(folder.glob(".*")) == []
+
+
+def test_a_log_of_the_replaced_database_is_not_applied_to_the_restored_one(run, settings, tmp_path):
+    """As after a power cut: the log stands beside the file, and no process has it open."""
+    add_report(settings, "nasa")
+    file = made(run, tmp_path)
+    folder = file_of(settings).parent
+    with closing(sqlite3.connect(file_of(settings), isolation_level=None)) as gateway:
+        gateway.execute("SELECT * FROM reports").fetchall()  # From now on it keeps the log.
+        add_report(settings, "esa")
+        cut = {name: (folder / name).read_bytes() for name in ("gateway.db", "gateway.db-wal")}
+    for name, content in cut.items():
+        (folder / name).write_bytes(content)
+    file_of(settings).write_bytes(b"damaged " * 1000)  # So that the log cannot be finished either.
+
+    ended, _, said = run(restore, str(file))
+
+    assert (ended, said) == (0, "")
+    assert creators(settings) == ["nasa"]
+    assert len(list(folder.glob("gateway.db.replaced-*Z-wal"))) == 1
+
+
+def test_nothing_is_restored_while_a_process_uses_the_store(run, settings, tmp_path):
+    file = made(run, tmp_path)
+    add_report(settings, "nasa")
+    store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+
+    refused = run(restore, str(file))
+    store.close()
+    restored = run(restore, str(file))
+
+    assert refused[0] == 1
+    assert "Stop them" in refused[2]
+    assert restored[0] == 0
+
+
+def test_nothing_is_restored_while_another_program_has_the_file_open(run, settings, tmp_path):
+    file = made(run, tmp_path)
+    add_report(settings, "nasa")
+
+    with closing(sqlite3.connect(file_of(settings))) as other:
+        other.execute("SELECT * FROM reports").fetchall()
+        ended, _, said = run(restore, str(file))
+
+    assert ended == 1
+    assert "Another program uses" in said
+    assert creators(settings) == ["nasa"]
+
+
+def change(file, *statements):
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def damage(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    file.write_bytes(content)
+
+
+REFUSED = {
+    "newer": (lambda file: change(file, "UPDATE gateway_version SET version_num = '9999'"), "newer than this code"),
+    "unknown": (lambda file: change(file, "UPDATE gateway_version SET version_num = '0000'"), "does not know"),
+    "no version": (lambda file: change(file, "DELETE FROM gateway_version"), "does not know"),
+    "another database": (lambda file: change(file, "DROP TABLE gateway_version"), "no gateway database"),
+    "damaged": (damage, "damaged"),
+    "no database": (lambda file: file.write_text("words " * 5000), "damaged"),
+    "empty": (lambda file: file.write_bytes(b""), "no gateway database"),
+    "missing": (lambda file: file.unlink(), "No such file"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_good_backup_is_refused_and_changes_nothing(run, settings, tmp_path, name):
+    spoil, reason = REFUSED[name]
+    file = made(run, tmp_path)
+    spoil(file)
+    add_report(settings, "nasa")
+    before = sorted(each.name for each in file_of(settings).parent.iterdir())
+
+    ended, said, failure = run(restore, str(file))
+
+    assert (ended, said) == (1, "")
+    assert failure.startswith("Nothing was restored.")
+    assert reason in failure
+    assert len(failure.splitlines()) == 1
+    assert creators(settings) == ["nasa"]
+    assert set(before) >= {each.name for each in file_of(settings).parent.iterdir()} - {"in_use.lock", "migrate.lock"}
+
+
+def test_a_backup_of_an_older_schema_is_migrated(run, settings, tmp_path):
+    with new_store("sqlite", migrated=False) as old:
+        file = tmp_path / "old.db"
+        run_alembic(old, GATEWAY, command.upgrade, "0012")
+        assert run(backup, "--out", str(file), INSTANCE_PATH=old["INSTANCE_PATH"])[0] == 0
+
+    ended = run(restore, str(file))[0]
+
+    assert ended == 0
+    assert query(settings, GATEWAY, "SELECT version_num FROM gateway_version") == [(VERSIONS[GATEWAY],)]
+
+
+def test_results_that_wait_to_be_booked_are_backed_up_and_restored(run, settings, tmp_path):
+    store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+    opened = store.ledger.open(Order("modash", "nasa", "anonymous", 250, 100_000, 30, 3), lambda _record, _at: None)
+    store.settlement_spool.put(opened, '{"id": 1}')
+    store.close()
+    waiting = spooled_files(settings["INSTANCE_PATH"])
+    file = made(run, tmp_path)
+    shutil.rmtree(Path(settings["INSTANCE_PATH"]) / "unbooked")
+
+    ended, said, _ = run(restore, str(file))
+
+    assert ended == 0
+    assert len(waiting) == 1
+    assert spooled_files(settings["INSTANCE_PATH"]) == waiting
+    assert "1 results" in said
+
+
+@pytest.fixture
+def postgresql():
+    with new_store("postgresql") as found:
+        yield SANDBOX | found
+
+
+def test_postgresql_is_backed_up_by_its_own_program_and_restored_as_the_command_says(run, postgresql, tmp_path):
+    add_report(postgresql, "nasa")
+    query(postgresql, "memory", "INSERT INTO cache_versions (mode, account, counter) VALUES ('live', '1', 7)")
+    url = postgresql["DATABASE_URL"]
+    secret = url.replace("postgres@", "postgres:sesame@")
+
+    ended, said, failure = run(backup, "--out", str(tmp_path), DATABASE_URL=secret)
+    (file,) = tmp_path.iterdir()
+    refused = run(restore, str(file), DATABASE_URL=secret)
+
+    assert (ended, failure) == (0, "")
+    assert "checked" in said
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert refused[0] == 1
+    assert "sesame" not in "".join(refused[1:])
+    typed = [line.strip() for line in refused[2].splitlines() if line.startswith("  ")]
+    new = url.rpartition("/")[0] + "/" + shlex.split(typed[0])[-1]
+    try:
+        for line in typed:
+            assert subprocess.run(shlex.split(line), env=os.environ, check=False).returncode == 0
+        assert creators({"DATABASE_URL": new}) == ["nasa"]
+        assert query({"DATABASE_URL": new}, "memory", "SELECT * FROM cache_versions") == []
+        restored = Store.open(new, "", mode="live")
+        restored.check_versions()
+        restored.close()
+    finally:
+        with server() as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{shlex.split(typed[0])[-1]}" WITH (FORCE)')
+
+
+def test_a_failure_of_pg_dump_is_shown_and_leaves_no_file(run, postgresql, tmp_path):
+    ended, _, failure = run(backup, "--out", str(tmp_path), DATABASE_URL=postgresql["DATABASE_URL"] + "_missing")
+
+    assert ended == 1
+    assert "pg_dump says" in failure
+    assert "does not exist" in failure
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_pg_dump_the_command_to_run_is_shown_without_the_password(run, postgresql, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    url = postgresql["DATABASE_URL"].replace("postgres@", "postgres:sesame@") + "?password=sesame&connect_timeout=3"
+
+    ended, _, failure = run(backup, "--out", str(tmp_path / "to"), DATABASE_URL=url)
+
+    assert ended == 1
+    assert "pg_dump --format=custom" in failure
+    assert "connect_timeout=3" in failure
+    assert "sesame" not in failure
