@@ -79,6 +79,11 @@ class Front:
                 return [body] if body else []
         return self._forward(environ, start_response, request, headers, started)
 
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes of all replies in the response cache, with what leads to them."""
+        return self._responses.bytes_used
+
     def _forward(
         self,
         environ: WSGIEnvironment,

@@ -6,9 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from routes.replies import CSV, JSON, negotiated
 from services.answers import Freshness, Provenance
 from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
 
@@ -20,10 +22,13 @@ RawRequest = tuple[str, str, str, str]
 CacheKey = tuple[str, str, tuple[tuple[str, str], ...], str]
 
 ANONYMOUS = ""  # the cache scope of a reply; until callers have keys, all of them share one
-ENTRY_OVERHEAD = 2_000  # bytes that an entry takes beside its body, roughly
+ENTRY_OVERHEAD = 2_000  # bytes of an entry's objects, its place in the dictionary and the headers of its age
 MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
+MAX_SPELLING = 1_000  # characters of such a request; one that is longer is parsed each time
+SPELLING_OVERHEAD = 200  # bytes of its places in the list and in the dictionary
 CACHE_NAME = "insights-gateway"
-DEFAULT_ACCEPTS = frozenset({"", "*/*", "application/json"})  # Most callers send one of these; all mean JSON.
+# Most callers send one of these.
+USUAL_ACCEPTS = {"": JSON, "*/*": JSON, JSON: JSON, CSV: CSV}
 
 
 @dataclass
@@ -35,7 +40,9 @@ class CachedResponse:
     body: bytes
     fixed_headers: Headers
     expires_at: float  # Unix seconds; how long this entry serves, which a stale value shortens
+    key: CacheKey = ("", "", (), "")  # set by the cache; all spellings share this one object, which may be large
     spellings: list[RawRequest] = field(default_factory=list)
+    bytes_used: int = 0  # in the cache, with key and spellings
     _built_at: int = -1
     _headers: Sequence[tuple[str, str]] = ()
 
@@ -57,17 +64,15 @@ class CachedResponse:
             self._built_at = second
         return self._headers
 
-    @property
-    def size(self) -> int:
-        """The bytes that the entry takes, roughly."""
-        return len(self.body) + ENTRY_OVERHEAD
-
 
 class ResponseCache:
     """Replies by request, bounded in bytes; the least recently used are dropped first.
 
     A request is looked up twice: by its raw form, which costs one dictionary access, and only when that is unknown by
     its parsed form, in which equal requests are equal however they are spelled.
+
+    The bound counts all that a caller can make large: bodies, headers, keys and raw forms. A key and a raw form can be
+    longer than the reply that they lead to.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -76,6 +81,11 @@ class ResponseCache:
         self._entries: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
         self._keys: dict[RawRequest, CacheKey] = {}
         self._bytes = 0
+
+    @property
+    def bytes_used(self) -> int:
+        """The bytes that all entries take, with their keys and raw forms."""
+        return self._bytes
 
     def get(self, environ: WSGIEnvironment, now: float) -> CachedResponse | None:
         """Return the reply to a request, if one is cached and has not expired."""
@@ -97,20 +107,22 @@ class ResponseCache:
                 return None
             if key in self._entries:
                 self._entries.move_to_end(key)
-            if is_new_spelling and len(cached.spellings) < MAX_SPELLINGS and self._entries.get(key) is cached:
-                cached.spellings.append(raw)
-                self._keys[raw] = key
+            if is_new_spelling and self._entries.get(key) is cached:
+                self._add_spelling(raw, cached)
         return cached
 
     def put(self, environ: WSGIEnvironment, response: CachedResponse) -> None:
         """Cache the reply to a request."""
         key = _cache_key(_raw_request(environ))
+        texts = (response.body, key, tuple(response.fixed_headers), tuple(response.provenance.accounts))
+        response.key, response.bytes_used = key, ENTRY_OVERHEAD + _size(texts)
         with self._lock:
             self._drop(key)
+            if response.bytes_used > self._max_bytes:
+                return  # It would push out all other entries, and then itself.
             self._entries[key] = response
-            self._bytes += response.size
-            while self._bytes > self._max_bytes and self._entries:
-                self._drop(next(iter(self._entries)))
+            self._bytes += response.bytes_used
+            self._evict()
 
     def invalidate(self, account: str) -> None:
         """Drop every reply that shows values of an account."""
@@ -118,10 +130,24 @@ class ResponseCache:
             for key in [key for key, cached in self._entries.items() if account in cached.provenance.accounts]:
                 self._drop(key)
 
+    def _add_spelling(self, raw: RawRequest, cached: CachedResponse) -> None:
+        if len(cached.spellings) == MAX_SPELLINGS or sum(map(len, raw)) > MAX_SPELLING or raw in self._keys:
+            return
+        cached.spellings.append(raw)
+        self._keys[raw] = cached.key
+        size = SPELLING_OVERHEAD + _size(raw)
+        cached.bytes_used += size
+        self._bytes += size
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
     def _drop(self, key: CacheKey) -> None:
         cached = self._entries.pop(key, None)
         if cached is not None:
-            self._bytes -= cached.size
+            self._bytes -= cached.bytes_used
             for raw in cached.spellings:
                 self._keys.pop(raw, None)
 
@@ -142,11 +168,19 @@ def _raw_request(environ: WSGIEnvironment) -> RawRequest:
 
 
 def _cache_key(raw: RawRequest) -> CacheKey:
-    """Return the parsed request: without the order and the escapes of its query, and with one form of `Accept: JSON`.
+    """Return the parsed request: without the order and the escapes of its query, and with the format that it gets.
 
+    The `Accept` header counts only as far as it decides the format, which it does where no parameter does.
     `refresh` is left out, so that the next request without it gets the refreshed reply.
     """
     scope, path, query, accept = raw
     pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     parameters = tuple(sorted(pair for pair in pairs if pair[0] != "refresh"))
-    return scope, path, parameters, "" if accept in DEFAULT_ACCEPTS else accept
+    if any(name == "format" for name, _ in parameters):
+        return scope, path, parameters, ""
+    return scope, path, parameters, USUAL_ACCEPTS.get(accept) or negotiated(accept)
+
+
+def _size(value: object) -> int:
+    """Return the bytes of a text, or of nested tuples of texts."""
+    return getsizeof(value) + (sum(map(_size, value)) if isinstance(value, tuple) else 0)

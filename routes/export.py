@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from routes.context import services
 from routes.queries import ExportQuery
-from routes.replies import prefers_csv, streamed
+from routes.replies import NDJSON, prefers_csv, streamed
 from routes.validation import takes
 from services.transfer.text import Format
 
@@ -18,7 +18,7 @@ bp = Blueprint("export", __name__)
 @takes(ExportQuery)
 def export(query: ExportQuery) -> ResponseReturnValue:
     """Export the kept history of an account, one value a line; no provider is called for its numbers."""
-    format_: Format = "csv" if prefers_csv(query.format, "application/x-ndjson") else "ndjson"
+    format_: Format = "csv" if prefers_csv(query.format, NDJSON) else "ndjson"
     exported = services().export.of(
         account=query.account, metrics=query.metrics, since=query.since, until=query.until, format_=format_
     )

@@ -11,6 +11,8 @@ from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
 from services.top_posts import BY_SCORE, RANKINGS
 
+# Characters; comparing takes time that grows with the product of both lengths, and no name or path is nearly that long.
+MAX_NAME, MAX_PATH = 100, 200
 NEAR, VERY_NEAR = 0.6, 0.8  # of 1: the ratio of difflib; a name that other endpoints know has to be very near
 ENDPOINTS: Sequence[tuple[Collection[str], str]] = (
     (AUDIENCE_METRICS, "/audience"),
@@ -28,6 +30,8 @@ def did_you_mean(text: str, accepted: Sequence[str], cutoff: float = NEAR) -> st
 
     Upper and lower case do not matter.
     """
+    if len(text) > MAX_NAME:
+        return ""
     by_lower = {name.lower(): name for name in accepted}
     near = get_close_matches(text.strip().lower(), list(by_lower), n=1, cutoff=cutoff)
     return f" Did you mean {by_lower[near[0]]}?" if near else ""
@@ -63,6 +67,8 @@ def nearest_paths(path: str, rules: Sequence[str]) -> str:
     `rules` are paths with variable parts in angle brackets. A part that fits a variable is repeated in the answer.
     """
     found: dict[str, None] = {}
+    if len(path) > MAX_PATH:
+        return ""
     for given in dict.fromkeys((path.rstrip("/"), path)):
         scored = [(_score(given, rule), rule) for rule in rules]
         score, rule = max(scored, default=(0.0, ""), key=lambda each: each[0])

@@ -15,6 +15,7 @@ from routes.nearest import did_you_mean, nearest_paths
 from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+MOST_NAMED = 5  # unknown parameters that a message repeats
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")  # A local proxy forwards for remote callers.
 Query = TypeVar("Query", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
@@ -57,9 +58,12 @@ def _parse(model: type[Query], path: Mapping[str, str]) -> Query:
     known = tuple(name for name in parameters(model) if name not in path)
     if model.model_config.get("extra") == "ignore":
         given = {name: values for name, values in given.items() if name in known}
-    faults = [_unknown(name, known) for name in given if name not in known]
+    unknown = [name for name in given if name not in known]
+    faults = [_unknown(name, known) for name in unknown[:MOST_NAMED]]
+    if len(unknown) > MOST_NAMED:
+        faults.append(f"{len(unknown) - MOST_NAMED} others are not parameters either.")
     faults += [
-        f"{name} is given {len(values)} times; once is accepted." for name, values in given.items() if len(values) > 1
+        f"{name} is given {len(given[name])} times; once is accepted." for name in known if len(given.get(name, ())) > 1
     ]
     if faults:
         raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")

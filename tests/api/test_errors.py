@@ -189,7 +189,7 @@ def test_the_nearest_path_is_named(client, path, nearest):
     assert f"Did you mean {nearest}?" in f"{body['message']} {body['hint']}"
 
 
-@pytest.mark.parametrize("path", ["/", "/wp-login.php", f"{MEDIA}/abc"])
+@pytest.mark.parametrize("path", ["/", "/wp-login.php", f"{MEDIA}/abc", f"{MEDIA}/{'1' * 300}/navigations"])
 def test_no_path_is_named_where_none_is_near(client, path):
     body = client.get(path).get_json()
 

@@ -72,6 +72,16 @@ def test_an_unknown_parameter_is_refused_with_all_known_ones(client, path):
     assert [name for name in (model.model_fields if model else ["none"]) if name not in text] == []
 
 
+def test_a_refusal_stays_short_however_many_parameters_are_unknown(client):
+    names = {f"limit{number}": "1" for number in range(500)}
+
+    text = refused(client, "/top-posts", ENDPOINTS["/top-posts"][0] | names)
+
+    assert text.count("is not a parameter of this endpoint.") == 5
+    assert "495 others are not parameters either." in text
+    assert len(text) < 1_000
+
+
 @pytest.mark.parametrize(
     ("path", "unknown", "nearest"),
     [

@@ -1,0 +1,159 @@
+"""The bound of the cached replies: it counts everything that callers can make large, however they spell requests."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+
+from front.response_cache import CachedResponse, ResponseCache
+from services.answers import Freshness, Provenance
+
+NOW = 1_800_000_000.0
+MAX_BYTES = 200_000
+POSTS = "/top-posts?time_range=7d&limit=3"
+# Each makes the n-th spelling of one request, or the n-th of many requests.
+SPELLINGS = {
+    "accept": lambda n: {"HTTP_ACCEPT": f"image/x-{n}, */*"},
+    "long accept": lambda n: {"HTTP_ACCEPT": f"image/x-{n}, " + "a/b, " * 700},
+    "accept csv": lambda n: {"HTTP_ACCEPT": f"text/csv;q=0.{n + 1}"},
+    "order": lambda n: {"QUERY_STRING": "&".join(f"p{(n + i) % 50}=1" for i in range(50))},
+    "escapes": lambda n: {
+        "QUERY_STRING": "".join(f"%{ord(c):02X}" if n >> i & 1 else c for i, c in enumerate("limits"))
+    },
+    "separators": lambda n: {"QUERY_STRING": "limit=3" + "&" * n},
+    "long separators": lambda n: {"QUERY_STRING": "limit=3" + "&" * (7_000 - n)},
+}
+REQUESTS = {
+    "short paths": lambda n: {"PATH_INFO": f"/a/{n}"},
+    "long paths": lambda n: {"PATH_INFO": f"/a/{n}" + "x" * 3_000},
+    "long queries": lambda n: {"QUERY_STRING": f"metrics={n}" + ",reach" * 1_000},
+    "many parameters": lambda n: {"QUERY_STRING": f"first={n}" + "".join(f"&p{i}=" for i in range(90))},
+}
+
+
+def environ(more):
+    return {"PATH_INFO": "/top-posts", "QUERY_STRING": "limit=3", "HTTP_ACCEPT": "*/*"} | more
+
+
+def reply(size=300, accounts=("17841400000000001",)):
+    freshness = Freshness(fetched_at=NOW, expires_at=NOW + 3600, stale=False)
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(size)), ("ETag", '"0123456789ab"')]
+    return CachedResponse.of(Provenance(frozenset(accounts), freshness), headers, bytes(size), now=NOW)
+
+
+def use(cache, requests, times):
+    """Send each of the requests twice; return by how many bytes the memory of this process has grown."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(times):
+            if cache.get(environ(requests(n)), NOW) is None:
+                cache.put(environ(requests(n)), reply())
+            cache.get(environ(requests(n)), NOW)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_spellings_of_one_request_lead_to_one_reply_and_stay_bounded(kind):
+    cache = ResponseCache(MAX_BYTES)
+
+    grown = use(cache, SPELLINGS[kind], 40)
+
+    assert grown < 60_000
+    assert cache.bytes_used < 60_000
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_the_bound_holds_for_the_memory_that_the_replies_really_take(kind):
+    cache = ResponseCache(MAX_BYTES)
+
+    grown = use(cache, REQUESTS[kind], 150)
+
+    assert MAX_BYTES / 2 < cache.bytes_used <= MAX_BYTES
+    assert grown < 1.2 * MAX_BYTES
+
+
+def test_spellings_push_out_the_oldest_replies_once_the_bound_is_reached():
+    cache = ResponseCache(MAX_BYTES)
+    for n in range(300):
+        request = REQUESTS["short paths"](n)
+        cache.put(environ(request), reply())
+        for spelling in range(20):
+            assert cache.get(environ(request | {"HTTP_ACCEPT": f"image/{spelling}" + "x" * 900}), NOW) is not None
+        assert cache.bytes_used <= MAX_BYTES
+
+    assert cache.get(environ(REQUESTS["short paths"](299)), NOW) is not None
+    assert cache.get(environ(REQUESTS["short paths"](0)), NOW) is None
+
+
+def test_a_reply_that_is_larger_than_the_bound_pushes_out_no_other():
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({}), reply())
+    used = cache.bytes_used
+
+    cache.put(environ({"PATH_INFO": "/large"}), reply(MAX_BYTES))
+
+    assert cache.bytes_used == used
+    assert cache.get(environ({"PATH_INFO": "/large"}), NOW) is None
+    assert cache.get(environ({}), NOW) is not None
+
+
+def test_what_is_dropped_is_no_longer_counted():
+    cache = ResponseCache(MAX_BYTES)
+    for n in range(20):
+        for accept in ("", "a/b", "text/csv, c/d"):
+            request = environ({"PATH_INFO": f"/{n}", "HTTP_ACCEPT": accept})
+            if cache.get(request, NOW) is None:
+                cache.put(request, reply(accounts=[str(n % 2), "shared"]))
+            cache.get(request, NOW)
+    full = cache.bytes_used
+
+    cache.invalidate("0")
+    half = cache.bytes_used
+    for n in range(20):
+        cache.get(environ({"PATH_INFO": f"/{n}", "HTTP_ACCEPT": "a/b"}), NOW + 3600)  # Expired.
+    cache.invalidate("shared")
+
+    assert full > half > 0
+    assert cache.bytes_used == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        lambda n: {"Accept": f"image/x{n}" + ", a/b" * 700},
+        lambda n: {"Accept-Encoding": f"x{n}" + ", gzip" * 600},
+        lambda n: {"Origin": f"https://{n}.example"},
+        lambda n: {"X-Request-Id": f"{n}-" + "x" * 100},
+        lambda n: {"If-None-Match": f'"{n}"' + ', "a"' * 800},
+        lambda n: {"If-Modified-Since": f"{n}" + "x" * 3_000},
+        lambda n: {"Cookie": f"{n}=" + "x" * 3_000},
+    ],
+    ids=["Accept", "Accept-Encoding", "Origin", "X-Request-Id", "If-None-Match", "If-Modified-Since", "Cookie"],
+)
+def test_no_header_makes_a_second_reply_of_one_that_is_cached(world, headers):
+    first = world.get(POSTS)
+    world.get(POSTS)
+    front = world.client.application.wsgi_app
+    used = front.cached_bytes
+
+    replies = [world.get(POSTS, headers=headers(n)) for n in range(90)]
+
+    assert {reply.data for reply in replies} == {first.data}
+    assert {reply.headers["Cache-Status"].split(";")[1] for reply in replies} == {" hit"}
+    assert front.cached_bytes <= used + 16 * 1_500
+    assert used > len(first.data)
+
+
+def test_csv_and_json_of_a_request_are_one_reply_each_however_they_are_asked_for(world):
+    accepts = [None, "*/*", "application/json", "text/csv", "text/csv, */*;q=0.1", "text/*", "a/b", "text/csv;q=0.5"]
+    for _ in range(2):
+        bodies = [world.get(POSTS, headers={"Accept": accept} if accept else {}).data for accept in accepts]
+
+    assert len(set(bodies)) == 2
+    assert world.client.application.wsgi_app.cached_bytes < 2 * (len(bodies[0]) + 2_000) + 10_000
