@@ -66,6 +66,9 @@ class Backfill:
                 self._wait(account, QUOTA_PAUSE, "75 % of its quota are used")
                 continue
             done += step.calls
+            if not done and not step.left:
+                self._say(f"{account}: nothing is missing; everything that Instagram answers was read before")
+                return True
             self._show(account, done, done + step.left)
             if not step.left:
                 return True
@@ -133,6 +136,13 @@ def fill(
     services: Services, clock: Clock, reference: str | None, *, since: date | None, until: date | None, out: TextIO
 ) -> int:
     """Fill in the past of the account with an id or username, or of every account; return the exit code."""
+    answered = services.snapshots.answered_days()
+    if (until is not None and until < answered.first) or (since is not None and since > answered.last):
+        out.write(
+            f"Instagram cannot be asked for any day of this range: it keeps days from {answered.first} on, and the "
+            f"last one whose values are final is {answered.last}.\n"
+        )
+        return 1
     accounts = services.snapshots.accounts() if reference is None else [services.accounts.find(reference).id]
     failed = Backfill(services.snapshots, clock, out).run(accounts, since=since, until=until)
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import gzip
 import io
 import logging
@@ -16,12 +17,14 @@ from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError
 from services.clock import Clock
 from services.container import Services
+from services.days import pacific_day
 from services.store.database import DatabaseUnavailableError
 from services.transfer.importing import HistoryImport, OtherModeError
 
 MOST_SHOWN = 20  # lines that were refused
 SHOWN_EVERY = 10_000  # lines
 GZIP = b"\x1f\x8b"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = Config.from_env()
         migrate_or_explain(config)
-        services = Services.build(config, Clock())
+        clock = Clock()
+        services = Services.build(config, clock)
         try:
             with _opened(options.file) as file:
-                counts = HistoryImport(services.store.transfer, config.providers, show).read(_counted(file))
+                today = pacific_day(clock.now())
+                counts = HistoryImport(services.store.transfer, config.providers, show, today).read(_counted(file))
         finally:
             services.close()
     except KeyboardInterrupt:
@@ -51,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"The database is unavailable: {error}\nGive the file again; what was read stays.", file=sys.stderr)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         print(f"The file cannot be read: {error}", file=sys.stderr)
+        if isinstance(error, UnicodeDecodeError):
+            print("Accepted: text in UTF-8 or, with a byte order mark, in UTF-16.", file=sys.stderr)
     except (ConfigError, MigrationError, OtherModeError) as error:
         print(error, file=sys.stderr)
     else:
@@ -74,12 +81,12 @@ def _counted(file: TextIO) -> Iterator[str]:
 @contextmanager
 def _opened(name: str) -> Iterator[TextIO]:
     with io.BufferedReader(io.FileIO(sys.stdin.fileno() if name == "-" else name)) as raw:
-        if raw.peek(len(GZIP))[: len(GZIP)] == GZIP:
-            with io.TextIOWrapper(gzip.open(raw), encoding="utf-8", newline="") as file:
-                yield file
-        else:
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
-                yield file
+        is_compressed = raw.peek(len(GZIP))[: len(GZIP)] == GZIP
+        content = gzip.open(raw) if is_compressed else raw  # noqa: SIM115  # Closed below.
+        # Spreadsheets write either; in UTF-8 the mark is dropped with the first line.
+        encoding = "utf-16" if content.peek(len(GZIP))[: len(GZIP)] in UTF_16 else "utf-8"
+        with io.TextIOWrapper(content, encoding=encoding, newline="") as file:
+            yield file
 
 
 def _parser() -> argparse.ArgumentParser:

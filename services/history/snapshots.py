@@ -123,6 +123,11 @@ class AccountSnapshotter:
         """Return the accounts whose past is kept; raises `BusyError` where they are not known."""
         return [account.id for account in self._accounts.all()]
 
+    def answered_days(self) -> Window:
+        """Return the days that a back-fill may ask for: those that Instagram keeps and whose values are final."""
+        now = self._clock.timestamp()
+        return Window(first_day_kept(pacific_day(utc(now))), last_settled_day(now))
+
     def take_snapshot(self, account_id: str, *, attempts: int = ATTEMPTS) -> SnapshotRun:
         """Take the snapshot of the present Pacific day if that is due.
 

@@ -112,8 +112,9 @@ def _read(column: Column[Any], value: Any) -> Any:
     if isinstance(column.type, Number | Double):
         return number_of(value)
     if isinstance(column.type, Integer):
-        if not isinstance(value, int) or abs(value) >= 2**31:
-            raise LineError("accepted: a whole number")
+        is_truth = isinstance(value, bool)  # which an integer is too
+        if not isinstance(value, int) or is_truth != (column.name == "final") or not 0 <= value < 2**31:
+            raise LineError(f"accepted: a whole number from 0 to {2**31 - 1}")
         return int(value)
     return _text(column, value)
 
@@ -124,7 +125,12 @@ def _text(column: Column[Any], value: object) -> str:
     if column.name == "day" or column.name.endswith("_day"):
         return _day(value)
     length = getattr(column.type, "length", None)
-    is_free = isinstance(column.type, Message) or (value == "" and column.name in EMPTY_IS_NONE)
+    if isinstance(column.type, Message):
+        if UNSTORABLE.search(value) is not None or (length and len(value) > length):
+            most = f" of at most {length} characters" if length else ""
+            raise LineError(f"accepted: a text{most} without NUL characters and halves of surrogate pairs")
+        return value
+    is_free = value == "" and column.name in EMPTY_IS_NONE
     if not is_free and not is_name(value, length or len(value)):
         raise LineError(f"accepted: a text of 1 to {length} characters" if length else "accepted: a text")
     return value

@@ -178,7 +178,10 @@ class Assembly:
 
 
 class BucketsAssembly(Assembly):
-    """A number, whose line says how many lines of buckets follow, and its buckets."""
+    """A number, whose line says how many lines of buckets follow, and its buckets.
+
+    A line that is there twice counts once; of a bucket the later one does.
+    """
 
     OWN = ("bucket", "value", "reason", "details", "definition")  # the fields in which the lines of a row differ
 
@@ -186,25 +189,32 @@ class BucketsAssembly(Assembly):
         super().__init__(section, line, row)
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 0):
             raise LineError("details: buckets: accepted: how many lines of buckets follow")
-        self._missing = count or 0
-        self._buckets: list[list[object]] | None = None if count is None else []
+        self._count: int | None = count
+        self._buckets: dict[tuple[str, ...], float | int | None] = {}
+
+    @property
+    def _missing(self) -> int:
+        return (self._count or 0) - len(self._buckets)
 
     def takes(self, line: Line) -> bool:
-        """Return whether a line is the next bucket."""
-        return self._missing > 0 and line["bucket"] is not None and not self._differs(line, self.OWN)
+        """Return whether a line is the next bucket, or a repetition of what was read."""
+        if line["bucket"] is None:
+            return not self._buckets and line == self._first
+        if self._differs(line, self.OWN):
+            return False
+        return self._missing > 0 or tuple(bucket_names(line["bucket"])) in self._buckets
 
     def add(self, line: Line) -> None:
         """Take the line of a bucket."""
-        bucket: list[object] = [bucket_names(line["bucket"]), number_of_line(line)]
-        if self._buckets is not None:
-            self._buckets.append(bucket)
-        self._missing -= 1
+        if line["bucket"] is not None:
+            self._buckets[tuple(bucket_names(line["bucket"]))] = number_of_line(line)
 
     def row(self) -> Row:
         """Return the number with its buckets."""
         if self._missing:
             raise LineError(f"{self._missing} of its lines of buckets are missing or were refused")
-        return self._row | {BUCKETS: None if self._buckets is None else json.dumps(self._buckets)}
+        buckets = [[list(names), number] for names, number in self._buckets.items()]
+        return self._row | {BUCKETS: None if self._count is None else json.dumps(buckets)}
 
 
 class PartsAssembly(Assembly):

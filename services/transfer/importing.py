@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from services.store.line_fields import Line, LineError, Row
 from services.store.sections import SECTIONS, Assembly, Section
 from services.store.transfer import Transfer
+from services.transfer.checks import check
 from services.transfer.text import from_text
 
 ROWS_AT_ONCE = 500  # in one transaction
@@ -32,11 +34,12 @@ class ImportCounts:
 
 @dataclass
 class HistoryImport:
-    """One file on its way into the database; `mode` is that of the rows that it may have."""
+    """One file on its way into the database; `mode` is that of the rows that it may have, `today` the Pacific day."""
 
     transfer: Transfer
     mode: str
     on_refused: OnRefused
+    today: date
     counts: ImportCounts = field(default_factory=ImportCounts)
     _assembly: Assembly | None = None
     _begun_at: int = 0  # the number of its first line
@@ -68,6 +71,7 @@ class HistoryImport:
                 f"Line {number} is of {line['mode']} mode, and this gateway runs in {self.mode} mode. "
                 "Sandbox numbers never become live ones, nor the other way round."
             )
+        check(line, self.today)
         if self._assembly is not None and self._assembly.takes(line):
             self._assembly.add(line)
             return

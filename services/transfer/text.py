@@ -37,7 +37,9 @@ def from_text(file: Iterable[str]) -> Iterator[tuple[int, Line | LineError]]:
         first = text.removeprefix(BOM)
         if not first.strip():
             continue
-        if first.startswith("{"):
+        if "\0" in first:
+            yield number, LineError("it has NUL characters; accepted: UTF-8 or, with a byte order mark, UTF-16")
+        elif first.startswith("{"):
             yield from _read_json(chain([(number, first)], numbered))
         else:
             yield from _read_csv(chain([first], (rest for _, rest in numbered)), number - 1)

@@ -49,11 +49,28 @@ def test_a_range_is_read_and_nothing_else_and_nothing_twice(backfill):
         f"{account}: 10 of {total} calls\n{account}: 20 of {total} calls\n{account}: {total} of {total} calls\n",
     )
     assert len(calls) == len(set(calls)) == total
-    assert second == (0, f"{account}: 0 of 0 calls\n")
+    assert second == (0, f"{account}: nothing is missing; everything that Instagram answers was read before\n")
     assert world.calls("insights") == []
     for metric, breakdown in (("reach", ("media_product_type", "follow_type")), ("follower_count", ())):
         assert missing(world, metric, breakdown) == ["2026-11-09", "2026-11-14"]
     assert world.services.snapshots.progress()["backfill"]["accounts"] == 0
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        {"since": date(2015, 1, 1), "until": date(2015, 2, 1)},
+        {"until": date(2015, 2, 1)},
+        {"since": date(2026, 11, 20), "until": date(2026, 12, 1)},
+        {"since": date(2035, 1, 1)},
+    ],
+)
+def test_a_range_of_which_instagram_has_nothing_is_refused_with_what_it_has(backfill, days):
+    code, shown = backfill(since=days.get("since"), until=days.get("until"))
+
+    assert code == 1
+    assert shown.startswith("Instagram cannot be asked for any day of this range: it keeps days from 2024-11-")
+    assert backfill.world.calls("insights") == []
 
 
 def test_a_terminal_gets_a_bar(backfill):

@@ -12,6 +12,7 @@ from services.store.types import Message, Number
 FIRST_MOMENT = 1_763_712_000.1234567  # 2025-11-21T08:00:00Z: midnight in California
 NAMES = ("reach", "Reach", "re-ach", "re_ach", "r\u00e9ach")  # No two collations agree about their order.
 VALUES = (0, 7, 1.5, 0.1 + 0.2, None, 12_345_678_901_234)
+WHOLE = {"followers", "follows", "media_count", "likes", "comments"}
 BUCKETS = (
     None,
     [],
@@ -96,8 +97,10 @@ def _values(column, number, *, is_first_key):
     if column.name in {"breakdown", "bucket"} and number % 2:
         text = ""
     if column.name == "day" or column.name.endswith("_day"):
-        text = f"2026-11-{1 + number:02}"
+        text = f"2025-11-{1 + number:02}"
     count = VALUES[number % len(VALUES)]
+    if column.name in WHOLE and count is not None:
+        count = int(count)
     yield Number, 9 if count is None and not column.nullable else count
     yield Double, FIRST_MOMENT + 4_321.7 * number
     yield Integer, number % 2

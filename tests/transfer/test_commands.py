@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import logging
@@ -82,15 +83,15 @@ def test_one_account_is_exported_by_its_id_also_after_it_was_removed(run, kept):
         "--metrics",
         "followers",
         "--until",
-        "2026-11-02",
+        "2025-11-02",
         TOKEN_KEY="",
     )
 
     found = [json.loads(line) for line in text.splitlines()]
     assert (ended, {line["account"] for line in found}) == (0, {"17841400000000002"})
     assert [(line["metric"], line["date"]) for line in found] == [
-        ("followers", "2026-11-01"),
-        ("followers", "2026-11-02"),
+        ("followers", "2025-11-01"),
+        ("followers", "2025-11-02"),
     ]
 
 
@@ -120,6 +121,37 @@ def test_a_bad_line_is_named_and_the_command_fails(run, tmp_path):
 
     assert (ended, said) == (1, "2 lines were read, 0 values and stories are kept, 2 lines were refused.\n")
     assert errors == "line 1: mode: accepted: live, sandbox\nline 2: it is not JSON; the file may be cut off here\n"
+
+
+ENCODINGS = [(name, each) for name in ("again.csv", "again.ndjson.gz") for each in ("utf-8-sig", "utf-16", "utf-16-be")]
+
+
+@pytest.mark.parametrize(("name", "encoding"), ENCODINGS)
+@pytest.mark.usefixtures("kept")
+def test_a_file_that_a_spreadsheet_has_saved_in_another_encoding_is_read(run, settings, tmp_path, encoding, name):
+    form = ["--format", name.split(".")[1]]
+    _, text, _ = run(export, *form)
+    for table in [section.table.name for section in SECTIONS]:
+        query(settings, "gateway", f"DELETE FROM {table}")
+    content = (text if encoding == "utf-16-be" else text.removeprefix("\ufeff")).encode(encoding)
+    if encoding == "utf-16-be" and form[1] == "ndjson":
+        content = codecs.BOM_UTF16_BE + content
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+    ended, _, errors = run(import_history, str(tmp_path / name))
+
+    assert (ended, errors) == (0, "")
+    assert run(export, *form)[1] == text
+
+
+def test_a_file_in_no_accepted_encoding_says_which_are(run, tmp_path):
+    file = tmp_path / "windows.csv"
+    file.write_bytes("account,metric\r\nr\u00e9ach\r\n".encode("cp1252"))
+
+    ended, _, errors = run(import_history, str(file))
+
+    assert ended == 1
+    assert errors.splitlines()[-1] == "Accepted: text in UTF-8 or, with a byte order mark, in UTF-16."
 
 
 def test_a_file_of_the_other_mode_is_refused(run, kept, tmp_path):

@@ -27,6 +27,8 @@ from tests.stores import ENGINES, SERVER, new_store, server
 from tests.transfer.history_rows import all_rows, fill
 
 ACCOUNT = "17841400000000001"
+READ_AT = 1_763_625_600.0  # 2025-11-20T08:00:00Z
+TODAY = date(2026, 12, 1)
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def exported(store, format_="ndjson", mode="live", selection=None):
 def imported(store, text, mode="live"):
     """Import a text; return the counts and the lines that were refused."""
     refused = []
-    importing = HistoryImport(store.transfer, mode, lambda number, reason: refused.append((number, reason)))
+    importing = HistoryImport(store.transfer, mode, lambda number, reason: refused.append((number, reason)), TODAY)
     return importing.read(io.StringIO(text, newline="")), refused
 
 
@@ -159,12 +161,12 @@ def test_an_export_can_be_limited_to_metrics_and_days(store):
 
 # A kept value (number, moment of reading, final), one that is imported, and the number that stays.
 MEETINGS = {
-    "unknown": ((7, 10.0, False), (None, 20.0, False), 7),
-    "known": ((None, 20.0, False), (7, 10.0, False), 7),
-    "older": ((7, 20.0, True), (5, 10.0, True), 7),
-    "newer": ((7, 10.0, True), (5, 20.0, True), 5),
-    "provisional": ((7, 10.0, True), (5, 20.0, False), 7),
-    "final": ((7, 20.0, False), (5, 10.0, True), 5),
+    "unknown": ((7, READ_AT + 1, False), (None, READ_AT + 2, False), 7),
+    "known": ((None, READ_AT + 2, False), (7, READ_AT + 1, False), 7),
+    "older": ((7, READ_AT + 2, True), (5, READ_AT + 1, True), 7),
+    "newer": ((7, READ_AT + 1, True), (5, READ_AT + 2, True), 5),
+    "provisional": ((7, READ_AT + 1, True), (5, READ_AT + 2, False), 7),
+    "final": ((7, READ_AT + 2, False), (5, READ_AT + 1, True), 5),
 }
 
 
@@ -178,8 +180,8 @@ def test_a_known_value_is_not_replaced_by_an_unknown_one_nor_a_final_one_by_a_pr
             key = HistoryKey(metric, (), "2026-11-01", "2026-11-01")
             store.history.keep(ACCOUNT, {key: value(*kept)})
             other.history.keep(ACCOUNT, {key: value(*new)})
-        store.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 900, 10.0, media_count=3))
-        other.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 950, 20.0))
+        store.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 900, READ_AT + 1, media_count=3))
+        other.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 950, READ_AT + 2))
 
         imported(store, exported(other))
 
@@ -229,6 +231,37 @@ BAD = [
     (line(final=1), "final: accepted: true, false"),
     (line(final=[]), "final: accepted: true, false"),
     (line(mode={}), "mode: accepted: live, sandbox"),
+    (line(value=-1), "value: accepted: a number from 0 to 9007199254740992"),
+    (line(value=2**53 + 2), "value: accepted: a number from 0 to 9007199254740992"),
+    (line(value=1e300), "value: accepted: a number from 0 to 9007199254740992"),
+    (line(kind="followers", metric="followers", value=7.5, final=None), "value: accepted: a whole number"),
+    (line(kind="post_number", metric="likes", media="1", value=7.5, final=None), "value: accepted: a whole number"),
+    (line(reason="refused"), "reason: accepted: null, because the value is known"),
+    (line(value=None, reason="refused"), "final: accepted: false, because nothing of the value is known"),
+    (line(date="2009-12-31"), "date: accepted: a day from 2010-01-01 to 2026-12-02"),
+    (line(date="2026-12-03"), "date: accepted: a day from 2010-01-01 to 2026-12-02"),
+    (line(first_day="1000-11-01"), "first_day: accepted: a day from 2010-01-01 to 2026-12-02"),
+    (line(first_day="2026-11-02"), "first_day: accepted: a day that is not after date"),
+    (line(read_at="1999-11-04T00:00:00Z"), "read_at: accepted: a time from 2010-01-01 to 2026-12-02"),
+    (line(read_at="2026-12-04T00:00:00Z"), "read_at: accepted: a time from 2010-01-01 to 2026-12-02"),
+    (line(kind="story", details={"ordered_at": "2222-02-02T00:00:00Z"}), "details: ordered_at: accepted: a time from"),
+    (
+        line(kind="post_number", metric="likes", media="1", details={"slot": -1}),
+        "details: slot: accepted: a whole number from 0 to 2147483647",
+    ),
+    (
+        line(kind="post_number", metric="likes", media="1", details={"slot": True}),
+        "details: slot: accepted: a whole number from 0 to 2147483647",
+    ),
+    (
+        line(kind="post_number", metric="likes", media="1", details={"slot": 2**31}),
+        "details: slot: accepted: a whole number from 0 to 2147483647",
+    ),
+    (
+        line(kind="story", media="1", details={"ordered_at": "2026-11-01T00:00:00Z", "media_type": "x" * 33}),
+        "details: media_type: accepted: a text of at most 32 characters",
+    ),
+    (line(metric=["followers"], kind="followers"), "metric: accepted: "),
     (line(details={"colour": 1}), "details: colour is unknown; a newer version may have written it"),
     (line(bucket="FOLLOWER"), "bucket: the line of its number is not before it"),
     (line(details={"buckets": 2}), "2 of its lines of buckets are missing or were refused"),
@@ -257,9 +290,45 @@ def test_a_number_with_a_bad_bucket_is_refused_as_a_whole(store):
     assert exported(store) == ""
 
 
+BUCKETS = [
+    line(breakdown="follow_type", details={"buckets": 2}),
+    line(breakdown="follow_type", bucket="FOLLOWER", value=3),
+    line(breakdown="follow_type", bucket="NON_FOLLOWER", value=4),
+]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [each for each in BUCKETS for _ in range(2)],
+        BUCKETS * 2,
+        [*BUCKETS, BUCKETS[1]],
+        [BUCKETS[0], line(breakdown="follow_type", bucket="FOLLOWER", value=1), *BUCKETS[1:]],
+    ],
+)
+def test_lines_of_buckets_that_come_twice_are_one_row_and_the_last_number_of_a_bucket_counts(store, lines):
+    _, refused = imported(store, "\n".join(lines))
+
+    assert refused == []
+    assert [(each["bucket"], each["value"]) for each in lines_of(exported(store))] == [
+        *((None, 1), ("FOLLOWER", 3), ("NON_FOLLOWER", 4)),
+    ]
+
+
+def test_a_bucket_says_why_it_is_unknown_as_an_export_does(store):
+    total = line(breakdown="follow_type", details={"buckets": 1})
+    bucket = line(breakdown="follow_type", bucket="FOLLOWER", value=None, reason="refused")
+
+    _, refused = imported(store, f"{total}\n{bucket}")
+
+    assert refused[0] == (2, "reason: accepted: bucket_unknown, because the value of the bucket is unknown")
+    assert exported(store) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ('{\0"\0a\0', (1, "it has NUL characters; accepted: UTF-8 or, with a byte order mark, UTF-16")),
         ("account,kind\r\n1,account\r\n", (1, "the head has no mode")),
         ("account,kind,mode\r\n1,account\r\n", (2, "it has 2 cells, and the head 3")),
         ("account,kind,mode,value\r\n1,account,live,x\r\n", (2, "value: accepted: a number")),
