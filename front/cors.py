@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 ALLOWED_HEADERS = "Accept, Content-Type, If-None-Match, X-Request-Id"
-EXPOSED_HEADERS = "Age, Cache-Status, ETag, Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
+EXPOSED_HEADERS = (
+    "Age, Cache-Status, Content-Disposition, ETag, Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
+)
 PREFLIGHT_MAX_AGE = "600"  # seconds
 
 Headers = list[tuple[str, str]]

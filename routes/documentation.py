@@ -52,6 +52,8 @@ DELIVERY = {
 WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
 RETRY_AFTER = {"description": "Seconds to wait; always with 202 and 429.", "schema": {"type": "integer"}}
 
+FILE_NAME = {"description": "The name of the file that a table is saved as.", "schema": {"type": "string"}}
+
 
 @bp.get("/openapi.json")
 @takes(NoQuery)
@@ -136,6 +138,7 @@ def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, i
     if (is_table or body is ExportLine) and status == HTTPStatus.OK:
         content["text/csv"] = {"schema": {"type": "string"}}
     headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {})
+    headers |= {"Content-Disposition": FILE_NAME} if "text/csv" in content else {}
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
 
 

@@ -22,4 +22,4 @@ def export(query: ExportQuery) -> ResponseReturnValue:
     exported = services().export.of(
         account=query.account, metrics=query.metrics, since=query.since, until=query.until, format_=format_
     )
-    return streamed(exported.parts, f"history-{exported.account}.{format_}")
+    return streamed(exported.parts, "history", exported.account, format_=format_)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from hashlib import blake2b
 from http import HTTPStatus
 from itertools import islice
+from urllib.parse import quote
 
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -16,12 +18,17 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from services.answers import Answer, Table
+from services.transfer.cells import BOM, text_cell
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
+CSV_IN_UTF_8 = f"{CSV}; charset=utf-8"
 MATCHING = frozenset({JSON, NDJSON, CSV, "application/*", "text/*", "*/*"})
 MAX_ACCEPTED, MAX_ACCEPTED_ITEM = 20, 100  # items of an Accept header, and characters of one
-# A spreadsheet reads a cell that begins with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# The parameters that say which time a table is about.
+RANGES = ("period", "time_range", "interval", "timeframe", "since", "until")
+# Every file system takes these characters in a name.
+UNSAFE = re.compile(r"[^\w.-]+|^[.-]+")
+MAX_PART = 80  # characters; most file systems take 255 bytes in a name
 
 
 def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True) -> ResponseReturnValue:
@@ -30,7 +37,8 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
     `cacheable` lets the response cache serve the reply until it expires.
     """
     if prefers_csv(format_) and answer.table is not None:
-        response = Response(_csv(answer.table), content_type="text/csv; charset=utf-8")
+        response = Response(_csv(answer.table), content_type=CSV_IN_UTF_8)
+        response.headers["Content-Disposition"] = attachment(_file_name(answer))
     else:
         response = jsonify(answer.as_json())
     response.status_code = answer.status
@@ -62,19 +70,45 @@ def negotiated(accept: str, otherwise: str = JSON) -> str:
     return parse_accept_header(few, MIMEAccept).best_match([otherwise, CSV], otherwise) or otherwise
 
 
-def streamed(parts: Iterator[str], file_name: str) -> Response:
+def streamed(parts: Iterator[str], *names: str, format_: str) -> Response:
     """Return a file that is sent part by part, and never cached: it can be larger than the memory."""
-    content_type = "text/csv; charset=utf-8" if file_name.endswith(".csv") else "application/x-ndjson"
+    content_type = CSV_IN_UTF_8 if format_ == "csv" else NDJSON
     response = Response((part.encode() for part in parts), content_type=content_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Content-Disposition"] = attachment(f"{'-'.join([*map(_safe, names), *_range()])}.{format_}")
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("Accept")
     request.environ["insights.streamed"] = True
     return response
 
 
+def attachment(file_name: str) -> str:
+    """Return the header that names a file (RFC 6266); a name beyond ASCII comes twice, for old and for new browsers."""
+    simple = file_name.encode("ascii", "replace").decode().replace("?", "_")
+    extended = "" if simple == file_name else f"; filename*=UTF-8''{quote(file_name, safe='')}"
+    return f'attachment; filename="{simple}"{extended}'
+
+
+def _file_name(answer: Answer) -> str:
+    """Return endpoint, id of the path, account and range, such as `top-posts-corner.bakery-30d.csv`."""
+    endpoint = (request.endpoint or "").rpartition(".")[2].replace("_", "-")
+    meta = answer.meta
+    account = meta.get("username") or meta.get("creator") or meta.get("account") or ""
+    names = [endpoint, *(request.view_args or {}).values(), account]
+    return f"{'-'.join(filter(None, [*map(_safe, map(str, names)), *_range()]))}.csv"
+
+
+def _range() -> list[str]:
+    """Return the parameters about time, as they are part of a file name."""
+    return [_safe(given.strip()) for name in RANGES if (given := request.args.get(name))]
+
+
+def _safe(name: str) -> str:
+    return UNSAFE.sub("_", name)[:MAX_PART]
+
+
 def _csv(table: Table) -> str:
     text = io.StringIO()
+    text.write(BOM)
     writer = csv.DictWriter(text, fieldnames=table.columns, lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in table.rows)
@@ -84,8 +118,8 @@ def _csv(table: Table) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
+    if isinstance(value, str):
+        return text_cell(value)
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import csv
+import io
 import json
 import logging
 import os
@@ -23,7 +25,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import requests
-from flask import Flask
+from flask import Flask, Response
 
 from commands.isolation import isolated
 from commands.migrate import migrate
@@ -114,6 +116,19 @@ def new_instance() -> str:
     for file in _template().glob("*.db"):
         shutil.copy(file, folder)
     return str(folder)
+
+
+def table_text(response: Response) -> str:
+    """The text of a table without its byte order mark, which has to be there."""
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    text = response.get_data(as_text=True)
+    assert text.startswith("\ufeff")
+    return text[1:]
+
+
+def table_rows(response: Response) -> list[dict[str, str]]:
+    """The rows of a table by its head."""
+    return list(csv.DictReader(io.StringIO(table_text(response), newline="")))
 
 
 def forget_everything(app: Flask) -> None:

@@ -10,13 +10,10 @@ from itertools import chain
 from typing import Any, Literal
 
 from services.store.line_fields import FIELDS, Line, LineError
+from services.transfer.cells import BOM, cell_text, text_cell
 
 Format = Literal["ndjson", "csv"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv")
-BOM = "\ufeff"  # by which a spreadsheet recognises UTF-8
-# A spreadsheet reads a cell that begins with one of these as a formula. The apostrophe before it makes it a text; one
-# that is there already gets another, so that each text can be read back.
-GUARDED = re.compile(r"['=+\-@\t\r]")
 NUMBER = re.compile(r"-?\d+")
 MAX_CELL = 16 * 1024 * 1024  # characters
 
@@ -121,7 +118,7 @@ def _cell(value: object) -> object:
         return str(value).lower()
     if isinstance(value, dict):
         return _encode(value)
-    return f"'{value}" if isinstance(value, str) and GUARDED.match(value) else value
+    return text_cell(value) if isinstance(value, str) else value
 
 
 def _from_cell(name: str, cell: str) -> object:
@@ -136,4 +133,4 @@ def _from_cell(name: str, cell: str) -> object:
         raise LineError(f"{name}: accepted: {'a number' if name == 'value' else 'a JSON object'}") from None
     if name == "final":
         return {"true": True, "false": False}.get(cell.lower(), cell)
-    return cell.removeprefix("'")
+    return cell_text(cell)

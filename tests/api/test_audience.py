@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import date, timedelta
 
 import pytest
@@ -11,7 +9,7 @@ import responses
 
 from services.days import EndTime, provider_time
 from tests.planners import NOTHING, body_of, plan_insights, plan_profile
-from tests.support import graph_error, total_value
+from tests.support import graph_error, table_rows, total_value
 
 PATH = "/audience"
 FOLLOWERS, ENGAGED, ONLINE = "follower_demographics", "engaged_audience_demographics", "online_followers"
@@ -411,9 +409,7 @@ def test_known_hours_stay_and_a_final_day_is_never_asked_for_again(make_client, 
 
 
 def test_the_table_has_a_row_for_each_number(client, provider):
-    text = client.get(f"{PATH}?metrics={FOLLOWERS},{ONLINE}&breakdown=city&days=1&format=csv").get_data(as_text=True)
-
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    rows = table_rows(client.get(f"{PATH}?metrics={FOLLOWERS},{ONLINE}&breakdown=city&days=1&format=csv"))
 
     assert rows[0] == {
         "metric": FOLLOWERS,

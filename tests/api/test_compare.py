@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from datetime import date
 
@@ -16,7 +14,7 @@ from services.days import midnight
 from services.errors import BusyError
 from services.store.accounts import AccountRow
 from tests.planners import body_of, follows, post, query_of
-from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, total_value
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows, total_value
 
 BAKERY = "17841400000000011"
 NAMES = {ACCOUNT_ID: "us", BAKERY: "bakery"}
@@ -238,8 +236,8 @@ def test_a_table_has_one_row_for_each_account(client, wire):
 
     response = client.get(f"/compare?accounts={ACCOUNT_ID},bakery&period=7d&format=csv")
 
-    own, other = csv.DictReader(io.StringIO(response.get_data(as_text=True), newline=""))
-    assert (own["account"], own["reach"], own["posts"], own["error"]) == (ACCOUNT_ID, "150", "2", "")
+    own, other = table_rows(response)
+    assert (own["account"], own["reach"], own["posts"], own["error"]) == (f"'{ACCOUNT_ID}", "150", "2", "")
     assert (own["since"], own["until"]) == (WINDOW["since"], WINDOW["until"])
     assert (other["username"], other["reach"], other["reach_reason"]) == ("bakery", "", "token_invalid")
     assert other["error"] == "token_invalid"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 
@@ -11,7 +9,7 @@ import pytest
 
 from services.store.webhooks import Change
 from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, query_of
-from tests.support import ACCOUNT_ID, GRAPH, graph_error, total_value
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, table_rows, table_text, total_value
 
 ANY = re.compile(rf"{GRAPH}/.*")
 POST = {"id": "a", "timestamp": "2026-06-14T12:00:00+0000", "comments_count": 7}
@@ -24,11 +22,6 @@ PATHS = {
 }
 
 
-def rows_of(response):
-    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
-    return list(csv.DictReader(io.StringIO(response.get_data(as_text=True), newline="")))
-
-
 @pytest.mark.parametrize(("path", "head"), PATHS.items())
 @pytest.mark.parametrize("accept", ["text/csv", "text/csv, application/json;q=0.5"])
 def test_a_table_is_requested_by_its_type(client, wire, path, head, accept):
@@ -36,8 +29,8 @@ def test_a_table_is_requested_by_its_type(client, wire, path, head, accept):
 
     response = client.get(path, headers={"Accept": accept})
 
-    assert rows_of(response)
-    assert response.get_data(as_text=True).startswith(head)
+    assert table_rows(response)
+    assert table_text(response).startswith(head)
     assert "Accept" in response.headers["Vary"]
 
 
@@ -47,7 +40,7 @@ def test_the_format_parameter_wins_over_the_accept_header(client, wire, path, he
 
     response = client.get(f"{path}&format=csv", headers={"Accept": "application/json"})
 
-    assert response.get_data(as_text=True).startswith(head)
+    assert table_text(response).startswith(head)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html,*/*;q=0.8", "", "image/png"])
@@ -68,26 +61,146 @@ def test_an_error_is_json_even_if_a_table_was_requested(client):
 def test_texts_numbers_and_unknown_values_are_distinguishable(client, wire):
     wire.get(ANY, json={"data": [POST | {"caption": 'one, "two"\nthr\u00e9e'}]})
 
-    (row,) = rows_of(client.get("/top-posts?time_range=7d&format=csv"))
+    (row,) = table_rows(client.get("/top-posts?time_range=7d&format=csv"))
 
     assert row["caption"] == 'one, "two"\nthr\u00e9e'
     assert (row["like_count"], row["likes_hidden"], row["engagement_score"]) == ("", "true", "7")
 
 
-@pytest.mark.parametrize("caption", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1", "\r=1"])
-def test_no_text_of_a_table_is_a_formula(client, wire, caption):
+@pytest.fixture
+def world_of(client, wire):
+    """A function that plans what every path reads, of an account of some username, and has the username read."""
+
+    def plan(username):
+        answer = {"id": ACCOUNT_ID, "followers_count": 1000, "data": [POST]} | (
+            {"username": username} if username else {}
+        )
+        wire.get(ANY, json=answer)
+        wire.get(re.compile(rf"{MODASH}/v1/instagram/performance-data"), json={"posts": {"likes": {}}, "reels": {}})
+        wire.get(re.compile(rf"{MODASH}/.*"), json={"credits": 5})
+        wire.assert_all_requests_are_fired = False
+        client.get("/growth-trends?period=7d")
+
+    return plan
+
+
+FORMULAS = (
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@x",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "\ttab",
+    "\nline",
+    " =1",
+    "\u3000=1",
+    "\u200b\ufeff@x",
+)
+WIDE = ("\uff1d1", "\uff0b1", "\uff0d1", "\uff20x", " \uff1d1", "\ufe66" + "1")
+LOSSY_NUMBERS = ("12345678901234567", "007", "1e5", "1.50", "1,234", "0.1", "\uff11\uff12")
+
+
+@pytest.mark.parametrize("caption", [*FORMULAS, *WIDE, *LOSSY_NUMBERS, "'quoted"])
+def test_a_text_that_a_spreadsheet_would_change_begins_with_an_apostrophe(client, wire, caption):
     wire.get(ANY, json={"data": [POST | {"caption": caption}]})
 
-    (row,) = rows_of(client.get("/top-posts?time_range=7d&format=csv"))
+    (row,) = table_rows(client.get("/top-posts?time_range=7d&format=csv"))
 
     assert row["caption"] == f"'{caption}"
+
+
+@pytest.mark.parametrize("caption", ["a=b", "one - two", "x@y", "2026", "0", "1 + 1", "\u2212", "12 and 3", ""])
+def test_any_other_text_is_as_it_came(client, wire, caption):
+    wire.get(ANY, json={"data": [POST | {"caption": caption}]})
+
+    (row,) = table_rows(client.get("/top-posts?time_range=7d&format=csv"))
+
+    assert row["caption"] == caption
+
+
+def test_ids_are_texts_and_numbers_stay_numbers(client, wire):
+    wire.get(ANY, json={"data": [POST | {"id": "17932174733377207", "like_count": 5}]})
+
+    (row,) = table_rows(client.get("/top-posts?time_range=7d&format=csv"))
+
+    assert (row["id"], row["like_count"]) == ("'17932174733377207", "5")
+
+
+def test_a_negative_number_is_a_number(client, wire):
+    plan_trends(wire, lambda wire, posts: plan_posts(wire, posts[3:]))
+
+    growth = trends_of(client, metrics="posts")["posts"]["growth_rate"]
+
+    assert growth == "-100.0"
+
+
+def test_line_breaks_and_quotes_of_a_caption_are_written_as_rfc_4180_says(client, wire):
+    wire.get(ANY, json={"data": [POST | {"caption": 'a "b"\r\nc\rd\ne, f'}]})
+
+    text = table_text(client.get("/top-posts?time_range=7d&format=csv"))
+
+    head, row = text.split("\r\n", 1)
+    assert "\n" not in head
+    assert ',"a ""b""\r\nc\rd\ne, f",' in row
+    assert row.endswith("\r\n")
+
+
+def test_a_table_begins_with_the_byte_order_mark(client, wire):
+    wire.get(ANY, json={"data": [POST]})
+
+    assert client.get("/top-posts?time_range=7d&format=csv").get_data().startswith(b"\xef\xbb\xbfid,permalink,")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/top-posts?time_range=7d", "top-posts-{}-7d"),
+        ("/growth-trends?period=7d&until=complete", "growth-trends-{}-7d-complete"),
+        ("/account-insights?period=day&metrics=views", "account-insights-{}-day"),
+        (
+            "/account-insights?period=day&metrics=views&since=1781420400&until=2026-06-14",
+            "account-insights-{}-day-1781420400-2026-06-14",
+        ),
+        ("/history?metrics=views&since=2026-06-01", "history-{}-2026-06-01"),
+        ("/export?since=2026-06-01&until=2026-06-02", f"history-{ACCOUNT_ID}-2026-06-01-2026-06-02"),
+        ("/performance-data?url=@na.sa", "performance-data-na.sa"),
+    ],
+)
+@pytest.mark.parametrize("username", ["corner.bakery", None])
+def test_the_file_is_named_after_endpoint_account_and_range(client, world_of, path, name, username):
+    world_of(username)
+
+    response = client.get(path, headers={"Accept": "text/csv"})
+
+    assert response.status_code == 200, response.get_json()
+    expected = f'attachment; filename="{name.format(username or ACCOUNT_ID)}.csv"'
+    assert response.headers["Content-Disposition"] == expected
+
+
+def test_a_file_name_has_safe_characters_only_and_keeps_letters_beyond_ascii(client, world_of):
+    world_of('b\u00e4ck"er/../\r\nX: y')
+
+    response = client.get("/top-posts?time_range=7d&format=csv")
+
+    assert response.headers["Content-Disposition"] == (
+        'attachment; filename="top-posts-b_ck_er_.._x_y-7d.csv"; '
+        "filename*=UTF-8''top-posts-b%C3%A4ck_er_.._x_y-7d.csv"
+    )
+
+
+def test_json_has_no_file_name(client, wire):
+    wire.get(ANY, json={"data": [POST]})
+
+    assert "Content-Disposition" not in client.get("/top-posts?time_range=7d").headers
 
 
 def test_buckets_have_rows_of_their_own(client, wire):
     results = [(["FOLLOWER"], 7)]
     wire.get(ANY, json={"data": [total_value("views", 10, [(["follow_type"], results)])]})
 
-    rows = rows_of(client.get("/account-insights?period=day&metrics=views&breakdown=follow_type&format=csv"))
+    rows = table_rows(client.get("/account-insights?period=day&metrics=views&breakdown=follow_type&format=csv"))
 
     assert [(row["breakdown"], row["bucket"], row["value"], row["reason"]) for row in rows] == [
         ("", "", "10", ""),
@@ -100,7 +213,7 @@ def test_a_bucket_that_is_listed_twice_is_unknown(client, wire):
     results = [(["FOLLOWER"], 7), (["FOLLOWER"], 7), (["NON_FOLLOWER"], 3)]
     wire.get(ANY, json={"data": [total_value("views", 10, [(["follow_type"], results)])]})
 
-    rows = rows_of(client.get("/account-insights?period=day&metrics=views&breakdown=follow_type&format=csv"))
+    rows = table_rows(client.get("/account-insights?period=day&metrics=views&breakdown=follow_type&format=csv"))
 
     assert [(row["bucket"], row["value"], row["reason"]) for row in rows] == [
         ("", "10", ""),
@@ -112,7 +225,7 @@ def test_a_bucket_that_is_listed_twice_is_unknown(client, wire):
 def test_a_gap_has_a_row_with_its_reason(client, wire):
     wire.get(ANY, json={"data": []})
 
-    (row,) = rows_of(client.get("/account-insights?period=day&metrics=views&format=csv"))
+    (row,) = table_rows(client.get("/account-insights?period=day&metrics=views&format=csv"))
 
     assert (row["end_time"], row["value"], row["reason"]) == ("2026-06-15T07:00:00+0000", "", "not_answered")
 
@@ -122,7 +235,13 @@ def test_a_table_without_rows_has_its_head(client, wire):
 
     response = client.get("/top-posts?time_range=7d&format=csv")
 
-    assert response.get_data(as_text=True).startswith("id,permalink,caption")
+    assert table_text(response).startswith("id,permalink,caption")
+
+
+def test_the_id_of_a_path_is_in_the_name_of_its_file(reported):
+    response = reported.get("/stories/18001?format=csv")
+
+    assert response.headers["Content-Disposition"] == f'attachment; filename="story-18001-{ACCOUNT_ID}.csv"'
 
 
 # Growth trends
@@ -143,7 +262,7 @@ def plan_trends(wire, plan=plan_posts):
 def trends_of(client, **query):
     """The rows of the table by the key of their trend."""
     response = client.get("/growth-trends", query_string={"period": "7d", "format": "csv", **query})
-    return {row["key"]: row for row in rows_of(response)}
+    return {row["key"]: row for row in table_rows(response)}
 
 
 def test_new_columns_of_growth_trends_follow_the_earlier_ones(client, wire):
@@ -151,7 +270,7 @@ def test_new_columns_of_growth_trends_follow_the_earlier_ones(client, wire):
 
     response = client.get("/growth-trends?period=7d&format=csv")
 
-    assert response.get_data(as_text=True).splitlines()[0] == (
+    assert table_text(response).splitlines()[0] == (
         "metric,key,current_value,previous_value,growth_rate,reason,unit,basis,approximate,since,until,"
         "provisional_from,er_method,numerator,denominator,posts_used,posts_left_out,previous_since,previous_until"
     )
@@ -250,7 +369,7 @@ def reported(client, wire, clock):
 
 def numbers_in(client, story):
     """The columns of each number and bucket of a story that say where it comes from."""
-    rows = rows_of(client.get(f"/stories/{story}?format=csv"))
+    rows = table_rows(client.get(f"/stories/{story}?format=csv"))
     assert {(row["id"], row["source"]) for row in rows} == {(story, "webhook")}
     columns = ("breakdown", "value", "number_source", "answered_by")
     return {(row["name"], row["bucket"]): tuple(row[name] for name in columns) for row in rows}
@@ -283,7 +402,7 @@ def test_a_number_of_a_story_names_the_metric_that_answers_it(reported):
 def test_new_columns_of_stories_follow_the_earlier_ones(reported):
     response = reported.get("/stories?format=csv")
 
-    assert response.get_data(as_text=True).splitlines()[0] == (
+    assert table_text(response).splitlines()[0] == (
         "id,timestamp,expires_at,media_type,permalink,source,name,bucket,value,reason,read_at,"
         "breakdown,number_source,answered_by"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from datetime import date, timedelta
 from random import Random
@@ -15,7 +13,7 @@ from services.store.accounts import AccountRow
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import body_of
-from tests.support import ACCOUNT_ID, NoConnections, settings
+from tests.support import ACCOUNT_ID, NoConnections, settings, table_rows
 
 OTHER_ACCOUNT = "17841400000000009"
 
@@ -441,7 +439,7 @@ def test_a_table_has_a_row_for_each_point_and_bucket(client, kept):
 
     response = client.get("/history?metrics=views&breakdown=follow_type&since=2026-06-13&format=csv")
 
-    rows = list(csv.DictReader(io.StringIO(response.get_data(as_text=True), newline="")))
+    rows = table_rows(response)
     assert [(row["date"], row["bucket"], row["value"], row["reason"], row["final"]) for row in rows] == [
         ("2026-06-13", "", "", "not_kept", "false"),
         ("2026-06-14", "", "10", "", "true"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from datetime import datetime, timedelta
-from io import StringIO
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -16,7 +14,7 @@ from services.store.posts import COUNTS, INSIGHTS, PartRow, PostRow
 from services.store.stories import POLLING, TOTAL, StoryNumber, StoryRow
 from tests.planners import body_of
 from tests.posts.reading import post_worker
-from tests.support import ACCOUNT_ID
+from tests.support import ACCOUNT_ID, table_rows
 
 HOUR, DAY = 3600.0, 86_400.0
 BERLIN = ZoneInfo("Europe/Berlin")  # whose clocks changed within the period
@@ -25,7 +23,7 @@ CELL_FLOOR, FORMAT_FLOOR = 3, 5
 
 def rows_of(response):
     assert response.status_code == 200
-    return list(csv.DictReader(StringIO(response.get_data(as_text=True).removeprefix("\ufeff"))))
+    return table_rows(response)
 
 
 def typical(values, floor):

@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from tests.planners import body_of, plan_posts, post, query_of
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, table_text
 
 MEDIA_ID = "17932174733377207"
 NODE = f"{GRAPH}/v25.0/{MEDIA_ID}"
@@ -533,12 +533,12 @@ def test_the_metrics_of_a_media_are_a_table_too(client, wire):
     plan_node(wire)
     plan_media(wire, NUMBERS)
 
-    text = client.get(f"{PATH}?metrics=views,profile_activity&format=csv").get_data(as_text=True)
+    response = client.get(f"{PATH}?metrics=views,profile_activity&format=csv")
 
-    lines = text.splitlines()
+    lines = table_text(response).splitlines()
     assert lines[0] == "media_id,name,breakdown,bucket,value,unit,reason"
-    assert f"{MEDIA_ID},views,,,89,views," in lines
-    assert f"{MEDIA_ID},profile_activity,action_type,email,1,actions," in lines
+    assert f"'{MEDIA_ID},views,,,89,views," in lines
+    assert f"'{MEDIA_ID},profile_activity,action_type,email,1,actions," in lines
 
 
 # What callers may get wrong

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 
@@ -15,7 +13,7 @@ from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import Change
 from tests import deliveries
 from tests.planners import USER, body_of, query_of
-from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error, table_rows
 
 NOW = 1_781_546_400  # of the clock: 2026-06-15T18:00:00Z
 HOUR, DAY = 3600, 86_400
@@ -556,9 +554,7 @@ def test_a_wrong_parameter_is_refused(client, path, word):
 
 
 def test_the_table_has_a_row_for_each_number_and_bucket(client, provider):
-    text = client.get("/stories?format=csv&limit=1").get_data(as_text=True)
-
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    rows = table_rows(client.get("/stories?format=csv&limit=1"))
 
     assert len(rows) == len(PLAIN) + 1 + len(NAVIGATION)
     [exits] = [row for row in rows if row["bucket"] == "tap_exit"]

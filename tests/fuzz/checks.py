@@ -23,7 +23,7 @@ ERROR_TYPES: dict[str, tuple[type, ...]] = {
 }
 MONSTROUS = 10**15  # Numbers beyond it may be returned or not: nothing on earth was seen more often.
 DEEP = 50  # levels; no answer of a provider has more than 10
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def _refuse(name: str) -> None:
@@ -140,7 +140,7 @@ def table_faults(text: str) -> Iterator[str]:
         for cell in row:
             if cell.strip("-+").lower() in {"nan", "inf", "infinity"}:
                 yield f"a cell is {cell}"
-            if cell.startswith(FORMULA_STARTS) and not cell.lstrip("-").replace(".", "").isdigit():
+            if cell.lstrip(" ").startswith(FORMULA_STARTS) and not cell.lstrip("-").replace(".", "").isdigit():
                 yield f"a cell is a formula: {cell!r:.60}"
 
 

@@ -14,6 +14,7 @@ import pytest
 import responses
 
 from services.errors import ProviderError
+from services.transfer.cells import BOM
 from tests.fuzz.answers import GOOD, KINDS, NOW, Kind, address_of
 from tests.fuzz.checks import (
     NOT_READ,
@@ -124,7 +125,7 @@ def faults_of(response: Any, provider: Provider, contract: Any) -> Iterator[str]
     if described is None or response.status_code == 500:
         yield f"status {response.status_code}"
     elif response.mimetype == "text/csv":
-        yield from table_faults(response.get_data().decode())
+        yield from table_faults(response.get_data().decode().removeprefix(BOM))
     else:
         try:
             body = settled(strict(response.get_data()))

@@ -140,8 +140,9 @@ def test_csv_has_a_head_and_no_text_in_it_is_a_formula(store):
 
     assert text.startswith("\ufeff" + ",".join(FIELDS) + "\r\n")
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
-    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
-    assert {row["bucket"] for row in rows} >= {"'=1+1", "''x"}
+    assert not [cell for row in rows for cell in row.values() if cell.strip().startswith(("=", "+", "@", "\uff1d"))]
+    assert {row["bucket"] for row in rows} >= {"'=1+1", "''x", "'\uff1d1", "'12345678901234567"}
+    assert {row["account"] for row in rows} == {"'17841400000000001", "'17841400000000002"}
 
 
 def test_an_export_can_be_limited_to_metrics_and_days(store):
