@@ -20,7 +20,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_limits import MAX_URL
-from routes.errors import UNEXPECTED_ERROR, error_body
+from routes.errors import SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,16 @@ class GunicornWorker(ThreadWorker):
         else:
             log.warning("A malformed request was refused", extra=extra)
         body = json.dumps(error_body(code, message, hint=hint, request_id=request_id)).encode()
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        headers = (
+            ("Connection", "close"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Request-Id", request_id),
+            *SECURITY_HEADERS,
         )
+        lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers), "", "")
+        head = "\r\n".join(lines)
         try:
             write_nonblock(client, head.encode() + body)
         except OSError:

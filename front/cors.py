@@ -1,4 +1,4 @@
-"""CORS: which other origins may read replies, and the answers to their preflight requests."""
+"""CORS: which other origins may read replies, the answers to their preflight requests, and the one line of `Vary`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from front.request_limits import WEBHOOK_PATH
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-ALLOWED_HEADERS = "Accept, Content-Type, If-None-Match, X-Request-Id"
+ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-API-Key, X-Request-Id"
 EXPOSED_HEADERS = (
     "Age, Cache-Status, Content-Disposition, ETag, Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
 )
@@ -28,15 +28,25 @@ class AllowedOrigins:
 
     def headers(self, environ: WSGIEnvironment) -> Headers:
         """Return the CORS headers of a reply."""
-        if not self._origins or environ.get("PATH_INFO") == WEBHOOK_PATH:
-            return []
         if not self._allows(environ):
-            return [("Vary", "Origin")]
+            return []
         return [
             ("Access-Control-Allow-Origin", "*" if self._allows_all else environ["HTTP_ORIGIN"]),
             ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
-            ("Vary", "Origin"),
         ]
+
+    def with_one_vary(self, environ: WSGIEnvironment, headers: Headers) -> Headers:
+        """Return a reply's headers with everything that it was negotiated by in one line of `Vary`.
+
+        Caches differ in how they read several lines; nginx keeps one of them, and would serve CSV for JSON.
+        """
+        names = [part.strip() for name, value in headers if name == "Vary" for part in value.split(",")]
+        if self._origins and environ.get("PATH_INFO") != WEBHOOK_PATH:
+            names.append("Origin")
+        if not names:
+            return headers
+        others = [header for header in headers if header[0] != "Vary"]
+        return [*others, ("Vary", ", ".join(dict.fromkeys(names)))]
 
     def preflight(self, environ: WSGIEnvironment) -> Headers | None:
         """Return the headers that answer a preflight request, or None if it is none or its origin is not allowed."""

@@ -16,7 +16,7 @@ import logs
 from front.cors import AllowedOrigins, Headers
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
-from routes.errors import HTTP_CODES, error_body
+from routes.errors import HTTP_CODES, SECURITY_HEADERS, error_body
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 BODY_HEADERS = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
+NOT_STORED = ("Cache-Control", "no-store")
 MAX_LOGGED_PATH = 200  # characters
 
 
@@ -57,7 +58,7 @@ class Front:
         self._request_deadline = request_deadline
         self._redact = redact
         self._origins = AllowedOrigins(cors_origins)
-        self._fixed_headers: Headers = [("X-Insights-Sandbox", "true")] if sandbox else []
+        self._fixed_headers: Headers = [*SECURITY_HEADERS, *([("X-Insights-Sandbox", "true")] if sandbox else [])]
         self._responses = ResponseCache(response_cache_bytes)
         cache.on_change(self._responses.invalidate)
 
@@ -117,6 +118,7 @@ class Front:
             body = b"" if is_streamed else _join(parts)
         finally:
             context.end()
+        reply.headers = self._origins.with_one_vary(environ, reply.headers)
         if is_streamed:
             reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
             request_context.current.set(None)
@@ -134,6 +136,8 @@ class Front:
             did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
             headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
             status, body = _conditional(environ, response.etag, body, headers)
+        elif not any(name == "Cache-Control" for name, _ in headers):
+            headers = [*headers, NOT_STORED]
         start_response(
             status, [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))], reply.exception_info
         )

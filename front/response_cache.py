@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -153,13 +154,21 @@ class ResponseCache:
 
 
 def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
-    """Return the headers for the age and lifetime of a reply; `status` is the cache's part in it (RFC 9211)."""
+    """Return the headers for the age and lifetime of a reply; `status` is the cache's part in it (RFC 9211).
+
+    A cache takes `Age` from `max-age` (RFC 9111, section 4.2), so both count from the same moment: when the oldest
+    value was fetched. What is left is the time until `expires_at`, rounded up: a browser that asks again a second too
+    early would get the same reply once more.
+    """
     ttl = int(freshness.expires_at - now)
-    max_age = 0 if freshness.stale else max(0, ttl)
+    age = max(0, int(now - freshness.fetched_at))
+    lifetime = max(0, math.ceil(freshness.expires_at - freshness.fetched_at))
+    if freshness.stale:
+        ttl, lifetime = min(ttl, 0), min(lifetime, age)
     return [
-        ("Cache-Status", f"{CACHE_NAME}; {status}; ttl={min(ttl, 0) if freshness.stale else ttl}"),
-        ("Age", str(max(0, int(now - freshness.fetched_at)))),
-        ("Cache-Control", f"private, max-age={max_age}, stale-while-revalidate=60"),
+        ("Cache-Status", f"{CACHE_NAME}; {status}; ttl={ttl}"),
+        ("Age", str(age)),
+        ("Cache-Control", f"private, max-age={lifetime}, stale-while-revalidate=60"),
     ]
 
 

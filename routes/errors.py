@@ -36,6 +36,13 @@ HTTP_CODES = {
     414: "uri_too_long",
     431: "headers_too_large",
 }
+# On every reply. A browser takes none for another type than it says (a script, a style, a page), and pages of other
+# origins cannot embed one as an image or a script, nor show one in a frame.
+SECURITY_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
 UNEXPECTED_ERROR = "An unexpected error happened in the gateway; its log has the details under this request id."
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -298,6 +299,12 @@ def live_settings(simulator: str, account: dict[str, str], app: dict[str, str], 
         "INSTAGRAM_ACCOUNT_ID": account["id"],
         "MODASH_API_KEY": modash_key,
     }
+
+
+def fresh_for(response: Any) -> int:
+    """The seconds for which a cache keeps a reply without asking again: `max-age` less `Age` (RFC 9111)."""
+    lifetime = response.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0]
+    return int(lifetime) - int(response.headers["Age"])
 
 
 def utc(text: str) -> datetime:

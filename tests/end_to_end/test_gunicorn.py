@@ -40,6 +40,7 @@ def send(gateway, request):
             head, _, body = answer.partition(b"\r\n\r\n")
             if b"content-length: %d\r\n" % len(body) in (head + b"\r\n").lower():
                 break
+    assert b"x-content-type-options: nosniff" in head.lower()
     return int(answer.split()[1]), json.loads(body)
 
 

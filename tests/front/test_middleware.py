@@ -162,6 +162,7 @@ def test_a_listed_origin_may_read_even_errors(make_client):
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
     assert "X-Request-Id" in response.headers["Access-Control-Expose-Headers"]
     assert "Retry-After" in response.headers["Access-Control-Expose-Headers"]
+    assert "Content-Disposition" in response.headers["Access-Control-Expose-Headers"]
     assert "Origin" in response.headers["Vary"]
 
 
@@ -190,7 +191,25 @@ def test_a_preflight_is_answered_without_the_application(make_client):
 
     assert response.status_code == 204
     assert "GET" in response.headers["Access-Control-Allow-Methods"]
+    assert int(response.headers["Access-Control-Max-Age"]) > 0
+    assert set(response.headers["Access-Control-Allow-Headers"].split(", ")) >= {
+        "Authorization",
+        "Cache-Control",
+        "If-None-Match",
+        "X-API-Key",
+        "X-Request-Id",
+    }
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/top-posts", "/openapi.json", "/" + "x" * 9000])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_no_reply_is_taken_for_another_type_or_embedded_elsewhere(client, path, method):
+    response = client.open(path, method=method)
+
+    assert response.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+    assert response.headers.getlist("Cross-Origin-Resource-Policy") == ["same-origin"]
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
 
 
 def test_only_a_sandbox_says_that_it_is_one(make_client):
