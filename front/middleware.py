@@ -21,6 +21,7 @@ from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
 from services.clock import Clock
+from services.redaction import cut
 from services.request_context import RequestContext, WaitingSlots
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Front:
             extra={
                 "request_id": context.id,
                 "method": environ["REQUEST_METHOD"],
-                "path": environ.get("PATH_INFO", "")[:MAX_LOGGED_PATH],
+                "path": cut(environ.get("PATH_INFO", ""), MAX_LOGGED_PATH),
                 "status": int(status[:3]),
                 "bytes": size,
                 "milliseconds": round((time.perf_counter() - started) * 1000, 2),

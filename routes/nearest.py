@@ -9,10 +9,12 @@ from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
+from services.redaction import cut
 from services.top_posts import BY_SCORE, RANKINGS
 
 # Characters; comparing takes time that grows with the product of both lengths, and no name or path is nearly that long.
 MAX_NAME, MAX_PATH = 100, 200
+MAX_SHOWN = 60  # characters of what a caller sent that a message repeats
 NEAR, VERY_NEAR = 0.6, 0.8  # of 1: the ratio of difflib; a name that other endpoints know has to be very near
 ENDPOINTS: Sequence[tuple[Collection[str], str]] = (
     (AUDIENCE_METRICS, "/audience"),
@@ -23,6 +25,11 @@ ENDPOINTS: Sequence[tuple[Collection[str], str]] = (
 )
 """Which endpoint has which metrics; the first that has one is named."""
 SCORED = frozenset({"likes", "comments", "like_count", "comments_count", "engagement"})  # names of what a score counts
+
+
+def shown(text: str) -> str:
+    """Return the beginning of what a caller sent, quoted, as a message repeats it."""
+    return repr(cut(text, MAX_SHOWN))
 
 
 def did_you_mean(text: str, accepted: Sequence[str], cutoff: float = NEAR) -> str:

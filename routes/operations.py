@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from routes.context import config, services
 from routes.queries import NoQuery
-from routes.validation import takes
+from routes.validation import is_local_caller, takes
 
 bp = Blueprint("operations", __name__)
 
@@ -31,6 +31,6 @@ def healthz(_: NoQuery) -> ResponseReturnValue:
 @takes(NoQuery)
 def readyz(_: NoQuery) -> ResponseReturnValue:
     """Say whether the gateway can serve, and what it has to do without; it answers without its database, too."""
-    response = jsonify(services().readiness.report())
+    response = jsonify(services().readiness.report(detailed=is_local_caller()))
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from routes.nearest import did_you_mean, which_metric
+from routes.nearest import did_you_mean, shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
 from services.reports.creators import creator_name
@@ -26,7 +26,7 @@ Suggest = Callable[[str, Sequence[str]], str]
 
 def _refusal(wrong: Sequence[str], accepted: Sequence[str], what: str, suggest: Suggest) -> ValueError:
     """Return the refusal of some names: each with what was probably meant, and what is accepted."""
-    named = [f"{text[:60]!r} is not a valid {what}.{suggest(text, accepted)}" for text in wrong[:MOST_NAMED]]
+    named = [f"{shown(text)} is not a valid {what}.{suggest(text, accepted)}" for text in wrong[:MOST_NAMED]]
     if len(wrong) > MOST_NAMED:
         named.append(f"{len(wrong) - MOST_NAMED} others are not valid either.")
     return ValueError(f"{' '.join(named)} Accepted: {', '.join(accepted)}.")
@@ -62,9 +62,9 @@ def whole_number(low: int, high: int) -> BeforeValidator:
     def read(text: object) -> int:
         given, accepted = str(text), f"Accepted: {low} to {high}."
         if not re.fullmatch(r"-?\d+", given, re.ASCII):
-            raise ValueError(f"{given[:60]!r} is not a whole number. {accepted}")
+            raise ValueError(f"{shown(given)} is not a whole number. {accepted}")
         if not re.fullmatch(r"\d{1,9}", given, re.ASCII) or not low <= int(given) <= high:
-            raise ValueError(f"{given[:60]!r} is out of range. {accepted}")
+            raise ValueError(f"{shown(given)} is out of range. {accepted}")
         return int(given)
 
     return BeforeValidator(read)
@@ -77,9 +77,9 @@ def days_up_to(most: int) -> BeforeValidator:
         given, accepted = str(text).strip(), f"Accepted: 1d to {most}d, such as 7d."
         if not re.fullmatch(r"-?\d+d", given, re.ASCII):
             guess = f" Did you mean {given}d?" if re.fullmatch(r"[1-9]\d{0,2}", given, re.ASCII) else ""
-            raise ValueError(f"{given[:60]!r} is not a number of days.{guess} {accepted}")
+            raise ValueError(f"{shown(given)} is not a number of days.{guess} {accepted}")
         if not re.fullmatch(r"[1-9]\d{0,2}d", given, re.ASCII) or not int(given[:-1]) <= most:
-            raise ValueError(f"{given[:60]!r} is out of range. {accepted}")
+            raise ValueError(f"{shown(given)} is out of range. {accepted}")
         return int(given[:-1])
 
     return BeforeValidator(read)
@@ -96,9 +96,9 @@ def bound(text: object) -> Bound:
     try:
         day = date.fromisoformat(given)
     except ValueError:
-        raise ValueError(f"{given[:60]!r} is not a valid time. {accepted}") from None
+        raise ValueError(f"{shown(given)} is not a valid time. {accepted}") from None
     if not EARLIEST <= day <= LATEST:
-        raise ValueError(f"{given[:60]!r} is outside the range. {accepted}")
+        raise ValueError(f"{shown(given)} is outside the range. {accepted}")
     return day
 
 
@@ -107,14 +107,14 @@ def creator(text: object) -> str:
     try:
         return creator_name(str(text))
     except ValueError as error:
-        raise ValueError(f"{str(text)[:60]!r} does not identify a creator: {error}.") from None
+        raise ValueError(f"{shown(str(text))} does not identify a creator: {error}.") from None
 
 
 def account(text: object) -> str:
     """Read the id or username of an account."""
     given = str(text).strip()
     if not re.fullmatch(r"@?[A-Za-z0-9._]{1,30}", given):
-        raise ValueError(f"{given[:60]!r} does not identify an account. Accepted: its id or its username.")
+        raise ValueError(f"{shown(given)} does not identify an account. Accepted: its id or its username.")
     return given
 
 
@@ -143,7 +143,7 @@ def names_up_to(most: int, what: str) -> BeforeValidator:
             raise ValueError(f"it is empty. Accepted: 1 to {most} {what}s, comma-separated.")
         if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name)]:
             accepted = "Accepted: letters, digits and _ . : -, at most 64 of them."
-            raise ValueError(f"{wrong[0][:60]!r} is not the name of a {what}. {accepted}")
+            raise ValueError(f"{shown(wrong[0])} is not the name of a {what}. {accepted}")
         if len(names) > most:
             raise ValueError(f"it names {len(names)} {what}s. Accepted: at most {most}.")
         return names
@@ -155,7 +155,7 @@ def cursor(text: object) -> str:
     """Read the position from which a reply goes on."""
     given = str(text).strip()
     if not re.fullmatch(CURSOR_PATTERN, given, re.ASCII):
-        raise ValueError(f"{given[:60]!r} is not a cursor. Accepted: meta.next_cursor of the page before.")
+        raise ValueError(f"{shown(given)} is not a cursor. Accepted: meta.next_cursor of the page before.")
     return given
 
 
@@ -177,7 +177,7 @@ def story_id(text: object) -> str:
 def _id(text: object, what: str, accepted: str) -> str:
     given = str(text).strip()
     if not re.fullmatch(r"\d{1,30}", given, re.ASCII):
-        raise ValueError(f"{given[:60]!r} does not identify {what}. Accepted: {accepted}.")
+        raise ValueError(f"{shown(given)} does not identify {what}. Accepted: {accepted}.")
     return given
 
 
@@ -204,7 +204,7 @@ def time_zone(text: object) -> ZoneInfo:
     if given not in names:
         guess = did_you_mean(given, sorted(names))
         raise ValueError(
-            f"{given[:60]!r} is not a time zone.{guess} Accepted: IANA names, such as UTC, Europe/Berlin or "
+            f"{shown(given)} is not a time zone.{guess} Accepted: IANA names, such as UTC, Europe/Berlin or "
             "America/Los_Angeles."
         )
     return ZoneInfo(given)
@@ -213,7 +213,7 @@ def time_zone(text: object) -> ZoneInfo:
 def flag(text: object) -> bool:
     """Read true or false."""
     if str(text).strip().lower() not in {"true", "false"}:
-        raise ValueError(f"{str(text)[:60]!r} is neither true nor false. Accepted: true, false.")
+        raise ValueError(f"{shown(str(text))} is neither true nor false. Accepted: true, false.")
     return str(text).strip().lower() == "true"
 
 

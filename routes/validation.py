@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from routes.nearest import did_you_mean, nearest_paths
+from routes.nearest import did_you_mean, nearest_paths, shown
 from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
@@ -97,7 +97,7 @@ def _require_local_caller() -> None:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    return f"{name[:60]!r} is not a parameter of this endpoint.{did_you_mean(name, known)}"
+    return f"{shown(name)} is not a parameter of this endpoint.{did_you_mean(name, known)}"
 
 
 def _fault(fault: Any) -> str:

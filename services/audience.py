@@ -26,6 +26,7 @@ from services.insights.audience import (
 from services.insights.audience_reader import AudienceReader, AudienceReading
 from services.insights.catalogue import METRICS, MIN_FOLLOWERS
 from services.insights.values import MetricValue
+from services.redaction import one_line
 
 HOURS = tuple(str(hour) for hour in range(24))
 COLUMNS = ("metric", "breakdown", "timeframe", "date", "key", "value", "reason")
@@ -206,7 +207,7 @@ def _warnings(audience: AudienceReading) -> Iterator[Warning_]:
     days = {key: value for key, value in audience.values.items() if isinstance(key, date)}
     others = sorted({name for value in days.values() for (name, *_) in value.buckets or {} if name not in HOURS})
     if others:
-        message = f"Instagram names hours that no day has, and they are left out: {', '.join(others)[:200]}."
+        message = f"Instagram names hours that no day has, and they are left out: {one_line(', '.join(others), 200)}."
         yield {"code": "hours_unknown", "message": message}
     if any(value.is_shifted for value in days.values()):
         yield unexpected_end_time(ONLINE_FOLLOWERS)

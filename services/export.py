@@ -95,8 +95,8 @@ class Export:
         selected = self._accounts.find(account)
         try:
             selection = Selection(self.names([selected.id], metrics), _day(since), _day(until))
-        except DatabaseUnavailableError as error:
-            raise _unavailable(error) from None
+        except DatabaseUnavailableError:
+            raise _unavailable() from None
         if not self._places.acquire(blocking=False):
             raise BusyError(
                 f"{MAX_AT_ONCE} exports are under way.", hint="Ask again when one has ended.", retry_after=RETRY_AFTER
@@ -104,8 +104,8 @@ class Export:
         parts = self._sent(self.text([selected.id], selection, format_))
         try:
             first = next(parts, "")
-        except DatabaseUnavailableError as error:
-            raise _unavailable(error) from None
+        except DatabaseUnavailableError:
+            raise _unavailable() from None
         return Exported(selected.id, _resumed(first, parts))
 
     def all_accounts(self) -> list[str]:
@@ -150,8 +150,12 @@ class Export:
             self._places.release()
 
 
-def _unavailable(error: DatabaseUnavailableError) -> BusyError:
-    return BusyError("The database is unavailable, so there is no history to export.", hint=str(error), retry_after=5)
+def _unavailable() -> BusyError:
+    return BusyError(
+        "The database is unavailable, so there is no history to export.",
+        hint="Ask again; if it stays so, the operator finds the cause in the log.",
+        retry_after=5,
+    )
 
 
 def _resumed(first: str, parts: Iterator[str]) -> Iterator[str]:

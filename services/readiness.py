@@ -35,7 +35,7 @@ class BackgroundWork(TypedDict):
 
 
 class ReadinessReport(TypedDict):
-    """What GET /readyz answers; `store` has "ok" or the fault of each database."""
+    """What GET /readyz answers; `store` has "ok", or "unavailable" or the fault, of each database."""
 
     status: Literal["ok", "degraded"]
     store: dict[str, str]
@@ -51,15 +51,19 @@ class Readiness:
         self._quota = quota
         self._clock = clock
 
-    def report(self) -> ReadinessReport:
-        """Return whether the gateway can serve, and what it has to do without; it never raises."""
+    def report(self, *, detailed: bool) -> ReadinessReport:
+        """Return whether the gateway can serve, and what it has to do without; it never raises.
+
+        The fault of a database names its host, its user and itself, so only a `detailed` report has it.
+        """
         faults = self._store.faults()
+        shown = faults if detailed else dict.fromkeys(faults, "unavailable")
         work = self.work()
         late = work is not None and work["late"] > 0
         breakers = [each for each in self._quota.breakers() if each["state"] != "closed"]
         return {
             "status": "degraded" if faults or breakers or late else "ok",
-            "store": {database.name: faults.get(database.name, "ok") for database in self._store.databases},
+            "store": {database.name: shown.get(database.name, "ok") for database in self._store.databases},
             "worker": self.worker(),
             "breakers": breakers,
         }

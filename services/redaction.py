@@ -1,4 +1,4 @@
-"""Redaction: removes credentials from text that leaves the process."""
+"""Text that leaves the process: without credentials (redaction), and cut between the characters that people see."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
+
+import regex
 
 MARK = "[redacted]"
 MIN_LENGTH = 8  # characters; a shorter secret is in ordinary texts and numbers by chance
@@ -23,7 +25,31 @@ _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]{4,}")
 _META_TOKEN = re.compile(r"\b(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-]{12,}")
 
 
+# An extended grapheme cluster (UAX #29): what people see as one character, such as a flag or a family of emoji.
+_GRAPHEME = regex.compile(r"\X")
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text, or its beginning of at most `limit` code points, which ends with a whole grapheme.
+
+    A grapheme that is longer than the limit is left out: the beginning may then be empty.
+    """
+    if len(text) <= limit:
+        return text
+    # Whether a grapheme ends at a place depends on what is before it and on one code point after it.
+    ends = (match.end() for match in _GRAPHEME.finditer(text, 0, limit + 1))
+    return text[: max((end for end in ends if end <= limit), default=0)]
+
+
+def one_line(text: str, limit: int, *, mark: str = " ...") -> str:
+    """Return the text on one line; a longer one than `limit` is cut visibly, between words if there are any."""
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    head = cut(line, limit - len(mark))
+    space = -1 if line[len(head) : len(head) + 1] == " " else head.rfind(" ")
+    return (head[:space] if space >= limit // 2 else head).rstrip() + mark
 
 
 def _forms(secret: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.post import Owner, Post, Posts
 from services.posts.reader import PostReader
+from services.redaction import cut
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"
@@ -248,12 +249,12 @@ def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
 
 
 def as_top_post(post: Post, insights: PostInsights | None = None) -> TopPost:
-    """Return a post as callers see it; a caption beyond 500 characters is cut."""
+    """Return a post as callers see it; a caption beyond 500 characters is cut at a grapheme."""
     caption = post.caption
     shown: TopPost = {
         "id": post.id,
         "permalink": post.permalink,
-        "caption": caption if caption is None else caption[:MAX_CAPTION],
+        "caption": caption if caption is None else cut(caption, MAX_CAPTION),
         "caption_truncated": caption is not None and len(caption) > MAX_CAPTION,
         "like_count": post.counts.likes,
         "likes_hidden": post.counts.likes_hidden,

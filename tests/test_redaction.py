@@ -8,7 +8,7 @@ import logging
 import pytest
 
 import logs
-from services.redaction import MARK, Redaction
+from services.redaction import MARK, Redaction, cut, one_line
 
 KEY = "modash-key-0123456789"
 BODY = {"total": 12345678, "mean": [{"numberOfItems": 6, "value": 123.5}], "text": "1 of 123", "id": "0012345678900"}
@@ -54,3 +54,52 @@ def test_a_log_line_stays_json_whatever_the_secret_is(secret):
 def test_a_secret_of_digits_or_few_characters_is_removed_from_messages_where_it_stands_alone():
     assert Redaction(["123"])("key 123 is not 1234, nor x123") == f"key {MARK} is not 1234, nor x123"
     assert Redaction([KEY])(f"x{KEY}y") == f"x{MARK}y"
+
+
+# What is cut
+
+FAMILY, FLAG, ACCENTS = (
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+    "\U0001f1e9\U0001f1ea",
+    "e\u0301\u0323",
+)
+SCOTLAND, WAVE, KSHI = (
+    "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+    "\U0001f44b\U0001f3fd",
+    "\u0915\u094d\u0937\u093f",
+)
+
+
+@pytest.mark.parametrize("grapheme", [FAMILY, FLAG, ACCENTS, SCOTLAND, WAVE, KSHI, "\r\n", "\u1112\u1161\u11ab"])
+def test_a_text_is_never_cut_within_what_people_see_as_one_character(grapheme):
+    for before in ("", "a", "ab", FLAG):
+        for limit in range(len(before) + 2 * len(grapheme) + 3):
+            whole = [*([before] if before else []), grapheme, grapheme, "end"]
+            text = "".join(whole)
+
+            shown = cut(text, limit)
+
+            assert len(shown) <= limit
+            assert text.startswith(shown)
+            longest = max((length for length in ends(before, grapheme) if length <= limit), default=0)
+            assert len(shown) == (len(text) if len(text) <= limit else longest)
+
+
+def ends(before, grapheme):
+    """The lengths of all beginnings that end with a whole grapheme."""
+    first = [0, len(before)] if before == FLAG else range(len(before) + 1)
+    start = len(before)
+    return [*first, start + len(grapheme), *(start + 2 * len(grapheme) + each for each in range(4))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one two\n three", "one two three"),
+        ("one two three four five", "one two ..."),
+        ("\u6587" * 30, "\u6587" * 11 + " ..."),
+        (f"{FLAG * 30}", FLAG * 5 + " ..."),
+    ],
+)
+def test_a_long_line_is_cut_between_words_if_it_has_any(text, expected):
+    assert one_line(text, 15) == expected

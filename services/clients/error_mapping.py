@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import shorten
 
 from services.errors import (
     Charge,
@@ -15,7 +14,7 @@ from services.errors import (
     ProviderRefusedError,
     RetryStrategy,
 )
-from services.redaction import Redaction
+from services.redaction import Redaction, one_line
 
 TRY_SOON = "Try again in a minute."
 MAX_TEXT = 300  # characters of a provider's message that are passed on
@@ -43,7 +42,7 @@ class ErrorRule:
 
 def readable(text: object, redaction: Redaction) -> str:
     """Return a provider's text without credentials, on one line and shortened; "" for anything but text."""
-    return shorten(redaction(text), MAX_TEXT, placeholder=" ...") if isinstance(text, str) else ""
+    return one_line(redaction(text), MAX_TEXT) if isinstance(text, str) else ""
 
 
 def provider_error(

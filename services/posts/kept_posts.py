@@ -17,6 +17,7 @@ from services.days import our_time
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.ages import HOUR, Slot, slot_of
 from services.posts.post import Post, as_post
+from services.redaction import cut
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import SEEN_AGAIN, PartRow, PostRow, PostTable, Reading
 
@@ -169,7 +170,7 @@ def post_row(post: Post, now: float) -> PostRow:
         media_type=post.media_type,
         media_product_type=post.media_product_type,
         permalink=post.permalink,
-        caption=None if post.caption is None else post.caption[:MAX_CAPTION],
+        caption=None if post.caption is None else cut(post.caption, MAX_CAPTION),
         first_seen_at=now,
         last_seen_at=now,
     )

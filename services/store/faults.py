@@ -15,6 +15,8 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
+from services.redaction import one_line
+
 # Of sqlite3, by primary result code: an SQL error, too big, a constraint, a mismatch, misuse, out of range.
 REFUSED_BY_SQLITE = frozenset({1, 18, 19, 20, 21, 25})
 # Of PostgreSQL, by the class of the SQLSTATE: connection, authorization, transaction state (a standby is read-only),
@@ -48,4 +50,4 @@ def is_refusal(error: Exception) -> bool:
 def words(error: Exception) -> str:
     """Return the driver's message, on one line, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+    return f"{type(cause).__name__}: {one_line(str(cause), 200)}"

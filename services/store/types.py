@@ -12,6 +12,8 @@ import re
 from sqlalchemy import Dialect, Double, Text
 from sqlalchemy.types import String, TypeDecorator
 
+from services.redaction import cut
+
 # PostgreSQL takes no NUL character, and no database a surrogate without its other half.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CUT = "..."
@@ -35,7 +37,7 @@ class Message(TypeDecorator[str]):
             return None
         text = UNSTORABLE.sub("\ufffd", value)
         if self.length is not None and len(text) > self.length:
-            return text[: self.length - len(CUT)] + CUT
+            return cut(text, self.length - len(CUT)) + CUT
         return text
 
 

@@ -270,3 +270,20 @@ def test_a_post_of_an_unknown_type_matches_no_type_and_is_counted(client, wire, 
     assert ids(of_type) == (["a"] if given == "FEED" else [])
     assert [each["meta"]["time_range"]["posts_of_unknown_type"] for each in (every, of_type)] == [1, 1]
     assert [warning["code"] for warning in of_type["meta"]["warnings"]] == ["types_unknown"]
+
+
+@pytest.mark.parametrize(
+    "character", ["\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "e\u0301\u0323"]
+)
+@pytest.mark.parametrize("already_in", [1, 2])
+def test_a_caption_is_cut_before_a_character_that_would_be_in_pieces(client, wire, character, already_in):
+    caption = "x" * (500 - already_in) + character + "x"
+    wire.get(MEDIA, json={"data": [post("17900000000000001", caption=caption)]})
+
+    shown = body_of(client, "/top-posts?time_range=7d")["top_posts"][0]
+
+    whole = len(character) <= already_in
+    assert shown["caption"] == caption[: 500 if whole else 500 - already_in]
+    assert shown["caption_truncated"] is True
+    kept = body_of(client, "/history/posts/17900000000000001")["post"]["caption"]
+    assert kept == shown["caption"]
