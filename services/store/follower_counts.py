@@ -5,10 +5,10 @@ Instagram reports the present number only, and forgets it at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from services.store.database import Database, excluded
 from services.store.schema import follower_counts
@@ -47,22 +47,21 @@ class FollowerCounts:
 
     def days(self, account: str, *, since: str, until: str, limit: int | None = None) -> list[FollowerCount]:
         """Return the counts of a range of days (ISO dates, both included), oldest first."""
-        query = _of(account).where(follower_counts.c.day.between(since, until))
+        query = _DAYS if limit is None else _DAYS.limit(limit)
         with self._database.read() as connection:
-            return [_count(row) for row in connection.execute(query.order_by(follower_counts.c.day).limit(limit))]
+            rows = connection.execute(query, {"account": account, "since": since, "until": until}).all()
+        return [_count(row) for row in rows]
 
     def at_or_after(self, account: str, day: str) -> FollowerCount | None:
         """Return the count of a day or, where it was not read on that day, of the next day that has one."""
-        query = _of(account).where(follower_counts.c.day >= day).order_by(follower_counts.c.day).limit(1)
         with self._database.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_AT_OR_AFTER, {"account": account, "bound": day}).first()
         return None if row is None else _count(row)
 
     def at_or_before(self, account: str, day: str) -> FollowerCount | None:
         """Return the count of a day or, where it was not read on that day, of the last day before that has one."""
-        query = _of(account).where(follower_counts.c.day <= day).order_by(follower_counts.c.day.desc()).limit(1)
         with self._database.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_AT_OR_BEFORE, {"account": account, "bound": day}).first()
         return None if row is None else _count(row)
 
     def known_counts(self, account: str) -> list[str]:
@@ -81,15 +80,23 @@ def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[boo
     return replaced, excluded(columns.read_at) < columns.read_at
 
 
-def _of(account: str) -> Select[Any]:
-    columns = [follower_counts.c[name] for name in FollowerCount._fields]
-    return select(*columns).where(follower_counts.c.account == account)
+_OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields)).where(
+    follower_counts.c.account == bindparam("account")
+)
+_DAY = follower_counts.c.day
+_DAYS = _OF_ACCOUNT.where(_DAY.between(bindparam("since"), bindparam("until"))).order_by(_DAY)
+_AT_OR_AFTER = _OF_ACCOUNT.where(bindparam("bound") <= _DAY).order_by(_DAY).limit(1)
+_AT_OR_BEFORE = _OF_ACCOUNT.where(bindparam("bound") >= _DAY).order_by(_DAY.desc()).limit(1)
 
 
-def _count(row: Row[Any]) -> FollowerCount:
-    counts = {name: _integer(row._mapping[name]) for name in ("followers", "follows", "media_count")}
-    return FollowerCount(**row._asdict() | counts)
-
-
-def _integer(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def _count(row: Sequence[Any]) -> FollowerCount:
+    day, followers, read_at, follows, media_count, source, api_version = row
+    return FollowerCount(
+        day,
+        int(followers),
+        read_at,
+        None if follows is None else int(follows),
+        None if media_count is None else int(media_count),
+        source,
+        api_version,
+    )

@@ -12,9 +12,10 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, case, func, or_, select, tuple_
 
 from services.store.database import CHUNK, Database, chunks, excluded
 from services.store.schema import metric_values
@@ -78,16 +79,19 @@ class History:
         return self._reads.read((account, wanted), lambda: self._read(account, wanted))
 
     def _read(self, account: str, keys: Collection[HistoryKey]) -> Mapping[HistoryKey, HistoryValue]:
-        query = select(metric_values).where(
-            metric_values.c.account == account,
-            metric_values.c.metric.in_({each.metric for each in keys}),
-            metric_values.c.breakdown.in_({",".join(each.breakdown) for each in keys}),
-            _is_of({each.first_day for each in keys}),
-            metric_values.c.final == 1,
-            _is_known(),
-        )
+        days = {each.first_day for each in keys}
+        parameters = {
+            "account": account,
+            "metrics": sorted({each.metric for each in keys}),
+            "breakdowns": sorted({",".join(each.breakdown) for each in keys}),
+        }
+        if len(days) <= CHUNK:
+            query, parameters["days"] = _final_values(by_day=True), sorted(days)
+        else:
+            query = _final_values(by_day=False)
+            parameters |= {"since": min(days), "until": max(days)}
         with self._database.read() as connection:
-            found = dict(_values(connection.execute(query).all()))
+            found = dict(_values(connection.execute(query, parameters).all()))
         return {key: found[key] for key in keys if key in found}
 
     def days(
@@ -105,10 +109,12 @@ class History:
 
         Provisional and unknown values are among them. `after` is the last key of the page before.
         """
-        query = _range(account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit)
-        query = query.where(metric_values.c.last_day == metric_values.c.first_day)
+        query, parameters = _of_range(
+            account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit, windows=False
+        )
         with self._database.read() as connection:
-            return list(_values(connection.execute(query).all()))
+            rows = connection.execute(query, parameters).all()
+        return list(_values(rows))
 
     def windows(
         self,
@@ -122,12 +128,12 @@ class History:
         limit: int | None = None,
     ) -> list[tuple[HistoryKey, HistoryValue]]:
         """Return the values of windows of several days that lie within a range, ordered as `days`."""
-        query = _range(account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit)
-        query = query.where(
-            metric_values.c.last_day != metric_values.c.first_day, metric_values.c.last_day <= until, _is_known()
+        query, parameters = _of_range(
+            account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit, windows=True
         )
         with self._database.read() as connection:
-            return list(_values(connection.execute(query).all()))
+            rows = connection.execute(query, parameters).all()
+        return list(_values(rows))
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
@@ -221,7 +227,23 @@ def days_between(since: str, until: str) -> Iterator[str]:
     return ((first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1))
 
 
-def _range(
+@cache
+def _final_values(*, by_day: bool) -> Select[Any]:
+    """Return the query for the final values that begin on some days; of very many, between the first and the last."""
+    first_day = metric_values.c.first_day
+    return select(*_COLUMNS).where(
+        metric_values.c.account == bindparam("account"),
+        metric_values.c.metric.in_(bindparam("metrics", expanding=True)),
+        metric_values.c.breakdown.in_(bindparam("breakdowns", expanding=True)),
+        first_day.in_(bindparam("days", expanding=True))
+        if by_day
+        else first_day.between(bindparam("since"), bindparam("until")),
+        metric_values.c.final == 1,
+        _is_known(),
+    )
+
+
+def _of_range(
     account: str,
     since: str,
     until: str,
@@ -230,27 +252,41 @@ def _range(
     breakdowns: Collection[tuple[str, ...]] | None,
     after: HistoryKey | None,
     limit: int | None,
-) -> Select[Any]:
-    # In the order of the primary key, so that it finds and orders the rows.
-    order = [metric_values.c[name] for name in HistoryKey._fields]
-    query = select(metric_values).where(
-        metric_values.c.account == account, metric_values.c.first_day.between(since, until)
-    )
+    windows: bool,
+) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the query for a range, and its parameters."""
+    parameters: dict[str, Any] = {"account": account, "since": since, "until": until}
     if metrics is not None:
-        query = query.where(metric_values.c.metric.in_(sorted(metrics)))
+        parameters["metrics"] = sorted(metrics)
     if breakdowns is not None:
-        query = query.where(metric_values.c.breakdown.in_(sorted(",".join(each) for each in breakdowns)))
+        parameters["breakdowns"] = sorted(",".join(each) for each in breakdowns)
     if after is not None:
-        query = query.where(
-            tuple_(*order) > tuple_(after.metric, ",".join(after.breakdown), after.first_day, after.last_day)
-        )
-    return query.order_by(*order).limit(limit)
+        parameters |= {f"after_{name}": text for name, text in after._asdict().items()}
+        parameters["after_breakdown"] = ",".join(after.breakdown)
+    if limit is not None:
+        parameters["limit"] = limit
+    return _range(tuple(parameters), windows=windows), parameters
 
 
-def _is_of(days: Collection[str]) -> ColumnElement[bool]:
-    """Return whether a value begins on one of some days; of very many only whether it lies between them."""
-    first_day = metric_values.c.first_day
-    return first_day.in_(sorted(days)) if len(days) <= CHUNK else first_day.between(min(days), max(days))
+@cache
+def _range(given: tuple[str, ...], *, windows: bool) -> Select[Any]:
+    """Return the query for a range with some parameters, in the order of the primary key: it finds and orders them."""
+    table, order = metric_values.c, [metric_values.c[name] for name in HistoryKey._fields]
+    query = select(*_COLUMNS).where(
+        table.account == bindparam("account"), table.first_day.between(bindparam("since"), bindparam("until"))
+    )
+    if "metrics" in given:
+        query = query.where(table.metric.in_(bindparam("metrics", expanding=True)))
+    if "breakdowns" in given:
+        query = query.where(table.breakdown.in_(bindparam("breakdowns", expanding=True)))
+    if "after_metric" in given:
+        query = query.where(tuple_(*order) > tuple_(*(bindparam(f"after_{name.name}", type_=String) for name in order)))
+    if windows:
+        query = query.where(table.last_day != table.first_day, table.last_day <= bindparam("until"), _is_known())
+    else:
+        query = query.where(table.last_day == table.first_day)
+    query = query.order_by(*order)
+    return query.limit(bindparam("limit")) if "limit" in given else query
 
 
 def _state(row: Sequence[Any]) -> DayState:
@@ -300,20 +336,20 @@ def _replaced() -> Mapping[str, ColumnElement[Any]]:
     }
 
 
+_COLUMNS = [metric_values.c[name] for name in (*HistoryKey._fields, *HistoryValue._fields)]
+
+
 def _values(rows: Sequence[Any]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
     """Read rows; a damaged one is ignored, and the next reading of its days replaces it."""
     # By position: a year of values is read on a request, and a look-up by name takes longer than all else here.
-    for _, _, metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, *origin in rows:
+    for metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, source, version in rows:
         try:
-            number, counts = _number(value), _buckets(buckets)
+            number = value if value is None or not value.is_integer() else int(value)
+            counts = None if buckets is None else _buckets(buckets)
         except (ValueError, TypeError):
             continue
         key = HistoryKey(metric, _dimensions(breakdown), first_day, last_day)
-        yield key, HistoryValue(number, counts, read_at, reason, bool(final), *origin)
-
-
-def _key(row: Row[Any]) -> HistoryKey:
-    return HistoryKey(row.metric, _dimensions(row.breakdown), row.first_day, row.last_day)
+        yield key, HistoryValue(number, counts, read_at, reason, final == 1, source, version)
 
 
 def _dimensions(text: str) -> tuple[str, ...]:
@@ -331,10 +367,5 @@ def _is_finite(number: float | None) -> bool:
         return False
 
 
-def _number(value: float | None) -> float | int | None:
-    """Return a count as the provider sent it: an integer, unless it is a fraction."""
-    return int(value) if value is not None and value.is_integer() else value
-
-
-def _buckets(text: str | None) -> Mapping[tuple[str, ...], float | int | None] | None:
-    return None if text is None else {tuple(names): count for names, count in json.loads(text)}
+def _buckets(text: str) -> Mapping[tuple[str, ...], float | int | None]:
+    return {tuple(names): count for names, count in json.loads(text)}

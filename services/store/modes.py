@@ -8,6 +8,7 @@ are.
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, Insert, Join, Select, SelectBase, Table, event
 from sqlalchemy.sql import visitors
@@ -21,10 +22,19 @@ NESTED = (Join, AliasedReturnsRows, SelectBase)  # what a table may not stand wi
 
 
 def keep_to_mode(engine: Engine, mode: str) -> None:
-    """Have every statement of an engine read and write the rows of one mode only."""
+    """Have every statement of an engine read and write the rows of one mode only.
+
+    A statement that a module builds once, with bind parameters, is scoped once too. SQLAlchemy then finds its compiled
+    text without walking through it.
+    """
+    known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     def scope(_connection: Any, statement: Any, multiparams: Any, params: Any, _options: Any) -> tuple[Any, Any, Any]:
-        return scoped(statement, mode), multiparams, params
+        if (found := known.get(statement)) is None:
+            found = scoped(statement, mode)
+            if found is not statement:
+                known[statement] = found
+        return found, multiparams, params
 
     event.listen(engine, "before_execute", scope, retval=True)
 

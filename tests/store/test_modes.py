@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Index, delete, func, insert, select, union, update
+from sqlalchemy import Index, bindparam, delete, func, insert, select, union, update
 
 from services.background.jobs import Runner, handlers
 from services.store.accounts import AccountRow
@@ -85,6 +85,20 @@ def test_every_kind_of_statement_keeps_to_its_mode(stores, store_settings):
     with stores["live"].databases[1].write() as connection:
         assert connection.execute(select(func.count()).select_from(jobs)).scalar() == 0
         assert connection.execute(delete(jobs)).rowcount == 0
+
+
+def test_a_statement_that_is_built_once_keeps_to_the_mode_of_each_store(stores):
+    keys = select(jobs.c.key).where(jobs.c.kind == bindparam("kind"))
+    stores["live"].jobs.put("report", "nasa", due_at=1.0)
+    stores["sandbox"].jobs.put("report", "esa", due_at=1.0)
+    found = []
+
+    for _ in range(2):
+        for store in stores.values():
+            with store.databases[1].read() as connection:
+                found.append(connection.execute(keys, {"kind": "report"}).scalars().all())
+
+    assert found == [["nasa"], ["esa"]] * 2
 
 
 # One clone, used alternately
