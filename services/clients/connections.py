@@ -1,12 +1,20 @@
-"""Connections that note how far a call has come: whether it left this machine decides whether it may be charged.
+"""Connections that note how far a call has come, and bound what is read of its answer in time and size.
+
+Whether a call left this machine decides whether it may be charged.
 
 The class of an exception does not show that. A TLS error, a reset or a timeout means one thing while a connection is
 being made and another one while the answer is awaited, and both come as the same class. So the connection itself notes
 the stage, at the one place through which every byte of a request passes (`send` of `http.client`).
+
+Every byte of an answer passes through `_BoundedReader`. The timeout of a socket bounds the time between two bytes only,
+and `http.client` reads interim answers, header lines and trailers without end.
 """
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum, auto
@@ -30,11 +38,19 @@ class Stage(IntEnum):
     SENT = auto()  # A part of the request, or all of it, has left this machine.
 
 
+MAX_HEAD = 64 * 1024  # bytes of status, headers and interim answers; of a real answer about 2 KB
+
+
 @dataclass
 class Attempt:
-    """One call."""
+    """One call: how far it has come, the bounds of its answer, and which of them the answer exceeds."""
 
     stage: Stage
+    remaining: Callable[[], float] = lambda: math.inf  # seconds until the answer has to be complete
+    last_read: float = 0.0  # seconds that one more read may take after that
+    max_body: int = 16 * 1024 * 1024  # bytes
+    head_exceeded: bool = False
+    body_exceeded: bool = False
 
 
 current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
@@ -55,11 +71,73 @@ class NotingAdapter(HTTPAdapter):
         return pool
 
 
-class _FinalResponse(HTTPResponse):
-    """The answer that follows interim ones, such as 103; of those, `http.client` knows 100 only.
+class BoundExceededError(OSError):
+    """An answer is larger than it may be; the attempt knows which part."""
 
-    It takes any other for the answer itself, and the report after it, which was paid for, would be lost.
+
+class _BoundedReader(io.RawIOBase):
+    """The bytes of one answer, as long as they keep to the bounds of its attempt."""
+
+    def __init__(self, raw: io.RawIOBase, sock: Any, attempt: Attempt) -> None:
+        super().__init__()
+        self.is_head = True
+        self._raw = raw
+        self._sock = sock
+        self._attempt = attempt
+        self._between_bytes: float | None = sock.gettimeout()
+        self._size = 0
+        self._was_last = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what has come; raise `TimeoutError` at the end of the time, and `BoundExceededError`."""
+        left = self._attempt.remaining()
+        if left <= 0:
+            if self._was_last or not self._attempt.last_read:
+                raise TimeoutError("timed out")
+            # An answer that is complete with one more read counts.
+            self._was_last, left = True, self._attempt.last_read
+        usual = math.inf if self._between_bytes is None else self._between_bytes
+        self._sock.settimeout(None if math.isinf(left) and math.isinf(usual) else min(left, usual))
+        size = self._raw.readinto(buffer)
+        self._size += size or 0
+        if self.is_head:
+            # A reader of 8 KB reads beyond the head.
+            self._attempt.head_exceeded = self._size > MAX_HEAD + io.DEFAULT_BUFFER_SIZE
+        else:
+            # The sizes of chunks take room as well, and may be most of a body.
+            self._attempt.body_exceeded = self._size > MAX_HEAD + 2 * self._attempt.max_body
+        if self._attempt.head_exceeded or self._attempt.body_exceeded:
+            raise BoundExceededError
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _FinalResponse(HTTPResponse):
+    """The answer that follows interim ones, such as 103, within the bounds of its attempt.
+
+    Of interim answers `http.client` knows 100 only. It takes any other for the answer itself, and the report after it,
+    which was paid for, would be lost.
     """
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._bounded: _BoundedReader | None = None
+        attempt = current.get()
+        if attempt is not None:
+            self._bounded = _BoundedReader(self.fp.detach(), sock, attempt)
+            self.fp = io.BufferedReader(self._bounded)
+
+    def begin(self) -> None:
+        """Read the head."""
+        super().begin()
+        if self._bounded is not None:
+            self._bounded.is_head = False
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import requests
@@ -24,7 +25,7 @@ from urllib3.exceptions import (
 )
 
 from services import request_context
-from services.clients.connections import Attempt, NotingAdapter, Stage
+from services.clients.connections import MAX_HEAD, Attempt, NotingAdapter, Stage
 from services.clients.connections import current as current_attempt
 from services.clients.json_text import decode
 from services.clock import Clock
@@ -40,14 +41,18 @@ from services.errors import (
 log = logging.getLogger(__name__)
 
 OK, TOO_MANY = 200, 429
-MAX_BODY_BYTES = 16 * 1024 * 1024  # A page of 100 posts with long captions is about 0.3 MB.
+CALLBACK = "callback"  # The gateway's own address on the internet, which a command checks.
+MEGABYTE = 1024 * 1024
+# A report has about 20 KB. A page of 100 posts has about 0.3 MB, and 1.5 MB where every caption is as long as it may be
+# and of letters that Instagram writes as `\\uXXXX`.
+MAX_BODY_BYTES: Mapping[str, int] = {"instagram": 2 * MEGABYTE, "modash": MEGABYTE, CALLBACK: MEGABYTE}
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape sequence, or as bytes that are no UTF-8
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
+LAST_READ = 0.5  # seconds in which the rest of an answer that was paid for may come after its time
 ROUNDING = 0.01  # seconds by which a timeout may come early
-CALLBACK = "callback"  # The gateway's own address on the internet, which a command checks.
 NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash", CALLBACK: "The callback URL"}
 # The settings
 BASE_URLS: Mapping[str, str] = {
@@ -158,7 +163,13 @@ class Transport:
         request_context.require(PAID_CALL_NEEDS if is_paid else 0.0)
         left = math.inf if is_paid else request_context.remaining()
         started = self._clock.monotonic()
-        attempt = Attempt(Stage.PREPARING)
+        longest = min(2 * self._timeout[1], left)
+        attempt = Attempt(
+            Stage.PREPARING,
+            remaining=lambda: longest - (self._clock.monotonic() - started),
+            last_read=LAST_READ if is_paid else 0.0,
+            max_body=MAX_BODY_BYTES[self._provider],
+        )
         noted = current_attempt.set(attempt)
         adapter = NotingAdapter(pool_connections=1, pool_maxsize=1) if is_paid else self._adapter
         network: Network | None = None
@@ -175,14 +186,14 @@ class Transport:
                 verify=network.verify,
                 proxies=network.proxies,
             ) as response:
-                reply = self._reply(response, started, min(2 * self._timeout[1], left))
+                reply = self._reply(response, attempt)
         except ProviderError as error:
             failure = error
         # `requests` raises its own exceptions (which are OSErrors), some of urllib3, and plain ones for settings of
         # the environment.
         except (OSError, HTTPError, ValueError) as error:
             has_proxy = network is not None and bool(select_proxy(url, dict(network.proxies)))
-            failure = self._failure(error, attempt.stage, has_proxy=has_proxy)
+            failure = self._failure(error, attempt, has_proxy=has_proxy)
         else:
             self._note(str(reply.status), started)
             return reply
@@ -214,12 +225,12 @@ class Transport:
             self._network = Network(proxies, True if found["verify"] is None else found["verify"])
         return self._network
 
-    def _reply(self, response: requests.Response, started: float, longest: float) -> Reply:
+    def _reply(self, response: requests.Response, attempt: Attempt) -> Reply:
         status = response.status_code
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise self._redirected()
         try:
-            body = self._body(response, started, longest)
+            body = self._body(response, attempt)
         except (ProviderError, OSError, HTTPError):
             # The status of a refusal or a fault says enough, whatever becomes of its body.
             if status < HTTPStatus.BAD_REQUEST:
@@ -227,16 +238,16 @@ class Transport:
             body = b""
         return Reply(status, response.headers, body, self._clock.timestamp())
 
-    def _body(self, response: requests.Response, started: float, longest: float) -> bytes:
+    def _body(self, response: requests.Response, attempt: Attempt) -> bytes:
         body = bytearray()
         try:
             # One read of the socket at a time: filling a larger piece could take without end.
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise self._nonsense(f"sends more than {MAX_BODY_BYTES // 1024 // 1024} MB")
-                # `requests` bounds the time between two bytes only; a slow trickle has to end too.
-                if self._clock.monotonic() - started > longest:
+                if len(body) > attempt.max_body:
+                    raise self._nonsense(_too_large(attempt))
+                # Decoding a compressed body goes on without reading, so the reader alone does not notice the end.
+                if attempt.remaining() < 0:
                     raise self._late()
         except (ProviderTimeoutError, OSError, HTTPError):
             # It may have been paid for. An object that can be read to its last brace is complete, however late it is
@@ -245,19 +256,18 @@ class Transport:
                 raise
         return bytes(body)
 
-    def _failure(self, error: Exception, stage: Stage, *, has_proxy: bool) -> ProviderError:
+    def _failure(self, error: Exception, attempt: Attempt, *, has_proxy: bool) -> ProviderError:
         # A timeout in the middle of a body comes as a ConnectionError, so the cause is checked before the class.
         cause = error.args[0] if error.args else None
         reason = getattr(cause, "reason", cause)
         found = (error, reason)
+        stage = attempt.stage
         if stage is not Stage.SENT or _is_any(found, NEVER_CONNECTED):
             return self._unreached(found, stage, has_proxy=has_proxy)
         if _is_any(found, (requests.ReadTimeout, ReadTimeoutError)):
             return self._late()
-        if isinstance(error, DecodeError):
-            return self._nonsense("sends an answer that cannot be decoded")
-        if isinstance(error, HTTPError):  # Only the reading of a body raises those of urllib3 as they are.
-            return self._nonsense("breaks off in the midst of an answer")
+        if (nonsense := _nonsense_of(error, attempt)) is not None:
+            return self._nonsense(nonsense)
         return ProviderUnavailableError(
             f"{self._name} closed the connection without an answer.",
             provider=self._provider,
@@ -310,6 +320,27 @@ class Transport:
         return ProviderTimeoutError(
             f"{self._name} did not answer in time.", provider=self._provider, hint=TRY_SOON, charge=Charge.UNKNOWN
         )
+
+
+def _nonsense_of(error: Exception, attempt: Attempt) -> str | None:
+    """Return what is wrong with an answer of which a part came, or None if none came."""
+    cause = error.args[0] if error.args else None
+    inner = cause.args[-1] if isinstance(cause, HTTPError) and cause.args else None
+    if attempt.head_exceeded:
+        return f"sends more than {MAX_HEAD // 1024} KB of headers"
+    if attempt.body_exceeded:
+        return _too_large(attempt)
+    if isinstance(inner, HTTPException) and not isinstance(inner, ConnectionError):
+        return "sends an answer that is not HTTP"
+    if isinstance(error, DecodeError):
+        return "sends an answer that cannot be decoded"
+    if isinstance(error, HTTPError):  # Only the reading of a body raises those of urllib3 as they are.
+        return "breaks off in the midst of an answer"
+    return None
+
+
+def _too_large(attempt: Attempt) -> str:
+    return f"sends more than {attempt.max_body // MEGABYTE} MB"
 
 
 def _is_any(errors: Collection[object], classes: tuple[type[Exception], ...]) -> bool:
