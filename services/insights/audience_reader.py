@@ -1,7 +1,8 @@
 """Reads the audience of an account: from the history, from the cache, and from Instagram where neither has it.
 
 One call for each breakdown (both metrics together) and one for all days of followers online. What Instagram refuses is
-taken apart, so that a failure is that of its own metric.
+taken apart, so that a failure is that of its own metric. Where it refuses all that was asked for, another metric shows
+whether it refuses the metrics or the account's requests as a whole (`services.insights.refusal_check`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from itertools import groupby
+from typing import TypeGuard
 
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
@@ -42,6 +44,7 @@ from services.insights.caching import (
 )
 from services.insights.fetcher import SPLIT_FOR, TRANSIENT, concerns_all
 from services.insights.kept_values import KeptValues
+from services.insights.refusal_check import RefusalCheck
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.cache_entries import CacheKey
@@ -89,6 +92,7 @@ class AudienceReader:
         self._kept = kept
         self._end_time = end_time
         self._clock = clock
+        self._check = RefusalCheck(graph, cache, end_time=end_time, clock=clock)
 
     def read(self, account: Account, tables: Sequence[DemographicKey], days: Sequence[date]) -> AudienceReading:
         """Return what is known of each table and day; raise the failure where nothing is.
@@ -150,10 +154,9 @@ class AudienceReader:
         fetched_at = self._clock.timestamp()
 
         def keep_values(_index: int, outcomes: Outcomes) -> None:
-            answered = {key: each for key, each in outcomes.items() if isinstance(each, MetricValue) and key in wanted}
+            answered = {key: each for key, each in outcomes.items() if _is_answer(each) and key in wanted}
             keep({wanted[key]: as_json(each) for key, each in answered.items()})
-            days = {_value_key(key): value for key, value in answered.items() if isinstance(key, date)}
-            self._kept.keep(account, days, fetched_at)
+            self._keep_days(account, answered, fetched_at)
 
         groups = _groups(list(wanted))
         gathered = self._executor.gather(
@@ -162,7 +165,12 @@ class AudienceReader:
         outcomes: dict[Key, MetricValue | ProviderError] = {}
         for group, result in zip(groups, gathered, strict=True):
             outcomes |= dict.fromkeys(group, result) if isinstance(result, ProviderError) else result
-        self._note_refusals(account, outcomes)
+        outcomes |= self._unanswered(account, outcomes)
+        unknown = {
+            key: each for key, each in outcomes.items() if isinstance(each, MetricValue) and each.buckets is None
+        }
+        self._note_refusals(account, unknown)
+        self._keep_days(account, unknown, fetched_at)
         return {
             wanted[key]: each if isinstance(each, ProviderError) else as_json(each)
             for key, each in outcomes.items()
@@ -198,7 +206,7 @@ class AudienceReader:
         except ProviderError as error:
             reported = pacific_day(self._clock.now()) - NOT_REPORTED_YET - ONE_DAY
             # The range ends at the midnight that ends its last day, which may count as a part of the next day.
-            if not isinstance(_outcome(error), MetricValue) or window.last < reported:
+            if not _is_refusal(_outcome(error)) or window.last < reported:
                 return dict.fromkeys(window, _outcome(error))
             last = min(reported, window.last - ONE_DAY)
             # A refusal of days that are not reported yet says nothing of the metric.
@@ -207,13 +215,28 @@ class AudienceReader:
         hours = read_hours(answer.get(ONLINE_FOLLOWERS), window, self._end_time)
         return dict[Key, MetricValue | ProviderError](hours.items())
 
-    def _note_refusals(self, account: Account, outcomes: Outcomes) -> None:
-        refused = {
-            _refusal_key(key): ({"message": value.message or ""}, REFUSED_METRIC)
-            for key, value in outcomes.items()
-            if isinstance(value, MetricValue) and value.reason == "refused"
+    def _unanswered(self, account: Account, outcomes: Outcomes) -> Outcomes:
+        """Return what refusals come to: values that are refused or, where everything is refused, the failure of all."""
+        refusals = {
+            key: each for key, each in outcomes.items() if isinstance(each, ProviderError) and _is_refusal(each)
         }
-        self._cache.put(account.id, dict[CacheKey, tuple[Json, FreshnessPolicy]](refused))
+        if refusals and not any(_is_answer(each) for each in outcomes.values()):
+            failure = self._check.failure_of_all(account, next(iter(refusals.values())))
+            if failure is not None:
+                return dict.fromkeys([key for key in outcomes if outcomes[key] is _LATE or key in refusals], failure)
+        return {key: _refusal(error.words or "") for key, error in refusals.items()}
+
+    def _keep_days(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
+        days = {_value_key(key): value for key, value in values.items() if isinstance(key, date)}
+        self._kept.keep(account, days, fetched_at)
+
+    def _note_refusals(self, account: Account, values: Mapping[Key, MetricValue]) -> None:
+        noted = {
+            _refusal_key(key): ({"message": each.message or ""}, REFUSED_METRIC)
+            for key, each in values.items()
+            if each.reason == "refused"
+        }
+        self._cache.put(account.id, dict[CacheKey, tuple[Json, FreshnessPolicy]](noted))
 
 
 _LATE = MetricValue(None, "not_answered")
@@ -251,10 +274,18 @@ def _refusal(words: str) -> MetricValue:
     return MetricValue(None, "refused", message=words or None)
 
 
-def _outcome(error: ProviderError) -> MetricValue | ProviderError:
-    """Return the value of a metric that is refused, or the failure; one that concerns all calls is raised."""
-    if isinstance(error, ProviderRefusedError) and error.retry_strategy is RetryStrategy.SPLIT:
-        return _refusal(error.words or "")
+def _outcome(error: ProviderError) -> ProviderError:
+    """Return the failure of one call; one that concerns all calls is raised."""
     if concerns_all(error):
         raise error
     return error
+
+
+def _is_answer(outcome: MetricValue | ProviderError) -> TypeGuard[MetricValue]:
+    """Return whether Instagram answered a call, and it is not only assumed what it would say."""
+    return isinstance(outcome, MetricValue) and outcome is not _LATE
+
+
+def _is_refusal(error: ProviderError) -> bool:
+    """Return whether a failure says that Instagram refuses the metrics of its call."""
+    return isinstance(error, ProviderRefusedError) and error.retry_strategy is RetryStrategy.SPLIT

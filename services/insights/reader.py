@@ -45,6 +45,7 @@ from services.insights.caching import (
 from services.insights.catalogue import METRICS, first_retained
 from services.insights.fetcher import TRANSIENT, BatchFetcher
 from services.insights.kept_values import KeptValues
+from services.insights.refusal_check import last_check
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.cache_entries import CacheKey
@@ -271,7 +272,7 @@ class InsightsReader:
             account,
             end_time=self._end_time,
             keep=keep_values,
-            last_check=partial(self._last_check, account),
+            last_check=partial(last_check, self._cache, account),
             is_doubtful=self._was_refused_everything(account),
         )
         try:
@@ -295,10 +296,6 @@ class InsightsReader:
             {refusals[key]: entry for key, entry in found.items() if key in refusals},
             {faults[key]: entry for key, entry in found.items() if key in faults},
         )
-
-    def _last_check(self, account: Account) -> bool | None:
-        found = self._cache.peek(account.id, {CHECK_KEY: REFUSAL_CHECK}).get(CHECK_KEY)
-        return None if found is None else bool(found.value["answered"])
 
     def _was_refused_everything(self, account: Account) -> bool:
         found = self._cache.peek(account.id, {EVERYTHING_KEY: EVERYTHING_REFUSED}).get(EVERYTHING_KEY)

@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from services.days import EndTime, provider_time
-from tests.planners import NOTHING, body_of, plan_insights, plan_profile
+from tests.planners import NOTHING, body_of, plan_insights, plan_profile, totals
 from tests.support import graph_error, table_rows, total_value
 
 PATH = "/audience"
@@ -59,6 +59,8 @@ class Provider:
                     return answer
         if names == [ONLINE]:
             return 200, {"data": [days_online(query)]}
+        if names == ["reach"]:
+            return totals(query, 7)
         return 200, {"data": [table(name, query["breakdown"]) for name in names]}
 
 
@@ -322,6 +324,31 @@ def test_a_refused_metric_does_not_affect_the_other_and_is_remembered(client, pr
         assert "no such metric" in body["meta"]["unavailable"][0]["message"]
     assert results_of(last, ENGAGED, "age")[0] is not None
     assert [query["metric"] for query in provider.queries] == [f"{FOLLOWERS},{ENGAGED}", FOLLOWERS, ENGAGED, ENGAGED]
+
+
+@pytest.mark.parametrize("path", [PATH, ONE, f"{PATH}?metrics={ONLINE}&days=20"])
+def test_a_refusal_of_all_is_one_of_the_request_where_other_metrics_are_refused_as_well(client, provider, clock, path):
+    provider.special = dict.fromkeys((FOLLOWERS, ENGAGED, ONLINE, "reach"), (400, graph_error(100)))
+
+    replies = [client.get(path) for _ in range(2)]
+    checks = [query for query in provider.queries if query["metric"] == "reach"]
+    provider.special = {}
+    clock.wait(11)
+    cured = body_of(client, path)
+
+    assert [(reply.status_code, reply.get_json()["code"]) for reply in replies] == [(502, "provider_refused")] * 2
+    assert len(checks) == 1
+    assert not {reason for _, reason in reasons_of(cured)} & {"refused", "provider_refused"}
+
+
+def test_a_refusal_of_all_is_one_of_the_metrics_where_others_are_answered(client, provider):
+    provider.special = dict.fromkeys((FOLLOWERS, ENGAGED, ONLINE), (400, graph_error(100)))
+
+    bodies = [body_of(client, PATH) for _ in range(2)]
+
+    refused = {(name, "refused") for name in (FOLLOWERS, ENGAGED, ONLINE)}
+    assert [reasons_of(body) - {(ONLINE, "not_answered")} for body in bodies] == [refused] * 2
+    assert len([query for query in provider.queries if query["metric"] == "reach"]) == 1
 
 
 def test_a_call_that_fails_leaves_the_others(client, provider):

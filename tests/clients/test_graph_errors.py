@@ -94,9 +94,9 @@ def test_an_unknown_code_is_an_unknown_refusal(client, wire, code, subcode, http
     assert (response.status_code, response.get_json()["code"]) == (502, "provider_refused")
 
 
-@pytest.mark.parametrize("http_status", [400, 401, 403, 500, 200])
+@pytest.mark.parametrize("http_status", [400, 401, 403, 429, 200])
 @pytest.mark.parametrize(("code", "subcode"), CONTRACT)
-def test_a_refusal_is_known_by_its_code_whatever_its_status(client, wire, code, subcode, http_status):
+def test_a_refusal_below_5xx_is_known_by_its_code_whatever_its_status(client, wire, code, subcode, http_status):
     wire.get(MEDIA, json=graph_error(code, subcode), status=http_status)
 
     response = top_posts(client)
@@ -209,6 +209,7 @@ NO_REFUSALS = {
     "unknown code": json.dumps(graph_error(99999)),
     "unknown code, not transient": json.dumps(graph_error(99999, is_transient=False)),
     "no code": '{"error": {"message": "Something is wrong."}}',
+    "a token": json.dumps(graph_error(190)),
 }
 
 
@@ -221,6 +222,29 @@ def test_a_5xx_is_a_passing_fault_whatever_its_body(client, wire, body, status):
 
     assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
     assert len(wire.calls) == 3
+
+
+KEPT_AT_5XX = {*REPEATED, (100, None), *((code, None) for code in THROTTLED), (4, 1349210)}
+
+
+@pytest.mark.parametrize(("code", "subcode"), [pair for pair in CONTRACT if pair not in KEPT_AT_5XX], ids=str)
+def test_a_5xx_blames_neither_token_nor_permission_nor_metric(client, wire, code, subcode):
+    wire.get(MEDIA, json=graph_error(code, subcode), status=503)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
+    assert len(wire.calls) == 3
+
+
+@pytest.mark.parametrize(("code", "subcode"), sorted(KEPT_AT_5XX, key=str), ids=str)
+def test_a_5xx_with_the_code_of_a_throttle_or_of_too_much_is_one(client, wire, code, subcode):
+    wire.get(MEDIA, json=graph_error(code, subcode), status=500)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["code"]) == CONTRACT[code, subcode]
+    assert len(wire.calls) == (5 if code == 1 else 1 if code in THROTTLED else 3)
 
 
 @pytest.mark.parametrize("body", NO_REFUSALS.values(), ids=NO_REFUSALS)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from services.clients.error_mapping import provider_error, readable
+from services.clients.error_mapping import ErrorRule, provider_error, readable
 from services.clients.graph.error_codes import INSTAGRAM_RULES, UNKNOWN, instagram_rule
 from services.clients.graph.models import Account
 from services.clients.graph.usage_headers import seconds_to_regain_access
 from services.clients.guard.state import GuardedProvider
 from services.clients.guard.usage import APP, Usage
 from services.clients.http import TOO_MANY, Reply
-from services.errors import Charge, ProviderError, ProviderResponseError
+from services.errors import Charge, ProviderError, ProviderRateLimitedError, ProviderResponseError, RetryStrategy
 from services.redaction import Redaction
 
 SERVER_ERROR = 500
+PASSING = frozenset({RetryStrategy.TRY_AGAIN, RetryStrategy.SHRINK})
 
 
 def graph_error(error: Mapping[str, object], reply: Reply, *, account: Account, redaction: Redaction) -> ProviderError:
@@ -26,8 +28,9 @@ def graph_error(error: Mapping[str, object], reply: Reply, *, account: Account, 
     if rule is None and reply.status == TOO_MANY:
         return throttled(reply, account)
     if rule is None:
-        transient = error.get("is_transient") is True or reply.status >= SERVER_ERROR
-        rule = INSTAGRAM_RULES[2, None] if transient else UNKNOWN
+        rule = INSTAGRAM_RULES[2, None] if error.get("is_transient") is True else UNKNOWN
+    if reply.status >= SERVER_ERROR:
+        rule = _as_passing(rule)
     return provider_error(
         rule,
         "instagram",
@@ -35,6 +38,19 @@ def graph_error(error: Mapping[str, object], reply: Reply, *, account: Account, 
         reference=readable(error.get("fbtrace_id"), redaction) or None,
         wait=_wait(reply, account),
     )
+
+
+def _as_passing(rule: ErrorRule) -> ErrorRule:
+    """Return the row for a 5xx, which is a passing fault whatever its code: no token, permission or metric is to blame.
+
+    A throttle still counts, because calls during its wait extend it. Code 100 is repeated as well, but keeps its words:
+    Meta has answered a removed parameter with code 100 and status 500.
+    """
+    if rule.retry_strategy in PASSING or issubclass(rule.error, ProviderRateLimitedError):
+        return rule
+    if rule is INSTAGRAM_RULES[100, None]:
+        return replace(rule, retry_strategy=RetryStrategy.TRY_AGAIN)
+    return INSTAGRAM_RULES[2, None]
 
 
 def refused_by_status(reply: Reply, account: Account) -> ProviderError | None:
