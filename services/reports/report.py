@@ -10,9 +10,10 @@ from services.answers import Unavailable
 from services.reports.creators import HANDLE
 
 BLOCKS = ("posts", "reels")
-STATISTICS = ("likes", "comments", "views")
+STATISTICS = ("likes", "comments", "views")  # Others are read where they have the same shape.
 MEASURES = ("mean", "min", "max", "median")
 RATE = "engagement_rate"
+HABITS = "posting_statistics"
 WINDOWS = (6, 12, 30)  # those that Modash promises; a creator with 25 reels was seen with a window of 25
 MAX_NUMBER = 1e300
 MAX_ITEMS = 10**6  # of a window; a larger number counts no posts
@@ -62,7 +63,7 @@ def unrecognized(report: Report) -> Report:
     found: dict[str, object] = {}
     for name in BLOCKS:
         parts = report.get(name)
-        if name in blocks and (not blocks[name] or blocks[name].keys() & {"total", RATE, *STATISTICS}):
+        if name in blocks and (not blocks[name] or blocks[name].keys() & {"total", RATE, *_statistics(blocks[name])}):
             odd = [each for each, measures in _measures(blocks[name]) if any(m.unreadable for m in measures.values())]
             parts = {each: blocks[name][each] for each in odd} or None
         if parts is not None:
@@ -97,7 +98,7 @@ def missing(report: Report) -> Iterator[Unavailable]:
 def rows_of(report: Report) -> Iterator[Mapping[str, object]]:
     """Give one row for each number of a report: which block, statistic and measure, over how many items."""
     for name, block in blocks_of(report).items():
-        for statistic in STATISTICS:
+        for statistic in _statistics(block):
             measures = block.get(statistic)
             for measure, points in measures.items() if isinstance(measures, dict) else ():
                 for point in _points(points):
@@ -130,6 +131,7 @@ def _missing_in(name: str, block: Report) -> Iterator[Unavailable]:
         for reason, message in _missing_windows(name, block, statistic, list(measures.values())):
             yield {"metric": metric, "reason": reason, "message": message}
     yield from _missing_habits(name, block)
+    yield from _missing_in_others(name, block)
 
 
 def _missing_windows(
@@ -171,12 +173,38 @@ def _missing_windows(
 
 def _missing_habits(name: str, block: Report) -> Iterator[Unavailable]:
     """Name the posting statistics that are there without a value; their shape is not known any further."""
-    habits = block.get("posting_statistics")
+    habits = block.get(HABITS)
     for habit, measures in habits.items() if isinstance(habits, dict) else ():
         mean = measures.get("mean") if isinstance(measures, dict) else measures
         if mean is None or (isinstance(mean, dict) and "value" in mean and mean["value"] is None):
             message = f"Modash gave no {habit} of {name}."
-            yield {"metric": f"{name}.posting_statistics.{habit}", "reason": "not_answered", "message": message}
+            yield {"metric": f"{name}.{HABITS}.{habit}", "reason": "not_answered", "message": message}
+
+
+def _missing_in_others(name: str, block: Report) -> Iterator[Unavailable]:
+    """Name the parts of a block that are not known, and have a null somewhere."""
+    known = {"total", RATE, *_statistics(block)}
+    for part, value in block.items():
+        is_habits = part == HABITS and isinstance(value, dict)
+        if part not in known and not is_habits and _has_null(value):
+            message = f"Modash gave no value of {part} of {name}, or of a part of it."
+            yield {"metric": f"{name}.{part}", "reason": "not_answered", "message": message}
+
+
+def _has_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list) else value is None
+
+
+def _statistics(block: Report) -> list[str]:
+    """Return the names of the statistics that Modash promises, and of others in a block that have the same shape."""
+    others = [name for name, value in block.items() if name not in STATISTICS and _is_statistic(value)]
+    return [*STATISTICS, *others]
+
+
+def _is_statistic(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(value.get(measure), list) for measure in MEASURES)
 
 
 def _hidden(block: Report, statistic: str) -> float:
@@ -202,15 +230,16 @@ def _listed(sizes: Sequence[int]) -> str:
 
 
 def _measures(block: Report) -> Iterator[tuple[str, dict[str, _Measured]]]:
-    for statistic in STATISTICS:
+    for statistic in _statistics(block):
         found = block.get(statistic)
         is_known = found is None or (isinstance(found, dict) and (not found or bool(found.keys() & set(MEASURES))))
-        measures: Report = found if isinstance(found, dict) else {}
+        measures: Report = found if is_known and isinstance(found, dict) else {}
+        others = [measure for measure in measures if measure not in MEASURES and isinstance(measures[measure], list)]
         yield (
             statistic,
             {
                 measure: _measured(measures.get(measure)) if is_known else _Measured(unreadable=True)
-                for measure in MEASURES
+                for measure in (*MEASURES, *others)
             },
         )
     yield RATE, {"mean": _measured(block.get(RATE))}

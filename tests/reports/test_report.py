@@ -104,6 +104,12 @@ def test_few_items_name_the_windows_that_were_not_sent_either():
             },
             {"posts.posting_statistics.daily": ["not_answered"]},
         ),
+        ({"posting_statistics": None}, {"posts.posting_statistics": ["not_answered"]}),
+        ({"posts_with_hidden_likes": None}, {"posts.posts_with_hidden_likes": ["not_answered"]}),
+        ({"shares": NULL}, {"posts.shares": ["not_answered"]}),
+        ({"reposts": NULL, "posts_with_hidden_reposts": 30}, {"posts.reposts": ["hidden"]}),
+        ({"rate_by_views": [{"numberOfItems": 6, "value": None}]}, {"posts.rate_by_views": ["not_answered"]}),
+        ({"likes": WHOLE["likes"] | {"p90": NULL["mean"]}}, {"posts.likes": ["not_answered"]}),
     ],
 )
 def test_a_null_has_a_reason_which_is_hidden_only_where_the_counts_say_so(parts, reasons):
@@ -111,8 +117,9 @@ def test_a_null_has_a_reason_which_is_hidden_only_where_the_counts_say_so(parts,
 
 
 def test_a_window_without_a_number_is_not_claimed():
-    windows = windows_of({"posts": WHOLE | {"likes": PARTLY, "views": NULL}})["posts"]
+    windows = windows_of({"posts": WHOLE | {"likes": PARTLY, "views": NULL, "shares": PARTLY}})["posts"]
 
+    assert windows["shares"] == windows["likes"]
     assert windows["likes"] == {measure: [12, 30] for measure in MEASURES}
     assert windows["views"] == {measure: [] for measure in MEASURES}
 
