@@ -249,6 +249,20 @@ class Config:
 SETTINGS = frozenset(setting.name.upper() for setting in fields(Config))
 
 
+def settings_now() -> Mapping[str, str]:
+    """Return the settings of the environment and of the settings file, as an environment that names no file.
+
+    Raises `ConfigError` if the file cannot be read.
+    """
+    environment, file = _sources(None)
+    return {name: text for name, text in {**file, **environment}.items() if name in SETTINGS} | {ENV_FILE: ""}
+
+
+def keep_settings(settings: Mapping[str, str]) -> None:
+    """Let this process go by settings of an earlier moment, whatever the settings file holds meanwhile."""
+    os.environ.update(settings)
+
+
 def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each variable of the settings file that is none of the gateway's and is not like one."""
     _, file = _sources(environ)
@@ -309,6 +323,8 @@ def _sources(environ: Mapping[str, str] | None) -> tuple[Mapping[str, str], Mapp
         return environment, {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
     except UnicodeDecodeError:
         raise ConfigError([f"{path.name} is not written in UTF-8."]) from None
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror}."]) from None
 
 
 def _misnamed(environment: Mapping[str, str], file: Mapping[str, str]) -> list[str]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from config import Config, ConfigError, unknown_settings, unusable_proxies
+# Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that replace
+# a killed one while the next release is being installed.
+import app  # noqa: F401
+from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
+from gunicorn_reload import check_reloads, close_listeners
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
 from services.store.store import Store
 
 try:
-    _config = Config.from_env()
+    Config.from_env()  # It also checks the names in the file.
+    _settings = settings_now()
+    _config = Config.from_env(_settings)
     # Only this process reports them: it starts once, before its workers.
     for _sentence in (*unknown_settings(), *unusable_proxies(_config)):
         sys.stderr.write(f"Warning: {_sentence}\n")
@@ -51,3 +58,12 @@ loglevel = "warning"
 
 # gunicorn would create a control socket in the home folder.
 control_socket_disable = True
+
+# A reload (HUP) is tried before it takes place, and with a setting, a schema or code that does not work it does not.
+when_ready = check_reloads
+on_reload = close_listeners
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Keep the settings that were checked: the file may hold others when a killed worker is replaced."""
+    keep_settings(_settings)

@@ -25,6 +25,7 @@ from routes.errors import SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 log = logging.getLogger(__name__)
 
 LINGER = 1.0  # seconds
+START_AGAIN_AFTER = 10.0  # seconds
 HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
 
 SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
@@ -40,6 +41,24 @@ DROP_NEW_CONNECTIONS = (
 
 class GunicornWorker(ThreadWorker):
     """A worker with threads."""
+
+    def load_wsgi(self) -> None:
+        """Build the application.
+
+        If that fails for one of the first workers, gunicorn ends. A later worker replaces one that was killed, while
+        the others may go on to serve (the schema was changed meanwhile, for example). Its failure must not end them,
+        so it is tried again.
+        """
+        try:
+            super().load_wsgi()
+        except Exception as error:
+            if self.age <= self.cfg.workers:
+                raise
+            for listener in self.sockets:
+                listener.close()
+            self.log.error("A worker cannot start, and is tried again in %g s: %s", START_AGAIN_AFTER, error)
+            time.sleep(START_AGAIN_AFTER)
+            raise SystemExit(1) from None
 
     def run(self) -> None:
         """Serve until the worker is to stop, and then end what runs beside the requests.

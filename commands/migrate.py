@@ -12,6 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -20,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config import Config, ConfigError
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
+from services.store.database import is_newer, version_fault
 from services.store.store import addresses
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -52,8 +54,8 @@ def migrate_or_explain(config: Config) -> None:
         cause = getattr(error, "orig", None) or error
         text_ = " ".join(str(cause).split())
         raise MigrationError(f"The database cannot be migrated: {type(cause).__name__}: {text_}") from None
-    except CommandError as error:  # Alembic does not know the version: the database is that of a newer release.
-        raise MigrationError(f"The database cannot be migrated: {error}. Is it that of a newer release?") from None
+    except CommandError as error:
+        raise MigrationError(f"The database cannot be migrated: {error}.") from None
 
 
 def migrate(config: Config) -> None:
@@ -126,6 +128,11 @@ def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
+    found = MigrationContext.configure(connection, opts={"version_table": f"{name}_version"}).get_current_revision()
+    connection.rollback()
+    if found is not None and found not in known_versions(name):
+        unknown = f"The {name} database is at version {found}, which this code does not know. Restore a backup."
+        raise MigrationError(version_fault(name, found) if is_newer(name, found) else unknown)
     settings = alembic_config(name)
     settings.attributes["connection"] = connection
     settings.attributes["is_simulated"] = is_simulated

@@ -82,6 +82,7 @@ from services.webhooks.application import WebhookApplication
 from services.webhooks.receiver import Webhooks
 
 REPORT_SOURCES = ("modash", "sandbox")
+TRY_INTERVAL = 60.0  # seconds; a fault is logged also where no caller notices it
 
 
 @dataclass(frozen=True)
@@ -272,10 +273,15 @@ class Services:
 
         # In the order in which they run: a task that hangs must not keep leases from being extended.
         heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
-        heartbeat.register("invalidate changed accounts", cache.invalidate_changed, interval=1.0)
-        heartbeat.register("share quota usage", quota.share, interval=1.0)
-        heartbeat.register("read the account table", registry.read, interval=1.0)
-        heartbeat.register("settle late bookings", purchasing.settle_late, interval=1.0)
+        every_second = {
+            "invalidate changed accounts": cache.invalidate_changed,
+            "share quota usage": quota.share,
+            "read the account table": registry.read,
+            "settle late bookings": purchasing.settle_late,
+        }
+        for name, task in every_second.items():
+            heartbeat.register(name, task, interval=1.0)
+        heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
         heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
 
         return cls(

@@ -201,8 +201,8 @@ def start(watch):
     """Start gateways as processes; what they wrote is watched."""
     started = []
 
-    def start_one(settings_):
-        process = start_gateway(settings_)
+    def start_one(settings_, **options):
+        process = start_gateway(settings_, **options)
         started.append(process)
         return process
 

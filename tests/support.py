@@ -253,9 +253,9 @@ def start_simulator(*arguments: str) -> Process:
     return process
 
 
-def start_gateway(settings_: dict[str, str]) -> Process:
+def start_gateway(settings_: dict[str, str], *, code: Path = ROOT) -> Process:
     chosen = {"PORT": str(free_port()), "INSTANCE_PATH": new_instance()} | settings_
-    process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{chosen['PORT']}")
+    process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{chosen['PORT']}", code)
     wait_for(f"{process.url}/healthz", process)
     return process
 
@@ -265,11 +265,11 @@ def start_worker(settings_: dict[str, str], module: str = "worker") -> Process:
     return _start([module], settings_, "")
 
 
-def _start(module: list[str], settings_: dict[str, str], url: str) -> Process:
+def _start(module: list[str], settings_: dict[str, str], url: str, code: Path = ROOT) -> Process:
     output = Path(tempfile.mkstemp(prefix="insights-", suffix=".log")[1])
     with output.open("wb") as file:
         popen = subprocess.Popen(
-            [sys.executable, "-m", *module], cwd=ROOT, env=environment(settings_), stdout=file, stderr=file
+            [sys.executable, "-m", *module], cwd=code, env=environment(settings_), stdout=file, stderr=file
         )
     return Process(popen, url, output)
 

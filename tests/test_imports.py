@@ -16,7 +16,8 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
     "config": {"dotenv"},
-    "gunicorn.conf": {"config", "services"},
+    "gunicorn.conf": {"app", "config", "gunicorn_reload", "services"},
+    "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "routes"},
     "logs": {"services"},
     "worker": {"config", "logs", "services"},

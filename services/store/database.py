@@ -65,6 +65,7 @@ class Database:
         self.is_postgresql = connections.is_postgresql
         self._connections = connections
         self._fault: str | None = None
+        self._version_fault: str | None = None  # as it was logged last
         self._full_at = -LOG_AGAIN_AFTER  # when that was logged last, monotonic
         self._refused: dict[str, float] = {}  # when each refusal was logged last, monotonic
 
@@ -119,21 +120,25 @@ class Database:
 
         Raises `DatabaseUnavailableError` if the version cannot be read.
         """
-        found = self._version()
-        if found != VERSIONS[self.name]:
-            raise SchemaError(
-                f"The {self.name} database is at version {found or 'none'}, not {VERSIONS[self.name]}. "
-                "Run `make migrate`, then start again."
-            )
+        if (fault := version_fault(self.name, self._version())) is not None:
+            raise SchemaError(fault)
 
-    def probe(self) -> None:
-        """Use the database once, so that `fault` is up to date; never raise."""
+    def probe(self) -> str | None:
+        """Use the database once; return its fault, also that another release has changed its schema; never raise."""
         try:
             with self.read() as connection:
                 # A row, not a constant: for that SQLite would not look into the file.
-                connection.execute(text(f"SELECT version_num FROM {self.name}_version"))  # noqa: S608
+                row = connection.execute(text(f"SELECT version_num FROM {self.name}_version")).first()  # noqa: S608
+        except StatementRefusedError:  # There is no such table.
+            row = None
         except DatabaseUnavailableError:
-            return
+            return self._fault
+        fault = version_fault(self.name, None if row is None else str(row[0]))
+        if fault != self._version_fault:
+            self._version_fault = fault
+            if fault is not None:
+                log.error("The schema of the database is not that of this code", extra={"fault": fault})
+        return fault
 
     def close(self) -> None:
         """Close every connection."""
@@ -206,6 +211,24 @@ class Database:
                 self._refused.clear()
             self._refused[fault] = now
             log.error("The database refused a statement", extra={"database": self.name, "fault": fault})
+
+
+def is_newer(name: str, found: str | None) -> bool:
+    """Return whether a version of a database is of a later release than this code."""
+    return found is not None and found.isdigit() and found > VERSIONS[name]
+
+
+def version_fault(name: str, found: str | None) -> str | None:
+    """Return why a version of a database is not the one that this code needs, with what to do, or None if it is."""
+    needed = VERSIONS[name]
+    if found == needed:
+        return None
+    if is_newer(name, found):
+        return (
+            f"The {name} database is at version {found}, which is newer than this code ({needed}). "
+            "Start the release that migrated it, or a newer one, or restore a backup of before."
+        )
+    return f"The {name} database is at version {found or 'none'}, not {needed}. Run `make migrate`, then start again."
 
 
 def upsert(

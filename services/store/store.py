@@ -137,10 +137,9 @@ class Store:
         self.cache_entries.sweep(time.time())
 
     def faults(self) -> dict[str, str]:
-        """Try each database and return the fault of each that is unavailable."""
-        for database in self.databases:
-            database.probe()
-        return {database.name: database.fault for database in self.databases if database.fault is not None}
+        """Try each database and return the fault of each that is unavailable, or of another version."""
+        faults = {database.name: database.probe() for database in self.databases}
+        return {name: fault for name, fault in faults.items() if fault is not None}
 
     def close(self) -> None:
         """Close every connection, and let a restore replace the files."""

@@ -1,26 +1,62 @@
-"""A reload under load: new workers take over, and no request fails."""
+"""Reloads under load: new workers take over if they start, the old ones go on if they would not; no request fails."""
 
 from __future__ import annotations
 
 import http.client
+import os
+import shutil
 import signal
 import threading
 import time
 
 import pytest
 
-SECONDS = 6.0
+from services.store.schema import GATEWAY, VERSIONS
+from tests.end_to_end.test_kills import workers_of
+from tests.stores import query
+from tests.support import ROOT, lines_of, new_instance, wait_for
+
+WITHIN = 60.0  # seconds
+PACKAGES = ("front", "routes", "services")
+REFUSED = "The reload was refused, and the workers before it go on: "
 
 
 @pytest.fixture
-def gateway(simulator, start):
-    return start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]})
+def code(tmp_path):
+    """A copy of the gateway's code, which a test may change."""
+    folder = tmp_path / "code"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ROOT.glob("*.py"):
+        shutil.copy(file, folder)
+    return folder
 
 
-def send_until(port, *, keep_alive, until, outcomes):
+@pytest.fixture
+def settings_file(tmp_path):
+    file = tmp_path / "settings"
+    file.write_text("LOG_LEVEL=INFO\n")
+    return file
+
+
+@pytest.fixture
+def settings(simulator, settings_file):
+    return {
+        "SIMULATOR_PORT": simulator.url.rpartition(":")[2],
+        "ENV_FILE": str(settings_file),
+        "INSTANCE_PATH": new_instance(),
+    }
+
+
+@pytest.fixture
+def gateway(settings, code, start):
+    return start(settings, code=code)
+
+
+def send_until(over, port, *, keep_alive, outcomes):
     """Request a warm reply repeatedly, on one connection or on a new one each time."""
     connection = None
-    while time.monotonic() < until:
+    while not over.is_set():
         try:
             connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             connection.request("GET", "/top-posts?time_range=7d")
@@ -33,28 +69,98 @@ def send_until(port, *, keep_alive, until, outcomes):
         except OSError as error:
             outcomes.append(repr(error))
             connection = None
+        time.sleep(0.02)  # The cores have to start processes meanwhile.
     if connection is not None:
         connection.close()
 
 
-def test_a_reload_loses_no_request(gateway):
-    port, until, outcomes = int(gateway.url.rpartition(":")[2]), time.monotonic() + SECONDS, []
+@pytest.fixture
+def outcomes(gateway):
+    """What callers get who go on to call until the test asks them to stop by `over`."""
+    outcomes, over = [], threading.Event()
+    port = int(gateway.url.rpartition(":")[2])
     callers = [
         threading.Thread(
-            target=send_until,
-            args=(port,),
-            kwargs={"keep_alive": number % 2 == 0, "until": until, "outcomes": outcomes},
+            target=send_until, args=(over, port), kwargs={"keep_alive": number % 2 == 0, "outcomes": outcomes}
         )
         for number in range(4)
     ]
-
     for caller in callers:
         caller.start()
-    for _ in range(2):
-        time.sleep(SECONDS / 4)
-        gateway.popen.send_signal(signal.SIGHUP)
-    for caller in callers:
-        caller.join()
 
-    assert set(outcomes) == {200}
-    assert len(outcomes) > 100
+    def stop():
+        over.set()
+        for caller in callers:
+            caller.join()
+        return outcomes
+
+    yield stop
+    stop()
+
+
+def until(is_so, gateway):
+    deadline = time.monotonic() + WITHIN
+    while not is_so():
+        assert time.monotonic() < deadline, gateway.output.read_text()[-2000:]
+        time.sleep(0.05)
+
+
+def refusals(gateway):
+    return [line.partition(REFUSED)[2] for line in gateway.output.read_text().splitlines() if REFUSED in line]
+
+
+def refused_reload(gateway):
+    """Reload and return the reason for which that was refused."""
+    before = len(refusals(gateway))
+    gateway.popen.send_signal(signal.SIGHUP)
+    until(lambda: len(refusals(gateway)) > before, gateway)
+    return refusals(gateway)[-1]
+
+
+def test_reloads_lose_no_request_and_those_that_would_not_start_change_nothing(
+    gateway, settings, settings_file, code, outcomes
+):
+    first = workers_of(gateway.popen.pid)
+    part = code / "services" / "days.py"
+
+    settings_file.write_text("LOG_LEVEL=LOUD\n")
+    of_a_setting = refused_reload(gateway)
+    settings_file.write_text("LOG_LEVEL=WARNING\n")
+    query(settings, GATEWAY, "UPDATE gateway_version SET version_num = '9999'")
+    of_the_schema = refused_reload(gateway)
+    query(settings, GATEWAY, f"UPDATE gateway_version SET version_num = '{VERSIONS[GATEWAY]}'")
+    text = part.read_text()
+    part.write_text(f"{text}\nimport no_such_module\n")
+    of_the_code = refused_reload(gateway)
+    unchanged = workers_of(gateway.popen.pid)
+    part.write_text(f'{text}\n__import__("sys").stderr.write(f"new code in {{__name__}}\\\\n")\n')
+    gateway.popen.send_signal(signal.SIGHUP)
+    until(lambda: not set(first) & set(workers_of(gateway.popen.pid)), gateway)
+
+    got = outcomes()
+    assert set(got) == {200}
+    assert len(got) > 100
+    assert set(unchanged) == set(first)
+    assert "LOG_LEVEL" in of_a_setting
+    assert "9999" in of_the_schema
+    assert "newer than this code" in of_the_schema
+    assert "no_such_module" in of_the_code
+    assert "services/days.py" in of_the_code
+    assert "new code in services.days" in gateway.output.read_text()
+    started = [line for line in lines_of(gateway) if line["message"] == "The gateway is ready"]
+    assert len(started) == len(first)  # The new workers have the new LOG_LEVEL.
+
+
+def test_a_killed_worker_is_replaced_by_what_was_checked_or_tried_again(gateway, settings, settings_file, code):
+    settings_file.write_text("LOG_LEVEL=LOUD\n")
+    (code / "services" / "days.py").write_text("half of the next release")
+    first = workers_of(gateway.popen.pid)
+
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: len([line for line in lines_of(gateway) if line["message"] == "The gateway is ready"]) == 3, gateway)
+    query(settings, GATEWAY, "UPDATE gateway_version SET version_num = '9999'")
+    os.kill(first[1], signal.SIGKILL)
+    until(lambda: "A worker cannot start" in gateway.output.read_text(), gateway)
+    wait_for(f"{gateway.url}/healthz", gateway)
+
+    assert gateway.popen.poll() is None

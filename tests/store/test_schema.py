@@ -15,9 +15,10 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import OperationalError
 
-from commands.migrate import alembic_config, migrate
+from commands.migrate import MigrationError, alembic_config, migrate, migrate_or_explain
 from config import Config
 from services.accounts.token_encryption import new_key
+from services.store.database import SchemaError
 from services.store.schema import GATEWAY, MEMORY, VERSIONS, gateway, memory
 from services.store.store import Store, addresses
 from tests.stores import ENGINES, new_store, query
@@ -273,3 +274,51 @@ def test_values_of_the_schema_0010_are_final_and_of_the_provider_of_their_mode(e
         ("live", 7, None, 1, "instagram", None),
         ("sandbox", 7, None, 1, "sandbox", None),
     ]
+
+
+@DATABASES
+def test_a_newer_database_names_what_to_do_at_the_start_and_in_commands(store_settings, database):
+    query(store_settings, database, f"UPDATE {database}_version SET version_num = '9999'")
+    config = config_of(store_settings)
+    newer = f"The {database} database is at version 9999, which is newer than this code ({VERSIONS[database]}). "
+
+    store = Store.open(config.database_url, config.instance_path, mode="live")
+    with pytest.raises(SchemaError) as at_the_start:
+        store.check_versions()
+    store.close()
+    with pytest.raises(MigrationError) as in_commands:
+        migrate_or_explain(config)
+
+    assert str(at_the_start.value) == str(in_commands.value)
+    assert str(at_the_start.value).startswith(newer + "Start the release that migrated it")
+
+
+@DATABASES
+def test_a_version_that_no_release_has_is_not_migrated(store_settings, database):
+    query(store_settings, database, f"UPDATE {database}_version SET version_num = '0000'")
+
+    with pytest.raises(MigrationError, match="at version 0000, which this code does not know"):
+        migrate_or_explain(config_of(store_settings))
+
+
+CHANGES = {
+    "newer": ("UPDATE gateway_version SET version_num = '9999'", "newer than this code"),
+    "older": ("UPDATE gateway_version SET version_num = '0001'", "Run `make migrate`"),
+    "missing": ("DROP TABLE gateway_version", "at version none"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_schema_that_changes_at_run_time_is_a_fault_that_is_logged_once(make_client, name, caplog):
+    statement, said = CHANGES[name]
+    client = make_client()
+    assert client.get("/readyz").json["store"][GATEWAY] == "ok"
+    folder = client.application.extensions["config"].instance_path
+    query({"INSTANCE_PATH": folder}, GATEWAY, statement)
+
+    ready = [client.get("/readyz").json for _ in range(2)]
+
+    assert {each["status"] for each in ready} == {"degraded"}
+    assert all(said in each["store"][GATEWAY] for each in ready)
+    logged = [record for record in caplog.records if "schema of the database" in record.getMessage()]
+    assert [said in record.fault for record in logged] == [True]
