@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from typing_extensions import TypedDict
 
@@ -15,9 +16,10 @@ from services.clock import Clock
 from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
-from services.insights.catalogue import BREAKDOWNS, METRICS
+from services.insights.catalogue import METRICS
 from services.insights.kept_series import (
     COLUMNS,
+    KNOWN_BREAKDOWNS,
     PROFILE_COUNTS,
     HistorySeries,
     SelectedMetric,
@@ -171,8 +173,8 @@ class AccountHistory:
     def _select(self, account: Account, names: Sequence[str], breakdown: tuple[str, ...]) -> list[SelectedMetric]:
         """Return which rows answer each name; what is kept is looked up only where the catalogue does not decide."""
         decided = {name: by_catalogue(name, breakdown) for name in names}
-        if all(decided.values()) and set(breakdown) <= BREAKDOWNS.keys():
-            return [each for each in decided.values() if each is not None]
+        if all(decided.values()) and set(breakdown) <= set(KNOWN_BREAKDOWNS):
+            return list(chain.from_iterable(decided.values()))
         kinds = self._history.kept_metrics(account.id)
         accepted = accepted_breakdowns(kinds)
         if wrong := [each for each in breakdown if each not in accepted]:
@@ -181,7 +183,7 @@ class AccountHistory:
                 hint=f"Accepted: {', '.join(accepted)}; or two of them, comma-separated.",
             )
         found = {name: each or by_kept(name, breakdown, kinds, account.login) for name, each in decided.items()}
-        if unknown := [name for name, each in found.items() if each is None]:
+        if unknown := [name for name, each in found.items() if not each]:
             listed = ", ".join(dict.fromkeys([*PROFILE_COUNTS, *(metric for metric, _ in kinds)]))
             of_media = [name for name in unknown if name in MEDIA_METRICS]
             elsewhere = (
@@ -193,7 +195,7 @@ class AccountHistory:
                 f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.",
                 hint=f"Kept: {listed}. Accepted, also where nothing is kept: {', '.join(METRICS)}.{elsewhere}",
             )
-        return [each for each in found.values() if each is not None]
+        return list(chain.from_iterable(found.values()))
 
     def _read(
         self, account: Account, selected: Sequence[SelectedMetric], page: Sequence[Period], interval: Interval

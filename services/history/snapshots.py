@@ -28,12 +28,21 @@ from services.history.plan import (
     RECENT_DAYS,
     SETTLED_DAYS,
     Plan,
+    States,
     first_day_kept,
     keys_of,
     last_settled_day,
     settled_at,
 )
-from services.insights.audience import HOUR_OF_DAY, MOST_DAYS_ONLINE, ONLINE_FOLLOWERS
+from services.insights.audience import (
+    AUDIENCE_BREAKDOWNS,
+    DEMOGRAPHICS,
+    HOUR_OF_DAY,
+    KEPT_TIMEFRAME,
+    MOST_DAYS_ONLINE,
+    ONLINE_FOLLOWERS,
+    DemographicKey,
+)
 from services.insights.audience_reader import AudienceReader
 from services.insights.caching import as_history_value, as_json, history_key, is_known
 from services.insights.fetcher import concerns_all
@@ -148,7 +157,9 @@ class AccountSnapshotter:
         # What was read today will do, for instance for a caller.
         request_context.accept_since(midnight(today))
         self._read_profile(account, attempts)
-        self._read(account, self._daily_plan(account, now).daily(), now, may_fail=attempts >= ATTEMPTS)
+        plan = self._daily_plan(account, now)
+        self._read(account, plan.daily(), now, may_fail=attempts >= ATTEMPTS)
+        self._read_demographics(account, plan.states, today)
         if before.day is None or self._is_weekday(account_id, today):
             self._read_online_followers(account, today)
         self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
@@ -246,6 +257,23 @@ class AccountSnapshotter:
             self._audience.read(account, [], missing)
         except ProviderError as error:
             log.warning("Followers online could not be read", extra={"code": error.code})
+
+    def _read_demographics(self, account: Account, states: States, today: date) -> None:
+        """Read the demographics that nothing has asked for within a week, which keeps them.
+
+        A call for each breakdown. A failure is left for the next day.
+        """
+        week = {str(today - timedelta(days=days)) for days in range(WEEK)}
+        due = [
+            DemographicKey(metric, breakdown, KEPT_TIMEFRAME)
+            for metric in DEMOGRAPHICS
+            for breakdown in AUDIENCE_BREAKDOWNS
+            if week.isdisjoint(states.get((metric, (breakdown,)), ()))
+        ]
+        try:
+            self._audience.read(account, due, [])
+        except ProviderError as error:
+            log.warning("Demographics could not be read", extra={"code": error.code})
 
     @staticmethod
     def _is_weekday(account_id: str, day: date) -> bool:

@@ -30,6 +30,7 @@ AUDIENCE_METRICS = (*DEMOGRAPHICS, ONLINE_FOLLOWERS)
 AUDIENCE_BREAKDOWNS = ("age", "gender", "city", "country")
 # The names do not say what Meta counts: the last 7 and the last 30 days.
 TIMEFRAME_DAYS: Mapping[str, int] = {"this_week": 7, "this_month": 30}
+KEPT_TIMEFRAME = "this_month"  # that of the demographics in the history
 MOST_RESULTS = 45  # of a breakdown; Meta lists the largest ones
 MOST_DAYS_ONLINE = 30
 HOUR_OF_DAY = ("hour",)  # the breakdown of followers online, under which the history keeps them

@@ -27,6 +27,7 @@ from services.executors import Executor
 from services.insights.audience import (
     DEMOGRAPHICS_POLICY,
     HOUR_OF_DAY,
+    KEPT_TIMEFRAME,
     ONLINE_FOLLOWERS,
     DemographicKey,
     day_key,
@@ -48,6 +49,7 @@ from services.insights.refusal_check import RefusalCheck
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.cache_entries import CacheKey
+from services.store.history import Kind
 
 NOT_REPORTED_YET = timedelta(days=2)  # Instagram may refuse followers online of the last two days, or send nothing.
 
@@ -156,7 +158,7 @@ class AudienceReader:
         def keep_values(_index: int, outcomes: Outcomes) -> None:
             answered = {key: each for key, each in outcomes.items() if _is_answer(each) and key in wanted}
             keep({wanted[key]: as_json(each) for key, each in answered.items()})
-            self._keep_days(account, answered, fetched_at)
+            self._keep_in_history(account, answered, fetched_at)
 
         groups = _groups(list(wanted))
         gathered = self._executor.gather(
@@ -170,7 +172,7 @@ class AudienceReader:
             key: each for key, each in outcomes.items() if isinstance(each, MetricValue) and each.buckets is None
         }
         self._note_refusals(account, unknown)
-        self._keep_days(account, unknown, fetched_at)
+        self._keep_in_history(account, unknown, fetched_at)
         return {
             wanted[key]: each if isinstance(each, ProviderError) else as_json(each)
             for key, each in outcomes.items()
@@ -226,9 +228,15 @@ class AudienceReader:
                 return dict.fromkeys([key for key in outcomes if outcomes[key] is _LATE or key in refusals], failure)
         return {key: _refusal(error.words or "") for key, error in refusals.items()}
 
-    def _keep_days(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
+    def _keep_in_history(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
         days = {_value_key(key): value for key, value in values.items() if isinstance(key, date)}
         self._kept.keep(account, days, fetched_at)
+        present: dict[Kind, MetricValue] = {
+            (key.metric, (key.breakdown,)): value
+            for key, value in values.items()
+            if isinstance(key, DemographicKey) and key.timeframe == KEPT_TIMEFRAME
+        }
+        self._kept.keep_present(account, present, fetched_at)
 
     def _note_refusals(self, account: Account, values: Mapping[Key, MetricValue]) -> None:
         noted = {

@@ -9,6 +9,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from services.days import our_time
+from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
 from services.insights.request import resolve
@@ -17,6 +18,11 @@ from services.store.history import HistoryValue, Kind, days_between
 
 PROFILE_COUNTS: Mapping[str, str] = {"followers": "accounts", "follows": "accounts", "media_count": "posts"}
 """The counts of a profile, which are kept by day, and what each counts."""
+KEPT_BY: Mapping[str, tuple[str, ...]] = dict.fromkeys(DEMOGRAPHICS, AUDIENCE_BREAKDOWNS) | {
+    ONLINE_FOLLOWERS: HOUR_OF_DAY
+}
+"""The metrics that are kept by single dimensions only, without a total."""
+KNOWN_BREAKDOWNS = (*BREAKDOWNS, *AUDIENCE_BREAKDOWNS, *HOUR_OF_DAY)
 COLUMNS = (
     *("metric", "breakdown", "bucket", "interval", "aggregation", "since", "date", "value", "reason", "final"),
     *("missing_days", "counted_at"),
@@ -37,7 +43,8 @@ class Point(TypedDict):
     """One day, week or month: `value` is null where it is unknown, and `reason` says why.
 
     `date` is the Pacific day that the value describes; of a week or month their last day, and `since` their first.
-    `missing_days` lists the days that a sum lacks. `counted_at` is when followers were counted.
+    `missing_days` lists the days that a sum lacks. `counted_at` is when a count of the profile, or demographics, were
+    read.
     """
 
     date: str
@@ -82,37 +89,43 @@ class SelectedMetric:
         return METRICS.get(self.metric)
 
 
-def by_catalogue(name: str, breakdown: tuple[str, ...]) -> SelectedMetric | None:
-    """Return what the catalogue says of a name, or None where it depends on what is kept."""
+def by_catalogue(name: str, breakdown: tuple[str, ...]) -> tuple[SelectedMetric, ...]:
+    """Return what the catalogue says of a name, or nothing where it depends on what is kept.
+
+    A metric that is kept by its breakdowns only, without a requested one, is answered by each of them.
+    """
     if name in PROFILE_COUNTS:
-        return SelectedMetric(name, name, buckets_reason="breakdown_not_supported" if breakdown else None)
+        return (SelectedMetric(name, name, buckets_reason="breakdown_not_supported" if breakdown else None),)
     metric = METRICS.get(name)
-    if metric is None or metric.successor is not None or not set(breakdown) <= set(metric.breakdowns):
-        return None
-    # Two dimensions are kept in the order in which they were requested of Instagram.
-    return None if len(breakdown) > 1 else SelectedMetric(name, name, breakdown)
+    if len(breakdown) > 1 or metric is None or metric.successor is not None:
+        return ()  # Two dimensions are kept in the order in which they were requested of Instagram.
+    if (dimensions := KEPT_BY.get(name)) is not None and (not breakdown or breakdown[0] in dimensions):
+        return tuple(SelectedMetric(name, name, (each,)) for each in dimensions if breakdown in {(), (each,)})
+    return (SelectedMetric(name, name, breakdown),) if set(breakdown) <= set(metric.breakdowns) else ()
 
 
 def accepted_breakdowns(kinds: Iterable[Kind]) -> list[str]:
     """Return every dimension by which a metric can be asked for: those of Meta, and those that are kept."""
     kept = (dimension for _, breakdown in kinds for dimension in breakdown)
-    return list(dict.fromkeys([*BREAKDOWNS, *kept]))
+    return list(dict.fromkeys([*KNOWN_BREAKDOWNS, *kept]))
 
 
-def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login: str) -> SelectedMetric | None:
-    """Return the rows that are kept under a name, else those of its successor; None where it is unknown."""
+def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login: str) -> tuple[SelectedMetric, ...]:
+    """Return the rows that are kept under a name, else those of its successor; nothing where it is unknown."""
     of_name = [kept for metric, kept in kinds if metric == name]
     if of_name or (name in METRICS and METRICS[name].successor is None):
         found = next((kept for kept in of_name if set(kept) == set(breakdown)), None)
-        if found is not None or not breakdown:
-            return SelectedMetric(name, name, found or ())
+        if found is not None:
+            return (SelectedMetric(name, name, found),)
+        if not breakdown:
+            return tuple(SelectedMetric(name, name, kept) for kept in of_name or [()])
         if name in METRICS and set(breakdown) <= set(METRICS[name].breakdowns):
-            return SelectedMetric(name, name, breakdown)
-        return SelectedMetric(name, name, buckets_reason="breakdown_not_supported")
+            return (SelectedMetric(name, name, breakdown),)
+        return (SelectedMetric(name, name, buckets_reason="breakdown_not_supported"),)
     if name not in METRICS:
-        return None
+        return ()
     resolved = resolve(METRICS[name], breakdown, login)
-    return SelectedMetric(name, resolved.source.name, resolved.breakdown, resolved.bucket, resolved.buckets_reason)
+    return (SelectedMetric(name, resolved.source.name, resolved.breakdown, resolved.bucket, resolved.buckets_reason),)
 
 
 def as_series(
@@ -158,6 +171,8 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
         point["results"] = [
             {"dimension_values": list(names), "value": count} for names, count in sorted(shown.buckets.items())
         ]
+    if selected.metric in DEMOGRAPHICS and shown.read_at is not None:
+        point["counted_at"] = our_time(shown.read_at)
     if shown.missing:
         point["missing_days"] = list(shown.missing)
     return point

@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from services.answers import Origin
 from services.clients.graph.models import Account
+from services.days import pacific_day, utc
 from services.insights.caching import as_history_value, history_key
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.database import DatabaseUnavailableError
-from services.store.history import History, HistoryValue
+from services.store.history import History, HistoryKey, HistoryValue, Kind
 
 
 class KeptValues:
@@ -30,6 +31,24 @@ class KeptValues:
         except DatabaseUnavailableError:
             return {}
         return {by_history_key[key]: value for key, value in found.items()}
+
+    def keep_present(self, account: Account, values: Mapping[Kind, MetricValue], read_at: float) -> None:
+        """Keep values that describe the present, as those of the Pacific day on which they were read (Unix seconds)."""
+        day = pacific_day(utc(read_at)).isoformat()
+        kept = {
+            HistoryKey(metric, breakdown, day, day): HistoryValue(
+                value.value,
+                value.buckets,
+                read_at,
+                value.reason,
+                value.buckets is not None,
+                self._origin.source,
+                self._origin.api_version,
+            )
+            for (metric, breakdown), value in values.items()
+        }
+        with suppress(DatabaseUnavailableError):  # They are read again on the next day.
+            self._history.keep(account.id, kept)
 
     def keep(self, account: Account, values: Mapping[ValueKey, MetricValue], read_at: float) -> None:
         """Keep values that were read at a moment (Unix seconds), as far as the history has a place for them."""

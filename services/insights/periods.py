@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from services.clients.graph.models import Number
 from services.days import ONE_DAY, Window
+from services.insights.audience import DEMOGRAPHICS
 from services.insights.catalogue import Metric, Shape
 from services.insights.values import Bucket, MetricValue, add_up
 from services.store.history import HistoryValue, days_between
@@ -36,6 +37,7 @@ class PeriodValue:
     final: bool = False
     buckets: Mapping[Bucket, Number | None] | None = None
     missing: tuple[str, ...] = ()
+    read_at: float | None = None
 
     def bucket(self, name: str) -> PeriodValue:
         """Return the number of one bucket of a single breakdown, as a value of its own."""
@@ -73,7 +75,12 @@ def whole_periods(days: Window, interval: Interval) -> tuple[list[Period], list[
 
 
 def aggregation_of(metric: Metric | None, interval: Interval) -> Aggregation:
-    """Return how the values of several days become one: they are added up only where that is known to be right."""
+    """Return how the values of several days become one: they are added up only where that is known to be right.
+
+    Demographics describe the present, so the last ones of a period are its own.
+    """
+    if interval != "day" and metric is not None and metric.name in DEMOGRAPHICS:
+        return "last"
     if interval == "day" or metric is None or metric.unique or metric.shape is Shape.LIFETIME:
         return "none"
     return "sum"
@@ -93,6 +100,9 @@ def value_of_period(
     """
     if period.first == period.last:
         return _as_period(days.get(period.first))
+    if aggregation == "last":
+        kept = [days[day] for day in days_between(period.first, period.last) if day in days]
+        return _as_period(next((each for each in reversed(kept) if is_known(each)), kept[-1] if kept else None))
     if aggregation == "none":
         reason = UNIQUE if unique else NOT_SUMMED
         return _as_period(whole) if whole is not None else PeriodValue(None, reason)
@@ -117,7 +127,7 @@ def _as_period(kept: HistoryValue | None) -> PeriodValue:
     if kept is None:
         return PeriodValue(None, NOT_KEPT)
     reason = None if kept.value is not None else reason_of_unknown(kept)
-    return PeriodValue(kept.value, reason, kept.final and is_known(kept), kept.buckets)
+    return PeriodValue(kept.value, reason, kept.final and is_known(kept), kept.buckets, read_at=kept.read_at)
 
 
 def reason_of_unknown(kept: HistoryValue) -> str:

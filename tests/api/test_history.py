@@ -306,6 +306,42 @@ def test_buckets_of_a_week_are_summed_where_each_day_knows_them(client, kept):
     ]
 
 
+def test_demographics_are_given_by_each_breakdown_and_a_week_has_its_last_known_ones(client, kept):
+    for day, count in ((date(2026, 6, 2), 5), (date(2026, 6, 4), 6)):
+        kept.day(
+            "follower_demographics", day, None, breakdown=("country",), buckets={("PT",): count}, reason="no_total"
+        )
+    gone = {"final": False, "reason": "not_answered"}
+    for day in (date(2026, 6, 5), date(2026, 6, 12)):
+        kept.day("follower_demographics", day, None, breakdown=("country",), **gone)
+
+    body = ask(client, "follower_demographics", interval="week", since="2026-06-01")
+    by_day = ask(client, "follower_demographics", breakdown="country", since="2026-06-01", until="2026-06-02")
+
+    assert [each["breakdown"] for each in body["series"]] == ["age", "gender", "city", "country"]
+    assert {each["aggregation"] for each in body["series"]} == {"last"}
+    first, second = body["series"][3]["points"]
+    assert first["results"] == [{"dimension_values": ["PT"], "value": 6}]
+    assert (first["reason"], first["final"], first["since"]) == ("no_total", True, "2026-06-01")
+    assert first["counted_at"] == "2026-06-09T10:13:20Z"
+    assert (second["reason"], second["final"], "results" in second) == ("not_answered", False, False)
+    assert {point["reason"] for each in body["series"][:3] for point in each["points"]} == {"not_kept"}
+    (series,) = by_day["series"]
+    assert [(point["reason"], "results" in point) for point in series["points"]] == [
+        *(("not_kept", False), ("no_total", True)),
+    ]
+
+
+def test_followers_online_are_given_by_hour(client, kept):
+    kept.day("online_followers", YESTERDAY, None, breakdown=("hour",), buckets={("7",): 3}, reason="no_total")
+
+    (series,) = ask(client, "online_followers", since="2026-06-14")["series"]
+    (same,) = ask(client, "online_followers", breakdown="hour", since="2026-06-14")["series"]
+
+    assert series == same
+    assert series["points"][0]["results"] == [{"dimension_values": ["7"], "value": 3}]
+
+
 # Ranges and pages
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF
 from services.history.snapshots import due_at
+from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from tests.history.worker import HistoryWorker
 from tests.support import utc
 
-FIRST_CALLS = 6  # of a first snapshot, beside those of settled days
+FIRST_CALLS = 10  # of a first snapshot, beside those of settled days; four of them for demographics
 LAST_FINAL = date(2026, 11, 17)  # on 2026-11-21, when its follows can change no more
 
 
@@ -72,6 +73,41 @@ def test_an_ordinary_day_costs_eight_calls(make_worker):
     counts = worker.store.follower_counts.days(worker.account, since="2026-11-21", until="2026-11-24")
     assert [count.day for count in counts] == [f"2026-11-{day}" for day in (21, 22, 23, 24)]
     assert all(count.read_at == due_at(worker.account, date.fromisoformat(count.day)) + 0.001 for count in counts[1:])
+
+
+WEEKLY = ["2026-11-21", "2026-11-28"]
+
+
+def test_demographics_are_read_once_a_week_beside_the_calls_of_the_day(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
+    truth = worker.world.simulator.get(f"/_simulator/truth/{worker.account}/audience").json()
+    worker.run_days(8)
+
+    calls = [path for path in worker.world.calls() if "demographics" in path]
+    kept = {key: value for key, value in worker.values("2026-11-21", "2026-11-29").items() if "demographics" in key[0]}
+    assert len(calls) == len(WEEKLY) * len(AUDIENCE_BREAKDOWNS)
+    assert kept.keys() == {(name, (by,), day) for name in DEMOGRAPHICS for by in AUDIENCE_BREAKDOWNS for day in WEEKLY}
+    assert all(value.final and value.source == "instagram" and value.api_version == "v25.0" for value in kept.values())
+    for by in AUDIENCE_BREAKDOWNS:
+        buckets = kept["follower_demographics", (by,), "2026-11-21"].buckets
+        assert {name: count for (name,), count in buckets.items()} == truth["follower_demographics"][by]
+    path = "/history?metrics=follower_demographics&breakdown=age&interval=week&since=2026-11-16&until=2026-11-29"
+    weeks = worker.world.body(path)["series"][0]["points"]
+    assert [week["counted_at"][:10] for week in weeks] == WEEKLY
+    assert worker.world.calls() == []
+
+
+def test_demographics_that_failed_are_read_on_the_next_day_and_what_a_caller_has_read_counts(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.body("/audience?metrics=follower_demographics&breakdown=age")
+    worker.world.fault("server_error", path="demographics")
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
+    worker.world.heal()
+    worker.run_days(1)
+
+    kept = {key[1:] for key in worker.values("2026-11-21", "2026-11-30") if key[0] == "follower_demographics"}
+    assert kept == {(("age",), "2026-11-21"), *(((by,), "2026-11-22") for by in AUDIENCE_BREAKDOWNS if by != "age")}
 
 
 @pytest.mark.parametrize("now", ["2026-10-29T18:00", "2027-03-11T18:00"])
