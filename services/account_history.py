@@ -207,14 +207,13 @@ class AccountHistory:
         counts = self._follower_counts.days(account.id, since=since, until=until) if is_counted else []
         needed = {(each.metric, each.breakdown) for each in selected if each.name not in PROFILE_COUNTS}
         metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
-        days: dict[Kind, dict[str, HistoryValue]] = {kind: {} for kind in needed}
+        days: DaysByKind = {}
         windows: dict[tuple[Kind, Period], HistoryValue] = {}
         if needed:
-            for key, value in self._history.days(
+            found = self._history.days_by_kind(
                 account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
-            ):
-                if (of_kind := days.get((key.metric, key.breakdown))) is not None:
-                    of_kind[key.first_day] = value
+            )
+            days = {kind: of_kind for kind, of_kind in found.items() if kind in needed}
         if needed and interval != "day":
             for key, value in self._history.windows(
                 account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns

@@ -180,7 +180,8 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
 
 def count_point(name: str, period: Period, counts: Mapping[str, FollowerCount]) -> Point:
     """Return a count of the profile on a day, or the last one that is known of a week or month."""
-    days = reversed(list(days_between(period.first, period.last)))
+    is_day = period.first == period.last
+    days = (period.last,) if is_day else reversed(list(days_between(period.first, period.last)))
     known = ((counts[day], getattr(counts[day], name)) for day in days if day in counts)
     count, value = next((found for found in known if found[1] is not None), (None, None))
     point: Point = {
@@ -189,7 +190,7 @@ def count_point(name: str, period: Period, counts: Mapping[str, FollowerCount]) 
         "reason": NOT_KEPT if count is None else None,
         "final": count is not None,
     }
-    if period.first != period.last:
+    if not is_day:
         point["since"] = period.first
     if count is not None:
         point["counted_at"] = our_time(count.read_at)

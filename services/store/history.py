@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
 
 from services.store.database import CHUNK, Database, chunks, excluded
 from services.store.schema import metric_values
@@ -102,19 +102,29 @@ class History:
         until: str,
         metrics: Collection[str] | None = None,
         breakdowns: Collection[tuple[str, ...]] | None = None,
-        after: HistoryKey | None = None,
-        limit: int | None = None,
     ) -> list[tuple[HistoryKey, HistoryValue]]:
         """Return all that is kept of single days (ISO dates, both included), by metric, breakdown and day.
 
-        Provisional and unknown values are among them. `after` is the last key of the page before.
+        Provisional and unknown values are among them.
         """
-        query, parameters = _of_range(
-            account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit, windows=False
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query, parameters).all()
+        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=False)
         return list(_values(rows))
+
+    def days_by_kind(
+        self,
+        account: str,
+        *,
+        since: str,
+        until: str,
+        metrics: Collection[str],
+        breakdowns: Collection[tuple[str, ...]],
+    ) -> dict[Kind, dict[str, HistoryValue]]:
+        """Return what `days` returns by metric and breakdown, and then by day."""
+        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=False)
+        found: dict[tuple[str, str], dict[str, HistoryValue]] = {}
+        for metric, breakdown, day, _, value in _read_rows(rows):
+            found.setdefault((metric, breakdown), {})[day] = value
+        return {(metric, _dimensions(breakdown)): days for (metric, breakdown), days in found.items()}
 
     def windows(
         self,
@@ -124,16 +134,28 @@ class History:
         until: str,
         metrics: Collection[str] | None = None,
         breakdowns: Collection[tuple[str, ...]] | None = None,
-        after: HistoryKey | None = None,
-        limit: int | None = None,
     ) -> list[tuple[HistoryKey, HistoryValue]]:
         """Return the values of windows of several days that lie within a range, ordered as `days`."""
-        query, parameters = _of_range(
-            account, since, until, metrics=metrics, breakdowns=breakdowns, after=after, limit=limit, windows=True
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query, parameters).all()
+        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=True)
         return list(_values(rows))
+
+    def _range(
+        self,
+        account: str,
+        since: str,
+        until: str,
+        *,
+        metrics: Collection[str] | None,
+        breakdowns: Collection[tuple[str, ...]] | None,
+        windows: bool,
+    ) -> Sequence[Any]:
+        parameters: dict[str, Any] = {"account": account, "since": since, "until": until}
+        if metrics is not None:
+            parameters["metrics"] = sorted(metrics)
+        if breakdowns is not None:
+            parameters["breakdowns"] = sorted(",".join(each) for each in breakdowns)
+        with self._database.read() as connection:
+            return connection.execute(_values_of_range(frozenset(parameters), windows=windows), parameters).all()
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
@@ -243,35 +265,10 @@ def _final_values(*, by_day: bool) -> Select[Any]:
     )
 
 
-def _of_range(
-    account: str,
-    since: str,
-    until: str,
-    *,
-    metrics: Collection[str] | None,
-    breakdowns: Collection[tuple[str, ...]] | None,
-    after: HistoryKey | None,
-    limit: int | None,
-    windows: bool,
-) -> tuple[Select[Any], dict[str, Any]]:
-    """Return the query for a range, and its parameters."""
-    parameters: dict[str, Any] = {"account": account, "since": since, "until": until}
-    if metrics is not None:
-        parameters["metrics"] = sorted(metrics)
-    if breakdowns is not None:
-        parameters["breakdowns"] = sorted(",".join(each) for each in breakdowns)
-    if after is not None:
-        parameters |= {f"after_{name}": text for name, text in after._asdict().items()}
-        parameters["after_breakdown"] = ",".join(after.breakdown)
-    if limit is not None:
-        parameters["limit"] = limit
-    return _range(tuple(parameters), windows=windows), parameters
-
-
 @cache
-def _range(given: tuple[str, ...], *, windows: bool) -> Select[Any]:
-    """Return the query for a range with some parameters, in the order of the primary key: it finds and orders them."""
-    table, order = metric_values.c, [metric_values.c[name] for name in HistoryKey._fields]
+def _values_of_range(given: frozenset[str], *, windows: bool) -> Select[Any]:
+    """Return the query for a range by some parameters, in the order of the primary key, which finds and orders rows."""
+    table = metric_values.c
     query = select(*_COLUMNS).where(
         table.account == bindparam("account"), table.first_day.between(bindparam("since"), bindparam("until"))
     )
@@ -279,14 +276,11 @@ def _range(given: tuple[str, ...], *, windows: bool) -> Select[Any]:
         query = query.where(table.metric.in_(bindparam("metrics", expanding=True)))
     if "breakdowns" in given:
         query = query.where(table.breakdown.in_(bindparam("breakdowns", expanding=True)))
-    if "after_metric" in given:
-        query = query.where(tuple_(*order) > tuple_(*(bindparam(f"after_{name.name}", type_=String) for name in order)))
     if windows:
         query = query.where(table.last_day != table.first_day, table.last_day <= bindparam("until"), _is_known())
     else:
         query = query.where(table.last_day == table.first_day)
-    query = query.order_by(*order)
-    return query.limit(bindparam("limit")) if "limit" in given else query
+    return query.order_by(*(table[name] for name in HistoryKey._fields))
 
 
 def _state(row: Sequence[Any]) -> DayState:
@@ -340,16 +334,23 @@ _COLUMNS = [metric_values.c[name] for name in (*HistoryKey._fields, *HistoryValu
 
 
 def _values(rows: Sequence[Any]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
+    for metric, breakdown, first_day, last_day, value in _read_rows(rows):
+        yield HistoryKey(metric, _dimensions(breakdown), first_day, last_day), value
+
+
+def _read_rows(rows: Sequence[Any]) -> Iterator[tuple[str, str, str, str, HistoryValue]]:
     """Read rows; a damaged one is ignored, and the next reading of its days replaces it."""
-    # By position: a year of values is read on a request, and a look-up by name takes longer than all else here.
-    for metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, source, version in rows:
+    # By position, and without keyword arguments: a year of values is read on a request.
+    make = HistoryValue._make
+    for metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, source, api_version in rows:
         try:
-            number = value if value is None or not value.is_integer() else int(value)
+            # A count as the provider sent it: an integer, unless it is a fraction.
+            number = int(value) if value is not None and value.is_integer() else value
             counts = None if buckets is None else _buckets(buckets)
         except (ValueError, TypeError):
             continue
-        key = HistoryKey(metric, _dimensions(breakdown), first_day, last_day)
-        yield key, HistoryValue(number, counts, read_at, reason, final == 1, source, version)
+        kept = make((number, counts, read_at, reason, final == 1, source, api_version))
+        yield metric, breakdown, first_day, last_day, kept
 
 
 def _dimensions(text: str) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def test_only_final_values_are_read_by_their_keys(store):
     assert found == {key(): FINAL}
 
 
-def test_a_range_is_read_in_order_and_in_pages(store):
+def test_a_range_is_read_in_order(store):
     keys = [
         key(day, metric, breakdown)
         for metric, breakdown in (("reach", ()), ("reach", ("follow_type",)), ("views", ()))
@@ -106,13 +106,12 @@ def test_a_range_is_read_in_order_and_in_pages(store):
     wanted = [each for each in keys if each.first_day > "2026-10-31"]
 
     assert [found for found, _ in store.history.days("a", **span)] == wanted
-    pages, after = [], None
-    while page := store.history.days("a", **span, after=after, limit=4):
-        pages.append([found for found, _ in page])
-        after = pages[-1][-1]
-    assert pages == [wanted[:4], wanted[4:]]
     chosen = store.history.days("a", **span, metrics=["reach"], breakdowns=[("follow_type",)])
     assert [found for found, _ in chosen] == wanted[2:4]
+    by_kind = store.history.days_by_kind("a", **span, metrics=["reach", "views"], breakdowns=[(), ("follow_type",)])
+    assert {key(day, *kind): value for kind, days in by_kind.items() for day, value in days.items()} == dict(
+        store.history.days("a", **span)
+    )
     assert store.history.windows("a", since="2026-10-01", until="2026-11-01") == [
         (key("2026-10-26", last="2026-11-01"), FINAL)
     ]
