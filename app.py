@@ -43,6 +43,8 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
         cache=services.cache,
         waiting_slots=services.waiting_slots,
         clock=clock,
+        host=config.host,
+        allowed_hosts=config.allowed_hosts,
         cors_origins=config.cors_origins,
         sandbox=config.sandbox,
         response_cache_bytes=config.response_cache_mb * 1024 * 1024,

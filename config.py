@@ -15,6 +15,8 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from dotenv import dotenv_values
 
+from front.web_addresses import read_host, read_origin
+
 # The account, page, applications and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
     "app_id": "200000000000000",
@@ -57,7 +59,6 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+[^/\s?#]")
 _PATH_WITH_VERSION = re.compile(r"(https?://\S+?)/+v\d+(\.\d+)?(/\S*)?", re.IGNORECASE)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
-_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 
 
 def _boolean(text: str) -> bool:
@@ -153,6 +154,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8000
     simulator_port: int = 8001
+    allowed_hosts: tuple[str, ...] = ()  # names under which browsers may call, beside `host` and localhost
     cors_origins: tuple[str, ...] = ()
     log_level: str = "INFO"
 
@@ -163,7 +165,7 @@ class Config:
             object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
         if not self.graph_login:
             object.__setattr__(self, "graph_login", _login_of(self.access_long_lived_token) or "facebook")
-        faults = list(_faults(self))
+        faults = [*self._read_addresses(), *_faults(self)]
         if faults:
             raise ConfigError(faults)
         host = GRAPH_HOSTS[self.graph_login]
@@ -181,6 +183,20 @@ class Config:
             }
         for name, value in implied.items():
             object.__setattr__(self, name, value)
+
+    def _read_addresses(self) -> list[str]:
+        """Bring origins and hosts to the form in which browsers send them; return what is wrong with the others."""
+        faults = []
+        for name, read in (("allowed_hosts", read_host), ("cors_origins", read_origin)):
+            given: dict[str, None] = {}
+            for text in getattr(self, name):
+                try:
+                    given[read(text)] = None
+                except ValueError as error:
+                    # A URL may have a password in it.
+                    faults.append(f"{name.upper()} has {text.rpartition('@')[2]}: {error}.")
+            object.__setattr__(self, name, tuple(given))
+        return faults
 
     @property
     def sandbox(self) -> bool:
@@ -415,9 +431,6 @@ def _formats(config: Config) -> list[str]:
         if _BASE_URL.fullmatch(getattr(config, name)) and not _has_host(getattr(config, name))
     ]
     faults += [fault for name in ("graph_base_url", "modash_base_url") if (fault := _with_version(config, name))]
-    wrong = [origin for origin in config.cors_origins if not _ORIGIN.fullmatch(origin)]
-    if wrong:
-        faults.append(f"CORS_ORIGINS has {', '.join(wrong)}; accepted: https://host[:port], comma-separated, or *.")
     credentials = (
         *("access_long_lived_token", "app_secret", "modash_api_key"),
         *("instagram_app_secret", "webhook_verify_token"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.http import parse_etags, unquote_etag
 
 import logs
+from front.browser_checks import BrowserChecks
 from front.cors import AllowedOrigins, Headers
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
@@ -46,6 +47,8 @@ class Front:
         cache: Cache,
         waiting_slots: WaitingSlots,
         clock: Clock,
+        host: str,
+        allowed_hosts: Sequence[str],
         cors_origins: Sequence[str],
         sandbox: bool,
         response_cache_bytes: int,
@@ -58,6 +61,7 @@ class Front:
         self._clock = clock
         self._request_deadline = request_deadline
         self._redact = redact
+        self._checks = BrowserChecks(hosts=allowed_hosts, bound=host, origins=cors_origins)
         self._origins = AllowedOrigins(cors_origins)
         self._fixed_headers: Headers = [*SECURITY_HEADERS, *([("X-Insights-Sandbox", "true")] if sandbox else [])]
         self._responses = ResponseCache(response_cache_bytes)
@@ -69,7 +73,8 @@ class Front:
         given: str | None = environ.get("HTTP_X_REQUEST_ID")
         request: str = given if given is not None and WELL_FORMED_ID.fullmatch(given) else urandom(16).hex()
         headers = [("X-Request-Id", request), *self._fixed_headers, *self._origins.headers(environ)]
-        if environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
+        refusal = self._checks.refusal_of(environ)
+        if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
             now = self._clock.timestamp()
             if (cached := self._responses.get(environ, now)) is not None:
                 headers = [*cached.headers(now), *headers, NO_CALLS]
@@ -79,7 +84,8 @@ class Front:
                 logged = self._redact(request) if request is given else request
                 self._log_hit(environ, logged, status, body, started)
                 return [body] if body else []
-        return self._forward(environ, start_response, request, headers, started)
+        refusal = refusal or refusal_of(environ)
+        return self._forward(environ, start_response, request, headers, started=started, refusal=refusal)
 
     @property
     def cached_bytes(self) -> int:
@@ -92,7 +98,9 @@ class Front:
         start_response: StartResponse,
         request: str,
         added_headers: Headers,
+        *,
         started: float,
+        refusal: Refusal | None,
     ) -> Iterable[bytes]:
         """Serve a request that is not cached, and cache the reply if the services allow it."""
         environ["insights.request_id"] = request
@@ -108,7 +116,7 @@ class Front:
         )
         request_context.current.set(context)
         try:
-            if (refusal := refusal_of(environ)) is not None:
+            if refusal is not None:
                 parts = _refuse(environ, reply.start, refusal)
             elif (preflight := self._origins.preflight(environ)) is not None:
                 reply.start("204 No Content", preflight)
@@ -247,7 +255,8 @@ def _has_weak_match(known: str, etag: str) -> bool:
 
 def _refuse(environ: WSGIEnvironment, start: Callable[[str, Headers], object], refusal: Refusal) -> Iterable[bytes]:
     status = refusal.status
-    body = error_body(HTTP_CODES[status], refusal.message, hint=refusal.hint, request_id=environ["insights.request_id"])
+    code, request_id = refusal.code or HTTP_CODES[status], environ["insights.request_id"]
+    body = error_body(code, refusal.message, hint=refusal.hint, request_id=request_id)
     data = json.dumps(body).encode()
     headers = [
         ("Content-Type", "application/json"),

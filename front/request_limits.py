@@ -22,6 +22,7 @@ class Refusal(NamedTuple):
     status: HTTPStatus
     message: str
     hint: str
+    code: str = ""  # empty: the one code of the status
 
 
 def refusal_of(environ: WSGIEnvironment) -> Refusal | None:

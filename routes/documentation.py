@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from routes.errors import HTTP_CODES, ErrorBody
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES, ErrorBody
 from routes.queries import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
@@ -162,6 +162,7 @@ def _schema(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 def _failures(classes: Iterable[type[InsightsError]]) -> dict[str, Any]:
     """Return one response for each status, with the codes that come with it."""
     codes: dict[int, list[str]] = {status: [code] for status, code in HTTP_CODES.items() if status in COMMON_STATUSES}
+    codes[403] = list(FORBIDDEN_CODES)
     codes[500] = [InsightsError.code]
     for error in classes:
         found = codes.setdefault(error.status, [])

@@ -36,6 +36,8 @@ HTTP_CODES = {
     414: "uri_too_long",
     431: "headers_too_large",
 }
+# What `front` refuses with 403 on every path.
+FORBIDDEN_CODES = ("host_not_allowed", "origin_not_allowed")
 # On every reply. A browser takes none for another type than it says (a script, a style, a page), and pages of other
 # origins cannot embed one as an image or a script, nor show one in a frame.
 SECURITY_HEADERS = (

@@ -127,6 +127,17 @@ def test_a_dollar_sign_in_the_file_is_kept(read):
         ("PROVIDER_PARALLEL", "8", 8),
         ("CORS_ORIGINS", "https://a.example, http://b.example:3000/", ("https://a.example", "http://b.example:3000")),
         ("CORS_ORIGINS", "*", ("*",)),
+        (
+            "CORS_ORIGINS",
+            "https://Dashboard.Example,HTTPS://other.example:443/,http://a.example:080,https://b.example:00444",
+            ("https://dashboard.example", "https://other.example", "http://a.example", "https://b.example:444"),
+        ),
+        ("CORS_ORIGINS", "https://a.example,https://A.example:443", ("https://a.example",)),
+        ("CORS_ORIGINS", "https://b\u00fccher.example", ("https://xn--bcher-kva.example",)),
+        ("CORS_ORIGINS", "https://stra\u00dfe.example", ("https://xn--strae-oqa.example",)),
+        ("CORS_ORIGINS", "http://[0:0::1]:3000,http://127.1:80", ("http://[::1]:3000", "http://127.0.0.1")),
+        ("ALLOWED_HOSTS", "Gateway.Example, ::1 [2001:DB8::1]", ("gateway.example", "[::1]", "[2001:db8::1]")),
+        ("ALLOWED_HOSTS", "b\u00fccher.example,a.example.,*", ("xn--bcher-kva.example", "a.example", "*")),
         ("END_TIME_CONVENTION", "day_start", "day_start"),
         ("GRAPH_API_VERSION", "v26.0", "v26.0"),
     ],
@@ -176,6 +187,54 @@ def test_values_are_read_by_their_type(read, name, text, value):
 def test_a_wrong_setting_stops_the_start_and_is_named(read, name, text):
     with pytest.raises(ConfigError, match=name):
         read(LIVE | {name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("CORS_ORIGINS", "app.example", "it has no scheme; write https://app.example"),
+        ("CORS_ORIGINS", "App.example:8443/x", "write https://app.example:8443"),
+        ("CORS_ORIGINS", "https://App.example:443/path", "ends with its host and port; write https://app.example."),
+        ("CORS_ORIGINS", "https://app.example?x=1", "write https://app.example."),
+        ("CORS_ORIGINS", "https://app.example#x", "write https://app.example."),
+        ("CORS_ORIGINS", "https://*.third.example", "a * within a host matches none"),
+        ("CORS_ORIGINS", "https://*", "a * within a host matches none"),
+        ("CORS_ORIGINS", "null", "null is what browsers send"),
+        ("CORS_ORIGINS", "ftp://a.example", "neither http nor https"),
+        ("CORS_ORIGINS", "https://:443", "its host is none"),
+        ("CORS_ORIGINS", "https://a.example:port", "cannot be read"),
+        ("CORS_ORIGINS", "https://a.example:0", "its port is not from 1 to 65535"),
+        ("CORS_ORIGINS", "https://a.example:65536", "its port is not from 1 to 65535"),
+        ("CORS_ORIGINS", "https://::1", "an IPv6 address is in brackets"),
+        ("CORS_ORIGINS", "https://[::1", "cannot be read"),
+        ("CORS_ORIGINS", "https://[::g]", "its IPv6 address is none"),
+        ("CORS_ORIGINS", "https://256.1.1.1", "no IPv4 address"),
+        ("CORS_ORIGINS", "https://a.example;https://b.example", "its host is none"),
+        ("CORS_ORIGINS", "https://a..example", "its host is none"),
+        ("CORS_ORIGINS", "https://\u2603\ufffd.example", "a character that no host has"),
+        ("ALLOWED_HOSTS", "https://Gateway.example/", "it is a URL, not a host; write gateway.example"),
+        ("ALLOWED_HOSTS", "gateway.example/api", "write gateway.example"),
+        ("ALLOWED_HOSTS", "gateway.example:8443", "a host has any port; write gateway.example"),
+        ("ALLOWED_HOSTS", "[::1]:8000", "write [::1]"),
+        ("ALLOWED_HOSTS", "*.example", "a * within a host matches none"),
+        ("ALLOWED_HOSTS", ".example", "its host is none"),
+        ("ALLOWED_HOSTS", "gateway_example!", "its host is none"),
+    ],
+)
+def test_an_origin_or_host_that_no_browser_sends_stops_the_start_with_the_right_spelling(read, name, text, hint):
+    with pytest.raises(ConfigError) as failure:
+        read(LIVE | {name: text})
+
+    [fault] = failure.value.faults
+    assert fault.startswith(f"{name} has ")
+    assert hint in fault
+
+
+def test_a_password_in_an_origin_is_not_repeated(read):
+    with pytest.raises(ConfigError, match=r"username or a password; write https://a\.example") as failure:
+        read(LIVE | {"CORS_ORIGINS": "https://me:hunter2@a.example"})
+
+    assert "hunter2" not in str(failure.value)
 
 
 def test_all_values_that_cannot_be_read_are_named_at_once(read):

@@ -13,7 +13,7 @@ import pytest
 
 from config import Config, ConfigError
 from routes.documentation import error_classes, error_codes, path_of
-from routes.errors import HTTP_CODES
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES
 from services.answers import REASONS
 from services.cache import policies
 from services.cache.policies import FixedTTL
@@ -30,7 +30,11 @@ EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 FIELDS = {name.upper(): field for name, field in Config.__dataclass_fields__.items()}
 CODES = {code: error.status for error in error_classes() for code in error_codes(error)}
 PACKAGES = ("benchmarks", "commands", "front", "migrations", "routes", "services", "simulator", "tests")
-CODES |= {code: status for status, code in HTTP_CODES.items()} | {InsightsError.code: InsightsError.status}
+CODES |= (
+    dict.fromkeys(FORBIDDEN_CODES, 403)
+    | {code: status for status, code in HTTP_CODES.items()}
+    | {InsightsError.code: InsightsError.status}
+)
 NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w.-]+/|[\w-]+\.(?:py|md|toml|txt|conf)|\.env\.example))`")
 NOT_TRACKED = {"instance/", "unbooked/", "INSTANCE_PATH/unbooked/"}  # Running makes them.
 # What is no longer called so; CHANGELOG.md and the upgrade notes may say it.

@@ -15,7 +15,7 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 # Modules at the top of the tree are no packages, so the linter does not see what they import.
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
-    "config": {"dotenv"},
+    "config": {"dotenv", "front"},
     "gunicorn.conf": {"app", "config", "gunicorn_reload", "services"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "routes"},

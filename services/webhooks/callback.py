@@ -26,6 +26,7 @@ CODES = {
     VerifyTokenInvalidError.code: "The gateway there has another WEBHOOK_VERIFY_TOKEN than the settings here.",
     SignatureInvalidError.code: "The gateway there has another secret, or something between changes the body.",
     WebhookNotConfiguredError.code: "The gateway there was started without this setting.",
+    "host_not_allowed": "ALLOWED_HOSTS of the gateway there lacks this name, or the proxy before it changes Host.",
 }
 RESTART = "Restart the gateway with these settings, then check again."
 TRY_OTHER_PATH = f"The URL must lead to the gateway's path {PATH}, unchanged."

@@ -77,7 +77,7 @@ def check_shape(response, status, code):
         ("GET", "/top-posts", 400),
         ("GET", "/nowhere", 404),
         ("GET", "/top-posts/", 404),
-        ("GET", "//top-posts", 404),
+        ("GET", "http://localhost//top-posts", 404),
         ("POST", TOP_POSTS, 405),
         ("DELETE", "/healthz", 405),
         ("GET", f"/top-posts?time_range={'7' * 9000}", 414),

@@ -131,6 +131,7 @@ def test_a_port_without_tls_is_not_reached_securely(run, gateway):
         ({"status": 404, "body": "not found"}, "HTTP 404"),
         ({"status": 401, "body": "login"}, "A proxy asks for a login"),
         ({"status": 403, "json": {"error": True, "code": "verify_token_invalid"}}, "another WEBHOOK_VERIFY_TOKEN"),
+        ({"status": 403, "json": {"error": True, "code": "host_not_allowed"}}, "ALLOWED_HOSTS"),
         ({"status": 503, "json": {"error": True, "code": "webhook_not_configured"}}, "without this setting"),
         ({"status": 502, "body": "[" * 100_000}, "HTTP 502"),
     ],

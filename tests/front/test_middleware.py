@@ -182,6 +182,13 @@ def test_a_star_allows_every_origin(make_client):
     assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
+@pytest.mark.parametrize("listed", ["https://App.Example", "https://app.example:443", "HTTPS://APP.EXAMPLE:0443"])
+def test_an_origin_is_listed_however_it_is_spelled(make_client, listed):
+    response = from_origin(make_client(settings(cors_origins=(listed,))), "https://app.example")
+
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
 def test_a_preflight_is_answered_without_the_application(make_client):
     client = make_client(settings(cors_origins=("https://app.example",)))
 
