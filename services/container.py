@@ -374,7 +374,7 @@ class Services:
             cache=cache,
             store=store,
             heartbeat=heartbeat,
-            waiting_slots=WaitingSlots(config.max_waiting_requests),
+            waiting_slots=WaitingSlots(config.max_waiting_requests, monotonic=clock.monotonic),
             executor=executor,
             guards=guards,
         )

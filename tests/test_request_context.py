@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
@@ -125,3 +126,41 @@ def test_every_thread_of_a_request_shares_its_context_and_logs_its_id(in_context
     assert ids == ["r-1"] * 5
     assert context.provider_calls == 5
     assert "request_id" not in json.loads(formatter.format(logging.makeLogRecord({"msg": "x"})))
+
+
+def test_requests_that_are_refused_together_come_back_one_after_another():
+    now = [1000.0]
+    slots = WaitingSlots(1, monotonic=lambda: now[0])
+
+    alone = slots.retry_after()
+    now[0] += 5
+    together = [slots.retry_after() for _ in range(80)]
+    now[0] += 5
+    later = slots.retry_after()
+    now[0] += 60
+    at_rest = slots.retry_after()
+
+    assert (alone, together[0], at_rest) == (1, 1, 1)
+    assert together == sorted(together)
+    assert max(Counter(together).values()) <= 11
+    assert max(together) == 9
+    assert 4 <= later <= 5
+
+
+def test_no_refused_request_waits_for_longer_than_ten_seconds():
+    slots = WaitingSlots(1, monotonic=lambda: 1000.0)
+
+    assert max(slots.retry_after() for _ in range(1000)) == 10
+
+
+def test_a_refusal_says_when_it_is_its_turn():
+    slots = WaitingSlots(1, monotonic=lambda: 1000.0)
+    request(slots).wait(*ONE)
+
+    waits = []
+    for _ in range(30):
+        with pytest.raises(BusyError) as refused:
+            request(slots).wait(*ONE)
+        waits.append(refused.value.retry_after)
+
+    assert (waits[0], waits[-1]) == (1, 4)
