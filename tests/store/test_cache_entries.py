@@ -1,0 +1,72 @@
+"""Cached values in the database: a newer one is never replaced by an older one, and their number is bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.store import cache_entries as module
+from services.store.cache_entries import CacheKey, EntryRow
+
+ACCOUNT = "17841400000000001"
+LATER = 4_000_000_000.0
+
+
+def entry(text, fetched_at, kept_until=LATER):
+    return EntryRow(text.encode(), fetched_at, kept_until)
+
+
+def found(store, *keys):
+    return {key.key: row.value.decode() for key, row in store.cache_entries.read(ACCOUNT, keys).items()}
+
+
+@pytest.mark.parametrize("how", ["put", "keep", "commit"])
+@pytest.mark.parametrize(("fetched_at", "stays"), [(99.0, "newer"), (100.0, "equally old"), (101.0, "the later one")])
+def test_an_older_value_never_replaces_a_newer_one(store, how, fetched_at, stays):
+    table, holder = store.cache_entries, "one"
+    table.put(ACCOUNT, {CacheKey("profile"): entry("newer", 100.0)})
+    rows = {CacheKey("profile"): entry(stays if fetched_at >= 100.0 else "older", fetched_at)}
+    fences = store.leases.acquire(ACCOUNT, ["profile"], holder)
+
+    if how == "put":
+        table.put(ACCOUNT, rows)
+    elif how == "keep":
+        table.keep(ACCOUNT, fences, holder, rows)
+    else:
+        table.commit(ACCOUNT, fences, holder, rows, failures={})
+
+    assert found(store, "profile") == {"profile": stays}
+
+
+def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does_not(store):
+    table = store.cache_entries
+
+    def commit(key, fetched_at):
+        fences = store.leases.acquire(ACCOUNT, [key], "one")
+        return table.commit(ACCOUNT, fences, "one", {CacheKey(key): entry("{}", fetched_at)}, failures={})
+
+    assert commit("profile", 100.0) == ({"profile"}, None)
+    assert commit("posts", 100.0) == ({"posts"}, None)
+    assert table.versions() == {}
+    assert commit("profile", 101.0) == ({"profile"}, 1)
+    assert commit("profile", 102.0) == ({"profile"}, 2)
+    assert table.versions() == {ACCOUNT: 2}
+
+
+def test_a_sweep_deletes_what_may_not_serve_any_more(store):
+    rows = {CacheKey("over"): entry("{}", 1.0, 99.9), CacheKey("just"): entry("{}", 1.0, 100.0)}
+    store.cache_entries.put(ACCOUNT, rows)
+
+    assert store.cache_entries.sweep(100.0) == 1
+
+    assert set(found(store, "over", "just")) == {"just"}
+
+
+def test_a_sweep_deletes_the_oldest_values_beyond_the_limit(store, monkeypatch):
+    monkeypatch.setattr(module, "MAX_ROWS", 3)
+    keys = [str(number) for number in range(5)]
+    store.cache_entries.put(ACCOUNT, {CacheKey(key): entry("{}", 100.0 + int(key)) for key in keys})
+
+    assert store.cache_entries.sweep(100.0) == 2
+
+    assert set(found(store, *keys)) == {"2", "3", "4"}
+    assert store.cache_entries.sweep(100.0) == 0

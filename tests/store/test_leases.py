@@ -1,0 +1,158 @@
+"""Leases: one holder of a key at a time, and nothing of an earlier holder after a takeover."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import select, update
+
+from services.store import leases as lease_module
+from services.store.cache_entries import CacheKey, EntryRow
+from services.store.schema import leases
+
+ACCOUNT, KEY = "17841400000000001", "profile"
+LATER = 4_000_000_000.0
+
+
+@pytest.fixture
+def memory(store):
+    """The database of the leases."""
+    return store.databases[0]
+
+
+def lease_ends(memory):
+    """When the lease of each key ends."""
+    with memory.read() as connection:
+        return {row.key: row.lease_until for row in connection.execute(select(leases.c.key, leases.c.lease_until))}
+
+
+def end_all(memory, *, seconds_ago=1.0):
+    """Let the time of every lease be over, as if its holder had hung."""
+    with memory.write() as connection:
+        connection.execute(update(leases).values(lease_until=time.time() - seconds_ago))
+
+
+def row(text, fetched_at=100.0):
+    return EntryRow(text.encode(), fetched_at, LATER)
+
+
+def values(store, key=KEY):
+    return {each: found.value.decode() for each, found in store.cache_entries.read(ACCOUNT, [key]).items()}
+
+
+def commit(store, fences, holder, text, *, fetched_at=100.0, failures=None, key=KEY):
+    rows = {CacheKey(key): row(text, fetched_at)}
+    return store.cache_entries.commit(ACCOUNT, fences, holder, rows, failures=failures or {})
+
+
+def test_a_held_key_is_not_given_to_another_holder(store):
+    assert store.leases.acquire(ACCOUNT, [KEY, "posts"], "one") == {KEY: 1, "posts": 1}
+
+    assert store.leases.acquire(ACCOUNT, [KEY, "other"], "two") == {"other": 1}
+    assert store.leases.acquire("17841400000000002", [KEY], "two") == {KEY: 1}
+
+
+def test_each_takeover_raises_the_fence_and_forgets_the_failure_before(store, memory):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    commit(store, fences, "one", "{}", failures={KEY: "it failed"})
+    assert store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].failure == "it failed"
+
+    assert store.leases.acquire(ACCOUNT, [KEY], "two") == {KEY: 2}
+
+    state = store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY]
+    assert (state.held, state.fence, state.failure) == (True, 2, None)
+    end_all(memory)
+    assert not store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+    assert store.leases.acquire(ACCOUNT, [KEY], "one") == {KEY: 3}
+
+
+@pytest.mark.parametrize("step", ["commit", "keep"])
+def test_a_value_that_comes_after_a_takeover_is_not_written(store, memory, step):
+    fences = store.leases.acquire(ACCOUNT, [KEY, "posts"], "one")
+    end_all(memory)
+    store.leases.acquire(ACCOUNT, [KEY], "two")
+    rows = {CacheKey(KEY): row('"late"'), CacheKey("posts"): row('"in time"')}
+
+    if step == "commit":
+        current, _ = store.cache_entries.commit(ACCOUNT, fences, "one", rows, failures={KEY: "late"})
+    else:
+        current, _ = store.cache_entries.keep(ACCOUNT, fences, "one", rows)
+
+    # No other process has taken `posts` over, so its value counts although its lease was not extended in time.
+    assert current == {"posts"}
+    assert values(store) == {}
+    assert values(store, "posts") == {CacheKey("posts"): '"in time"'}
+    state = store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY]
+    assert (state.held, state.failure) == (True, None)
+
+
+def test_a_holder_that_lost_its_lease_to_itself_commits_nothing_under_the_old_fence(store, memory):
+    old = store.leases.acquire(ACCOUNT, [KEY], "one")
+    end_all(memory)
+    new = store.leases.acquire(ACCOUNT, [KEY], "one")
+
+    assert commit(store, old, "one", '"old"') == (set(), None)
+    assert values(store) == {}
+    assert commit(store, new, "one", '"new"') == ({KEY}, None)
+    assert values(store) == {CacheKey(KEY): '"new"'}
+
+
+def test_a_foreign_holder_with_the_right_fence_ends_no_lease(store):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+
+    assert commit(store, fences, "two", '"foreign"') == (set(), None)
+
+    assert store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+    assert values(store) == {}
+
+
+def test_a_commit_ends_the_lease_and_a_kept_part_extends_it(store, memory):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    end_all(memory)
+
+    store.cache_entries.keep(ACCOUNT, fences, "one", {CacheKey(KEY): row('"part"')})
+    assert store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+
+    commit(store, fences, "one", '"whole"', fetched_at=101.0)
+    assert not store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+    assert values(store) == {CacheKey(KEY): '"whole"'}
+
+
+def test_an_extension_is_of_all_leases_of_its_holder_and_of_no_other_one(store, memory):
+    store.leases.acquire(ACCOUNT, [KEY, "posts"], "one")
+    store.leases.acquire(ACCOUNT, ["other"], "two")
+    end_all(memory)
+    before = lease_ends(memory)
+
+    store.leases.extend("one")
+
+    after = lease_ends(memory)
+    assert after["other"] == before["other"]
+    assert all(after[key] >= before[key] + lease_module.LEASE for key in (KEY, "posts"))
+
+
+def test_the_fence_of_an_ended_lease_outlives_any_holder_that_could_come_back(store, memory):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    commit(store, fences, "one", "{}")
+
+    store.cache_entries.sweep(time.time())
+    assert store.leases.acquire(ACCOUNT, [KEY], "two") == {KEY: 2}
+
+    end_all(memory, seconds_ago=lease_module.KEEP_FENCES_FOR + 60)
+    store.cache_entries.sweep(time.time())
+    assert lease_ends(memory) == {}
+
+
+def test_forgetting_an_account_ends_its_fetches(store):
+    mine = store.leases.acquire(ACCOUNT, [KEY], "one")
+    other = store.leases.acquire("17841400000000002", [KEY], "one")
+    commit(store, mine, "one", '"kept"')
+    mine = store.leases.acquire(ACCOUNT, [KEY], "one")
+
+    store.cache_entries.forget(ACCOUNT)
+
+    assert values(store) == {}
+    assert commit(store, mine, "one", '"of a deleted account"', fetched_at=200.0) == (set(), None)
+    assert values(store) == {}
+    assert store.cache_entries.commit("17841400000000002", other, "one", {}, failures={})[0] == {KEY}
