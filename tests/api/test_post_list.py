@@ -116,6 +116,9 @@ def test_a_list_out_of_order_is_not_read_for_ever_and_says_that_it_may_lack_post
     assert set(posts) == {"new", "newer"}
     assert codes(meta) == ["posts_out_of_order"]
     assert media.calls() == [0, 2, 4, 6, 8]
+    trends, _ = growth(client)
+    assert trends["posts"]["approximate"]
+    assert trends["engagement_rate"]["approximate"]
 
 
 @pytest.mark.parametrize(("old", "calls"), [(24, [0, 30]), (25, [0])])

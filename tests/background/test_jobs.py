@@ -124,6 +124,33 @@ def test_a_job_of_a_lost_worker_is_claimed_by_another(jobs, end_leases):
     assert jobs.counts(now=NOW) == JobCounts(0, 1, 0, 0)
 
 
+def test_a_worker_that_claims_a_job_again_cannot_end_it_by_its_first_claim(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    (first,) = claim(jobs, "we")
+    end_leases()
+    (second,) = claim(jobs, "we")
+
+    jobs.complete(first)
+    jobs.reschedule(first, NOW)
+    jobs.dead_letter(first, "late")
+    assert jobs.counts(now=NOW) == JobCounts(0, 1, 0, 0)
+
+    jobs.complete(second)
+    assert jobs.counts(now=NOW) == JobCounts(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("put_at", "claimed_at"), [(NOW + 5, NOW + 5), (NOW + 500, NOW + 300)])
+def test_a_job_that_was_put_while_it_ran_runs_at_the_earlier_time(jobs, put_at, claimed_at):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+    jobs.put("report", "nasa", due_at=put_at)
+
+    jobs.reschedule(job, NOW + 300)
+
+    assert claim(jobs, now=claimed_at - 1) == []
+    assert keys(claim(jobs, now=claimed_at)) == ["nasa"]
+
+
 def test_an_extended_lease_does_not_end(jobs, end_leases):
     jobs.put("report", "nasa", due_at=NOW)
     taken = claim(jobs)

@@ -13,9 +13,12 @@ import requests
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.models import Account
 from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
-from services.clients.guard.guard import Guard
+from services.clients.guard import guard as guard_module
+from services.clients.guard.guard import MAX_WAIT, NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
+from services.clients.guard.usage import Usage
 from services.errors import (
+    DeadlineExceededError,
     ObjectNotFoundError,
     PermissionDeniedError,
     ProviderBlockedError,
@@ -331,6 +334,61 @@ def test_faults_are_the_provider_s_when_no_other_account_was_answered_recently(g
     assert not refusal(guard, "2").reached
 
 
+def test_an_answer_in_between_ends_the_count_of_failing_accounts(guard):
+    guard.succeeded(guard.acquire("9"))
+    for account in "12":
+        fail(guard, account=account)
+    guard.succeeded(guard.acquire("9"))
+
+    fail(guard, account="3", times=5)
+
+    assert guard.acquire("9")
+    assert not refusal(guard, "3").reached
+
+
+def test_an_account_that_fails_now_does_not_show_that_the_provider_answers(guard):
+    guard.succeeded(guard.acquire("1"))
+
+    fail(guard, account="1", times=5)
+
+    assert not refusal(guard, "2").reached
+
+
+def test_a_failed_probe_counts_for_the_provider_whichever_account_made_it(guard, clock):
+    guard.succeeded(guard.acquire("2"))
+    fail(guard, account=NO_ACCOUNT, times=5)
+    pass_(clock, 1)
+
+    fail(guard, account="1")
+
+    assert (refusal(guard, "2").reached, refusal(guard, "2").retry_after) == (False, 2)
+
+
+def test_a_probe_whose_request_had_no_time_left_leaves_its_turn_to_the_next(guard, clock):
+    fail(guard, times=5)
+    pass_(clock, 1)
+
+    with pytest.raises(DeadlineExceededError), guard.call("1"):
+        raise failure(DeadlineExceededError)
+
+    assert guard.acquire("1")
+
+
+def test_the_least_recently_used_accounts_are_forgotten_beyond_the_maximum(guard, monkeypatch):
+    monkeypatch.setattr(guard_module, "MAX_ACCOUNTS", 2)
+    fail(guard, failure(TokenExpiredError), account="1")
+    refusal(guard, "1")
+
+    guard.acquire("2")
+    assert not refusal(guard, "1").reached  # Now "2" is the least recently used one.
+    guard.acquire("3")
+    assert not refusal(guard, "1").reached
+    guard.acquire("4")
+    guard.acquire("5")
+
+    assert guard.acquire("1")
+
+
 def test_a_token_that_is_accepted_in_the_query_is_not_refused(clock, wire):
     graph = graph_client(settings(), clock)
     refused = wire.get(ANY_OF_INSTAGRAM, json=graph_error(190), status=400)
@@ -441,6 +499,61 @@ def test_a_guess_does_not_replace_the_time_that_instagram_gave(guard, clock):
 
     pass_(clock, 30)
     assert refusal(guard).retry_after == 630
+
+
+def test_of_two_reported_times_the_later_one_counts(guard, clock):
+    first, sooner, later = (
+        failure(ProviderRateLimitedError, retry_after=seconds, wait_reported=True) for seconds in (660, 300, 900)
+    )
+    entries = [guard.acquire("1") for _ in range(3)]
+
+    guard.failed(entries[0], first)
+    guard.failed(entries[1], sooner)
+    assert refusal(guard).retry_after == 660
+
+    guard.failed(entries[2], later)
+    assert refusal(guard).retry_after == 900
+    pass_(clock, 660)
+    assert refusal(guard).retry_after == 240
+
+
+def test_a_machine_that_slept_through_a_block_is_not_blocked_any_more(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900, wait_reported=True))
+
+    clock.set(clock.now() + timedelta(seconds=900))  # The monotonic clock stands still meanwhile.
+
+    assert guard.acquire("1")
+
+
+def test_no_block_is_longer_than_a_day(guard, clock):
+    permit = guard.acquire("1")
+    permit.usages = [Usage("1", 100, {"call_count": 100}, clock.timestamp() + 1_000_000, clock.timestamp())]
+
+    guard.succeeded(permit)
+
+    assert refusal(guard).retry_after == MAX_WAIT == 86_400
+
+
+@pytest.mark.parametrize(
+    ("percent", "may_work", "may_refresh"),
+    [(74, True, True), (75, False, True), (89, False, True), (90, False, False)],
+)
+def test_background_work_and_refreshes_stop_at_their_part_of_a_limit(guard, clock, percent, may_work, may_refresh):
+    guard.learn(Usage("1", percent, {"call_count": percent}, None, clock.timestamp()))
+
+    assert (guard.may_work("1"), guard.may_refresh("1")) == (may_work, may_refresh)
+    assert (guard.may_work("2"), guard.may_refresh("2")) == (True, True)
+
+
+def test_an_older_usage_of_another_process_replaces_no_newer_one(guard, clock):
+    now = clock.timestamp()
+    guard.learn(Usage("1", 95, {"call_count": 95}, None, now))
+
+    guard.learn(Usage("1", 10, {"call_count": 10}, None, now - 1))
+    assert not guard.may_refresh("1")
+
+    guard.learn(Usage("1", 20, {"call_count": 20}, None, now + 1))
+    assert guard.may_refresh("1")
 
 
 def test_a_clock_that_is_set_back_makes_no_block_longer(guard, clock):

@@ -10,6 +10,7 @@ from services.clients.guard.throttle import PROBED_EVERY
 from services.clients.guard.usage import Usage
 from services.errors import ObjectNotFoundError, ProviderRateLimitedError
 from services.quota import SharedThrottles
+from services.store.database import DatabaseUnavailableError
 from tests.stores import query
 
 POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
@@ -178,6 +179,30 @@ def test_without_the_database_a_process_keeps_its_own_and_writes_it_later(store,
     away.is_away = False
     assert wait_of(guard) == 600
     assert wait_of(other) == 600
+
+
+def unavailable(*_arguments, **_options):
+    raise DatabaseUnavailableError("gateway", "the disk is full")
+
+
+def test_a_throttle_that_could_not_be_written_is_not_undone_by_what_is_read(make_guard, store, monkeypatch):
+    guard = make_guard()
+    monkeypatch.setattr(store.throttles, "begin", unavailable)
+
+    refuse(guard)
+
+    assert [wait_of(guard), wait_of(guard)] == [600, 600]
+
+
+def test_an_end_that_could_not_be_written_is_not_undone_by_what_is_read(make_guard, store, clock, monkeypatch):
+    guard = make_guard()
+    refuse(guard, reported=False)
+    clock.wait(PROBED_EVERY)
+    monkeypatch.setattr(store.throttles, "end", unavailable)
+
+    assert wait_of(guard) is None  # The probe.
+
+    assert [wait_of(guard), wait_of(guard)] == [None, None]
 
 
 def test_a_row_that_cannot_be_read_stops_nothing(make_guard, store_settings):

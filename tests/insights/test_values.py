@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.days import Window
-from services.insights.values import MetricValue, add_up, read_total
+from services.insights.values import MetricValue, add_up, merge_values, read_total
 from tests.support import total_value
 
 DAY = Window(date(2026, 5, 1), date(2026, 5, 1))
@@ -181,6 +181,32 @@ def test_a_bucket_that_a_complete_part_does_not_list_is_zero_in_it():
 
     assert add_up(parts).buckets["IGTV",] == 5
     assert add_up(parts).buckets["POST",] == 74
+
+
+def test_a_bucket_that_an_incomplete_part_does_not_list_is_unknown_in_the_sum():
+    incomplete = read_total(by_follow_type(10, ("FOLLOWER", 7)), FOLLOW)
+    complete = read_total(by_follow_type(9, ("FOLLOWER", 7), ("UNKNOWN", 2)), FOLLOW)
+
+    added = add_up([complete, incomplete])
+
+    assert added.buckets == {F: 14, N: None, ("UNKNOWN",): None}
+    assert added.value == 19
+
+
+def test_beside_a_row_that_cannot_be_read_nothing_is_zero_although_the_others_add_up():
+    rows = [{"dimension_values": ["FOLLOWER"], "value": 7}, {"dimension_values": [5], "value": 3}]
+    item = {"total_value": {"value": 7, "breakdowns": [{"dimension_keys": ["follow_type"], "results": rows}]}}
+
+    assert read_total(item, FOLLOW) == MetricValue(7, None, {F: 7, N: None})
+
+
+def test_a_known_number_fills_what_is_newly_unknown_and_nothing_else():
+    known = MetricValue(10, None, {F: 7, N: 3}, is_shifted=True)
+
+    assert merge_values(known, MetricValue(None, "not_answered")) == known
+    assert merge_values(known, MetricValue(12, None, {F: 9, N: None})) == MetricValue(12, None, {F: 9, N: 3})
+    assert merge_values(known, MetricValue(12, None, {F: 12})) == MetricValue(12, None, {F: 12})
+    assert merge_values(MetricValue(None, "refused"), MetricValue(None, "not_answered")).reason == "not_answered"
 
 
 def test_the_documented_spelling_of_a_dimension_is_read_too():

@@ -391,11 +391,26 @@ def test_a_follow_up_ends_with_no_creator_an_uncertain_call_or_the_last_try(make
     assert modash.asked == 2
 
 
+def test_a_creator_that_does_not_exist_ends_the_wait_for_its_report(make_client, clock, modash):
+    client = make_client(settings(report_retry_after=10, modash_max_retries=2), clock=clock)
+    modash.answers(LATER, status=400)
+    get(client)
+    clock.wait(10)
+    modash.answers({"error": True, "code": "handle_not_found"}, status=404)
+    assert get(client).status_code == 404
+
+    clock.wait(3600)
+    modash.answers(LATER, status=400)
+
+    # The first attempt of a new wait. As the third one of the old wait it would be the last.
+    assert get(client).status_code == 202
+
+
 # Dry runs
 
 
 def test_a_dry_run_returns_the_price_and_makes_no_call(make_client, clock, modash):
-    client = make_client(settings(modash_credit_limit=0.25), clock=clock)
+    client = make_client(settings(modash_credit_limit=0.4), clock=clock)
     absent = get(client, dry_run="true")
     get(client)
     kept, limit = get(client, dry_run="true"), get(client, url="esa", dry_run="true")

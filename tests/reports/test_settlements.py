@@ -12,6 +12,8 @@ import pytest
 
 from config import Config
 from services.store import connections
+from services.store.database import DatabaseUnavailableError
+from services.store.ledger import Order, Settlement
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, new_instance, settings
 
@@ -81,6 +83,10 @@ def bought_without_database(wire, away, answer):
         yield
     finally:
         gone.__exit__(None, None, None)
+
+
+def order(creator):
+    return Order("modash", creator, "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
 
 
 def settle_late(client):
@@ -211,3 +217,31 @@ def test_a_report_that_no_file_can_take_is_booked_by_its_process(buy, folder):
 
     assert reply.status_code == 200
     assert rows(folder) == [("charged", "report")]
+
+
+def test_a_settlement_that_is_never_taken_stands_before_no_other(buy, make_client, config, monkeypatch):
+    client = make_client(config)
+    services = client.application.extensions["services"]
+    settle, taken = services.store.ledger.settle, []
+
+    def settle_others(opened, settlement):
+        if opened.order.creator == "nasa":
+            raise DatabaseUnavailableError("gateway", "a fault of this row")
+        taken.append(opened.order.creator)
+        return settle(opened, settlement)
+
+    ledger = services.store.ledger
+    waiting = [
+        (ledger.open(order(creator), lambda _record, _now: None), Settlement("free", "retry_later", 1.0))
+        for creator in ("nasa", "esa")
+    ]
+    services.settlements._late.extend(waiting)
+    monkeypatch.setattr(ledger, "settle", settle_others)
+
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError):
+            services.settlements.settle_late()
+
+    assert taken == ["esa"]
+    monkeypatch.undo()
+    services.settlements.settle_late()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import requests
@@ -237,6 +238,52 @@ def test_a_late_settlement_replaces_a_doubt_once(store):
     assert doubted == ["uncertain"]
     assert store.spending.unsettled("modash") == []
     assert store.spending.of_month("modash", "2026-09") == 0
+
+
+def test_a_doubt_that_is_reported_late_holds_no_longer_than_the_call(store):
+    opened = open_row(store)
+    expire(store, NOW + 31)
+
+    assert store.ledger.settle(opened, Settlement("uncertain", "provider_timeout", NOW + 100))
+
+    assert [call.settled_at for call in store.ledger.record("modash", "nasa").unsettled] == [NOW + 30]
+    assert open_row(store, at=NOW + 931)
+
+
+def test_a_settlement_of_a_database_that_was_replaced_changes_no_row_with_the_same_number(store):
+    opened = open_row(store)
+
+    assert not store.ledger.settle(replace(opened, at=NOW - 5), Settlement("free", "retry_later", NOW))
+
+    assert [call.id for call in store.ledger.record("modash", "nasa").unsettled] == [opened.id]
+    assert store.spending.of_month("modash", "2026-09") == PRICE
+
+
+def test_a_refusal_after_the_last_attempt_ends_the_wait_for_a_report(store):
+    def call(settlement):
+        opened = store.ledger.open(order(), lambda _record, _now: None)
+        store.ledger.settle(opened, settlement)
+        pending = store.ledger.record("modash", "nasa").pending
+        return None if pending is None else pending.attempts
+
+    not_ready, refused = (
+        Settlement("free", "retry_later", NOW, pending="Not ready."),
+        Settlement("free", "provider_unavailable", NOW, retry=True),
+    )
+    set_time(store, NOW)
+
+    assert [call(not_ready), call(refused), call(refused), call(not_ready)] == [1, 2, 3, 4]
+    assert call(refused) is None
+    assert [call(refused), call(not_ready)] == [None, 1]
+
+
+def test_an_unexpected_error_during_a_call_leaves_it_uncertain(client, wire):
+    wire.get(REPORT, body=RuntimeError("a bug"))
+
+    assert client.get("/performance-data?url=nasa").status_code == 500
+
+    assert rows(client) == [("uncertain", PRICE, "internal_error", "nasa")]
+    assert month(client) == [PRICE]
 
 
 # No second row, no credit too many

@@ -1,0 +1,53 @@
+"""The numbers of followers at both ends of a window: what two estimates of different bases are worth."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+
+from services.days import Window
+from services.growth.followers import Followers
+from services.insights.followers import FollowersThen
+from services.store.follower_counts import FollowerCount
+
+WEEK = Window(date(2026, 6, 1), date(2026, 6, 7))
+NET, GROSS = "follows_and_unfollows", "follower_count"
+
+
+def estimate(value, basis, reason=None):
+    return SimpleNamespace(value=lambda *_: FollowersThen(value, reason, basis, "2026-06-05T00:00:00Z"))
+
+
+def ends(start, end, counts=None):
+    return Followers(WEEK, start, end, counts or {}).values(1000, 1.0, {})
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "then"),
+    [
+        ((900, NET), (950, NET), 900),
+        ((900, NET), (950, GROSS), None),
+        ((900, GROSS), (950, NET), None),
+        ((900, NET), (1000, GROSS), 900),  # No follower came since the end, so that is a count of now.
+    ],
+)
+def test_two_estimates_compare_only_where_they_count_alike(start, end, then):
+    found, _ = ends(estimate(*start), estimate(*end))
+
+    assert (found.value, found.reason) == (then, None if then else "inconsistent")
+
+
+def test_a_count_compares_with_any_estimate():
+    counts = {WEEK.first: FollowerCount(day="2026-06-01", followers=910, read_at=5.0)}
+
+    then, end = ends(estimate(900, NET), estimate(950, GROSS), counts)
+
+    assert (then.value, then.basis, end.value) == (910, "history", 950)
+
+
+def test_an_unknown_end_keeps_its_own_reason():
+    then, end = ends(estimate(900, NET), estimate(None, GROSS, "not_answered"))
+
+    assert (then.value, end.value, end.reason) == (900, None, "not_answered")
