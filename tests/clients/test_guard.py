@@ -12,8 +12,8 @@ import requests
 
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.models import Account
-from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
 from services.clients.guard import guard as guard_module
+from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
 from services.clients.guard.guard import MAX_WAIT, NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
 from services.clients.guard.usage import Usage
