@@ -29,6 +29,7 @@ NAMES = (
     "warm",
     "warm_postgresql",
     "warm_parts",
+    "cached",
     "stampede",
     "polling_day",
     "history_days",

@@ -25,6 +25,8 @@ from benchmarks.load import BUSY, OK, UNANSWERED, Latency, Plan, Result
 RECEIVED = 64 * 1024  # bytes at once; a buffer above 128 KiB costs more than all the rest
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
+NO_CALLS = b"\r\nX-Provider-Calls: 0\r\n"
+CALLS = b"\r\nX-Provider-Calls: "
 STATUS = slice(9, 12)  # of `HTTP/1.1 200 OK`
 MOST_CUTS = 3  # of one caller's connection in a row, before it gives up
 
@@ -76,6 +78,7 @@ class Callers:
         self._latencies: dict[bytes, list[float]] = defaultdict(list)
         self._tries: Counter[int] = Counter()
         self._bodies: set[tuple[int, bytes]] = set()
+        self._provider_calls = 0
 
     def run(self) -> Result:
         """Send and read until the plan is done, or its patience ends."""
@@ -158,6 +161,8 @@ class Callers:
         now = self._last_reply = time.perf_counter()
         status = data[STATUS]
         self._latencies[status].append(now - caller.sent_at)
+        # The empty application does not have the header at all.
+        self._provider_calls += CALLS in data and NO_CALLS not in data
         caller.sent_at = 0.0
         if status == BUSY.encode() and caller.tries <= self._plan.returns:
             wait = RETRY_AFTER.search(data)
@@ -196,6 +201,7 @@ class Callers:
             statuses={status: _latency(all_) for status, all_ in by_status.items()},
             answered_after={str(tries): count for tries, count in sorted(self._tries.items())},
             bodies=len(self._bodies) if self._plan.compare else None,
+            provider_calls=self._provider_calls,
             own_us=(time.process_time() - self._used_before) * 1e6 / max(replies, 1),
         )
 

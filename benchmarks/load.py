@@ -61,6 +61,7 @@ class Result:
     statuses: Mapping[str, Latency]
     answered_after: Mapping[str, int]  # final replies, by the number of tries
     bodies: int | None  # different ones among the replies with 200
+    provider_calls: int  # replies for which a provider was called, as they say
     own_us: float  # CPU of the load itself for each reply
 
     def require(self, *statuses: str) -> Self:
