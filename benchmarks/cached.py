@@ -104,7 +104,9 @@ def _measure(kind: Kind, gateway: Server, empty: Server, options: Options) -> No
         gateway.get(path).raise_for_status()
     time.sleep(NOTICED_AFTER)
     seconds, most = options.pick(1.0, 0.3), options.pick(1_700, 300)
-    _load(gateway, kind.take(options.pick(400, 100)), seconds=60.0)  # Both workers then have the data.
+    # Both workers then have the data. A provider may be called here: once days are kept, a long window is made of fewer
+    # calls, of which some were not made yet.
+    _load(gateway, kind.take(options.pick(400, 100)), seconds=60.0, without_calls=False)
     if "many keys" in kind.name:
         _load(gateway, kind.take(options.pick(OVERFLOW, 100)), seconds=120.0)
     for _ in range(options.pick(3, 1)):
@@ -121,13 +123,13 @@ def _measure(kind: Kind, gateway: Server, empty: Server, options: Options) -> No
         kind.p99_ms.append(cached.overall.p99_ms)
 
 
-def _load(gateway: Server, paths: Sequence[str], *, seconds: float) -> Result:
+def _load(gateway: Server, paths: Sequence[str], *, seconds: float, without_calls: bool = True) -> Result:
     """Send each path once at most; raise where a reply is no success, or a provider was called for it."""
     if len(set(paths)) != len(paths):
         raise MisleadingError("A path comes twice, so that its reply may have been ready.")
     plan = Plan(ports=(gateway.port,), paths=tuple(paths), callers=CALLERS, seconds=seconds, requests=len(paths))
     result = run(plan).require(OK)
-    if result.provider_calls:
+    if without_calls and result.provider_calls:
         raise MisleadingError(f"{result.provider_calls} replies called a provider; first {paths[0]}.")
     return result
 
