@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
+from typing import Literal, Self
 
 Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
 """How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""
@@ -17,7 +17,7 @@ def hidden(what: str) -> str:
     return f"{what}_hidden"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Counts:
     """The counts of one post; None is unknown, with the reason beside it."""
 
@@ -98,27 +98,45 @@ def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate
     return EngagementRate(rate, reason, numerator, denominator, len(parts), len(posts) - len(parts), left_out)
 
 
-def engagement_rate(posts: Iterable[Counts], followers: int | None, method: Method = "mean_of_posts") -> EngagementRate:
+@dataclass(frozen=True)
+class Interactions:
+    """What the interactions of some posts add up to; those of posts with an unknown count are not among them."""
+
+    posts: int
+    known: int  # posts
+    total: int
+    counts: Callable[[], Sequence[int]]  # the known ones
+    of_posts: Callable[[], Sequence[Counts]]
+
+    @classmethod
+    def of(cls, posts: Iterable[Counts]) -> Self:
+        """Add up the interactions of posts."""
+        listed = list(posts)
+        known = [count for post in listed if (count := post.interactions) is not None]
+        return cls(len(listed), len(known), sum(known), lambda: known, lambda: listed)
+
+
+def engagement_rate(
+    posts: Interactions | Iterable[Counts], followers: int | None, method: Method = "mean_of_posts"
+) -> EngagementRate:
     """Return the engagement rate by followers; posts with an unknown count are left out and counted.
 
     All posts are divided by the same number, so that their mean and the ratio of the sums are one.
     """
-    posts = list(posts)
-    counts = [post.interactions for post in posts]
-    known = [count for count in counts if count is not None]
-    total = sum(known)
+    interactions = posts if isinstance(posts, Interactions) else Interactions.of(posts)
+    known, total = interactions.known, interactions.total
     reason = None
     if followers is None:
         reason = "followers_unknown"
     elif followers == 0:
         reason = "no_followers"
-    elif not counts:
+    elif not interactions.posts:
         reason = "no_posts"
     elif not known:
-        reason = _reason_for_no_counts(posts)
-    typical = median(known) if method == "median" and known else total / len(known) if known else 0
+        reason = _reason_for_no_counts(interactions.of_posts())
+    typical = median(interactions.counts()) if method == "median" and known else total / known if known else 0
     rate = typical / followers if reason is None and followers else None
-    return EngagementRate(rate, reason, total, followers, len(known), len(counts) - len(known))
+    return EngagementRate(rate, reason, total, followers, known, interactions.posts - known)
 
 
 def _reason_for_no_counts(posts: Sequence[Counts]) -> str:

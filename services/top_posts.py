@@ -22,8 +22,9 @@ from services.clock import Clock
 from services.days import our_time, provider_time
 from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS
-from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsights, PostInsightsReader
+from services.posts.listed_posts import PostListPolicy
+from services.posts.ordered_posts import by_score
 from services.posts.post import Owner, Post, Posts
 from services.posts.reader import PostReader
 from services.redaction import cut
@@ -118,20 +119,26 @@ class TopPosts:
             raise listed.failure
         start = listed.read_at - timedelta(days=days)
         shared = self._collaborations(selected, listed, start) if "collaborations" in include else Shared()
-        compared = [*listed.posts, *shared.posts]
-        # A post of an unknown type is no match, whatever is asked for.
-        posts = [post for post in compared if media_product_type in {None, post.media_product_type}]
-        untyped = sum(not post.has_known_type for post in compared)
-        own = [post for post in posts if post.owner is None]
-        insights = None if by == BY_SCORE else self._insights.read(selected, own, listed=listed.posts)
-        best = nlargest(limit, posts, key=_by_score if insights is None else partial(_by_insight, insights, by))
-        unknown = [] if insights is None else [post for post in posts if insights.value(post, by).value is None]
+        untyped = listed.ordered.untyped(len(listed.posts)) + sum(not post.has_known_type for post in shared.posts)
+        insights, unknown, of_others = None, list[Post](), dict[str, int]()
+        if by == BY_SCORE and not include:
+            number = listed.ordered.matching(len(listed.posts), media_product_type)
+            best = listed.ordered.best(len(listed.posts), limit, media_product_type)
+        else:
+            compared = [*listed.posts, *shared.posts]
+            # A post of an unknown type is no match, whatever is asked for.
+            posts = [post for post in compared if media_product_type in {None, post.media_product_type}]
+            own = [post for post in posts if post.owner is None]
+            number = len(posts)
+            insights = None if by == BY_SCORE else self._insights.read(selected, own, listed=listed.posts)
+            best = nlargest(limit, posts, key=by_score if insights is None else partial(_by_insight, insights, by))
+            unknown = [] if insights is None else [post for post in posts if insights.value(post, by).value is None]
+            of_others = {"collaborations": number - len(own)} if include else {}
         top_posts = [as_top_post(post, insights) for post in best]
         if include:
             top_posts = [_marked(shown, post) for shown, post in zip(top_posts, best, strict=True)]
         entries = [listed.entry, *shared.entries, *(insights.entries if insights else ())]
         failures = [listed.failure, shared.failure, insights and insights.failure]
-        of_others = {"collaborations": len(posts) - len(own)} if include else {}
         return Answer(
             body={"top_posts": top_posts},
             account=selected.id,
@@ -144,7 +151,7 @@ class TopPosts:
                 "time_range": {
                     "since": our_time(start),
                     "until": our_time(listed.read_at),
-                    "posts": len(posts),
+                    "posts": number,
                     "posts_of_unknown_type": untyped,
                     **of_others,
                 },
@@ -178,11 +185,6 @@ class TopPosts:
             if post.id not in own and (post.owner is None or post.owner["id"] != account.id)
         ]
         return Shared(others, [shared.entry], shared.warnings, shared.failure)
-
-
-def _by_score(post: Post) -> tuple[float, float]:
-    score = post.counts.score
-    return (-1 if score is None else score, post.timestamp.timestamp())
 
 
 def _by_insight(insights: PostInsights, metric: str, post: Post) -> tuple[float, float]:

@@ -15,12 +15,12 @@ from services.cache.policies import (
     FreshnessPolicy,
     Json,
 )
+from services.cache.values import ASKED, HeldRow
 from services.clock import Clock
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 
-ASKED = "_asked"  # in a cached value: when it was asked for again in vain, and when it may be asked for again
-LOCAL_CACHE_BYTES = 8 * 1024 * 1024
+LOCAL_CACHE_BYTES = 24 * 1024 * 1024  # with all that is read out of the rows
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds.
 # What reading a row may raise that is damaged, or was written by another version of this program.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
@@ -103,12 +103,15 @@ class CacheEntries:
 
         With `unusable` a value that can be read is returned although its policy does not let it serve.
         """
-        now = self._clock.timestamp()
+        return self._entry(HeldRow(row), policy, unusable=unusable)
+
+    def _entry(self, held: HeldRow, policy: FreshnessPolicy, *, unusable: bool = False) -> CacheEntry | None:
+        now, row = self._clock.timestamp(), held.row
         if row.kept_until <= now:
             return None
         try:
-            value = json.loads(row.value)
-            asked_at, retry_at = value.pop(ASKED, (None, 0.0))
+            value = held.value
+            asked_at, retry_at = value.asked
             expires_at = policy.expires_at(value, row.fetched_at)
         except UNREADABLE:
             return None
@@ -150,11 +153,11 @@ class CacheEntries:
         """Copy rows that were committed to the database; if they replace others, report the change to listeners."""
         if replaced:
             self.forget(account)
-        self._local.put(account, rows, read_at=self._local.tick)
+        self._local.put(account, _held(rows), read_at=self._local.tick)
 
     def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
         """Write rows without a lease."""
-        self._local.put(account, rows, read_at=self._local.tick)
+        self._local.put(account, _held(rows), read_at=self._local.tick)
         try:
             self._table.put(account, rows)
         except DatabaseUnavailableError:
@@ -173,11 +176,11 @@ class CacheEntries:
         for listener in self._listeners:
             listener(account)
 
-    def _read(self, account: str, keys: Collection[str], *, under_lease: bool) -> Mapping[CacheKey, EntryRow]:
+    def _read(self, account: str, keys: Collection[str], *, under_lease: bool) -> Mapping[CacheKey, HeldRow]:
         read_at = self._local.tick
         read = self._table.read_under_lease if under_lease else self._table.read
         try:
-            rows = read(account, keys)
+            rows = {cache_key: HeldRow(row) for cache_key, row in read(account, keys).items()}
         except DatabaseUnavailableError:
             return {}
         self._local.put(account, rows, read_at=read_at)
@@ -187,13 +190,17 @@ class CacheEntries:
         self,
         cache_keys: Collection[CacheKey],
         policies: Mapping[CacheKey, FreshnessPolicy],
-        rows: Mapping[CacheKey, EntryRow],
+        rows: Mapping[CacheKey, HeldRow],
         *,
         unusable: bool = False,
     ) -> dict[CacheKey, CacheEntry]:
         found = {
-            cache_key: self.entry(rows[cache_key], policies[cache_key], unusable=unusable)
+            cache_key: self._entry(rows[cache_key], policies[cache_key], unusable=unusable)
             for cache_key in cache_keys
             if cache_key in rows
         }
         return {cache_key: entry for cache_key, entry in found.items() if entry is not None}
+
+
+def _held(rows: Mapping[CacheKey, EntryRow]) -> dict[CacheKey, HeldRow]:
+    return {cache_key: HeldRow(row) for cache_key, row in rows.items()}

@@ -6,9 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from services.store.cache_entries import CacheKey, EntryRow
+from services.cache.values import HeldRow
+from services.store.cache_entries import CacheKey
 
-ROW_OVERHEAD = 400  # bytes that a row takes beside its value, roughly
+# What a row takes in memory, by measurement: its bytes, and what is read out of them. Of a list of posts that is three
+# times as much as the bytes; of a small value most is the objects themselves.
+ROW_OVERHEAD = 1_200  # bytes
+READ_FACTOR = 4
 
 Key = tuple[str, str]
 
@@ -24,7 +28,7 @@ class LocalCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._rows: OrderedDict[Key, dict[str, EntryRow]] = OrderedDict()
+        self._rows: OrderedDict[Key, dict[str, HeldRow]] = OrderedDict()
         self._bytes = 0
         self._changed_at: dict[str, int] = {}
         self._tick = 0
@@ -38,7 +42,7 @@ class LocalCache:
         """Return the tick at which an account was last dropped, or 0."""
         return self._changed_at.get(account, 0)
 
-    def get(self, account: str, key: str) -> Mapping[str, EntryRow]:
+    def get(self, account: str, key: str) -> Mapping[str, HeldRow]:
         """Return the rows of a key by part."""
         with self._lock:
             found = self._rows.get((account, key))
@@ -47,7 +51,7 @@ class LocalCache:
             self._rows.move_to_end((account, key))
             return dict(found)
 
-    def put(self, account: str, rows: Mapping[CacheKey, EntryRow], *, read_at: int) -> None:
+    def put(self, account: str, rows: Mapping[CacheKey, HeldRow], *, read_at: int) -> None:
         """Add rows that were read at a tick, unless the account has changed since."""
         with self._lock:
             if self._changed_at.get(account, 0) > read_at:
@@ -70,5 +74,5 @@ class LocalCache:
                 self._bytes -= sum(map(_size, self._rows.pop(key).values()))
 
 
-def _size(row: EntryRow) -> int:
-    return len(row.value) + ROW_OVERHEAD
+def _size(held: HeldRow) -> int:
+    return len(held.row.value) * READ_FACTOR + ROW_OVERHEAD

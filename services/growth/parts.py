@@ -19,8 +19,8 @@ from services.insights.long_windows import LongWindowReader
 from services.insights.reader import Insights
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue
-from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsights, PostInsightsReader
+from services.posts.listed_posts import PostListPolicy
 from services.posts.post import Post, Posts, reason_of
 from services.posts.reader import PostReader
 from services.store.database import DatabaseUnavailableError
@@ -53,9 +53,12 @@ class Fetched:
         """Return why not all posts of a window are known, or None if they are."""
         return reason_of(self.posts) if isinstance(self.posts, ProviderError) else self.posts.gap_in(window)
 
-    def posts_of(self, window: Window) -> list[Post]:
-        """Return the posts of a window."""
-        return [] if isinstance(self.posts, ProviderError) else _posts_in(window, self.posts)
+    def number_of_posts(self, window: Window) -> int:
+        """Return how many posts are known of a window."""
+        if isinstance(self.posts, ProviderError):
+            return 0
+        start, end = self.posts.positions(window)
+        return end - start
 
 
 class GrowthReader:
@@ -151,9 +154,9 @@ class GrowthReader:
         return self._post_insights.read(account, needed, listed=posts.posts)
 
 
-def _posts_in(window: Window, posts: Posts) -> list[Post]:
-    since, until = window.since, window.until
-    return [post for post in posts.posts if since <= post.timestamp.timestamp() <= until]
+def _posts_in(window: Window, posts: Posts) -> Sequence[Post]:
+    start, end = posts.positions(window)
+    return posts.posts[start:end]
 
 
 def _followers_of(profile: CacheEntry | ProviderError) -> int | None:

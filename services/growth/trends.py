@@ -234,8 +234,11 @@ def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Bas
     by_followers = basis == "followers"
     if (gap := fetched.gap_in(window)) is not None:
         return EngagementRate(None, gap, None, followers if by_followers else None, None, None, left_out=None)
+    if isinstance(fetched.posts, ProviderError):
+        raise TypeError("A list that could not be read is a gap.")
     rate = rate_of_posts(
-        fetched.posts_of(window),
+        fetched.posts,
+        window,
         basis=basis,
         method=method,
         followers=followers,
@@ -247,7 +250,7 @@ def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Bas
 
 
 def _count(window: Window, fetched: Fetched) -> int | None:
-    return len(fetched.posts_of(window)) if fetched.gap_in(window) is None else None
+    return fetched.number_of_posts(window) if fetched.gap_in(window) is None else None
 
 
 def _days(window: Window) -> WindowDays:

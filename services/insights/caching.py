@@ -17,6 +17,7 @@ from services.cache.policies import (
     UNKNOWN_VALUE_TTL,
     Json,
 )
+from services.cache.values import read_once
 from services.clients.graph.models import Number, as_number
 from services.days import Window
 from services.errors import ProviderError, deserialize, serialize
@@ -36,8 +37,8 @@ class MetricValuePolicy:
 
     def expires_at(self, value: Json, fetched_at: float) -> float | None:
         """Return when a value expires."""
-        from_json(value)  # Raises for a damaged row, which must not serve as a value.
-        if value.get("reason") == "refused":
+        found = from_json(value)  # Raises for a damaged row, which must not serve as a value.
+        if found.reason == "refused":
             return fetched_at + REFUSED_VALUE_TTL
         if self.is_final(fetched_at):
             return FOR_EVER if is_known(value) else fetched_at + UNKNOWN_VALUE_TTL
@@ -112,8 +113,12 @@ def as_json(metric_value: MetricValue) -> Json:
     return value
 
 
-def from_json(value: Any) -> MetricValue:
+def from_json(value: Json) -> MetricValue:
     """Read what `as_json` wrote; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
+    return read_once(value, _read)
+
+
+def _read(value: Any) -> MetricValue:
     if value["value"] is not None and as_number(value["value"]) is None:
         raise ValueError("not a number")
     rows = value.get("buckets")
@@ -148,4 +153,5 @@ def from_history_value(stored: HistoryValue) -> MetricValue:
 
 def is_known(value: Json) -> bool:
     """Return whether a value as JSON has a number at all."""
-    return value["value"] is not None or value.get("buckets") is not None
+    found = from_json(value)
+    return found.value is not None or found.buckets is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.cache.policies import Json, merge
+from services.cache.values import read_once
 from services.clients.graph.models import Number, as_number
 from services.insights.values import read_total
 from services.media.catalogue import MEDIA_BREAKDOWNS
@@ -74,7 +75,12 @@ def media_value_as_json(value: MediaValue) -> Json:
     return {"value": value.value} | {name: each for name, each in fields.items() if each is not None}
 
 
-def media_value_of(json: Any) -> MediaValue:
+def media_value_of(json: Json) -> MediaValue:
+    """Return the value of a cached one, as `media_value_read`; read once for all requests."""
+    return read_once(json, media_value_read)
+
+
+def media_value_read(json: Any) -> MediaValue:
     """Read what `media_value_as_json` wrote; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
     buckets = json.get("buckets")
     numbers = [json["value"], *(() if buckets is None else buckets.values())]

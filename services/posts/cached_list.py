@@ -12,8 +12,6 @@ from services.cache.policies import (
     KEPT_POSTS_TTL,
     MINUTE,
     NEW_POSTS_TTL,
-    OLD_POSTS_TTL,
-    POST_LIST_SWR,
     Json,
 )
 from services.clients.graph.models import MEDIA_PAGE, Item, as_count
@@ -250,39 +248,6 @@ class ListReading:
         return replace(
             self._list, posts=posts if self._in_order else sorted(posts, key=_moment, reverse=True), **changes
         )
-
-
-@dataclass(frozen=True)
-class PostListPolicy:
-    """How long a list is fresh if the posts since a moment are needed, or those of some seconds before it was read."""
-
-    since: float | None = None
-    seconds: float = 0.0
-    read_after: float = EVER  # the last moment whose posts are needed: a list read before has not seen them all
-
-    def first(self, read_at: float) -> float:
-        """Return from when on posts are needed of a list that was read at a moment."""
-        return read_at - self.seconds if self.since is None else self.since
-
-    def expires_at(self, value: Json, fetched_at: float) -> float | None:
-        """Return when one of the needed posts is too old, or None where the list has not all that are needed."""
-        listed = CachedPostList.from_json(value)
-        since = self.first(listed.read_at)
-        if not listed.reaches(since) or listed.read_at <= self.read_after:
-            return None
-        if listed.again_at is not None:
-            return listed.again_at
-        expires_at = listed.read_at + NEW_POSTS_TTL
-        read_at = listed.oldest_reading(since)
-        return expires_at if read_at is None else min(expires_at, read_at + OLD_POSTS_TTL)
-
-    def merge(self, known: Json, new: Json) -> Json:
-        """Return the new list; what it takes over from the known one, its reading has decided."""
-        return new
-
-    def stale_while_revalidate(self, value: Json) -> float:
-        """Return for how long an expired list serves at once."""
-        return POST_LIST_SWR
 
 
 def _cached_fields(item: Item, post_id: str) -> dict[str, object]:

@@ -21,11 +21,12 @@ from services.cache.policies import (
     FreshnessPolicy,
     Json,
 )
+from services.cache.values import read_once
 from services.clients.graph.models import Account
 from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError
 from services.media.expansion import POST_METRICS, ExpansionReader, PostValues, unknown_values
 from services.media.post_culprits import ListedPost
-from services.media.values import MediaValue, media_value_as_json, media_value_of, merge_media_values
+from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
 from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
 
@@ -186,7 +187,11 @@ def _as_json(values: PostValues) -> Json:
 
 def _values_of(value: Json) -> PostValues:
     """Read what `_as_json` wrote; raises what damaged rows raise."""
-    return {metric: media_value_of(value[metric]) for metric in POST_METRICS}
+    return read_once(value, _read)
+
+
+def _read(value: Json) -> PostValues:
+    return {metric: media_value_read(value[metric]) for metric in POST_METRICS}
 
 
 def _has_reason(value: Json, reason: str) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
 
@@ -15,8 +18,12 @@ from services.days import Window, our_time, parse_provider_time
 from services.engagement import Counts, hidden
 from services.errors import InsightsError
 
+if TYPE_CHECKING:
+    from services.posts.ordered_posts import OrderedPosts
+
 COUNTS = ("like_count", "comments_count")
 KEPT = "kept"  # of a cached post: its counts that are missing in the last answer, and when each was read
+NOTHING_KEPT: Mapping[str, float] = MappingProxyType({})
 PRODUCT_TYPES = frozenset({"AD", "FEED", "REELS", "STORY"})
 
 
@@ -27,7 +34,7 @@ class Owner(TypedDict):
     username: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Post:
     """A post as its account sees it; None is unknown."""
 
@@ -39,7 +46,9 @@ class Post:
     media_product_type: str | None
     counts: Counts
     owner: Owner | None = None  # of another account's post
-    kept: Mapping[str, float] = field(default_factory=dict)  # when the counts were read that are older than the post
+    kept: Mapping[str, float] = field(
+        default_factory=lambda: NOTHING_KEPT
+    )  # when the counts were read that are older than the post
 
     @property
     def has_known_type(self) -> bool:
@@ -52,6 +61,7 @@ class Posts:
     """The posts since a moment, newest first, each once; and what stood in the way of a complete list."""
 
     posts: tuple[Post, ...]
+    ordered: OrderedPosts  # of which `posts` are the first
     entry: CacheEntry
     read_at: datetime
     complete_from: float  # Unix seconds, after which every post is known
@@ -61,6 +71,11 @@ class Posts:
     counts_kept: int = 0
     posts_kept: bool = False
     failure: InsightsError | None = None
+
+    def positions(self, window: Window) -> tuple[int, int]:
+        """Return the positions of the posts of a window: the first, and the one after the last."""
+        start, end = self.ordered.between(window.since, window.until)
+        return start, max(start, min(end, len(self.posts)))
 
     def gap_in(self, window: Window) -> str | None:
         """Return why not all posts of a window are known, or None if they are."""
@@ -109,11 +124,11 @@ def as_post(item: Mapping[str, object]) -> Post | None:
         timestamp=timestamp,
         permalink=_text(item.get("permalink")),
         caption=_text(item.get("caption")),
-        media_type=_text(item.get("media_type")),
-        media_product_type=_text(item.get("media_product_type")),
+        media_type=_name(item.get("media_type")),
+        media_product_type=_name(item.get("media_product_type")),
         counts=_counts(item.get("like_count"), item.get("comments_count")),
         owner=_owner(item.get("owner")),
-        kept={name: read_at for name, (read_at, _) in kept.items()} if isinstance(kept, dict) else {},
+        kept={name: read_at for name, (read_at, _) in kept.items()} if isinstance(kept, dict) else NOTHING_KEPT,
     )
 
 
@@ -141,3 +156,8 @@ def _why_unknown(value: object, what: str) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _name(value: object) -> str | None:
+    """Return one of few texts; thousands of posts share it."""
+    return intern(value) if isinstance(value, str) else None

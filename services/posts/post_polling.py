@@ -22,9 +22,9 @@ from services.media.expansion import POST_METRICS, PostValues
 from services.media.page_walk import PAGE_SIZES
 from services.media.refusals import MediaRefusals
 from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
-from services.posts.cached_list import PostListPolicy
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
+from services.posts.listed_posts import PostListPolicy
 from services.posts.post import Post, Posts
 from services.posts.reader import PostReader
 from services.posts.with_profile import InsightsAlong

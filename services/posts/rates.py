@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
+from services.days import Window
 from services.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.posts.insights import PostInsights, rate_of
-from services.posts.post import Post
+from services.posts.post import Post, Posts
 
 Basis = Literal["followers", "reach", "views"]
 
 
 def rate_of_posts(
-    posts: Sequence[Post],
+    posts: Posts,
+    window: Window,
     *,
     basis: Basis,
     method: Method,
     followers: int | None,
     insights: PostInsights | None,
 ) -> EngagementRate:
-    """Return the rate of some posts, whose `insights` are there where the basis is reach or views.
+    """Return the rate of the posts of a window, whose `insights` are there where the basis is reach or views.
 
     By followers it is made of likes + comments. By reach or views it is made of the post's own total_interactions: both
     are organic, while the likes of the list may be hidden, and the account's reach has ads in it.
     """
+    start, end = posts.positions(window)
     if basis == "followers" or insights is None:
-        return engagement_rate((post.counts for post in posts), followers, method)
-    return rate_by_own_base((_own(insights, post, basis) for post in posts), method)
+        return engagement_rate(posts.ordered.interactions(start, end), followers, method)
+    return rate_by_own_base((_own(insights, post, basis) for post in posts.posts[start:end]), method)
 
 
 def _own(insights: PostInsights, post: Post, base: str) -> OwnRate:

@@ -27,8 +27,9 @@ from services.clock import Clock
 from services.days import utc
 from services.errors import Charge, InsightsError, ProviderError, ProviderResponseError, RetryStrategy
 from services.media.page_size import PageSize
-from services.posts.cached_list import CachedPostList, ListReading, PostListPolicy
-from services.posts.post import Posts, as_post
+from services.posts.cached_list import CachedPostList, ListReading
+from services.posts.listed_posts import ListedPosts, PostListPolicy
+from services.posts.post import Posts
 from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
 from services.store.cache_entries import CacheKey
 
@@ -91,20 +92,20 @@ class PostReader:
     ) -> Posts | ProviderError:
         """Return the needed posts of what the cache has found; where it is a failure, those that are known."""
         if isinstance(found, CacheEntry):
-            return _posts(found, CachedPostList.from_json(found.value), policy)
+            return _posts(found, ListedPosts.from_json(found.value), policy)
         known = self._known(account, key)
         if known is None:
             return found
         now = self._clock.timestamp()
-        return _posts(CacheEntry(known.as_json(), known.read_at, now, stale=True), known, policy, found)
+        return _posts(CacheEntry({}, known.listed.read_at, now, stale=True), known, policy, found)
 
-    def _known(self, account: Account, key: CacheKey) -> CachedPostList | None:
+    def _known(self, account: Account, key: CacheKey) -> ListedPosts | None:
         """Return the last list, whatever it reaches."""
         entry = self._cache.known(account.id, {key: ANY_LIST}).get(key)
         if entry is None:
             return None
-        known = CachedPostList.from_json(entry.value)
-        return known if self._clock.timestamp() < known.read_at + NEW_POSTS_TTL + STALE_IF_ERROR else None
+        known = ListedPosts.from_json(entry.value)
+        return known if self._clock.timestamp() < known.listed.read_at + NEW_POSTS_TTL + STALE_IF_ERROR else None
 
     def _fetch(
         self,
@@ -222,17 +223,19 @@ def _ids(listed: CachedPostList) -> set[object]:
 
 
 def _posts(
-    entry: CacheEntry, listed: CachedPostList, policy: PostListPolicy, failure: InsightsError | None = None
+    entry: CacheEntry, known: ListedPosts, policy: PostListPolicy, failure: InsightsError | None = None
 ) -> Posts:
     """Return the needed posts of a list; what is older than the list says makes the whole older, or stale."""
+    listed, ordered = known.listed, known.ordered
     since = policy.first(listed.read_at)
-    known = [post for post in map(as_post, listed.posts) if post is not None and post.timestamp.timestamp() >= since]
-    kept = [read_at for post in known for read_at in post.kept.values()]
+    count = ordered.since(since)
+    kept = ordered.kept(count)
     readings = [listed.read_at, listed.oldest_reading(since), *kept]
     is_kept = bool(kept) or listed.empty_since is not None
     oldest = min(read_at for read_at in readings if read_at is not None)
     return Posts(
-        tuple(known),
+        ordered.posts[:count],
+        ordered,
         replace(entry, fetched_at=oldest, stale=entry.stale or is_kept),
         utc(listed.read_at),
         complete_from=listed.complete_from,
