@@ -32,6 +32,7 @@ from services.days import EndTime
 from services.executors import Executor
 from services.export import Export
 from services.formats import Formats
+from services.growth.kept_counts import KeptCounts
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.followers import FollowerRecorder
@@ -195,7 +196,7 @@ class Services:
         )
         checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
-        kept_values = KeptValues(store.history, origin)
+        kept_values = KeptValues(store.history, cache, origin)
         reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
         audience = AudienceReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
         posts = PostReader(graph, accounts, cache, clock)
@@ -224,7 +225,7 @@ class Services:
                 posts=posts,
                 post_insights=post_insights,
                 reader=LongWindowReader(reader, kept_values, clock),
-                follower_counts=store.follower_counts,
+                counts=KeptCounts(store.follower_counts, cache),
                 executor=executor,
             ),
             origin=origin,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from services.errors import InvalidRequestError
@@ -77,10 +78,7 @@ class Window:
         The length counts in seconds: 30 days across the autumn clock change are an hour too long. The pieces are about
         equally long, because an empty answer is not 0, and a short last piece would be empty most often.
         """
-        count = 1
-        while any(piece.until - piece.since >= MAX_SECONDS for piece in self._cut(count)):
-            count += 1
-        return self._cut(count)
+        return list(_pieces(self))
 
     def _cut(self, count: int) -> list[Window]:
         starts = [self.first + timedelta(days=len(self) * index // count) for index in range(count)]
@@ -107,6 +105,15 @@ class Window:
         return windows, Window(self.first, self.first + timedelta(days=rest - 1)) if rest else None
 
 
+@lru_cache(maxsize=1_024)
+def _pieces(window: Window) -> tuple[Window, ...]:
+    count = 1
+    while any(piece.until - piece.since >= MAX_SECONDS for piece in window._cut(count)):
+        count += 1
+    return tuple(window._cut(count))
+
+
+@lru_cache(maxsize=4_096)
 def midnight(day: date) -> int:
     """Return the moment a Pacific day begins, in Unix seconds."""
     return int(datetime(day.year, day.month, day.day, tzinfo=PACIFIC).timestamp())

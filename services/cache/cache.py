@@ -108,12 +108,12 @@ class Cache:
 
     def peek(self, account: str, policies: Mapping[CacheKey, FreshnessPolicy]) -> dict[CacheKey, CacheEntry]:
         """Return the fresh values of some keys, without fetching anything."""
-        found = self._entries.look_up(account, policies)
+        found = self._entries.look_up(account, policies, trusts_absence=True)
         return {key: entry for key, entry in found.items() if not entry.stale or entry.asked_at is not None}
 
     def known(self, account: str, policies: Mapping[CacheKey, FreshnessPolicy]) -> dict[CacheKey, CacheEntry]:
         """Return the last values of some keys, fresh or stale, without fetching anything."""
-        return self._entries.look_up(account, policies)
+        return self._entries.look_up(account, policies, trusts_absence=True)
 
     def put(self, account: str, values: Mapping[CacheKey, tuple[Json, FreshnessPolicy]]) -> None:
         """Cache values that were learned from the fetch of others."""
@@ -192,7 +192,7 @@ class Cache:
     def _get(self, request: FetchRequest) -> Found:
         """Return what is cached if that will do, else fetch it or wait for another caller's fetch."""
         self._prepare()
-        cached = self._entries.look_up(request.account, request.policies)
+        cached = self._entries.look_up(request.account, request.policies, trusts_absence=True)
         now = self._clock.timestamp()
         found: Found = {key: entry for key, entry in cached.items() if request.accepts_at_once(key, entry, now=now)}
         expired = [key for key, entry in cached.items() if key in found and entry.stale and now >= entry.retry_at]

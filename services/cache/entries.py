@@ -77,11 +77,13 @@ class CacheEntries:
         *,
         unusable: dict[CacheKey, CacheEntry] | None = None,
         under_lease: bool = False,
+        trusts_absence: bool = False,
     ) -> dict[CacheKey, CacheEntry]:
         """Return the cached values of some keys, marked stale if they have expired.
 
         The database is read only for keys that are absent from this process or expired in it: for those another
-        process may have fetched a newer value. `unusable` gets the values that their policy does not let serve.
+        process may have fetched a newer value. With `trusts_absence` it is not asked again within moments for what it
+        did not have. `unusable` gets the values that their policy does not let serve.
         """
         rows = {
             CacheKey(key, part): row
@@ -89,7 +91,10 @@ class CacheEntries:
             for part, row in self._local.get(account, key).items()
         }
         found = self._entries(policies, policies, rows)
-        outdated = {cache_key.key for cache_key in policies if cache_key not in found or found[cache_key].stale}
+        absent = {cache_key.key for cache_key in policies if cache_key not in found}
+        if trusts_absence:
+            absent = {key for key in absent if not self._local.was_just_read(account, key)}
+        outdated = absent | {cache_key.key for cache_key, entry in found.items() if entry.stale}
         if outdated:
             stored = self._read(account, outdated, under_lease=under_lease)
             found |= self._entries([each for each in policies if each.key in outdated], policies, stored)
@@ -184,6 +189,7 @@ class CacheEntries:
         except DatabaseUnavailableError:
             return {}
         self._local.put(account, rows, read_at=read_at)
+        self._local.note_read(account, keys, read_at=read_at)
         return rows
 
     def _entries(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from services.cache.values import HeldRow
 from services.store.cache_entries import CacheKey
@@ -13,6 +14,9 @@ from services.store.cache_entries import CacheKey
 # times as much as the bytes; of a small value most is the objects themselves.
 ROW_OVERHEAD = 1_200  # bytes
 READ_FACTOR = 4
+
+ABSENT_FOR = 2.0  # seconds for which the database is not asked again for what it did not have
+MOST_ABSENT = 10_000  # keys
 
 Key = tuple[str, str]
 
@@ -31,6 +35,7 @@ class LocalCache:
         self._rows: OrderedDict[Key, dict[str, HeldRow]] = OrderedDict()
         self._bytes = 0
         self._changed_at: dict[str, int] = {}
+        self._read_at: dict[Key, float] = {}  # when all parts of a key were read last, monotonic
         self._tick = 0
 
     @property
@@ -62,14 +67,32 @@ class LocalCache:
                 parts[cache_key.part] = row
                 self._rows.move_to_end((account, cache_key.key))
             while self._bytes > self._max_bytes and self._rows:
-                _, dropped = self._rows.popitem(last=False)
+                key, dropped = self._rows.popitem(last=False)
+                self._read_at.pop(key, None)
                 self._bytes -= sum(map(_size, dropped.values()))
+
+    def was_just_read(self, account: str, key: str) -> bool:
+        """Return whether all that the database has of a key was read within moments."""
+        read_at = self._read_at.get((account, key))
+        return read_at is not None and time.monotonic() - read_at < ABSENT_FOR
+
+    def note_read(self, account: str, keys: Collection[str], *, read_at: int) -> None:
+        """Note that all parts of some keys were read at a tick."""
+        with self._lock:
+            if self._changed_at.get(account, 0) > read_at:
+                return
+            if len(self._read_at) + len(keys) > MOST_ABSENT:
+                self._read_at.clear()
+            now = time.monotonic()
+            self._read_at |= {(account, key): now for key in keys}
 
     def drop(self, account: str) -> None:
         """Drop all rows of an account, because one of its values was replaced."""
         with self._lock:
             self._tick += 1
             self._changed_at[account] = self._tick
+            for key in [key for key in self._read_at if key[0] == account]:
+                del self._read_at[key]
             for key in [key for key in self._rows if key[0] == account]:
                 self._bytes -= sum(map(_size, self._rows.pop(key).values()))
 

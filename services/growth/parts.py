@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 
 from services.answers import Freshness
@@ -13,8 +13,9 @@ from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account, as_count
 from services.days import ONE_DAY, Window, pacific_day, utc
 from services.errors import ProviderError
-from services.executors import Executor
+from services.executors import Executor, Future
 from services.growth.followers import Counts, Followers
+from services.growth.kept_counts import KeptCounts
 from services.insights.long_windows import LongWindowReader
 from services.insights.reader import Insights
 from services.insights.request import InsightsRequest, ValueKey
@@ -23,8 +24,8 @@ from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.post import Post, Posts, reason_of
 from services.posts.reader import PostReader
-from services.store.database import DatabaseUnavailableError
-from services.store.follower_counts import FollowerCounts
+
+Both = tuple[CacheEntry | ProviderError, Posts | ProviderError]
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class GrowthReader:
         posts: PostReader,
         post_insights: PostInsightsReader,
         reader: LongWindowReader,
-        follower_counts: FollowerCounts,
+        counts: KeptCounts,
         executor: Executor,
     ) -> None:
         self._posts = posts
         self._post_insights = post_insights
         self._reader = reader
-        self._follower_counts = follower_counts
+        self._counts = counts
         self._executor = executor
 
     def read(
@@ -88,10 +89,12 @@ class GrowthReader:
         """
         before = window.before()
         needed = PostListPolicy(since=before.since, read_after=window.until)
-        both_read = self._executor.start(partial(self._posts.read_with_profile, account, needed))
+        both: Both | None = self._posts.cached_with_profile(account, needed)
+        # Another thread is for a provider call; what is cached is here before one could begin.
+        both_read = None if both else self._executor.start(partial(self._posts.read_with_profile, account, needed))
         today = pacific_day(now)
         # Of a window that ends now, the number at its end is the present one.
-        counts = self._counts(account, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
+        counts = self._counts.between(account.id, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
         followers = Followers.of(window, now, today, counts)
         requests = [request for each in followers.uncounted for request in each.requests()]
         if totals:
@@ -101,7 +104,8 @@ class GrowthReader:
         gaps = False
         for is_fallback in (False, True):
             if is_fallback:
-                current = _followers_of(both_read.result()[0])
+                both = both or _result(both_read)
+                current = _followers_of(both[0])
                 requests = [
                     one for each in followers.uncounted for one in each.fallback_requests(current, metric_values)
                 ]
@@ -114,7 +118,7 @@ class GrowthReader:
             metric_values |= insights.metric_values
             entries += insights.entries
             gaps = gaps or insights.gaps
-        profile, posts = both_read.result()
+        profile, posts = both or _result(both_read)
         post_insights = self._insights_of(account, posts, [window, before]) if with_post_insights else None
         is_nothing_known = isinstance(posts, ProviderError) and all(
             each.value is None for each in metric_values.values()
@@ -135,14 +139,6 @@ class GrowthReader:
         read_at = utc(min(ageing, default=now.timestamp()))
         return Fetched(profile, posts, metric_values, read_at, freshness, post_insights, counts)
 
-    def _counts(self, account: Account, days: Window) -> Counts:
-        """Return the kept counts of followers of some days; none where the database is unavailable."""
-        try:
-            counts = self._follower_counts.days(account.id, since=days.first.isoformat(), until=days.last.isoformat())
-        except DatabaseUnavailableError:
-            return {}
-        return {date.fromisoformat(count.day): count for count in counts}
-
     def _insights_of(
         self, account: Account, posts: Posts | ProviderError, windows: Sequence[Window]
     ) -> PostInsights | None:
@@ -152,6 +148,12 @@ class GrowthReader:
         whole = [window for window in windows if posts.gap_in(window) is None]
         needed = [post for window in whole for post in _posts_in(window, posts)]
         return self._post_insights.read(account, needed, listed=posts.posts)
+
+
+def _result(both_read: Future[Both] | None) -> Both:
+    if both_read is None:
+        raise TypeError("What is not cached has to be read.")
+    return both_read.result()
 
 
 def _posts_in(window: Window, posts: Posts) -> Sequence[Post]:

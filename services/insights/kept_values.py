@@ -6,31 +6,44 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from services.answers import Origin
+from services.cache.cache import Cache
+from services.cache.policies import MINUTE
 from services.clients.graph.models import Account
 from services.days import pacific_day, utc
 from services.insights.caching import as_history_value, history_key
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
+from services.recent_reads import RecentReads
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue, Kind
+
+MOST_RECENT = 20_000  # values, of some hundred bytes each
 
 
 class KeptValues:
     """The history by metric, breakdown and window; without the database nothing is found, and nothing kept."""
 
-    def __init__(self, history: History, origin: Origin) -> None:
+    def __init__(self, history: History, cache: Cache, origin: Origin) -> None:
         """`origin` is noted with each value."""
         self._history = history
         self._origin = origin
+        self._recent: RecentReads[HistoryKey, HistoryValue | None] = RecentReads(MINUTE, MOST_RECENT)
+        cache.on_change(self._recent.forget)
 
     def final(self, account: Account, keys: Collection[ValueKey]) -> Mapping[ValueKey, HistoryValue]:
-        """Return the final values among some keys."""
+        """Return the final values among some keys, as they were known within the last minute.
+
+        What this process keeps meanwhile is seen at once. Where another one keeps a value, the cache has it as well.
+        """
+        reading = self._recent.of(account.id)
         by_history_key = {history_key(*key): key for key in keys}
-        try:
-            found = self._history.read(account.id, by_history_key)
-        except DatabaseUnavailableError:
-            return {}
-        return {by_history_key[key]: value for key, value in found.items()}
+        if unread := [key for key in by_history_key if key not in reading]:
+            try:
+                found = self._history.read(account.id, unread)
+            except DatabaseUnavailableError:
+                return {}
+            self._recent.put(account.id, reading, {key: found.get(key) for key in unread})
+        return {key: value for each, key in by_history_key.items() if (value := reading[each]) is not None}
 
     def keep_present(self, account: Account, values: Mapping[Kind, MetricValue], read_at: float) -> None:
         """Keep values that describe the present, as those of the Pacific day on which they were read (Unix seconds)."""
@@ -49,6 +62,7 @@ class KeptValues:
         }
         with suppress(DatabaseUnavailableError):  # They are read again on the next day.
             self._history.keep(account.id, kept)
+        self._recent.forget(account.id)
 
     def keep(self, account: Account, values: Mapping[ValueKey, MetricValue], read_at: float) -> None:
         """Keep values that were read at a moment (Unix seconds), as far as the history has a place for them."""
@@ -60,3 +74,4 @@ class KeptValues:
         # Without the database the cache has the values; they are fetched and kept again when it has dropped them.
         with suppress(DatabaseUnavailableError):
             self._history.keep(account.id, kept)
+        self._recent.forget(account.id)

@@ -87,6 +87,16 @@ class PostReader:
             self._accounts.announce_first_profile(account)
         return found[PROFILE_KEY], self._posts_of(account, policy, found[LIST_KEY])
 
+    def cached_with_profile(self, account: Account, policy: PostListPolicy) -> tuple[CacheEntry, Posts] | None:
+        """Return the same if both are cached and fresh, else None; nothing is fetched."""
+        if request_context.not_before():
+            return None
+        policies: dict[CacheKey, FreshnessPolicy] = {PROFILE_KEY: PROFILE, LIST_KEY: policy}
+        found = self._cache.peek(account.id, policies)
+        if len(found) < len(policies) or any(entry.stale for entry in found.values()):
+            return None
+        return found[PROFILE_KEY], _posts(found[LIST_KEY], ListedPosts.from_json(found[LIST_KEY].value), policy)
+
     def _posts_of(
         self, account: Account, policy: PostListPolicy, found: CacheEntry | ProviderError, key: CacheKey = LIST_KEY
     ) -> Posts | ProviderError:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.cache.policies import DAY, HOUR, OLD_POSTS_TTL
-from services.posts.cached_list import CachedPostList, ListReading, PostListPolicy
+from services.posts.cached_list import CachedPostList, ListReading
+from services.posts.listed_posts import PostListPolicy
 
 NOW = datetime(2026, 11, 21, 18, tzinfo=UTC).timestamp()
 PAGE = 5  # posts; small, so that few posts make many pages

@@ -1,0 +1,39 @@
+"""The kept counts of followers by day, as growth needs them: those of an account are read at most once a minute."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from services.cache.cache import Cache
+from services.cache.policies import MINUTE
+from services.days import Window
+from services.growth.followers import Counts
+from services.recent_reads import RecentReads
+from services.store.database import DatabaseUnavailableError
+from services.store.follower_counts import FollowerCounts
+
+USUAL = timedelta(days=31)  # before the last day; most requests are about no more
+MOST_READINGS = 200  # of which each has some dozens of rows
+
+
+class KeptCounts:
+    """What this process knows of the table of follower counts."""
+
+    def __init__(self, table: FollowerCounts, cache: Cache) -> None:
+        self._table = table
+        self._recent: RecentReads[Window, Counts] = RecentReads(MINUTE, MOST_READINGS)
+        cache.on_change(self._recent.forget)
+
+    def between(self, account: str, days: Window) -> Counts:
+        """Return the kept counts of some days, oldest first; none where the database is unavailable."""
+        reading = self._recent.of(account)
+        usual = Window(min(days.first, days.last - USUAL), days.last)
+        known = reading.get(usual)
+        if known is None:
+            try:
+                rows = self._table.days(account, since=usual.first.isoformat(), until=usual.last.isoformat())
+            except DatabaseUnavailableError:
+                return {}
+            known = {date.fromisoformat(row.day): row for row in rows}
+            self._recent.put(account, reading, {usual: known})
+        return {day: count for day, count in known.items() if day >= days.first}
