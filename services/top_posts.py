@@ -24,8 +24,8 @@ from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
-from services.posts.ordered_posts import by_score
-from services.posts.post import Owner, Post, Posts
+from services.posts.ordered_posts import Posts, by_score
+from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
 

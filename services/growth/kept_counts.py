@@ -6,9 +6,9 @@ from datetime import date, timedelta
 
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
+from services.cache.recent_reads import RecentReads
 from services.days import Window
 from services.growth.followers import Counts
-from services.recent_reads import RecentReads
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
 

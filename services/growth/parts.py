@@ -22,7 +22,8 @@ from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
-from services.posts.post import Post, Posts, reason_of
+from services.posts.ordered_posts import Posts
+from services.posts.post import Post, reason_of
 from services.posts.reader import PostReader
 
 Both = tuple[CacheEntry | ProviderError, Posts | ProviderError]

@@ -8,12 +8,12 @@ from contextlib import suppress
 from services.answers import Origin
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
+from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.days import pacific_day, utc
 from services.insights.caching import as_history_value, history_key
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
-from services.recent_reads import RecentReads
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue, Kind
 

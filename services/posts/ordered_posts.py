@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate
 
+from services.answers import Warning_
+from services.cache.entries import CacheEntry
+from services.days import Window, our_time
 from services.engagement import Interactions
-from services.posts.post import PRODUCT_TYPES, Post
+from services.errors import InsightsError
+from services.posts.post import PRODUCT_TYPES, Post, reason_of
 
 
 class OrderedPosts:
@@ -89,6 +95,58 @@ class OrderedPosts:
     def _positions(self, media_product_type: str, end: int) -> list[int]:
         positions = self._of_type.get(media_product_type, [])
         return positions[: bisect_left(positions, end)]
+
+
+@dataclass(frozen=True)
+class Posts:
+    """The posts since a moment, newest first, each once; and what stood in the way of a complete list."""
+
+    posts: tuple[Post, ...]
+    ordered: OrderedPosts  # of which `posts` are the first
+    entry: CacheEntry
+    read_at: datetime
+    complete_from: float  # Unix seconds, after which every post is known
+    truncated: bool = False
+    unreadable: int = 0
+    unordered: bool = False
+    counts_kept: int = 0
+    posts_kept: bool = False
+    failure: InsightsError | None = None
+
+    def positions(self, window: Window) -> tuple[int, int]:
+        """Return the positions of the posts of a window: the first, and the one after the last."""
+        start, end = self.ordered.between(window.since, window.until)
+        return start, max(start, min(end, len(self.posts)))
+
+    def gap_in(self, window: Window) -> str | None:
+        """Return why not all posts of a window are known, or None if they are."""
+        if self.read_at.timestamp() <= window.until:
+            return "not_seen_yet"
+        if self.complete_from < window.since:
+            return None
+        return "truncated" if self.failure is None else reason_of(self.failure)
+
+    @property
+    def warnings(self) -> list[Warning_]:
+        """What the reader of numbers made from this list should know."""
+        found = {
+            "truncated": self.truncated and "Instagram lists more posts than could be read.",
+            "posts_incomplete": self.failure is not None and self._incomplete(),
+            "posts_out_of_order": self.unordered
+            and "Instagram's list of posts is not in the order of time, so posts may be missing.",
+            "posts_unreadable": self.unreadable
+            and f"{self.unreadable} posts without a readable id or time are left out.",
+            "posts_kept": self.posts_kept and "Instagram lists no posts at present; the posts listed before are used.",
+            "counts_kept": self.counts_kept
+            and f"{self.counts_kept} counts are missing in Instagram's last answer; the last known ones are used.",
+        }
+        return [{"code": code, "message": message} for code, message in found.items() if isinstance(message, str)]
+
+    def _incomplete(self) -> str:
+        since = f" Posts before {our_time(self.complete_from)} are not known." if self.posts else ""
+        wait = None if self.failure is None else self.failure.retry_after
+        again = f" Ask again in {wait} seconds; then only the rest is read." if wait else " Ask again later."
+        return f"The list of posts could not be read to its end: {self.failure and self.failure.message}{since}{again}"
 
 
 def by_score(post: Post) -> tuple[float, float]:

@@ -25,7 +25,8 @@ from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
 from services.posts.listed_posts import PostListPolicy
-from services.posts.post import Post, Posts
+from services.posts.ordered_posts import Posts
+from services.posts.post import Post
 from services.posts.reader import PostReader
 from services.posts.with_profile import InsightsAlong
 from services.store.posts import SEEN_AGAIN, PostRow, PostTable

@@ -7,7 +7,8 @@ from typing import Literal
 from services.days import Window
 from services.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.posts.insights import PostInsights, rate_of
-from services.posts.post import Post, Posts
+from services.posts.ordered_posts import Posts
+from services.posts.post import Post
 
 Basis = Literal["followers", "reach", "views"]
 

@@ -29,7 +29,7 @@ from services.errors import Charge, InsightsError, ProviderError, ProviderRespon
 from services.media.page_size import PageSize
 from services.posts.cached_list import CachedPostList, ListReading
 from services.posts.listed_posts import ListedPosts, PostListPolicy
-from services.posts.post import Posts
+from services.posts.ordered_posts import Posts
 from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
 from services.store.cache_entries import CacheKey
 
