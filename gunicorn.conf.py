@@ -50,6 +50,9 @@ graceful_timeout = 30
 
 # The middleware refuses request lines over 8,000 characters in our error shape; gunicorn reads no more than this.
 limit_request_line = 8190
+# A browser behind two proxies sends about 30 headers of at most 2,000 bytes. A thread holds 200 KB of them at most.
+limit_request_fields = 50
+limit_request_field_size = 4094
 
 # The middleware writes one log line for each request; gunicorn's access log would be a second one.
 accesslog = None

@@ -11,6 +11,7 @@ import struct
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
@@ -20,10 +21,13 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_limits import MAX_URL
-from routes.errors import SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
+from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
 log = logging.getLogger(__name__)
 
+# Seconds for the head of a request, and then for its body; nginx waits before it passes a request on.
+HEAD_WITHIN, BODY_WITHIN = 15.0, 45.0
+LOOK_EVERY = 0.5  # seconds
 LINGER = 1.0  # seconds
 START_AGAIN_AFTER = 10.0  # seconds
 HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
@@ -39,8 +43,57 @@ DROP_NEW_CONNECTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class UnreadRequest:
+    """A request that is being read: until when it has to be complete (monotonic seconds), and its body."""
+
+    deadline: float
+    body: Any = None  # gunicorn's reader, which knows how many bytes are missing; None while the head is read
+
+    def is_late(self, now: float) -> bool:
+        """Return whether a part of the request has not come in time."""
+        return now > self.deadline and (self.body is None or getattr(self.body, "length", 1) > 0)
+
+
 class GunicornWorker(ThreadWorker):
-    """A worker with threads."""
+    """A worker with threads.
+
+    A caller that sends its request slowly occupies a thread, so the worker ends what has not come in time. It watches
+    the time and nothing else: more slow callers than threads still hold up the others until then.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unread: dict[Any, UnreadRequest] = {}  # by connection
+        self._look_at = 0.0  # monotonic seconds
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request of a connection, on a thread of the pool."""
+        self._unread[conn] = UnreadRequest(time.monotonic() + HEAD_WITHIN)
+        try:
+            return super().handle(conn)
+        finally:
+            self._unread.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose head was read."""
+        if getattr(req.body.reader, "length", 1):
+            self._unread[conn] = UnreadRequest(time.monotonic() + BODY_WITHIN, req.body.reader)
+        else:
+            self._unread.pop(conn, None)
+        return super().handle_request(req, conn)
+
+    def notify(self) -> None:
+        """Say that the worker is alive, once a second at least; that is also how often slow requests are looked for."""
+        super().notify()
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY
+        for conn, unread in self._unread.copy().items():
+            if unread.is_late(now) and self._unread.get(conn) is unread:
+                self._unread.pop(conn, None)
+                _end_unread(conn.sock)
 
     def load_wsgi(self) -> None:
         """Build the application.
@@ -121,19 +174,8 @@ class GunicornWorker(ThreadWorker):
             log.error("Unexpected error while a request was read", exc_info=exc, extra=extra)
         else:
             log.warning("A malformed request was refused", extra=extra)
-        body = json.dumps(error_body(code, message, hint=hint, request_id=request_id)).encode()
-        headers = (
-            ("Connection", "close"),
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("X-Request-Id", request_id),
-            *SECURITY_HEADERS,
-        )
-        lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers), "", "")
-        head = "\r\n".join(lines)
         try:
-            write_nonblock(client, head.encode() + body)
+            write_nonblock(client, _reply(status, code, message, hint=hint, request_id=request_id))
         except OSError:
             log.debug("The caller disconnected before the refusal was sent", extra=extra)
 
@@ -151,6 +193,35 @@ def ignore_new_connections(listener: socket.socket) -> None:
             SO_ATTACH_FILTER,
             struct.pack("HL", len(DROP_NEW_CONNECTIONS), ctypes.addressof(instructions)),
         )
+
+
+def _end_unread(client: socket.socket) -> None:
+    """Refuse a request that has not come in time, and wake the thread that reads it."""
+    request_id = uuid.uuid4().hex
+    log.warning("A request that had not come in time was ended", extra={"request_id": request_id})
+    status = HTTPStatus.REQUEST_TIMEOUT
+    hint = f"Accepted: a head within {HEAD_WITHIN:.0f} seconds, and a body within {BODY_WITHIN:.0f} more."
+    code, message = HTTP_CODES[status], "The request did not come in time."
+    with suppress(OSError):
+        # Another thread is blocked in a read of this socket, so its mode may not change.
+        client.send(_reply(status, code, message, hint=hint, request_id=request_id), socket.MSG_DONTWAIT)
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def _reply(status: HTTPStatus, code: str, message: str, *, hint: str | None, request_id: str) -> bytes:
+    """Return an error as the bytes of a whole reply."""
+    body = json.dumps(error_body(code, message, hint=hint, request_id=request_id)).encode()
+    headers = (
+        ("Connection", "close"),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("X-Request-Id", request_id),
+        *SECURITY_HEADERS,
+    )
+    lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers), "", "")
+    return "\r\n".join(lines).encode() + body
 
 
 def _refusal(exc: BaseException, cfg: Any) -> tuple[HTTPStatus, str, str, str | None]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MAX_URL = 8000  # characters of path and query; real requests stay far below
 MAX_BODY = 64 * 1024  # bytes; only the webhook has a use for a body
+WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 WEBHOOK_PATH = "/webhooks/instagram"
 # A delivery has up to 1,000 changes; a comment up to 2,200 characters, each of 6 bytes where it is escaped.
 MAX_DELIVERY = 16 * 1024 * 1024  # bytes
@@ -34,12 +35,19 @@ def refusal_of(environ: WSGIEnvironment) -> Refusal | None:
         )
     if not _is_utf_8(query):
         return Refusal(HTTPStatus.BAD_REQUEST, "The query is not UTF-8.", "Accepted: UTF-8, percent-encoded.")
+    return _refusal_of_body(environ)
+
+
+def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
     if "HTTP_TRANSFER_ENCODING" in environ:
         hint = "Accepted: no body, or one with Content-Length."
         return Refusal(HTTPStatus.BAD_REQUEST, "The body has no Content-Length.", hint)
     length = environ.get("CONTENT_LENGTH") or "0"
     if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
         return Refusal(HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", "Accepted: a whole number of bytes.")
+    if int(length) and environ["REQUEST_METHOD"] in WITHOUT_BODY:
+        message = f"A {environ['REQUEST_METHOD']} request has no body here."
+        return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "Accepted: parameters in the query, and no body.")
     is_delivery = environ.get("PATH_INFO") == WEBHOOK_PATH and environ["REQUEST_METHOD"] == "POST"
     limit = MAX_DELIVERY if is_delivery else MAX_BODY
     if int(length) > limit:

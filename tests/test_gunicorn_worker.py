@@ -1,15 +1,20 @@
-"""A socket that is about to close takes no new connection, so that none is reset."""
+"""A socket that is about to close takes no new connection, so that none is reset; a slow request is ended."""
 
 from __future__ import annotations
 
+import json
+import select
 import socket
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from gunicorn_worker import ignore_new_connections
+from tests.support import ROOT, environment, free_port
 
 CALLERS = 24
 
@@ -63,3 +68,63 @@ def test_connections_that_come_while_a_worker_stops_reach_its_successor():
     successor.join()
     new.close()
     assert answers == [b"!"] * CALLERS
+
+
+class SlowCaller:
+    """Sends one byte every 50 ms, until the server ends the connection."""
+
+    def __init__(self, port, begins_with):
+        self.answer = b""
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._thread = threading.Thread(target=self._run, args=(begins_with,))
+        self._thread.start()
+
+    def result(self):
+        self._thread.join()
+        return self.answer
+
+    def _run(self, begins_with):
+        with self._connection as connection:
+            connection.sendall(begins_with)
+            readable = []
+            with suppress(ConnectionError):
+                while not readable:
+                    connection.sendall(b"x")
+                    readable, _, _ = select.select([connection], [], [], 0.05)
+                while piece := connection.recv(65536):
+                    self.answer += piece
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """The port of a server with three threads that gives a request one second."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:tests.slow_readings", "-b", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([*command, "tests.slow_readings:app"], cwd=ROOT, env=environment({}))
+    while True:
+        assert process.poll() is None
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=30):
+            break
+        time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait(60)
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("begins_with", [b"GET /", HEAD, POST % 5_000], ids=["request line", "header", "body"])
+def test_a_request_that_does_not_come_in_time_is_ended_and_others_are_answered(impatient, begins_with):
+    slow = [SlowCaller(impatient, begins_with) for _ in range(6)]  # twice as many as there are threads
+
+    with socket.create_connection(("127.0.0.1", impatient), timeout=60) as quick:
+        quick.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = quick.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    for caller in slow:
+        head, _, body = caller.result().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(body)["code"] == "request_timeout"

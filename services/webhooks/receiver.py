@@ -22,10 +22,32 @@ from services.errors import (
 from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import WebhookTable
 
-LARGE_BODY = 1024 * 1024  # bytes; a delivery of 1,000 story insights has about 0.3 MB
-LARGE_AT_ONCE = 4  # large bodies that one process holds in memory
-LARGE_WAIT = 5.0  # seconds
+SMALL_BODY = 64 * 1024  # bytes; such a body needs no room: a process reads at most 80 at once
+ROOM = 16 * 1024 * 1024  # bytes of larger bodies that a process reads at once: one of the greatest size, or many others
+ROOM_WAIT = 5.0  # seconds
 _SIGNATURE = re.compile(r"sha256=([0-9a-fA-F]{64})", re.ASCII)
+
+
+class Room:
+    """Memory for bodies: so many bytes at once; safe for threads."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._changed = threading.Condition()
+
+    def take(self, size: int, *, within: float) -> bool:
+        """Take room for a body; return whether there was enough within so many seconds."""
+        with self._changed:
+            is_free = self._changed.wait_for(lambda: self._free >= size, within)
+            if is_free:
+                self._free -= size
+            return is_free
+
+    def give_back(self, size: int) -> None:
+        """Give the room of a body back."""
+        with self._changed:
+            self._free += size
+            self._changed.notify_all()
 
 
 class Webhooks:
@@ -37,7 +59,7 @@ class Webhooks:
         self._secrets = {login: secret.encode() for login, secret in secrets.items() if secret}
         self._verify_token = verify_token.encode()
         self._clock = clock
-        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+        self._room = Room(ROOM)
 
     def challenge(self, mode: str, token: str, challenge: str) -> str:
         """Return the challenge of a handshake, with which the gateway agrees to deliveries."""
@@ -59,20 +81,20 @@ class Webhooks:
 
     @contextmanager
     def room_for(self, signature: str | None, size: int) -> Iterator[None]:
-        """Let a body be read whose signature has the right form; only a few large ones at once.
+        """Let a body be read whose signature has the right form, as long as all bodies together are not too large.
 
         Anyone may send a large body, and whether it is signed shows only once all of it was read.
         """
         self._well_formed(signature)
-        if size <= LARGE_BODY:
+        if size <= SMALL_BODY:
             yield
             return
-        if not self._large.acquire(timeout=LARGE_WAIT):
+        if not self._room.take(size, within=ROOM_WAIT):
             raise BusyError("Other large deliveries are being read.", hint="Send it again.")
         try:
             yield
         finally:
-            self._large.release()
+            self._room.give_back(size)
 
     def receive(self, signature: str | None, body: bytes) -> None:
         """Keep a delivery; it is committed when this returns.
