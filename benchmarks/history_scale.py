@@ -1,10 +1,14 @@
 """A history of many accounts: rows, bytes, and how long requests over it take by their bare SQL.
 
 The store is filled with the real tables (BENCH_ACCOUNTS and BENCH_DAYS; by default 200 accounts and 365 days on
-PostgreSQL, 100 accounts on SQLite). Then each request is made in this process: once to warm the pages of its account,
-then, moved by a day, timed. The calls of the store that it made are timed again by themselves, and so are their
-statements on a connection of the bare driver. `ratio` is store / bare SQL; `request_ms` includes Flask, the service and
-the JSON. All are medians. `index` is what EXPLAIN names.
+PostgreSQL, 100 accounts on SQLite). Then each request is made in this process: once to warm the pages of its account
+and to record its calls of the store and their statements, then, moved by a day, timed. The recorded calls are timed
+again by themselves, and so are the same statements, with the same parameters, on a connection of the bare driver, whose
+rows are fetched into Python.
+
+`request_ms` is the whole WSGI application: front, Flask, service, store and JSON, up to the bytes of the body, without
+a socket. `ratio` is request / bare SQL, `store_ratio` store / bare SQL. `flask_ms` is an empty Flask view, called in
+the same way in the same rounds: no request can take less. All are medians. `index` is what EXPLAIN names.
 """
 
 from __future__ import annotations
@@ -24,10 +28,12 @@ from functools import partial, wraps
 from typing import Any
 
 import psycopg
-from flask.testing import FlaskClient
+from flask import Flask
 from sqlalchemy import Engine, event
+from werkzeug.test import EnvironBuilder
 
 from app import create_app
+from benchmarks.empty import app as empty
 from benchmarks.history_fill import FIRST_ACCOUNT, fill, sizes
 from benchmarks.postgresql import new_database
 from benchmarks.stage import Options, Row, Stage
@@ -82,10 +88,10 @@ def _engine(settings: dict[str, str], engine: str, accounts: int, days: int) -> 
     ]
     app = create_app(config)
     try:
-        client, recorder = app.test_client(), Recorder(app.extensions["services"].store)
+        recorder = Recorder(app.extensions["services"].store)
         with _bare(config) as run:
             for name, path_of in _requests(last, days).items():
-                rows.append({"what": f"{engine} {name}", **_compared(client, recorder, path_of, run, engine)})
+                rows.append({"what": f"{engine} {name}", **_compared(app, recorder, path_of, run, engine)})
                 say(str(rows[-1]))
     finally:
         app.extensions["services"].close()
@@ -117,38 +123,48 @@ def _requests(last: date, days: int) -> dict[str, Callable[[int], str]]:
     }
 
 
-def _compared(client: FlaskClient, recorder: Recorder, path_of: Callable[[int], str], run: Runner, engine: str) -> Row:
-    whole: list[float] = []
-    in_store: list[float] = []
-    bare: list[float] = []
-    _get(client, path_of(0))
+def _compared(app: Flask, recorder: Recorder, path_of: Callable[[int], str], run: Runner, engine: str) -> Row:
+    seconds: dict[str, list[float]] = {"request": [], "store": [], "bare": [], "flask": []}
+    _get(app, path_of(0))
     for number in range(1, 2 * ROUNDS, 2):
-        _get(client, path_of(number))
-        recorder.begin()
-        started = time.perf_counter()
-        _get(client, path_of(number + 1))
-        whole.append(time.perf_counter() - started)
-        recorder.end()
-        for replay, seconds in ((recorder.replay, in_store), (lambda: run(recorder.statements), bare)):
+        with recorder.recording():
+            _get(app, path_of(number))
+        seconds["request"].append(_get(app, path_of(number + 1)))
+        for replay, name in ((recorder.replay, "store"), (lambda: run(recorder.statements), "bare")):
             replay()
             started = time.perf_counter()
             replay()
-            seconds.append(time.perf_counter() - started)
-    bare_ms, store_ms, request_ms = (statistics.median(each) * 1000 for each in (bare, in_store, whole))
+            seconds[name].append(time.perf_counter() - started)
+        seconds["flask"].append(_get(empty, "/small"))
+    ms = {name: statistics.median(each) * 1000 for name, each in seconds.items()}
     return {
         "statements": len(recorder.statements),
-        "bare_ms": bare_ms,
-        "store_ms": store_ms,
-        "ratio": store_ms / bare_ms if recorder.statements else None,
-        "request_ms": request_ms,
+        "bare_ms": ms["bare"],
+        "store_ms": ms["store"],
+        "store_ratio": ms["store"] / ms["bare"] if recorder.statements else None,
+        "request_ms": ms["request"],
+        "ratio": ms["request"] / ms["bare"] if recorder.statements else None,
+        "flask_ms": ms["flask"],
         "index": ", ".join(_indexes(run, recorder.statements, engine)),
     }
 
 
-def _get(client: FlaskClient, path: str) -> None:
-    response = client.get(f"{path}&account={FIRST_ACCOUNT}")
-    if response.status_code != 200:  # noqa: PLR2004
-        raise RuntimeError(f"{path}: {response.get_data(as_text=True)[:500]}")
+def _get(app: Flask, path: str) -> float:
+    """Make a request as a server does, and return the seconds that it took."""
+    path, _, query = path.partition("?")
+    environ = EnvironBuilder(path=path, query_string=f"{query}&account={FIRST_ACCOUNT}").get_environ()
+    statuses: list[str] = []
+
+    def start(status: str, _headers: object, _error: object = None) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return lambda _data: None
+
+    started = time.perf_counter()
+    body = b"".join(app.wsgi_app(environ, start))
+    took = time.perf_counter() - started
+    if statuses != ["200 OK"]:
+        raise RuntimeError(f"{path}?{query}: {body.decode()[:500]}")
+    return took
 
 
 class Recorder:
@@ -164,14 +180,15 @@ class Recorder:
                 if not name.startswith("_") and name not in WRITING:
                     setattr(table, name, self._recorded(method))
 
-    def begin(self) -> None:
-        """Record from now on."""
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record within this block, in place of what was recorded before."""
         self.statements, self._calls = [], []
         event.listen(Engine, "before_cursor_execute", self._note)
-
-    def end(self) -> None:
-        """Record no more."""
-        event.remove(Engine, "before_cursor_execute", self._note)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "before_cursor_execute", self._note)
 
     def replay(self) -> None:
         """Make the same calls again, one after the other: in a request, threads beside them would count too."""

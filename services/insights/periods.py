@@ -61,7 +61,8 @@ def period_around(day: date, interval: Interval) -> Window:
 def whole_periods(days: Window, interval: Interval) -> tuple[list[Period], list[Window]]:
     """Return the periods that lie within some days, oldest first, and the days before and after them."""
     if interval == "day":
-        return [Period(day, day) for day in map(date.isoformat, days)], []
+        each = list(map(date.isoformat, days))
+        return list(map(Period, each, each)), []
     whole: list[Period] = []
     rest: list[Window] = []
     period = period_around(days.first, interval)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -245,8 +245,8 @@ class History:
 
 def days_between(since: str, until: str) -> Iterator[str]:
     """Yield the days of a range as ISO dates, both ends included."""
-    first, last = date.fromisoformat(since), date.fromisoformat(until)
-    return ((first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1))
+    first, last = date.fromisoformat(since).toordinal(), date.fromisoformat(until).toordinal()
+    return map(date.isoformat, map(date.fromordinal, range(first, last + 1)))
 
 
 @cache
