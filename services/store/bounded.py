@@ -6,6 +6,8 @@ answers, nor do the timeouts of TCP: the kernel at the other end goes on to ackn
 
 from __future__ import annotations
 
+import select
+import time
 from typing import TypeVar
 
 import psycopg
@@ -14,7 +16,8 @@ from psycopg.errors import _WaitTimeout
 
 CONNECT_TIMEOUT = 2  # seconds for each address of the server, the least that libpq knows
 ANSWER_TIMEOUT = 5.0  # seconds for one statement; more than PostgreSQL's own limit for it
-PING_TIMEOUT = 1.0  # seconds for the sign of life that an idle connection gives before it is used again
+PING_TIMEOUT = 1.0  # seconds for the sign of life of an idle connection, before it is used again
+PING_AFTER = 1.0  # seconds without an answer after which a connection is idle
 POLL_INTERVAL = 0.1  # seconds
 
 T = TypeVar("T")
@@ -28,25 +31,43 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     """A connection that closes itself, with a `NoAnswerError`, when the server does not answer in time."""
 
     _answer_timeout: float | None = None
+    _answered_at = float("-inf")  # monotonic
 
     def wait(self, gen: PQGen[T], interval: float = POLL_INTERVAL, timeout: float | None = None) -> T:
         """Wait for the server, as every operation of psycopg does."""
         limit = timeout or self._answer_timeout or ANSWER_TIMEOUT
         try:
-            return super().wait(gen, interval, limit)
+            result = super().wait(gen, interval, limit)
         except _WaitTimeout:
             self.pgconn.finish()  # Else the rollback that follows would wait for the same server.
             raise NoAnswerError(f"the server did not answer within {limit:g} s") from None
+        self._answered_at = time.monotonic()
+        return result
 
     def is_answered(self) -> bool:
-        """Return whether the server answers at once."""
+        """Return whether the server answers at once; after an answer of a moment ago it is not asked again.
+
+        That saves a round trip before each statement of a busy connection. If the server stops to answer within that
+        moment, the next statement has its end by `ANSWER_TIMEOUT`, as one that is under way then.
+        """
+        if time.monotonic() - self._answered_at < PING_AFTER and self._is_silent():
+            return True
         self._answer_timeout = PING_TIMEOUT
+        is_autocommit = self.autocommit
         try:
-            self.autocommit = True
+            self.set_autocommit(True)
             self.execute(";", prepare=False)
-            self.autocommit = False
+            self.set_autocommit(is_autocommit)
         except psycopg.Error:
             return False
         finally:
             self._answer_timeout = None
         return True
+
+    def _is_silent(self) -> bool:
+        """Return whether the server has sent nothing since its last answer; its farewell would lie in the socket."""
+        if self.closed:
+            return False
+        socket = select.poll()
+        socket.register(self.pgconn.socket, select.POLLIN)
+        return not socket.poll(0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,14 @@ PAGE_CACHE_KIB = 1024  # of each connection to a file; SQLite's default is twice
 HISTORY_CACHE_KIB = 4096
 
 
+class NoFreeConnectionError(Exception):
+    """Every connection was in use for `BUSY_TIMEOUT`; the database is not at fault."""
+
+
+class FailedMeanwhileError(Exception):
+    """The database failed while a thread waited for a connection; the text is the fault."""
+
+
 class Connections:
     """The two pools of one address; their statements see the rows of one mode only."""
 
@@ -41,19 +51,46 @@ class Connections:
         self.is_postgresql = self._url.get_backend_name() == "postgresql"
         self._lock = threading.Lock()
         self._engines: dict[int, Engine] = {}  # by the size of their pools
+        # The connections that may still be taken, by pool. The pools themselves never make a thread wait: one that
+        # waits there would not notice that the database has failed.
+        self._free = {READERS: READERS, WRITERS: WRITERS}
+        self._changed = {size: threading.Condition(self._lock) for size in self._free}
+        self._faults = 0
         self._fault: str | None = None
         self._retry_at = 0.0  # monotonic
         self._prober = 0  # the thread that tries the database after a failure
 
-    def connect(self, *, to_write: bool) -> Connection:
-        """Return a connection of the readers' or the writers' pool; the caller closes it."""
+    @contextmanager
+    def connect(self, *, to_write: bool) -> Iterator[Connection]:
+        """Give a connection of the readers' or the writers' pool.
+
+        Raises `NoFreeConnectionError` and `FailedMeanwhileError` where a thread waits for one in vain.
+        """
         size = WRITERS if to_write else READERS
+        engine = self._take(size)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            with self._lock:
+                self._free[size] += 1
+                self._changed[size].notify()
+
+    def _take(self, size: int) -> Engine:
+        """Wait for a free connection of a pool, and return the engine that gives it."""
         with self._lock:
+            faults = self._faults
+            is_over = self._changed[size].wait_for(lambda: self._free[size] or self._faults != faults, BUSY_TIMEOUT)
+            if self._faults != faults:
+                raise FailedMeanwhileError(self._fault or "The database failed a moment ago.")
+            if not is_over:
+                raise NoFreeConnectionError
+            self._free[size] -= 1
             engine = self._engines.get(size)
             if engine is None:
                 engine = self._engines[size] = self._open_server(size) if self.is_postgresql else self._open_file(size)
                 keep_to_mode(engine, self._mode)
-        return engine.connect()
+            return engine
 
     def fault(self) -> str | None:
         """Return the fault for which the database is not tried now, or None.
@@ -75,6 +112,9 @@ class Connections:
         self.close()
         with self._lock:
             self._fault, self._retry_at, self._prober = fault, time.monotonic() + RETRY_AFTER, 0
+            self._faults += 1
+            for changed in self._changed.values():
+                changed.notify_all()
 
     def worked(self) -> None:
         """Note that the database is available."""
@@ -104,7 +144,7 @@ class Connections:
             self._url,
             pool_size=size,
             max_overflow=0,
-            pool_timeout=BUSY_TIMEOUT,
+            pool_use_lifo=True,  # The connection that was used last is the least likely to need a sign of life.
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}",
@@ -141,7 +181,6 @@ class Connections:
             URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"}),
             pool_size=size,
             max_overflow=0,
-            pool_timeout=BUSY_TIMEOUT,
             pool_use_lifo=True,  # The pages that the last request has read are in the cache of its connection.
             connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
         )

@@ -24,9 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from services.store.connections import Connections
+from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
 from services.store.faults import is_refusal, words
 from services.store.schema import VERSIONS
 
@@ -164,7 +163,10 @@ class Database:
             raise DatabaseUnavailableError(fault)
         try:
             yield
-        except PoolTimeoutError as error:
+        except FailedMeanwhileError as error:
+            self._note_fault(str(error))
+            raise DatabaseUnavailableError(str(error)) from None
+        except NoFreeConnectionError as error:
             # The pool is busy, the database is not at fault: the connections in use must stay open.
             self._connections.was_full()
             self._log_full()

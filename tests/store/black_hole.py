@@ -19,6 +19,8 @@ class BlackHole:
         self._passes.set()
         self._ended = threading.Event()
         self.accepted = 0
+        self.ended = 0
+        self.passed = 0  # messages of both sides, as far as each came at once
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -58,11 +60,13 @@ class BlackHole:
                 each.close()
 
     def _pass_on(self, one, peers, waiting):
+        self.passed += 1
         other = peers[one]
         with suppress(OSError):
             if data := one.recv(65536):
                 other.sendall(data)
                 return
+        self.ended += 1
         for each in (one, other):
             waiting.unregister(each)
             each.close()

@@ -13,7 +13,7 @@ from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from services.store.store import Store
 from tests.store.black_hole import BlackHole
-from tests.stores import new_store
+from tests.stores import new_store, server
 from tests.support import MODASH, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -84,6 +84,38 @@ def test_a_server_that_stops_to_answer_in_mid_session_is_taken_up_again(hole, st
     time.sleep(0.3)
 
     assert idle < CONNECT + 0.3
+    assert count(store).waiting == 0
+    assert store.faults() == {}
+
+
+def test_a_connection_that_has_just_answered_is_not_asked_for_a_sign_of_life(hole, store, monkeypatch):
+    def passed_for_a_read():
+        before = hole.passed
+        store.follower_counts.days("a", since="2026-11-01", until="2026-11-02")
+        return hole.passed - before
+
+    passed_for_a_read()
+    monkeypatch.setattr(bounded, "PING_AFTER", 600.0)
+    busy = passed_for_a_read()
+    monkeypatch.setattr(bounded, "PING_AFTER", 0.0)
+    idle = passed_for_a_read()
+
+    assert (busy, idle) == (2, 4)
+
+
+def test_a_connection_that_the_server_ends_right_after_an_answer_is_replaced(hole, store, monkeypatch):
+    monkeypatch.setattr(bounded, "PING_AFTER", 600.0)
+    count(store)
+
+    with server() as connection:
+        name = hole.url.rpartition("/")[2]
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+        connection.execute(ended, [name])
+    deadline = time.monotonic() + 30
+    while hole.ended < hole.accepted and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert hole.ended == hole.accepted
     assert count(store).waiting == 0
     assert store.faults() == {}
 
