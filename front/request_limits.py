@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_URL = 8000  # characters of path and query; real requests stay far below
+MAX_PARAMETERS = 100  # no endpoint has more than a few
 MAX_BODY = 64 * 1024  # bytes; only the webhook has a use for a body
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 WEBHOOK_PATH = "/webhooks/instagram"
@@ -28,14 +29,21 @@ class Refusal(NamedTuple):
 
 def refusal_of(environ: WSGIEnvironment) -> Refusal | None:
     """Return why a request exceeds the limits, or None if it does not."""
+    return _refusal_of_url(environ) or _refusal_of_body(environ)
+
+
+def _refusal_of_url(environ: WSGIEnvironment) -> Refusal | None:
     query = environ.get("QUERY_STRING", "")
     if len(environ.get("PATH_INFO", "")) + len(query) > MAX_URL:
         return Refusal(
             HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.", f"Accepted: at most {MAX_URL} characters."
         )
+    if has_too_many_parameters(query):
+        hint = f"Accepted: at most {MAX_PARAMETERS}."
+        return Refusal(HTTPStatus.BAD_REQUEST, "The query has too many parameters.", hint)
     if not _is_utf_8(query):
         return Refusal(HTTPStatus.BAD_REQUEST, "The query is not UTF-8.", "Accepted: UTF-8, percent-encoded.")
-    return _refusal_of_body(environ)
+    return None
 
 
 def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
@@ -55,6 +63,11 @@ def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", f"Accepted: at most {limit} bytes."
         )
     return None
+
+
+def has_too_many_parameters(query: str) -> bool:
+    """Return whether a query costs too much to be read: thousands of parameters fit into a URL."""
+    return query.count("&") >= MAX_PARAMETERS
 
 
 def _is_utf_8(text: str) -> bool:

@@ -11,6 +11,7 @@ from sys import getsizeof
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from front.request_limits import has_too_many_parameters
 from routes.replies import CSV, JSON, negotiated
 from services.answers import Freshness, Provenance
 from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
@@ -95,7 +96,7 @@ class ResponseCache:
         is_new_spelling = key is None
         if key is None:
             # A request with `refresh` must reach validation; its key leaves the parameter out.
-            if "refresh" in raw[2]:
+            if "refresh" in raw[2] or has_too_many_parameters(raw[2]):
                 return None
             key = _cache_key(raw)
         cached = self._entries.get(key)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, jsonify
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
@@ -24,6 +26,7 @@ from services.errors import CreatorNotFoundError, InsightsError
 from services.export import ExportLine
 
 bp = Blueprint("documentation", __name__)
+_building = threading.Lock()
 
 VERSION = "0.1.0"
 EXAMPLES = Path(__file__).with_name("examples")
@@ -31,11 +34,40 @@ REFERENCE = "#/components/schemas/{model}"
 # Of what is not JSON: a text, and lines of which the schema describes one.
 MEDIA_TYPES: Mapping[object, str] = {str: "text/plain", ExportLine: "application/x-ndjson"}
 COMMON_STATUSES = (400, 404, 405, 413, 414, 431, 500)  # the statuses of errors that any path may answer
+KEPT_FOR = 300  # seconds for which callers may keep this document; it changes with the version only
+
+
+def _header(description: str, type_: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": type_}}
+
+
 HEADERS = {
-    "X-Request-Id": {"description": "The id of this request, also in the log.", "schema": {"type": "string"}},
-    "X-Provider-Calls": {"description": "The number of provider calls for this reply.", "schema": {"type": "string"}},
-    "X-Insights-Sandbox": {"description": "true where the numbers are simulated.", "schema": {"type": "string"}},
+    "X-Request-Id": _header("The id of this request, also in the log."),
+    "X-Provider-Calls": _header("The number of provider calls for this reply."),
+    "X-Insights-Sandbox": _header("true where the numbers are simulated."),
+    "X-Content-Type-Options": _header("nosniff."),
+    "Cache-Control": _header(
+        "For how long the reply may be kept, from the moment that `Age` counts from; or no-store."
+    ),
+    "Vary": _header("The request headers that the reply depends on, in one line."),
+    "ETag": _header("Names these bytes; sent back as If-None-Match it saves the body."),
+    "Age": _header("Seconds since the oldest number was fetched.", "integer"),
+    "Cache-Status": _header("The part of the gateway's cache in the reply (RFC 9211)."),
+    "Retry-After": _header("Seconds to wait; always with 202 and 429.", "integer"),
+    "Content-Disposition": _header("The name of the file that a table is saved as."),
 }
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+COMMON = _headers("X-Request-Id", "X-Provider-Calls", "X-Insights-Sandbox", "X-Content-Type-Options", "Cache-Control")
+VALIDATOR = _headers("ETag")
+FRESHNESS = _headers("ETag", "Age", "Cache-Status", "Vary")
+WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
+# Tables that are made for one moment and never kept; every other table has an ETag.
+UNCACHED = ("/capabilities", "/performance-data/history")
 
 SIGNATURE = {
     "name": "X-Hub-Signature-256",
@@ -49,17 +81,27 @@ DELIVERY = {
     "description": "A delivery as Meta sends it: changes of accounts.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
-WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
-RETRY_AFTER = {"description": "Seconds to wait; always with 202 and 429.", "schema": {"type": "integer"}}
-
-FILE_NAME = {"description": "The name of the file that a table is saved as.", "schema": {"type": "string"}}
 
 
 @bp.get("/openapi.json")
 @takes(NoQuery)
 def openapi(_: NoQuery) -> ResponseReturnValue:
     """Describe every endpoint: its parameters, replies and errors."""
-    return jsonify(document(current_app))
+    text, etag = _built()
+    response = Response(text, content_type="application/json")
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = f"public, max-age={KEPT_FOR}"
+    return response.make_conditional(request)
+
+
+def _built() -> tuple[bytes, str]:
+    """Return the document as bytes, with its tag; it is made once, for the first caller."""
+    with _building:
+        if "openapi" not in current_app.extensions:
+            text = jsonify(document(current_app)).get_data()
+            current_app.extensions["openapi"] = text, blake2b(text, digest_size=12).hexdigest()
+        built: tuple[bytes, str] = current_app.extensions["openapi"]
+        return built
 
 
 def document(app: Flask) -> dict[str, Any]:
@@ -77,7 +119,7 @@ def document(app: Flask) -> dict[str, Any]:
             "description": "Instagram insights and creators' performance data, behind a stable contract.",
         },
         "paths": paths,
-        "components": {"schemas": dict(sorted(schemas.items()))},
+        "components": {"schemas": dict(sorted(schemas.items())), "headers": HEADERS},
     }
 
 
@@ -95,9 +137,14 @@ def _operation(app: Flask, rule: Rule, schemas: dict[str, Any], *, method: str) 
     model: type[BaseModel] = vars(view)["query_model"]  # Set by @takes.
     path = path_of(rule)
     responses = {
-        str(status): _success(path, status, body, schemas, is_table=issubclass(model, TableQuery))
+        str(status): _success(path, status, body, schemas, model=model)
         for status, body in (BODIES if method == "get" else POST_BODIES)[path].items()
     }
+    if validators := _validators(path, model):
+        responses["304"] = {
+            "description": "Not Modified: If-None-Match has the ETag of the reply, which has no body then.",
+            "headers": COMMON | validators,
+        }
     failures = error_classes() if model is not NoQuery else ()
     operation = {
         "summary": inspect.getdoc(view),
@@ -109,7 +156,7 @@ def _operation(app: Flask, rule: Rule, schemas: dict[str, Any], *, method: str) 
 
 
 def _parameter(model: type[BaseModel], name: str, *, in_path: bool) -> dict[str, Any]:
-    schema = dict(model.model_json_schema()["properties"][name])
+    schema = dict(_properties(model)[name])
     schema.pop("title", None)
     return {
         "name": name,
@@ -120,6 +167,19 @@ def _parameter(model: type[BaseModel], name: str, *, in_path: bool) -> dict[str,
     }
 
 
+@cache
+def _properties(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    return properties
+
+
+def _validators(path: str, model: type[BaseModel]) -> dict[str, Any]:
+    """Return the headers of a reply that may be kept; none where it may not."""
+    if path == "/openapi.json":
+        return VALIDATOR
+    return FRESHNESS if issubclass(model, TableQuery) and path not in UNCACHED else {}
+
+
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema without null: a parameter without a value is left out of the query."""
     if "default" in schema and schema["default"] in (None, []):
@@ -128,17 +188,21 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | choices[0] if choices else schema
 
 
-def _success(path: str, status: int, body: object, schemas: dict[str, Any], *, is_table: bool) -> dict[str, Any]:
+def _success(
+    path: str, status: int, body: object, schemas: dict[str, Any], *, model: type[BaseModel]
+) -> dict[str, Any]:
     media_type = MEDIA_TYPES.get(body, "application/json")
     content: dict[str, Any] = {media_type: {"schema": _schema(body, schemas)}}
     if found := [example for example in examples(path) if example["status"] == status]:
         content[media_type]["examples"] = {
             example["name"]: {"summary": example["request"], "value": example["body"]} for example in found
         }
-    if (is_table or body is ExportLine) and status == HTTPStatus.OK:
+    headers = COMMON | _headers(*(["Retry-After"] if status in WAITING else []))
+    if (issubclass(model, TableQuery) or body is ExportLine) and status == HTTPStatus.OK:
         content["text/csv"] = {"schema": {"type": "string"}}
-    headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {})
-    headers |= {"Content-Disposition": FILE_NAME} if "text/csv" in content else {}
+        headers |= _headers("Content-Disposition", "Vary")
+    if status == HTTPStatus.OK:
+        headers |= _validators(path, model)
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
 
 
@@ -170,7 +234,7 @@ def _failures(classes: Iterable[type[InsightsError]]) -> dict[str, Any]:
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": HEADERS | ({"Retry-After": RETRY_AFTER} if status in WAITING else {}),
+            "headers": COMMON | _headers(*(["Retry-After"] if status in WAITING else [])),
             "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},
         }
         for status, names in sorted(codes.items())

@@ -114,7 +114,7 @@ def test_every_schema_is_a_valid_one(document):
     for operation in operations(document).values():
         schemas += [parameter["schema"] for parameter in operation["parameters"]]
         for described in operation["responses"].values():
-            schemas += [content["schema"] for content in described["content"].values()]
+            schemas += [content["schema"] for content in described.get("content", {}).values()]
 
     for schema in schemas:
         Draft202012Validator.check_schema(schema)
@@ -140,6 +140,55 @@ def test_every_response_has_a_description(document):
         for operation in operations(document).values()
         for described in operation["responses"].values()
     )
+
+
+# Headers, and replies that the caller has already
+
+
+def headers_of(document, described):
+    return {
+        name: document["components"]["headers"][each["$ref"].rpartition("/")[2]]
+        for name, each in described["headers"].items()
+    }
+
+
+def test_the_document_is_the_same_bytes_each_time_and_not_sent_twice(make_client):
+    replies = [make_client().get("/openapi.json") for _ in range(2)]
+    tag = replies[0].headers["ETag"]
+
+    known = make_client().get("/openapi.json", headers={"If-None-Match": f'"other", W/{tag}'})
+
+    assert [reply.headers["ETag"] for reply in (*replies, known)] == [tag] * 3
+    assert replies[0].data == replies[1].data
+    assert (known.status_code, known.data, "Content-Type" in known.headers) == (304, b"", False)
+    assert known.headers["Cache-Control"] == replies[0].headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_what_the_document_lists_as_304_is_answered_so_and_nothing_else(client, wire, document):
+    client.get("/top-posts?time_range=30d")
+    wrong = {}
+    for path in (
+        *REPLIES,
+        f"/history/posts/{MEDIA_ID}",
+        "/performance-data/history?url=nasa",
+        "/status",
+        "/quota",
+        "/credits",
+        "/readyz",
+    ):
+        client.get(path)  # The reply that pays for a report says so, and later ones do not.
+        fresh = client.get(path)
+        again = client.get(path, headers={"If-None-Match": fresh.headers.get("ETag", "*")})
+        responses_ = operation_of(document, fresh)["responses"]
+        if (again.status_code == 304) != ("304" in responses_):
+            wrong[path] = again.status_code
+        for reply in (fresh, again):
+            listed = headers_of(document, responses_[str(reply.status_code)]).keys()
+            optional = {"X-Insights-Sandbox", "Retry-After", "Content-Disposition"}
+            sent = set(reply.headers.keys()) & document["components"]["headers"].keys()
+            if not listed - optional <= sent <= listed:
+                wrong[path, reply.status_code] = sent ^ listed
+    assert wrong == {}
 
 
 # Parameters
