@@ -206,7 +206,7 @@ class Services:
             StoryReader(graph, executor, refusals=refusals, viewers=viewers), cache, store.stories, clock=store.clock
         )
         story_polling = StoryPolling(
-            accounts, kept_stories, store.stories, may_work=guards["instagram"].may_work, clock=store.clock
+            accounts, kept_stories, store.stories, store.posts, may_work=guards["instagram"].may_work, clock=store.clock
         )
         media = MediaReader(
             graph,
@@ -335,6 +335,7 @@ class Services:
                 accounts,
                 posts,
                 post_insights,
+                story_polling,
                 kept=kept_posts,
                 table=store.posts,
                 refusals=refusals,

@@ -13,17 +13,19 @@ from typing_extensions import TypedDict
 
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.policies import STORIES_SWR, STORIES_TTL, Json
+from services.cache.policies import STORIES_LISTED, STORIES_SWR, STORIES_TTL, Json
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.live_story import MAX_ID, LiveStory
 from services.media.story_reader import StoryReader
 from services.media.story_values import STORY_LIFE, delivered, newest, polled, was_live
+from services.store.cache_entries import CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import Stories, StoryNumber, StoryRow
 
 KEY = "stories"  # in the cache
+LISTED_KEY = CacheKey("stories_listed")
 MAX_LIVE = 200  # stories of a day of which it is known whether they were refused; Instagram takes 100 a day
 USUALLY = ("navigation",)  # read by their breakdowns with every reading
 LAST = ("navigation", "profile_activity")  # and shortly before the end of a story
@@ -143,6 +145,21 @@ class KeptStories:
         """Keep stories that were read; raises `DatabaseUnavailableError`."""
         self._table.keep(account, rows)
 
+    def was_listed(self, account_id: str) -> bool:
+        """Return whether Instagram has given the list of an account's stories of late.
+
+        An expansion may leave out an empty list; but that it leaves it out does not say for long that it is empty.
+        """
+        return LISTED_KEY in self._cache.peek(account_id, {LISTED_KEY: STORIES_LISTED})
+
+    def note_none(self, account_id: str, *, at: float) -> None:
+        """Note that an account had no live story at a moment (Unix seconds), unless a later reading knows better."""
+        with suppress(DatabaseUnavailableError):
+            if (self._table.last_read_at(account_id) or 0) > at:
+                return
+            self._table.end(account_id, read_at=at)
+        self._cache.put(account_id, {CacheKey(KEY): (_as_json([]), POLICY)})
+
     def read_again(self, account: Account, rows: Sequence[StoryRow]) -> None:
         """Read some live stories alone, with everything that can be known of them, and keep what comes.
 
@@ -175,6 +192,7 @@ class KeptStories:
             since = read_at - STORY_LIFE
             before = self._table.listed(account.id, since=since, until=None, limit=MAX_LIVE)
         stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep, known=was_live(before, now=read_at))
+        self._cache.put(account.id, {LISTED_KEY: ({"listed": True}, STORIES_LISTED)})
         rows = [polled(story, read_at) for story in stories]
         with suppress(DatabaseUnavailableError):  # The worker keeps what the cache has.
             self._table.keep(account.id, rows)

@@ -1,7 +1,8 @@
 """When stories are read in the background: hourly, and at two ages shortly before their end.
 
 Instagram forgets the numbers of a story after 24 hours. So the last reading counts most: it is tried at 23 h 30 min,
-and again at 23 h 50 min for what came in between.
+and again at 23 h 50 min for what came in between. While no live story is known, the hourly look at the posts says
+whether there is a new one; only where that did not come in time, the list of stories is read for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from services.cache.policies import HOUR, MINUTE
 from services.clock import Clock
 from services.media.kept_stories import LAST, USUALLY, KeptStories
 from services.media.story_values import STORY_LIFE
+from services.store.posts import PostTable
 from services.store.stories import Stories, StoryRow
 
 READ_EVERY = HOUR
@@ -22,19 +24,33 @@ LAST_AGES = (23.5 * HOUR, 23.5 * HOUR + 20 * MINUTE)
 INCOMPLETE_AFTER = 10 * MINUTE  # before a story that could not be read is tried again
 NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading, for instance after its process was killed
 QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
+LOOK_DELAY = 5 * MINUTE  # by which a look at the posts may be late, before the list of stories is read instead
 
 log = logging.getLogger(__name__)
 
 
-def due_at(stories: Sequence[StoryRow], *, last_read_at: float | None, now: float) -> float:
-    """Return when the stories of an account are to be read next: now, or earlier, if that is overdue."""
+def due_at(
+    stories: Sequence[StoryRow], *, last_read_at: float | None, now: float, looked_at: float | None = None
+) -> float:
+    """Return when the stories of an account are to be read next: now, or earlier, if that is overdue.
+
+    `looked_at` is when its posts were looked at last. The next look may make the hourly reading needless, which
+    waits for it, but not for long.
+    """
     hourly = now if last_read_at is None else last_read_at + READ_EVERY
+    if looked_at is not None and last_read_at is not None and not _live(stories, now):
+        after_look = looked_at + READ_EVERY + LOOK_DELAY
+        if after_look <= hourly + 2 * LOOK_DELAY:
+            hourly = max(hourly, after_look)
     moments = [hourly, *last_moments(stories, now=now)]
-    for story in stories:
-        is_live = story.created_at is not None and now < story.created_at + STORY_LIFE
-        if is_live and last_read_at is not None and (story.read_at is None or story.read_at < last_read_at):
+    for story in _live(stories, now):
+        if last_read_at is not None and (story.read_at is None or story.read_at < last_read_at):
             moments.append(last_read_at + INCOMPLETE_AFTER)
     return min(moments)
+
+
+def _live(stories: Sequence[StoryRow], now: float) -> list[StoryRow]:
+    return [each for each in stories if each.created_at is not None and now < each.created_at + STORY_LIFE]
 
 
 def last_moments(stories: Sequence[StoryRow], *, now: float) -> list[float]:
@@ -56,6 +72,7 @@ class StoryPolling:
         accounts: AccountResolver,
         kept: KeptStories,
         table: Stories,
+        posts: PostTable,
         *,
         may_work: Callable[[str], bool],
         clock: Clock,
@@ -64,6 +81,7 @@ class StoryPolling:
         self._accounts = accounts
         self._kept = kept
         self._table = table
+        self._posts = posts
         self._may_work = may_work
         self._clock = clock
 
@@ -96,6 +114,18 @@ class StoryPolling:
             self._kept.keep(account_id, live.rows)
         return self._next(account_id, self._clock.timestamp())
 
+    def has_live(self, account_id: str, *, now: float) -> bool:
+        """Return whether a live story of an account is known; raises `DatabaseUnavailableError`."""
+        return bool(self._table.young(account_id, since=now - STORY_LIFE))
+
+    def listed(self, account_id: str, has_stories: bool | None, *, at: float) -> None:
+        """Take from a look at the posts at a moment (Unix seconds) whether there are live stories.
+
+        Where there are none, nothing is left to read. New ones are left for their own reading, which is due.
+        """
+        if has_stories is False or (has_stories is None and self._kept.was_listed(account_id)):
+            self._kept.note_none(account_id, at=at)
+
     def next_last_moment(self, account_id: str) -> float | None:
         """Return the next moment at which a story has to be read for the last time, or None."""
         now = self._clock.timestamp()
@@ -104,6 +134,12 @@ class StoryPolling:
 
     def _next(self, account_id: str, now: float) -> float:
         stories = self._table.young(account_id, since=now - STORY_LIFE)
-        due = due_at(stories, last_read_at=self._table.last_read_at(account_id), now=now)
+        look = self._posts.look(account_id)
+        due = due_at(
+            stories,
+            last_read_at=self._table.last_read_at(account_id),
+            now=now,
+            looked_at=None if look is None else look[1],
+        )
         begun_at = self._table.begun_at(account_id)
         return due if begun_at is None else max(due, begun_at + NEVER_WITHIN)

@@ -1,6 +1,7 @@
 """When an account's posts are looked at in the background: hourly for new ones, and at the fixed ages of each post.
 
-A look is one call where nothing stands in its way: the list of posts, together with their insights where a post is due.
+A look is one call where nothing stands in its way: the list of posts, together with their insights where a post is due,
+and with whether there are live stories. Where there are none, the reading of stories has no call to make in that hour.
 A post is due from each fixed age on until it was read after that, by whichever request. So a reading that was missed
 comes once, late, and a young post is read often and an old one seldom. Posts beyond the first page cost further calls,
 so they wait for each other within the tolerance of their age.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
@@ -21,6 +23,7 @@ from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.page_walk import PAGE_SIZES
 from services.media.refusals import MediaRefusals
+from services.media.story_polling import StoryPolling
 from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
@@ -28,7 +31,7 @@ from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
 from services.posts.post import Post
 from services.posts.reader import PostReader
-from services.posts.with_profile import InsightsAlong
+from services.posts.with_profile import InsightsAlong, StoriesAlong
 from services.store.posts import SEEN_AGAIN, PostRow, PostTable
 
 LOOK_EVERY = HOUR
@@ -89,6 +92,7 @@ class PostPolling:
         accounts: AccountResolver,
         posts: PostReader,
         insights: PostInsightsReader,
+        stories: StoryPolling,
         *,
         kept: KeptPosts,
         table: PostTable,
@@ -100,6 +104,7 @@ class PostPolling:
         self._accounts = accounts
         self._posts = posts
         self._insights = insights
+        self._stories = stories
         self._kept = kept
         self._table = table
         self._refusals = refusals
@@ -132,7 +137,9 @@ class PostPolling:
         request_context.accept_since(needed_since)
         needs_insights = may_read and (overdue or (is_first and not watched.rows))
         along = self._along(account, watched.rows) if needs_insights else None
-        listed = self._posts.read(account, PostListPolicy(since=since), insights=along)
+        listed = self._posts.read(
+            account, PostListPolicy(since=since), insights=along, stories=self._stories_along(account_id)
+        )
         if listed.failure is not None:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
@@ -171,6 +178,16 @@ class PostPolling:
         ]
         chosen = {post_id for post_id, _, due in ages if due is not None} if all_ else _in_this_look(ages, now)
         return [post for post in posts if post.id in chosen]
+
+    def _stories_along(self, account_id: str) -> StoriesAlong | None:
+        """Return how the list says whether there are live stories, or None where some are known, which are read anyway.
+
+        The moment is that before the call, so that no story is taken for older than it is.
+        """
+        now = self._clock.timestamp()
+        if self._stories.has_live(account_id, now=now):
+            return None
+        return StoriesAlong(partial(self._stories.listed, account_id, at=now))
 
     def _along(self, account: Account, rows: Sequence[PostRow]) -> InsightsAlong | None:
         """Return how insights come with the list, or None where Instagram is known to refuse some of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -30,7 +30,7 @@ from services.media.page_size import PageSize
 from services.posts.cached_list import CachedPostList, ListReading
 from services.posts.listed_posts import ListedPosts, PostListPolicy
 from services.posts.ordered_posts import Posts
-from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
+from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong, StoriesAlong
 from services.store.cache_entries import CacheKey
 
 MAX_PAGES = 1_000  # A list that goes on for longer is none.
@@ -56,16 +56,17 @@ class PostReader:
         *,
         collaborations: bool = False,
         insights: InsightsAlong | None = None,
+        stories: StoriesAlong | None = None,
     ) -> Posts:
         """Return every post that a policy needs: those since a moment, or of some days before the list was read.
 
         Where they cannot be read, the posts that are known, with the failure; raises that where none are. `BusyError`
         is raised in any case: a moment later the whole list may be there. `collaborations` reads the posts of others on
         which the account collaborates. If the account's own list has to be read, `insights` may come with its first
-        page.
+        page, and whether there are live `stories`.
         """
         key = COLLABORATIONS_KEY if collaborations else LIST_KEY
-        fetch = partial(self._fetch, account, policy, insights=insights)
+        fetch = partial(self._fetch, account, policy, insights=insights, stories=stories)
         entry = self._cache.get_or_fetch_many(account.id, {key: policy}, fetch, provider="instagram")[key]
         posts = self._posts_of(account, policy, entry, key)
         if isinstance(posts, ProviderError):
@@ -127,6 +128,7 @@ class PostReader:
         *,
         first_profiles: set[str] | None = None,
         insights: InsightsAlong | None = None,
+        stories: StoriesAlong | None = None,
     ) -> Mapping[CacheKey, FetchResult]:
         """Fetch the list, the profile or both; a failure of one leaves the other as it is.
 
@@ -140,10 +142,9 @@ class PostReader:
             keep({PROFILE_KEY: profile})
 
         for key in {LIST_KEY, COLLABORATIONS_KEY} & set(keys):
-            if key == LIST_KEY and insights is not None:
-                pages = Pages(self._graph, account, insights=insights)
-            elif key == LIST_KEY:
-                pages = self._profile.pages(account, on_profile=keep_profile if PROFILE_KEY in keys else None)
+            if key == LIST_KEY:
+                on_profile = keep_profile if PROFILE_KEY in keys else None
+                pages = self._own_pages(account, on_profile, insights=insights, stories=stories)
             else:
                 pages = Pages(self._graph, account, collaborations=True)
             older, reading = self._begin(policy, cached.get(key))
@@ -162,6 +163,22 @@ class PostReader:
             if PROFILE_KEY not in results:
                 results[PROFILE_KEY] = failure or self._profile.alone(account, again=is_refused)
         return results
+
+    def _own_pages(
+        self,
+        account: Account,
+        on_profile: Callable[[Json], None] | None,
+        *,
+        insights: InsightsAlong | None,
+        stories: StoriesAlong | None,
+    ) -> Pages:
+        if insights is not None:
+            pages = Pages(self._graph, account, insights=insights)
+        else:
+            pages = self._profile.pages(account, on_profile=on_profile)
+        if stories is not None and self._profile.may_have_stories(account):
+            pages.stories = stories
+        return pages
 
     def _begin(self, policy: PostListPolicy, cached: CacheEntry | None) -> tuple[CachedPostList, ListReading]:
         """Return the cached list, and a reading of what it lacks.

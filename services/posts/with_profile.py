@@ -26,6 +26,7 @@ from services.posts.post import Post, as_post
 from services.store.cache_entries import CacheKey
 
 REFUSED_KEY = CacheKey("joint_call_refused")
+STORIES_REFUSED_KEY = CacheKey("stories_with_posts_refused")
 ABOUT_INSIGHTS = (InsufficientViewersError, MediaTooOldError, PermissionDeniedError, ProviderRefusedError)
 """What a call for posts with their insights may be refused with, where one without insights is answered."""
 
@@ -41,12 +42,23 @@ class InsightsAlong:
     as_totals: bool = False
 
 
+@dataclass(frozen=True)
+class StoriesAlong:
+    """That it comes with the list whether there are live stories; `take` gets None where the answer does not say.
+
+    Where Instagram refuses that call, the list is read without it, and nothing is taken.
+    """
+
+    take: Callable[[bool | None], None]
+
+
 @dataclass
 class Pages:
     """The pages of one reading of the list. The first call brings the profile too, if `on_profile` is there.
 
     Where Instagram refuses that call, the profile is left for a call of its own (`refused`). Any other failure is the
-    profile's; whether the list can be read, its own call shows.
+    profile's; whether the list can be read, its own call shows. `stories_refused` says that Instagram has refused to
+    say beside the list whether there are live stories.
     """
 
     graph: GraphClient
@@ -54,7 +66,9 @@ class Pages:
     on_profile: Callable[[Item], None] | None = None
     insights: InsightsAlong | None = None
     collaborations: bool = False  # the posts of others
+    stories: StoriesAlong | None = None
     refused: bool = False
+    stories_refused: bool = False
     failure: ProviderError | None = None
     _is_first: bool = field(default=True, init=False)
 
@@ -63,6 +77,10 @@ class Pages:
         if self.collaborations:
             return self.graph.collaborative_page(self.account, after=after, limit=limit)
         is_first, self._is_first = self._is_first, False
+        if is_first and after is None and self.stories is not None:
+            page = self._with_stories(self.stories, limit)
+            if page is not None:
+                return page
         if is_first and self.insights is not None:
             return self._with_insights(self.insights, limit) or self.graph.media_page(
                 self.account, after=None, limit=limit
@@ -82,6 +100,31 @@ class Pages:
                 self.failure = error
         return page or self.graph.media_page(self.account, after=after, limit=limit)
 
+    def _with_stories(self, stories: StoriesAlong, limit: int) -> MediaPage | None:
+        insights = self.insights
+        try:
+            found = self.graph.look(
+                self.account,
+                limit=min(limit, PAGE_SIZES[0]),
+                with_profile=self.on_profile is not None,
+                metrics=POST_METRICS if insights is not None else (),
+                as_totals=insights is not None and insights.as_totals,
+            )
+        except ProviderError as error:
+            if not isinstance(error, ABOUT_INSIGHTS) and error.retry_strategy is not RetryStrategy.SHRINK:
+                raise
+            # With insights it is most likely one of the posts that refuses them, and the next look goes without.
+            self.stories_refused, self.insights = insights is None, None
+            return None
+        stories.take(found.has_stories)
+        if self.on_profile is not None:
+            self.on_profile(found.profile)
+            self.on_profile = None
+        self.stories_refused = found.posts is None
+        if found.posts is not None and insights is not None:
+            _take(insights, found.posts)
+        return found.posts
+
     def _with_insights(self, insights: InsightsAlong, limit: int) -> MediaPage | None:
         limit = min(limit, PAGE_SIZES[0])
         try:
@@ -92,17 +135,21 @@ class Pages:
             if isinstance(error, ABOUT_INSIGHTS) or error.retry_strategy is RetryStrategy.SHRINK:
                 return None
             raise
-        found = {media_id_of(item): listed_insights(item) for item in page.posts}
-        posts = [post for post in map(as_post, page.posts) if post is not None]
-        insights.take(
-            posts,
-            {
-                post_id: {metric: read_item(named.get(metric)) for metric in POST_METRICS}
-                for post_id, named in found.items()
-                if post_id is not None
-            },
-        )
+        _take(insights, page)
         return page
+
+
+def _take(insights: InsightsAlong, page: MediaPage) -> None:
+    found = {media_id_of(item): listed_insights(item) for item in page.posts}
+    posts = [post for post in map(as_post, page.posts) if post is not None]
+    insights.take(
+        posts,
+        {
+            post_id: {metric: read_item(named.get(metric)) for metric in POST_METRICS}
+            for post_id, named in found.items()
+            if post_id is not None
+        },
+    )
 
 
 class ProfileAlong:
@@ -133,9 +180,14 @@ class ProfileAlong:
         return Pages(self._graph, account, take)
 
     def note(self, account: Account, pages: Pages) -> None:
-        """Remember that Instagram does not give both in one call."""
-        if pages.refused:
-            self._cache.put(account.id, {REFUSED_KEY: ({"refused": True}, JOINT_CALL_REFUSED)})
+        """Remember what Instagram does not give in one call with the list."""
+        refused = {REFUSED_KEY: pages.refused, STORIES_REFUSED_KEY: pages.stories_refused}
+        for key in [key for key, is_refused in refused.items() if is_refused]:
+            self._cache.put(account.id, {key: ({"refused": True}, JOINT_CALL_REFUSED)})
+
+    def may_have_stories(self, account: Account) -> bool:
+        """Return whether the list may say whether there are live stories: Instagram has not refused that of late."""
+        return STORIES_REFUSED_KEY not in self._cache.peek(account.id, {STORIES_REFUSED_KEY: JOINT_CALL_REFUSED})
 
     def alone(self, account: Account, *, again: bool) -> FetchResult:
         """Read the profile by a call of its own; `again` after the joint one was refused."""

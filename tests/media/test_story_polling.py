@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from services.background.jobs import STORIES_OF, Runner, handlers
+from services.background.jobs import POSTS_OF, STORIES_OF, Runner, handlers
+from services.clients.graph.client import GraphClient
 from services.media.story_polling import LAST_AGES, due_at
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
@@ -141,6 +142,62 @@ def test_the_last_values_of_every_story_are_kept_also_where_only_one_way_worked(
         if row.read_at is not None and row.created_at > alone_until:
             assert values["views"] is not None or final["reach"] < 5
     assert set(ways) == {(True, False), (False, True), (True, True)}
+
+
+def look_worker(world):
+    """A worker that looks at the posts too, and whose reading of stories begins first."""
+    worker = WorldWorker(world, STORIES_OF, POSTS_OF)
+    world.services.store.jobs.put(POSTS_OF, world.account["id"], due_at=world.clock.timestamp())
+    worker.run()
+    world.calls()
+    return worker
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_look_at_the_posts_is_the_look_for_stories_too(make_world, monkeypatch, says):
+    """Where the answer leaves out an empty list of stories, that list is read itself every six hours."""
+    world = make_world("nothing")
+    if not says:
+        look = GraphClient.look
+        monkeypatch.setattr(
+            GraphClient, "look", lambda *args, **options: look(*args, **options)._replace(has_stories=None)
+        )
+    worker = look_worker(world)
+
+    worker.run_until(world.clock.now() + timedelta(hours=13.2))
+
+    calls = world.calls()
+    assert len([path for path in calls if "stories.limit(1)" in path]) == 13
+    assert len(calls) == 13 + (0 if says else 2)
+    assert world.body("/stories")["stories"] == []
+    assert world.calls() == []
+
+
+@pytest.mark.parametrize("fault", [{"kind": "error", "code": 100}, {"kind": "error", "code": 1}])
+def test_where_the_common_look_is_refused_both_are_read_as_before(make_world, fault):
+    world = make_world("nothing")
+    worker = look_worker(world)
+    world.fault(path="stories.limit(1)", **fault)
+
+    worker.run_until(world.clock.now() + timedelta(hours=12.2))
+
+    calls = Counter(path.partition("?")[0].rpartition("/")[2] for path in world.calls())
+    assert calls == {world.account["id"]: 1, "media": 12, "stories": calls["stories"]}
+    assert calls["stories"] in {11, 12}
+
+
+def test_no_story_is_lost_while_looks_at_the_posts_find_them(make_world):
+    """New ones are found within the hour, and each is read shortly before its end."""
+    world = make_world("no_posts")
+    worker, begin = look_worker(world), world.clock.timestamp()
+    worker.run_until(world.clock.now() + timedelta(hours=36))
+
+    rows, now = kept(world), world.clock.timestamp()
+    truth = [each for each in true_stories(world, since="2026-11-20") if begin < expires(each) <= now]
+    assert len(truth) >= 2
+    for each in truth:
+        assert rows[each["id"]].read_at - rows[each["id"]].created_at >= LAST_AGES[1]
+        assert_last_values(world, rows[each["id"]])
 
 
 def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):

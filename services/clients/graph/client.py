@@ -6,6 +6,7 @@ https://developers.facebook.com/docs/instagram-platform/reference
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeGuard
 from urllib.parse import quote
 
 from services.clients.graph.errors import unreadable
@@ -23,6 +24,18 @@ from services.clients.graph.models import (
 from services.clients.graph.reads import GraphReads
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import ObjectNotFoundError
+
+
+class Look(NamedTuple):
+    """What an account has at the moment: its profile, as far as it was asked for, and its first page of posts.
+
+    `has_stories` says whether any story is live. A list that is missing from the answer is None: empty, or not given.
+    """
+
+    profile: Item
+    posts: MediaPage | None
+    has_stories: bool | None
+
 
 OnListed = Callable[[Account, Sequence[Item]], None]
 """Gets an account and media that Instagram lists as its own."""
@@ -167,8 +180,32 @@ class GraphClient:
         fields = f"{LOGINS[account.login].id_field},{PROFILE_FIELDS},media.limit({limit}){{{MEDIA_FIELDS}}}"
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
         media = answer.get("media")
-        is_list = isinstance(media, dict) and isinstance(media.get("data"), list)
-        return answer, self._listed(account, media) if is_list and isinstance(media, dict) else None
+        return answer, self._listed(account, media) if _is_list(media) else None
+
+    def look(
+        self,
+        account: Account,
+        *,
+        limit: int,
+        with_profile: bool = False,
+        metrics: Sequence[str] = (),
+        as_totals: bool = False,
+    ) -> Look:
+        """Return the first page of posts, and whether there are live stories, in one call.
+
+        The profile comes along `with_profile`, the posts' insights as in `media_page_with_insights`. A page that is
+        refused refuses the call as a whole.
+
+        https://developers.facebook.com/docs/graph-api/guides/field-expansion
+        """
+        listed = ",".join([MEDIA_FIELDS, *([insights_field(metrics, as_totals=as_totals)] if metrics else [])])
+        own = [PROFILE_FIELDS] if with_profile else []
+        lists = [f"media.limit({limit}){{{listed}}}", "stories.limit(1){id}"]
+        fields = ",".join([LOGINS[account.login].id_field, *own, *lists])
+        answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
+        media, stories = (answer.get(name) for name in ("media", "stories"))
+        page = self._listed(account, media) if _is_list(media) else None
+        return Look(answer, page, bool(stories["data"]) if _is_list(stories) else None)
 
     def stories_page(
         self, account: Account, fields: Sequence[str], *, after: str | None, limit: int = MEDIA_PAGE
@@ -351,6 +388,11 @@ def listed_insights(media: Item) -> dict[str, Item]:
     """Return the insights that a list has of one media, by metric; a media without any may lack them altogether."""
     insights = media.get("insights")
     return by_name(insights) if isinstance(insights, dict) and isinstance(insights.get("data"), list) else {}
+
+
+def _is_list(edge: object) -> TypeGuard[Item]:
+    """Return whether an expanded edge is a page; one without anything may be left out of the answer."""
+    return isinstance(edge, dict) and isinstance(edge.get("data"), list)
 
 
 def _list(answer: Item) -> list[object]:
