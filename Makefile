@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor account webhook export import backup restore backfill test check format bench examples provider-errors clean
+.PHONY: help install migrate run worker doctor account webhook export import backup restore backfill test prove check format bench examples provider-errors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ backfill: install ## Read the past of accounts now: make backfill ARGS="--accoun
 
 test: $(VENV)/dev.stamp ## Run the whole suite, offline
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+prove: $(VENV)/prove.stamp ## Run what takes too long for `make test`: make prove ARGS="openapi"
+	@$(BIN)/python -m commands.prove $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, types and imports
 	@$(BIN)/ruff format --check $(CHECKED)
@@ -94,4 +97,9 @@ $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@echo "Installing the requirements of tests and checks ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/prove.stamp: requirements-prove.txt $(VENV)/dev.stamp
+	@echo "Installing the requirements of the long runs ..."
+	@$(PIP) -r requirements-prove.txt
 	@touch $@

@@ -358,7 +358,7 @@ def test_every_dependency_has_its_reason():
     rows = section(ROOT / "docs" / "architecture.md", "Dependencies")
     pinned = [
         re.match(r"[\w-]+", line)[0]
-        for name in ("requirements.txt", "requirements-dev.txt")
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-prove.txt")
         for line in (ROOT / name).read_text().partition("\n# What ")[0].splitlines()
         if line and not line.startswith(("#", "-r"))
     ]
