@@ -32,8 +32,8 @@ EQUIVALENT = ROOT / "tests" / "equivalent_mutants.toml"
 MUTANT_TIMEOUT = 300.0  # seconds; a mutant whose tests take longer loops, which counts as noticed
 SEED = 1  # of the choice of a share
 
-# Operators whose mutants say nothing: annotations (`int | None`) are not evaluated; a missing decorator fails at import;
-# of words and identities only the negation differs; `frozen=False` changes nothing that keeps to it.
+# Operators whose mutants say nothing: annotations (`int | None`) are not evaluated; a missing decorator fails at
+# import; of words and identities only the negation differs; `frozen=False` changes nothing that keeps to it.
 SKIPPED_OPERATORS = re.compile(
     r"core/(ReplaceBinaryOperator_BitOr_\w+|RemoveDecorator"
     r"|ReplaceComparisonOperator_(Eq_(?!NotEq)|NotEq_(?!Eq)|Is_(?!IsNot)|IsNot_(?!Is$))\w+)"
