@@ -10,7 +10,7 @@ import sys
 from flask import Flask
 
 import logs
-from config import Config
+from config import Config, ConfigError
 from front.middleware import Front
 from routes import register_routes
 from services.clock import Clock
@@ -65,6 +65,10 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
 
 
 if __name__ == "__main__":
-    settings = Config.from_env()
-    subprocess.run([sys.executable, "-m", "commands.migrate"], check=True)  # A command of this project.
+    try:
+        settings = Config.from_env()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:  # It says why.
+        sys.exit(1)
     create_app(settings).run(host=settings.host, port=settings.port)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -59,6 +60,9 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+[^/\s?#]")
 _PATH_WITH_VERSION = re.compile(r"(https?://\S+?)/+v\d+(\.\d+)?(/\S*)?", re.IGNORECASE)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and the one by which this machine reaches it
+_QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\uff02\uff07"
 
 
 def _boolean(text: str) -> bool:
@@ -80,6 +84,20 @@ def _integer(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text):
         raise ValueError(f"is {text!r}; accepted: a whole number")
     return int(text)
+
+
+def unquoted(text: str) -> str:
+    """Return a value without the spaces and the pair of quotes around it, as a shell and `.env` take them off.
+
+    `docker run --env-file` keeps them. Raises `ValueError` for any other quotation mark at an end of the value, which
+    would become a part of it: a single one, or a typographic one.
+    """
+    value = text.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1].strip()
+    if value and (value[0] in _QUOTES or value[-1] in _QUOTES):
+        raise ValueError("begins or ends with a quotation mark; write it without")
+    return value
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -172,6 +190,7 @@ class Config:
         implied = {
             "graph_base_url": self.graph_base_url or f"https://{host}",
             "instance_path": str(Path(__file__).parent / self.instance_path),
+            "host": _bare(self.host),
         }
         if self.sandbox:
             simulator = f"http://127.0.0.1:{self.simulator_port}"
@@ -214,6 +233,16 @@ class Config:
         return bool(self.modash_api_key)
 
     @property
+    def bind(self) -> str:
+        """The address to listen on, as a server takes it; one of IPv6 stands in brackets."""
+        return _address(self.host, self.port)
+
+    @property
+    def url(self) -> str:
+        """The address by which a program of this machine reaches the gateway."""
+        return f"http://{_address(_EVERY_ADDRESS.get(self.host, self.host), self.port)}"
+
+    @property
     def graph_base_urls(self) -> Mapping[str, str]:
         """The address of each login; the one that is not configured is derived from the other, or is Meta's."""
         own, base = GRAPH_HOSTS[self.graph_login], self.graph_base_url
@@ -246,10 +275,10 @@ class Config:
         values: dict[str, object] = {}
         faults = _misnamed(environment, file)
         for setting in fields(cls):
-            text = given.get(setting.name.upper(), "").strip()
-            if not text:
-                continue
             try:
+                text = unquoted(given.get(setting.name.upper(), ""))
+                if not text:
+                    continue
                 values[setting.name] = READERS.get(str(setting.type), str)(text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()} {error}.")
@@ -277,6 +306,16 @@ def settings_now() -> Mapping[str, str]:
 def keep_settings(settings: Mapping[str, str]) -> None:
     """Let this process go by settings of an earlier moment, whatever the settings file holds meanwhile."""
     os.environ.update(settings)
+
+
+def simulator_port(environ: Mapping[str, str] | None = None) -> str:
+    """Return SIMULATOR_PORT as it is written, or its default; no other setting is read. Raises `ConfigError`."""
+    environment, file = _sources(environ)
+    try:
+        given = unquoted({**file, **environment}.get("SIMULATOR_PORT", ""))
+    except ValueError as error:
+        raise ConfigError([f"SIMULATOR_PORT {error}."]) from None
+    return given or str(Config.simulator_port)
 
 
 def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -328,7 +367,10 @@ def _unusable_proxy(address: str) -> str | None:
 def _sources(environ: Mapping[str, str] | None) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return the environment, and what the settings file holds."""
     environment = os.environ if environ is None else {ENV_FILE: "", **environ}
-    named = environment.get(ENV_FILE)
+    try:
+        named = None if ENV_FILE not in environment else unquoted(environment[ENV_FILE])
+    except ValueError as error:
+        raise ConfigError([f"{ENV_FILE} {error}."]) from None
     if named == "":
         return environment, {}
     path = Path(__file__).parent / (named or ".env")
@@ -431,6 +473,11 @@ def _formats(config: Config) -> list[str]:
         if _BASE_URL.fullmatch(getattr(config, name)) and not _has_host(getattr(config, name))
     ]
     faults += [fault for name in ("graph_base_url", "modash_base_url") if (fault := _with_version(config, name))]
+    if not _is_host(_bare(config.host)):
+        faults.append(
+            f"HOST is {config.host!r}; accepted: an address or a name of this machine, without a port, such as "
+            "127.0.0.1, ::1 or 0.0.0.0."
+        )
     credentials = (
         *("access_long_lived_token", "app_secret", "modash_api_key"),
         *("instagram_app_secret", "webhook_verify_token"),
@@ -443,6 +490,24 @@ def _formats(config: Config) -> list[str]:
         if not re.fullmatch(r"[!-~]*", getattr(config, name))
     ]
     return faults
+
+
+def _bare(host: str) -> str:
+    """Return an address of IPv6 without the brackets that URLs put around it."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        # What looks like a number is a mistyped address, such as 127.0.0 or 300.1.1.1, which would be resolved.
+        return _HOST_NAME.fullmatch(host) is not None and not host.rpartition(".")[2].isdecimal()
+    return True
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _has_host(url: str) -> bool:

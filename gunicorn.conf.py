@@ -9,6 +9,7 @@ from typing import Any
 # a killed one while the next release is being installed.
 import app  # noqa: F401
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
+from front.addresses import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
@@ -28,7 +29,7 @@ except (ConfigError, SchemaError) as error:
     # Its text goes to stderr, with status 1; gunicorn would show any other exception with a traceback.
     raise SystemExit(str(error)) from None
 
-bind = f"{_config.host}:{_config.port}"
+bind = _config.bind
 
 # Threads, because a cold request waits for a provider; two workers at least, because the threads of one share a lock.
 # Our class is gunicorn's threaded worker with refusals in our error shape and a reload that loses no connection.
@@ -58,6 +59,17 @@ limit_request_field_size = 4094
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def on_starting(server: Any) -> None:
+    """Refuse an address on which nothing can listen.
+
+    The workers open their sockets themselves (`reuse_port`): each of them would end, and be replaced, for ever.
+    """
+    for address in server.cfg.address:
+        if isinstance(address, tuple) and (why := why_unusable(*address[:2], setting="PORT", shared=True)) is not None:
+            raise SystemExit(str(ConfigError([why])))
+
 
 # gunicorn would create a control socket in the home folder.
 control_socket_disable = True

@@ -1,1 +1,30 @@
 """What `make` runs: programs for the terminal of a developer or operator."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
+
+
+def end_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Say in a line that Ctrl-C, or the end of the input at a prompt, ended a command; show other errors as usual.
+
+    Here and not in each command, because Ctrl-C may also come while a command still imports what it needs.
+    """
+    if not issubclass(kind, KeyboardInterrupt | EOFError):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    is_interrupted = issubclass(kind, KeyboardInterrupt)
+    print("\nStopped." if is_interrupted else "\nThe input has ended; nothing was done.", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue  # Its reader is gone.
+    os._exit(INTERRUPTED if is_interrupted else 1)  # A normal exit would wait for the threads of provider calls.
+
+
+sys.excepthook = end_without_traceback

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from commands.doctor import say
 from commands.migrate import MigrationError, migrate_or_explain
-from config import TOKEN_PREFIXES, Config, ConfigError
+from config import TOKEN_PREFIXES, Config, ConfigError, unquoted
 from services.accounts.token_encryption import new_key
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
@@ -228,6 +228,10 @@ def _name(text: str) -> str:
 def _token() -> str:
     """Read the token from standard input. Arguments would show it in the shell's history and the process list."""
     token = (getpass.getpass("Token (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    try:
+        token = unquoted(token)
+    except ValueError as error:
+        raise Refused(f"The token {error}.") from None
     if not re.fullmatch(r"[!-~]{8,}", token):
         raise Refused("Not a token: it has a space or a character outside ASCII, or is too short. Paste it again.")
     return token

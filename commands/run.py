@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from types import FrameType
 
 from commands.probe import answers
 from config import Config, ConfigError
+from front.addresses import why_unusable
 
 READY_WITHIN = 30.0  # seconds
 STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worker finishes its jobs for 10
@@ -29,13 +29,13 @@ def main() -> int:
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         config = Config.from_env()
-        _refuse_taken_ports(config)
+        _refuse_unusable_addresses(config)
         _migrate()
         if config.sandbox:
             processes["simulator"] = _start("simulator", "--port", str(config.simulator_port))
         processes["worker"] = _start("worker")
         processes["gateway"] = _start("gunicorn", "app:create_app()")
-        _wait_until_ready(f"http://{config.host}:{config.port}/healthz", processes)
+        _wait_until_ready(f"{config.url}/healthz", processes)
         _say_how_to_try(config)
         return _watch(processes)
     except Stopped:
@@ -66,16 +66,13 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Do nothing. Unlike SIG_IGN, this also covers a signal that is already pending."""
 
 
-def _refuse_taken_ports(config: Config) -> None:
-    ports = {"PORT": config.port} | ({"SIMULATOR_PORT": config.simulator_port} if config.sandbox else {})
-    for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((config.host, port))
-            except OSError:
-                another = port + 10_000 if port < 50_000 else port - 10_000  # noqa: PLR2004
-                raise RuntimeError(f"Port {port} is taken. Choose another: {name}={another} make run") from None
+def _refuse_unusable_addresses(config: Config) -> None:
+    addresses = {"PORT": (config.host, config.port)}
+    if config.sandbox:
+        addresses["SIMULATOR_PORT"] = ("127.0.0.1", config.simulator_port)
+    for setting, (host, port) in addresses.items():
+        if (why := why_unusable(host, port, setting=setting)) is not None:
+            raise RuntimeError(why)
 
 
 def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -91,7 +88,7 @@ def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -
 
 
 def _say_how_to_try(config: Config) -> None:
-    base = f"http://{config.host}:{config.port}"
+    base = config.url
     if config.sandbox:
         print("\nSandbox: simulated accounts, no token needed. With a token in .env the same calls are live.")
     else:

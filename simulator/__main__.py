@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import FrameType
 
+from config import ConfigError, simulator_port
 from simulator.simulator import Simulator
 from simulator.world.accounts import MOST_ACCOUNTS
 
@@ -31,9 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        port = simulator_port()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
     parser = argparse.ArgumentParser(prog="simulator", description="Both providers on a local port.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_whole(0, 65_535), default=8001, help="0 is a free one (default: 8001)")
+    parser.add_argument(
+        "--port", type=_whole(0, 65_535), default=port, help="0 is a free one (default: SIMULATOR_PORT, else 8001)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="another seed is another world (default: 1)")
     parser.add_argument("--accounts", type=_whole(1, MOST_ACCOUNTS), default=240, help="how many (default: 240)")
     parser.add_argument(

@@ -41,6 +41,86 @@ def read(tmp_path):
     return read
 
 
+# Quotes
+
+QUOTED = ('"{}"', "'{}'", ' "{}" ', '"{} "')
+
+
+@pytest.mark.parametrize("form", QUOTED)
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("ACCESS_LONG_LIVED_TOKEN", f"IGAA{TOKEN}", f"IGAA{TOKEN}"),
+        ("PORT", "8123", 8123),
+        ("MODASH_RATE", "0.5", 0.5),
+        ("CORS_ORIGINS", "https://a.example,https://b.example", ("https://a.example", "https://b.example")),
+        ("HOST", "::1", "::1"),
+    ],
+)
+def test_quotes_around_a_value_of_the_environment_are_taken_off_as_in_the_file(read, form, name, text, value):
+    others = {} if name == "ACCESS_LONG_LIVED_TOKEN" else {"PROVIDERS": "sandbox"}
+
+    for config in (read({name: form.format(text)} | others), read(others, f"{name}={form.format(text)}")):
+        assert getattr(config, name.lower()) == value
+    assert read({"ACCESS_LONG_LIVED_TOKEN": f'"IGAA{TOKEN}"'}).graph_login == "instagram"
+
+
+@pytest.mark.parametrize(
+    "form", ['"{}', "{}'", "\u201c{}\u201d", "\u201e{}\u201c", "\u2018{}\u2019", "\u00ab{}\u00bb", "`{}`", "\"'{}'\""]
+)
+@pytest.mark.parametrize(
+    "name", ["ACCESS_LONG_LIVED_TOKEN", "PORT", "DATABASE_URL", "CORS_ORIGINS", "LOG_LEVEL", "ENV_FILE"]
+)
+def test_any_other_quotation_mark_at_an_end_of_a_value_is_refused(read, form, name):
+    with pytest.raises(ConfigError) as caught:
+        read({name: form.format(TOKEN)})
+
+    assert f"{name} begins or ends with a quotation mark; write it without." in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_quotes_within_a_value_stay(read):
+    assert read(LIVE | {"WEBHOOK_VERIFY_TOKEN": "it's\"so"}).webhook_verify_token == "it's\"so"
+
+
+# Where it listens
+
+
+@pytest.mark.parametrize(
+    ("host", "bind", "url"),
+    [
+        ("", "127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("::1", "[::1]:8000", "http://[::1]:8000"),
+        ("[::1]", "[::1]:8000", "http://[::1]:8000"),
+        ("::", "[::]:8000", "http://[::1]:8000"),
+        ("0.0.0.0", "0.0.0.0:8000", "http://127.0.0.1:8000"),
+        ("gateway.internal", "gateway.internal:8000", "http://gateway.internal:8000"),
+    ],
+)
+def test_an_address_of_ipv6_has_brackets_where_a_port_follows(read, host, bind, url):
+    config = read({"HOST": host})
+
+    assert (config.bind, config.url) == (bind, url)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8000", "[::1]:8000", "http://127.0.0.1", "300.1.1.1", "127.0.0", "a b", "*", "::g"]
+)
+def test_a_host_that_is_no_address_and_no_name_is_refused(read, host):
+    with pytest.raises(
+        ConfigError, match=r"HOST is .*; accepted: an address or a name of this machine, without a port"
+    ):
+        read({"HOST": host})
+
+
+@pytest.mark.parametrize(
+    ("port", "words"), [("0", "1 to 65535"), ("65536", "1 to 65535"), ("http", "a whole number"), ("-1", "a whole")]
+)
+def test_a_port_out_of_range_is_refused(read, port, words):
+    with pytest.raises(ConfigError, match=f"PORT is .*; accepted: {words}"):
+        read({"PORT": port})
+
+
 # Where settings come from
 
 

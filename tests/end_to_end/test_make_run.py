@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
-from tests.support import ROOT, environment, free_port, live_settings, local_session
+from tests.support import ROOT, environment, free_port, live_settings, local_session, new_instance
 
 
 @pytest.fixture
@@ -93,15 +98,117 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
 
 
 def test_a_worker_runs_beside_the_gateway(run, tmp_path):
-    chosen = ports() | {"INSTANCE_PATH": str(tmp_path)}
+    host = "::1" if has_ipv6() else "127.0.0.1"
+    chosen = ports() | {"INSTANCE_PATH": str(tmp_path), "HOST": host}
+    url = f"http://{f'[{host}]' if ':' in host else host}:{chosen['PORT']}"
     process = run(chosen)
-    read_until(process, "/performance-data")
+    shown = read_until(process, "/performance-data")
+    assert f"curl '{url}/account-insights" in shown
 
     deadline = time.monotonic() + 30
     with local_session() as session:
-        while session.get(f"http://127.0.0.1:{chosen['PORT']}/readyz", timeout=30).json()["worker"] != "ok":
+        while session.get(f"{url}/readyz", timeout=30).json()["worker"] != "ok":
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+FOREIGN = {"192.0.2.7": "is not an address of this machine", "no-such-name.invalid": "is no address or known name"}
+
+
+@pytest.mark.parametrize("program", [["-m", "commands.run"], ["-m", "gunicorn", "app:create_app()"]])
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_foreign_address_is_not_called_a_taken_port(tmp_path, program, host):
+    settings = ports() | {"HOST": host, "INSTANCE_PATH": new_instance()}
+
+    ended = subprocess.run(
+        [sys.executable, *program], cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert f"HOST is {host}, which {FOREIGN[host]}." in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "taken" not in ended.stderr
+
+
+def test_gunicorn_refuses_a_port_that_another_program_has(simulator_process):
+    settings = {"PORT": simulator_process.url.rpartition(":")[2], "INSTANCE_PATH": new_instance()}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "app:create_app()"],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert f"Port {settings['PORT']} is taken. Choose another: PORT=" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "words"), [("\x03", 130, "Stopped."), ("\x04", 1, "The input has ended; nothing was done.")]
+)
+def test_a_prompt_is_left_without_a_traceback(key, status, words):
+    settings = {"TOKEN_KEY": Fernet.generate_key().decode(), "INSTANCE_PATH": new_instance(), "PROVIDERS": "live"}
+    terminal, child_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "commands.account", "add", "--login", "instagram"],
+        cwd=ROOT,
+        env=environment(settings),
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
+        preexec_fn=partial(os.login_tty, child_end),  # noqa: PLW1509 - Only so Ctrl-C is a signal.
+    )
+    os.close(child_end)
+    shown = ""
+    while "Token (not shown): " not in shown:
+        shown += os.read(terminal, 1000).decode()
+    os.write(terminal, key.encode())
+    with suppress(OSError):  # So a terminal ends.
+        while part := os.read(terminal, 1000).decode():
+            shown += part
+    os.close(terminal)
+
+    assert process.wait(30) == status
+    assert words in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(("error", "status"), [("KeyboardInterrupt", 130), ("EOFError", 1)])
+def test_a_command_that_is_interrupted_ends_without_a_traceback(error, status):
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import commands; raise {error}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == status
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_the_simulator_listens_on_the_port_of_the_settings(tmp_path, place):
+    port = str(free_port())
+    file = tmp_path / "settings"
+    file.write_text(f'SIMULATOR_PORT="{port}"\n' if place == "file" else "SIMULATOR_PORT=1\n")
+    settings = {"ENV_FILE": str(file)} | ({"SIMULATOR_PORT": port} if place == "environment" else {})
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "simulator"], cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE, text=True
+    ) as process:
+        shown = process.stdout.readline()
+        process.terminate()
+
+    assert f"simulator listening on http://127.0.0.1:{port} " in shown
 
 
 def test_a_taken_port_is_named(run, simulator_process):
