@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from typing import Any
 
 # Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that replace
 # a killed one while the next release is being installed.
 import app  # noqa: F401
+import logs
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
 from front.addresses import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
+from services.redaction import Redaction
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
 from services.store.store import Store
+
+_log = logging.getLogger("gunicorn.conf")
 
 try:
     Config.from_env()  # It also checks the names in the file.
     _settings = settings_now()
     _config = Config.from_env(_settings)
+    # What this process and gunicorn itself log has the form of all other lines; the workers inherit the hooks.
+    logs.set_up(_config.log_level, Redaction(_config.secrets))
+    logs.catch_everything()
     # Only this process reports them: it starts once, before its workers.
     for _sentence in (*unknown_settings(), *unusable_proxies(_config)):
-        sys.stderr.write(f"Warning: {_sentence}\n")
+        _log.warning(_sentence)
     _store = Store.open(_config.database_url, _config.instance_path, mode=_config.providers)
     _store.check_versions()
     _store.close()  # Connections must not live through a fork.
@@ -59,6 +66,7 @@ limit_request_field_size = 4094
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+logger_class = "gunicorn_worker.GunicornLogger"
 
 
 def on_starting(server: Any) -> None:

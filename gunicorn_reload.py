@@ -96,7 +96,7 @@ def _is_own(file: str | None) -> bool:
 
 def _reason(said: str) -> str:
     """Return the reason among what a failed start has said, on one line; of a traceback its place and its end."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("{", "Warning:"))]
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("{")]
     if any(line.startswith("Traceback ") for line in lines):
         places = [line for line in lines if line.startswith('File "')]
         lines = [*places[-1:], lines[-1]]

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
@@ -41,6 +42,16 @@ DROP_NEW_CONNECTIONS = (
     (0x06, 0, 0, 0),  # ... return 0: drop
     (0x06, 0, 0, 0xFFFFFFFF),  # return all of it
 )
+
+
+class GunicornLogger(Logger):
+    """gunicorn's log in the form of all other lines: by the handler of the root logger, see `logs.set_up`."""
+
+    def setup(self, cfg: Any) -> None:
+        """Give the records on, instead of writing them."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,13 @@ class GunicornWorker(ThreadWorker):
         """Answer, as JSON, a request that never reached the application."""
         status, code, message, hint = _refusal(exc, self.cfg)
         request_id = uuid.uuid4().hex
-        extra = {"request_id": request_id, "status": status.value, "cause": type(exc).__name__}
+        extra = {
+            "request_id": request_id,
+            "status": status.value,
+            "code": code,
+            "cause": type(exc).__name__,
+            "caller": addr[0] if isinstance(addr, tuple) else str(addr),
+        }
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("Unexpected error while a request was read", exc_info=exc, extra=extra)
         else:

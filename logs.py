@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import TracebackType
 
 from services import request_context
-from services.redaction import Redaction
+from services.redaction import Redaction, cut, one_line
+
+log = logging.getLogger(__name__)
 
 _READY = vars(logging.LogRecord("", logging.INFO, __file__, 0, "request", None, None))
+FIRST = ("time", "level", "logger", "message")
+MAX_TEXT, MAX_TRACEBACK, MAX_LINE = 2000, 8000, 16_000  # characters
+# What JSON leaves as it is, and what a terminal or a viewer of logs obeys: DEL and C1 controls, separators of lines,
+# marks that turn the direction of writing; and surrogates without their other half, which are no UTF-8.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -32,14 +42,46 @@ class JsonFormatter(logging.Formatter):
             "time": stamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": one_line(_message(record), MAX_TEXT),
         }
         if (context := request_context.current.get()) is not None and context.id:
             line["request_id"] = context.id
-        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+            if context.account is not None:
+                line["account"] = context.account
+        line |= {
+            name: one_line(value, MAX_TEXT) if isinstance(value, str) and len(value) > MAX_TEXT else value
+            for name, value in vars(record).items()
+            if name not in _STANDARD
+        }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return self._redaction.log_line(json.dumps(line, default=str, ensure_ascii=False))
+            line["exception"] = _without_middle(self.formatException(record.exc_info))
+        if record.stack_info:
+            line["stack"] = _without_middle(record.stack_info)
+        text = json.dumps(line, default=str, ensure_ascii=False)
+        if len(text) > MAX_LINE:  # because of a long list, for example; the first fields say what the line is about
+            known = {name: line[name] for name in (*FIRST, "request_id", "account") if name in line}
+            text = json.dumps(known | {"shortened": cut(text, MAX_TEXT)}, default=str, ensure_ascii=False)
+        # Escaped last, because redaction reads and writes the strings again.
+        return _UNPRINTABLE.sub(_escaped, self._redaction.log_line(text))
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001  # A line with wrong arguments is better than a traceback beside the log.
+        return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
+
+
+def _without_middle(traceback: str) -> str:
+    """Return a traceback, or its beginning and its end, which says most."""
+    if len(traceback) <= MAX_TRACEBACK:
+        return traceback
+    head, tail = traceback[: MAX_TRACEBACK // 4], traceback[-MAX_TRACEBACK * 3 // 4 :]
+    return f"{head.rpartition(chr(10))[0]}\n...\n{tail.partition(chr(10))[2] or cut(tail, MAX_TRACEBACK)}"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def stamp(moment: float) -> str:
@@ -75,4 +117,35 @@ def set_up(level: str, redaction: Redaction) -> None:
     handler.setFormatter(JsonFormatter(redaction))
     root.addHandler(handler)
     root.setLevel(level)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # At lower levels it logs whole URLs.
+    for name in ("urllib3", "werkzeug"):  # At lower levels they log whole URLs.
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def catch_everything() -> None:
+    """Log what Python itself would write to standard error: warnings, and exceptions that end a thread or the process.
+
+    Only a program that serves does so; tests and commands show their failures as usual.
+    """
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_of_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        log.info("Stopped by Ctrl-C")
+        return
+    log.critical("An exception ended the process", exc_info=(kind, error, traceback))
+
+
+def _log_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is None or issubclass(args.exc_type, SystemExit):
+        return
+    error = (args.exc_type, args.exc_value, args.exc_traceback)
+    name = "" if args.thread is None else args.thread.name
+    log.error("An exception ended a thread", exc_info=error, extra={"thread_name": name})
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    log.error("An exception was ignored", exc_info=args.exc_value, extra={"of": repr(args.object)})

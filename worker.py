@@ -132,6 +132,7 @@ def main() -> None:
     try:
         config = Config.from_env()
         logs.set_up(config.log_level, Redaction(config.secrets))
+        logs.catch_everything()
         services = Services.build(config, clock)
         services.store.check_versions()
     except (ConfigError, SchemaError) as error:

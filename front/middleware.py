@@ -14,10 +14,11 @@ from werkzeug.http import parse_etags, unquote_etag
 
 import logs
 from front.browser_checks import BrowserChecks
+from front.callers import caller_of
 from front.cors import AllowedOrigins, Headers
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
-from routes.errors import HTTP_CODES, SECURITY_HEADERS, error_body
+from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
@@ -195,8 +196,9 @@ class Front:
         started: float,
         cache_result: str,
     ) -> None:
+        failure: ErrorBody | None = environ.get("insights.failure")
         # The query is left out: callers put credentials there although the documents forbid it.
-        # A field that is added here belongs in `_log_hit` too.
+        # A field that is added here for every reply belongs in `_log_hit` too.
         log.info(
             "request",
             extra={
@@ -209,8 +211,19 @@ class Front:
                 "cache": cache_result,
                 "provider_calls": context.provider_calls,
                 "provider_milliseconds": round(context.provider_seconds * 1000, 2),
+                **({} if failure is None else _of_failure(environ, failure, context)),
             },
         )
+
+
+def _of_failure(environ: WSGIEnvironment, failure: ErrorBody, context: RequestContext) -> dict[str, object]:
+    """Return what the log line of a refused or failed request says beyond that of an answered one."""
+    return {
+        "code": failure["code"],
+        "provider": failure["provider"],
+        "account": context.account,
+        "caller": caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")),
+    }
 
 
 class _Reply:
@@ -257,6 +270,7 @@ def _refuse(environ: WSGIEnvironment, start: Callable[[str, Headers], object], r
     status = refusal.status
     code, request_id = refusal.code or HTTP_CODES[status], environ["insights.request_id"]
     body = error_body(code, refusal.message, hint=refusal.hint, request_id=request_id)
+    environ["insights.failure"] = body
     data = json.dumps(body).encode()
     headers = [
         ("Content-Type", "application/json"),

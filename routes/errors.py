@@ -120,6 +120,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _reply(status: int, body: ErrorBody) -> Response:
+    request.environ["insights.failure"] = body  # for the log line of the request
     response = jsonify(body)
     response.status_code = status
     if body["retry_after"] is not None:

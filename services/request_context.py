@@ -100,6 +100,7 @@ class RequestContext:
         self.is_background = is_background
         self.not_before: float | None = None  # Unix seconds; values fetched earlier do not serve
         self.provider_calls = 0
+        self._accounts: set[str] = set()
         self.provider_seconds = 0.0  # of all calls together
         self._monotonic = monotonic
         usual = BACKGROUND_DEADLINE if is_background else math.inf
@@ -109,6 +110,17 @@ class RequestContext:
         self._slot: tuple[str, str] | None = None  # the provider and the account
         self._parts: dict[type, object] = {}
         self._ended = False
+
+    @property
+    def account(self) -> str | None:
+        """The id of the account that the work is about; None for none and for several."""
+        accounts = tuple(self._accounts)
+        return accounts[0] if len(accounts) == 1 else None
+
+    def is_about(self, account: str) -> None:
+        """Note that the work is about an account, for its log lines."""
+        if account:
+            self._accounts.add(account)
 
     def refresh(self) -> None:
         """Accept no value that was fetched before the request came."""
@@ -159,6 +171,13 @@ class RequestContext:
 
 current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 """What this thread works for; None in commands and in threads that serve the whole process."""
+
+
+def is_about(account: str) -> None:
+    """Note that the work in hand is about an account (id), for its log lines."""
+    context = current.get()
+    if context is not None:
+        context.is_about(account)
 
 
 def is_background() -> bool:

@@ -16,7 +16,7 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
     "config": {"dotenv", "front"},
-    "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "services"},
+    "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "logs", "services"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "routes"},
     "logs": {"services"},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from services import request_context
 from services.accounts.registry import AccountRegistry
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
@@ -77,6 +78,11 @@ class AccountResolver:
         Raises `ProviderNotConfiguredError` where there is no account at all or its token cannot be opened,
         `InvalidRequestError` where several could be meant, `AccountUnknownError` for any that is not here.
         """
+        account = self._found(reference)
+        request_context.is_about(account.id)
+        return account
+
+    def _found(self, reference: str | None) -> Account:
         if self._own.token and reference in {None, self._own.account_id}:
             return self._configured()
         rows = self._registry.rows()

@@ -118,7 +118,7 @@ def test_a_name_in_the_settings_file_that_is_no_setting_is_reported_once(simulat
     gateway = start({"ENV_FILE": str(tmp_path / "settings")})
 
     assert gateway.get("/top-posts?time_range=7d").status_code == 200
-    warning = "Warning: NGINX_PORT in the settings file is not a setting of the gateway. It has no effect."
+    warning = "NGINX_PORT in the settings file is not a setting of the gateway. It has no effect."
     assert gateway.output.read_text().count(warning) == 1
 
 

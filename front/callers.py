@@ -1,0 +1,20 @@
+"""The address of a caller, also of one behind a proxy on this machine."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def caller_of(peer: str, forwarded_for: str) -> str:
+    """Return the address of a caller, for the log: that of the connection, or what a proxy on this machine says.
+
+    Any caller can send X-Forwarded-For, so only a peer on loopback is believed, and of the list only the last address:
+    the one that the proxy itself has added.
+    """
+    last = forwarded_for.rpartition(",")[2].strip()
+    try:
+        address = ip_address(peer)
+        ip_address(last)
+    except ValueError:
+        return peer
+    return last if address.is_loopback or peer == "::ffff:127.0.0.1" else peer
