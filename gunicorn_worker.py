@@ -215,15 +215,24 @@ def ignore_new_connections(listener: socket.socket) -> None:
 def _end_unread(client: socket.socket) -> None:
     """Refuse a request that has not come in time, and wake the thread that reads it."""
     request_id = uuid.uuid4().hex
-    log.warning("A request that had not come in time was ended", extra={"request_id": request_id})
     status = HTTPStatus.REQUEST_TIMEOUT
     hint = f"Accepted: a head within {HEAD_WITHIN:.0f} seconds, and a body within {BODY_WITHIN:.0f} more."
     code, message = HTTP_CODES[status], "The request did not come in time."
+    extra = {"request_id": request_id, "status": status.value, "code": code, "caller": _peer_of(client)}
+    log.warning("A request that had not come in time was ended", extra=extra)
     with suppress(OSError):
         # Another thread is blocked in a read of this socket, so its mode may not change.
         client.send(_reply(status, code, message, hint=hint, request_id=request_id), socket.MSG_DONTWAIT)
     with suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
+
+
+def _peer_of(client: socket.socket) -> str:
+    try:
+        peer = client.getpeername()
+    except OSError:  # It is gone.
+        return ""
+    return str(peer[0] if isinstance(peer, tuple) else peer)
 
 
 def _reply(status: HTTPStatus, code: str, message: str, *, hint: str | None, request_id: str) -> bytes:

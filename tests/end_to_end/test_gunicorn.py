@@ -23,10 +23,16 @@ def gateway(simulator, start):
 @pytest.fixture(scope="module")
 def refusing():
     """One gateway for all requests that never reach a provider."""
-    process = start_gateway({})
+    process = start_gateway({"GUNICORN_CMD_ARGS": "--log-level info"})
     yield process
     process.stop()
-    assert leaks_in(process.output.read_text()) == []
+    text = process.output.read_text()
+    assert leaks_in(text) == []
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["logger"] for line in lines} >= {"gunicorn.error", "app"}
+    refused = [line for line in lines if line["message"] == "A malformed request was refused"]
+    assert {line["caller"] for line in refused} <= {"127.0.0.1"}
+    assert {line["code"] for line in refused} <= {"bad_request", "headers_too_large", "uri_too_long"}
 
 
 def send(gateway, request):
