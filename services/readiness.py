@@ -35,7 +35,7 @@ class BackgroundWork(TypedDict):
 
 
 class ReadinessReport(TypedDict):
-    """What GET /readyz answers; `store` has "ok", or "unavailable" or the fault, of each database."""
+    """What GET /readyz answers; `store` has "ok", or the kind of fault or its text, of each database."""
 
     status: Literal["ok", "degraded"]
     store: dict[str, str]
@@ -57,7 +57,7 @@ class Readiness:
         The fault of a database names its host, its user and itself, so only a `detailed` report has it.
         """
         faults = self._store.faults()
-        shown = faults if detailed else dict.fromkeys(faults, "unavailable")
+        shown = {name: fault.text if detailed else fault.kind for name, fault in faults.items()}
         work = self.work()
         late = work is not None and work["late"] > 0
         breakers = [each for each in self._quota.breakers() if each["state"] != "closed"]

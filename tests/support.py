@@ -201,6 +201,9 @@ class NoConnections:
     def fault(self) -> str:
         return "gone"
 
+    def write_fault(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 

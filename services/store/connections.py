@@ -6,10 +6,11 @@ fetched value from being committed until both have timed out, and other processe
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from sqlalchemy.exc import DisconnectionError
 
 from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError
 from services.store.modes import MODES, keep_to_mode
+from services.store.outage import Outage
 
 BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a thread for a connection
 STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
-RETRY_AFTER = 2.0  # seconds after a failure during which the database is not tried again
-PROBE_TIMEOUT = 10.0  # seconds that one thread may take to find out whether the database is back
 # Connections of a process, at most; PostgreSQL usually allows a hundred in total.
 READERS, WRITERS = 5, 3
 PAGE_CACHE_KIB = 1024  # of each connection to a file; SQLite's default is twice that
@@ -56,9 +56,7 @@ class Connections:
         self._free = {READERS: READERS, WRITERS: WRITERS}
         self._changed = {size: threading.Condition(self._lock) for size in self._free}
         self._faults = 0
-        self._fault: str | None = None
-        self._retry_at = 0.0  # monotonic
-        self._prober = 0  # the thread that tries the database after a failure
+        self._outage, self._write_outage = Outage(), Outage()
 
     @contextmanager
     def connect(self, *, to_write: bool) -> Iterator[Connection]:
@@ -82,7 +80,7 @@ class Connections:
             faults = self._faults
             is_over = self._changed[size].wait_for(lambda: self._free[size] or self._faults != faults, BUSY_TIMEOUT)
             if self._faults != faults:
-                raise FailedMeanwhileError(self._fault or "The database failed a moment ago.")
+                raise FailedMeanwhileError(self._outage.noted or "The database failed a moment ago.")
             if not is_over:
                 raise NoFreeConnectionError
             self._free[size] -= 1
@@ -93,40 +91,45 @@ class Connections:
             return engine
 
     def fault(self) -> str | None:
-        """Return the fault for which the database is not tried now, or None.
+        """Return the fault for which the database is not tried now, or None."""
+        return self._outage.fault()
 
-        A server that accepts connections and never answers costs seconds for every try. So after a failure none is
-        made for a while, and then one thread tries it while the others go on without it.
-        """
-        with self._lock:
-            if self._fault is None or self._prober == threading.get_ident():
-                return None
-            if time.monotonic() < self._retry_at:
-                return self._fault
-            self._prober, self._retry_at = threading.get_ident(), time.monotonic() + PROBE_TIMEOUT
-            return None
+    def write_fault(self) -> str | None:
+        """Return the fault for which nothing is written now, or None."""
+        return self._write_outage.fault()
 
     def failed(self, fault: str) -> None:
         """Close every connection and try the database again only after a while."""
         # Existing connections may lead to a file or server that has been replaced.
         self.close()
+        self._outage.begin(fault)
         with self._lock:
-            self._fault, self._retry_at, self._prober = fault, time.monotonic() + RETRY_AFTER, 0
             self._faults += 1
             for changed in self._changed.values():
                 changed.notify_all()
 
-    def worked(self) -> None:
-        """Note that the database is available."""
-        if self._fault is not None:
-            with self._lock:
-                self._fault, self._prober = None, 0
+    def failed_to_write(self, fault: str) -> None:
+        """Try to write again only after a while; readers go on."""
+        if self.is_postgresql:
+            self.close()  # A session that began read-only stays so after the server has become writable.
+        self._outage.end()
+        self._write_outage.begin(fault)
+
+    def worked(self, *, to_write: bool) -> None:
+        """Note that the database is available; only a transaction shows that it can be written."""
+        self._outage.end()
+        if to_write:
+            self._write_outage.end()
 
     def was_full(self) -> None:
         """Let another thread try the database, if this one was to and found no free connection."""
-        with self._lock:
-            if self._prober == threading.get_ident():
-                self._prober, self._retry_at = 0, time.monotonic()
+        self._outage.pass_on()
+        self._write_outage.pass_on()
+
+    def looks_read_only(self) -> bool:
+        """Return whether the database is a file that this process may not write, as far as the system says."""
+        file = Path(str(self._url.database))
+        return not self.is_postgresql and file.exists() and not os.access(file, os.W_OK)
 
     def close(self) -> None:
         """Close every connection."""
@@ -188,7 +191,8 @@ class Connections:
         def prepare(connection: Any, record: Any) -> None:
             cursor = connection.cursor()
             # Readers run beside one writer. A process that is killed leaves no half-written transaction.
-            cursor.execute("PRAGMA journal_mode=WAL")
+            with suppress(sqlite3.OperationalError):  # Where it cannot be written, it can be read all the same.
+                cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute(f"PRAGMA cache_size=-{cache_kib}")
             cursor.close()

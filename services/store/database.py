@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ClauseElement,
@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
-from services.store.faults import is_refusal, words
+from services.store.faults import MAKE_WRITABLE, NOT_A_STANDBY, is_refusal, only_writing, words
 from services.store.schema import VERSIONS
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,13 @@ class StatementRefusedError(DatabaseUnavailableError):
     """
 
 
+class DatabaseFault(NamedTuple):
+    """What is wrong with a database: in general, and with its details, such as its host."""
+
+    kind: Literal["unavailable", "not writable", "of another release"]
+    text: str
+
+
 class SchemaError(Exception):
     """The database is not at the version this code needs."""
 
@@ -64,6 +71,7 @@ class Database:
         self.is_postgresql = connections.is_postgresql
         self._connections = connections
         self._fault: str | None = None
+        self._write_fault: str | None = None
         self._version_fault: str | None = None  # as it was logged last
         self._full_at = -LOG_AGAIN_AFTER  # when that was logged last, monotonic
         self._refused: dict[str, float] = {}  # when each refusal was logged last, monotonic
@@ -85,7 +93,11 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection with a transaction, committed at the end; raises `DatabaseUnavailableError`."""
-        with self._guarded(), self._connections.connect(to_write=True) as connection, connection.begin():
+        with (
+            self._guarded(to_write=True),
+            self._connections.connect(to_write=True) as connection,
+            connection.begin(),
+        ):
             if not self.is_postgresql:
                 # SQLite refuses at once, without waiting, to turn a reading transaction into a writing one while
                 # another process writes. Taking the write lock first waits for it instead.
@@ -122,22 +134,28 @@ class Database:
         if (fault := version_fault(self.name, self._version())) is not None:
             raise SchemaError(fault)
 
-    def probe(self) -> str | None:
-        """Use the database once; return its fault, also that another release has changed its schema; never raise."""
+    def probe(self) -> DatabaseFault | None:
+        """Use the database once; return what is wrong with it, also that it can only be read; never raise."""
+        version = f"SELECT version_num FROM {self.name}_version"  # noqa: S608
         try:
             with self.read() as connection:
                 # A row, not a constant: for that SQLite would not look into the file.
-                row = connection.execute(text(f"SELECT version_num FROM {self.name}_version")).first()  # noqa: S608
+                row = connection.execute(text(version)).first()
+                self._look_whether_writable(connection)
         except StatementRefusedError:  # There is no such table.
             row = None
-        except DatabaseUnavailableError:
-            return self._fault
+        except DatabaseUnavailableError as error:
+            return DatabaseFault("unavailable", self._fault or str(error))
         fault = version_fault(self.name, None if row is None else str(row[0]))
         if fault != self._version_fault:
             self._version_fault = fault
             if fault is not None:
                 log.error("The schema of the database is not that of this code", extra={"fault": fault})
-        return fault
+        if fault is not None:
+            return DatabaseFault("of another release", fault)
+        if self._write_fault is not None:
+            self._write_once()
+        return None if (found := self._write_fault) is None else DatabaseFault("not writable", found)
 
     def close(self) -> None:
         """Close every connection."""
@@ -152,14 +170,30 @@ class Database:
             row = connection.execute(text(f"SELECT version_num FROM {self.name}_version")).first()  # noqa: S608
             return None if row is None else str(row[0])
 
+    def _look_whether_writable(self, connection: Connection) -> None:
+        """Note that the database can only be read, before a write fails for it."""
+        if self.is_postgresql:
+            if connection.execute(text("SELECT pg_is_in_recovery()")).scalar():
+                self._note_write_fault(f"the server is a standby. {NOT_A_STANDBY}")
+        elif self._connections.looks_read_only():
+            self._note_write_fault(f"the file is read-only. {MAKE_WRITABLE}")
+
+    def _write_once(self) -> None:
+        """Try whether the database can be written again; nothing is changed."""
+        with suppress(DatabaseUnavailableError), self.write() as connection:
+            connection.execute(text(f"UPDATE {self.name}_version SET version_num = version_num"))  # noqa: S608
+
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, *, to_write: bool = False) -> Iterator[None]:
         """Raise `DatabaseUnavailableError` for what the driver raises; log when the database fails and when it is back.
 
         What the database refuses leaves it available: one odd value must not take it from every other statement.
         """
         if (fault := self._connections.fault()) is not None:
             self._note_fault(fault)
+            raise DatabaseUnavailableError(fault)
+        if to_write and (fault := self._connections.write_fault()) is not None:
+            self._note_write_fault(fault)
             raise DatabaseUnavailableError(fault)
         try:
             yield
@@ -173,30 +207,45 @@ class Database:
             raise DatabaseUnavailableError("every connection is in use") from error
         except (SQLAlchemyError, UnicodeError, OverflowError) as error:
             if is_refusal(error):
-                self._note_available()
+                self._note_available(to_write=False)
                 self._log_refusal(words(error))
                 raise StatementRefusedError(words(error)) from None
             if not isinstance(error, SQLAlchemyError):
                 raise
             fault = words(error)
+            if to_write and (advice := only_writing(error)) is not None:
+                fault = f"{fault}. {advice}"
+                self._connections.failed_to_write(fault)
+                self._note_available(to_write=False)
+                self._note_write_fault(fault)
+                raise DatabaseUnavailableError(fault) from None
             self._connections.failed(fault)
             self._note_fault(fault)
             raise DatabaseUnavailableError(fault) from None
         except BaseException:
-            self._connections.worked()  # The failure is the caller's own, such as a purchase that may not be made.
+            # The failure is the caller's own, such as a purchase that may not be made.
+            self._connections.worked(to_write=False)
             raise
-        self._note_available()
+        self._note_available(to_write=to_write)
 
     def _note_fault(self, fault: str) -> None:
         if self._fault is None:
             log.error("The database is unavailable", extra={"database": self.name, "fault": fault})
         self._fault = fault
 
-    def _note_available(self) -> None:
-        self._connections.worked()
+    def _note_write_fault(self, fault: str) -> None:
+        if self._write_fault is None:
+            log.error("The database cannot be written", extra={"database": self.name, "fault": fault})
+        self._write_fault = fault
+
+    def _note_available(self, *, to_write: bool) -> None:
+        self._connections.worked(to_write=to_write)
         if self._fault is not None:
             log.warning("The database is available again", extra={"database": self.name})
             self._fault = None
+        if to_write and self._write_fault is not None:
+            log.warning("The database can be written again", extra={"database": self.name})
+            self._write_fault = None
 
     def _log_full(self) -> None:
         """Log that threads wait for connections in vain, at most once a minute."""

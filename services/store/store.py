@@ -14,7 +14,7 @@ from services.store.account_snapshots import AccountSnapshots
 from services.store.accounts import AccountTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
-from services.store.database import Database, DatabaseUnavailableError, SchemaError
+from services.store.database import Database, DatabaseFault, DatabaseUnavailableError, SchemaError
 from services.store.database_clock import DatabaseClock
 from services.store.deletion import Deletion
 from services.store.follower_counts import FollowerCounts
@@ -136,8 +136,8 @@ class Store:
                 return
         self.cache_entries.sweep(time.time())
 
-    def faults(self) -> dict[str, str]:
-        """Try each database and return the fault of each that is unavailable, or of another version."""
+    def faults(self) -> dict[str, DatabaseFault]:
+        """Try each database and return the fault of each that cannot be used as it should be."""
         faults = {database.name: database.probe() for database in self.databases}
         return {name: fault for name, fault in faults.items() if fault is not None}
 

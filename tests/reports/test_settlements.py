@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import Config
-from services.store import connections
+from services.store import connections, outage
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Order, Settlement
 from tests.stores import query
@@ -27,7 +27,7 @@ BOOKED = "SELECT state, code FROM ledger ORDER BY id"
 
 @pytest.fixture
 def config(monkeypatch):
-    monkeypatch.setattr(connections, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
     return settings()
 
 

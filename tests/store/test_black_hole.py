@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.accounts.token_encryption import TokenEncryption, new_key
-from services.store import bounded, connections
+from services.store import bounded, connections, outage
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from services.store.store import Store
@@ -42,7 +42,7 @@ def hurried(monkeypatch):
     """Bounds for a test that would otherwise take many seconds."""
     monkeypatch.setattr(bounded, "ANSWER_TIMEOUT", 0.6)
     monkeypatch.setattr(bounded, "PING_TIMEOUT", 0.3)
-    monkeypatch.setattr(connections, "RETRY_AFTER", 0.2)
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.2)
 
 
 def fails(call):
