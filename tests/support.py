@@ -204,6 +204,9 @@ class NoConnections:
     def write_fault(self) -> None:
         return None
 
+    def file_is_missing(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 

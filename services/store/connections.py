@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError
+from services.store.damaged_rows import NOTE, DamageLog
 from services.store.modes import MODES, keep_to_mode
 from services.store.outage import Outage
 
@@ -57,6 +58,7 @@ class Connections:
         self._changed = {size: threading.Condition(self._lock) for size in self._free}
         self._faults = 0
         self._outage, self._write_outage = Outage(), Outage()
+        self._damage = DamageLog()
 
     @contextmanager
     def connect(self, *, to_write: bool) -> Iterator[Connection]:
@@ -196,6 +198,7 @@ class Connections:
             cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute(f"PRAGMA cache_size=-{cache_kib}")
             cursor.close()
+            connection.create_function(NOTE, 2, self._damage.note)
             record.info["inode"] = _inode(file)
 
         def check(_connection: Any, record: Any, _proxy: Any) -> None:

@@ -27,13 +27,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
 from services.store.faults import MAKE_WRITABLE, NOT_A_STANDBY, is_refusal, only_writing, words
-from services.store.schema import VERSIONS
+from services.store.schema import GATEWAY, MEMORY, VERSIONS
 
 log = logging.getLogger(__name__)
 
 LOG_AGAIN_AFTER = 60.0  # seconds
 MAX_REFUSALS = 100  # remembered
 CHUNK = 200  # values
+ADVICE_IF_MISSING = {
+    GATEWAY: "Its file is missing: restore a backup with `make restore`. `make migrate` creates an empty one.",
+    MEMORY: "Its file is missing: `make migrate` creates it again.",
+}
 
 T = TypeVar("T")
 Values = Mapping[str, Any]
@@ -145,7 +149,8 @@ class Database:
         except StatementRefusedError:  # There is no such table.
             row = None
         except DatabaseUnavailableError as error:
-            return DatabaseFault("unavailable", self._fault or str(error))
+            missing = f" {ADVICE_IF_MISSING[self.name]}" if self._connections.file_is_missing() else ""
+            return DatabaseFault("unavailable", f"{self._fault or error}{missing}")
         fault = version_fault(self.name, None if row is None else str(row[0]))
         if fault != self._version_fault:
             self._version_fault = fault

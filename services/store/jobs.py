@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tuple_, update
 
+from services.store.damaged_rows import parsed
 from services.store.database import Database
 from services.store.schema import jobs
 
@@ -111,7 +112,8 @@ class Jobs:
             )
             rows = {(row.kind, row.key): row for row in connection.execute(claimed)}
         return [
-            Job(kind, key, json.loads(rows[kind, key].payload), rows[kind, key].attempts, holder) for kind, key in found
+            Job(kind, key, parsed(rows[kind, key].payload, jobs.c.payload), rows[kind, key].attempts, holder)
+            for kind, key in found
         ]
 
     def extend(self, held: Collection[Job]) -> None:

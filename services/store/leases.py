@@ -18,6 +18,7 @@ from services.store.database import Database, chunks, upsert
 from services.store.schema import leases
 
 LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
+LONGEST = 600.0  # seconds, far beyond any lease, whatever the clocks of machines
 KEEP_FENCES_FOR = 86_400.0  # seconds
 
 
@@ -54,7 +55,8 @@ class LeaseTable:
                     "lease_until": now + LEASE,
                     "failure": None,
                 },
-                only_if=leases.c.lease_until <= now,
+                # One that ends later than any lease can is damaged: it must not be held for ever.
+                only_if=(leases.c.lease_until <= now) | (leases.c.lease_until > now + LONGEST),
                 returning=(leases.c.key, leases.c.fence),
             )
             return {row.key: row.fence for row in acquired}

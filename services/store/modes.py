@@ -14,6 +14,7 @@ from sqlalchemy import Engine, Insert, Join, Select, SelectBase, Table, event
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
+from services.store.damaged_rows import readable
 from services.store.schema import gateway, memory
 
 MODES = ("live", "sandbox")
@@ -31,7 +32,7 @@ def keep_to_mode(engine: Engine, mode: str) -> None:
 
     def scope(_connection: Any, statement: Any, multiparams: Any, params: Any, _options: Any) -> tuple[Any, Any, Any]:
         if (found := known.get(statement)) is None:
-            found = scoped(statement, mode)
+            found = scoped(statement, mode, is_file=engine.dialect.name == "sqlite")
             if found is not statement:
                 known[statement] = found
         return found, multiparams, params
@@ -39,8 +40,8 @@ def keep_to_mode(engine: Engine, mode: str) -> None:
     event.listen(engine, "before_execute", scope, retval=True)
 
 
-def scoped(statement: Any, mode: str) -> Any:
-    """Return a statement that reads and writes the rows of one mode only.
+def scoped(statement: Any, mode: str, *, is_file: bool = False) -> Any:
+    """Return a statement that reads and writes the rows of one mode only, and of a file the readable ones only.
 
     Raises `NotImplementedError` for a table of the schema within a join, a subquery or a union, of which the
     store has none.
@@ -55,4 +56,7 @@ def scoped(statement: Any, mode: str) -> Any:
         raise NotImplementedError("a table within a join, a subquery or a union cannot be kept to a mode")
     if isinstance(statement, Insert):
         return statement.values(mode=mode)
-    return statement.where(*(table.c.mode == mode for table in tables))
+    mine = statement.where(*(table.c.mode == mode for table in tables))
+    return (
+        readable(mine, next(iter(tables))) if is_file and isinstance(statement, Select) and len(tables) == 1 else mine
+    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
+from services.store.damaged_rows import parsed
 from services.store.database import Database, excluded
 from services.store.schema import quota_usage
 
@@ -32,8 +33,11 @@ class QuotaUsage:
         """Return the usage of a provider's limits."""
         with self._database.read() as connection:
             rows = connection.execute(select(quota_usage).where(quota_usage.c.provider == provider)).all()
+        kinds = [(row, parsed(row.kinds, quota_usage.c.kinds)) for row in rows]
         return [
-            UsageRow(row.account, row.percent, json.loads(row.kinds), row.blocked_until, row.read_at) for row in rows
+            UsageRow(row.account, row.percent, found, row.blocked_until, row.read_at)
+            for row, found in kinds
+            if isinstance(found, dict)
         ]
 
     def write(self, provider: str, rows: list[UsageRow]) -> None:

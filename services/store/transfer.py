@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, String, collate, func, literal, select, tuple_
 
 from services.days import ONE_DAY, midnight
+from services.store.damaged_rows import log_damaged
 from services.store.database import Database, upsert
 from services.store.line_fields import Line, Row
 from services.store.sections import SECTIONS, Section
@@ -66,7 +67,7 @@ class Transfer:
             if chosen.metrics and not _has_any(section, chosen.metrics):
                 continue
             for row in self._rows(account, section, chosen):
-                for line in section.lines(row):
+                for line in _lines_of(section, row):
                     if not chosen.metrics or line["metric"] in chosen.metrics:
                         yield section, line
 
@@ -96,6 +97,15 @@ class Transfer:
         """Return a column as it is ordered: texts by their code points, whatever the collation of the database."""
         is_text = isinstance(column.type, String)
         return collate(column, "C") if is_text and self._database.is_postgresql else column
+
+
+def _lines_of(section: Section, row: Row) -> list[Line]:
+    """Return the lines of a row; one that is damaged has none, and the others are exported."""
+    try:
+        return list(section.lines(row))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        log_damaged(section.table.name, tuple(str(row[column.name]) for column in section.key))
+        return []
 
 
 def _has_any(section: Section, metrics: Collection[str]) -> bool:

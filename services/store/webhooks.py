@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, case, delete, func, select, update
 
+from services.store.damaged_rows import parsed
 from services.store.database import Database, chunks, excluded
 from services.store.group_commit import GroupCommit
 from services.store.schema import webhook_changes as changes
@@ -137,7 +138,9 @@ class WebhookTable:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [
-            PendingChange(row.digest, Change(row.account, row.field, json.loads(row.value), row.time), row.attempts)
+            PendingChange(
+                row.digest, Change(row.account, row.field, parsed(row.value, changes.c.value), row.time), row.attempts
+            )
             for row in rows
         ]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from commands.migrate import migrate
+from config import Config
 from services.store import outage
 from tests.stores import new_store, server
 
@@ -143,3 +146,28 @@ def test_reads_go_on_while_nothing_can_be_written(spoilt, fault, caplog):
     assert "The database is unavailable" not in caplog.messages
     assert "The database cannot be written" in caplog.messages
     assert "The database can be written again" in caplog.messages
+
+
+ADVICE = {"gateway": "make restore", "memory": "`make migrate` creates it again"}
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_a_file_that_is_removed_and_made_again_under_the_gateway_stops_no_answer(make_world, monkeypatch, name):
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    with new_store("sqlite") as store:
+        world = make_world(**store)
+        kept = world.get(KEPT[0])
+        world.settle()
+
+        for file in Path(store["INSTANCE_PATH"]).glob(f"{name}.db*"):
+            file.unlink()
+        again, fetched = world.get(KEPT[0]), world.get(NEW)
+        missing = world.get("/readyz").json
+        migrate(Config.from_env(world.settings))
+        mended = world.get("/readyz").json
+
+        assert (again.status_code, again.data, fetched.status_code) == (200, kept.data, 200)
+        assert missing["status"] == "degraded"
+        assert ADVICE[name] in missing["store"][name]
+        assert mended["store"] == OK
+        world.end()

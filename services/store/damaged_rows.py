@@ -1,0 +1,89 @@
+"""Rows of a SQLite file whose columns hold something else than their types say: they are treated as absent.
+
+SQLite keeps a text in a column for numbers. One such row, written by another program or a damaged disk, would make
+every request fail that reads it. So each SELECT asks for readable rows only, and the others are logged. PostgreSQL
+keeps the types itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Double, Integer, LargeBinary, Select, Table, literal_column
+from sqlalchemy.sql import visitors
+from sqlalchemy.types import TypeDecorator
+
+NOTE = "note_damaged_row"  # an SQL function of each connection
+MOST_NOTED = 1_000  # rows that are logged by one process
+SHOWN = 200  # characters by which a value is recognized
+LATEST = 1e11  # Unix seconds; the year 5138
+MOMENTS = ("_at", "_until", "time")  # how the names of columns with moments end
+
+log = logging.getLogger(__name__)
+
+
+class DamageLog:
+    """Logs each damaged row once."""
+
+    def __init__(self) -> None:
+        self._noted: set[tuple[str, int]] = set()
+
+    def note(self, table: str, row: int) -> int:
+        """Log a row by its number in the file (`rowid`), and return 0: false, as SQL needs it."""
+        if (table, row) not in self._noted and len(self._noted) < MOST_NOTED:
+            self._noted.add((table, row))
+            log.error("A damaged row is treated as absent", extra={"table": table, "rowid": row})
+        return 0
+
+
+def readable(statement: Select[Any], table: Table) -> Select[Any]:
+    """Return a query that leaves out rows in which a column that it selects holds a value of another type."""
+    selected = [column for each in statement.selected_columns for column in _columns_in(each)]
+    return statement.where(_condition(table, tuple(dict.fromkeys(selected)))) if selected else statement
+
+
+def _columns_in(element: Any) -> Iterable[Column[Any]]:
+    return (part for part in visitors.iterate(element) if isinstance(part, Column) and part.table is not None)
+
+
+def parsed(text: str, column: Column[Any], *, otherwise: Any = None) -> Any:
+    """Return the JSON in a column, or what stands for one that cannot be read, which is logged once."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        log_damaged(column.table.name, (column.name, text[:SHOWN]))
+        return otherwise
+
+
+@lru_cache(MOST_NOTED)
+def log_damaged(table: str, row: tuple[str, ...]) -> None:
+    """Log once that a row, by what identifies it, is treated as absent."""
+    log.error("A damaged row is treated as absent", extra={"table": table, "row": " ".join(row)})
+
+
+@cache
+def _condition(table: Table, columns: tuple[Column[Any], ...]) -> ColumnElement[bool]:
+    # As text: a tree of dozens of elements would cost more than the query. The function comes last, so that it is
+    # called for damaged rows only. A comparison with NULL is neither true nor false, so nulls are no damage.
+    damaged = " OR ".join(_damage(column) for column in columns)
+    return literal_column(f"(({damaged}) IS NOT 1 OR {NOTE}('{table.name}', {table.name}.rowid))")
+
+
+def _damage(column: Column[Any]) -> str:
+    """Return a condition that is true for a value of another type than that of its column.
+
+    SQLite orders all numbers before all texts, and these before all blobs. A comparison with the least text or blob is
+    several times as fast as `typeof`.
+    """
+    name = f"{column.table.name}.{column.name}"
+    type_ = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    if isinstance(type_, Double) and column.name.endswith(MOMENTS):
+        return f"{name} NOT BETWEEN {-LATEST} AND {LATEST}"
+    if isinstance(type_, Double | Integer):
+        return f"{name} >= ''"
+    # A number in a column for texts was stored as a text.
+    return f"{name} < x''" if isinstance(type_, LargeBinary) else f"{name} >= x''"
