@@ -3,7 +3,7 @@
 The gateway runs in this process on a clock that moves from one due job to the next, and the simulator's clock with it.
 A kill ends the work before one of its writes, and a new gateway goes on. In the end every final value has to be true,
 no settled day may be missing, and an ordinary day may not cost more than 12 calls. Demographics and followers online,
-which are read once a week, are counted apart.
+which are read once a week, are counted apart, and so are the hourly looks for posts and stories of a week after that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import statistics
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.inside import SteppedClock, application, wait_until_quiet
 from benchmarks.load import MisleadingError
 from benchmarks.stage import Options, Row, Simulator, Stage
-from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF, Runner, handlers
+from services.background.jobs import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, Runner, handlers
 from services.container import Services
 from services.days import pacific_day, utc
 from services.history.plan import kinds, last_settled_day
@@ -31,6 +31,7 @@ START = datetime(2026, 10, 20, 18, 0, tzinfo=UTC).timestamp()
 DAY, HOUR = 86_400.0, 3600.0  # seconds
 ACCOUNT = "17841400000000000"
 KINDS = [SNAPSHOT_OF, BACKFILL_OF]
+LOOKS = [POSTS_OF, STORIES_OF]
 BACKFILL_DAYS = 30
 MOST_CALLS = 12  # on an ordinary day
 THROTTLES, OUTAGE, NIGHT = (10, 50, 90), 30, 70  # days of the run on which they begin
@@ -49,8 +50,10 @@ def measure(options: Options) -> list[Row]:
         settings = stage.settings(simulator, BACKFILL_DAYS=str(BACKFILL_DAYS), RETRY_BUDGET="0")
         run = _Run(stage, simulator, settings, days=days, kills=kills)
         run.to_the_end()
-        with application(settings, stage.path("end.log"), SteppedClock(run.clock.timestamp())) as app:
-            return [run.result(app.extensions["services"])]
+        clock = SteppedClock(run.clock.timestamp())
+        with application(settings, stage.path("end.log"), clock) as app:
+            services = app.extensions["services"]
+            return [run.result(services) | _looks(services, simulator, clock, days=options.pick(7, 1))]
 
 
 class _Run:
@@ -121,7 +124,7 @@ class _Run:
         runner = Runner(store, handlers(services, clock), clock)
         store.jobs.put(SNAPSHOT_OF, ACCOUNT, due_at=self.clock.timestamp())
         while (now := self.clock.timestamp()) < self._end:
-            moments = [self._next_due(services), *(moment for moment, _ in self._events[:1]), self._end]
+            moments = [_next_due(services, KINDS, self._end), *(moment for moment, _ in self._events[:1]), self._end]
             self._move(max(now, min(moments)))
             while self._events and self._events[0][0] <= self.clock.timestamp():
                 self._events.pop(0)[1]()
@@ -151,13 +154,6 @@ class _Run:
         events.append((START + NIGHT * DAY, fault("html", seconds=NIGHT_HOURS * HOUR)))
         return events
 
-    def _next_due(self, services: Services) -> float:
-        with services.store.databases[1].read() as connection:
-            due = connection.exec_driver_sql(
-                f"SELECT min(due_at) FROM jobs WHERE kind IN ('{SNAPSHOT_OF}', '{BACKFILL_OF}')"  # noqa: S608
-            ).scalar()
-        return self._end if due is None else float(due)
-
     def _move(self, now: float) -> None:
         self.clock.move_to(now)
         self._simulator.post("/_simulator/clock", {"now": now})
@@ -171,6 +167,35 @@ class _Run:
     def _days_around(self) -> set[date]:
         today = pacific_day(utc(self.clock.timestamp()))
         return {today, today + timedelta(days=1)}
+
+
+def _looks(services: Services, simulator: Simulator, clock: SteppedClock, *, days: int) -> dict[str, float]:
+    """Look for posts and stories for some days; return the calls of a day for the looks and for the readings apart."""
+    store = services.store
+    runner = Runner(store, handlers(services, store.clock), clock)
+    looks = readings = 0
+    for kind in LOOKS:
+        store.jobs.put(kind, ACCOUNT, due_at=clock.timestamp())
+    begun = False  # The first looks read 90 days.
+    end = clock.timestamp() + (days * DAY) + HOUR
+    while (due := _next_due(services, LOOKS, end)) < end:
+        clock.move_to(max(due, clock.timestamp()))
+        simulator.post("/_simulator/clock", {"now": clock.timestamp()})
+        for job in store.jobs.claim("worker", 2, now=clock.timestamp(), kinds=LOOKS):
+            runner.run(job)
+        paths = [call["path"] for call in simulator.calls()["instagram"]["calls"]]
+        begun = begun or clock.timestamp() >= end - days * DAY
+        if begun:
+            lists = sum("media.limit(" in path or "/media?" in path for path in paths)
+            looks, readings = looks + lists, readings + len(paths) - lists
+    return {"looks_of_a_day": looks / days, "story_calls_of_a_day": readings / days}
+
+
+def _next_due(services: Services, kinds: Collection[str], default: float) -> float:
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    with services.store.databases[1].read() as connection:
+        due = connection.exec_driver_sql(f"SELECT min(due_at) FROM jobs WHERE kind IN ({listed})").scalar()  # noqa: S608
+    return default if due is None else float(due)
 
 
 def _kill_at(services: Services, number: int) -> None:
