@@ -72,8 +72,9 @@ def _export(services: Services, options: argparse.Namespace) -> None:
     metrics = export.names(accounts, options.metrics)
     selection = Selection(metrics, options.since, options.until)
     count = 0
+    first = 0 if options.format == "csv" else 1  # The head of CSV is no line of the history.
     with _written(options.out) as file:
-        for count, text in enumerate(export.text(accounts, selection, options.format), 1):
+        for count, text in enumerate(export.text(accounts, selection, options.format), first):
             file.write(text)
             if count % SHOWN_EVERY == 0 and sys.stderr.isatty():
                 print(f"\r{count:,} lines", end="", file=sys.stderr)

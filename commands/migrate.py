@@ -18,9 +18,11 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+import logs
 from config import Config, ConfigError
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
+from services.redaction import Redaction
 from services.store.database import is_newer, version_fault
 from services.store.store import addresses
 
@@ -33,7 +35,10 @@ SIMULATED_TOKENS = ("EAASANDBOX", "EAASIM", "IGAASANDBOX", "IGAASIM")  # how the
 def main() -> int:
     """Migrate the store of the settings; print the fault if that fails."""
     try:
-        migrate_or_explain(Config.from_env())
+        config = Config.from_env()
+        # A service manager runs it before the service, so the warnings of its libraries are in the same log.
+        logs.set_up(config.log_level, Redaction(config.secrets))
+        migrate_or_explain(config)
     except (ConfigError, MigrationError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -24,7 +24,7 @@ def as_text(lines: Iterable[Line], format_: Format) -> Iterator[str]:
     """Yield the text of lines, each with its end; CSV has a head first."""
     if format_ == "ndjson":
         return (f"{_encode(line)}\n" for line in lines)
-    return chain([BOM, f"{','.join(FIELDS)}\r\n"], _csv(lines))
+    return chain([f"{BOM}{','.join(FIELDS)}\r\n"], _csv(lines))
 
 
 def from_text(file: Iterable[str]) -> Iterator[tuple[int, Line | LineError]]:

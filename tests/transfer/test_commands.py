@@ -65,7 +65,8 @@ def test_a_file_is_written_and_read_again(run, kept, settings, tmp_path):
         query(settings, "gateway", f"DELETE FROM {table}")
 
     assert run(import_history, str(first))[0] == 0
-    assert run(export, "--format", "csv", "--out", str(second))[0] == 0
+    counted = f"{len(lines_of(first)):,} lines of 2 accounts are in {second}.\n"
+    assert run(export, "--format", "csv", "--out", str(second)) == (0, "", counted)
     ended, said, _ = run(import_history, str(second))
 
     again = tmp_path / "again.ndjson.gz"
