@@ -33,6 +33,8 @@ LINGER = 1.0  # seconds
 START_AGAIN_AFTER = 10.0  # seconds
 HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
 
+# Options of glibc's `mallopt`: the most arenas, and the size from which on a block is mapped and later unmapped.
+MALLOC_OPTIONS = ((-8, 2), (-3, 128 * 1024))
 SO_ATTACH_FILTER = 26  # of Linux; Python has no name for it
 # A classic BPF program over a TCP segment: drop it if of SYN and ACK it has only SYN. Code, jt, jf and k of each step.
 DROP_NEW_CONNECTIONS = (
@@ -129,6 +131,7 @@ class GunicornWorker(ThreadWorker):
 
         The heartbeat starts at once: a result that a process before this one could not book must not wait for a caller.
         """
+        return_large_blocks()
         services = self.wsgi.extensions.get("services")
         if services is None:  # An application of a benchmark.
             super().run()
@@ -195,6 +198,18 @@ class GunicornWorker(ThreadWorker):
             write_nonblock(client, _reply(status, code, message, hint=hint, request_id=request_id))
         except OSError:
             log.debug("The caller disconnected before the refusal was sent", extra=extra)
+
+
+def return_large_blocks() -> None:
+    """Have the C library (glibc) give memory back to the system; another one does so anyway, or has no such options.
+
+    Once a large block was freed, glibc keeps blocks of up to that size, and each thread may get an arena of its own:
+    after one delivery of 16 MB and some hundred large heads a worker kept 80 MB that nothing used.
+    """
+    with suppress(AttributeError, OSError):
+        set_option = ctypes.CDLL(None).mallopt
+        for option, value in MALLOC_OPTIONS:
+            set_option(option, value)
 
 
 def ignore_new_connections(listener: socket.socket) -> None:

@@ -36,6 +36,7 @@ NAMES = (
     "paid_once",
     "slow_provider",
     "memory_use",
+    "abuse",
     "webhooks",
     "history_scale",
 )

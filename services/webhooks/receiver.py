@@ -96,7 +96,7 @@ class Webhooks:
         finally:
             self._room.give_back(size)
 
-    def receive(self, signature: str | None, body: bytes) -> None:
+    def receive(self, signature: str | None, body: bytes | bytearray) -> None:
         """Keep a delivery; it is committed when this returns.
 
         The signature is over the bytes as they were sent: Meta escapes characters outside ASCII, so JSON that is
@@ -115,7 +115,7 @@ class Webhooks:
                 "INSTAGRAM_APP_SECRET those of the Instagram login.",
             )
         try:
-            self._table.keep(body, signed_by=signers[0], received_at=self._clock.timestamp())
+            self._table.keep(bytes(body), signed_by=signers[0], received_at=self._clock.timestamp())
         except DatabaseUnavailableError:
             raise DeliveryNotKeptError(
                 "The delivery could not be kept.", hint="Send it again; /readyz says what is wrong."
