@@ -202,6 +202,9 @@ class ListReading:
         is_old = bool(moments) and max(moments) < self._since
         self._old_pages = self._old_pages + 1 if is_old else 0 if moments else self._old_pages
         if self._in_order:
+            # Pinned posts may fill the first pages, if these are small.
+            if is_old and len(self._list.posts) == self._old_posts < ENOUGH_OLD_POSTS and not any(is_known):
+                return False
             return is_old or self._old_posts >= ENOUGH_OLD_POSTS or any(is_known)
         return self._old_pages >= ENOUGH_OLD_PAGES
 

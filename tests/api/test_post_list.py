@@ -133,6 +133,14 @@ def test_a_list_in_order_ends_after_25_old_posts(client, media, clock, old, call
     assert media.calls() == calls
 
 
+@pytest.mark.parametrize("pinned", [1, 2, 3, 4])
+def test_old_posts_that_fill_the_first_pages_end_nothing(client, media, clock, pinned):
+    media.posts = [post(f"pinned{n}", at(clock, days=400 - n)) for n in range(pinned)]
+    media.posts += [post(f"new{n}", at(clock, days=n + 1)) for n in range(3)]
+
+    assert set(top(client)[0]) == {"new0", "new1", "new2"}
+
+
 @pytest.mark.parametrize("listed", [10_000, 9_990, 400])
 def test_the_limit_of_instagram_is_no_end(client, media, clock, listed):
     """10,244 posts in 60 days, of which it lists the newest 10,000, or a few less while new ones come."""
