@@ -135,7 +135,7 @@ def test_a_list_in_order_ends_after_25_old_posts(client, media, clock, old, call
 
 @pytest.mark.parametrize("pinned", [1, 2, 3, 4])
 def test_old_posts_that_fill_the_first_pages_end_nothing(client, media, clock, pinned):
-    media.posts = [post(f"pinned{n}", at(clock, days=400 - n)) for n in range(pinned)]
+    media.posts = [post(f"pinned{n}", at(clock, days=400 + n)) for n in range(pinned)]
     media.posts += [post(f"new{n}", at(clock, days=n + 1)) for n in range(3)]
 
     assert set(top(client)[0]) == {"new0", "new1", "new2"}
