@@ -8,10 +8,9 @@ from flask.typing import ResponseReturnValue
 from routes.context import services
 from routes.queries import AnyQuery, HandshakeQuery
 from routes.validation import fails_with, takes
-from services.errors import (
-    BusyError,
+from services.errors import BusyError, InvalidRequestError
+from services.webhooks.errors import (
     DeliveryNotKeptError,
-    InvalidRequestError,
     SignatureInvalidError,
     SignatureMissingError,
     VerifyTokenInvalidError,

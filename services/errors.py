@@ -1,5 +1,7 @@
 """The tree of failures. Each class carries its HTTP status and the code that callers branch on.
 
+Those that one package raises are there: `services.media`, `services.reports.errors`, `services.webhooks.errors`.
+
 InsightsError
 ├── InvalidRequestError            400  the caller must change the request
 ├── AccountUnknownError            404
@@ -113,43 +115,6 @@ class BusyError(InsightsError):
     status = 503
     usual_wait = 1
     code = "busy"
-
-
-class WebhookNotConfiguredError(InsightsError):
-    """The gateway lacks what it needs to check a handshake or a delivery."""
-
-    status = 503
-    usual_wait = 300
-    code = "webhook_not_configured"
-
-
-class VerifyTokenInvalidError(InsightsError):
-    """The handshake has another verify token than the gateway."""
-
-    status = 403
-    code = "verify_token_invalid"
-
-
-class SignatureMissingError(InsightsError):
-    """The delivery has no signature."""
-
-    status = 401
-    code = "signature_missing"
-
-
-class SignatureInvalidError(InsightsError):
-    """The delivery is not signed with an app secret of the gateway."""
-
-    status = 403
-    code = "signature_invalid"
-
-
-class DeliveryNotKeptError(InsightsError):
-    """The delivery could not be stored, so the provider has to send it again."""
-
-    status = 503
-    usual_wait = 5
-    code = "delivery_not_kept"
 
 
 class ProviderErrorDetails(TypedDict, total=False):
@@ -270,35 +235,6 @@ class InsufficientCreditsError(ProviderError):
     code = "insufficient_credits"
 
 
-class CreditLimitReachedError(ProviderError):
-    """The gateway's own limit of credits for this month is reached, so nothing was asked."""
-
-    status = 402
-    code = "credit_limit_reached"
-
-
-class LedgerUnavailableError(ProviderError):
-    """The ledger database is unavailable, so the gateway buys no report."""
-
-    status = 503
-    usual_wait = 5
-    code = "ledger_unavailable"
-
-
-class ReportUncertainError(ProviderError):
-    """A call for the report never came back, so it is unknown whether it was charged."""
-
-    status = 503
-    code = "report_uncertain"
-
-
-class ReportNotReadyError(ProviderError):
-    """Modash did not have the report ready however often it was asked."""
-
-    status = 503
-    code = "report_not_ready"
-
-
 class ObjectNotFoundError(ProviderError):
     """Instagram has no such object, or does not show it to this token."""
 
@@ -332,20 +268,6 @@ class MediaTooOldError(ProviderError):
 
     status = 422
     code = "media_too_old"
-
-
-class AlbumChildError(ProviderError):
-    """The media is a picture or video within an album; only the album has insights."""
-
-    status = 422
-    code = "album_child"
-
-
-class StoryExpiredError(ProviderError):
-    """The story is over, so that Instagram has no insights of it any more, and none were kept."""
-
-    status = 410
-    code = "story_expired"
 
 
 class InsufficientViewersError(ProviderError):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from services.errors import Charge, StoryExpiredError
+from services.errors import Charge, ProviderError
 from services.media.catalogue import MEDIA_METRICS
 from services.media.kept_stories import LAST, USUALLY
 
 WORKER = "if the worker runs: make run, or python -m worker."
 READ_LAST = frozenset(LAST) - frozenset(USUALLY)
+
+
+class StoryExpiredError(ProviderError):
+    """The story is over, so that Instagram has no insights of it any more, and none were kept."""
+
+    status = 410
+    code = "story_expired"
 
 
 def story_expired(metrics: Collection[str] = ()) -> StoryExpiredError:

@@ -16,7 +16,6 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, media_id_of
 from services.clock import Clock
 from services.errors import (
-    AlbumChildError,
     Charge,
     InsufficientViewersError,
     ObjectNotFoundError,
@@ -30,7 +29,7 @@ from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFet
 from services.media.index import MediaIndex, media_row
 from services.media.kept_stories import KeptStories
 from services.media.live_story import LiveStory
-from services.media.refusals import FEW, OF_MEDIA, MediaRefusals, RefusedMedia
+from services.media.refusals import FEW, OF_MEDIA, AlbumChildError, MediaRefusals, RefusedMedia
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
 from services.media.values import MediaValue, media_value_as_json, media_value_of
 from services.media.viewers import ViewersCheck

@@ -21,7 +21,6 @@ from services.cache.policies import (
     Json,
 )
 from services.errors import (
-    AlbumChildError,
     InsufficientViewersError,
     MediaTooOldError,
     ObjectNotFoundError,
@@ -32,6 +31,14 @@ from services.errors import (
 from services.store.cache_entries import CacheKey
 
 FEW = "insufficient_viewers"
+
+
+class AlbumChildError(ProviderError):
+    """The media is a picture or video within an album; only the album has insights."""
+
+    status = 422
+    code = "album_child"
+
 
 OF_MEDIA: Mapping[type[ProviderError], FixedTTL] = {
     MediaTooOldError: REFUSED_MEDIA,

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from services.errors import (
-    CreditLimitReachedError,
-    LedgerUnavailableError,
-    ProviderNotConfiguredError,
-    ReportNotReadyError,
-    ReportUncertainError,
-)
+from services.errors import ProviderError, ProviderNotConfiguredError
 from services.reports.policy import credits_of
+
+
+class CreditLimitReachedError(ProviderError):
+    """The gateway's own limit of credits for this month is reached, so nothing was asked."""
+
+    status = 402
+    code = "credit_limit_reached"
+
+
+class LedgerUnavailableError(ProviderError):
+    """The ledger database is unavailable, so the gateway buys no report."""
+
+    status = 503
+    usual_wait = 5
+    code = "ledger_unavailable"
+
+
+class ReportUncertainError(ProviderError):
+    """A call for the report never came back, so it is unknown whether it was charged."""
+
+    status = 503
+    code = "report_uncertain"
+
+
+class ReportNotReadyError(ProviderError):
+    """Modash did not have the report ready however often it was asked."""
+
+    status = 503
+    code = "report_not_ready"
 
 
 def not_configured() -> ProviderNotConfiguredError:

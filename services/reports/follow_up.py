@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from services.errors import CreatorNotFoundError, CreditLimitReachedError, ProviderError
+from services.errors import CreatorNotFoundError, ProviderError
+from services.reports.errors import CreditLimitReachedError
 from services.reports.policy import PurchasePolicy
 from services.reports.purchasing import ANONYMOUS, ReportPurchasing
 from services.reports.state import ReportState

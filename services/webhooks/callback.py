@@ -11,13 +11,8 @@ from urllib.parse import urlsplit
 
 from services.accounts.checks import Check
 from services.clients.http import Reply, Transport
-from services.errors import (
-    InvalidRequestError,
-    ProviderError,
-    SignatureInvalidError,
-    VerifyTokenInvalidError,
-    WebhookNotConfiguredError,
-)
+from services.errors import InvalidRequestError, ProviderError
+from services.webhooks.errors import SignatureInvalidError, VerifyTokenInvalidError, WebhookNotConfiguredError
 
 PATH = "/webhooks/instagram"
 EMPTY_DELIVERY = b'{"object":"instagram","entry":[]}'  # Nothing is in it, so nothing is applied.

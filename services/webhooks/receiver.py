@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from services.clock import Clock
-from services.errors import (
-    BusyError,
+from services.errors import BusyError, InvalidRequestError
+from services.store.database import DatabaseUnavailableError
+from services.store.webhooks import WebhookTable
+from services.webhooks.errors import (
     DeliveryNotKeptError,
-    InvalidRequestError,
     SignatureInvalidError,
     SignatureMissingError,
     VerifyTokenInvalidError,
     WebhookNotConfiguredError,
 )
-from services.store.database import DatabaseUnavailableError
-from services.store.webhooks import WebhookTable
 
 SMALL_BODY = 64 * 1024  # bytes; such a body needs no room: a process reads at most 80 at once
 ROOM = 16 * 1024 * 1024  # bytes of larger bodies that a process reads at once: one of the greatest size, or many others

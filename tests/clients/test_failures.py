@@ -8,7 +8,7 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from services import errors
+from routes.documentation import error_classes
 from services.clients.http import Transport
 from services.clock import Clock
 from services.errors import (
@@ -22,7 +22,7 @@ from services.errors import (
     serialize,
 )
 
-CLASSES = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ProviderError)]
+CLASSES = [ProviderError, *(each for each in error_classes() if issubclass(each, ProviderError))]
 URL = "https://api.modash.io/v1/anything"
 PREVIOUS_FORM = {
     "message": "late",
