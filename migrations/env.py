@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from services.store.schema import GATEWAY, gateway, memory
+from services.store.memory_tables import memory
+from services.store.schema import GATEWAY, gateway
 
 name = context.config.attributes["database"]
 

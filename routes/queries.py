@@ -19,10 +19,8 @@ from services.top_posts import INCLUDED, RANKINGS
 MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
-MAX_REPORTS = 100
 MAX_STORIES = 200
 MOST_EXPORTED = 100  # metrics that one export names
-MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
 
 Time = Annotated[
     Bound,
@@ -338,44 +336,6 @@ class CapabilitiesQuery(TableQuery):
     """The query of /capabilities."""
 
     account: OneAccount = None
-
-
-Creator = Annotated[
-    str,
-    BeforeValidator(parameters.creator),
-    Field(description="The creator: handle, @handle, numeric id or link to the profile."),
-    WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
-]
-
-
-class PerformanceDataQuery(TableQuery):
-    """The query of /performance-data."""
-
-    url: Creator
-    wait: Annotated[
-        int,
-        Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
-        parameters.whole_number(0, MAX_WAIT),
-    ] = 0
-    dry_run: Annotated[
-        bool,
-        BeforeValidator(parameters.flag),
-        Field(description="true reports the price and what a request would do, without doing it."),
-    ] = False
-    refresh: Annotated[
-        bool, BeforeValidator(parameters.flag), Field(description="true pays for a new report; local callers only.")
-    ] = False
-
-
-class PerformanceHistoryQuery(TableQuery):
-    """The query of /performance-data/history."""
-
-    url: Creator
-    limit: Annotated[
-        int,
-        Field(ge=1, le=MAX_REPORTS, description=f"How many reports, 1 to {MAX_REPORTS}."),
-        parameters.whole_number(1, MAX_REPORTS),
-    ] = 10
 
 
 class NoQuery(BaseModel):

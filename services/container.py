@@ -60,7 +60,7 @@ from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
-from services.provider_clients import app_secrets, graph_client, modash_client
+from services.provider_clients import app_secrets, graph_client, modash_client, purchase_policy
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
 from services.redaction import Redaction
@@ -68,7 +68,6 @@ from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
 from services.reports.failures import CallFailures
 from services.reports.follow_up import FollowUp
-from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
 from services.reports.purchasing import ReportPurchasing
 from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements
@@ -239,7 +238,7 @@ class Services:
             if config.modash_configured
             else None
         )
-        policy = _policy(config)
+        policy = purchase_policy(config)
         reports_changed = partial(cache.announce_change, report_source)
         balance = CreditBalance(
             modash, store, policy=policy, source=report_source, clock=store.clock, on_change=reports_changed
@@ -400,16 +399,3 @@ class Services:
 def _may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
     """Return whether the provider of an account, or of a source of reports, may be called in the background now."""
     return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
-
-
-def _policy(config: Config) -> PurchasePolicy:
-    return PurchasePolicy(
-        fresh_for=config.performance_ttl,
-        hold=config.uncertain_charge_hold,
-        limit=round(config.modash_credit_limit * THOUSAND),
-        retry_after=config.report_retry_after,
-        max_retries=config.modash_max_retries,
-        longest_call=longest_call(
-            connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
-        ),
-    )

@@ -1,4 +1,4 @@
-"""The clients of the providers, as the settings say."""
+"""The clients of the providers, and the policy of buying reports, as the settings say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from services.clients.rate_limiter import RateLimiter
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.redaction import Redaction
+from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
 from services.webhooks.callback import CallbackChecks
 
 SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"
@@ -91,4 +92,18 @@ def _transport(provider: str, config: Config, clock: Clock) -> Transport:
         connections=config.provider_parallel,
         clock=clock,
         **({"unreached_hint": SIMULATOR_HINT.format(port=config.simulator_port)} if config.sandbox else {}),
+    )
+
+
+def purchase_policy(config: Config) -> PurchasePolicy:
+    """Return what the settings say about buying reports."""
+    return PurchasePolicy(
+        fresh_for=config.performance_ttl,
+        hold=config.uncertain_charge_hold,
+        limit=round(config.modash_credit_limit * THOUSAND),
+        retry_after=config.report_retry_after,
+        max_retries=config.modash_max_retries,
+        longest_call=longest_call(
+            connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
+        ),
     )

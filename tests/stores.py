@@ -17,7 +17,8 @@ from sqlalchemy import create_engine, text
 
 from commands.migrate import migrate
 from config import Config
-from services.store.schema import gateway, memory
+from services.store.memory_tables import memory
+from services.store.schema import gateway
 from services.store.store import addresses
 from tests.support import new_instance
 

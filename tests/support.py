@@ -32,7 +32,8 @@ from commands.isolation import isolated
 from commands.migrate import migrate
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.clock import Clock
-from services.store.schema import gateway, memory
+from services.store.memory_tables import memory
+from services.store.schema import gateway
 
 ROOT = Path(__file__).resolve().parent.parent
 

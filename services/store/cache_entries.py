@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.leases import LeaseTable
-from services.store.schema import cache_entries, cache_versions
+from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
 
 MAX_ROWS = 500_000

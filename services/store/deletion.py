@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from services.store.database import Database
-from services.store.schema import accounts, cache_versions, gateway, jobs, memory
+from services.store.memory_tables import cache_versions, memory
+from services.store.schema import accounts, gateway, jobs
 from services.store.sections import Section
 from services.store.transfer import dated_before
 

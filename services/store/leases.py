@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select, tuple_, update
 
 from services.store.database import Database, chunks, upsert
-from services.store.schema import leases
+from services.store.memory_tables import leases
 
 LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
 LONGEST = 600.0  # seconds, far beyond any lease, whatever the clocks of machines

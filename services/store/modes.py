@@ -15,7 +15,8 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from services.store.damaged_rows import readable
-from services.store.schema import gateway, memory
+from services.store.memory_tables import memory
+from services.store.schema import gateway
 
 MODES = ("live", "sandbox")
 OURS = (memory, gateway)  # and not the database's own catalogue

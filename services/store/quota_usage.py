@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from services.store.damaged_rows import parsed
 from services.store.database import Database, excluded
-from services.store.schema import quota_usage
+from services.store.memory_tables import quota_usage
 
 
 class UsageRow(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Double, case, cast, select
 
 from services.store.database import Database, upsert
-from services.store.schema import rate_limits
+from services.store.memory_tables import rate_limits
 
 MAX_AHEAD = 300.0  # seconds; no caller queues that long, so a later time was written before a clock was set back
 

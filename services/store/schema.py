@@ -1,6 +1,7 @@
-"""Every table, and the version of each database that this code needs.
+"""The tables of `gateway`, and the version of each database that this code needs.
 
-Two databases: `memory` may be deleted while the gateway and the worker are stopped, `gateway` must be kept. With
+Two databases: `memory` (`services.store.memory_tables`) may be deleted while the gateway and the worker are stopped,
+`gateway` must be kept. With
 PostgreSQL both are in one database.
 Tables are created and changed by migrations only (`migrations/<database>/`).
 
@@ -15,90 +16,18 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-from services.store.types import Message, Number, ShortMessage
+from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
 VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0013"}
 
-memory = MetaData()
 gateway = MetaData()
 
-
-def _mode(*, primary_key: bool = True) -> Column[str]:
-    return Column("mode", String(8), primary_key=primary_key, nullable=False)
-
-
-cache_entries = Table(
-    "cache_entries",
-    memory,
-    _mode(),
-    Column("account", String(64), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("part", String(64), primary_key=True),
-    Column("value", LargeBinary, nullable=False),  # JSON: unlike a pickle, it runs no code when it is read
-    Column("fetched_at", Double, nullable=False),  # Unix seconds, like all times here
-    Column("kept_until", Double, nullable=False),
-    Index("cache_entries_by_kept_until", "mode", "kept_until"),
-)
-
-leases = Table(
-    "leases",
-    memory,
-    _mode(),
-    Column("account", String(64), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("holder", String(64), nullable=False),
-    Column("fence", Integer, nullable=False),
-    Column("lease_until", Double, nullable=False),
-    Column("failure", Text),  # of the last fetch, if it failed
-    Index("leases_by_lease_until", "mode", "lease_until"),
-    Index("leases_by_holder", "holder"),
-)
-
-cache_versions = Table(
-    "cache_versions",
-    memory,
-    _mode(),
-    Column("account", String(64), primary_key=True),
-    Column("counter", Integer, nullable=False),
-)
-
-quota_usage = Table(
-    "quota_usage",
-    memory,
-    _mode(),
-    Column("provider", String(16), primary_key=True),
-    Column("account", String(64), primary_key=True),
-    Column("percent", Double, nullable=False),
-    Column("kinds", Text, nullable=False),
-    Column("blocked_until", Double),
-    Column("read_at", Double, nullable=False),
-)
-
-throttles = Table(
-    "throttles",
-    memory,
-    _mode(),
-    Column("provider", String(16), primary_key=True),
-    Column("account", String(64), primary_key=True),  # "" for all calls, "-" for those without an account
-    Column("began_at", Double, nullable=False),
-    Column("ends_at", Double, nullable=False),
-    Column("next_call_at", Double, nullable=False),
-    Column("failure", Text, nullable=False),
-)
-
-rate_limits = Table(
-    "rate_limits",
-    memory,
-    _mode(),
-    Column("provider", String(16), primary_key=True),
-    Column("next_at", Double, nullable=False),
-)
 
 metric_values = Table(
     "metric_values",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("metric", String(64), primary_key=True),
     Column("breakdown", String(64), primary_key=True),  # dimensions, comma-separated; empty without one
@@ -117,7 +46,7 @@ metric_values = Table(
 follower_counts = Table(
     "follower_counts",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("day", String(10), primary_key=True),
     Column("followers", Number, nullable=False),
@@ -131,7 +60,7 @@ follower_counts = Table(
 account_snapshots = Table(
     "account_snapshots",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("day", String(10)),  # the last Pacific day on which the daily snapshot was completed
     Column("taken_at", Double),
@@ -144,7 +73,7 @@ account_snapshots = Table(
 accounts = Table(
     "accounts",
     gateway,
-    _mode(),
+    mode_column(),
     Column("id", String(64), primary_key=True),
     Column("username", ShortMessage(64), nullable=False),  # in lower case; empty if unknown
     Column("login", String(16), nullable=False),
@@ -156,7 +85,7 @@ accounts = Table(
 media = Table(
     "media",
     gateway,
-    _mode(),
+    mode_column(),
     Column("id", String(64), primary_key=True),
     Column("account", String(64), nullable=False),
     Column("product_type", ShortMessage(32)),
@@ -169,7 +98,7 @@ media = Table(
 reports = Table(
     "reports",
     gateway,
-    _mode(primary_key=False),
+    mode_column(primary_key=False),
     Column("id", Integer, primary_key=True),
     Column("source", String(64), nullable=False),
     Column("creator", String(64), nullable=False),
@@ -183,7 +112,7 @@ reports = Table(
 ledger = Table(
     "ledger",
     gateway,
-    _mode(primary_key=False),
+    mode_column(primary_key=False),
     Column("id", Integer, primary_key=True),
     Column("source", String(64), nullable=False),
     Column("creator", String(64), nullable=False),
@@ -210,7 +139,7 @@ ledger = Table(
 ledger_months = Table(
     "ledger_months",
     gateway,
-    _mode(),
+    mode_column(),
     Column("source", String(64), primary_key=True),
     Column("month", String(7), primary_key=True),
     Column("milli_credits", Integer, nullable=False),  # of all rows of the ledger except the free ones
@@ -219,7 +148,7 @@ ledger_months = Table(
 settlements_set_apart = Table(
     "settlements_set_apart",
     gateway,
-    _mode(),
+    mode_column(),
     Column("ledger_id", Integer, primary_key=True, autoincrement=False),
     Column("content", Text, nullable=False),  # JSON in ASCII: what a call brought, and how it was to be booked
     Column("failure", Message, nullable=False),
@@ -229,7 +158,7 @@ settlements_set_apart = Table(
 pending_reports = Table(
     "pending_reports",
     gateway,
-    _mode(),
+    mode_column(),
     Column("source", String(64), primary_key=True),
     Column("creator", String(64), primary_key=True),
     Column("asked_at", Double, nullable=False),
@@ -240,7 +169,7 @@ pending_reports = Table(
 creators = Table(
     "creators",
     gateway,
-    _mode(),
+    mode_column(),
     Column("source", String(64), primary_key=True),
     Column("id", String(32), primary_key=True),
     Column("handle", String(64), nullable=False),
@@ -249,7 +178,7 @@ creators = Table(
 balances = Table(
     "balances",
     gateway,
-    _mode(),
+    mode_column(),
     Column("source", String(64), primary_key=True),
     Column("credits", Number),
     Column("read_at", Double, nullable=False),
@@ -258,7 +187,7 @@ balances = Table(
 stories = Table(
     "stories",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("id", String(64), primary_key=True),
     Column("ordered_at", Double, nullable=False),  # when it was posted, as well as that is known
@@ -274,7 +203,7 @@ stories = Table(
 story_numbers = Table(
     "story_numbers",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("story", String(64), primary_key=True),
     Column("metric", String(64), primary_key=True),
@@ -288,7 +217,7 @@ story_numbers = Table(
 story_reads = Table(
     "story_reads",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("begun_at", Double, nullable=False),
     Column("read_at", Double),  # of the last list that was answered
@@ -297,7 +226,7 @@ story_reads = Table(
 posts = Table(
     "posts",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("id", String(64), primary_key=True),
     Column("posted_at", Double, nullable=False),
@@ -314,7 +243,7 @@ posts = Table(
 post_readings = Table(
     "post_readings",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("post", String(64), primary_key=True),
     Column("slot", Integer, primary_key=True, autoincrement=False),  # the age in minutes from which on it is the first
@@ -337,7 +266,7 @@ post_readings = Table(
 post_looks = Table(
     "post_looks",
     gateway,
-    _mode(),
+    mode_column(),
     Column("account", String(64), primary_key=True),
     Column("begun_at", Double, nullable=False),
     Column("looked_at", Double),  # when the list of posts was read that the last finished look went by
@@ -346,7 +275,7 @@ post_looks = Table(
 jobs = Table(
     "jobs",
     gateway,
-    _mode(),
+    mode_column(),
     Column("kind", String(32), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("payload", Text, nullable=False),  # JSON
@@ -361,7 +290,7 @@ jobs = Table(
 workers = Table(
     "workers",
     gateway,
-    _mode(),
+    mode_column(),
     Column("holder", String(64), primary_key=True),
     Column("host", ShortMessage(255), nullable=False),
     Column("pid", Integer, nullable=False),
@@ -372,7 +301,7 @@ workers = Table(
 webhook_deliveries = Table(
     "webhook_deliveries",
     gateway,
-    _mode(),
+    mode_column(),
     Column("digest", String(64), primary_key=True),  # SHA-256 of the body
     Column("body", LargeBinary, nullable=False),  # as it was received
     Column("signed_by", String(16), nullable=False),  # the login whose app secret made the signature
@@ -385,7 +314,7 @@ webhook_deliveries = Table(
 webhook_changes = Table(
     "webhook_changes",
     gateway,
-    _mode(),
+    mode_column(),
     Column("digest", String(64), primary_key=True),  # SHA-256 of account, field and value
     Column("account", String(64), nullable=False),
     Column("field", ShortMessage(64), nullable=False),

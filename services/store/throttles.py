@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, delete, or_, select, update
 
 from services.store.database import Database, excluded, upsert
-from services.store.schema import throttles
+from services.store.memory_tables import throttles
 
 
 class ThrottleRow(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from sqlalchemy import Dialect, Double, Text
+from sqlalchemy import Column, Dialect, Double, Text
 from sqlalchemy.types import String, TypeDecorator
 
 from services.redaction import cut
@@ -17,6 +17,11 @@ from services.redaction import cut
 # PostgreSQL takes no NUL character, and no database a surrogate without its other half.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CUT = "..."
+
+
+def mode_column(*, primary_key: bool = True) -> Column[str]:
+    """Return the first column of every table: whether a row is of `live` or of `sandbox`."""
+    return Column("mode", String(8), primary_key=primary_key, nullable=False)
 
 
 def is_name(text: str, length: int) -> bool:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from routes.queries import AccountInsightsQuery, GrowthTrendsQuery, PerformanceDataQuery, TopPostsQuery
+from routes.queries import AccountInsightsQuery, GrowthTrendsQuery, TopPostsQuery
+from routes.report_queries import PerformanceDataQuery
 from services.growth_trends import TITLES
 from services.insights.catalogue import BREAKDOWNS, METRICS
 

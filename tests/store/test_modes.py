@@ -7,8 +7,9 @@ from sqlalchemy import Index, bindparam, delete, func, insert, select, union, up
 
 from services.background.jobs import Runner, handlers
 from services.store.accounts import AccountRow
+from services.store.memory_tables import memory
 from services.store.modes import scoped
-from services.store.schema import gateway, jobs, memory, workers
+from services.store.schema import gateway, jobs, workers
 from services.store.store import Store
 from tests.stores import query
 

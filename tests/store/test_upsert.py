@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from services.store.database import excluded, upsert
-from services.store.schema import cache_versions, quota_usage
+from services.store.memory_tables import cache_versions, quota_usage
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""The query strings of the endpoints over reports of creators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from routes import parameters
+from routes.queries import TableQuery
+
+MAX_REPORTS = 100
+MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
+
+Creator = Annotated[
+    str,
+    BeforeValidator(parameters.creator),
+    Field(description="The creator: handle, @handle, numeric id or link to the profile."),
+    WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
+]
+
+
+class PerformanceDataQuery(TableQuery):
+    """The query of /performance-data."""
+
+    url: Creator
+    wait: Annotated[
+        int,
+        Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
+        parameters.whole_number(0, MAX_WAIT),
+    ] = 0
+    dry_run: Annotated[
+        bool,
+        BeforeValidator(parameters.flag),
+        Field(description="true reports the price and what a request would do, without doing it."),
+    ] = False
+    refresh: Annotated[
+        bool, BeforeValidator(parameters.flag), Field(description="true pays for a new report; local callers only.")
+    ] = False
+
+
+class PerformanceHistoryQuery(TableQuery):
+    """The query of /performance-data/history."""
+
+    url: Creator
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MAX_REPORTS, description=f"How many reports, 1 to {MAX_REPORTS}."),
+        parameters.whole_number(1, MAX_REPORTS),
+    ] = 10
