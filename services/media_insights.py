@@ -97,7 +97,7 @@ class RecommendedMetric(TypedDict):
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _MediaReading:
     """What one request has read of a media, and the parts that every reply has."""
 
     account: Account
@@ -172,7 +172,7 @@ class MediaInsightsService:
 
     def _read(
         self, account: Account, media: MediaRow, metrics: Sequence[str], warnings: Sequence[Warning_]
-    ) -> _Reading:
+    ) -> _MediaReading:
         resolved = [resolve_media_metric(MEDIA_METRICS[name], media) for name in metrics]
         sources = dict.fromkeys(source for each in resolved for source in each.sources)
         insights = self._reader.read(account, media, list(sources))
@@ -186,9 +186,9 @@ class MediaInsightsService:
             ended.append({"code": "story_expired", "message": message})
         if any(insights.answered_by(source) == "impressions" for each in resolved for source in each.sources):
             ended.append(VIEWS_FROM_IMPRESSIONS)
-        return _Reading(account, media, insights, freshness, values, [*warnings, *ended])
+        return _MediaReading(account, media, insights, freshness, values, [*warnings, *ended])
 
-    def _answer(self, reading: _Reading, body: Mapping[str, object], insights: Sequence[MediaInsight]) -> Answer:
+    def _answer(self, reading: _MediaReading, body: Mapping[str, object], insights: Sequence[MediaInsight]) -> Answer:
         account = reading.account
         return Answer(
             body=body,
@@ -221,7 +221,7 @@ def _typed(media: MediaRow, media_type: str | None) -> tuple[MediaRow, list[Warn
     return media, []
 
 
-def _insights(reading: _Reading) -> list[MediaInsight]:
+def _insights(reading: _MediaReading) -> list[MediaInsight]:
     return [
         _insight(resolved, value, reading.media.id, reading.answered_by(resolved))
         for resolved, value in reading.values.items()
@@ -270,7 +270,7 @@ def _described(metric: MediaMetric) -> RecommendedMetric:
     }
 
 
-def _unavailable(reading: _Reading) -> Iterator[Unavailable]:
+def _unavailable(reading: _MediaReading) -> Iterator[Unavailable]:
     for resolved, value in reading.values.items():
         name = resolved.metric.name
         failure = next(
@@ -284,7 +284,7 @@ def _unavailable(reading: _Reading) -> Iterator[Unavailable]:
             yield explain(name, "bucket_unknown")
 
 
-def _substitutions(reading: _Reading) -> Iterator[Substitution]:
+def _substitutions(reading: _MediaReading) -> Iterator[Substitution]:
     for resolved in reading.values:
         successor, answered_by = resolved.metric.successor, reading.answered_by(resolved)
         if answered_by is not None and successor is not None:

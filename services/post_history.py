@@ -20,7 +20,7 @@ from services.posts.ages import FIXED_AGES, HOUR
 from services.posts.compared import freshness_of_kept, moment_of_reply, typical, unavailable
 from services.posts.kept_posts import KeptPosts
 from services.store.database import DatabaseUnavailableError
-from services.store.posts import COUNTS, INSIGHTS, PostRow, Reading
+from services.store.posts import COUNTS, INSIGHTS, PostReading, PostRow
 
 FLOOR = 5  # other posts that were read at an age
 AROUND = 90 * DAY  # before and after the post: the posts that it is compared with
@@ -164,7 +164,7 @@ def _post(row: PostRow) -> KeptPost:
     }
 
 
-def _point(row: PostRow, reading: Reading) -> PostPoint:
+def _point(row: PostRow, reading: PostReading) -> PostPoint:
     return {
         "age_hours": round((reading.read_at - row.posted_at) / HOUR, 2),
         "fixed_age": reading.age_label,
@@ -175,13 +175,13 @@ def _point(row: PostRow, reading: Reading) -> PostPoint:
     }
 
 
-def _reason(reading: Reading, name: str) -> str:
+def _reason(reading: PostReading, name: str) -> str:
     """Return why a number is unknown: Instagram's reason, or that this part was not read then."""
     read_at = reading.counts_read_at if name in COUNTS else reading.insights_read_at
     return NOT_READ if read_at is None else reading.reasons.get(name, "not_answered")
 
 
-def _gaps(row: PostRow, readings: Sequence[Reading], now: float) -> Iterator[PostPoint]:
+def _gaps(row: PostRow, readings: Sequence[PostReading], now: float) -> Iterator[PostPoint]:
     """Yield a point without numbers for each fixed age at which the post was not read."""
     read = {reading.age_label for reading in readings}
     for age in FIXED_AGES:
@@ -196,7 +196,7 @@ def _gaps(row: PostRow, readings: Sequence[Reading], now: float) -> Iterator[Pos
             }
 
 
-def _median(age: int, readings: Sequence[Reading]) -> MedianPoint:
+def _median(age: int, readings: Sequence[PostReading]) -> MedianPoint:
     found = [reading for reading in readings if reading.age_label == age]
     medians = {
         name: typical([_value(each, name) for each in found if _is_read(each, name)], floor=FLOOR) for name in NUMBERS
@@ -209,11 +209,11 @@ def _median(age: int, readings: Sequence[Reading]) -> MedianPoint:
     }
 
 
-def _is_read(reading: Reading, name: str) -> bool:
+def _is_read(reading: PostReading, name: str) -> bool:
     return (reading.counts_read_at if name in COUNTS else reading.insights_read_at) is not None
 
 
-def _value(reading: Reading, name: str) -> MediaValue:
+def _value(reading: PostReading, name: str) -> MediaValue:
     return MediaValue(reading.values[name], reading.reasons.get(name))
 
 

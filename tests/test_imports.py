@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,44 @@ def test_no_module_imports_relatively():
     ]
 
     assert relative == []
+
+
+# Names that said nothing, or several things, and what is said in their place: docs/architecture.md, "Words".
+# fmt: off
+GIVEN_UP = frozenset({
+    "Memory", "recall", "renew", "Errand", "Memo", "Slot", "Shelf", "Rule", "Lasting", "grace",
+    "Flights", "board", "take", "land", "deliver", "Gate", "Standing", "Block", "Blame", "Turn", "Entry", "Pace",
+    "Outcome", "Remedy", "Ask", "Wanted", "Inquiry", "Reading", "Told", "Kept", "Terms", "Purchases",
+    "Places", "Asking", "Tally", "behind", "Pulse", "chores", "inquiry", "flights", "shelf", "pulse", "blame", "errand",
+})
+# fmt: on
+
+
+def defined(*kinds):
+    """The classes and functions of the program: name and file."""
+    return [
+        (node.name, file)
+        for file, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and file.parts[0] != "simulator"
+    ]
+
+
+def test_no_name_that_was_given_up_is_left():
+    names = [*defined(ast.ClassDef, ast.FunctionDef), *((file.stem, file) for file in modules())]
+
+    assert [(name, str(file)) for name, file in names if name.lstrip("_") in GIVEN_UP] == []
+
+
+def test_no_class_of_services_has_the_name_of_another():
+    counts = Counter(name for name, file in defined(ast.ClassDef) if file.parts[0] == "services")
+
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_no_module_of_services_is_longer_than_a_reader_follows():
+    lengths = {
+        str(file): len((ROOT / file).read_text().splitlines()) for file in modules() if file.parts[0] == "services"
+    }
+
+    assert {file: length for file, length in lengths.items() if length > 400} == {}

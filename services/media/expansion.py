@@ -162,10 +162,10 @@ class _PostPages:
         page = self.page((), after=after, limit=1, as_totals=False)
         culprit = _id_of(page.posts[0]) if page.posts else ""
         if culprit in self._places:
-            self._blame(culprit, error, metrics)
+            self._attribute(culprit, error, metrics)
         return page
 
-    def _blame(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
+    def _attribute(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
         """Remember what a post refuses, and ask for that no more."""
         if isinstance(error, MediaTooOldError | InsufficientViewersError):
             self._refusals.note_media(self._account.id, culprit, error)
@@ -255,7 +255,7 @@ class _PostPages:
         except ProviderError as error:
             if not is_about_a_post(error):
                 raise
-            self._blame(post_id, error, metrics)
+            self._attribute(post_id, error, metrics)
             return
         values = {
             metric: read_item(named.get(metric)) if metric in metrics else self._refused_value(post_id, metric)

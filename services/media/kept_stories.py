@@ -33,7 +33,7 @@ LAST = ("navigation", "profile_activity")  # and shortly before the end of a sto
 log = logging.getLogger(__name__)
 
 
-class Change(Protocol):
+class StoryChange(Protocol):
     """What a webhook reports: the provider's value for an account, and its time in Unix seconds."""
 
     @property
@@ -119,7 +119,7 @@ class KeptStories:
             return self._table.find(account, story)
         return None
 
-    def apply_webhook(self, change: Change) -> None:
+    def apply_webhook(self, change: StoryChange) -> None:
         """Keep what a `story_insights` webhook reports; it may be applied again and in any order.
 
         Raises `DatabaseUnavailableError`.

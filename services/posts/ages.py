@@ -20,24 +20,24 @@ STEPS = ((360, 60), (4_320, 360), (20_160, 1_440), (80_640, 10_080))
 LAST_STEP = 40_320
 
 
-class Slot(NamedTuple):
+class AgeSlot(NamedTuple):
     """The age from which on a reading is the first (minutes), and the fixed age that it belongs to (hours)."""
 
     minutes: int
     age_label: int | None
 
 
-def slot_of(age: float) -> Slot:
+def slot_of(age: float) -> AgeSlot:
     """Return the slot of a reading at an age in seconds."""
     minutes = max(0, int(age // 60))
     for label, tolerance in TOLERANCES.items():
         if label * HOUR <= age <= (label + tolerance) * HOUR:
-            return Slot(label * 60, label)
+            return AgeSlot(label * 60, label)
     step = next((step for until, step in STEPS if minutes < until), LAST_STEP)
     slot = minutes // step * step
     if slot // 60 in TOLERANCES and slot % 60 == 0:
         slot += int(TOLERANCES[slot // 60] * 60) + 1
-    return Slot(slot, None)
+    return AgeSlot(slot, None)
 
 
 def due_since(posted_at: float, read_at: float | None, *, now: float) -> float | None:

@@ -24,7 +24,7 @@ from services.media.values import MediaValue
 from services.posts.ages import COMPARED_FROM, HOUR
 from services.posts.kept_posts import KeptPosts
 from services.store.database import DatabaseUnavailableError
-from services.store.posts import PostRow, Reading
+from services.store.posts import PostReading, PostRow
 
 
 class ComparedAt(TypedDict):
@@ -122,11 +122,11 @@ class ComparedPostsReader:
         )
 
 
-def _first_insights(readings: Sequence[Reading]) -> Reading | None:
+def _first_insights(readings: Sequence[PostReading]) -> PostReading | None:
     return next((reading for reading in readings if reading.insights_read_at is not None), None)
 
 
-def insights_of(reading: Reading) -> PostValues:
+def insights_of(reading: PostReading) -> PostValues:
     """Return the insights of a reading, each a number or None with its reason."""
     return {name: MediaValue(reading.values[name], reading.reasons.get(name)) for name in POST_METRICS}
 

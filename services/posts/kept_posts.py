@@ -15,11 +15,11 @@ from services.clients.graph.models import Account, Item, as_number
 from services.clock import Clock
 from services.days import our_time
 from services.media.expansion import POST_METRICS, PostValues
-from services.posts.ages import HOUR, Slot, slot_of
+from services.posts.ages import HOUR, AgeSlot, slot_of
 from services.posts.post import Post, as_post
 from services.redaction import cut
 from services.store.database import DatabaseUnavailableError
-from services.store.posts import SEEN_AGAIN, PartRow, PostRow, PostTable, Reading
+from services.store.posts import SEEN_AGAIN, PartRow, PostReading, PostRow, PostTable
 
 COUNTS_ALONE = 72 * HOUR  # age up to which likes and comments are kept although no insights were read with them
 MAX_CAPTION = 500  # characters that are kept
@@ -39,7 +39,7 @@ class _Noted:
     """What this process has written of a post: the row, and the slot of its last counts."""
 
     row: PostRow
-    slot: Slot | None = None
+    slot: AgeSlot | None = None
 
 
 class KeptPosts:
@@ -101,7 +101,7 @@ class KeptPosts:
 
     def readings(
         self, account: str, posts: Iterable[PostRow], *, from_age: float = 0, at_fixed_ages: bool = False
-    ) -> dict[str, list[Reading]]:
+    ) -> dict[str, list[PostReading]]:
         """Return the readings of posts from an age in hours on, or those at the fixed ages; the youngest age first.
 
         Raises `DatabaseUnavailableError`.
@@ -123,7 +123,7 @@ class KeptPosts:
         last = counts.last_looked_at
         return {"kept": counts.kept, "last_looked_at": None if last is None else our_time(last)}
 
-    def _counts(self, post: Post, slot: Slot, now: float) -> PartRow:
+    def _counts(self, post: Post, slot: AgeSlot, now: float) -> PartRow:
         counts = post.counts
         reasons = {"likes": counts.likes_reason, "comments": counts.comments_reason}
         values = {"likes": counts.likes, "comments": counts.comments}
@@ -137,7 +137,7 @@ class KeptPosts:
     def _part(
         self,
         post: Post,
-        slot: Slot,
+        slot: AgeSlot,
         now: float,
         values: Mapping[str, float | int | None],
         reasons: Mapping[str, str | None],
@@ -176,7 +176,7 @@ def post_row(post: Post, now: float) -> PostRow:
     )
 
 
-def _counts_slot(post: Post, now: float) -> Slot | None:
+def _counts_slot(post: Post, now: float) -> AgeSlot | None:
     """Return the slot of likes and comments; None for those of an age at which they are not kept alone."""
     age = now - post.timestamp.timestamp()
     slot = slot_of(age)

@@ -197,11 +197,11 @@ class PostPolling:
             return None
         answered = [self._refusals.answered(account.id, each).as_totals for each in set(newest.values())]
 
-        def take(posts: Sequence[Post], values: Mapping[str, PostValues]) -> None:
+        def note(posts: Sequence[Post], values: Mapping[str, PostValues]) -> None:
             self._kept.read(account, posts, values)
             self._insights.note(account, posts, values)
 
-        return InsightsAlong(take, as_totals=any(each & set(POST_METRICS) for each in answered))
+        return InsightsAlong(note, as_totals=any(each & set(POST_METRICS) for each in answered))
 
     def _watched(self, account_id: str, now: float) -> _Watched:
         look = self._table.look(account_id)

@@ -38,18 +38,18 @@ class InsightsAlong:
     Where Instagram refuses that call, the list is read without them.
     """
 
-    take: Callable[[Sequence[Post], Mapping[str, PostValues]], None]
+    note: Callable[[Sequence[Post], Mapping[str, PostValues]], None]
     as_totals: bool = False
 
 
 @dataclass(frozen=True)
 class StoriesAlong:
-    """That it comes with the list whether there are live stories; `take` gets None where the answer does not say.
+    """That it comes with the list whether there are live stories; `note` gets None where the answer does not say.
 
     Where Instagram refuses that call, the list is read without it, and nothing is taken.
     """
 
-    take: Callable[[bool | None], None]
+    note: Callable[[bool | None], None]
 
 
 @dataclass
@@ -116,13 +116,13 @@ class Pages:
             # With insights it is most likely one of the posts that refuses them, and the next look goes without.
             self.stories_refused, self.insights = insights is None, None
             return None
-        stories.take(found.has_stories)
+        stories.note(found.has_stories)
         if self.on_profile is not None:
             self.on_profile(found.profile)
             self.on_profile = None
         self.stories_refused = found.posts is None
         if found.posts is not None and insights is not None:
-            _take(insights, found.posts)
+            _hand_over(insights, found.posts)
         return found.posts
 
     def _with_insights(self, insights: InsightsAlong, limit: int) -> MediaPage | None:
@@ -135,14 +135,14 @@ class Pages:
             if isinstance(error, ABOUT_INSIGHTS) or error.retry_strategy is RetryStrategy.SHRINK:
                 return None
             raise
-        _take(insights, page)
+        _hand_over(insights, page)
         return page
 
 
-def _take(insights: InsightsAlong, page: MediaPage) -> None:
+def _hand_over(insights: InsightsAlong, page: MediaPage) -> None:
     found = {media_id_of(item): listed_insights(item) for item in page.posts}
     posts = [post for post in map(as_post, page.posts) if post is not None]
-    insights.take(
+    insights.note(
         posts,
         {
             post_id: {metric: read_item(named.get(metric)) for metric in POST_METRICS}
@@ -170,14 +170,14 @@ class ProfileAlong:
         if REFUSED_KEY in found or (on_profile is None and PROFILE_KEY not in found):
             return Pages(self._graph, account)
 
-        def take(answer: Item) -> None:
+        def keep_answered(answer: Item) -> None:
             profile = self._accounts.as_profile(account, answer)
             if on_profile is not None:
                 on_profile(profile)
             elif None not in profile.values():  # What is unknown must not replace what was known.
                 self._cache.put(account.id, {PROFILE_KEY: (profile, PROFILE)})
 
-        return Pages(self._graph, account, take)
+        return Pages(self._graph, account, keep_answered)
 
     def note(self, account: Account, pages: Pages) -> None:
         """Remember what Instagram does not give in one call with the list."""

@@ -14,7 +14,7 @@ MOST = 200  # items of one transaction
 T = TypeVar("T")
 
 
-class _Entry(Generic[T]):
+class _PendingItem(Generic[T]):
     """An item of one thread, and how its transaction ended."""
 
     __slots__ = ("failure", "is_done", "item", "woken")
@@ -37,12 +37,12 @@ class GroupCommit(Generic[T]):
     def __init__(self, write: Callable[[list[T]], None]) -> None:
         self._write = write
         self._lock = threading.Lock()
-        self._queue: deque[_Entry[T]] = deque()
+        self._queue: deque[_PendingItem[T]] = deque()
         self._is_led = False
 
     def __call__(self, item: T) -> None:
         """Return once the item is committed; raise `DatabaseUnavailableError` if it is not."""
-        entry = _Entry(item)
+        entry = _PendingItem(item)
         with self._lock:
             self._queue.append(entry)
             leads, self._is_led = not self._is_led, True
@@ -67,7 +67,7 @@ class GroupCommit(Generic[T]):
             for entry in (*following, *entries):
                 entry.woken.set()
 
-    def _commit(self, entries: list[_Entry[T]]) -> None:
+    def _commit(self, entries: list[_PendingItem[T]]) -> None:
         failure: DatabaseUnavailableError | None = DatabaseUnavailableError("the write was interrupted")
         try:
             self._write([entry.item for entry in entries])

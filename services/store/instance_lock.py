@@ -31,7 +31,7 @@ class InstanceLock:
         goes on without it.
         """
         try:
-            self._take(fcntl.LOCK_SH)
+            self._acquire(fcntl.LOCK_SH)
         except BlockingIOError:
             raise InUseError(
                 f"A restore replaces the database in {self._path.parent}. Start again when it has ended."
@@ -42,7 +42,7 @@ class InstanceLock:
     def take_alone(self) -> None:
         """Hold the lock alone; raises `InUseError` while any process uses the files, and `OSError`."""
         try:
-            self._take(fcntl.LOCK_EX)
+            self._acquire(fcntl.LOCK_EX)
         except BlockingIOError:
             raise InUseError(f"The gateway, a worker or a command uses {self._path.parent}.") from None
 
@@ -51,7 +51,7 @@ class InstanceLock:
         if self._close is not None:
             self._close()
 
-    def _take(self, kind: int) -> None:
+    def _acquire(self, kind: int) -> None:
         # Readable by all, and opened for reading: also where a command of another user created it, it can be locked.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)
         try:

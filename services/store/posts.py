@@ -57,7 +57,7 @@ class PartRow:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PostReading:
     """The numbers of a post at one age; a part that was not read then has no moment and no numbers."""
 
     post: str
@@ -142,9 +142,9 @@ class PostTable:
 
     def readings(
         self, account: str, ids: Collection[str], *, from_slot: int = 0, is_labelled: bool = False
-    ) -> dict[str, list[Reading]]:
+    ) -> dict[str, list[PostReading]]:
         """Return the readings of some posts from an age on, or those at fixed ages only; the youngest age first."""
-        found: dict[str, list[Reading]] = {}
+        found: dict[str, list[PostReading]] = {}
         with self._database.read() as connection:
             for chunk in chunks(ids):
                 query = select(post_readings).where(
@@ -272,9 +272,9 @@ def _differs(column: Column[Any]) -> ColumnElement[bool]:
     return and_(new.is_not(None), or_(column.is_(None), column != new))
 
 
-def _reading(row: Row[Any]) -> Reading:
+def _reading(row: Row[Any]) -> PostReading:
     values = {name: _number(getattr(row, name)) for name in (*COUNTS, *INSIGHTS)}
-    return Reading(
+    return PostReading(
         row.post,
         row.slot,
         row.age_label,

@@ -50,7 +50,7 @@ class Delivery(NamedTuple):
     received_at: float
 
 
-class Reading(NamedTuple):
+class DeliveryContent(NamedTuple):
     """The changes of a delivery, and what of it could not be read."""
 
     delivery: Delivery
@@ -104,7 +104,7 @@ class WebhookTable:
             rows = connection.execute(query).all() if chosen else ()
         return [Delivery(row.digest, bytes(row.body), row.received_at) for row in rows]
 
-    def enter(self, readings: Sequence[Reading], *, applicable: Collection[str], now: float) -> None:
+    def enter(self, readings: Sequence[DeliveryContent], *, applicable: Collection[str], now: float) -> None:
         """Enter the changes of deliveries, each once, and mark the deliveries as read.
 
         Changes whose field is in `applicable` are pending from now on, the others only kept. A duplicate with a newer

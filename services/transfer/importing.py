@@ -56,14 +56,14 @@ class HistoryImport:
             try:
                 if isinstance(found, LineError):
                     raise found
-                self._take(number, found)
+                self._add(number, found)
             except LineError as error:
                 self._refuse(number, str(error))
         self._end_row()
         self._flush()
         return self.counts
 
-    def _take(self, number: int, line: Line) -> None:
+    def _add(self, number: int, line: Line) -> None:
         if line["mode"] not in ("live", "sandbox"):  # A set would have to hash it, and it may be a list.
             raise LineError("mode: accepted: live, sandbox")
         if line["mode"] != self.mode:

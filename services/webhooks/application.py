@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.clock import Clock
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
-from services.store.webhooks import Change, Delivery, PendingChange, Reading, WebhookTable
+from services.store.webhooks import Change, Delivery, DeliveryContent, PendingChange, WebhookTable
 from services.webhooks.reading import read
 
 READ_AT_ONCE = 100  # deliveries
@@ -52,7 +52,7 @@ class WebhookApplication:
             self._table.enter(readings, applicable=self._handlers.keys(), now=self._clock.timestamp())
         return len(readings)
 
-    def _reading(self, delivery: Delivery) -> Reading:
+    def _reading(self, delivery: Delivery) -> DeliveryContent:
         reading = read(delivery)
         if reading.failure is not None:
             extra = {"digest": reading.delivery.digest, "failure": reading.failure}

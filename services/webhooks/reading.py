@@ -9,7 +9,7 @@ from typing import Any
 
 from services.clients.graph.models import ID
 from services.clients.json_text import MAX_DEPTH, decode
-from services.store.webhooks import Change, Delivery, Reading
+from services.store.webhooks import Change, Delivery, DeliveryContent
 
 OBJECT = "instagram"
 MILLISECONDS_FROM = 1e11  # as seconds it would be the year 5138; some fields have times in milliseconds
@@ -21,7 +21,7 @@ class _Unreadable(Exception):
     """A part of a delivery that is no change; the text says why."""
 
 
-def read(delivery: Delivery) -> Reading:
+def read(delivery: Delivery) -> DeliveryContent:
     """Return the changes of a delivery, and in words what of it is none.
 
     Two shapes occur: `changes[]` within an entry, and `field` and `value` in the entry itself.
@@ -30,12 +30,12 @@ def read(delivery: Delivery) -> Reading:
     try:
         body = _decoded(delivery.body, faults)
     except ValueError:
-        return Reading(delivery, (), "It is not JSON.")
+        return DeliveryContent(delivery, (), "It is not JSON.")
     if not isinstance(body, dict) or body.get("object") != OBJECT:
-        return Reading(delivery, (), "Its object is not instagram.")
+        return DeliveryContent(delivery, (), "Its object is not instagram.")
     entries = body.get("entry")
     if not isinstance(entries, list):
-        return Reading(delivery, (), "It has no list of entries.")
+        return DeliveryContent(delivery, (), "It has no list of entries.")
     changes = []
     for entry in entries:
         for part in _parts(entry):
@@ -44,7 +44,7 @@ def read(delivery: Delivery) -> Reading:
             except _Unreadable as fault:
                 faults[str(fault)] += 1
     failure = " ".join(f"{count} x {fault}" for fault, count in sorted(faults.items()))
-    return Reading(delivery, changes, failure or None)
+    return DeliveryContent(delivery, changes, failure or None)
 
 
 def _decoded(body: bytes, faults: Counter[str]) -> Any:
