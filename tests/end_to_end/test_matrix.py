@@ -1,11 +1,14 @@
 """Login x endpoint x fault: what callers get, as a table to read (tests/matrix.md), made on the wire.
 
+`/history` and the other endpoints over what is kept call no provider, so they have no column.
+
 `UPDATE_MATRIX=1 pytest tests/end_to_end/test_matrix.py` writes the table again; read its difference before you keep it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -20,8 +23,13 @@ ENDPOINTS = {
     "growth-trends": "/growth-trends?period=7d",
     "top-posts": "/top-posts?time_range=7d",
 }
+OF_MEDIA = {
+    "audience": "/audience?metrics=follower_demographics&breakdown=country",
+    "stories": "/stories",
+    "media insights": "/api/instagram/insights/{media_id}",
+}
 REPORT = "/performance-data?url=nasa"
-COLUMNS = [f"{login}, {name}" for login in ("facebook", "instagram") for name in ENDPOINTS]
+LOGINS = ("facebook", "instagram")
 
 
 def row_name(code: int, subcode: int | None) -> str:
@@ -54,6 +62,7 @@ WIRE = {
     "an error at status 200": {"kind": "error_200"},
     "an error that echoes the token": {"kind": "echo_token"},
 }
+DAMAGED = ("HTML, status 200", "HTML, status 502", "null", "truncated", "redirected", "an error at status 200")
 OF_INSTAGRAM = {
     **{row_name(code, subcode): refusal(code, subcode) for code, subcode in sorted(INSTAGRAM_RULES, key=str)},
     "10, too few viewers": {
@@ -105,18 +114,31 @@ def cell(response) -> str:
         return f"{response.status_code} {body['code']}"
     if response.status_code == 202:
         return f"202 {body['status']}"
-    values = [value for entry in body.get("data", []) for value in entry["values"]]
-    known = [*values, *body.get("trends", [])]
-    reasons = sorted({str(each["reason"]) for each in known if each.get("reason")})
+    reasons = sorted(set(reasons_in({name: part for name, part in body.items() if name != "meta"})))
     if reasons:
         return f"200, null: {', '.join(reasons)}"
-    return "200, no posts" if body.get("top_posts") == [] else "200"
+    empty = next((name for name in ("top_posts", "stories") if body.get(name) == []), None)
+    return "200" if empty is None else f"200, no {empty.removeprefix('top_')}"
 
 
-def row_of(client_of, simulator, name: str, fault: dict) -> str:
+def reasons_in(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        if part.get("reason"):
+            yield str(part["reason"])
+        part = list(part.values())
+    for each in part if isinstance(part, list) else ():
+        yield from reasons_in(each)
+
+
+def head_of(endpoints: dict[str, str]) -> list[str]:
+    columns = [f"{login}, {name}" for login in LOGINS for name in endpoints]
+    return [f"| fault | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
+
+
+def row_of(client_of, simulator, paths: Iterable[str], name: str, fault: dict) -> str:
     cells = []
-    for login in ("facebook", "instagram"):
-        for path in ENDPOINTS.values():
+    for login in LOGINS:
+        for path in paths:
             simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=10)
             # A new gateway for each cell, so that none remembers what another was refused.
             client = client_of(login)
@@ -144,10 +166,19 @@ def check(lines: list[str], section: str) -> None:
 def test_instagram_s_part_of_the_matrix(client_of, simulator):
     # The simulator words each refusal as the provider does, in the dialect of the login.
     worded = {f"as worded: {row}": {"kind": "refusal", "row": row} for row in rows_of(simulator, "instagram")}
-    rows = [row_of(client_of, simulator, name, fault) for name, fault in (OF_INSTAGRAM | worded).items()]
+    rows = [row_of(client_of, simulator, ENDPOINTS.values(), *row) for row in (OF_INSTAGRAM | worded).items()]
 
-    head = [f"| fault | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
-    check([*head, *rows], "Instagram")
+    check([*head_of(ENDPOINTS), *rows], "Instagram")
+
+
+def test_the_part_of_audience_stories_and_media(client_of, simulator):
+    [newest, *_] = client_of("facebook").get(ENDPOINTS["top-posts"]).get_json()["top_posts"]
+    paths = [path.format(media_id=newest["id"]) for path in OF_MEDIA.values()]
+    # Words and damage are read in one place for all endpoints, so some of the damage will do.
+    faults = {name: fault for name, fault in OF_INSTAGRAM.items() if name not in WIRE or name in DAMAGED}
+    rows = [row_of(client_of, simulator, paths, *row) for row in faults.items()]
+
+    check([*head_of(OF_MEDIA), *rows], "audience, stories and media")
 
 
 def test_modash_s_part_of_the_matrix(client_of, simulator):
@@ -163,8 +194,9 @@ def test_modash_s_part_of_the_matrix(client_of, simulator):
 
 
 def test_every_row_of_the_outcomes_is_what_callers_get():
-    lines = [line.strip("| ").split(" | ") for line in MATRIX.read_text(encoding="utf-8").splitlines() if "|" in line]
-    top_posts = {cells[0]: cells[3] for cells in lines if len(cells) == len(COLUMNS) + 1}
+    text = MATRIX.read_text(encoding="utf-8").partition("<!-- audience, stories and media -->")[0]
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if "|" in line]
+    top_posts = {cells[0]: cells[3] for cells in lines if len(cells) == 1 + len(LOGINS) * len(ENDPOINTS)}
     reports = {cells[0]: cells[1] for cells in lines if len(cells) == 2}
 
     for (code, subcode), outcome in INSTAGRAM_RULES.items():
