@@ -60,7 +60,7 @@ from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
-from services.provider_clients import app_secrets, graph_client, modash_client, purchase_policy
+from services.provider_clients import app_secrets, graph_client, may_refresh, modash_client, purchase_policy
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
 from services.redaction import Redaction
@@ -81,7 +81,6 @@ from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
 from services.webhooks.receiver import Webhooks
 
-REPORT_SOURCES = ("modash", "sandbox")
 TRY_INTERVAL = 60.0  # seconds; a fault is logged also where no caller notices it
 
 
@@ -162,7 +161,7 @@ class Services:
             store.cache_entries,
             store.leases,
             clock,
-            may_refresh=partial(_may_refresh, guards),
+            may_refresh=partial(may_refresh, guards),
             redact=redaction.content,
             on_first_use=heartbeat.start,
         )
@@ -394,8 +393,3 @@ class Services:
             guard.close()
         self.settlements.close()
         self.store.close()
-
-
-def _may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
-    """Return whether the provider of an account, or of a source of reports, may be called in the background now."""
-    return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)

@@ -19,6 +19,7 @@ from services.redaction import Redaction
 from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
 from services.webhooks.callback import CallbackChecks
 
+REPORT_SOURCES = ("modash", "sandbox")
 SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"
 
 
@@ -107,3 +108,8 @@ def purchase_policy(config: Config) -> PurchasePolicy:
             connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
         ),
     )
+
+
+def may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
+    """Return whether the provider of an account, or of a source of reports, may be called in the background now."""
+    return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)

@@ -137,11 +137,3 @@ def test_no_class_of_services_has_the_name_of_another():
     counts = Counter(name for name, file in defined(ast.ClassDef) if file.parts[0] == "services")
 
     assert [name for name, count in counts.items() if count > 1] == []
-
-
-def test_no_module_of_services_is_longer_than_a_reader_follows():
-    lengths = {
-        str(file): len((ROOT / file).read_text().splitlines()) for file in modules() if file.parts[0] == "services"
-    }
-
-    assert {file: length for file, length in lengths.items() if length > 400} == {}

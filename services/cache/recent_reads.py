@@ -12,7 +12,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Reading(dict[K, V]):
+class ReadsOfAccount(dict[K, V]):
     """What is known of one account since a moment; it is read without a lock."""
 
     def __init__(self) -> None:
@@ -33,20 +33,20 @@ class RecentReads(Generic[K, V]):
         self._seconds = seconds
         self._most = most
         self._lock = threading.Lock()
-        self._readings: OrderedDict[str, Reading[K, V]] = OrderedDict()
+        self._readings: OrderedDict[str, ReadsOfAccount[K, V]] = OrderedDict()
         self._count = 0
 
-    def of(self, account: str) -> Reading[K, V]:
+    def of(self, account: str) -> ReadsOfAccount[K, V]:
         """Return the reading of an account, which may be a new one."""
         with self._lock:
             reading = self._readings.get(account)
             if reading is None or time.monotonic() - reading.began_at >= self._seconds:
                 self._drop(account)
-                reading = self._readings[account] = Reading()
+                reading = self._readings[account] = ReadsOfAccount()
             self._readings.move_to_end(account)
             return reading
 
-    def put(self, account: str, reading: Reading[K, V], values: Mapping[K, V]) -> None:
+    def put(self, account: str, reading: ReadsOfAccount[K, V], values: Mapping[K, V]) -> None:
         """Add what was read from the database to the reading that was taken before."""
         with self._lock:
             before = len(reading)

@@ -34,7 +34,7 @@ class Room:
         self._free = size
         self._changed = threading.Condition()
 
-    def take(self, size: int, *, within: float) -> bool:
+    def acquire(self, size: int, *, within: float) -> bool:
         """Take room for a body; return whether there was enough within so many seconds."""
         with self._changed:
             is_free = self._changed.wait_for(lambda: self._free >= size, within)
@@ -88,7 +88,7 @@ class Webhooks:
         if size <= SMALL_BODY:
             yield
             return
-        if not self._room.take(size, within=ROOM_WAIT):
+        if not self._room.acquire(size, within=ROOM_WAIT):
             raise BusyError("Other large deliveries are being read.", hint="Send it again.")
         try:
             yield

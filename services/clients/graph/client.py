@@ -6,7 +6,7 @@ https://developers.facebook.com/docs/instagram-platform/reference
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 from urllib.parse import quote
 
 from services.clients.graph.errors import unreadable
@@ -19,23 +19,12 @@ from services.clients.graph.models import (
     PROFILE_FIELDS,
     Account,
     Item,
+    JointAnswer,
     MediaPage,
 )
 from services.clients.graph.reads import GraphReads
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import ObjectNotFoundError
-
-
-class Look(NamedTuple):
-    """What an account has at the moment: its profile, as far as it was asked for, and its first page of posts.
-
-    `has_stories` says whether any story is live. A list that is missing from the answer is None: empty, or not given.
-    """
-
-    profile: Item
-    posts: MediaPage | None
-    has_stories: bool | None
-
 
 OnListed = Callable[[Account, Sequence[Item]], None]
 """Gets an account and media that Instagram lists as its own."""
@@ -190,7 +179,7 @@ class GraphClient:
         with_profile: bool = False,
         metrics: Sequence[str] = (),
         as_totals: bool = False,
-    ) -> Look:
+    ) -> JointAnswer:
         """Return the first page of posts, and whether there are live stories, in one call.
 
         The profile comes along `with_profile`, the posts' insights as in `media_page_with_insights`. A page that is
@@ -205,7 +194,7 @@ class GraphClient:
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
         media, stories = (answer.get(name) for name in ("media", "stories"))
         page = self._listed(account, media) if _is_list(media) else None
-        return Look(answer, page, bool(stories["data"]) if _is_list(stories) else None)
+        return JointAnswer(answer, page, bool(stories["data"]) if _is_list(stories) else None)
 
     def stories_page(
         self, account: Account, fields: Sequence[str], *, after: str | None, limit: int = MEDIA_PAGE

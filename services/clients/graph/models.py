@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MEDIA_PAGE = 100  # posts; the largest page seen in production use. The provider may return shorter ones.
 MEDIA_FIELDS = (
@@ -61,3 +62,14 @@ def as_count(value: object) -> int | None:
     """Return a provider's value if it can be a count of something, else None."""
     number = as_number(value)
     return number if isinstance(number, int) else None
+
+
+class JointAnswer(NamedTuple):
+    """What an account has at the moment: its profile, as far as it was asked for, and its first page of posts.
+
+    `has_stories` says whether any story is live. A list that is missing from the answer is None: empty, or not given.
+    """
+
+    profile: Item
+    posts: MediaPage | None
+    has_stories: bool | None
