@@ -118,23 +118,27 @@ GIVEN_UP = frozenset({
 
 
 def defined(*kinds):
-    """The classes and functions of the program: name and file."""
+    """The classes and functions of the services: name and file."""
     return [
         (node.name, file)
         for file, tree in modules().items()
         for node in ast.walk(tree)
-        if isinstance(node, kinds) and file.parts[0] != "simulator"
+        if isinstance(node, kinds) and file.parts[0] == "services"
     ]
 
 
 def test_no_name_that_was_given_up_is_left():
     classes = [(name.lstrip("_"), file) for name, file in defined(ast.ClassDef)]
-    names = [*classes, *defined(ast.FunctionDef), *((file.stem, file) for file in modules())]
+    names = [
+        *classes,
+        *defined(ast.FunctionDef),
+        *((file.stem, file) for file in modules() if file.parts[0] == "services"),
+    ]
 
     assert [(name, str(file)) for name, file in names if name in GIVEN_UP] == []
 
 
 def test_no_class_of_services_has_the_name_of_another():
-    counts = Counter(name for name, file in defined(ast.ClassDef) if file.parts[0] == "services")
+    counts = Counter(name for name, _ in defined(ast.ClassDef))
 
     assert [name for name, count in counts.items() if count > 1] == []
