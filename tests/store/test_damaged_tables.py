@@ -16,7 +16,8 @@ from sqlalchemy import Double, Integer, LargeBinary
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeDecorator
 
-from services.store.schema import gateway, memory
+from services.store.memory_tables import memory
+from services.store.schema import gateway
 from tests.stores import new_store, query
 from tests.support import new_instance
 

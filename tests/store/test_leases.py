@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from services.store import leases as lease_module
 from services.store.cache_entries import CacheKey, EntryRow
-from services.store.schema import leases
+from services.store.memory_tables import leases
 
 ACCOUNT, KEY = "17841400000000001", "profile"
 LATER = 4_000_000_000.0
