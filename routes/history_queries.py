@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameters
+from routes import parameters, patterns
 from routes.queries import (
     MAX_DAYS_OF_GROWTH,
+    AccountName,
     EndOfPeriod,
     FirstDay,
     LastDay,
@@ -23,7 +24,6 @@ from services.compare import MOST_ACCOUNTS
 from services.insights.catalogue import BREAKDOWN_SPELLINGS
 
 MOST_POINTS = 1000  # of each series, on one page
-NAMES_PATTERN = "^[A-Za-z0-9_.:-]{1,64}(,[A-Za-z0-9_.:-]{1,64})*$"
 
 
 class CompareQuery(TableQuery):
@@ -34,7 +34,11 @@ class CompareQuery(TableQuery):
         parameters.accounts_up_to(MOST_ACCOUNTS),
         Field(description=f"Comma-separated ids or usernames of accounts, 1 to {MOST_ACCOUNTS}."),
         WithJsonSchema(
-            {"type": "string", "pattern": "^@?[A-Za-z0-9._]{1,30}(,@?[A-Za-z0-9._]{1,30})*$", "examples": ["us,them"]}
+            {
+                "type": "string",
+                "pattern": patterns.list_of(patterns.ACCOUNT_NAME, MOST_ACCOUNTS),
+                "examples": ["us,them"],
+            }
         ),
     ]
     period: Annotated[
@@ -42,7 +46,7 @@ class CompareQuery(TableQuery):
         parameters.days_up_to(MAX_DAYS_OF_GROWTH),
         # A factory, because a default in the schema would have to be a text.
         Field(default_factory=lambda: 28, description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d; by default 28d."),
-        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["28d"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_GROWTH), "examples": ["28d"]}),
     ]
     until: EndOfPeriod = "yesterday"
     refresh: Refresh = False
@@ -55,11 +59,10 @@ class PostHistoryQuery(TableQuery):
         str,
         BeforeValidator(parameters.post_id),
         Field(description="Id of a post or reel."),
-        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
     ]
     account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
+        AccountName | None,
         Field(description="Id or username of the account; by default the one that the post is known to belong to."),
     ] = None
 
@@ -77,7 +80,9 @@ class PostingTimesQuery(TableQuery):
             description=f"Posts of the last days, 1d to {posting_times.MOST_DAYS}d; "
             f"by default {posting_times.USUAL_DAYS}d.",
         ),
-        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["90d"]}),
+        WithJsonSchema(
+            {"type": "string", "pattern": patterns.days_up_to(posting_times.MOST_DAYS), "examples": ["90d"]}
+        ),
     ]
     tz: Annotated[
         ZoneInfo,
@@ -86,7 +91,7 @@ class PostingTimesQuery(TableQuery):
             default_factory=lambda: ZoneInfo("UTC"),
             description="Time zone of weekdays and hours, an IANA name; by default UTC.",
         ),
-        WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.TIME_ZONE, "examples": ["Europe/Berlin"]}),
     ]
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,
@@ -106,7 +111,7 @@ class FormatsQuery(TableQuery):
             default_factory=lambda: formats.USUAL_DAYS,
             description=f"Posts of the last days, 1d to {formats.MOST_DAYS}d; by default {formats.USUAL_DAYS}d.",
         ),
-        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["90d"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(formats.MOST_DAYS), "examples": ["90d"]}),
     ]
     account: OneAccount = None
 
@@ -121,7 +126,13 @@ class HistoryQuery(TableQuery):
             description="Comma-separated metrics: followers, follows, media_count, those of /account-insights, and "
             f"every other one that is kept; at most {MOST_METRICS}."
         ),
-        WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["followers,views"]}),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": patterns.list_of(patterns.KEPT_NAME, MOST_METRICS),
+                "examples": ["followers,views"],
+            }
+        ),
     ]
     interval: Annotated[
         Literal["day", "week", "month"],
@@ -132,7 +143,9 @@ class HistoryQuery(TableQuery):
         tuple[str, ...],
         parameters.names_up_to(2, "breakdown"),
         Field(description="A breakdown, or two together, comma-separated."),
-        WithJsonSchema({"type": "string", "pattern": NAMES_PATTERN, "examples": ["follow_type"]}),
+        WithJsonSchema(
+            {"type": "string", "pattern": patterns.list_of(patterns.KEPT_NAME, 2), "examples": ["follow_type"]}
+        ),
     ] = ()
     since: FirstDay = None
     until: LastDay = None

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from routes import patterns
 from routes.nearest import did_you_mean, shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
@@ -19,7 +20,7 @@ EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
 MOST_NAMED = 5  # wrong names of one list that a message repeats
 
-CURSOR_PATTERN = r"\d{4}-\d{2}-\d{2}\.[0-9a-f]{12}"
+CURSOR_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.[0-9a-f]{12}"
 
 Suggest = Callable[[str, Sequence[str]], str]
 
@@ -94,7 +95,8 @@ def bound(text: object) -> Bound:
             return int(given)
         raise ValueError(f"{given} is outside the range. {accepted}")
     try:
-        day = date.fromisoformat(given)
+        # Python also reads the weeks of ISO 8601, which no document promises.
+        day = date.fromisoformat(given if re.fullmatch(r"\d{4}-\d\d-\d\d", given, re.ASCII) else "")
     except ValueError:
         raise ValueError(f"{shown(given)} is not a valid time. {accepted}") from None
     if not EARLIEST <= day <= LATEST:
@@ -113,7 +115,7 @@ def creator(text: object) -> str:
 def account(text: object) -> str:
     """Read the id or username of an account."""
     given = str(text).strip()
-    if not re.fullmatch(r"@?[A-Za-z0-9._]{1,30}", given):
+    if not re.fullmatch(patterns.ACCOUNT_NAME, given):
         raise ValueError(f"{shown(given)} does not identify an account. Accepted: its id or its username.")
     return given
 
@@ -141,7 +143,7 @@ def names_up_to(most: int, what: str) -> BeforeValidator:
         names = tuple(dict.fromkeys(part for part in (part.strip() for part in str(text).split(",")) if part))
         if not names:
             raise ValueError(f"it is empty. Accepted: 1 to {most} {what}s, comma-separated.")
-        if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name)]:
+        if wrong := [name for name in names if not re.fullmatch(patterns.KEPT_NAME, name)]:
             accepted = "Accepted: letters, digits and _ . : -, at most 64 of them."
             raise ValueError(f"{shown(wrong[0])} is not the name of a {what}. {accepted}")
         if len(names) > most:
@@ -176,7 +178,7 @@ def story_id(text: object) -> str:
 
 def _id(text: object, what: str, accepted: str) -> str:
     given = str(text).strip()
-    if not re.fullmatch(r"\d{1,30}", given, re.ASCII):
+    if not re.fullmatch(patterns.ID, given):
         raise ValueError(f"{shown(given)} does not identify {what}. Accepted: {accepted}.")
     return given
 
@@ -184,7 +186,7 @@ def _id(text: object, what: str, accepted: str) -> str:
 def token(text: object) -> str:
     """Read an access token."""
     given = str(text).strip()
-    if not re.fullmatch(r"[\x21-\x7e]{8,1000}", given, re.ASCII):
+    if not re.fullmatch(patterns.TOKEN, given):
         # What was given may be a damaged token, so it is not repeated.
         raise ValueError("it is not an access token. Accepted: 8 to 1000 letters, digits and signs without a space.")
     return given

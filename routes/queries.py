@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameters
+from routes import parameters, patterns
 from routes.nearest import which_metric
 from services.account_insights import PERIOD_DAYS
 from services.days import Bound
@@ -25,7 +25,13 @@ MOST_EXPORTED = 100  # metrics that one export names
 Time = Annotated[
     Bound,
     BeforeValidator(parameters.bound),
-    WithJsonSchema({"type": "string", "examples": ["2026-11-01", "1763625600"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": patterns.time(parameters.EARLIEST_UNIX, parameters.LATEST_UNIX),
+            "examples": ["2026-11-01", "1763625600"],
+        }
+    ),
 ]
 FirstDay = Annotated[Time | None, Field(description="First day, as a date (a Pacific day) or Unix seconds.")]
 LastDay = Annotated[Time | None, Field(description="Last day, both ends included; by default the last finished one.")]
@@ -39,9 +45,13 @@ Refresh = Annotated[
     BeforeValidator(parameters.flag),
     Field(description="true reads everything again that can change; local callers only."),
 ]
-OneAccount = Annotated[
-    str | None,
+AccountName = Annotated[
+    str,
     BeforeValidator(parameters.account),
+    WithJsonSchema({"type": "string", "pattern": patterns.ACCOUNT, "examples": ["us"]}),
+]
+OneAccount = Annotated[
+    AccountName | None,
     Field(description="Id or username of the account; by default the configured one, or the only one."),
 ]
 ACCEPTED_BREAKDOWNS = (*BREAKDOWNS, *BREAKDOWN_SPELLINGS)
@@ -97,7 +107,7 @@ class GrowthTrendsQuery(AccountQuery):
         int,
         parameters.days_up_to(MAX_DAYS_OF_GROWTH),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d."),
-        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,2}d$", "examples": ["30d"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_GROWTH), "examples": ["30d"]}),
     ]
     metrics: Annotated[
         tuple[str, ...],
@@ -128,7 +138,7 @@ class TopPostsQuery(AccountQuery):
         int,
         parameters.days_up_to(MAX_DAYS_OF_POSTS),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
-        WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?d$", "examples": ["7d"]}),
+        WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_POSTS), "examples": ["7d"]}),
     ]
     limit: Annotated[
         int,
@@ -201,7 +211,7 @@ MediaId = Annotated[
     str,
     BeforeValidator(parameters.media_id),
     Field(description="Id of a post, a reel or a story."),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+    WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
 ]
 
 
@@ -209,7 +219,7 @@ StoryId = Annotated[
     str,
     BeforeValidator(parameters.story_id),
     Field(description="Id of a story."),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,30}$", "examples": ["17932174733377207"]}),
+    WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
 ]
 
 
@@ -217,8 +227,7 @@ class OwnedMediaQuery(AccountQuery):
     """The parameters of every endpoint over one media or story; the gateway may know whose it is."""
 
     account: Annotated[
-        str | None,
-        BeforeValidator(parameters.account),
+        AccountName | None,
         Field(description="Id or username of the account; by default the one that the media is known to belong to."),
     ] = None
 
@@ -290,7 +299,13 @@ class ExportQuery(BaseModel):
             description="Comma-separated metrics, by default everything: those of /history, of posts and stories, and "
             f"every other one that is kept; at most {MOST_EXPORTED}."
         ),
-        WithJsonSchema({"type": "string", "examples": ["reach,views"]}),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": patterns.list_of(patterns.KEPT_NAME, MOST_EXPORTED),
+                "examples": ["reach,views"],
+            }
+        ),
     ] = ()
     since: Annotated[
         Time | None, Field(description="Values of this day and later: a date (a Pacific day) or Unix seconds.")
@@ -328,7 +343,7 @@ class InsightsTestQuery(BaseModel):
             description="The token to try; by default that of the media's account. Better in the header "
             "X-Instagram-Access-Token: web servers log queries."
         ),
-        WithJsonSchema({"type": "string"}),
+        WithJsonSchema({"type": "string", "pattern": patterns.TOKEN}),
     ] = None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from routes import parameters
+from routes import parameters, patterns
 from routes.queries import TableQuery
 
 MAX_REPORTS = 100
@@ -16,7 +16,7 @@ Creator = Annotated[
     str,
     BeforeValidator(parameters.creator),
     Field(description="The creator: handle, @handle, numeric id or link to the profile."),
-    WithJsonSchema({"type": "string", "maxLength": 2000, "examples": ["nasa"]}),
+    WithJsonSchema({"type": "string", "pattern": patterns.CREATOR, "examples": ["nasa"]}),
 ]
 
 

@@ -127,11 +127,12 @@ def accepted(schema: Mapping[str, Any], random: Random) -> str:
         return random.choice(("true", "false"))
     if schema["type"] == "integer":
         return str(random.randint(schema.get("minimum", 5), schema.get("maximum", 5)))
-    if pattern := schema.get("pattern"):
-        days = f"{random.choice((1, 2, 7, 7, 7, random.randint(1, 30)))}d"
-        names = re.findall(r"\w+", pattern.partition(")")[0])
-        some = ",".join(random.sample(names, min(random.choice((1, 1, 2, 3)), len(names))))
-        return days if re.search(pattern, days) else some
+    pattern = schema.get("pattern", "")
+    if pattern.endswith(")d$"):
+        return f"{random.choice((1, 2, 7, 7, 7, random.randint(1, 30)))}d"
+    if names := re.fullmatch(r"\^\(([\w|]+)\)\(,\(\1\)\)\*\$", pattern):
+        listed = names[1].split("|")
+        return ",".join(random.sample(listed, min(random.choice((1, 1, 2, 3)), len(listed))))
     return str(random.choice(schema.get("examples", ["us"])))
 
 
