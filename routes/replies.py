@@ -42,7 +42,7 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
     else:
         response = jsonify(answer.as_json())
     response.status_code = answer.status
-    response.vary.add("Accept")
+    response.headers["Vary"] = "Accept"
     if answer.status == HTTPStatus.OK and cacheable:
         response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
         request.environ["insights.provenance"] = answer.provenance
@@ -109,17 +109,17 @@ def _safe(name: str) -> str:
 def _csv(table: Table) -> str:
     text = io.StringIO()
     text.write(BOM)
-    writer = csv.DictWriter(text, fieldnames=table.columns, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table.rows)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(table.columns)
+    writer.writerows([_cell(row.get(name)) for name in table.columns] for row in table.rows)
     return text.getvalue()
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, str):
         return text_cell(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return value

@@ -240,7 +240,13 @@ class Services:
         policy = purchase_policy(config)
         reports_changed = partial(cache.announce_change, report_source)
         balance = CreditBalance(
-            modash, store, policy=policy, source=report_source, clock=store.clock, on_change=reports_changed
+            modash,
+            store,
+            policy=policy,
+            source=report_source,
+            clock=store.clock,
+            on_change=reports_changed,
+            cache=cache,
         )
         failures = CallFailures(cache, report_source)
         settlements = Settlements(store, redaction, clock=store.clock, on_change=reports_changed)
@@ -254,6 +260,7 @@ class Services:
             balance=balance,
             redaction=redaction,
             clock=store.clock,
+            cache=cache,
         )
         renewals = ReportRenewals(purchasing, failures, clock)
         performance_data = PerformanceData(

@@ -85,7 +85,8 @@ class PerformanceData:
         return self._answers.history(self._purchasing.look_up(creator).name, limit)
 
     def _answer(self, creator: str, not_before: float) -> Answer:
-        known, spent = self._purchasing.look_up(creator, not_before=not_before), 0
+        kept = None if not_before else self._purchasing.kept(creator)
+        known, spent = kept or self._purchasing.look_up(creator, not_before=not_before), 0
         if known.state is ReportState.BUY and known.record.report is not None and not not_before:
             self._renewals.start(known.name, asked=creator)
         elif known.state is ReportState.BUY or (known.state is ReportState.IN_FLIGHT and _is_needed(known, not_before)):

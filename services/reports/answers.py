@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from services.answers import Answer, Freshness, Origin, Table, Warning_
+from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
 from services.clock import Clock
 from services.days import our_time
 from services.redaction import Redaction
@@ -17,6 +20,8 @@ from services.reports.report import (
     COLUMNS,
     RATE,
     STATISTICS,
+    Report,
+    Windows,
     blocks_of,
     missing,
     rows_of,
@@ -42,7 +47,19 @@ OUTCOMES: Mapping[ReportState, str] = {
 # Keys of our replies, which a report cannot use at its top level. Its `error: false` is Modash's envelope.
 RESERVED = frozenset({"meta", "unrecognized", "windows", "cost", "fetched_at", "code", "message", "status", "dry_run"})
 
+SHOWN_AT_MOST = 128  # reports, of some 30 kB each
+
 log = logging.getLogger(__name__)
+
+
+class ShownReport(NamedTuple):
+    """What replies show of a report; requests share it, so nothing may change it."""
+
+    body: Mapping[str, object]
+    windows: Windows
+    unavailable: Sequence[Unavailable]
+    warnings: Sequence[Warning_]
+    rows: Sequence[Mapping[str, object]]
 
 
 class ReportAnswers:
@@ -56,9 +73,37 @@ class ReportAnswers:
         self._balance = balance
         self._redaction = redaction
         self._clock = clock
+        self._lock = threading.Lock()
+        self._last_shown: OrderedDict[tuple[str, int, float], ShownReport] = OrderedDict()
 
     def report(self, creator: str, report: KeptReport, freshness: Freshness, *, spent: int) -> Answer:
         """Return a report as an answer, for a request that has spent some thousandths of a credit."""
+        shown = self._shown(creator, report)
+        return Answer(
+            body=shown.body,
+            account=self.source,
+            origin=Origin(self.source),
+            freshness=freshness,
+            meta=self._meta(creator, spent=spent) | {"windows": shown.windows},
+            unavailable=shown.unavailable,
+            warnings=shown.warnings,
+            table=Table(COLUMNS, shown.rows),
+        )
+
+    def _shown(self, creator: str, report: KeptReport) -> ShownReport:
+        """Return a report as it is shown; that of a stored one is kept, because a report never changes."""
+        key = (creator, report.id, report.fetched_at)
+        shown = self._last_shown.get(key) if report.id else None
+        if shown is None:
+            shown = self._read(report)
+            if report.id:
+                with self._lock:
+                    self._last_shown[key] = shown
+                    if len(self._last_shown) > SHOWN_AT_MOST:
+                        self._last_shown.popitem(last=False)
+        return shown
+
+    def _read(self, report: KeptReport) -> ShownReport:
         warnings: list[Warning_] = []
         if (odd := unrecognized(report.body)) or not blocks_of(report.body):
             # It was paid for, so it is handed on even if the gateway cannot read it.
@@ -66,15 +111,12 @@ class ReportAnswers:
             message = f"Modash sent {what}; it is in `unrecognized` as it came."
             warnings.append({"code": "report_unrecognized", "message": message})
             log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
-        return Answer(
-            body=self._body(report),
-            account=self.source,
-            origin=Origin(self.source),
-            freshness=freshness,
-            meta=self._meta(creator, spent=spent) | {"windows": windows_of(report.body)},
-            unavailable=list(missing(report.body)),
-            warnings=warnings,
-            table=Table(COLUMNS, list(rows_of(report.body))),
+        return ShownReport(
+            self._body(report, odd),
+            windows_of(report.body),
+            list(missing(report.body)),
+            warnings,
+            list(rows_of(report.body)),
         )
 
     def pending(self, creator: str, message: str, seconds: int, freshness: Freshness) -> Answer:
@@ -114,7 +156,7 @@ class ReportAnswers:
                 {
                     "fetched_at": our_time(report.fetched_at),
                     "cost": {"credits": credits_of(report.milli_credits), "credits_left": report.credits_left},
-                    **self._body(report),
+                    **self._body(report, unrecognized(report.body)),
                     "windows": windows_of(report.body),
                 }
                 for report in found
@@ -136,9 +178,9 @@ class ReportAnswers:
             table=table,
         )
 
-    def _body(self, report: KeptReport) -> dict[str, object]:
+    def _body(self, report: KeptReport, odd: Report) -> dict[str, object]:
         """Return a report as it came; what has the name of a field of ours goes into `unrecognized`."""
-        blocks, odd = blocks_of(report.body), unrecognized(report.body)
+        blocks = blocks_of(report.body)
         body: dict[str, object] = {name: blocks.get(name) for name in BLOCKS}
         if not blocks:
             return body | {"unrecognized": self._redaction.inside(odd)}
@@ -153,7 +195,7 @@ class ReportAnswers:
 
     def _meta(self, creator: str, *, spent: int) -> dict[str, object]:
         try:
-            left = self._balance.left()
+            left = self._balance.left() if spent else self._balance.recently_left()
         except DatabaseUnavailableError:
             left = CreditsLeft()
         as_of = None if left.as_of is None else our_time(left.as_of)

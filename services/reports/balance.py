@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from services.cache.cache import Cache
+from services.cache.recent_reads import RecentReads
 from services.clients.modash.client import ModashClient
 from services.clock import Clock
 from services.reports.policy import PurchasePolicy, credits_of
@@ -23,6 +25,9 @@ class CreditsLeft(NamedTuple):
     balance: float | None = None
     as_of: float | None = None
     credits: float | None = None
+
+
+RECENT = 1.0  # seconds for which the credits that are left are not added up again
 
 
 class CreditBalance:
@@ -43,7 +48,9 @@ class CreditBalance:
         source: str,
         clock: Clock,
         on_change: Callable[[], None],
+        cache: Cache,
     ) -> None:
+        """Build it; `cache` announces every change of a source's reports, by this process or another."""
         self._modash = modash
         self._reports = store.reports
         self._spending = store.spending
@@ -52,6 +59,8 @@ class CreditBalance:
         self._source = source
         self._clock = clock
         self._on_change = on_change  # called after a new balance was kept
+        self._recent: RecentReads[str, CreditsLeft] = RecentReads(RECENT, 1)
+        cache.on_change(self._recent.forget)
 
     def left(self) -> CreditsLeft:
         """Return the credits that are left by now; raises `DatabaseUnavailableError`."""
@@ -62,6 +71,14 @@ class CreditBalance:
             return CreditsLeft(as_of=reading.read_at)
         booked = self._spending.since(self._source, reading.read_at, longest_call=self._policy.longest_call)
         return CreditsLeft(reading.credits, reading.read_at, round(reading.credits - credits_of(booked), 3))
+
+    def recently_left(self) -> CreditsLeft:
+        """Return the same as of the last second, for replies that spend nothing."""
+        reading = self._recent.of(self._source)
+        if (known := reading.get(self._source)) is None:
+            known = self.left()
+            self._recent.put(self._source, reading, {self._source: known})
+        return known
 
     def plan_reading(self) -> None:
         """Have the balance read soon, by a worker."""

@@ -11,6 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from services.cache.cache import Cache
+from services.cache.policies import MINUTE
+from services.cache.recent_reads import RecentReads
 from services.clients.modash.client import Body, ModashClient, NotReady
 from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
@@ -37,6 +40,7 @@ from services.store.store import Store
 
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
+RECENT_AT_MOST = 256  # reports, of some 10 kB each, that are not read again within a minute
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
 ANONYMOUS = "anonymous"  # the caller that the ledger names
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
@@ -85,7 +89,9 @@ class ReportPurchasing:
         balance: CreditBalance,
         redaction: Redaction,
         clock: Clock,
+        cache: Cache,
     ) -> None:
+        """Build it; `cache` announces every change of a source's reports, by this process or another."""
         self._modash = modash
         self._ledger = store.ledger
         self._settlements = settlements
@@ -101,6 +107,8 @@ class ReportPurchasing:
         self._lock = threading.Lock()
         self._in_progress: dict[str, PurchaseInProgress] = {}
         self._seen: OrderedDict[str, KeptReport] = OrderedDict()
+        self._recent: RecentReads[str, KnownCreator] = RecentReads(MINUTE, RECENT_AT_MOST)
+        cache.on_change(self._recent.forget)
 
     def require_client(self) -> ModashClient:
         """Return the client of Modash; raise where there is no key."""
@@ -130,6 +138,29 @@ class ReportPurchasing:
         elif record.report is not None:
             self._see(name, record.report)
         return KnownCreator(name, record, self._decide(record, not_before))
+
+    def kept(self, creator: str) -> KnownCreator | None:
+        """Return a creator whose report serves, as it was known within the last minute; None if `look_up` has to say.
+
+        A report that serves is answered whatever else is known of its creator. A newer one, bought by any process, ends
+        what is known here, as it ends the ready replies.
+        """
+        reading = self._recent.of(self._source)
+        known = reading.get(creator)
+        if known is None:
+            try:
+                name = self.name(creator)
+                newest = self._reports.history(self._source, name, limit=1)
+            except DatabaseUnavailableError:
+                return None
+            if not newest:
+                return None
+            known = KnownCreator(name, CreatorRecord(newest[0]), ReportState.KEPT)
+            self._see(name, newest[0])
+            self._recent.put(self._source, reading, {creator: known})
+        if self._settlements.waits_with_report(known.name):
+            return None
+        return known if self._decide(known.record, 0.0) is ReportState.KEPT else None
 
     def buy(self, name: str, *, asked: str, caller: str, not_before: float = 0.0) -> int:
         """Buy a report, unless it is not to be bought; return what this call has spent (thousandths of a credit).

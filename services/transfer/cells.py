@@ -20,6 +20,8 @@ def text_cell(text: str) -> str:
 
     A text that begins with `'` gets another one, so that `cell_text` finds each text again.
     """
+    if not text or text[0].isalpha():
+        return text  # No number and no formula begins with a letter, and most cells do.
     is_changed = _NUMERAL.fullmatch(text) is not None and _KEPT_NUMERAL.fullmatch(text) is None
     return f"'{text}" if text.startswith("'") or is_changed or _FORMULA.match(text) else text
 
