@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -18,7 +17,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from services.answers import Answer, Table
-from services.transfer.cells import BOM, text_cell
+from services.transfer.cells import BOM, cell
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 CSV_IN_UTF_8 = f"{CSV}; charset=utf-8"
@@ -111,15 +110,7 @@ def _csv(table: Table) -> str:
     text.write(BOM)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(table.columns)
-    writer.writerows([_cell(row.get(name)) for name in table.columns] for row in table.rows)
+    writer.writerows(
+        row if isinstance(row, tuple) else [cell(row.get(name)) for name in table.columns] for row in table.rows
+    )
     return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str):
-        return text_cell(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return value

@@ -191,10 +191,13 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Table:
-    """A body as rows and columns, for callers that want CSV; the rows may be read once only."""
+    """A body as rows and columns, for callers that want CSV; the rows may be read once only.
+
+    A row is a mapping, or a tuple of the cells as they stand in the file (`services.transfer.cells`).
+    """
 
     columns: Sequence[str]
-    rows: Iterable[Mapping[str, object]]
+    rows: Iterable[Mapping[str, object] | tuple[object, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -292,7 +292,7 @@ class Services:
 
         return cls(
             account_insights=AccountInsights(
-                accounts=accounts, reader=reader, end_time=end_time, origin=origin, clock=clock
+                accounts=accounts, reader=reader, cache=cache, end_time=end_time, origin=origin, clock=clock
             ),
             growth_trends=growth_trends,
             compare=Comparison(

@@ -185,6 +185,7 @@ def _last_day(until: int, end_time: EndTime) -> date:
     return day
 
 
+@lru_cache(maxsize=4_096)
 def provider_time(moment: int) -> str:
     """Return Unix seconds as the provider writes them: `2026-05-04T07:00:00+0000`."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def _one(_value: object) -> int:
+    return 1
 
 
 class ReadsOfAccount(dict[K, V]):
@@ -28,13 +32,14 @@ class RecentReads(Generic[K, V]):
     nothing old gets into the next reading.
     """
 
-    def __init__(self, seconds: float, most: int) -> None:
-        """Keep `most` values in all, each for so many `seconds`."""
+    def __init__(self, seconds: float, most: int, *, weigh: Callable[[V], int] = _one) -> None:
+        """Keep what weighs `most` in all, each for so many `seconds`; usually each value weighs 1."""
         self._seconds = seconds
         self._most = most
+        self._weigh = weigh
         self._lock = threading.Lock()
         self._readings: OrderedDict[str, ReadsOfAccount[K, V]] = OrderedDict()
-        self._count = 0
+        self._weight = 0
 
     def of(self, account: str) -> ReadsOfAccount[K, V]:
         """Return the reading of an account, which may be a new one."""
@@ -49,11 +54,12 @@ class RecentReads(Generic[K, V]):
     def put(self, account: str, reading: ReadsOfAccount[K, V], values: Mapping[K, V]) -> None:
         """Add what was read from the database to the reading that was taken before."""
         with self._lock:
-            before = len(reading)
+            more = sum(map(self._weigh, values.values()))
+            less = sum(self._weigh(reading[key]) for key in values if key in reading)
             reading |= values
             if self._readings.get(account) is reading:
-                self._count += len(reading) - before
-            while self._count > self._most and self._readings:
+                self._weight += more - less
+            while self._weight > self._most and self._readings:
                 self._drop(next(iter(self._readings)))
 
     def forget(self, account: str) -> None:
@@ -63,4 +69,5 @@ class RecentReads(Generic[K, V]):
 
     def _drop(self, account: str) -> None:
         dropped = self._readings.pop(account, None)
-        self._count -= 0 if dropped is None else len(dropped)
+        if dropped is not None:
+            self._weight -= sum(map(self._weigh, dropped.values()))

@@ -64,13 +64,15 @@ WINDOW_TOO_LONG = MetricValue(None, "window_too_long")
 class Insights:
     """A value for each requested key, the cache entries they were made of, and whether something is missing.
 
-    `failures` has the failure behind each value that could not be fetched.
+    `failures` has the failure behind each value that could not be fetched, `sources` the entry behind each that is made
+    of one alone.
     """
 
     metric_values: Mapping[ValueKey, MetricValue]
     entries: Sequence[CacheEntry]
     gaps: bool
     failures: Mapping[ValueKey, ProviderError] = field(default_factory=dict)
+    sources: Mapping[ValueKey, CacheEntry] = field(default_factory=dict)
 
     @classmethod
     def unknown(cls, requests: Iterable[InsightsRequest], error: ProviderError) -> Self:
@@ -85,6 +87,7 @@ class _Findings:
     metric_values: dict[ValueKey, MetricValue] = field(default_factory=dict)
     entries: list[CacheEntry] = field(default_factory=list)
     failures: dict[ValueKey, ProviderError] = field(default_factory=dict)
+    sources: dict[ValueKey, CacheEntry] = field(default_factory=dict)
     refusals: list[CacheEntry] = field(default_factory=list)  # those remembered; the answer expires with them
 
     def missing(self, requests: Iterable[InsightsRequest]) -> list[ValueKey]:
@@ -110,6 +113,7 @@ class _Findings:
             self.metric_values[key] = MetricValue.failed(found)
         else:
             self.entries.append(found)
+            self.sources[key] = found
             self.metric_values[key] = from_json(found.value)
 
 
@@ -170,7 +174,7 @@ class InsightsReader:
             if worst is not None or not only_gaps:
                 raise worst or next(iter(found.failures.values()))
         entries = [*found.entries, *found.refusals]
-        return Insights(found.metric_values, entries, gaps=bool(found.failures), failures=found.failures)
+        return Insights(found.metric_values, entries, bool(found.failures), found.failures, found.sources)
 
     def _read_totals(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
         """Read the totals of values that are unknown by their breakdown; their buckets stay unknown.
@@ -209,7 +213,8 @@ class InsightsReader:
         """Add the final values that the history has."""
         for key, value in self._kept.final(account, _keys(pieces)).items():
             found.metric_values[key] = from_history_value(value)
-            found.entries.append(CacheEntry({}, value.read_at, FOR_EVER))
+            entry = found.sources[key] = CacheEntry({}, value.read_at, FOR_EVER)
+            found.entries.append(entry)
 
     def _rule_out(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
         """Add a reason for each key that is known to have no answer, so that Instagram is not asked for it."""

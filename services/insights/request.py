@@ -106,4 +106,5 @@ def value_of(want: ResolvedMetric, window: Window, metric_values: Mapping[ValueK
         metric_value = metric_value.bucket(want.bucket)
     is_without = bool(want.breakdown) and metric_value.buckets is None and want.bucket is None
     reason = want.buckets_reason or metric_value.buckets_reason or ("bucket_unknown" if is_without else None)
-    return replace(metric_value, buckets_reason=reason if metric_value.value is not None else None)
+    shown = reason if metric_value.value is not None else None
+    return metric_value if metric_value.buckets_reason == shown else replace(metric_value, buckets_reason=shown)

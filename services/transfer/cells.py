@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 BOM = "\ufeff"  # by which a spreadsheet recognises UTF-8
@@ -24,6 +25,17 @@ def text_cell(text: str) -> str:
         return text  # No number and no formula begins with a letter, and most cells do.
     is_changed = _NUMERAL.fullmatch(text) is not None and _KEPT_NUMERAL.fullmatch(text) is None
     return f"'{text}" if text.startswith("'") or is_changed or _FORMULA.match(text) else text
+
+
+def cell(value: object) -> object:
+    """Return a value as a cell: texts as `text_cell` makes them, lists and objects as JSON."""
+    if isinstance(value, str):
+        return text_cell(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value
 
 
 def cell_text(cell: str) -> str:
