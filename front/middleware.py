@@ -81,9 +81,7 @@ class Front:
                 headers = [*cached.headers(now), *headers, NO_CALLS]
                 status, body = _conditional(environ, cached.etag, cached.body, headers)
                 start_response(status, headers)
-                # A request id that the caller chose may be a secret.
-                logged = self._redact(request) if request is given else request
-                self._log_hit(environ, logged, status, body, started)
+                self._log_answered(environ, request, status, len(body), started)
                 return [body] if body else []
         refusal = refusal or refusal_of(environ)
         return self._forward(environ, start_response, request, headers, started=started, refusal=refusal)
@@ -151,7 +149,19 @@ class Front:
         start_response(
             status, [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))], reply.exception_info
         )
-        self._log_forwarded(environ, status, len(body), context=context, started=started, cache_result=cache_result)
+        if provenance is not None and environ["REQUEST_METHOD"] == "GET":
+            self._log_answered(
+                environ,
+                context.id,
+                status,
+                len(body),
+                started,
+                cache_result=cache_result,
+                calls=context.provider_calls,
+                seconds=context.provider_seconds,
+            )
+        else:
+            self._log_forwarded(environ, status, len(body), context=context, started=started, cache_result=cache_result)
         request_context.current.set(None)
         return [body] if body else []
 
@@ -174,16 +184,29 @@ class Front:
             getattr(parts, "close", lambda: None)()
             self._log_forwarded(environ, status, size, context=context, started=started, cache_result="none")
 
-    def _log_hit(self, environ: WSGIEnvironment, request: str, status: str, body: bytes, started: float) -> None:
+    def _log_answered(
+        self,
+        environ: WSGIEnvironment,
+        request: str,
+        status: str,
+        size: int,
+        started: float,
+        *,
+        cache_result: str = "hit",
+        calls: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        """Log a GET that was answered from what is cached or was fetched for it."""
         # Written by hand, because the log line is the most expensive part of a hit. Only a path that was answered is
-        # here, and a request id has no character that JSON would escape.
+        # here, and a request id has no character that JSON would escape. An id that the caller chose may be a secret.
+        logged = self._redact(request) if "HTTP_X_REQUEST_ID" in environ else request
         logs.write_ready(
             log,
             f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
-            f'"request_id": "{request}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
-            f'"status": {status[:3]}, "bytes": {len(body)}, '
-            f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "hit", '
-            f'"provider_calls": 0, "provider_milliseconds": 0.0}}',
+            f'"request_id": "{logged}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
+            f'"status": {status[:3]}, "bytes": {size}, '
+            f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "{cache_result}", '
+            f'"provider_calls": {calls}, "provider_milliseconds": {round(seconds * 1000, 2)}}}',
         )
 
     def _log_forwarded(
@@ -198,7 +221,7 @@ class Front:
     ) -> None:
         failure: ErrorBody | None = environ.get("insights.failure")
         # The query is left out: callers put credentials there although the documents forbid it.
-        # A field that is added here for every reply belongs in `_log_hit` too.
+        # A field that is added here for every reply belongs in `_log_answered` too.
         log.info(
             "request",
             extra={

@@ -28,6 +28,7 @@ ENTRY_OVERHEAD = 2_000  # bytes of an entry's objects, its place in the dictiona
 MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
 MAX_SPELLING = 1_000  # characters of such a request; one that is longer is parsed each time
 SPELLING_OVERHEAD = 200  # bytes of its places in the list and in the dictionary
+KEY = "insights.cache_key"  # of the environment of a request that is not cached: its parsed form
 CACHE_NAME = "insights-gateway"
 # Most callers send one of these.
 USUAL_ACCEPTS = {"": JSON, "*/*": JSON, JSON: JSON, CSV: CSV}
@@ -98,7 +99,7 @@ class ResponseCache:
             # A request with `refresh` must reach validation; its key leaves the parameter out.
             if "refresh" in raw[2] or has_too_many_parameters(raw[2]):
                 return None
-            key = _cache_key(raw)
+            key = environ[KEY] = _cache_key(raw)
         cached = self._entries.get(key)
         if cached is None:
             return None
@@ -115,7 +116,7 @@ class ResponseCache:
 
     def put(self, environ: WSGIEnvironment, response: CachedResponse) -> None:
         """Cache the reply to a request."""
-        key = _cache_key(_raw_request(environ))
+        key: CacheKey = environ.get(KEY) or _cache_key(_raw_request(environ))
         texts = (response.body, key, tuple(response.fixed_headers), tuple(response.provenance.accounts))
         response.key, response.bytes_used = key, ENTRY_OVERHEAD + _size(texts)
         with self._lock:
