@@ -24,10 +24,11 @@ from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
-from services.posts.ordered_posts import Posts, by_score
+from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
+from services.transfer.cells import cell
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"
@@ -65,6 +66,9 @@ class TopPost(TypedDict):
     reasons: NotRequired[Mapping[str, str]]
     collaboration: NotRequired[bool]
     owner: NotRequired[Owner | None]
+
+
+PLAIN = tuple(name for name in TopPost.__annotations__ if name not in ADDED)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ class TopPosts:
             best = nlargest(limit, posts, key=by_score if insights is None else partial(_by_insight, insights, by))
             unknown = [] if insights is None else [post for post in posts if insights.value(post, by).value is None]
             of_others = {"collaborations": number - len(own)} if include else {}
-        top_posts = [as_top_post(post, insights) for post in best]
+        plain = [_shown(listed.ordered, post) for post in best]
+        top_posts = [with_insights(shown, post, insights) for (shown, _), post in zip(plain, best, strict=True)]
         if include:
             top_posts = [_marked(shown, post) for shown, post in zip(top_posts, best, strict=True)]
         entries = [listed.entry, *shared.entries, *(insights.entries if insights else ())]
@@ -164,7 +169,9 @@ class TopPosts:
                 *_warnings(untyped, media_product_type),
                 *_unranked(by, len(unknown)),
             ],
-            table=_table(top_posts, by, include),
+            table=_table(top_posts, by, include)
+            if by != BY_SCORE or include
+            else Table(PLAIN, [row for _, row in plain]),
         )
 
     def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
@@ -201,7 +208,7 @@ def _table(top_posts: Sequence[TopPost], by: str, include: Collection[str]) -> T
 
     With collaborations, `owner` is the username of the post's account.
     """
-    columns = [name for name in TopPost.__annotations__ if name not in ADDED]
+    columns = [*PLAIN]
     columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
     columns += ["collaboration", "owner"] if include else []
     rows: list[dict[str, object]] = []
@@ -250,10 +257,31 @@ def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
     return [{"code": "types_unknown", "message": message}]
 
 
-def as_top_post(post: Post, insights: PostInsights | None = None) -> TopPost:
+def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, tuple[object, ...]]:
+    """Return a post as callers see it, and the cells of its row: made once for a list, so nothing may change them."""
+    known: tuple[TopPost, tuple[object, ...]] | None = ordered.shown.get(post.id)
+    if known is None:
+        shown = as_top_post(post)
+        known = shown, tuple(cell(shown.get(name)) for name in PLAIN)
+        if post.owner is None:  # A collaboration is in another list.
+            ordered.shown[post.id] = known
+    return known
+
+
+def with_insights(shown: TopPost, post: Post, insights: PostInsights | None) -> TopPost:
+    """Return a post as callers see it, with its insights where they were asked for."""
+    if insights is None:
+        return shown
+    values = {metric: insights.value(post, metric) for metric in INSIGHTS}
+    numbers = {metric: value.value for metric, value in values.items()}
+    reasons = {metric: value.reason for metric, value in values.items() if value.value is None and value.reason}
+    return cast(TopPost, {**shown, **numbers, "reasons": reasons})
+
+
+def as_top_post(post: Post) -> TopPost:
     """Return a post as callers see it; a caption beyond 500 characters is cut at a grapheme."""
     caption = post.caption
-    shown: TopPost = {
+    return {
         "id": post.id,
         "permalink": post.permalink,
         "caption": caption if caption is None else cut(caption, MAX_CAPTION),
@@ -267,9 +295,3 @@ def as_top_post(post: Post, insights: PostInsights | None = None) -> TopPost:
         "media_type": post.media_type,
         "media_product_type": post.media_product_type,
     }
-    if insights is None:
-        return shown
-    values = {metric: insights.value(post, metric) for metric in INSIGHTS}
-    numbers = {metric: value.value for metric, value in values.items()}
-    reasons = {metric: value.reason for metric, value in values.items() if value.value is None and value.reason}
-    return cast(TopPost, {**shown, **numbers, "reasons": reasons})

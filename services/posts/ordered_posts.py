@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
+from typing import Any
 
 from services.answers import Warning_
 from services.cache.entries import CacheEntry
@@ -37,6 +38,7 @@ class OrderedPosts:
         self._of_type: dict[str | None, list[int]] = {}
         for position, post in enumerate(self.posts):
             self._of_type.setdefault(post.media_product_type, []).append(position)
+        self.shown: dict[str, Any] = {}  # by id: what a service has made of a post to show it, which is always the same
         self._kept = [(position, read_at) for position, post in enumerate(self.posts) for read_at in post.kept.values()]
 
     def since(self, moment: float) -> int:
