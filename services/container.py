@@ -222,7 +222,7 @@ class Services:
             reader=GrowthReader(
                 posts=posts,
                 post_insights=post_insights,
-                reader=LongWindowReader(reader, kept_values, clock),
+                reader=LongWindowReader(reader, kept_values, cache, clock),
                 counts=KeptCounts(store.follower_counts, cache),
                 executor=executor,
             ),

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from services import request_context
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.policies import FOR_EVER
+from services.cache.policies import FOR_EVER, MINUTE
+from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, Window, pacific_day
@@ -18,6 +21,8 @@ from services.insights.reader import BEYOND_RETENTION, Insights, InsightsReader
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.history import HistoryValue
+
+MOST_RECENT = 8_000  # values and their entries
 
 KeptDays = Mapping[str, Mapping[date, HistoryValue]]
 
@@ -37,18 +42,31 @@ class _Plan:
 class LongWindowReader:
     """Reads values as `InsightsReader` does, with fewer calls where the days of a long window are kept."""
 
-    def __init__(self, reader: InsightsReader, kept: KeptValues, clock: Clock) -> None:
+    def __init__(self, reader: InsightsReader, kept: KeptValues, cache: Cache, clock: Clock) -> None:
         self._reader = reader
         self._kept = kept
         self._clock = clock
+        self._recent: RecentReads[Sequence[InsightsRequest], Insights] = RecentReads(MINUTE, MOST_RECENT, weigh=_size)
+        cache.on_change(self._recent.forget)
 
     def read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool = False) -> Insights:
         """Return a value for each requested metric, breakdown and window.
 
         Of an additive metric over several calls' days, days that are kept as final are not requested; where days are
         missing that Instagram does not keep any more, nothing is. It never takes more calls than without the history.
-        Raises as `InsightsReader.read` does.
+        What was read within the last minute and is fresh is not put together again. Raises as `InsightsReader.read`
+        does.
         """
+        reading, wanted = self._recent.of(account.id), tuple(requests)
+        known = None if request_context.not_before() else reading.get(wanted)
+        if known is not None and _is_fresh(known, now=self._clock.timestamp()):
+            return known
+        insights = self._read(account, requests, only_gaps=only_gaps)
+        if _is_fresh(insights, now=self._clock.timestamp()):
+            self._recent.put(account.id, reading, {wanted: insights})
+        return insights
+
+    def _read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool) -> Insights:
         plans = [self._plan(account, request) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
         found = self._reader.read(account, needed, only_gaps=only_gaps) if needed else Insights({}, [], gaps=False)
@@ -89,6 +107,15 @@ class LongWindowReader:
             if _can_be_added(value, by_breakdown=bool(breakdown)):
                 kept[metric][day.first] = value
         return kept
+
+
+def _is_fresh(insights: Insights, *, now: float) -> bool:
+    """Return whether all of some insights is known and would be read again as it is."""
+    return not insights.gaps and all(not entry.stale and now < entry.expires_at for entry in insights.entries)
+
+
+def _size(insights: Insights) -> int:
+    return len(insights.metric_values) + len(insights.entries)
 
 
 def _can_be_added(kept: HistoryValue, *, by_breakdown: bool) -> bool:
