@@ -1,0 +1,90 @@
+"""Requests over data that is cached: what differs is made without a provider call, and without reading a database."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from services.cache import local
+
+TRENDS = "/growth-trends?period=7d&metrics=reach,posts"
+INSIGHTS = "/account-insights?period=day&metrics=reach,views,likes"
+POSTS = "/top-posts?time_range=30d&limit=50"
+REPORT = "/performance-data?url=nasa"
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The statements of this thread, which serves the requests; other threads look for changes every second."""
+    monkeypatch.setattr(local, "ABSENT_FOR", 3_600.0)  # However slow this machine is at present.
+    sent, mine = [], threading.get_ident()
+
+    def note(_connection, _cursor, statement, *_):
+        if threading.get_ident() == mine:
+            sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        (POSTS, ["/top-posts?time_range=7d&limit=2", "/top-posts?time_range=30d&media_product_type=FEED&format=csv"]),
+        (
+            TRENDS,
+            [f"{TRENDS}&er_method=median", f"{TRENDS}&format=csv", "/growth-trends?period=7d&metrics=posts,reach"],
+        ),
+        (INSIGHTS, ["/account-insights?period=day&metrics=views", f"{INSIGHTS}&format=csv"]),
+    ],
+    ids=["top posts", "growth", "insights"],
+)
+def test_another_query_over_cached_data_reads_no_database(world, statements, first, others):
+    world.body(first)
+    world.settle()
+    world.get(f"{first}&format=json")  # It reads again what the first request has changed.
+    statements.clear()
+
+    replies = [world.get(path) for path in others]
+
+    assert [(reply.status_code, reply.headers["X-Provider-Calls"]) for reply in replies] == [(200, "0")] * len(others)
+    assert statements == []
+
+
+def test_another_form_of_a_report_reads_it_no_more(world, statements):
+    first = world.body(REPORT)
+    world.get(f"{REPORT}&wait=1")
+    statements.clear()
+
+    again = world.body(f"{REPORT}&wait=2")
+
+    assert again["posts"] == first["posts"]
+    assert [statement for statement in statements if "FROM reports" in statement or "FROM pending" in statement] == []
+
+
+def test_a_value_that_another_process_replaces_is_shown_after_its_change_is_noticed(world):
+    before = world.body(POSTS)["meta"]["time_range"]["until"]
+    here = world.services
+    world.advance(minutes=30)
+    world.restart()  # a second process over the same store
+    world.body("/top-posts?time_range=30d&limit=50&refresh=true")
+    world.settle()
+
+    here.cache.invalidate_changed()
+    newer = here.top_posts.ranked(29, 50).as_json()["meta"]["time_range"]["until"]
+
+    assert newer > before
+
+
+def test_a_second_request_does_not_see_what_the_first_one_did_with_shared_values(world):
+    first = world.body(INSIGHTS)
+    world.get("/account-insights?period=day&metrics=likes,views&format=csv")
+    world.get(f"{POSTS}&by=reach")
+    second = world.body("/account-insights?period=day&metrics=views,reach,likes")
+
+    by_name = {each["name"]: each for each in second["data"]}
+    assert [by_name[each["name"]] for each in first["data"]] == first["data"]

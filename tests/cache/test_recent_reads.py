@@ -1,0 +1,39 @@
+"""What was read moments ago: bounded, and never older than the last change that was noticed."""
+
+from __future__ import annotations
+
+from services.cache.recent_reads import RecentReads
+
+
+def test_what_was_read_before_a_change_is_not_put_back_after_it():
+    recent = RecentReads(60, 10)
+    reading = recent.of("a")
+    recent.forget("a")
+
+    recent.put("a", reading, {"key": "old"})
+
+    assert dict(recent.of("a")) == {}
+
+
+def test_a_reading_ends_after_its_seconds():
+    recent = RecentReads(0, 10)
+    recent.put("a", recent.of("a"), {"key": 1})
+
+    assert dict(recent.of("a")) == {}
+
+
+def test_the_accounts_that_were_used_last_stay_within_the_bound():
+    recent = RecentReads(60, 5, weigh=len)
+    for account in "abc":
+        recent.put(account, recent.of(account), {"key": [1, 2]})
+
+    assert [dict(recent.of(account)) for account in "bc"] == [{"key": [1, 2]}] * 2
+    assert dict(recent.of("a")) == {}
+
+
+def test_a_value_that_replaces_another_one_counts_once():
+    recent = RecentReads(60, 5, weigh=len)
+    for _ in range(10):
+        recent.put("a", recent.of("a"), {"key": [1, 2]})
+
+    assert dict(recent.of("a")) == {"key": [1, 2]}
