@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -211,12 +211,14 @@ def _table(top_posts: Sequence[TopPost], by: str, include: Collection[str]) -> T
     columns = [*PLAIN]
     columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
     columns += ["collaboration", "owner"] if include else []
-    rows: list[dict[str, object]] = []
-    for post in top_posts:
-        owner = post.get("owner") or {"username": None}
-        more = {"reason": post.get("reasons", {}).get(by), "owner": owner["username"]}
-        rows.append({name: {**post, **more}.get(name) for name in columns})
-    return Table(columns, rows)
+
+    def rows() -> Iterator[Mapping[str, object]]:
+        for post in top_posts:
+            owner = post.get("owner") or {"username": None}
+            more = {"reason": post.get("reasons", {}).get(by), "owner": owner["username"]}
+            yield {**post, **more}
+
+    return Table(columns, rows())
 
 
 def _unavailable(posts: Sequence[Post]) -> list[Unavailable]:

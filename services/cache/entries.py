@@ -108,10 +108,12 @@ class CacheEntries:
 
         With `unusable` a value that can be read is returned although its policy does not let it serve.
         """
-        return self._entry(HeldRow(row), policy, unusable=unusable)
+        return self._entry(HeldRow(row), policy, now=self._clock.timestamp(), unusable=unusable)
 
-    def _entry(self, held: HeldRow, policy: FreshnessPolicy, *, unusable: bool = False) -> CacheEntry | None:
-        now, row = self._clock.timestamp(), held.row
+    def _entry(
+        self, held: HeldRow, policy: FreshnessPolicy, *, now: float, unusable: bool = False
+    ) -> CacheEntry | None:
+        row = held.row
         if row.kept_until <= now:
             return None
         try:
@@ -200,8 +202,9 @@ class CacheEntries:
         *,
         unusable: bool = False,
     ) -> dict[CacheKey, CacheEntry]:
+        now = self._clock.timestamp()
         found = {
-            cache_key: self._entry(rows[cache_key], policies[cache_key], unusable=unusable)
+            cache_key: self._entry(rows[cache_key], policies[cache_key], now=now, unusable=unusable)
             for cache_key in cache_keys
             if cache_key in rows
         }

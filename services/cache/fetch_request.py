@@ -51,6 +51,8 @@ class FetchRequest:
 
     def accepts_at_once(self, cache_key: CacheKey, entry: CacheEntry, *, now: float) -> bool:
         """Return whether an entry will do without waiting, fresh or not."""
+        if not entry.stale:
+            return not self.rejects(entry)
         usual = entry.expires_at + self.policies[cache_key].stale_while_revalidate(entry.value)
         may_serve_until = max(usual, entry.retry_at)
         return not self.rejects(entry) and now < may_serve_until
