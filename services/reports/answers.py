@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
 from services.clock import Clock
@@ -52,14 +53,23 @@ SHOWN_AT_MOST = 128  # reports, of some 30 kB each
 log = logging.getLogger(__name__)
 
 
-class ShownReport(NamedTuple):
+@dataclass(frozen=True)
+class ShownReport:
     """What replies show of a report; requests share it, so nothing may change it."""
 
+    report: Report
     body: Mapping[str, object]
     windows: Windows
     unavailable: Sequence[Unavailable]
     warnings: Sequence[Warning_]
-    rows: Sequence[Mapping[str, object]]
+
+    @cached_property
+    def _rows(self) -> list[Mapping[str, object]]:
+        return list(rows_of(self.report))
+
+    def rows(self) -> Iterator[Mapping[str, object]]:
+        """Yield the rows of the table, which are made where the first caller wants them."""
+        yield from self._rows
 
 
 class ReportAnswers:
@@ -87,7 +97,7 @@ class ReportAnswers:
             meta=self._meta(creator, spent=spent) | {"windows": shown.windows},
             unavailable=shown.unavailable,
             warnings=shown.warnings,
-            table=Table(COLUMNS, shown.rows),
+            table=Table(COLUMNS, shown.rows()),
         )
 
     def _shown(self, creator: str, report: KeptReport) -> ShownReport:
@@ -112,11 +122,7 @@ class ReportAnswers:
             warnings.append({"code": "report_unrecognized", "message": message})
             log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
         return ShownReport(
-            self._body(report, odd),
-            windows_of(report.body),
-            list(missing(report.body)),
-            warnings,
-            list(rows_of(report.body)),
+            report.body, self._body(report, odd), windows_of(report.body), list(missing(report.body)), warnings
         )
 
     def pending(self, creator: str, message: str, seconds: int, freshness: Freshness) -> Answer:
