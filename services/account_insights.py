@@ -39,7 +39,7 @@ PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
 MAX_DAYS = 93  # Values by day cost one provider call each.
 
-MOST_SHOWN = 8_000  # values, of about 1 kB each
+MOST_SHOWN = 4_000  # values, of about 1 kB each
 
 
 class BucketValue(TypedDict):

@@ -17,7 +17,7 @@ from services.insights.values import MetricValue
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue, Kind
 
-MOST_RECENT = 20_000  # values, of some hundred bytes each
+MOST_RECENT = 10_000  # values, of some hundred bytes each
 
 
 class KeptValues:

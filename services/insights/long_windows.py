@@ -22,7 +22,7 @@ from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.history import HistoryValue
 
-MOST_RECENT = 8_000  # values and their entries
+MOST_RECENT = 4_000  # values and their entries
 
 KeptDays = Mapping[str, Mapping[date, HistoryValue]]
 

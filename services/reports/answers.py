@@ -48,7 +48,7 @@ OUTCOMES: Mapping[ReportState, str] = {
 # Keys of our replies, which a report cannot use at its top level. Its `error: false` is Modash's envelope.
 RESERVED = frozenset({"meta", "unrecognized", "windows", "cost", "fetched_at", "code", "message", "status", "dry_run"})
 
-SHOWN_AT_MOST = 128  # reports, of some 30 kB each
+SHOWN_AT_MOST = 64  # reports, of some 30 kB each
 
 log = logging.getLogger(__name__)
 

@@ -40,7 +40,7 @@ from services.store.store import Store
 
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
-RECENT_AT_MOST = 128  # reports, of some 10 kB each, that are not read again within a minute
+RECENT_AT_MOST = 64  # reports, of some 10 kB each, that are not read again within a minute
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
 ANONYMOUS = "anonymous"  # the caller that the ledger names
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
