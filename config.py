@@ -167,7 +167,7 @@ class Config:
     database_url: str = _secret()  # postgresql://...; empty: the two files
     max_waiting_requests: int = 24  # requests of each worker that may wait at once for one account, or for Modash
     backfill_days: int = 729  # how far back the worker reads the past of an account that is new here
-    response_cache_mb: int = 32  # ready replies that each worker keeps
+    response_cache_mb: int = 16  # ready replies that each worker keeps
 
     host: str = "127.0.0.1"
     port: int = 8000

@@ -27,9 +27,9 @@ BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a
 STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
 # Connections of a process, at most; PostgreSQL usually allows a hundred in total.
 READERS, WRITERS = 5, 3
-PAGE_CACHE_KIB = 1024  # of each connection to a file; SQLite's default is twice that
+PAGE_CACHE_KIB = 512  # of each connection to a file; SQLite's default is four times that
 # The same of each that reads the lasting database: a year of an account's values lies in 3 MB of pages.
-HISTORY_CACHE_KIB = 4096
+HISTORY_CACHE_KIB = 3072
 
 
 class NoFreeConnectionError(Exception):
