@@ -295,3 +295,20 @@ def test_refresh_false_is_answered_as_without(world):
     second = world.get(f"{POSTS}&refresh=false", **ELSEWHERE)
 
     assert (second.data, second.headers["X-Provider-Calls"]) == (first.data, "0")
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_reply_during_which_a_value_has_changed_is_not_cached(world, monkeypatch, changes):
+    services, front = world.client.application.extensions["services"], world.client.application.wsgi_app
+    rank = services.top_posts.ranked
+
+    def rank_then_change(*arguments, **options):
+        answer = rank(*arguments, **options)
+        services.cache.announce_change(world.account["id"] if changes else "17841400000000999")
+        return answer
+
+    monkeypatch.setattr(services.top_posts, "ranked", rank_then_change)
+
+    assert world.get(POSTS).status_code == 200
+
+    assert (front.cached_bytes == 0) is changes

@@ -128,13 +128,12 @@ def test_what_is_dropped_is_no_longer_counted():
     [
         lambda n: {"Accept": f"image/x{n}" + ", a/b" * 700},
         lambda n: {"Accept-Encoding": f"x{n}" + ", gzip" * 600},
-        lambda n: {"Origin": f"https://{n}.example"},
         lambda n: {"X-Request-Id": f"{n}-" + "x" * 100},
         lambda n: {"If-None-Match": f'"{n}"' + ', "a"' * 800},
         lambda n: {"If-Modified-Since": f"{n}" + "x" * 3_000},
         lambda n: {"Cookie": f"{n}=" + "x" * 3_000},
     ],
-    ids=["Accept", "Accept-Encoding", "Origin", "X-Request-Id", "If-None-Match", "If-Modified-Since", "Cookie"],
+    ids=["Accept", "Accept-Encoding", "X-Request-Id", "If-None-Match", "If-Modified-Since", "Cookie"],
 )
 def test_no_header_makes_a_second_reply_of_one_that_is_cached(world, headers):
     first = world.get(POSTS)
@@ -150,6 +149,17 @@ def test_no_header_makes_a_second_reply_of_one_that_is_cached(world, headers):
     assert used > len(first.data)
 
 
+def test_origins_that_are_refused_take_no_room(world):
+    world.get(POSTS)
+    front = world.client.application.wsgi_app
+    used = front.cached_bytes
+
+    replies = [world.get(POSTS, headers={"Origin": f"https://{n}.example"}) for n in range(90)]
+
+    assert {reply.status_code for reply in replies} == {403}
+    assert front.cached_bytes == used
+
+
 def test_csv_and_json_of_a_request_are_one_reply_each_however_they_are_asked_for(world):
     accepts = [None, "*/*", "application/json", "text/csv", "text/csv, */*;q=0.1", "text/*", "a/b", "text/csv;q=0.5"]
     for _ in range(2):
@@ -157,3 +167,38 @@ def test_csv_and_json_of_a_request_are_one_reply_each_however_they_are_asked_for
 
     assert len(set(bodies)) == 2
     assert world.client.application.wsgi_app.cached_bytes < 2 * (len(bodies[0]) + 2_000) + 10_000
+
+
+def test_the_least_recently_used_reply_goes_first():
+    def use(cache, path):
+        if cache.get(environ({"PATH_INFO": path}), NOW) is None:
+            cache.put(environ({"PATH_INFO": path}), reply())
+        return cache.get(environ({"PATH_INFO": path}), NOW)
+
+    measured = ResponseCache(MAX_BYTES)
+    use(measured, "/a")
+    cache = ResponseCache(4 * measured.bytes_used)
+    for path in ("/a", "/b", "/c", "/d", "/a"):
+        assert use(cache, path)
+
+    use(cache, "/e")
+
+    paths = ("/a", "/b", "/c", "/d", "/e")
+    assert [path for path in paths if cache.get(environ({"PATH_INFO": path}), NOW)] == ["/a", "/c", "/d", "/e"]
+
+
+def test_a_reply_is_not_cached_beyond_the_second_in_which_it_expires():
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({}), reply())
+
+    assert cache.get(environ({}), NOW + 3599.9) is not None
+    assert cache.get(environ({}), NOW + 3600) is None
+    assert cache.bytes_used == 0
+
+
+def test_a_change_of_any_account_that_a_reply_shows_drops_it():
+    cache = ResponseCache(MAX_BYTES)
+    for account in ("1", "2", "3"):
+        cache.put(environ({}), reply(accounts=("1", "2")))
+        cache.invalidate(account)
+        assert (cache.get(environ({}), NOW) is None) is (account != "3")

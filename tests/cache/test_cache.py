@@ -1,0 +1,350 @@
+"""The cache by itself, over both stores: what it serves, what it fetches, and what one process learns from another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, update
+
+from services import request_context
+from services.cache.cache import Cache
+from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, FixedTTL
+from services.errors import DeadlineExceededError, ProviderTimeoutError, serialize
+from services.request_context import RequestContext
+from services.store.cache_entries import CacheKey, EntryRow
+from services.store.database import DatabaseUnavailableError
+from services.store.schema import leases
+
+ACCOUNT, KEY = "17841400000000001", "profile"
+HOUR = FixedTTL(3600)
+
+
+class Final:
+    """The policy of a value that never changes any more."""
+
+    def __init__(self):
+        self._usual = FixedTTL(3600)
+
+    def __getattr__(self, name):
+        return getattr(self._usual, name)
+
+    def expires_at(self, _value, _fetched_at):
+        return FOR_EVER
+
+
+@pytest.fixture
+def make_cache(store, clock):
+    """Caches of several processes over one store."""
+    made = []
+
+    def make(*, may_refresh=True, redact=str):
+        cache = Cache(
+            store.cache_entries,
+            store.leases,
+            clock,
+            may_refresh=lambda _account: may_refresh,
+            redact=redact,
+            on_first_use=lambda: None,
+        )
+        made.append(cache)
+        return cache
+
+    yield make
+    for cache in made:
+        cache.close()
+
+
+@pytest.fixture
+def cache(make_cache):
+    return make_cache()
+
+
+@pytest.fixture
+def refreshing(clock):
+    """Run a call as a request that accepts only values from now on."""
+
+    def run(call):
+        context = RequestContext("1", started_at=clock.timestamp())
+        token = request_context.current.set(context)
+        try:
+            request_context.accept_since(clock.timestamp())
+            return call()
+        finally:
+            request_context.current.reset(token)
+
+    return run
+
+
+def get(cache, number, policy=HOUR, *, key=KEY, calls=None):
+    """Read a value, which is `number` if it has to be fetched."""
+
+    def fetch(_cached):
+        if calls is not None:
+            calls.append(number)
+        if isinstance(number, Exception):
+            raise number
+        return {"number": number}
+
+    return cache.get_or_fetch(ACCOUNT, key, policy, fetch)
+
+
+def quiet(cache):
+    """Wait until no refresh runs in the background."""
+    assert cache.wait_until_quiet(10)
+
+
+def timeout():
+    return ProviderTimeoutError("It did not answer.", provider="instagram")
+
+
+# What is served without a call
+
+
+@pytest.mark.parametrize(("policy", "number"), [(HOUR, 2), (Final(), 1)])
+def test_a_final_value_is_not_fetched_again_by_a_refresh_and_any_other_is(cache, clock, refreshing, policy, number):
+    get(cache, 1, policy)
+    clock.wait(1)
+
+    assert refreshing(lambda: get(cache, 2, policy)).value == {"number": number}
+
+
+def test_a_value_that_was_fetched_at_the_moment_of_a_refresh_is_new_enough(cache, refreshing):
+    get(cache, 1)
+
+    assert refreshing(lambda: get(cache, 2)).value == {"number": 1}
+
+
+@pytest.mark.parametrize("may_refresh", [True, False])
+def test_an_expired_value_is_refreshed_in_the_background_only_where_that_is_allowed(make_cache, clock, may_refresh):
+    cache, calls, policy = make_cache(may_refresh=may_refresh), [], FixedTTL(3600, swr=60)
+    get(cache, 1, policy)
+    clock.wait(3601)
+
+    assert get(cache, 2, policy, calls=calls).value == {"number": 1}
+    quiet(cache)
+
+    assert calls == ([2] if may_refresh else [])
+
+
+def test_a_value_is_answered_no_longer_than_it_is_kept(make_cache, store, clock):
+    cache = make_cache()
+    now = clock.timestamp()
+    store.cache_entries.put(ACCOUNT, {CacheKey(KEY): EntryRow(b'{"number": 1}', now - 10, now + 5)})
+
+    assert get(cache, 2).value == {"number": 1}
+    clock.wait(5)
+    assert get(cache, 2).value == {"number": 2}
+
+
+def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+
+    kept = refreshing(lambda: get(cache, timeout()))
+
+    assert (kept.value, kept.stale) == ({"number": 1}, True)
+    assert kept.expires_at <= clock.timestamp()
+
+
+def test_what_was_asked_for_in_vain_is_asked_for_again_after_a_moment(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+    refreshing(lambda: get(cache, timeout()))
+    calls = []
+
+    get(cache, 2, calls=calls)
+    quiet(cache)
+    assert calls == []
+
+    clock.wait(RETRY_FAILED_AFTER)
+    get(cache, 3, calls=calls)
+    quiet(cache)
+    assert calls == [3]
+
+
+def test_a_secret_that_a_provider_echoes_is_not_written(make_cache, store):
+    cache = make_cache(redact=lambda text: text.replace("sEcReT", "[redacted]"))
+
+    get(cache, "sEcReT")
+
+    (row,) = store.cache_entries.read(ACCOUNT, [KEY]).values()
+    assert row.value == b'{"number":"[redacted]"}'
+
+
+# Fetches in parts, and a database that takes nothing
+
+
+def unavailable(*_arguments, **_options):
+    raise DatabaseUnavailableError("memory", "the disk is full")
+
+
+def in_parts(cache, parts, failures):
+    """Fetch several keys, of which some are kept as they come; the others fail."""
+
+    def fetch(_keys, _cached, keep):
+        keep({CacheKey(key): {"number": number} for key, number in parts.items()})
+        return {CacheKey(key): {"number": number} for key, number in parts.items()} | {
+            CacheKey(key): failure for key, failure in failures.items()
+        }
+
+    policies = {CacheKey(key): HOUR for key in (*parts, *failures)}
+    return cache.get_or_fetch_many(ACCOUNT, policies, fetch)
+
+
+def test_a_part_that_could_not_be_written_at_once_is_written_at_the_end(make_cache, store, monkeypatch):
+    monkeypatch.setattr(store.cache_entries, "keep", unavailable)
+
+    in_parts(make_cache(), {"a": 1}, {"b": timeout()})
+
+    assert {key.key for key in store.cache_entries.read(ACCOUNT, ["a", "b"])} == {"a"}
+    calls = []
+    assert get(make_cache(), 2, key="a", calls=calls).value == {"number": 1}
+    assert calls == []
+
+
+def test_a_part_that_was_kept_is_new_although_the_fetch_then_failed(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+
+    def fetch(_keys, _cached, keep):
+        keep({CacheKey(KEY): {"number": 2}})
+        raise timeout()
+
+    found = refreshing(lambda: cache.get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch))
+
+    assert found[CacheKey(KEY)].value == {"number": 2}
+    (known,) = cache.known(ACCOUNT, {CacheKey(KEY): HOUR}).values()
+    assert (known.value, known.stale) == ({"number": 2}, False)
+
+
+def test_without_the_database_a_process_keeps_what_it_fetches_and_says_what_has_changed(
+    cache, store, clock, monkeypatch, refreshing
+):
+    changed, calls = [], []
+    get(cache, 1)
+    cache.on_change(changed.append)
+    clock.wait(10)
+    monkeypatch.setattr(store.cache_entries, "commit", unavailable)
+
+    refreshing(lambda: get(cache, 2))
+
+    assert changed == [ACCOUNT]
+    assert get(cache, 3, calls=calls).value == {"number": 2}
+    assert calls == []
+
+
+# Several processes
+
+
+def test_each_change_of_another_process_is_seen_and_nothing_else(make_cache, clock, refreshing):
+    mine, other = make_cache(), make_cache()
+    changed = []
+    get(mine, 1)
+    mine.on_change(changed.append)
+    mine.invalidate_changed()
+    assert changed == []
+
+    for number in (2, 3):
+        clock.wait(10)
+        refreshing(lambda number=number: get(other, number))
+        mine.invalidate_changed()
+        assert get(mine, 9).value == {"number": number}
+
+    mine.invalidate_changed()
+    assert changed == [ACCOUNT, ACCOUNT]
+
+
+def held(store, holder="another process"):
+    return store.leases.acquire(ACCOUNT, [KEY], holder)
+
+
+def test_the_failure_of_another_process_is_the_answer_of_those_that_wait_for_it(cache, store):
+    fences, calls = held(store), []
+
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(get, cache, 2, calls=calls)
+        deadline = time.monotonic() + 10
+        while not cache._single_flight._watched:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        store.cache_entries.commit(ACCOUNT, fences, "another process", {}, failures={KEY: serialize(timeout())})
+        with pytest.raises(ProviderTimeoutError):
+            waiting.result(10)
+
+    assert calls == []
+
+
+def test_a_deadline_of_one_process_is_no_answer_for_another_one(make_cache, store, clock):
+    late = DeadlineExceededError("Too late.", provider="instagram")
+    with pytest.raises(DeadlineExceededError):
+        get(make_cache(), late)
+
+    assert store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].failure is None
+    assert get(make_cache(), 2).value == {"number": 2}
+
+
+def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch):
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT", 0.2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_cached):
+        begun.set()
+        assert go_on.wait(30)
+        return {"number": 1}
+
+    with ThreadPoolExecutor(2) as callers:
+        leader = callers.submit(cache.get_or_fetch, ACCOUNT, KEY, HOUR, slow)
+        assert begun.wait(10)
+        waiting = callers.submit(get, cache, 2)
+        try:
+            with pytest.raises(DeadlineExceededError):
+                waiting.result(20)
+        finally:
+            go_on.set()
+        assert leader.result(10).value == {"number": 1}
+
+
+def test_the_deadline_of_one_caller_is_no_failure_of_those_that_wait_for_its_fetch(cache):
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def late(_cached):
+        begun.set()
+        assert go_on.wait(10)
+        raise DeadlineExceededError("Too late.", provider="instagram")
+
+    with ThreadPoolExecutor(2) as callers:
+        leader = callers.submit(cache.get_or_fetch, ACCOUNT, KEY, HOUR, late)
+        assert begun.wait(10)
+        waiting = callers.submit(get, cache, 2, calls=calls)
+        time.sleep(0.05)
+        go_on.set()
+        with pytest.raises(DeadlineExceededError):
+            leader.result(10)
+        assert waiting.result(10).value == {"number": 2}
+
+    assert calls == [2]
+
+
+def test_while_it_fetches_a_process_extends_its_leases_and_otherwise_none(cache, store):
+    memory = store.databases[0]
+
+    def end_of_lease():
+        with memory.read() as connection:
+            return connection.execute(select(leases.c.lease_until).where(leases.c.key == KEY)).scalar_one()
+
+    def slow(_cached):
+        with memory.write() as connection:
+            connection.execute(update(leases).values(lease_until=1.0))
+        cache.extend_leases()
+        slow.extended_until = end_of_lease()
+        return {"number": 1}
+
+    cache.get_or_fetch(ACCOUNT, KEY, HOUR, slow)
+    ended = end_of_lease()
+    cache.extend_leases()
+
+    assert slow.extended_until > 1.0
+    assert end_of_lease() == ended

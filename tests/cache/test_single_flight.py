@@ -1,0 +1,60 @@
+"""Flights within one process: led once, ended by their own leader alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.cache.single_flight import SingleFlight
+from services.errors import DeadlineExceededError, ProviderTimeoutError
+
+
+@pytest.fixture
+def flights(store):
+    flights = SingleFlight(store.cache_entries, store.leases, holder="we")
+    yield flights
+    flights.close()
+
+
+def test_a_key_is_led_once_and_by_the_next_caller_after_its_end(flights):
+    (first,), joined = flights.join("1", ["a"])
+    assert joined == []
+    assert flights.join("1", ["a"]) == ([], [first])
+    assert flights.join("2", ["a"])[0] != []
+
+    flights.finish([first], {})
+
+    assert first.wait(0)
+    (second,), _ = flights.join("1", ["a"])
+    assert second is not first
+
+
+def test_the_end_of_an_earlier_flight_ends_no_later_one(flights):
+    (first,), _ = flights.join("1", ["a"])
+    flights.finish([first], {})
+    (second,), _ = flights.join("1", ["a"])
+
+    flights.finish([first], {"a": ProviderTimeoutError("Late.", provider="instagram")})
+
+    assert flights.join("1", ["a"]) == ([], [second])
+    assert (first.failure, second.failure, second.wait(0)) == (None, None, False)
+
+
+@pytest.mark.parametrize(("failure", "is_shared"), [(ProviderTimeoutError, True), (DeadlineExceededError, False)])
+def test_a_failure_is_shared_unless_it_is_the_deadline_of_one_caller(flights, failure, is_shared):
+    (flight,), _ = flights.join("1", ["a"])
+    error = failure("It failed.", provider="instagram")
+
+    flights.finish([flight], {"a": error})
+
+    assert flight.failure is (error if is_shared else None)
+
+
+def test_it_is_quiet_once_every_flight_has_ended(flights):
+    led, _ = flights.join("1", ["a", "b"])
+    assert not flights.wait_until_quiet(0)
+    flights.finish(led[:1], {})
+    assert not flights.wait_until_quiet(0)
+
+    flights.finish(led, {})
+
+    assert flights.wait_until_quiet(0)
