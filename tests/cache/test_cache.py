@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from services import request_context
 from services.cache.cache import Cache
-from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, FixedTTL
+from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
 from services.errors import DeadlineExceededError, ProviderTimeoutError, serialize
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
@@ -181,27 +181,59 @@ def unavailable(*_arguments, **_options):
     raise DatabaseUnavailableError("memory", "the disk is full")
 
 
-def in_parts(cache, parts, failures):
-    """Fetch several keys, of which some are kept as they come; the others fail."""
-
-    def fetch(_keys, _cached, keep):
-        keep({CacheKey(key): {"number": number} for key, number in parts.items()})
-        return {CacheKey(key): {"number": number} for key, number in parts.items()} | {
-            CacheKey(key): failure for key, failure in failures.items()
-        }
-
-    policies = {CacheKey(key): HOUR for key in (*parts, *failures)}
-    return cache.get_or_fetch_many(ACCOUNT, policies, fetch)
-
-
 def test_a_part_that_could_not_be_written_at_once_is_written_at_the_end(make_cache, store, monkeypatch):
     monkeypatch.setattr(store.cache_entries, "keep", unavailable)
 
-    in_parts(make_cache(), {"a": 1}, {"b": timeout()})
+    def fetch(_keys, _cached, keep):
+        keep({CacheKey(KEY): {"number": 1}})
+        raise timeout()
 
-    assert {key.key for key in store.cache_entries.read(ACCOUNT, ["a", "b"])} == {"a"}
+    found = make_cache().get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch)
+
+    assert found[CacheKey(KEY)].value == {"number": 1}
     calls = []
-    assert get(make_cache(), 2, key="a", calls=calls).value == {"number": 1}
+    assert get(make_cache(), 2, calls=calls).value == {"number": 1}
+    assert calls == []
+
+
+def test_a_part_that_cannot_serve_is_where_the_next_fetch_begins_although_the_fetch_then_failed(
+    cache, clock, refreshing
+):
+    policy, began_with = FixedTTL(3600, needs=("end",)), []
+
+    def fetch(cached, keep):
+        began_with.append(None if cached is None else cached.value["pages"])
+        if len(began_with) == 2:
+            keep({"pages": 2})
+            raise timeout()
+        return {"pages": len(began_with), "end": True}
+
+    def ask():
+        key = CacheKey(KEY)
+
+        def fetch_one(_keys, cached, keep):
+            return {key: fetch(cached.get(key), lambda value: keep({key: value}))}
+
+        return cache.get_or_fetch_many(ACCOUNT, {key: policy}, fetch_one)
+
+    ask()
+    clock.wait(10)
+    refreshing(ask)
+    clock.wait(10)
+    refreshing(ask)
+
+    assert began_with == [None, 1, 2]
+
+
+def test_a_value_that_is_newly_unknown_is_served_until_it_is_asked_for_again(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(3600 + STALE_IF_ERROR - 5)  # It is kept for five more seconds.
+    assert refreshing(lambda: get(cache, None)).value == {"number": 1}
+
+    clock.wait(RETRY_UNKNOWN_AFTER - 1)
+    calls = []
+
+    assert get(cache, 3, calls=calls).value == {"number": 1}
     assert calls == []
 
 

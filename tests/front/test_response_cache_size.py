@@ -9,6 +9,7 @@ import pytest
 
 from front.response_cache import CachedResponse, ResponseCache
 from services.answers import Freshness, Provenance
+from services.cache.policies import STALE_REPLY_TTL
 
 NOW = 1_800_000_000.0
 MAX_BYTES = 200_000
@@ -37,8 +38,8 @@ def environ(more):
     return {"PATH_INFO": "/top-posts", "QUERY_STRING": "limit=3", "HTTP_ACCEPT": "*/*"} | more
 
 
-def reply(size=300, accounts=("17841400000000001",)):
-    freshness = Freshness(fetched_at=NOW, expires_at=NOW + 3600, stale=False)
+def reply(size=300, accounts=("17841400000000001",), *, stale=False):
+    freshness = Freshness(fetched_at=NOW, expires_at=NOW + 3600, stale=stale)
     headers = [("Content-Type", "application/json"), ("Content-Length", str(size)), ("ETag", '"0123456789ab"')]
     return CachedResponse.of(Provenance(frozenset(accounts), freshness), headers, bytes(size), now=NOW)
 
@@ -202,3 +203,19 @@ def test_a_change_of_any_account_that_a_reply_shows_drops_it():
         cache.put(environ({}), reply(accounts=("1", "2")))
         cache.invalidate(account)
         assert (cache.get(environ({}), NOW) is None) is (account != "3")
+
+
+def test_a_stale_reply_is_cached_for_moments_only():
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({}), reply(stale=True))
+
+    assert cache.get(environ({}), NOW + STALE_REPLY_TTL - 0.1) is not None
+    assert cache.get(environ({}), NOW + STALE_REPLY_TTL) is None
+
+
+def test_a_refreshed_reply_answers_requests_without_refresh_and_no_request_with():
+    cache, refresh = ResponseCache(MAX_BYTES), environ({"QUERY_STRING": "limit=3&refresh=true"})
+    cache.put(refresh, reply())
+
+    assert cache.get(environ({}), NOW) is not None
+    assert cache.get(refresh, NOW) is None
