@@ -16,7 +16,7 @@ from services.errors import DeadlineExceededError, ProviderTimeoutError, seriali
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
-from services.store.schema import leases
+from services.store.memory_tables import leases
 
 ACCOUNT, KEY = "17841400000000001", "profile"
 HOUR = FixedTTL(3600)
