@@ -84,11 +84,11 @@ class ReportAnswers:
         self._redaction = redaction
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_shown: OrderedDict[tuple[str, int, float], ShownReport] = OrderedDict()
+        self._last_shown: OrderedDict[int, ShownReport] = OrderedDict()  # by the ids of the stored reports
 
     def report(self, creator: str, report: KeptReport, freshness: Freshness, *, spent: int) -> Answer:
         """Return a report as an answer, for a request that has spent some thousandths of a credit."""
-        shown = self._shown(creator, report)
+        shown = self._shown(report)
         return Answer(
             body=shown.body,
             account=self.source,
@@ -100,15 +100,18 @@ class ReportAnswers:
             table=Table(COLUMNS, shown.rows()),
         )
 
-    def _shown(self, creator: str, report: KeptReport) -> ShownReport:
-        """Return a report as it is shown; that of a stored one is kept, because a report never changes."""
-        key = (creator, report.id, report.fetched_at)
-        shown = self._last_shown.get(key) if report.id else None
-        if shown is None:
+    def _shown(self, report: KeptReport) -> ShownReport:
+        """Return a report as it is shown, which is made once of what is stored under an id.
+
+        A row that was repaired, restored or damaged, or another one that got the id of a deleted row, is shown as it is
+        now.
+        """
+        shown = self._last_shown.get(report.id) if report.id else None
+        if shown is None or shown.report != report.body:
             shown = self._read(report)
             if report.id:
                 with self._lock:
-                    self._last_shown[key] = shown
+                    self._last_shown[report.id] = shown
                     if len(self._last_shown) > SHOWN_AT_MOST:
                         self._last_shown.popitem(last=False)
         return shown

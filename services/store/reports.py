@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from services.store.database import Database, excluded, upsert
 from services.store.schema import balances, creators, pending_reports, reports
+
+DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 
 
 class KeptReport(NamedTuple):
@@ -145,7 +148,27 @@ def _report(row: Row[Any]) -> KeptReport:
 def _body(text: str) -> Mapping[str, object]:
     """Return a report; one that is damaged was paid for as well, so its text is handed on."""
     try:
-        body = json.loads(text)
-    except ValueError:
+        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return body if isinstance(body, dict) and not _is_deep(body) else {"damaged": text}
+    except (ValueError, RecursionError):
         return {"damaged": text}
-    return body if isinstance(body, dict) else {"damaged": text}
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON.")
+
+
+def _finite(text: str) -> float:
+    if isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{text[:20]} is beyond every number.")
+
+
+def _is_deep(body: Mapping[str, object]) -> bool:
+    level: list[Any] = [body]
+    for _ in range(DEEPEST):
+        children = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import threading
 import time
@@ -14,7 +12,7 @@ import pytest
 
 from services.reports.report import identity, missing, windows_of
 from tests.stores import query
-from tests.support import MODASH, MODASH_KEY, settings
+from tests.support import MODASH, MODASH_KEY, settings, table_rows
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 LATER = {"error": True, "code": "retry_later", "message": "Wait."}
@@ -278,7 +276,7 @@ def test_the_history_lists_every_report_the_newest_first(make_client, clock, mod
 
     body = get(client, "/history", limit="2").get_json()
     everything = get(client, "/history").get_json()["reports"]
-    table = list(csv.DictReader(io.StringIO(get(client, "/history", format="csv").get_data(as_text=True))))
+    table = table_rows(get(client, "/history", format="csv"))
 
     assert [each["fetched_at"] for each in body["reports"]] == ["2026-06-15T18:03:20Z", "2026-06-15T18:01:40Z"]
     assert everything[1]["unrecognized"] == {"odd": "shape"}

@@ -174,16 +174,46 @@ def test_a_secret_that_is_short_or_a_number_does_not_damage_a_report(make_client
     assert kept.body == body
 
 
-def test_a_report_that_was_damaged_by_an_earlier_version_is_still_shown(client, wire):
+DAMAGED = [
+    '{"posts": [redacted]}',
+    '{"posts": {"total": NaN}}',
+    '{"posts": {"total": 1e999}}',
+    '{"posts": {"total": ' + "[" * 800 + "]" * 800 + "}}",
+    "[" * 20_000,
+    "[]",
+    "null",
+    "",
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=[text[:20] for text in DAMAGED])
+def test_a_report_that_was_damaged_by_an_earlier_version_is_still_shown(make_client, clock, wire, damaged):
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    config = settings()
+    make_client(config, clock=clock).get("/performance-data?url=nasa")
+    query({"INSTANCE_PATH": config.instance_path}, "gateway", f"UPDATE reports SET body = '{damaged}'")
+    restarted = make_client(config, clock=clock)
+
+    replies = [restarted.get("/performance-data?url=@nasa") for _ in range(2)]
+    listed = restarted.get("/performance-data/history?url=nasa").get_json()["reports"]
+
+    assert [reply.status_code for reply in replies] == [200, 200]
+    shown = [*(reply.get_json() for reply in replies), *listed]
+    assert [each["unrecognized"] for each in shown] == [{"damaged": damaged}] * 3
+    assert len(wire.calls) == 1
+
+
+def test_a_report_that_is_repaired_is_shown_as_it_is_from_the_next_reading_on(client, wire):
     wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
     client.get("/performance-data?url=nasa")
+    services = client.application.extensions["services"]
     store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
-    query(store, "gateway", "UPDATE reports SET body = '{\"posts\": [redacted]}'")
+    for total in (31, 32):
+        query(store, "gateway", f"UPDATE reports SET body = '{json.dumps({'posts': BLOCK | {'total': total}})}'")
+        services.cache.announce_change("modash")
 
-    reply = client.get("/performance-data?url=@nasa")
-
-    assert reply.status_code == 200
-    assert reply.get_json()["unrecognized"] == {"damaged": '{"posts": [redacted]}'}
+        assert client.get("/performance-data?url=nasa").get_json()["posts"]["total"] == total
+    assert len(wire.calls) == 1
 
 
 # A settlement that cannot be booked
