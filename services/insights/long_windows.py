@@ -61,22 +61,13 @@ class LongWindowReader:
         known = None if request_context.not_before() else reading.get(wanted)
         if known is not None and _is_fresh(known, now=self._clock.timestamp()):
             return known
-        insights = self._read(account, requests, only_gaps=only_gaps)
-        if _is_fresh(insights, now=self._clock.timestamp()):
-            self._recent.put(account.id, reading, {wanted: insights})
-        return insights
-
-    def _read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool) -> Insights:
         plans = [self._plan(account, request) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
         found = self._reader.read(account, needed, only_gaps=only_gaps) if needed else Insights({}, [], gaps=False)
-        values = dict(found.metric_values)
-        entries = list(found.entries)
-        for plan in plans:
-            values |= _summed(plan, values)
-            read_at = [kept.read_at for days in plan.kept.values() for kept in days.values()]
-            entries += [CacheEntry({}, min(read_at), FOR_EVER)] if read_at else []
-        return Insights(values, entries, found.gaps)
+        insights = _with_sums(plans, found)
+        if _is_fresh(insights, now=self._clock.timestamp()):
+            self._recent.put(account.id, reading, {wanted: insights})
+        return insights
 
     def _plan(self, account: Account, request: InsightsRequest) -> _Plan:
         window = request.window
@@ -134,6 +125,17 @@ def _runs(days: Sequence[date]) -> list[Window]:
         else:
             runs.append(Window(day, day))
     return runs
+
+
+def _with_sums(plans: Sequence[_Plan], found: Insights) -> Insights:
+    """Return what was read and what is added up; kept days count as read when the oldest of them was."""
+    values = dict(found.metric_values)
+    entries = list(found.entries)
+    for plan in plans:
+        values |= _summed(plan, values)
+        read_at = [kept.read_at for days in plan.kept.values() for kept in days.values()]
+        entries += [CacheEntry({}, min(read_at), FOR_EVER)] if read_at else []
+    return Insights(values, entries, found.gaps)
 
 
 def _summed(plan: _Plan, values: Mapping[ValueKey, MetricValue]) -> dict[ValueKey, MetricValue]:
