@@ -92,7 +92,7 @@ def test_no_row_about_an_account_stays_and_every_other_does(store):
 
 @pytest.fixture
 def retained(store):
-    """A store with rows of twelve days of November 2026 and media of November 2025; it keeps days and media apart."""
+    """A store with rows of twelve days and with media, all of November 2025; it keeps days and media apart."""
     fill(store)
     return store
 
@@ -103,7 +103,7 @@ def run(store, clock, seconds=60.0, **days):
 
 
 def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
-    clock = MovableClock(utc("2026-11-08T18:00"))
+    clock = MovableClock(utc("2025-11-08T18:00"))
     before = all_rows(retained)
 
     assert run(retained, clock) is True
@@ -112,17 +112,18 @@ def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
     assert run(retained, clock, days=3) is True
 
     after = all_rows(retained)
-    assert {row["last_day"] for row in after["account"]} == {f"2026-11-{day:02}" for day in range(5, 13)}
-    assert min(row["day"] for row in after["followers"]) == "2026-11-05"
+    assert {row["last_day"] for row in after["account"]} == {f"2025-11-{day:02}" for day in range(5, 13)}
+    assert min(row["day"] for row in after["followers"]) == "2025-11-05"
     media = [section.kind for section in SECTIONS if section.subject == MEDIA]
     assert [after[kind] for kind in media] == [before[kind] for kind in media]
 
+    clock.set(utc("2026-03-08T18:00"))
     assert run(retained, clock, media=91) is True
     assert [all_rows(retained)[kind] for kind in media] == [[] for _ in media]
 
 
 def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
-    clock = MovableClock(utc("2026-12-24T18:00"))
+    clock = MovableClock(utc("2025-12-24T18:00"))
     monkeypatch.setattr("services.store.deletion.BATCH", 5)
     kept = {DAYS: 1, MEDIA: 0}
     retention = Retention(retained.transfer, retained.deletion, days=kept, clock=clock)
@@ -141,12 +142,12 @@ def test_the_worker_deletes_once_a_day_what_the_settings_say(make_client, clock)
     config = settings(history_keep_days=730)
     services = make_client(config, clock=clock).application.extensions["services"]
     fill(services.store, accounts=[ACCOUNT_ID])
-    clock.set(utc("2028-11-03T18:00"))
+    clock.set(utc("2027-11-04T18:00"))
 
     ended = handlers(services, clock)["retention"]("", {}, 1)
 
     assert ended.seconds == 86_400
-    assert min(row["last_day"] for row in all_rows(services.store)["account"]) == "2026-11-04"
+    assert min(row["last_day"] for row in all_rows(services.store)["account"]) == "2025-11-04"
     assert "retention" in RECURRING
 
 
