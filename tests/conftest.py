@@ -34,6 +34,8 @@ isolate_this_process()
 
 GC_THRESHOLDS = (20_000, 10, 10)  # objects; then collections of the younger generation
 
+LOG_LEVEL = logging.WARNING  # at the beginning of each test, the default of Python
+
 AT_ONCE = 8  # applications of one test; each has threads of its own, and the oldest ends where there are more
 
 # Machines that are busy with something else are slow, not wrong.
@@ -101,11 +103,12 @@ def watch():
     """Fail a test in which a secret was logged or replied."""
     watch = Watch()
     root = logging.getLogger()
-    level = root.level
+    # An application of a whole module changes the level before this, and a command silences the process it ends with.
+    root.setLevel(LOG_LEVEL)
+    logging.disable(logging.NOTSET)
     root.addHandler(watch)
     yield watch
     root.removeHandler(watch)
-    root.setLevel(level)
     for handler in list(root.handlers):
         if isinstance(handler.formatter, logs.JsonFormatter):
             root.removeHandler(handler)

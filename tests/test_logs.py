@@ -96,3 +96,16 @@ def test_what_python_itself_would_write_is_logged(monkeypatch, caplog):
     (record,) = caplog.get_records("call")
     assert (record.getMessage(), record.thread_name) == ("An exception ended a thread", "job of a test")
     assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.fixture(scope="module")
+def silenced():
+    """What applications and commands leave behind: they change the logging of a whole process."""
+    logging.getLogger().setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
+
+
+def test_each_test_sees_the_warnings_whatever_others_have_silenced(silenced, caplog):
+    logging.getLogger("tests").warning("seen")
+
+    assert caplog.messages == ["seen"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import time
 
 import pytest
@@ -25,7 +24,6 @@ UNKNOWN = (404, "account_unknown", "There is no such account here.")
 @pytest.fixture(autouse=True)
 def no_leak(watch: Watch):
     yield
-    logging.disable(logging.NOTSET)
     text = "\n".join(watch.seen)
     assert [name for name, secret in SECRET.items() if secret in text] == []
     assert KEY not in text

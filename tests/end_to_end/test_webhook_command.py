@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 import pytest
@@ -17,12 +16,6 @@ from tests.support import MODASH_KEY, VERIFY_TOKEN, live_settings, local_session
 HOST = "https://gateway.example"
 URL = f"{HOST}/webhooks/instagram"
 SETTINGS = {"MODASH_API_KEY": MODASH_KEY, "WEBHOOK_VERIFY_TOKEN": VERIFY_TOKEN, "APP_SECRET": APP_SECRET}
-
-
-@pytest.fixture(autouse=True)
-def log_again():
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
-import logging
 import os
 import sys
 
@@ -41,8 +40,7 @@ def run(settings, monkeypatch, capsys):
         said = capsys.readouterr()
         return ended, said.out, said.err
 
-    yield run_one
-    logging.disable(logging.NOTSET)
+    return run_one
 
 
 @pytest.fixture
