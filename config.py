@@ -150,7 +150,7 @@ class Config:
     end_time_convention: str = "day_end"  # which midnight of its day a provider's end_time is: day_end or day_start
 
     connect_timeout: float = 3.05  # seconds
-    read_timeout: float = 15.0  # seconds between two bytes, and half of what a whole answer may take
+    read_timeout: float = 15.0  # seconds between two bytes; a whole answer may take twice that, a paid one three times
     retry_budget: float = 10.0  # seconds for all the tries of one read together
     request_deadline: float = 90.0  # seconds for one request as a whole
     provider_parallel: int = 32

@@ -47,10 +47,20 @@ class Attempt:
 
     stage: Stage
     remaining: Callable[[], float] = lambda: math.inf  # seconds until the answer has to be complete
-    last_read: float = 0.0  # seconds that one more read may take after that
+    grace: float = 0.0  # seconds for the rest of a late answer, from the moment at which it is found to be late
     max_body: int = 16 * 1024 * 1024  # bytes
     head_exceeded: bool = False
     body_exceeded: bool = False
+    _found_late_at: float | None = None  # what `remaining` was then
+
+    def time_left(self) -> float:
+        """Return the seconds until reading ends, with the grace of an answer that is late."""
+        left = self.remaining()
+        if left > 0:
+            return left
+        if self._found_late_at is None:
+            self._found_late_at = left
+        return self.grace + left - self._found_late_at
 
 
 current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
@@ -86,19 +96,15 @@ class _BoundedReader(io.RawIOBase):
         self._attempt = attempt
         self._between_bytes: float | None = sock.gettimeout()
         self._size = 0
-        self._was_last = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         """Read what has come; raise `TimeoutError` at the end of the time, and `BoundExceededError`."""
-        left = self._attempt.remaining()
+        left = self._attempt.time_left()
         if left <= 0:
-            if self._was_last or not self._attempt.last_read:
-                raise TimeoutError("timed out")
-            # An answer that is complete with one more read counts.
-            self._was_last, left = True, self._attempt.last_read
+            raise TimeoutError("timed out")
         usual = math.inf if self._between_bytes is None else self._between_bytes
         self._sock.settimeout(None if math.isinf(left) and math.isinf(usual) else min(left, usual))
         size = self._raw.readinto(buffer)

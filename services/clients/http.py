@@ -51,7 +51,6 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
-LAST_READ = 0.5  # seconds in which the rest of an answer that was paid for may come after its time
 ROUNDING = 0.01  # seconds by which a timeout may come early
 NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash", CALLBACK: "The callback URL"}
 # The settings
@@ -154,7 +153,8 @@ class Transport:
 
         The timeouts are cut to what is left of the request's time; when that is over, `DeadlineExceededError` is
         raised. A paid call is only begun while enough of it is left, and then waited for as if there were no end. It
-        has a connection of its own: one that sat idle may be dead, which shows only once the request was sent.
+        has a connection of its own: one that sat idle may be dead, which shows only once the request was sent. What was
+        paid for may be late: the rest of its answer is read for one read timeout more.
 
         Raises `ProviderTimeoutError`, `ProviderUnavailableError` (not reached, or cut before an answer) and
         `ProviderResponseError` (redirected, too large, cut in the middle or undecodable). None of them carries
@@ -167,7 +167,7 @@ class Transport:
         attempt = Attempt(
             Stage.PREPARING,
             remaining=lambda: longest - (self._clock.monotonic() - started),
-            last_read=LAST_READ if is_paid else 0.0,
+            grace=self._timeout[1] if is_paid else 0.0,
             max_body=MAX_BODY_BYTES[self._provider],
         )
         noted = current_attempt.set(attempt)
@@ -247,7 +247,7 @@ class Transport:
                 if len(body) > attempt.max_body:
                     raise self._nonsense(_too_large(attempt))
                 # Decoding a compressed body goes on without reading, so the reader alone does not notice the end.
-                if attempt.remaining() < 0:
+                if attempt.time_left() <= 0:
                     raise self._late()
         except (ProviderTimeoutError, OSError, HTTPError):
             # It may have been paid for. An object that can be read to its last brace is complete, however late it is

@@ -39,7 +39,7 @@ class PurchasePolicy:
 
 def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: float) -> float:
     """Return the seconds after which a call that has not come back never will."""
-    # Up to two read timeouts may pass until the last byte but one, for the last one there is one more.
+    # Two read timeouts for a whole answer, and one more for the rest of an answer that is late.
     return retry_budget + connect_timeout + 3 * read_timeout + MARGIN
 
 

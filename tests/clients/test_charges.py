@@ -324,16 +324,20 @@ def test_a_report_that_came_whole_is_kept_however_it_came(start_peer, make_buyer
     assert_the_report_is_kept(make_buyer(f"https://localhost:{peer.port}", read_timeout=1))
 
 
+@pytest.mark.parametrize("in_time", [0, 1, 2], ids=["nothing", "its status", "its head"])
 @pytest.mark.parametrize("head", [b"Content-Length: %d\r\n" % len(BODY), b""], ids=["with a length", "without one"])
-def test_a_report_that_comes_late_is_kept(start_peer, make_buyer, clock, head):
+def test_a_report_that_comes_late_is_kept(start_peer, make_buyer, clock, head, in_time):
+    pieces = [b"HTTP/1.1 200 OK\r\n", head + b"\r\n", BODY[:10], BODY[10:20], BODY[20:]]
+
     def then(secure):
-        secure.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
-        clock.wait(20)  # Both pieces come in time for themselves; the whole is later than an answer may be.
-        secure.sendall(BODY)
+        for number, piece in enumerate(pieces):
+            if number == in_time:
+                clock.wait(70)  # Each piece comes in time for itself; the whole is later than an answer may be.
+            secure.sendall(piece)  # a record of TLS, so each piece is read by itself
 
     peer = start_peer(after_the_request(then))
 
-    assert_the_report_is_kept(make_buyer(f"https://localhost:{peer.port}", read_timeout=5, clock=clock))
+    assert_the_report_is_kept(make_buyer(f"https://localhost:{peer.port}", read_timeout=30, clock=clock))
 
 
 @pytest.mark.parametrize("half", [b"\\ud800", b"\\uDFFF", b"\xed\xa0\x80", b"\xed\xbf\xbf"])
