@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -331,6 +332,23 @@ def lines_of(process: Process) -> Iterator[dict[str, object]]:
     for line in process.output.read_text().splitlines():
         if line.startswith("{"):
             yield json.loads(line)
+
+
+# What the master of gunicorn says of a worker that a test has killed; any other signal, or reason, is a fault.
+KILLED = re.compile(r"Worker \(pid:\d+\) was sent SIGKILL! Perhaps out of memory\?")
+
+
+def is_of_a_kill(line: dict[str, object]) -> bool:
+    """Return whether a line of the log is gunicorn's own about a worker that was killed, and nothing else."""
+    is_own = (line["logger"], line["level"]) == ("gunicorn.error", "error")
+    return is_own and KILLED.fullmatch(str(line["message"])) is not None
+
+
+def errors_of(process: Process, *, kills: int = 0) -> list[dict[str, object]]:
+    """The lines of level error that a process has logged, without one for each of the workers that the test killed."""
+    errors = [line for line in lines_of(process) if line["level"] == "error"]
+    expected = [line for line in errors if is_of_a_kill(line)][:kills]
+    return [line for line in errors if line not in expected]
 
 
 def total_value(

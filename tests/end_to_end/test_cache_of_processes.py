@@ -16,9 +16,9 @@ from tests.support import (
     ROOT,
     Process,
     environment,
+    errors_of,
     free_port,
     leaks_in,
-    lines_of,
     live_settings,
     local_session,
     wait_for,
@@ -200,7 +200,7 @@ def test_no_credential_is_kept_in_the_store_or_logged(simulator, store_settings,
     assert [secret[:4] for secret in secrets if secret in kept] == []
     assert [secret[:4] for secret in secrets if secret in shown] == []
     assert leaks_in(kept) == []
-    assert not [line for line in lines_of(gateway) if line["level"] == "error"]
+    assert errors_of(gateway) == []
 
 
 def with_password(url):

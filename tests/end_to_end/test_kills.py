@@ -19,7 +19,7 @@ import requests
 
 from services.store.leases import LEASE
 from tests.stores import query
-from tests.support import lines_of, local_session
+from tests.support import errors_of, local_session
 
 KILLS = int(os.environ.get("KILLS", "12"))
 CALLERS = 6
@@ -161,7 +161,7 @@ def test_workers_killed_under_load_delay_callers_briefly_and_lose_nothing_that_i
     assert newest_list(store_settings) > newest
     if "INSTANCE_PATH" in store_settings:
         assert set(sound(store_settings)) == {"ok"}
-    assert not [line for line in lines_of(gateway) if line["level"] == "error"]
+    assert errors_of(gateway, kills=KILLS) == []
 
 
 def test_what_a_killed_worker_fetched_is_fetched_by_another_within_its_lease(simulator, store_settings, start):

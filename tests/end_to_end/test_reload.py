@@ -17,6 +17,7 @@ from tests.stores import query
 from tests.support import ROOT, lines_of, new_instance, wait_for
 
 WITHIN = 60.0  # seconds
+WORKERS = 2  # of `gunicorn.conf.py`
 PACKAGES = ("front", "routes", "services")
 REFUSED = "The reload was refused, and the workers before it go on: "
 
@@ -105,6 +106,17 @@ def until(is_so, gateway):
         time.sleep(0.05)
 
 
+def all_workers(gateway):
+    """The first workers, once each of them is ready: gunicorn forks one after the other, and the first one answers."""
+    until(lambda: ready(gateway) == WORKERS, gateway)
+    return workers_of(gateway.popen.pid)
+
+
+def ready(gateway):
+    """How many workers have started and said so."""
+    return [line["message"] for line in lines_of(gateway)].count("The gateway is ready")
+
+
 def refusals(gateway):
     return [line.partition(REFUSED)[2] for line in gateway.output.read_text().splitlines() if REFUSED in line]
 
@@ -120,7 +132,7 @@ def refused_reload(gateway):
 def test_reloads_lose_no_request_and_those_that_would_not_start_change_nothing(
     gateway, settings, settings_file, code, outcomes
 ):
-    first = workers_of(gateway.popen.pid)
+    first = all_workers(gateway)
     part = code / "services" / "days.py"
 
     settings_file.write_text("LOG_LEVEL=LOUD\n")
@@ -147,17 +159,16 @@ def test_reloads_lose_no_request_and_those_that_would_not_start_change_nothing(
     assert "no_such_module" in of_the_code
     assert "services/days.py" in of_the_code
     assert "new code in services.days" in gateway.output.read_text()
-    started = [line for line in lines_of(gateway) if line["message"] == "The gateway is ready"]
-    assert len(started) == len(first)  # The new workers have the new LOG_LEVEL.
+    assert ready(gateway) == len(first) == WORKERS  # The new workers have the new LOG_LEVEL.
 
 
 def test_a_killed_worker_is_replaced_by_what_was_checked_or_tried_again(gateway, settings, settings_file, code):
     settings_file.write_text("LOG_LEVEL=LOUD\n")
     (code / "services" / "days.py").write_text("half of the next release")
-    first = workers_of(gateway.popen.pid)
+    first = all_workers(gateway)
 
     os.kill(first[0], signal.SIGKILL)
-    until(lambda: len([line for line in lines_of(gateway) if line["message"] == "The gateway is ready"]) == 3, gateway)
+    until(lambda: ready(gateway) == WORKERS + 1, gateway)
     query(settings, GATEWAY, "UPDATE gateway_version SET version_num = '9999'")
     os.kill(first[1], signal.SIGKILL)
     until(lambda: "A worker cannot start" in gateway.output.read_text(), gateway)

@@ -25,7 +25,7 @@ from simulator.webhooks.changes import Change as SentChange
 from simulator.webhooks.packing import Packing, packed
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
-from tests.support import free_port, lines_of, local_session, start_gateway, start_worker
+from tests.support import errors_of, free_port, local_session, start_gateway, start_worker
 
 DELIVERIES, KILLS = int(os.environ.get("DELIVERIES", "800")), int(os.environ.get("KILLS", "5"))
 ACCOUNT = SANDBOX_CREDENTIALS["instagram_account_id"]
@@ -171,4 +171,4 @@ def test_each_genuine_change_is_applied_once_and_no_forged_one_whatever_is_kille
     assert len([digest for digest, times in applied.items() if times > 1]) <= KILLS * APPLIED_AT_ONCE
     assert max(applied.values()) <= 1 + KILLS
     for process in crew.started:
-        assert not [line for line in lines_of(process) if line["level"] == "error"]
+        assert errors_of(process, kills=KILLS) == []
