@@ -2,7 +2,7 @@
 
 SQLite keeps a text in a column for numbers. One such row, written by another program or a damaged disk, would make
 every request fail that reads it. So each SELECT asks for readable rows only, and the others are logged. PostgreSQL
-keeps the types itself.
+keeps the types itself. Only reports are read whatever their rows hold: one that seemed absent would be bought again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeDecorator
 
 NOTE = "note_damaged_row"  # an SQL function of each connection
 MOST_NOTED = 1_000  # rows that are logged by one process
+WITH_DAMAGED_ROWS = "with_damaged_rows"  # an execution option of a SELECT that sorts out damage itself
 SHOWN = 200  # characters by which a value is recognized
 LATEST = 1e11  # Unix seconds; the year 5138
 MOMENTS = ("_at", "_until", "time")  # how the names of columns with moments end
@@ -63,6 +64,17 @@ def parsed(text: str, column: Column[Any], *, otherwise: Any = None) -> Any:
 def log_damaged(table: str, row: tuple[str, ...]) -> None:
     """Log once that a row, by what identifies it, is treated as absent."""
     log.error("A damaged row is treated as absent", extra={"table": table, "row": " ".join(row)})
+
+
+@lru_cache(MOST_NOTED)
+def log_damaged_report(row: int) -> None:
+    """Log once that a row of `reports`, by its id, is damaged."""
+    log.error("A damaged report is shown as far as it can be read", extra={"table": "reports", "rowid": row})
+
+
+def is_moment(value: object) -> bool:
+    """Return whether a value can be a moment (Unix seconds)."""
+    return isinstance(value, int | float) and -LATEST <= value <= LATEST
 
 
 @cache

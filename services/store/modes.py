@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Insert, Join, Select, SelectBase, Table, event
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
-from services.store.damaged_rows import readable
+from services.store.damaged_rows import WITH_DAMAGED_ROWS, readable
 from services.store.memory_tables import memory
 from services.store.schema import gateway
 
@@ -58,6 +58,6 @@ def scoped(statement: Any, mode: str, *, is_file: bool = False) -> Any:
     if isinstance(statement, Insert):
         return statement.values(mode=mode)
     mine = statement.where(*(table.c.mode == mode for table in tables))
-    return (
-        readable(mine, next(iter(tables))) if is_file and isinstance(statement, Select) and len(tables) == 1 else mine
-    )
+    if not is_file or not isinstance(statement, Select) or len(tables) != 1:
+        return mine
+    return mine if statement.get_execution_options().get(WITH_DAMAGED_ROWS) else readable(mine, next(iter(tables)))

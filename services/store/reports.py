@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, excluded, upsert
-from services.store.schema import balances, creators, pending_reports, reports
+from services.store.schema import balances, creators, ledger, pending_reports, reports
 
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 
@@ -60,7 +61,7 @@ class Reports:
     def history(self, source: str, creator: str, *, limit: int) -> list[KeptReport]:
         """Return the newest reports of a creator, the newest first."""
         with self._database.read() as connection:
-            return [_report(row) for row in connection.execute(newest(source, creator).limit(limit))]
+            return newest(connection, source, creator, limit=limit)
 
     def handle_of(self, source: str, creator_id: str) -> str | None:
         """Return the handle that a numeric id is known to belong to."""
@@ -126,23 +127,67 @@ class Reports:
         connection.execute(update(reports).where(nameless).values(creator=handle))
 
 
-def newest(source: str, creator: str) -> Any:
-    """Return the query of a creator's reports, the newest first."""
-    return (
+def newest(connection: Connection, source: str, creator: str, *, limit: int) -> list[KeptReport]:
+    """Return the newest reports of a creator, the newest first; a damaged row was paid for, so it counts as well.
+
+    A moment or a price that cannot be read is that of the call in the ledger.
+    """
+    query = (
         select(reports)
         .where(reports.c.source == source, reports.c.creator == creator)
         .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
+        .execution_options(**{WITH_DAMAGED_ROWS: True})
     )
+    rows = connection.execute(query.limit(limit)).all()
+    if all(map(_is_whole, rows)):
+        return [
+            KeptReport(row.id, _body(row.body), row.fetched_at, row.milli_credits, row.credits_left) for row in rows
+        ]
+    return _repaired(connection, source, creator, connection.execute(query).all())[:limit]
 
 
 def latest(connection: Connection, source: str, creator: str) -> KeptReport | None:
     """Return the newest report of a creator."""
-    row = connection.execute(newest(source, creator).limit(1)).first()
-    return None if row is None else _report(row)
+    return next(iter(newest(connection, source, creator, limit=1)), None)
 
 
-def _report(row: Row[Any]) -> KeptReport:
-    return KeptReport(row.id, _body(row.body), row.fetched_at, row.milli_credits, row.credits_left)
+def _is_whole(row: Row[Any]) -> bool:
+    return (
+        isinstance(row.body, str)
+        and is_moment(row.fetched_at)
+        and isinstance(row.milli_credits, int)
+        and (row.credits_left is None or _is_number(row.credits_left))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def _repaired(connection: Connection, source: str, creator: str, rows: Sequence[Row[Any]]) -> list[KeptReport]:
+    """Return all reports of a creator, the newest first.
+
+    Calls and rows of `reports` are written in the same order. So the moments of calls that no readable row has are
+    those of the damaged rows. One without a call is as old as can be.
+    """
+    for row in rows:
+        if not _is_whole(row):
+            log_damaged_report(row.id)
+    ids = select(creators.c.id).where(creators.c.source == source, creators.c.handle == creator)
+    names = [creator, *connection.execute(ids).scalars()]
+    calls = select(ledger.c.opened_at, ledger.c.milli_credits).where(
+        ledger.c.source == source, ledger.c.creator.in_(names), ledger.c.state == "charged", ledger.c.code == "report"
+    )
+    prices = {call.opened_at: call.milli_credits for call in connection.execute(calls)}
+    lost = iter(sorted(prices.keys() - {row.fetched_at for row in rows}, reverse=True))
+    found = []
+    for row in sorted(rows, key=lambda row: int(row.id), reverse=True):
+        at = row.fetched_at if is_moment(row.fetched_at) else next(lost, 0.0)
+        price = row.milli_credits if isinstance(row.milli_credits, int) else prices.get(at, 0)
+        text = row.body if isinstance(row.body, str) else bytes(row.body).decode(errors="replace")
+        left = row.credits_left if _is_number(row.credits_left) else None
+        found.append(KeptReport(row.id, _body(text), at, price, left))
+    return sorted(found, key=lambda report: (report.fetched_at, report.id), reverse=True)
 
 
 def _body(text: str) -> Mapping[str, object]:

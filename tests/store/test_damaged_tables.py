@@ -48,7 +48,7 @@ PATHS = (
     "/history/posts/{media}",
     "/stories/{story}",
 )
-NOTED = "A damaged row is treated as absent"
+NOTED = {"A damaged row is treated as absent", "A damaged report is shown as far as it can be read"}
 MALFORMED = ["{", "null", "[]", "7", '"words"', "colour", "", '{"a": {"b": [NaN]}}', "[[[[1]]]]"]
 
 
@@ -129,7 +129,7 @@ def test_no_damaged_column_makes_a_request_fail(kept, caplog):
         shutil.copytree(whole, folder, dirs_exist_ok=True)
         if damage({"INSTANCE_PATH": folder}, choices) == 0:
             continue
-        noted |= {record.table for record in caplog.records if record.getMessage() == NOTED}
+        noted |= {record.table for record in caplog.records if record.getMessage() in NOTED}
         caplog.clear()
         world.restart(INSTANCE_PATH=folder)
         for path in PATHS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 
@@ -201,6 +202,44 @@ def test_a_report_that_was_damaged_by_an_earlier_version_is_still_shown(make_cli
     shown = [*(reply.get_json() for reply in replies), *listed]
     assert [each["unrecognized"] for each in shown] == [{"damaged": damaged}] * 3
     assert len(wire.calls) == 1
+
+
+BROKEN = {
+    "fetched_at": ["'words'", "x'00ff'", "1e300", "''"],
+    "milli_credits": ["'words'", "x'00ff'", "1e300"],
+    "credits_left": ["'words'", "x'00ff'", "9e999"],
+    "body": ["CAST(body AS BLOB)"],
+}
+
+
+@pytest.mark.parametrize("creator", ["nasa", "12345"])
+@pytest.mark.parametrize("column", BROKEN)
+def test_a_report_whose_row_is_damaged_is_shown_and_not_bought_again(make_client, clock, wire, column, creator):
+    identity = {"profile": {"userId": "12345", "username": "nasa"}}
+    for total in (1, 2):
+        wire.get(REPORT, json={"posts": BLOCK | {"total": total}, "reels": BLOCK} | identity)
+    config = settings(performance_ttl=600)
+    client = make_client(config, clock=clock)
+    for refresh in ("false", "true"):
+        bought = client.get(f"/performance-data?url={creator}&refresh={refresh}")
+        assert bought.status_code == 200
+        clock.wait(60)
+    whole = client.get("/performance-data/history?url=nasa").get_json()["reports"]
+    assert [each["posts"]["total"] for each in whole] == [2, 1]
+    store = {"INSTANCE_PATH": config.instance_path}
+    kept = query(store, "gateway", f"SELECT id, {column} FROM reports")
+    for value, rows in itertools.product(BROKEN[column], ("id = 1", "id = 2", "true")):
+        query(store, "gateway", f"UPDATE reports SET {column} = {value} WHERE {rows}")
+        client.application.extensions["services"].cache.announce_change("modash")
+
+        reply = client.get("/performance-data?url=nasa").get_json()
+        listed = client.get("/performance-data/history?url=nasa").get_json()
+
+        assert (reply["posts"]["total"], reply["meta"]["stale"]) == (2, False), (value, rows)
+        assert listed["reports"] == whole, (value, rows)
+        for id_, old in kept:
+            query(store, "gateway", f"UPDATE reports SET {column} = :old WHERE id = :id", old=old, id=id_)
+    assert len(wire.calls) == 2
 
 
 def test_a_report_that_is_repaired_is_shown_as_it_is_from_the_next_reading_on(client, wire):
