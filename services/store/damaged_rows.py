@@ -67,8 +67,8 @@ def log_damaged(table: str, row: tuple[str, ...]) -> None:
 
 
 @lru_cache(MOST_NOTED)
-def log_damaged_report(row: int) -> None:
-    """Log once that a row of `reports`, by its id, is damaged."""
+def log_damaged_report(database: str | None, row: int) -> None:
+    """Log once that a row of `reports`, by its id in a database (a path or name), is damaged."""
     log.error("A damaged report is shown as far as it can be read", extra={"table": "reports", "rowid": row})
 
 

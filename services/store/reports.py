@@ -172,7 +172,7 @@ def _repaired(connection: Connection, source: str, creator: str, rows: Sequence[
     """
     for row in rows:
         if not _is_whole(row):
-            log_damaged_report(row.id)
+            log_damaged_report(connection.engine.url.database, row.id)
     ids = select(creators.c.id).where(creators.c.source == source, creators.c.handle == creator)
     names = [creator, *connection.execute(ids).scalars()]
     calls = select(ledger.c.opened_at, ledger.c.milli_credits).where(
