@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Row, cast, delete, insert, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, excluded, upsert
@@ -132,8 +132,10 @@ def newest(connection: Connection, source: str, creator: str, *, limit: int) -> 
 
     A moment or a price that cannot be read is that of the call in the ledger.
     """
+    # A text of SQLite may be no UTF-8, which its driver takes for a fault of the whole database.
+    body = reports.c.body if connection.dialect.name != "sqlite" else cast(reports.c.body, LargeBinary).label("body")
     query = (
-        select(reports)
+        select(*(body if column is reports.c.body else column for column in reports.c))
         .where(reports.c.source == source, reports.c.creator == creator)
         .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
         .execution_options(**{WITH_DAMAGED_ROWS: True})
@@ -153,8 +155,7 @@ def latest(connection: Connection, source: str, creator: str) -> KeptReport | No
 
 def _is_whole(row: Row[Any]) -> bool:
     return (
-        isinstance(row.body, str)
-        and is_moment(row.fetched_at)
+        is_moment(row.fetched_at)
         and isinstance(row.milli_credits, int)
         and (row.credits_left is None or _is_number(row.credits_left))
     )
@@ -184,14 +185,14 @@ def _repaired(connection: Connection, source: str, creator: str, rows: Sequence[
     for row in sorted(rows, key=lambda row: int(row.id), reverse=True):
         at = row.fetched_at if is_moment(row.fetched_at) else next(lost, 0.0)
         price = row.milli_credits if isinstance(row.milli_credits, int) else prices.get(at, 0)
-        text = row.body if isinstance(row.body, str) else bytes(row.body).decode(errors="replace")
         left = row.credits_left if _is_number(row.credits_left) else None
-        found.append(KeptReport(row.id, _body(text), at, price, left))
+        found.append(KeptReport(row.id, _body(row.body), at, price, left))
     return sorted(found, key=lambda report: (report.fetched_at, report.id), reverse=True)
 
 
-def _body(text: str) -> Mapping[str, object]:
+def _body(stored: str | bytes) -> Mapping[str, object]:
     """Return a report; one that is damaged was paid for as well, so its text is handed on."""
+    text = stored if isinstance(stored, str) else stored.decode(errors="replace")
     try:
         body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         return body if isinstance(body, dict) and not _is_deep(body) else {"damaged": text}

@@ -242,6 +242,20 @@ def test_a_report_whose_row_is_damaged_is_shown_and_not_bought_again(make_client
     assert len(wire.calls) == 2
 
 
+def test_a_report_that_is_no_utf_8_is_shown_and_not_bought_again(make_client, clock, wire):
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    config = settings()
+    make_client(config, clock=clock).get("/performance-data?url=nasa")
+    query({"INSTANCE_PATH": config.instance_path}, "gateway", "UPDATE reports SET body = CAST(x'7bff' AS TEXT)")
+    restarted = make_client(config, clock=clock)
+
+    shown = restarted.get("/performance-data?url=nasa").get_json()
+    (listed,) = restarted.get("/performance-data/history?url=nasa").get_json()["reports"]
+
+    assert shown["unrecognized"] == listed["unrecognized"] == {"damaged": "{\ufffd"}
+    assert len(wire.calls) == 1
+
+
 def test_a_report_that_is_repaired_is_shown_as_it_is_from_the_next_reading_on(client, wire):
     wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
     client.get("/performance-data?url=nasa")
