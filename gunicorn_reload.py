@@ -6,6 +6,7 @@ does not allow a start would end all of them.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,7 +62,9 @@ def _replaced(arbiter: Any, reload: Callable[[], None]) -> str | None:
     code = _forget_code()
     try:
         reload()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # Whatever it was, it is logged, and must not end the master.
+    except (Exception, SystemExit) as error:  # Whatever it was, it is logged, and must not end the master.
+        if os.getpid() != arbiter.pid:
+            raise  # This is a worker that was forked within the reload, and it ends by an exception.
         for name in _own_modules():
             del sys.modules[name]
         sys.modules.update(code)

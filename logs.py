@@ -18,6 +18,7 @@ from services.redaction import Redaction, cut, one_line
 log = logging.getLogger(__name__)
 
 _READY = vars(logging.LogRecord("", logging.INFO, __file__, 0, "request", None, None))
+HANDLER = "insights-gateway"
 FIRST = ("time", "level", "logger", "message")
 MAX_TEXT, MAX_TRACEBACK, MAX_LINE = 2000, 8000, 16_000  # characters
 # What JSON leaves as it is, and what a terminal or a viewer of logs obeys: DEL and C1 controls, separators of lines,
@@ -111,9 +112,11 @@ def set_up(level: str, redaction: Redaction) -> None:
     """Send every log line of this process to standard error, as JSON; calling it again changes the settings."""
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler.formatter, JsonFormatter):
+        # By name: after a reload of the code the class of the earlier formatter is another one.
+        if handler.name == HANDLER:
             root.removeHandler(handler)
     handler = logging.StreamHandler(sys.stderr)
+    handler.name = HANDLER
     handler.setFormatter(JsonFormatter(redaction))
     root.addHandler(handler)
     root.setLevel(level)

@@ -175,3 +175,35 @@ def test_a_killed_worker_is_replaced_by_what_was_checked_or_tried_again(gateway,
     wait_for(f"{gateway.url}/healthz", gateway)
 
     assert gateway.popen.poll() is None
+
+
+def processes_of(pid):
+    """The processes that a process has started, and those that they have started."""
+    found, new = [], [pid]
+    while new:
+        new = [child for each in new for child in workers_of(each)]
+        found += new
+    return found
+
+
+def test_reloads_one_after_another_leave_no_process_and_no_log_behind(gateway, settings_file):
+    all_workers(gateway)
+
+    for number in range(3):
+        before = set(workers_of(gateway.popen.pid))
+        settings_file.write_text(f"LOG_LEVEL={'INFO' if number % 2 else 'DEBUG'}\n")
+        gateway.popen.send_signal(signal.SIGHUP)
+        until(lambda before=before: not before & set(workers_of(gateway.popen.pid)), gateway)
+        until(lambda number=number: ready(gateway) == (number + 2) * WORKERS, gateway)
+    gateway.get("/healthz")
+    gateway.get("/top-posts?time_range=7d", headers={"X-Request-Id": "after-the-reloads"})
+
+    assert len(processes_of(gateway.popen.pid)) == WORKERS
+    assert refusals(gateway) == []
+    lines = [line for line in lines_of(gateway) if line["message"] == "request"]
+    assert len([line for line in lines if line["request_id"] == "after-the-reloads"]) == 1
+    workers = processes_of(gateway.popen.pid)
+    gateway.popen.send_signal(signal.SIGTERM)
+    assert gateway.popen.wait(60) == 0
+    assert [pid for pid in workers if os.path.exists(f"/proc/{pid}")] == []
+    assert "SIGKILL" not in gateway.output.read_text()
