@@ -23,7 +23,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 EVERY_ADDRESS = ("0.0.0.0", "::", "[::]", "")  # noqa: S104  # They are compared with, not bound to.
 OWN_SITES = frozenset({None, "same-origin", "none"})  # `none` is a person who typed the address
 # A link on any page may lead here: they read no provider and no kept number.
-LINKED_PATHS = frozenset({"/", "/docs", "/healthz", "/openapi.json"})
+LINKED_PATHS = frozenset({"/healthz", "/openapi.json"})
 MOST_KNOWN = 100  # spellings of `Host`, with their ports, that are found without being parsed
 
 HOST_NOT_ALLOWED = Refusal(

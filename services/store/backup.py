@@ -116,7 +116,7 @@ def examined(file: Path) -> Copy:
             connection.execute("PRAGMA journal_mode=DELETE")
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             if found != ["ok"]:
-                raise BackupError(f"The database is damaged: {'; '.join(found)}.")
+                raise BackupError(f"The file is damaged, or no database: {'; '.join(found)}.")
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if f"{GATEWAY}_version" not in tables:
                 raise BackupError(f"This is no {GATEWAY} database: it has no table {GATEWAY}_version.")
@@ -128,7 +128,7 @@ def examined(file: Path) -> Copy:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        raise BackupError(f"The database is damaged: {error}.") from None
+        raise BackupError(f"The file is damaged, or no database: {error}.") from None
     return Copy("none" if version is None else str(version[0]), *counts)
 
 
