@@ -70,12 +70,14 @@ logger_class = "gunicorn_worker.GunicornLogger"
 
 
 def on_starting(server: Any) -> None:
-    """Refuse an address on which nothing can listen.
+    """Refuse an address on which nothing can listen, or on which another gateway listens.
 
-    The workers open their sockets themselves (`reuse_port`): each of them would end, and be replaced, for ever.
+    The workers open their sockets themselves (`reuse_port`): each of them would end, and be replaced, for ever; and
+    two gateways would share the requests. A master that takes over from an older one (USR2) shares its port.
     """
-    for address in server.cfg.address:
-        if isinstance(address, tuple) and (why := why_unusable(*address[:2], setting="PORT", shared=True)) is not None:
+    shared = bool(server.master_pid)
+    for host, port in (address[:2] for address in server.cfg.address if isinstance(address, tuple)):
+        if (why := why_unusable(host, port, setting="PORT", shared=shared)) is not None:
             raise SystemExit(str(ConfigError([why])))
 
 

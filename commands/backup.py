@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _remove_old(target.parent, options.keep)
     except KeyboardInterrupt:
         print("\nStopped; no backup was made.", file=sys.stderr)
+        return 130
     except BackupError as error:
         print(f"No backup was made. {error}", file=sys.stderr)
     except ConfigError as error:

@@ -153,6 +153,8 @@ def _copy_pages(source: Path, part: Path) -> None:
 
 def _copy_file(backup: Path, part: Path) -> None:
     """Copy a backup, with the log of one that was copied as plain files."""
+    if not backup.name:
+        raise BackupError(f"{backup} is a folder; give the file that `make backup` made.")
     for ending in ("", "-wal"):
         original = backup.with_name(backup.name + ending)
         if ending and not original.exists():
@@ -195,12 +197,21 @@ def _finish_writing(target: Path) -> None:
         # It is damaged, which may be why a backup is restored. It is set aside with its log as it is.
 
 
+def _unused(file: Path) -> Path:
+    """Return a name that no file has: two restores may come within one second."""
+    number, candidate = 1, file
+    while candidate.exists():
+        number += 1
+        candidate = file.with_name(f"{file.name}-{number}")
+    return candidate
+
+
 def _set_aside(target: Path, name: str) -> Path | None:
     if not target.exists():
         for ending in SIDE_FILES:
             target.with_name(target.name + ending).unlink(missing_ok=True)
         return None
-    replaced = target.with_name(name)
+    replaced = _unused(target.with_name(name))
     for ending in SIDE_FILES:
         # A log of the replaced file would be applied to the restored one.
         with suppress(FileNotFoundError):
@@ -248,8 +259,11 @@ def _remove(part: Path) -> None:
 
 
 def _remove_remains(folder: Path) -> None:
-    """Remove what a backup that was killed has left; the lock of the folder is held, so none is under way."""
-    for part in folder.glob(f".*{PART}"):
+    """Remove what a backup that was killed has left; the lock of the folder is held, so none is under way.
+
+    Only of names that `make backup` gives: other programs may have files like these in a folder that was named to it.
+    """
+    for part in folder.glob(f".{GATEWAY}-*Z.*{PART}"):
         _remove(part)
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support import ROOT, environment, leaks_in, lines_of, live_settings, start_gateway
+from tests.support import ROOT, environment, leaks_in, lines_of, live_settings, new_instance, start_gateway
 
 SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_after", "request_id"]
 
@@ -184,3 +184,20 @@ def test_another_origin_is_let_in_only_if_it_is_listed(simulator, start):
     assert "Access-Control-Allow-Origin" not in refused.headers
     assert preflight.status_code == 204
     assert "GET" in preflight.headers["Access-Control-Allow-Methods"]
+
+
+def test_the_port_of_a_running_gateway_is_refused(gateway, simulator):
+    ports = {"PORT": gateway.url.rpartition(":")[2], "SIMULATOR_PORT": simulator.url.rpartition(":")[2]}
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "app:create_app()"],
+        cwd=ROOT,
+        env=environment(ports | {"INSTANCE_PATH": new_instance()}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert f"Port {ports['PORT']} is taken" in ended.stderr
+    assert gateway.get("/healthz").status_code == 200

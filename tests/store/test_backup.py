@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,16 @@ def test_what_a_killed_backup_has_left_is_removed_by_the_next_one(run, tmp_path)
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_backup_removes_no_file_of_another_program(run, tmp_path):
+    others = [tmp_path / name for name in (".thesis.part", ".thesis.part-wal", ".gateway-notes.part")]
+    for other in others:
+        other.write_text("mine")
+
+    file = made(run, tmp_path)
+
+    assert set(tmp_path.iterdir()) == {file, *others}
+
+
 def test_no_backup_is_made_of_a_damaged_database(run, settings, tmp_path):
     add_report(settings, "nasa")
     size = file_of(settings).stat().st_size
@@ -217,6 +228,33 @@ def test_a_restored_backup_has_what_it_had_and_the_replaced_database_is_kept(run
     assert file_of(settings).stat().st_mode & 0o777 == 0o600
     assert query(settings, "gateway", "SELECT name FROM sqlite_master WHERE name LIKE 'spooled%'") == []
     assert list(folder.glob(".*")) == []
+
+
+def test_restores_within_one_second_keep_each_database_that_they_replace(run, settings, tmp_path, monkeypatch):
+    class SameSecond(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("commands.restore.datetime", SameSecond)
+    file = made(run, tmp_path)
+    add_report(settings, "nasa")
+
+    for _ in range(3):
+        assert run(restore, str(file))[0] == 0
+
+    kept = sorted(file_of(settings).parent.glob("gateway.db.replaced-*"))
+    assert len(kept) == 3
+    with closing(sqlite3.connect(kept[0])) as first:
+        assert first.execute("SELECT creator FROM reports").fetchall() == [("nasa",)]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_folder_is_no_backup(run, settings, name):
+    ended, said, failure = run(restore, name)
+
+    assert (ended, said) == (1, "")
+    assert failure.startswith("Nothing was restored.")
 
 
 def test_a_log_of_the_replaced_database_is_not_applied_to_the_restored_one(run, settings, tmp_path):
