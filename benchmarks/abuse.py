@@ -22,9 +22,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks import ROOT
-from benchmarks.processes import Server, free_port
+from benchmarks.processes import Server
 from benchmarks.stage import Options, Row, Simulator, Stage
 from benchmarks.tables import table
+from commands.probe import free_port
 
 MOST_MEGABYTES = 150.0
 MOST_MS = 1000.0

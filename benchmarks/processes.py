@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -96,13 +95,6 @@ class Server:
     def resident_megabytes(self) -> dict[int, float]:
         """Return the resident memory of each worker."""
         return {pid: _resident(pid) for pid in self.workers}
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _resident(pid: int) -> float:

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks import ROOT
-from benchmarks.processes import Server, free_port
+from benchmarks.processes import Server
 from commands.isolation import isolated
+from commands.probe import free_port
 
 Row = dict[str, Any]
 """One line of a measurement's table: plain numbers and texts by column."""

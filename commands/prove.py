@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from commands.isolation import isolated
-from commands.probe import answers
+from commands.probe import answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0  # seconds
@@ -56,7 +55,7 @@ def _mutation() -> int:
 
 def _openapi() -> int:
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
-        port, simulator_port = _free_port(), _free_port()
+        port, simulator_port = free_port(), free_port()
         settings = {"PORT": str(port), "SIMULATOR_PORT": str(simulator_port), "INSTANCE_PATH": folder}
         with (Path(folder) / "gateway.log").open("wb") as log:
             gateway = subprocess.Popen(
@@ -86,12 +85,6 @@ def _openapi() -> int:
 def _run(module: str, *arguments: str, **environment: str) -> int:
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=ROOT, env=isolated(environment), check=False).returncode
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(url: str, gateway: subprocess.Popen[bytes]) -> None:

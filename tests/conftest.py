@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 from ipaddress import ip_address
 
 import hypothesis
@@ -182,6 +183,21 @@ def store(store_settings):
     store = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""), mode="live")
     yield store
     store.close()
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """Run a command with a configuration; return what it ended with, wrote and said."""
+
+    def run(command, config, *arguments):
+        with monkeypatch.context() as patched:
+            patched.setattr(Config, "from_env", lambda: config)
+            ended = command.main(arguments)
+        sys.stdout.flush()
+        said = capsys.readouterr()
+        return ended, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

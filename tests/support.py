@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from flask import Flask, Response
 
 from commands.isolation import isolated
 from commands.migrate import migrate
+from commands.probe import free_port
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.clock import Clock
 from services.store.memory_tables import memory
@@ -241,12 +241,6 @@ class Process:
         self.session.close()
         self.popen.send_signal(signal.SIGINT)
         self.popen.wait(60)  # gunicorn itself gives a worker that missed the signal 30 seconds.
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(settings_: dict[str, str]) -> dict[str, str]:

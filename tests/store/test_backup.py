@@ -37,18 +37,9 @@ def settings():
 
 
 @pytest.fixture
-def run(settings, monkeypatch, capsys):
+def run(settings, run_command):
     """Run a command over the store; return what it ended with, wrote and said."""
-
-    def run_one(command, *arguments, **changes):
-        config = Config.from_env(settings | changes)
-        with monkeypatch.context() as patched:
-            patched.setattr(Config, "from_env", lambda: config)
-            ended = command.main(arguments)
-        said = capsys.readouterr()
-        return ended, said.out, said.err
-
-    return run_one
+    return lambda command, *arguments, **changes: run_command(command, Config.from_env(settings | changes), *arguments)
 
 
 def add_report(settings, creator):
