@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeVar, cast
 
+from services.caller import ANONYMOUS, Caller
 from services.errors import BusyError, DeadlineExceededError
 
 PATIENCE = 3.0  # seconds that a request waits for its turn under a rate limit
@@ -92,12 +93,14 @@ class RequestContext:
         started_at: float,
         waiting_slots: WaitingSlots | None = None,
         is_background: bool = False,
+        caller: Caller = ANONYMOUS,
         seconds: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = request_id
         self.started_at = started_at  # Unix seconds
         self.is_background = is_background
+        self.caller = caller
         self.not_before: float | None = None  # Unix seconds; values fetched earlier do not serve
         self.provider_calls = 0
         self._accounts: set[str] = set()
@@ -184,6 +187,12 @@ def is_background() -> bool:
     """Return whether this thread does background work, for which no caller waits."""
     context = current.get()
     return context is not None and context.is_background
+
+
+def caller() -> Caller:
+    """Return for whom the work in hand is done; background work and commands may see everything."""
+    context = current.get()
+    return ANONYMOUS if context is None else context.caller
 
 
 def not_before() -> float:
