@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,7 +15,8 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from dotenv import dotenv_values
 
-from front.web_addresses import read_host, read_origin
+from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, range_in_words, without_brackets
+from front.origins_and_hosts import read_host, read_origin
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
@@ -30,8 +30,6 @@ SANDBOX_CREDENTIALS: Mapping[str, str] = {
     "modash_api_key": "sandbox-modash-key",
 }
 SANDBOX_TOKENS: Mapping[str, str] = {"facebook": "EAASANDBOXUSERTOKEN", "instagram": "IGAASANDBOXUSERTOKEN"}
-GRAPH_HOSTS: Mapping[str, str] = {"facebook": "graph.facebook.com", "instagram": "graph.instagram.com"}
-TOKEN_PREFIXES: Mapping[str, str] = {"EAA": "facebook", "IGAA": "instagram"}  # Other prefixes occur with both logins.
 
 # The settings that had another name before 0.1.0. An old name stops the start, because ignoring it would silently
 # replace a chosen value by the default.
@@ -41,8 +39,6 @@ RENAMED: Mapping[str, str] = {
     "WAITING_PLACES": "MAX_WAITING_REQUESTS",
     "WARM_MEGABYTES": "RESPONSE_CACHE_MB",
 }
-# Instagram gives values of the last two years, and posts are read up to an age of 90 days.
-LEAST_KEPT_DAYS: Mapping[str, int] = {"history_keep_days": 730, "media_keep_days": 91}
 # The variable of the process that names the settings file. It cannot be in that file.
 ENV_FILE = "ENV_FILE"
 
@@ -52,15 +48,9 @@ ENV_FILE = "ENV_FILE"
 # the prefix of a provider that differ by a letter or two count.
 _MISTYPED_IN_FILE, _MISTYPED_IN_ENVIRONMENT, _NEAREST = 0.8, 0.9, 0.6
 _OUR_PREFIXES = ("GRAPH_", "MODASH_")
-_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
-_ID = re.compile(r"\d{1,30}")
-_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
-_BASE_URL = re.compile(r"https?://[^\s?#]+[^/\s?#]")
-_PATH_WITH_VERSION = re.compile(r"(https?://\S+?)/+v\d+(\.\d+)?(/\S*)?", re.IGNORECASE)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and the one by which this machine reaches it
 _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\uff02\uff07"
 
@@ -81,7 +71,7 @@ def _number(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
+    if not re.fullmatch(r"-?\d{1,9}", text):
         raise ValueError(f"is {text!r}; accepted: a whole number")
     return int(text)
 
@@ -111,6 +101,13 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "int": _integer,
     "tuple[str, ...]": listed,
 }
+
+
+def _read(name: str, kind: str, text: str) -> object:
+    try:
+        return READERS.get(kind, str)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}{range_in_words(name)}") from None
 
 
 class ConfigError(Exception):
@@ -182,15 +179,15 @@ class Config:
             has_credential = bool(self.access_long_lived_token or self.modash_api_key or self.token_key)
             object.__setattr__(self, "providers", "live" if has_credential else "sandbox")
         if not self.graph_login:
-            object.__setattr__(self, "graph_login", _login_of(self.access_long_lived_token) or "facebook")
-        faults = [*self._read_addresses(), *_faults(self)]
+            object.__setattr__(self, "graph_login", login_of(self.access_long_lived_token) or "facebook")
+        faults = [*self._read_addresses(), *faults_of(self)]
         if faults:
             raise ConfigError(faults)
         host = GRAPH_HOSTS[self.graph_login]
         implied = {
             "graph_base_url": self.graph_base_url or f"https://{host}",
             "instance_path": str(Path(__file__).parent / self.instance_path),
-            "host": _bare(self.host),
+            "host": without_brackets(self.host),
         }
         if self.sandbox:
             simulator = f"http://127.0.0.1:{self.simulator_port}"
@@ -279,7 +276,7 @@ class Config:
                 text = unquoted(given.get(setting.name.upper(), ""))
                 if not text:
                     continue
-                values[setting.name] = READERS.get(str(setting.type), str)(text)
+                values[setting.name] = _read(setting.name, str(setting.type), text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()} {error}.")
         try:
@@ -357,7 +354,7 @@ def unusable_proxies(config: Config, environ: Mapping[str, str] | None = None) -
 def _unusable_proxy(address: str) -> str | None:
     url = address if "://" in address else f"http://{address}"
     scheme = url.partition("://")[0].lower()
-    if not _has_host(url) or scheme not in _PROXY_SCHEMES:
+    if not has_host(url) or scheme not in _PROXY_SCHEMES:
         return "is not the address of a proxy (http://[user:password@]host:port)"
     if scheme.startswith("socks") and find_spec("socks") is None:
         return "names a SOCKS proxy, for which the package PySocks is not installed"
@@ -404,161 +401,5 @@ def _nearest(name: str, cutoff: float) -> str | None:
     return next(iter(get_close_matches(name.upper(), SETTINGS, n=1, cutoff=cutoff)), None)
 
 
-def _login_of(token: str) -> str | None:
-    return next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
-
-
-def _faults(config: Config) -> list[str]:
-    return [fault for check in (_missing, _choices, _formats, _numbers) for fault in check(config)]
-
-
-def _missing(config: Config) -> list[str]:
-    real = [name.upper() for name in ("access_long_lived_token", "modash_api_key") if getattr(config, name)]
-    if config.sandbox:
-        if real and not config.sandbox_despite_credentials:
-            return [
-                f"PROVIDERS=sandbox, but {' and '.join(real)} is set. Remove it, or set PROVIDERS=live, "
-                "or state SANDBOX_DESPITE_CREDENTIALS=true to leave it unused."
-            ]
-        return []
-    faults = []
-    # With a TOKEN_KEY there may be accounts in the store, which is not open yet.
-    if not real and not config.token_key:
-        faults.append(
-            "ACCESS_LONG_LIVED_TOKEN or MODASH_API_KEY is missing (PROVIDERS=live needs at least one, or a TOKEN_KEY)."
-        )
-    known = config.instagram_account_id or config.page_id or config.graph_login == "instagram"
-    if config.access_long_lived_token and not known:
-        faults.append("INSTAGRAM_ACCOUNT_ID or PAGE_ID is missing (the token's account is found by one of them).")
-    return faults
-
-
-def _choices(config: Config) -> list[str]:
-    accepted = {
-        "providers": ("live", "sandbox"),
-        "graph_login": tuple(GRAPH_HOSTS),
-        "graph_auth_in": ("auto", "header", "query"),
-        "end_time_convention": ("day_end", "day_start"),
-        "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
-    }
-    faults = [
-        f"{name.upper()} is {getattr(config, name)!r}; accepted: {', '.join(values)}."
-        for name, values in accepted.items()
-        if getattr(config, name) not in values
-    ]
-    certain = _login_of(config.access_long_lived_token)
-    if certain is not None and config.graph_login in GRAPH_HOSTS and certain != config.graph_login:
-        faults.append(f"GRAPH_LOGIN is {config.graph_login!r}, but the token is one of the {certain} login.")
-    return faults
-
-
-def _formats(config: Config) -> list[str]:
-    patterns: dict[str, tuple[re.Pattern[str], str]] = {
-        "graph_api_version": (_VERSION, "a version such as v25.0"),
-        "instagram_account_id": (_ID, "a number of digits only"),
-        "page_id": (_ID, "a number of digits only"),
-        "graph_base_url": (_BASE_URL, "a URL without a slash at its end"),
-        "modash_base_url": (_BASE_URL, "a URL without a slash at its end"),
-        "database_url": (re.compile(r"postgres(ql)?://[^\s/]*/\S+"), "postgresql://user:password@host:port/database"),
-    }
-    # What was given is not repeated: it may be a credential that was pasted into the wrong line.
-    faults = [
-        f"{name.upper()} has the wrong form; accepted: {accepted}."
-        for name, (pattern, accepted) in patterns.items()
-        if (value := getattr(config, name)) and not pattern.fullmatch(value) and not _with_version(config, name)
-    ]
-    faults += [
-        f"{name.upper()} has the wrong form; accepted: a URL with a host."
-        for name in ("graph_base_url", "modash_base_url")
-        if _BASE_URL.fullmatch(getattr(config, name)) and not _has_host(getattr(config, name))
-    ]
-    faults += [fault for name in ("graph_base_url", "modash_base_url") if (fault := _with_version(config, name))]
-    if not _is_host(_bare(config.host)):
-        faults.append(
-            f"HOST is {config.host!r}; accepted: an address or a name of this machine, without a port, such as "
-            "127.0.0.1, ::1 or 0.0.0.0."
-        )
-    credentials = (
-        *("access_long_lived_token", "app_secret", "modash_api_key"),
-        *("instagram_app_secret", "webhook_verify_token"),
-    )
-    if not all(_FERNET_KEY.fullmatch(key) for key in config.token_keys):
-        faults.append("TOKEN_KEY has the wrong form; accepted: keys of `make account ARGS=key`, comma-separated.")
-    faults += [
-        f"{name.upper()} has a space or a character outside ASCII; paste it again."
-        for name in credentials
-        if not re.fullmatch(r"[!-~]*", getattr(config, name))
-    ]
-    return faults
-
-
-def _bare(host: str) -> str:
-    """Return an address of IPv6 without the brackets that URLs put around it."""
-    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
-
-
-def _is_host(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        # What looks like a number is a mistyped address, such as 127.0.0 or 300.1.1.1, which would be resolved.
-        return _HOST_NAME.fullmatch(host) is not None and not host.rpartition(".")[2].isdecimal()
-    return True
-
-
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _with_version(config: Config, name: str) -> str | None:
-    """Return the fault of a base URL that has a version, which the gateway itself adds to every address."""
-    found = _PATH_WITH_VERSION.fullmatch(getattr(config, name))
-    if found is None:
-        return None
-    right = "the address before it" if "@" in found[1] else found[1].rstrip("/")
-    why = "GRAPH_API_VERSION is the version" if name == "graph_base_url" else "the gateway adds it"
-    return f"{name.upper()} has a version in it, but {why}; write {right}."
-
-
-def _numbers(config: Config) -> list[str]:
-    ranges = {
-        "connect_timeout": (0.1, 60),
-        "read_timeout": (0.1, 300),
-        "retry_budget": (0, 300),
-        "request_deadline": (1, 600),
-        "provider_parallel": (1, 256),
-        "modash_rate": (0.1, 1000),
-        "report_retry_after": (1, 86_400),
-        "modash_max_retries": (1, 10),
-        "performance_ttl": (1, 31_536_000),
-        "modash_credit_limit": (0, 1_000_000),
-        "uncertain_charge_hold": (1, 604_800),
-        "history_keep_days": (0, 36_500),
-        "media_keep_days": (0, 36_500),
-        "max_waiting_requests": (1, 256),
-        "backfill_days": (0, 729),
-        "response_cache_mb": (1, 1024),
-        "port": (1, 65_535),
-        "simulator_port": (1, 65_535),
-    }
-    faults = [
-        f"{name.upper()} is {getattr(config, name)}; accepted: {low} to {high}."
-        for name, (low, high) in ranges.items()
-        if not low <= getattr(config, name) <= high
-    ]
-    faults += [
-        f"{name.upper()} is {kept}; accepted: 0 (for ever), or {least} and more: younger ones would be read again."
-        for name, least in LEAST_KEPT_DAYS.items()
-        if 0 < (kept := getattr(config, name)) < least
-    ]
-    if config.sandbox and config.port == config.simulator_port:
-        faults.append(f"PORT and SIMULATOR_PORT are both {config.port}; each needs its own.")
-    return faults

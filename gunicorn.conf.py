@@ -10,7 +10,7 @@ from typing import Any
 import app  # noqa: F401
 import logs
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
-from front.addresses import why_unusable
+from front.listen_address import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
 from services.redaction import Redaction
 from services.request_context import WaitingSlots

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from commands.doctor import say
 from commands.migrate import MigrationError, migrate_or_explain
-from config import TOKEN_PREFIXES, Config, ConfigError, unquoted
+from config import Config, ConfigError, unquoted
+from config_checks import TOKEN_PREFIXES
 from services.accounts.token_encryption import new_key
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account

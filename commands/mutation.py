@@ -80,7 +80,7 @@ ROOMS: Mapping[str, Room] = {
         (
             "services/reports/purchasing.py",
             "services/reports/settlements.py",
-            "services/reports/state.py",
+            "services/reports/purchase_decision.py",
             "services/reports/policy.py",
         ),
         ("tests/reports", "tests/store/test_ledger.py"),

@@ -10,7 +10,7 @@ from types import FrameType
 
 from commands.probe import answers
 from config import Config, ConfigError
-from front.addresses import why_unusable
+from front.listen_address import why_unusable
 
 READY_WITHIN = 30.0  # seconds
 STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worker finishes its jobs for 10

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.http import parse_etags, unquote_etag
 
 import logs
-from front.browser_checks import BrowserChecks
-from front.callers import caller_of
+from front.caller_address import caller_of
 from front.cors import AllowedOrigins, Headers
+from front.host_and_origin_check import HostAndOriginCheck
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
@@ -62,7 +62,7 @@ class Front:
         self._clock = clock
         self._request_deadline = request_deadline
         self._redact = redact
-        self._checks = BrowserChecks(hosts=allowed_hosts, bound=host, origins=cors_origins)
+        self._checks = HostAndOriginCheck(hosts=allowed_hosts, bound=host, origins=cors_origins)
         self._origins = AllowedOrigins(cors_origins)
         self._fixed_headers: Headers = [*SECURITY_HEADERS, *([("X-Insights-Sandbox", "true")] if sandbox else [])]
         self._responses = ResponseCache(response_cache_bytes)

@@ -15,6 +15,7 @@ from config import (
     unknown_settings,
     unusable_proxies,
 )
+from config_checks import RANGES
 from tests.support import (
     ACCOUNT_ID,
     APP_SECRET,
@@ -114,11 +115,26 @@ def test_a_host_that_is_no_address_and_no_name_is_refused(read, host):
 
 
 @pytest.mark.parametrize(
-    ("port", "words"), [("0", "1 to 65535"), ("65536", "1 to 65535"), ("http", "a whole number"), ("-1", "a whole")]
+    ("port", "words"),
+    [
+        ("0", "1 to 65535"),
+        ("65536", "1 to 65535"),
+        ("-1", "1 to 65535"),
+        ("http", "a whole number from 1 to 65535"),
+        ("99999999999", "a whole number from 1 to 65535"),
+    ],
 )
 def test_a_port_out_of_range_is_refused(read, port, words):
     with pytest.raises(ConfigError, match=f"PORT is .*; accepted: {words}"):
         read({"PORT": port})
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_number_out_of_its_range_is_answered_with_the_range(read, name):
+    low, high = RANGES[name]
+    for text in (low - 1, high + 1, "many"):
+        with pytest.raises(ConfigError, match=f"{name.upper()} is .*; accepted: .*{low} to {high}"):
+            read({name.upper(): str(text)})
 
 
 # Where settings come from

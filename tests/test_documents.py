@@ -320,7 +320,7 @@ def test_a_name_that_the_architecture_puts_into_a_file_is_there():
     places = re.findall(r"`([\w/]+\.py)` \(((?:`[\w.]+`(?:, )?)+)\)", text_of(ROOT / "docs" / "architecture.md"))
     places = [(file, name) for file, names in places for name in re.findall(r"[\w.]+", names)]
 
-    assert ("services/reports/state.py", "decide") in places
+    assert ("services/reports/purchase_decision.py", "decide") in places
     for file, name in places:
         assert re.search(rf"\b{name.rpartition('.')[2]}\b", (ROOT / file).read_text(encoding="utf-8")), (file, name)
 

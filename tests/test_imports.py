@@ -16,7 +16,8 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 # Modules at the top of the tree are no packages, so the linter does not see what they import.
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
-    "config": {"dotenv", "front"},
+    "config": {"config_checks", "dotenv", "front"},
+    "config_checks": {"config"},  # for type checkers only
     "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "logs", "services"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "routes"},

@@ -16,6 +16,7 @@ from services.redaction import Redaction
 from services.reports.balance import CreditBalance, CreditsLeft
 from services.reports.errors import no_ledger
 from services.reports.policy import PRICE, credits_of
+from services.reports.purchase_decision import ReportState
 from services.reports.report import (
     BLOCKS,
     COLUMNS,
@@ -29,7 +30,6 @@ from services.reports.report import (
     unrecognized,
     windows_of,
 )
-from services.reports.state import ReportState
 from services.store.database import DatabaseUnavailableError
 from services.store.reports import KeptReport, Reports
 

@@ -7,8 +7,8 @@ import logging
 from services.errors import CreatorNotFoundError, ProviderError
 from services.reports.errors import CreditLimitReachedError
 from services.reports.policy import PurchasePolicy
+from services.reports.purchase_decision import ReportState
 from services.reports.purchasing import ANONYMOUS, ReportPurchasing
-from services.reports.state import ReportState
 from services.store.database import DatabaseUnavailableError
 
 JOB = "report"

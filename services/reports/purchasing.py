@@ -22,9 +22,9 @@ from services.reports.balance import CreditBalance
 from services.reports.errors import limit_reached, no_ledger, not_configured, uncertain
 from services.reports.failures import CallFailures
 from services.reports.policy import PRICE, PurchasePolicy
+from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
-from services.reports.state import ReportState, decide, held_until, obstacle
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import (
     RENAMED,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from services.reports.policy import PRICE, PurchasePolicy
-from services.reports.state import ReportState, obstacle
+from services.reports.purchase_decision import ReportState, obstacle
 from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement
 from services.store.reports import NewReport
 from tests.stores import query

@@ -1,4 +1,4 @@
-"""The state of a report: every combination of what is kept, pending and unsettled, and of what is wanted."""
+"""Whether a report is bought: every combination of what is kept, pending and unsettled, and of what is wanted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from services.reports.policy import PurchasePolicy
-from services.reports.state import ReportState, decide, held_until, obstacle
+from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
 

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from front.origins_and_hosts import ANY, host_of, is_address, read_host
 from front.request_limits import Refusal
-from front.web_addresses import ANY, host_of, is_address, read_host
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,7 +42,7 @@ ORIGIN_NOT_ALLOWED = Refusal(
 )
 
 
-class BrowserChecks:
+class HostAndOriginCheck:
     """Refuses requests for other hosts, and those that pages of other sites send."""
 
     def __init__(self, *, hosts: Collection[str], bound: str, origins: Collection[str]) -> None:

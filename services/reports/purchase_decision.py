@@ -1,4 +1,4 @@
-"""What a creator's report is like right now, and so what a request for it leads to: one decision for everybody."""
+"""Whether a report is bought now, and if not, why not: the one decision for the service and the ledger."""
 
 from __future__ import annotations
 
