@@ -247,6 +247,12 @@ class Config:
         return {login: before + host for login, host in GRAPH_HOSTS.items()} | {self.graph_login: base}
 
     @property
+    def instagram_login_url(self) -> str:
+        """The address where the Instagram login exchanges a code; it is beside the addresses of the Graph API."""
+        own, base = GRAPH_HOSTS[self.graph_login], self.graph_base_url
+        return (base.removesuffix(own) if base.endswith(f"/{own}") else "https://") + "api.instagram.com"
+
+    @property
     def token_keys(self) -> tuple[str, ...]:
         """The keys for the tokens of added accounts, the one that encrypts first."""
         return listed(self.token_key)

@@ -8,6 +8,7 @@ from config import Config
 from services.clients.graph.client import GraphClient, OnListed, ignore_listed
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads
+from services.clients.graph.tokens import App, TokenClient
 from services.clients.guard.guard import Guard
 from services.clients.http import CALLBACK, Transport
 from services.clients.modash.client import ModashClient
@@ -32,17 +33,39 @@ def graph_client(
     on_listed: OnListed = ignore_listed,
 ) -> GraphClient:
     """Build the client of the Graph API."""
-    reads = GraphReads(
+    reads = _graph_reads(config, clock, guard=guard, redaction=redaction or Redaction(config.secrets))
+    return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
+
+
+def token_client(
+    config: Config, clock: Clock, *, guard: Guard | None = None, redaction: Redaction | None = None
+) -> TokenClient:
+    """Build the client that exchanges, refreshes and inspects tokens; `redaction` learns each of them."""
+    redaction = redaction or Redaction(config.secrets)
+    apps = {
+        "facebook": App(config.app_id, config.app_secret),
+        "instagram": App(config.instagram_app_id, config.instagram_app_secret),
+    }
+    return TokenClient(
+        _graph_reads(config, clock, guard=guard, redaction=redaction),
+        apps=apps,
+        code_url=f"{config.instagram_login_url}/oauth/access_token",
+        learn=redaction.learn,
+        clock=clock,
+    )
+
+
+def _graph_reads(config: Config, clock: Clock, *, guard: Guard | None, redaction: Redaction) -> GraphReads:
+    return GraphReads(
         _transport("instagram", config, clock),
         base_urls=config.graph_base_urls,
         auth_in=config.graph_auth_in,
         version=config.graph_api_version,
         app_secret=config.app_secret,
         retries=Retries(budget=config.retry_budget, clock=clock),
-        redaction=redaction or Redaction(config.secrets),
+        redaction=redaction,
         guard=guard or Guard(INSTAGRAM, clock, places=config.provider_parallel),
     )
-    return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
 
 
 def callback_checks(config: Config, clock: Clock) -> CallbackChecks:

@@ -46,10 +46,14 @@ class FacebookProvider(GraphProvider):
                 return exchange(request.query, self._accounts, self._codes)
             case ["debug_token"]:
                 caller = self._caller(request, now)
-                is_granted = self._switches["portfolio_pages"] == "listed"
-                scopes = [scope for scope in SCOPES if is_granted or scope != "business_management"]
-                return debug_token(caller, request.query.get("input_token"), self._accounts, now, scopes=scopes)
+                return debug_token(
+                    caller, request.query.get("input_token"), self._accounts, now, scopes=self._granted()
+                )
         return None
+
+    def _granted(self) -> Sequence[str]:
+        is_granted = self._switches["portfolio_pages"] == "listed"
+        return [scope for scope in SCOPES if is_granted or scope != "business_management"]
 
     def _known(self, token: str, now: float) -> Caller | None:
         return known(token, self._accounts)
@@ -80,6 +84,8 @@ class FacebookProvider(GraphProvider):
                 "data": [select(page(account, scope), fields)],
                 "paging": {"cursors": {"before": "MAZDZD", "after": "MAZDZD"}},
             }
+        if node.type == "User" and edge == "permissions":
+            return {"data": [{"permission": scope, "status": "granted"} for scope in self._granted()]}
         if node.type == "IGUser" and edge == "collaborative_media":
             query = scope.request.query
             return collaborative_edge(account, scope, parse_fields(query.get("fields", "")), query)

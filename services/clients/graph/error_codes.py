@@ -31,6 +31,10 @@ LOG_IN_AGAIN = (
     "For the operator: make a new long-lived token (docs/set-up.md), then set "
     "ACCESS_LONG_LIVED_TOKEN and restart, or add the account again with `make account`."
 )
+CHECKPOINT, UNCONFIRMED = "checkpoint", "unconfirmed_user"
+REPAIRABLE = frozenset({CHECKPOINT, UNCONFIRMED})
+"""Why a token is refused that its user can make good at facebook.com: the same token is accepted again after that."""
+
 UNKNOWN_THROTTLE = 900  # seconds to wait where Meta gives no time; the platform's limit is a rolling hour
 POLICY_BLOCK = 86_400  # seconds
 
@@ -49,8 +53,12 @@ def _refused_app(message: str, hint: str) -> ErrorRule:
     return ErrorRule(ProviderRefusedError, message, hint)
 
 
-def _token(message: str, hint: str = LOG_IN_AGAIN) -> ErrorRule:
-    return ErrorRule(TokenInvalidError, message, hint)
+def _token(message: str, hint: str = LOG_IN_AGAIN, *, reason: str) -> ErrorRule:
+    return ErrorRule(TokenInvalidError, message, hint, reason=reason)
+
+
+def _expired(message: str, *, reason: str) -> ErrorRule:
+    return ErrorRule(TokenExpiredError, message, LOG_IN_AGAIN, reason=reason)
 
 
 PERMISSION = ErrorRule(
@@ -117,24 +125,32 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
     ),
     (100, 2108006): _TOO_OLD,
     (101, None): _refused_app("Instagram does not know the app.", "Check APP_ID and that the app is live at Meta."),
-    (102, None): ErrorRule(TokenExpiredError, "The session of the token is over.", LOG_IN_AGAIN),
-    (104, None): _token("The call has no token, or its signature is wrong."),
+    (102, None): _expired("The session of the token is over.", reason="session_over"),
+    (104, None): _token("The call has no token, or its signature is wrong.", reason="not_accepted"),
     (110, 2207013): ErrorRule(
         ObjectNotFoundError,
         "Instagram has no public professional account by that name.",
         "Check the name; private and personal accounts cannot be read.",
     ),
-    (190, None): _token("Instagram does not accept the token."),
-    (190, 450): ErrorRule(TokenExpiredError, "The session of the token is over.", LOG_IN_AGAIN),
-    (190, 452): _token("The session of the token is not valid."),
-    (190, 458): _token("The user removed the app."),
-    (190, 459): _token("Facebook asks the user to confirm something.", "Log in at facebook.com, then try again."),
-    (190, 460): _token("The user changed the password."),
-    (190, 463): ErrorRule(TokenExpiredError, "The Instagram token has expired.", LOG_IN_AGAIN),
-    (190, 464): _token("The user's Facebook account is not confirmed.", "Confirm it at facebook.com, then try again."),
-    (190, 467): _token("The Instagram token is no longer valid."),
+    (190, None): _token("Instagram does not accept the token.", reason="not_accepted"),
+    (190, 450): _expired("The session of the token is over.", reason="session_over"),
+    (190, 452): _token("The session of the token is not valid.", reason="session_invalid"),
+    (190, 458): _token("The user removed the app.", reason="app_removed"),
+    (190, 459): _token(
+        "Facebook asks the user to confirm something.", "Log in at facebook.com, then try again.", reason=CHECKPOINT
+    ),
+    (190, 460): _token("The user changed the password.", reason="password_changed"),
+    (190, 463): _expired("The Instagram token has expired.", reason="expired"),
+    (190, 464): _token(
+        "The user's Facebook account is not confirmed.",
+        "Confirm it at facebook.com, then try again.",
+        reason=UNCONFIRMED,
+    ),
+    (190, 467): _token("The Instagram token is no longer valid.", reason="revoked"),
     (190, 492): _token(
-        "The user has no role on the linked page any more.", "Give the user a role on the page, then log in again."
+        "The user has no role on the linked page any more.",
+        "Give the user a role on the page, then log in again.",
+        reason="role_missing",
     ),
     (341, None): _throttled("app", whole_app=True),
     (368, None): ErrorRule(
@@ -143,8 +159,8 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
         "Log in at facebook.com and read the notice there.",
         wait=POLICY_BLOCK,
     ),
-    (450, None): ErrorRule(TokenExpiredError, "The session of the token is over.", LOG_IN_AGAIN),
-    (452, None): _token("The session of the token is not valid."),
+    (450, None): _expired("The session of the token is over.", reason="session_over"),
+    (452, None): _token("The session of the token is not valid.", reason="session_invalid"),
     (506, None): ErrorRule(
         ProviderRefusedError,
         "Instagram treats the request as a duplicate post.",
@@ -183,7 +199,7 @@ PERMISSION_OR_VIEWERS = "permission_or_viewers"
 _UNCLEAR = replace(PERMISSION, reason=PERMISSION_OR_VIEWERS)
 """Code 10 in other words, which may be localised, so that they do not show which of the two it is."""
 
-NO_TOKEN = _token("The call has no access token, or one that is not accepted.")
+NO_TOKEN = _token("The call has no access token, or one that is not accepted.", reason="not_accepted")
 """Codes 2500 and 200 with words about a missing token."""
 
 UNKNOWN = ErrorRule(

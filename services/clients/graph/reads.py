@@ -7,6 +7,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from services.clients.error_mapping import provider_error
 from services.clients.graph.code_one import CODE_ONE, CODE_ONE_WAIT, budget_of_request
@@ -15,11 +16,13 @@ from services.clients.graph.errors import graph_error, refused_by_status, unread
 from services.clients.graph.logins import LOGINS, Host
 from services.clients.graph.models import Account
 from services.clients.graph.usage_headers import usages
-from services.clients.guard.guard import Guard
+from services.clients.guard.guard import NO_ACCOUNT, Guard
 from services.clients.http import OK, Bearer, Reply, Transport
 from services.clients.retries import Retries
 from services.errors import ProviderError, RetryStrategy, TokenInvalidError
 from services.redaction import Redaction
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +108,36 @@ class GraphReads:
                 host.understood(in_query=in_query)
                 return answer
 
+    def about_token(self, login: str, path: str, params: Mapping[str, str]) -> dict[str, object]:
+        """Read a path about a token, with the credentials among the parameters, as Meta takes them there.
+
+        No account is judged by it: a token that is only tried must not stop the calls with the present one.
+        """
+        url, backoff = f"{self._hosts[login].base_url}/{path}", self._retries.begin()
+        while True:
+            try:
+                return self._once("GET", url, params=params)
+            except ProviderError as error:
+                if error.retry_strategy is not RetryStrategy.TRY_AGAIN or not backoff.wait():
+                    raise
+
+    def post_form(self, url: str, form: Mapping[str, str]) -> dict[str, object]:
+        """Send credentials as a form, once: what it contains may be accepted only once."""
+        return self._once("POST", url, params={}, form=form)
+
+    def _once(
+        self, method: str, url: str, *, params: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
+        account = Account(NO_ACCOUNT, "")
+        with self.guard.call(NO_ACCOUNT) as permit:
+            if form is None:
+                reply = self._transport.send(method, url, params=params)
+            else:
+                reply = self._transport.send(method, url, params=params, headers=FORM, body=urlencode(form).encode())
+            permit.usages = tuple(usages(reply.headers, account, now=reply.received_at))
+            # A wrong secret is refused with code 1, which must not look like a fault of the provider to the guard.
+            return self._envelope(reply, account, is_smallest=False)
+
     def _refuses_token(self, reply: Reply, account: Account) -> bool:
         try:
             self._envelope(reply, account)
@@ -122,7 +155,7 @@ class GraphReads:
             answer = reply.json()
         except ValueError:
             answer = None
-        error = answer.get("error") if isinstance(answer, dict) else None
+        error = _error_of(answer) if isinstance(answer, dict) else None
         if isinstance(error, dict):
             failure = graph_error(error, reply, account=account, redaction=self._redaction)
             if is_smallest and failure.retry_strategy is RetryStrategy.SHRINK:
@@ -149,3 +182,10 @@ class GraphReads:
             "Instagram serves another version of its API than the requested one",
             extra={"served": served, "requested": self.version},
         )
+
+
+def _error_of(answer: Mapping[str, object]) -> object:
+    """Return the error of an answer, or None; api.instagram.com writes a flat one, whose code is the HTTP status."""
+    if "error_message" in answer and "error" not in answer:
+        return {"message": answer["error_message"]}
+    return answer.get("error")
