@@ -87,7 +87,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Pages:
+class PageList:
     """The pages of a user; `is_complete` is false where there are more than were read."""
 
     pages: tuple[Page, ...]
@@ -230,7 +230,7 @@ class TokenClient:
         items = [item for item in _items(answer) if isinstance(item.get("permission"), str)]
         return {str(item["permission"]): str(item.get("status")) for item in items}
 
-    def pages(self, token: str) -> Pages:
+    def pages(self, token: str) -> PageList:
         """Return the pages that the user of a token manages, each with its own token and the linked account.
 
         A page of a business portfolio is missing, or lacks its account, where `business_management` is not granted.
@@ -250,9 +250,9 @@ class TokenClient:
             cursors = paging.get("cursors") if isinstance(paging, dict) and paging.get("next") is not None else None
             after = cursors.get("after") if isinstance(cursors, dict) else None
             if not isinstance(after, str) or after == params.get("after"):
-                return Pages(tuple(found.values()), is_complete=True)
+                return PageList(tuple(found.values()), is_complete=True)
             params = {**params, "after": after}
-        return Pages(tuple(found.values()), is_complete=False)
+        return PageList(tuple(found.values()), is_complete=False)
 
     def _page(self, item: Mapping[str, object]) -> Page | None:
         page_id, linked = _text(item.get("id")), item.get("instagram_business_account")
