@@ -213,7 +213,9 @@ class DryRunBody(TypedDict):
     dry_run: Literal[True]
     would_call: bool
     credits: float
-    outcome: Literal["kept", "in_flight", "away", "uncertain", "pending", "given_up", "limit", "unknown", "ask"]
+    outcome: Literal[
+        "kept", "in_flight", "away", "uncertain", "pending", "given_up", "limit", "budget", "unknown", "ask"
+    ]
     message: str
     kept_from: str | None
     meta: CreatorMeta

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from routes.context import services
 from routes.queries import CreditsQuery, NoQuery
 from routes.validation import takes
+from services import request_context
 
 bp = Blueprint("status", __name__)
 
@@ -43,8 +44,11 @@ def quota(_: NoQuery) -> ResponseReturnValue:
 @bp.get("/credits")
 @takes(CreditsQuery)
 def credits_spent(_: CreditsQuery) -> ResponseReturnValue:
-    """Report the Modash credits spent by month and caller, and those left; no provider is called."""
-    return _uncached(services().credits.overview())
+    """Report the Modash credits spent by month and caller, and those left; no provider is called.
+
+    A key with a list of accounts, or without the scope admin, gets what it has spent itself.
+    """
+    return _uncached(services().credits.overview(request_context.caller()))
 
 
 def _uncached(body: Mapping[str, object]) -> ResponseReturnValue:

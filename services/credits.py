@@ -7,11 +7,12 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from services.caller import Caller, Scope
 from services.clock import Clock
 from services.days import our_time
 from services.reports.balance import CreditBalance
 from services.reports.errors import no_ledger
-from services.reports.policy import PRICE, PurchasePolicy, credits_of
+from services.reports.policy import PRICE, PurchasePolicy, credits_of, next_month
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Ledger, UnsettledCall, month_of
 from services.store.spending import Spending
@@ -57,14 +58,27 @@ class Balance(TypedDict):
     as_of: str | None
 
 
-class Overview(TypedDict):
-    """The ledger."""
+class Limited(TypedDict):
+    """Credits spent against a limit; null without one."""
+
+    limit: float | None
+    spent: float
+    left: float | None
+
+
+class Budget(Limited):
+    """What the caller has spent in this month, against the budget of its key."""
+
+    caller: str
+
+
+class Overview(Limited):
+    """The ledger; of all callers, or of the caller alone."""
 
     source: str
     month: str
-    limit: float
-    spent: float
-    left: float
+    resets_at: str
+    budget: Budget
     months: list[Spent]
     uncertain: list[UnsettledCharge]
     balance: Balance
@@ -91,21 +105,31 @@ class Credits:
         self._source = source
         self._clock = clock
 
-    def overview(self) -> Overview:
-        """Return what was spent and what is left; makes no call."""
+    def overview(self, caller: Caller) -> Overview:
+        """Return what was spent and what is left; makes no call.
+
+        A caller that does not see the whole gateway gets its own rows only, and its own budget for the limit.
+        """
+        sees_all = caller.may(Scope.ADMIN) and caller.accounts is None
+        only = None if sees_all else caller.name
         try:
             self._ledger.expire(self._source, longest_call=self._policy.longest_call)
             now = self._clock.timestamp()
-            spent = self._spending.of_month(self._source, month_of(now))
+            own = self._spending.of_caller(caller.name, self._source, month_of(now))
+            limit, spent = caller.credit_limit, own
+            if sees_all:
+                limit, spent = self._policy.limit, self._spending.of_month(self._source, month_of(now))
             left = self._balance.left()
             return {
                 "source": self._source,
                 "month": month_of(now),
-                "limit": credits_of(self._policy.limit),
-                "spent": credits_of(spent),
-                "left": credits_of(max(0, self._policy.limit - spent)),
-                "months": self._months(),
-                "uncertain": [self._unsettled_charge(row) for row in self._spending.unsettled(self._source)],
+                **_against(limit, spent),
+                "resets_at": _time(next_month(now)),
+                "budget": {"caller": caller.name, **_against(caller.credit_limit, own)},
+                "months": self._months(only),
+                "uncertain": [
+                    self._unsettled_charge(row) for row in self._spending.unsettled(self._source, caller=only)
+                ],
                 "balance": {
                     "credits": left.balance,
                     "credits_left": left.credits,
@@ -116,10 +140,10 @@ class Credits:
         except DatabaseUnavailableError:
             raise no_ledger() from None
 
-    def _months(self) -> list[Spent]:
+    def _months(self, caller: str | None) -> list[Spent]:
         found: dict[tuple[str, str], Spent] = {}
         thousandths: dict[tuple[str, str], int] = {}
-        for each in self._spending.sums(self._source):
+        for each in self._spending.sums(self._source, caller=caller):
             key = each.month, each.caller
             none: Spent = {
                 "month": each.month,
@@ -150,3 +174,8 @@ class Credits:
 
 def _time(moment: float) -> str:
     return our_time(datetime.fromtimestamp(moment, UTC))
+
+
+def _against(limit: int | None, spent: int) -> Limited:
+    left = None if limit is None else credits_of(max(0, limit - spent))
+    return {"limit": None if limit is None else credits_of(limit), "spent": credits_of(spent), "left": left}

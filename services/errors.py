@@ -21,6 +21,7 @@ InsightsError
     ├── PermissionDeniedError     403
     ├── InsufficientCreditsError   403
     ├── CreditLimitReachedError    402  our own limit, so nothing was asked
+    ├── CreditBudgetReachedError   402  the budget of the caller's key, so nothing was asked
     ├── ObjectNotFoundError        404
     ├── CreatorNotFoundError       404  one code for each cause
     ├── CreatorRefusedError        400

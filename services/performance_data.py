@@ -15,7 +15,7 @@ from services.reports.errors import no_ledger, not_ready, uncertain
 from services.reports.failures import CallFailures
 from services.reports.policy import PurchasePolicy
 from services.reports.purchase_decision import ReportState, held_until, is_under_way
-from services.reports.purchasing import ANONYMOUS, KnownCreator, ReportPurchasing
+from services.reports.purchasing import KnownCreator, ReportPurchasing
 from services.reports.renewals import ReportRenewals
 from services.store.database_clock import DatabaseClock
 from services.store.reports import KeptReport
@@ -76,8 +76,8 @@ class PerformanceData:
         if outcome is ReportState.BUY:
             if not refresh and self._failures.unknown_creator(known.name) is not None:
                 outcome = ReportState.UNKNOWN_CREATOR
-            elif not self._purchasing.is_affordable():
-                outcome = ReportState.LIMIT
+            else:
+                outcome = self._purchasing.reached_limit(request_context.caller()) or outcome
         return self._answers.price(known.name, known.record.report, outcome)
 
     def history(self, creator: str, *, limit: int) -> Answer:
@@ -88,7 +88,7 @@ class PerformanceData:
         kept = None if not_before else self._purchasing.kept(creator)
         known, spent = kept or self._purchasing.look_up(creator, not_before=not_before), 0
         if known.state is ReportState.BUY and known.record.report is not None and not not_before:
-            self._renewals.start(known.name, asked=creator)
+            self._renewals.start(known.name, asked=creator, caller=request_context.caller())
         elif known.state is ReportState.BUY or (known.state is ReportState.IN_FLIGHT and _is_needed(known, not_before)):
             try:
                 self._wait()
@@ -119,7 +119,8 @@ class PerformanceData:
         On another thread, because a call that may be charged is waited for to its end, so that what was paid for is
         kept. The caller may be answered before that: the next request finds the report.
         """
-        buy = partial(self._purchasing.buy, name, asked=asked, caller=ANONYMOUS, not_before=not_before)
+        caller = request_context.caller()
+        buy = partial(self._purchasing.buy, name, asked=asked, caller=caller, not_before=not_before)
         return self._executor.start(buy).result(within=request_context.timeout())
 
     def _is_being_made(self, known: KnownCreator) -> bool:

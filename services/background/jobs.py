@@ -6,11 +6,12 @@ import contextvars
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services import request_context
+from services.caller import ANONYMOUS
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
 from services.history.retention import Retention
@@ -78,10 +79,16 @@ def retry_delay(attempts: int, *, first: float) -> float:
 
 
 def _follow_up(
-    follow_up: FollowUp, clock: Clock, creator: str, _payload: Mapping[str, Any], _attempts: int
+    follow_up: FollowUp, clock: Clock, creator: str, payload: Mapping[str, Any], _attempts: int
 ) -> Reschedule | None:
-    """Ask again for a report that was not ready, as often as the purchase policy allows."""
-    due_at = follow_up.attempt(creator)
+    """Ask again for a report that was not ready, as often as the purchase policy allows.
+
+    The caller who caused it stays named, and its budget pays. Jobs of earlier releases name none.
+    """
+    caller = ANONYMOUS
+    if "caller" in payload:
+        caller = replace(ANONYMOUS, name=payload["caller"], credit_limit=payload["budget"])
+    due_at = follow_up.attempt(creator, caller=caller)
     return None if due_at is None else _reschedule(due_at, clock)
 
 

@@ -41,6 +41,7 @@ OUTCOMES: Mapping[ReportState, str] = {
     ReportState.PENDING: "Modash is making the report: the gateway asks for it again later.",
     ReportState.GIVEN_UP: "The report was not ready at any attempt: the attempts start over later.",
     ReportState.LIMIT: "This month's limit of credits is reached: no call is made.",
+    ReportState.BUDGET: "The budget of this key for the month is spent: no call is made.",
     ReportState.UNKNOWN_CREATOR: "Modash said within the hour that there is no such creator: no call is made.",
     ReportState.BUY: "Modash is called.",
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
+
 from services.errors import ProviderError, ProviderNotConfiguredError
-from services.reports.policy import credits_of
+from services.reports.policy import credits_of, next_month
 
 
 class CreditLimitReachedError(ProviderError):
@@ -11,6 +14,13 @@ class CreditLimitReachedError(ProviderError):
 
     status = 402
     code = "credit_limit_reached"
+
+
+class CreditBudgetReachedError(ProviderError):
+    """The budget of the caller's key for this month is reached, so nothing was asked."""
+
+    status = 402
+    code = "credit_budget_reached"
 
 
 class LedgerUnavailableError(ProviderError):
@@ -42,13 +52,28 @@ def not_configured() -> ProviderNotConfiguredError:
     )
 
 
-def limit_reached(limit: int) -> CreditLimitReachedError:
+def limit_reached(limit: int, *, now: float) -> CreditLimitReachedError:
     """Return the failure of a report for which this month's limit (in thousandths) leaves no room."""
+    reset = next_month(now)
     return CreditLimitReachedError(
         f"This month's limit of {credits_of(limit):g} Modash credits is reached.",
         provider="modash",
-        hint="It starts again with the next month (UTC), or the operator raises MODASH_CREDIT_LIMIT; "
+        hint=f"It starts again on {_date(reset)} (UTC), or the operator raises MODASH_CREDIT_LIMIT; "
         "GET /credits shows what was spent.",
+        retry_after=math.ceil(reset - now),
+        reached=False,
+    )
+
+
+def budget_reached(key: str, budget: int, *, now: float) -> CreditBudgetReachedError:
+    """Return the failure of a report for which the budget of a key (its id, thousandths) leaves no room."""
+    reset = next_month(now)
+    return CreditBudgetReachedError(
+        f"This month's budget of the key {key}, {credits_of(budget):g} Modash credits, is reached.",
+        provider="modash",
+        hint=f"It starts again on {_date(reset)} (UTC), or the operator raises the budget of the key. Reports that are "
+        "kept are answered; GET /credits shows what was spent.",
+        retry_after=math.ceil(reset - now),
         reached=False,
     )
 
@@ -83,3 +108,7 @@ def no_ledger() -> LedgerUnavailableError:
         hint="For the operator: GET /readyz shows the fault.",
         reached=False,
     )
+
+
+def _date(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

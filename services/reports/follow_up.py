@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from services.caller import ANONYMOUS, Caller
 from services.errors import CreatorNotFoundError, ProviderError
-from services.reports.errors import CreditLimitReachedError
+from services.reports.errors import CreditBudgetReachedError, CreditLimitReachedError
 from services.reports.policy import PurchasePolicy
 from services.reports.purchase_decision import ReportState
-from services.reports.purchasing import ANONYMOUS, ReportPurchasing
+from services.reports.purchasing import ReportPurchasing
 from services.store.database import DatabaseUnavailableError
 
 JOB = "report"
@@ -23,8 +24,10 @@ class FollowUp:
         self._purchasing = purchasing
         self._policy = policy
 
-    def attempt(self, creator: str) -> float | None:
-        """Ask for a report if that is due; return when the next attempt is due (Unix seconds), or None for never.
+    def attempt(self, creator: str, *, caller: Caller = ANONYMOUS) -> float | None:
+        """Ask for a report for the caller who caused it, if that is due.
+
+        Return when the next attempt is due (Unix seconds), or None for never.
 
         Never means: the report has come, there is no such creator, this month's credits are spent, the last attempt
         was made, or a call for it never came back. The moment is past where an attempt could not be made.
@@ -32,8 +35,8 @@ class FollowUp:
         known = self._purchasing.look_up(creator)
         if known.record.pending is not None and known.state in (ReportState.BUY, ReportState.IN_FLIGHT):
             try:
-                self._purchasing.buy(known.name, asked=creator, caller=ANONYMOUS)
-            except (CreatorNotFoundError, CreditLimitReachedError) as error:
+                self._purchasing.buy(known.name, asked=creator, caller=caller)
+            except (CreatorNotFoundError, CreditLimitReachedError, CreditBudgetReachedError) as error:
                 log.warning("A report that was not ready is given up", extra={"code": error.code})
                 return self._stop(known.name)
             except ProviderError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 THOUSAND = 1000  # thousandths of a credit: amounts are whole numbers of these
 PRICE = 250  # thousandths, for each report; what is not ready or refused costs nothing
@@ -46,3 +47,9 @@ def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: f
 def credits_of(thousandths: int) -> float:
     """Return an amount in credits."""
     return thousandths / THOUSAND
+
+
+def next_month(moment: float) -> float:
+    """Return when the calendar month after that of a moment begins (Unix seconds, UTC)."""
+    day = datetime.fromtimestamp(moment, UTC)
+    return datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=UTC).timestamp()

@@ -21,6 +21,7 @@ class ReportState(StrEnum):
     BUY = "ask"  # Nothing prevents a purchase.
     # Known only to the ledger, the cache and the database:
     LIMIT = "limit"  # The credits of this month are spent.
+    BUDGET = "budget"  # Those of the caller's own budget are.
     UNKNOWN_CREATOR = "unknown"  # Modash said within the hour that there is no such creator.
     DATABASE_UNAVAILABLE = "away"
 

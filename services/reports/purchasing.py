@@ -14,12 +14,20 @@ from typing import Literal
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import RecentReads
+from services.caller import Caller
 from services.clients.modash.client import Body, ModashClient, NotReady
 from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
 from services.redaction import Redaction
 from services.reports.balance import CreditBalance
-from services.reports.errors import limit_reached, no_ledger, not_configured, uncertain
+from services.reports.errors import (
+    CreditBudgetReachedError,
+    budget_reached,
+    limit_reached,
+    no_ledger,
+    not_configured,
+    uncertain,
+)
 from services.reports.failures import CallFailures
 from services.reports.policy import PRICE, PurchasePolicy
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
@@ -42,7 +50,6 @@ POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
 RECENT_AT_MOST = 64  # reports, of some 10 kB each, that are not read again within a minute
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
-ANONYMOUS = "anonymous"  # the caller that the ledger names
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
     Charge.NONE: "free",
     Charge.UNKNOWN: "uncertain",
@@ -162,11 +169,12 @@ class ReportPurchasing:
             return None
         return known if self._decide(known.record, 0.0) is ReportState.KEPT else None
 
-    def buy(self, name: str, *, asked: str, caller: str, not_before: float = 0.0) -> int:
+    def buy(self, name: str, *, asked: str, caller: Caller, not_before: float = 0.0) -> int:
         """Buy a report, unless it is not to be bought; return what this call has spent (thousandths of a credit).
 
-        `asked` is the creator as the caller named it. Waits for a purchase that another thread or process is making.
-        Raises the failure of the call, or what keeps it from being made.
+        `asked` is the creator as the caller named it. The ledger names the caller, and its own budget pays. Waits for a
+        purchase that another thread or process is making. Raises the failure of the call, or what keeps it from being
+        made.
         """
         modash = self.require_client()
         while True:
@@ -177,8 +185,8 @@ class ReportPurchasing:
             if other is None:
                 try:
                     return self._buy_alone(modash, name, asked, caller, not_before)
-                except DeadlineExceededError:
-                    raise  # It is of this request alone: the next of those that wait buys the report.
+                except (DeadlineExceededError, CreditBudgetReachedError):
+                    raise  # It is of this caller alone: the next of those that wait buys the report.
                 except ProviderError as error:
                     mine.failure = error
                     raise
@@ -193,13 +201,17 @@ class ReportPurchasing:
             if self.look_up(name, not_before=not_before).state not in (ReportState.BUY, ReportState.IN_FLIGHT):
                 return 0
 
-    def is_affordable(self) -> bool:
-        """Return whether this month's limit leaves room for a report."""
+    def reached_limit(self, caller: Caller) -> ReportState | None:
+        """Return which limit leaves a caller no room for a report this month, or None."""
+        month, budget = month_of(self._now()), caller.credit_limit
         try:
-            spent = self._spending.of_month(self._source, month_of(self._now()))
+            if self._spending.of_month(self._source, month) + PRICE > self._policy.limit:
+                return ReportState.LIMIT
+            if budget is not None and self._spending.of_caller(caller.name, self._source, month) + PRICE > budget:
+                return ReportState.BUDGET
         except DatabaseUnavailableError:
             raise no_ledger() from None
-        return spent + PRICE <= self._policy.limit
+        return None
 
     def forget_pending(self, name: str) -> None:
         """Stop waiting for a report that was being made; raises `DatabaseUnavailableError`."""
@@ -213,7 +225,7 @@ class ReportPurchasing:
         self._settlements.settle_late()
         self._ledger.expire(self._source, longest_call=self._policy.longest_call)
 
-    def _buy_alone(self, modash: ModashClient, name: str, asked: str, caller: str, not_before: float) -> int:
+    def _buy_alone(self, modash: ModashClient, name: str, asked: str, caller: Caller, not_before: float) -> int:
         """Buy a report as the only thread of this process that may, in competition with other processes."""
         # Looked up here and not by the callers: of many that ask at once for a creator who does not exist, the slower
         # ones come here after the first one has learnt that.
@@ -232,7 +244,7 @@ class ReportPurchasing:
                 if refusal.state == RENAMED:
                     continue
                 if refusal.state != ReportState.IN_FLIGHT:
-                    return self._nothing_spent(refusal)
+                    return self._nothing_spent(refusal, caller)
                 if self._clock.monotonic() - began >= WAIT_FOR_OTHERS:
                     raise self._held(refusal.record) from None
             else:
@@ -260,7 +272,7 @@ class ReportPurchasing:
             raise
         if isinstance(outcome, NotReady):
             self._settlements.settle(opened, Settlement("free", "retry_later", self._now(), pending=outcome.message))
-            self._plan_follow_up(opened.order.creator)
+            self._plan_follow_up(opened.order)
             return 0
         self._bought(opened, outcome)
         return opened.order.price
@@ -290,17 +302,21 @@ class ReportPurchasing:
         else:
             self._settlements.forget(opened, settlement)
 
-    def _plan_follow_up(self, name: str) -> None:
+    def _plan_follow_up(self, order: Order) -> None:
         with suppress(DatabaseUnavailableError):  # The next caller after the due time asks for the report again.
-            pending = self._ledger.record(self._source, name).pending
+            pending = self._ledger.record(self._source, order.creator).pending
             if pending is not None and not self._policy.has_given_up(pending.attempts):
                 due_at = self._policy.asked_again_at(pending.asked_at, pending.attempts)
-                self._jobs.put("report", name, due_at=due_at)
+                # A job that is there keeps its payload: the first caller caused the report.
+                payload = {"caller": order.caller, "budget": order.budget}
+                self._jobs.put("report", order.creator, due_at=due_at, payload=payload)
 
-    def _nothing_spent(self, refusal: NotOpenedError) -> int:
+    def _nothing_spent(self, refusal: NotOpenedError, caller: Caller) -> int:
         """Return that nothing was spent, where a report or a wait is there to answer with; else raise why not."""
         if refusal.state == ReportState.LIMIT:
-            raise limit_reached(self._policy.limit) from None
+            raise limit_reached(self._policy.limit, now=self._now()) from None
+        if refusal.state == ReportState.BUDGET:
+            raise budget_reached(caller.name, caller.credit_limit or 0, now=self._now()) from None
         if refusal.state == ReportState.UNCERTAIN:
             raise self._held(refusal.record) from None
         return 0
@@ -312,15 +328,16 @@ class ReportPurchasing:
     def _decide(self, record: CreatorRecord, not_before: float) -> ReportState:
         return decide(*record, self._policy, now=self._now(), not_before=not_before)
 
-    def _order(self, name: str, caller: str) -> Order:
+    def _order(self, name: str, caller: Caller) -> Order:
         return Order(
             self._source,
             name,
-            caller,
+            caller.name,
             price=PRICE,
             limit=self._policy.limit,
             longest_call=self._policy.longest_call,
             max_retries=self._policy.max_retries,
+            budget=caller.credit_limit,
         )
 
     def _see(self, name: str, report: KeptReport) -> None:

@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from services import request_context
+from services.caller import Caller
 from services.clock import Clock
 from services.errors import ProviderError
 from services.reports.failures import CallFailures
-from services.reports.purchasing import ANONYMOUS, ReportPurchasing
+from services.reports.purchasing import ReportPurchasing
 from services.request_context import RequestContext
 
 THREADS = 4
@@ -31,8 +32,11 @@ class ReportRenewals:
         self._running: set[str] = set()
         self._changed = threading.Condition()
 
-    def start(self, name: str, *, asked: str) -> None:
-        """Begin to buy a new report, unless that is under way, has just failed, or too many others are under way."""
+    def start(self, name: str, *, asked: str, caller: Caller) -> None:
+        """Begin to buy a new report for a caller.
+
+        Not if that is under way, has just failed, or too many others are under way.
+        """
         if self._failures.since(name) is not None:
             return
         with self._changed:
@@ -41,7 +45,7 @@ class ReportRenewals:
             self._running.add(name)
         # A context of its own: the purchase is not part of the request that saw the need, and its calls do not count
         # as that request's.
-        self._executor.submit(contextvars.Context().run, self._buy, name, asked)
+        self._executor.submit(contextvars.Context().run, self._buy, name, asked, caller)
 
     def wait_until_quiet(self, seconds: float) -> bool:
         """Wait until nothing is bought in the background; return whether that came in time."""
@@ -52,11 +56,11 @@ class ReportRenewals:
         """Stop the threads; a renewal that has not begun is dropped."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _buy(self, name: str, asked: str) -> None:
-        context = RequestContext(started_at=self._clock.timestamp(), is_background=True)
+    def _buy(self, name: str, asked: str, caller: Caller) -> None:
+        context = RequestContext(started_at=self._clock.timestamp(), is_background=True, caller=caller)
         request_context.current.set(context)
         try:
-            self._purchasing.buy(name, asked=asked, caller=ANONYMOUS)
+            self._purchasing.buy(name, asked=asked, caller=caller)
         except ProviderError as error:
             log.warning("An expired report could not be bought again", extra={"code": error.code})
         except Exception:

@@ -11,7 +11,8 @@ threads, processes and machines do:
   call Modash, every other one may not. Nothing has to be renewed and nothing expires early, so a slow process never
   loses its lock to a second buyer. A process that dies leaves its row open, and `expire` makes it uncertain.
 - The credits of a month are one row, raised by an UPDATE whose condition is the limit. The database runs the updates
-  of one row one after the other, so two buyers can never both take the last credits.
+  of one row one after the other, so two buyers can never both take the last credits. What a caller has spent of its own
+  budget is added up after that update, so it includes every purchase that went before.
 
 This module knows no policy: whether a creator's report may be bought now is decided by a function that `open` calls
 inside its transaction.
@@ -25,14 +26,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
 
 from services.store.database import Database, upsert
 from services.store.database_clock import DatabaseClock
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
 from services.store.schema import ledger, ledger_months, settlements_set_apart
 
-IN_FLIGHT, LIMIT, RENAMED = "in_flight", "limit", "renamed"
+IN_FLIGHT, LIMIT, BUDGET, RENAMED = "in_flight", "limit", "budget", "renamed"
 
 
 class UnsettledCall(NamedTuple):
@@ -61,7 +62,7 @@ PurchaseCheck = Callable[[CreatorRecord, float], str | None]
 
 
 class NotOpenedError(Exception):
-    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT or RENAMED.
+    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT, BUDGET or RENAMED.
 
     RENAMED: the creator is an id, and its handle has become known. The handle is the creator's one name from then on.
     """
@@ -86,6 +87,7 @@ class Order:
     limit: int  # for the calendar month
     longest_call: float  # after which a call that has not come back never will
     max_retries: int  # of a report that is not ready
+    budget: int | None = None  # of the caller, for the calendar month; None is no limit of its own
 
 
 @dataclass(frozen=True)
@@ -248,10 +250,12 @@ class Ledger:
         return CreatorRecord(latest(connection, source, creator), pending, unsettled)
 
     def _reserve(self, connection: Connection, order: Order, record: CreatorRecord, month: str) -> None:
-        """Count a report as spent, or raise `NotOpenedError` where the limit leaves no room.
+        """Count a report as spent, or raise `NotOpenedError` where a limit leaves no room.
 
         The limit is the condition of the UPDATE, never compared beforehand: two buyers that both read "room for one"
-        would both buy.
+        would both buy. The budget of the caller needs no condition of its own. This transaction holds the row of the
+        month from the UPDATE to its end, so the sum has the row of every purchase that passed here before, and no
+        other purchase can pass until this one is committed.
         """
         upsert(connection, ledger_months, {"source": order.source, "month": month, "milli_credits": 0})
         raised = (
@@ -261,6 +265,10 @@ class Ledger:
         )
         if connection.execute(raised).rowcount == 0:
             raise NotOpenedError(LIMIT, record)
+        if order.budget is not None:
+            spent = connection.execute(spent_by(order.caller, order.source, month)).scalar_one()  # With our own row.
+            if spent > order.budget:
+                raise NotOpenedError(BUDGET, record)
 
     def _give_back(self, connection: Connection, source: str, month: str, milli_credits: int) -> None:
         left = ledger_months.c.milli_credits - milli_credits
@@ -290,6 +298,12 @@ def content_of(opened: Opened, settlement: Settlement) -> str:
 def month_of(moment: float) -> str:
     """Return the calendar month (UTC) of a moment."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m")
+
+
+def spent_by(caller: str, source: str, month: str) -> Select[int]:
+    """Return the query for the thousandths of a credit that count as spent by a caller in a month."""
+    its = (ledger.c.source == source) & (ledger.c.caller == caller) & (ledger.c.month == month)
+    return select(func.coalesce(func.sum(ledger.c.milli_credits), 0)).where(its)
 
 
 def _is_month(source: str, month: str) -> ColumnElement[bool]:

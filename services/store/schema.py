@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0013"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0014"}
 
 gateway = MetaData()
 
@@ -134,6 +134,7 @@ ledger = Table(
     ),
     Index("ledger_by_creator", "mode", "source", "creator", "state"),
     Index("ledger_by_state", "mode", "source", "state", "opened_at"),
+    Index("ledger_by_caller", "mode", "source", "caller", "month"),
 )
 
 ledger_months = Table(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from services.store.database import Database
-from services.store.ledger import UnsettledCall
+from services.store.ledger import UnsettledCall, spent_by
 from services.store.schema import ledger, ledger_months
 
 UNCERTAIN_AT_MOST = 100  # rows that are listed
@@ -35,12 +35,17 @@ class Spending:
         with self._database.read() as connection:
             return connection.execute(select(ledger_months.c.milli_credits).where(its)).scalar() or 0
 
-    def sums(self, source: str) -> list[SpendingSum]:
-        """Return the sums of every month and caller by state, the newest month first."""
+    def of_caller(self, caller: str, source: str, month: str) -> int:
+        """Return the thousandths of a credit that count as spent by a caller in a month."""
+        with self._database.read() as connection:
+            return int(connection.execute(spent_by(caller, source, month)).scalar_one())
+
+    def sums(self, source: str, *, caller: str | None = None) -> list[SpendingSum]:
+        """Return the sums of every month and caller, or of one caller, by state, the newest month first."""
         groups = (ledger.c.month, ledger.c.caller, ledger.c.state)
         query = (
             select(*groups, func.count(), func.sum(ledger.c.milli_credits))
-            .where(ledger.c.source == source)
+            .where(ledger.c.source == source, *_by(caller))
             .group_by(*groups)
             .order_by(ledger.c.month.desc(), ledger.c.caller, ledger.c.state)
         )
@@ -66,14 +71,18 @@ class Spending:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def unsettled(self, source: str) -> list[UnsettledCall]:
-        """Return the calls that are open or uncertain, the newest first."""
+    def unsettled(self, source: str, *, caller: str | None = None) -> list[UnsettledCall]:
+        """Return the calls that are open or uncertain, of every caller or of one, the newest first."""
         columns = [ledger.c[name] for name in UnsettledCall._fields]
         query = (
             select(*columns)
-            .where(ledger.c.source == source, ledger.c.state.in_(("open", "uncertain")))
+            .where(ledger.c.source == source, ledger.c.state.in_(("open", "uncertain")), *_by(caller))
             .order_by(ledger.c.opened_at.desc())
             .limit(UNCERTAIN_AT_MOST)
         )
         with self._database.read() as connection:
             return [UnsettledCall(*row) for row in connection.execute(query)]
+
+
+def _by(caller: str | None) -> list[ColumnElement[bool]]:
+    return [] if caller is None else [ledger.c.caller == caller]

@@ -26,9 +26,9 @@ NOW = 1_790_000_000.0
 UNREACHED = requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused")))
 
 
-def order(creator="nasa", limit=100_000):
+def order(creator="nasa", limit=100_000, caller="anonymous", budget=None):
     limits = {"price": PRICE, "limit": limit, "longest_call": POLICY.longest_call, "max_retries": POLICY.max_retries}
-    return Order("modash", creator, "anonymous", **limits)
+    return Order("modash", creator, caller, budget=budget, **limits)
 
 
 def set_time(store, moment):
@@ -319,6 +319,39 @@ def test_of_many_creators_the_last_credit_buys_one(store):
     assert outcomes.count(ReportState.LIMIT) == 23
     assert store.spending.of_month("modash", "2026-09") == 3 * PRICE
     assert len(store.spending.unsettled("modash")) == 3
+
+
+def test_of_many_creators_the_last_credit_of_a_budget_buys_one(store):
+    for creator in ("a", "b"):
+        open_row(store, creator, caller="key", budget=3 * PRICE)
+
+    outcomes = at_once(24, lambda number: open_row(store, f"creator{number}", caller="key", budget=3 * PRICE))
+
+    assert outcomes.count(ReportState.BUDGET) == 23
+    assert store.spending.of_caller("key", "modash", "2026-09") == 3 * PRICE
+    assert store.spending.of_month("modash", "2026-09") == 3 * PRICE
+
+
+def test_a_budget_is_of_one_caller_and_one_month(store):
+    open_row(store, "a", caller="one", budget=PRICE)
+    open_row(store, "b", caller="other", budget=PRICE)
+    open_row(store, "c", caller="unbounded")
+    with pytest.raises(NotOpenedError):
+        open_row(store, "d", caller="one", budget=PRICE)
+
+    assert open_row(store, "d", at=NOW + 31 * 86_400, caller="one", budget=PRICE)
+
+
+def test_a_free_call_gives_the_credits_of_a_budget_back_and_an_uncertain_one_does_not(store):
+    first = open_row(store, "a", caller="key", budget=PRICE)
+    store.ledger.settle(first, Settlement("free", "handle_not_found", NOW))
+    second = open_row(store, "b", caller="key", budget=PRICE)
+    store.ledger.settle(second, Settlement("uncertain", "provider_timeout", NOW))
+
+    with pytest.raises(NotOpenedError) as refusal:
+        open_row(store, "c", caller="key", budget=PRICE)
+
+    assert refusal.value.state == ReportState.BUDGET
 
 
 def test_a_free_call_gives_its_credits_back(store):
