@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 
 from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
+from services.insights.nearest_name import NEAR, did_you_mean
 from services.media.catalogue import MEDIA_METRICS
 from services.redaction import cut
 from services.top_posts import BY_SCORE, RANKINGS
 
-# Characters; comparing takes time that grows with the product of both lengths, and no name or path is nearly that long.
-MAX_NAME, MAX_PATH = 100, 200
+MAX_PATH = 200  # characters; comparing takes time that grows with the product of both lengths
 MAX_SHOWN = 60  # characters of what a caller sent that a message repeats
-NEAR, VERY_NEAR = 0.6, 0.8  # of 1: the ratio of difflib; a name that other endpoints know has to be very near
+VERY_NEAR = 0.8  # of 1: the ratio of difflib that a name needs which other endpoints know
 ENDPOINTS: Sequence[tuple[Collection[str], str]] = (
     (AUDIENCE_METRICS, "/audience"),
     (METRICS, "/account-insights"),
@@ -30,18 +30,6 @@ SCORED = frozenset({"likes", "comments", "like_count", "comments_count", "engage
 def shown(text: str) -> str:
     """Return the beginning of what a caller sent, quoted, as a message repeats it."""
     return repr(cut(text, MAX_SHOWN))
-
-
-def did_you_mean(text: str, accepted: Sequence[str], cutoff: float = NEAR) -> str:
-    """Return a question, to follow a sentence, for the accepted name that is nearest; empty if none is near.
-
-    Upper and lower case do not matter.
-    """
-    if len(text) > MAX_NAME:
-        return ""
-    by_lower = {name.lower(): name for name in accepted}
-    near = get_close_matches(text.strip().lower(), list(by_lower), n=1, cutoff=cutoff)
-    return f" Did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def which_metric(text: str, accepted: Sequence[str]) -> str:

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, WithJsonSchema
 
 from routes import patterns
-from routes.nearest import did_you_mean, shown, which_metric
+from routes.nearest import shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
+from services.insights.nearest_name import did_you_mean
 from services.reports.creators import creator_name
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)

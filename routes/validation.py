@@ -11,8 +11,9 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from routes.nearest import did_you_mean, nearest_paths, shown
+from routes.nearest import nearest_paths, shown
 from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
+from services.insights.nearest_name import did_you_mean
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 MOST_NAMED = 5  # unknown parameters that a message repeats

@@ -30,8 +30,10 @@ from services.insights.kept_series import (
     count_point,
     plain_points,
     point_of,
+    refuse_impossible,
     table_rows,
 )
+from services.insights.nearest_name import did_you_mean_any
 from services.insights.periods import (
     NOT_KEPT,
     NOT_OVER,
@@ -174,27 +176,30 @@ class AccountHistory:
         """Return which rows answer each name; what is kept is looked up only where the catalogue does not decide."""
         decided = {name: by_catalogue(name, breakdown) for name in names}
         if all(decided.values()) and set(breakdown) <= set(KNOWN_BREAKDOWNS):
+            refuse_impossible(breakdown, decided)
             return list(chain.from_iterable(decided.values()))
         kinds = self._history.kept_metrics(account.id)
         accepted = accepted_breakdowns(kinds)
         if wrong := [each for each in breakdown if each not in accepted]:
             raise InvalidRequestError(
-                f"breakdown: {', '.join(wrong)} is no breakdown of any metric.",
+                f"breakdown: {', '.join(wrong)} is no breakdown of any metric.{did_you_mean_any(wrong, accepted)}",
                 hint=f"Accepted: {', '.join(accepted)}; or two of them, comma-separated.",
             )
         found = {name: each or by_kept(name, breakdown, kinds, account.login) for name, each in decided.items()}
         if unknown := [name for name, each in found.items() if not each]:
-            listed = ", ".join(dict.fromkeys([*PROFILE_COUNTS, *(metric for metric, _ in kinds)]))
+            kept = list(dict.fromkeys([*PROFILE_COUNTS, *(metric for metric, _ in kinds)]))
             of_media = [name for name in unknown if name in MEDIA_METRICS]
             elsewhere = (
                 f" {', '.join(of_media)} is kept of single posts and stories: /history/posts/{{id}}, /stories/{{id}}."
                 if of_media
                 else ""
             )
+            misspelt = did_you_mean_any([name for name in unknown if name not in of_media], [*kept, *METRICS])
             raise InvalidRequestError(
-                f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.",
-                hint=f"Kept: {listed}. Accepted, also where nothing is kept: {', '.join(METRICS)}.{elsewhere}",
+                f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.{misspelt}",
+                hint=f"Kept: {', '.join(kept)}. Accepted, also where nothing is kept: {', '.join(METRICS)}.{elsewhere}",
             )
+        refuse_impossible(breakdown, found, kinds)
         return list(chain.from_iterable(found.values()))
 
     def _read(

@@ -14,6 +14,7 @@ from services.clock import Clock
 from services.days import Bound, check_range, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.insights.catalogue import METRICS
+from services.insights.nearest_name import did_you_mean_any
 from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
 from services.store.line_fields import Line
@@ -32,6 +33,9 @@ NAMES: Mapping[str, Collection[str]] = {
     **{name: (metric.successor.metric,) if metric.successor else () for name, metric in METRICS.items()},
 }
 """Every metric that is accepted whatever is kept, and the successors of those that Meta removed."""
+NO_SUCCESSOR = frozenset(
+    name for name, metric in MEDIA_METRICS.items() if metric.successor is not None and not metric.successor.metrics
+)
 
 
 class ExportLine(TypedDict):
@@ -117,13 +121,22 @@ class Export:
 
         Raises `InvalidRequestError` for a metric that is neither known nor kept, `DatabaseUnavailableError`.
         """
-        unknown = [name for name in metrics if name not in NAMES]
+        # Of a metric that Meta removed without a successor there are lines only if they are kept under its own name.
+        unknown = [name for name in metrics if name not in NAMES or name in NO_SUCCESSOR]
         kept = {name for account in accounts for name in self._transfer.kept_metrics(account)} if unknown else set()
         if unknown := [name for name in unknown if name not in kept]:
-            raise InvalidRequestError(
-                f"metrics: {', '.join(map(ascii, unknown))} is not kept, and no metric that could be.",
-                hint=f"Accepted: {', '.join([*NAMES, *sorted(kept.difference(NAMES))])}.",
-            )
+            accepted = [*(name for name in NAMES if name not in NO_SUCCESSOR), *sorted(kept.difference(NAMES))]
+            removed = [name for name in unknown if name in NO_SUCCESSOR]
+            sentences = [
+                f"Meta removed {name}, and nothing that it gives now measures the same; none is kept."
+                for name in removed
+            ]
+            if misspelt := [name for name in unknown if name not in removed]:
+                sentences.append(
+                    f"{', '.join(map(ascii, misspelt))} is not kept, and no metric that could be."
+                    f"{did_you_mean_any(misspelt, accepted)}"
+                )
+            raise InvalidRequestError(f"metrics: {' '.join(sentences)}", hint=f"Accepted: {', '.join(accepted)}.")
         return list(dict.fromkeys(each for name in metrics for each in (name, *NAMES.get(name, ()))))
 
     def text(self, accounts: Sequence[str], selection: Selection, format_: Format) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Literal, NotRequired
 from typing_extensions import TypedDict
 
 from services.days import our_time
+from services.errors import InvalidRequestError
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
@@ -110,6 +111,36 @@ def accepted_breakdowns(kinds: Iterable[Kind]) -> list[str]:
     return list(dict.fromkeys([*KNOWN_BREAKDOWNS, *kept]))
 
 
+def refuse_impossible(
+    breakdown: tuple[str, ...], selected: Mapping[str, Sequence[SelectedMetric]], kinds: Sequence[Kind] = ()
+) -> None:
+    """Raise `InvalidRequestError` for a breakdown that none of some metrics has, unless their totals are an answer.
+
+    A single dimension leaves the totals in place, as /account-insights does. Two together are asked for because of
+    their buckets, and metrics such as demographics have no total.
+    """
+    has_buckets = any(set(each.breakdown) == set(breakdown) for found in selected.values() for each in found)
+    has_totals = len(breakdown) == 1 and not all(name in KEPT_BY for name in selected)
+    if not breakdown or has_buckets or has_totals:
+        return
+    by_metric = {name: _breakdowns_of(name, kinds) for name in selected}
+    accepted = ". ".join(f"{name}: {', '.join(each) or 'no breakdown'}" for name, each in by_metric.items())
+    raise InvalidRequestError(
+        f"breakdown: {','.join(breakdown)} is no breakdown of {', '.join(selected)}.", hint=f"Accepted: {accepted}."
+    )
+
+
+def _breakdowns_of(name: str, kinds: Sequence[Kind]) -> list[str]:
+    """Return the breakdowns by which a metric can be asked for, two together with a comma between them."""
+    metric = METRICS.get(name)
+    while metric is not None and metric.successor is not None:
+        metric = None if metric.successor.bucket else METRICS[metric.successor.metric]
+    known = list(KEPT_BY.get(name, metric.breakdowns if metric is not None else ()))
+    if metric is not None and metric.combined:
+        known.append(",".join(metric.breakdowns))
+    return list(dict.fromkeys([*known, *(",".join(kept) for each, kept in kinds if each == name and kept)]))
+
+
 def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login: str) -> tuple[SelectedMetric, ...]:
     """Return the rows that are kept under a name, else those of its successor; nothing where it is unknown."""
     of_name = [kept for metric, kept in kinds if metric == name]
@@ -119,13 +150,17 @@ def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login:
             return (SelectedMetric(name, name, found),)
         if not breakdown:
             return tuple(SelectedMetric(name, name, kept) for kept in of_name or [()])
-        if name in METRICS and set(breakdown) <= set(METRICS[name].breakdowns):
+        if name in METRICS and set(breakdown) <= set(METRICS[name].breakdowns) and _may_combine(name, breakdown):
             return (SelectedMetric(name, name, breakdown),)
         return (SelectedMetric(name, name, buckets_reason="breakdown_not_supported"),)
     if name not in METRICS:
         return ()
     resolved = resolve(METRICS[name], breakdown, login)
     return (SelectedMetric(name, resolved.source.name, resolved.breakdown, resolved.bucket, resolved.buckets_reason),)
+
+
+def _may_combine(name: str, breakdown: tuple[str, ...]) -> bool:
+    return len(breakdown) == 1 or METRICS[name].combined
 
 
 def as_series(

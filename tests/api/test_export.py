@@ -69,6 +69,30 @@ def test_a_name_that_is_nowhere_is_refused_with_those_that_are_accepted(kept):
     assert all(name in accepted for name in ("views.of-2031", "reach", "media_count", "navigation", "saved"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("veiws", "Did you mean views?"),
+        ("REACH", "Did you mean reach?"),
+        ("clips_replays_count", "Meta removed clips_replays_count, and nothing that it gives now measures the same"),
+    ],
+)
+def test_a_name_that_has_no_lines_says_what_is_wrong_with_it(kept, name, words):
+    refused = kept.get(f"/export?metrics=views,{name}")
+
+    assert (refused.status_code, refused.get_json()["code"]) == (400, "bad_request")
+    assert words in refused.get_json()["message"]
+    assert "clips_replays_count" not in refused.get_json()["hint"]
+
+
+def test_a_removed_metric_without_a_successor_gives_the_lines_that_are_kept_of_it(kept):
+    kept.application.extensions["services"].store.history.keep(
+        ACCOUNT_ID, {HistoryKey("clips_replays_count", (), DAYS[0], DAYS[0]): HistoryValue(7, None, 1_781_000_000.0)}
+    )
+
+    assert [line["value"] for line in lines_of(kept.get("/export?metrics=clips_replays_count"))] == [7]
+
+
 @pytest.mark.parametrize("headers", [{}, {"Accept": "text/csv"}])
 def test_csv_is_a_file_for_a_spreadsheet(kept, headers):
     response = kept.get("/export" if headers else "/export?format=csv", headers=headers)

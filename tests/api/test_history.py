@@ -148,6 +148,29 @@ def test_two_dimensions_are_found_in_any_order(client, kept):
 # Names
 
 
+def test_an_impossible_breakdown_is_refused_with_those_that_each_metric_has(client, kept):
+    kept.day("reach", YESTERDAY, 9, breakdown=("planet", "follow_type"), buckets={("MARS", "FOLLOWER"): 4})
+
+    refused = client.get("/history?metrics=reach,follower_demographics,followers&breakdown=age,planet").get_json()
+
+    assert refused["hint"] == (
+        "Accepted: reach: media_product_type, follow_type, media_product_type,follow_type, planet,follow_type. "
+        "follower_demographics: age, gender, city, country. followers: no breakdown."
+    )
+
+
+def test_a_breakdown_that_one_metric_has_leaves_the_totals_of_the_others(client, kept):
+    kept.day("views", YESTERDAY, 5)
+
+    body = ask(client, "reach,views", breakdown="media_product_type,follow_type", since="2026-06-14")
+
+    assert [each["breakdown"] for each in body["series"]] == ["media_product_type,follow_type", None]
+    assert body["series"][1]["points"][0]["value"] == 5
+    assert ("views", "breakdown_not_supported") in {
+        (each["metric"], each["reason"]) for each in body["meta"]["unavailable"]
+    }
+
+
 def test_every_kept_name_is_accepted_and_a_name_that_is_nowhere_is_refused_with_what_is_kept(client, kept):
     kept.series("views_of_2031", {YESTERDAY: 5})
     kept.day("demographics_of_2031", YESTERDAY, None, breakdown=("planet",), buckets={("MARS",): 2})
@@ -417,6 +440,14 @@ def test_a_cursor_whose_day_has_left_the_usual_range_is_refused(client, clock):
         ({"metrics": "views", "breakdown": "nope"}, "nope is no breakdown"),
         ({"metrics": "followers", "breakdown": "follow_type,nope"}, "nope is no breakdown"),
         ({"metrics": "navigation"}, "navigation is not kept"),
+        ({"metrics": "veiws"}, "Did you mean views?"),
+        ({"metrics": "views", "breakdown": "folow_type"}, "Did you mean follow_type?"),
+        ({"metrics": "views", "breakdown": "age,gender"}, "age,gender is no breakdown of views"),
+        ({"metrics": "views", "breakdown": "media_product_type,follow_type"}, "is no breakdown of views"),
+        ({"metrics": "impressions,likes", "breakdown": "media_product_type,follow_type"}, "of impressions, likes"),
+        ({"metrics": "followers", "breakdown": "age,gender"}, "age,gender is no breakdown of followers"),
+        ({"metrics": "follower_demographics", "breakdown": "follow_type"}, "no breakdown of follower_demographics"),
+        ({"metrics": "phone_call_clicks", "breakdown": "age,gender"}, "no breakdown of phone_call_clicks"),
         ({"metrics": "views", "since": "2026-06-10", "until": "2026-06-01"}, "after until"),
         ({"metrics": "views", "since": "2027-01-01"}, "in the future"),
     ],
