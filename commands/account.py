@@ -125,7 +125,7 @@ class AccountCommands:
                 print(f"FAIL token: {error.message}\n       next: {error.hint}")
                 failed = True
                 continue
-            for check in self._services.account_checks.of(account, row.page_id):
+            for check in self._services.checkup.of(account):
                 say(check)
                 failed = failed or check.ok is False
         return 1 if failed else 0

@@ -6,6 +6,7 @@ from flask import Flask
 
 from routes import (
     account_insights,
+    accounts,
     audience,
     capabilities,
     compare,
@@ -34,6 +35,7 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(audience.bp)
     app.register_blueprint(media_insights.bp)
     app.register_blueprint(capabilities.bp)
+    app.register_blueprint(accounts.bp)
     app.register_blueprint(stories.bp)
     app.register_blueprint(export.bp)
     app.register_blueprint(performance_data.bp)

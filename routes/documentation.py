@@ -67,7 +67,7 @@ VALIDATOR = _headers("ETag")
 FRESHNESS = _headers("ETag", "Age", "Cache-Status", "Vary")
 WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
 # Tables that are made for one moment and never kept; every other table has an ETag.
-UNCACHED = ("/capabilities", "/performance-data/history")
+UNCACHED = ("/accounts", "/capabilities", "/performance-data/history")
 
 SIGNATURE = {
     "name": "X-Hub-Signature-256",

@@ -121,6 +121,14 @@ def account(text: object) -> str:
     return given
 
 
+def account_cursor(text: object) -> str:
+    """Read the cursor of a list of accounts."""
+    given = str(text).strip()
+    if not re.fullmatch(patterns.ID, given, re.ASCII):
+        raise ValueError(f"{shown(given)} is not a cursor. Accepted: `meta.next_cursor` of the page before.")
+    return given
+
+
 def accounts_up_to(most: int) -> BeforeValidator:
     """Read comma-separated ids or usernames of accounts, each once."""
 

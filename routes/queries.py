@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from routes import parameters, patterns
 from routes.nearest import which_metric
 from services.account_insights import PERIOD_DAYS
+from services.accounts.health import HealthState
 from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_BREAKDOWNS, AUDIENCE_METRICS, MOST_DAYS_ONLINE, TIMEFRAME_DAYS
@@ -20,6 +21,7 @@ MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
 MAX_STORIES = 200
+MAX_ACCOUNTS = 1000  # on one page
 MOST_EXPORTED = 100  # metrics that one export names
 
 Time = Annotated[
@@ -54,6 +56,7 @@ OneAccount = Annotated[
     AccountName | None,
     Field(description="Id or username of the account; by default the configured one, or the only one."),
 ]
+HEALTH_STATES = tuple(HealthState)
 ACCEPTED_BREAKDOWNS = (*BREAKDOWNS, *BREAKDOWN_SPELLINGS)
 
 
@@ -351,6 +354,28 @@ class CapabilitiesQuery(TableQuery):
     """The query of /capabilities."""
 
     account: OneAccount = None
+
+
+class AccountsQuery(TableQuery):
+    """The query of /accounts."""
+
+    state: Annotated[
+        tuple[str, ...],
+        parameters.list_of(HEALTH_STATES, "state"),
+        Field(description=f"Comma-separated states, by default all: {', '.join(HEALTH_STATES)}."),
+        parameters.csv(HEALTH_STATES, "needs_login,expiring"),
+    ] = ()
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MAX_ACCOUNTS, description=f"How many accounts, 1 to {MAX_ACCOUNTS}."),
+        parameters.whole_number(1, MAX_ACCOUNTS),
+    ] = 100
+    cursor: Annotated[
+        str | None,
+        BeforeValidator(parameters.account_cursor),
+        Field(description="`meta.next_cursor` of the page before."),
+        WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17841400000000000"]}),
+    ] = None
 
 
 class NoQuery(BaseModel):

@@ -15,12 +15,14 @@ from routes.meta_schemas import (
     CreatorMeta,
     GrowthTrendsMeta,
     HistoryMeta,
+    Meta,
     PendingMeta,
     PerformanceDataMeta,
     ReportCost,
     TopPostsMeta,
 )
 from services.account_insights import Insight
+from services.account_list import AccountEntry
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
 from services.compare import ComparedAccount
@@ -177,6 +179,21 @@ class RecommendedMetricsBody(TypedDict):
     metrics: list[RecommendedMetric]
 
 
+class AccountsMeta(Meta):
+    """`meta` with how many accounts match, how many there are of each state, and where the next page begins."""
+
+    total: int
+    states: dict[str, int]
+    next_cursor: str | None
+
+
+class AccountsBody(TypedDict):
+    """The accounts that the caller may see, ordered by id."""
+
+    accounts: list[AccountEntry]
+    meta: AccountsMeta
+
+
 class CapabilitiesMeta(AccountMeta):
     """`meta` with the login of the account."""
 
@@ -266,12 +283,13 @@ class QuotaBody(TypedDict):
 
 
 class CheckBody(TypedDict):
-    """One check; `ok` is null if there was nothing to check."""
+    """One check; `ok` is null if there was nothing to check, `code` says why it failed."""
 
     name: str
     ok: bool | None
     message: str
     next_step: str | None
+    code: str | None
 
 
 class StatusBody(QuotaBody):
@@ -310,6 +328,7 @@ BODIES: dict[str, dict[int, object]] = {
     "/api/instagram/insights/{story_id}/navigation": {200: MediaBreakdownBody},
     "/api/instagram/insights/metrics/{media_type}": {200: RecommendedMetricsBody},
     "/api/instagram/insights/test": {200: InsightsTestResult},
+    "/accounts": {200: AccountsBody},
     "/capabilities": {200: CapabilitiesBody},
     "/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},
     "/api/discovery/performance-data": {200: PerformanceDataBody | DryRunBody, 202: RetryLaterBody},

@@ -10,7 +10,10 @@ from typing import Self
 from config import Config
 from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
+from services.account_list import AccountList
 from services.accounts.checks import AccountChecks
+from services.accounts.checkup import Checkup
+from services.accounts.health import HealthRecorder
 from services.accounts.registry import AccountRegistry
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.accounts.token_encryption import TokenEncryption
@@ -92,6 +95,7 @@ class Services:
     growth_trends: GrowthTrends
     compare: Comparison
     account_history: AccountHistory
+    account_list: AccountList
     post_history: PostHistory
     posting_times: PostingTimes
     formats: Formats
@@ -120,7 +124,8 @@ class Services:
     limits: Quota
     readiness: Readiness
     accounts: AccountResolver
-    account_checks: AccountChecks
+    checkup: Checkup
+    health_recorder: HealthRecorder
     token_encryption: TokenEncryption
     cache: Cache
     store: Store
@@ -150,8 +155,9 @@ class Services:
         )
         throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
         places = config.provider_parallel
+        health = HealthRecorder(store.account_health, clock)
         guards = {
-            "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"]),
+            "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),
             "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
         }
         quota = Quota(guards, store.quota_usage)
@@ -283,6 +289,7 @@ class Services:
             "invalidate changed accounts": cache.invalidate_changed,
             "share quota usage": quota.share,
             "read the account table": registry.read,
+            "keep the health of accounts": health.share,
             "settle late bookings": purchasing.settle_late,
         }
         for name, task in every_second.items():
@@ -306,6 +313,7 @@ class Services:
                 origin=kept_origin,
                 clock=clock,
             ),
+            account_list=AccountList(accounts, store.account_health, quota, origin=origin, clock=store.clock),
             post_history=PostHistory(accounts=accounts, index=index, kept=kept_posts, origin=kept_origin, clock=clock),
             posting_times=PostingTimes(
                 accounts=accounts, compared=ComparedPostsReader(kept_posts, clock), origin=kept_origin
@@ -376,7 +384,8 @@ class Services:
             limits=quota,
             readiness=Readiness(store, quota, clock=store.clock),
             accounts=accounts,
-            account_checks=checks,
+            health_recorder=health,
+            checkup=Checkup(checks, store.account_health, store.clock),
             token_encryption=token_encryption,
             cache=cache,
             store=store,

@@ -82,6 +82,13 @@ class Quota:
             for usage in guard.usages()
         ]
 
+    def blocked_until(self, provider: str) -> dict[str | None, float]:
+        """Return until when (Unix seconds) a provider is not called for an account, or at all (None)."""
+        guard = self._guards[provider]
+        guard.look(again=False)
+        blocked = {usage.account or None: usage.blocked_until for usage in guard.usages()}
+        return {account: until for account, until in blocked.items() if until is not None}
+
     def breakers(self) -> list[BreakerStatus]:
         """Return the state of each provider's breaker, and of each account's that is not closed."""
         return [

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from services.accounts.checks import AccountChecks, Check, attempt
+from services.accounts.checks import OTHER_ACCOUNT, AccountChecks, Check, attempt
+from services.accounts.health import NOT_DECRYPTED
 from services.accounts.resolver import AccountResolver, ConfiguredAccount, fingerprint
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
@@ -80,7 +81,8 @@ class Status:
         linked = self._checks.linked(self._configured.token, self._configured.login, self._configured.page_id)
         if linked not in {None, account.id}:
             message = f"INSTAGRAM_ACCOUNT_ID is {account.id}, but the token or page is of account {linked}."
-            return Check("account link", False, message, f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty.")
+            next_step = f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."
+            return Check("account link", False, message, next_step, OTHER_ACCOUNT)
         return self._checks.link(account)
 
     def _added_check(self) -> Check:
@@ -88,7 +90,8 @@ class Status:
         number, closed = self._accounts.added()
         if closed:
             message = f"{closed} of {number} tokens were encrypted with another key."
-            return Check("added accounts", False, message, "Set TOKEN_KEY to the earlier key, then restart.")
+            next_step = "Set TOKEN_KEY to the earlier key, then restart."
+            return Check("added accounts", False, message, next_step, NOT_DECRYPTED)
         return Check("added accounts", bool(number) or None, f"{number}; `make account ARGS=check` checks each")
 
     def _version_check(self) -> Check:

@@ -13,17 +13,20 @@ from services.days import last_days, our_time, utc
 from services.errors import InsightsError, TokenInvalidError
 
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
+TOKEN_NOT_VALID, DATA_ACCESS_EXPIRED, SCOPES_MISSING = "token_not_valid", "data_access_expired", "scopes_missing"
+APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check; `ok` is None where there was nothing to check."""
+    """The result of one check; `ok` is None where there was nothing to check, `code` says why it failed."""
 
     name: str
     ok: bool | None
     message: str
     next_step: str | None = None
+    code: str | None = None
 
 
 class AccountChecks:
@@ -56,7 +59,8 @@ class AccountChecks:
         except TokenInvalidError:
             # The call is made with the app's own token, so it is not the user's that is refused.
             message = "Instagram does not accept APP_ID with APP_SECRET."
-            return Check("token", False, message, "Copy both again: developers.facebook.com, App settings, Basic.")
+            next_step = "Copy both again: developers.facebook.com, App settings, Basic."
+            return Check("token", False, message, next_step, APP_NOT_ACCEPTED)
         return self._judged(details)
 
     def linked(self, token: str, login: str, page_id: str) -> str | None:
@@ -80,6 +84,7 @@ class AccountChecks:
                 False,
                 "Instagram gave no value for yesterday's reach.",
                 "Grant instagram_manage_insights; a new account may need a day.",
+                INSIGHTS_NOT_ANSWERED,
             )
         return Check("insights", True, "yesterday's reach is answered")
 
@@ -87,23 +92,25 @@ class AccountChecks:
         linked = self.linked(account.token, account.login, page_id)
         if linked not in {None, account.id}:
             message = f"The token or page is of account {linked}, not of {account.id}."
-            return Check("account link", False, message, "Add it again with `make account`, with the right token.")
+            next_step = "Add it again with `make account`, with the right token."
+            return Check("account link", False, message, next_step, OTHER_ACCOUNT)
         return self.link(account)
 
     def _judged(self, details: Mapping[str, object]) -> Check:
         """Judge a token by what Meta knows of it."""
         if details.get("is_valid") is not True:
-            return Check("token", False, "The Instagram token is not valid any more.", LOG_IN_AGAIN)
+            return Check("token", False, "The Instagram token is not valid any more.", LOG_IN_AGAIN, TOKEN_NOT_VALID)
         scopes = details.get("scopes")
         missing = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
         if missing:
-            return Check("token", False, f"The token lacks {', '.join(missing)}.", "Log in again and grant them.")
+            message = f"The token lacks {', '.join(missing)}."
+            return Check("token", False, message, "Log in again and grant them.", SCOPES_MISSING)
         life = f"expires {end}" if (end := self._end(details.get("expires_at"))) else "does not expire"
         access = details.get("data_access_expires_at")
         if end := self._end(access):
             life += f"; access to data ends {end}"
         if isinstance(access, int) and 0 < access <= self._clock.timestamp():
-            return Check("token", False, f"valid, {life}", LOG_IN_AGAIN)
+            return Check("token", False, f"valid, {life}", LOG_IN_AGAIN, DATA_ACCESS_EXPIRED)
         return Check("token", True, f"valid, {life}")
 
     def _end(self, moment: object) -> str | None:
@@ -119,4 +126,4 @@ def attempt(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except InsightsError as error:
-        return Check(name, False, error.message, error.hint)
+        return Check(name, False, error.message, error.hint, error.code)

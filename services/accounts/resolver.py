@@ -33,6 +33,7 @@ from services.store.accounts import AccountRow
 from services.store.cache_entries import CacheKey
 
 PROFILE_KEY = CacheKey("profile")
+ACCOUNT_KEY = CacheKey("account")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ class ConfiguredAccount:
     login: str
     account_id: str
     page_id: str
+
+
+@dataclass(frozen=True)
+class ListedAccount:
+    """An account as it is listed; its id is None for a configured one that was not read yet.
+
+    `added_at` (Unix seconds) is None for the configured one; `failure` says why its token cannot be had.
+    """
+
+    id: str | None
+    username: str | None
+    login: str
+    added_at: float | None = None
+    failure: ProviderError | None = None
 
 
 OnProfile = Callable[[Account, Item], None]
@@ -146,6 +161,25 @@ class AccountResolver:
             found.setdefault(account.id, account)
         return list(found.values())
 
+    def listed(self) -> list[ListedAccount]:
+        """Return every account there is, the configured one first, without a provider call; raises `BusyError`."""
+        rows = self._registry.rows()
+        found: dict[str, ListedAccount] = {}
+        own = self._own
+        if own.token:
+            account = Account(self._configured_id() or "", own.token, own.login, own.page_id)
+            username = self.username(account) if account.id else None
+            found[account.id] = ListedAccount(account.id or None, username, own.login)
+        for row in rows:
+            failure = None
+            try:
+                self._registry.opened(row)
+            except ProviderError as error:
+                failure = error
+            listed = ListedAccount(row.id, row.username or None, row.login, row.added_at, failure)
+            found.setdefault(row.id, listed)
+        return list(found.values())
+
     def added(self) -> tuple[int, int]:
         """Return how many accounts were added, and of how many the token cannot be opened; raises `BusyError`."""
         return len(self._registry.rows()), self._registry.closed()
@@ -188,6 +222,17 @@ class AccountResolver:
         own = self._own
         return Account(own.account_id or self._linked(), own.token, own.login, own.page_id)
 
+    def _configured_id(self) -> str | None:
+        """Return the id of the configured account as far as it is known."""
+        if self._own.account_id:
+            return self._own.account_id
+        found = self._cache.known(self._owner(), {ACCOUNT_KEY: ACCOUNT_ID}).get(ACCOUNT_KEY)
+        return None if found is None else str(found.value["id"])
+
+    def _owner(self) -> str:
+        """Return what the id of the configured account is cached by: a hash of its token, or its page."""
+        return fingerprint(self._own.token) if self._own.login == "instagram" else self._own.page_id
+
     def _linked(self) -> str:
         """Return the id of the account that belongs to the page, or to the token of the Instagram login."""
         own, by_token = self._own, self._own.login == "instagram"
@@ -197,8 +242,8 @@ class AccountResolver:
                 return {"id": self._graph.own_account(own.token)}
             return {"id": self._graph.linked_account(own.page_id, token=own.token)}
 
-        owner = fingerprint(own.token) if by_token else own.page_id
-        return str(self._cache.get_or_fetch(owner, "account", ACCOUNT_ID, fetch, provider="instagram").value["id"])
+        entry = self._cache.get_or_fetch(self._owner(), ACCOUNT_KEY.key, ACCOUNT_ID, fetch, provider="instagram")
+        return str(entry.value["id"])
 
     def _is_username(self, name: str, account: Account) -> bool:
         if _username(self.profile(account, policy=PROFILE_TEXT)) == name:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, select, update
 
 from services.store.database import Database, upsert
-from services.store.schema import accounts
+from services.store.schema import account_health, accounts
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ class AccountTable:
         ]
 
     def put(self, row: AccountRow) -> None:
-        """Add an account, or replace everything but the time at which it was first added."""
+        """Add an account, or replace everything but the time at which it was first added.
+
+        What was known of its health was known by another token.
+        """
         with self._database.write() as connection:
             self._release_username(connection, row.username, row.id)
+            connection.execute(delete(account_health).where(account_health.c.account == row.id))
             upsert(connection, accounts, vars(row), replace=("username", "login", "page_id", "token"))
 
     def rename(self, account: str, username: str) -> None:
@@ -49,8 +53,9 @@ class AccountTable:
             connection.execute(update(accounts).where(accounts.c.id == account).values(username=username))
 
     def remove(self, account: str) -> bool:
-        """Delete an account; return whether it existed."""
+        """Delete an account, and what is known of its health; return whether it existed."""
         with self._database.write() as connection:
+            connection.execute(delete(account_health).where(account_health.c.account == account))
             return bool(connection.execute(delete(accounts).where(accounts.c.id == account)).rowcount)
 
     def _release_username(self, connection: Connection, username: str, account: str) -> None:

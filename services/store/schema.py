@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0014"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0015"}
 
 gateway = MetaData()
 
@@ -80,6 +80,21 @@ accounts = Table(
     Column("page_id", String(64), nullable=False),
     Column("token", LargeBinary, nullable=False),  # encrypted with TOKEN_KEY
     Column("added_at", Double, nullable=False),
+)
+
+# What is known of whether an account can be read; not the state of its token.
+account_health = Table(
+    "account_health",
+    gateway,
+    mode_column(),
+    Column("account", String(64), primary_key=True),
+    Column("answered_at", Double),  # when a call with its token was last answered, to a minute
+    Column("rejected_at", Double),  # when its token was last rejected
+    Column("rejected_as", ShortMessage(64)),  # the code of that failure
+    Column("checked_at", Double),  # when it was last checked, by the worker or by a command
+    Column("failed_as", ShortMessage(64)),  # the code of the check that failed; null if none did
+    Column("failure", Message),
+    Column("next_step", Message),
 )
 
 media = Table(

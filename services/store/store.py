@@ -10,6 +10,7 @@ from typing import Self
 from sqlalchemy.engine import URL
 
 from services.clock import Clock
+from services.store.account_health import AccountHealthTable
 from services.store.account_snapshots import AccountSnapshots
 from services.store.accounts import AccountTable
 from services.store.cache_entries import CacheEntryTable
@@ -61,6 +62,7 @@ class Store:
     follower_counts: FollowerCounts
     account_snapshots: AccountSnapshots
     accounts: AccountTable
+    account_health: AccountHealthTable
     media: MediaTable
     posts: PostTable
     reports: Reports
@@ -101,6 +103,7 @@ class Store:
             follower_counts=FollowerCounts(gateway),
             account_snapshots=AccountSnapshots(gateway),
             accounts=AccountTable(gateway),
+            account_health=AccountHealthTable(gateway),
             media=MediaTable(gateway),
             posts=PostTable(gateway),
             reports=reports,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from services.clients.guard.attribution import FaultAttribution
@@ -50,7 +50,14 @@ ABOUT_THE_REQUEST = frozenset({RetryStrategy.SHRINK, RetryStrategy.SPLIT})
 # A missing permission is not among them: it may be missing for one metric.
 REJECTED = (TokenExpiredError, TokenInvalidError, ProviderBlockedError)
 
+OnEnd = Callable[[str, ProviderError | None], None]
+"""Gets the account of each call that was sent, and its failure, or None if it was answered."""
+
 log = logging.getLogger(__name__)
+
+
+def ignore_end(_account: str, _error: ProviderError | None) -> None:
+    """Do nothing with the end of a call."""
 
 
 class Guard:
@@ -64,7 +71,9 @@ class Guard:
         places: int,
         rate_limiter: RateLimiter | None = None,
         throttles: ThrottleStore | None = None,
+        on_end: OnEnd = ignore_end,
     ) -> None:
+        self._on_end = on_end
         self._provider = provider
         self._clock = clock
         self._bulkhead = Bulkhead(places)
@@ -141,6 +150,7 @@ class Guard:
             lifted = [each.throttle.lifted(permit) for each in (app, own)]
             self._note_usages(permit)
         self._publish(permit.account)
+        self._on_end(permit.account, None)
         if any(closed) or any(lifted):
             kind = "breaker" if any(closed) else "throttle"
             extra = {"provider": self._provider.name, "account": permit.account, "kind": kind}
@@ -155,6 +165,7 @@ class Guard:
             open_for = max(each.breaker.described(permit.account, now).opens_again_in for each in states)
             self._note_usages(permit)
         self._publish(permit.account)
+        self._on_end(permit.account, error)
         if is_paused:
             is_throttle = isinstance(error, ProviderRateLimitedError)
             extra = {

@@ -1,0 +1,211 @@
+"""The health of an account: whether it can be read, why not, and the next step; from what is known, without a call.
+
+Three sources, each with its own time, and the newest counts: how the calls for the account ended (`HealthRecorder`,
+which the guard reports them to), the last check (`AccountChecks`), and what the provider limits at the moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from services.accounts.checks import (
+    APP_NOT_ACCEPTED,
+    DATA_ACCESS_EXPIRED,
+    INSIGHTS_NOT_ANSWERED,
+    SCOPES_MISSING,
+    TOKEN_NOT_VALID,
+)
+from services.clients.graph.error_codes import LOG_IN_AGAIN
+from services.clock import Clock
+from services.days import our_time
+from services.errors import (
+    PermissionDeniedError,
+    ProviderError,
+    ProviderNotConfiguredError,
+    TokenExpiredError,
+    TokenInvalidError,
+)
+from services.store.account_health import AccountHealthTable, CallRow, HealthRow
+
+ANSWERED_EVERY = 60.0  # seconds between two notes that an account answers
+REJECTED = (TokenExpiredError, TokenInvalidError)
+NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), TOKEN_NOT_VALID, DATA_ACCESS_EXPIRED})
+NEEDS_PERMISSION = frozenset({PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED})
+ABOUT_THE_APP = frozenset({APP_NOT_ACCEPTED})
+# These pass by themselves, and concern the provider or the moment.
+PASSING = frozenset({"provider_rate_limited", "provider_unavailable", "provider_timeout", "busy", "deadline_exceeded"})
+NOT_DECRYPTED = "token_not_decrypted"
+NOT_CHECKED = "not_checked"
+DATABASE_UNAVAILABLE = (
+    "database_unavailable",
+    "The database is unavailable.",
+    "Try again; /readyz says what is wrong.",
+)
+
+
+class HealthState(StrEnum):
+    """What a caller has to expect of an account; from the worst to the best."""
+
+    NEEDS_LOGIN = "needs_login"
+    NOT_READABLE = "not_readable"
+    PERMISSIONS_MISSING = "permissions_missing"
+    EXPIRING = "expiring"
+    THROTTLED = "throttled"
+    UNKNOWN = "unknown"
+    OK = "ok"
+
+
+class Health(TypedDict):
+    """Whether an account can be read. `reason` is a code, `message` says the same in words; both null while it is ok.
+
+    `checked_at` is the time of the last check, `answered_at` (to a minute) that of the last call that was answered.
+    """
+
+    state: Literal["ok", "expiring", "throttled", "needs_login", "permissions_missing", "not_readable", "unknown"]
+    reason: str | None
+    message: str | None
+    next_step: str | None
+    checked_at: str | None
+    answered_at: str | None
+
+
+@dataclass(frozen=True)
+class TokenNews:
+    """What is known of a token beside the calls that it was sent with: a warning, or that it is of no use any more."""
+
+    state: HealthState
+    reason: str
+    message: str
+    next_step: str
+
+
+def health_of(
+    account: str,
+    known: HealthRow | None,
+    *,
+    token: TokenNews | None = None,
+    throttled_until: float | None = None,
+    failure: ProviderError | None = None,
+    is_known: bool = True,
+) -> Health:
+    """Return the health of an account.
+
+    `failure` says why its token cannot be had at all, `throttled_until` (Unix seconds) until when no call is made.
+    `is_known` is False where the database is unavailable.
+    """
+    known = known or HealthRow(account)
+    if not is_known and failure is None:
+        finding: Finding = (HealthState.UNKNOWN, *DATABASE_UNAVAILABLE)
+    else:
+        found = _findings(account, known, token=token, throttled_until=throttled_until, failure=failure)
+        finding = next(found)
+    state, reason, message, next_step = finding
+    return {
+        "state": state.value,
+        "reason": reason,
+        "message": message,
+        "next_step": next_step,
+        "checked_at": None if known.checked_at is None else our_time(known.checked_at),
+        "answered_at": None if known.answered_at is None else our_time(known.answered_at),
+    }
+
+
+Finding = tuple[HealthState, str | None, str | None, str | None]
+
+
+def _findings(
+    account: str,
+    known: HealthRow,
+    *,
+    token: TokenNews | None,
+    throttled_until: float | None,
+    failure: ProviderError | None,
+) -> Iterator[Finding]:
+    """Yield what there is to say of an account, the most important first."""
+    if failure is not None:
+        reason = NOT_DECRYPTED if isinstance(failure, ProviderNotConfiguredError) else failure.code
+        yield HealthState.NOT_READABLE, reason, failure.message, failure.hint
+    if token is not None and token.state is HealthState.NEEDS_LOGIN:
+        yield token.state, token.reason, token.message, token.next_step
+    answered, checked = known.answered_at or 0.0, known.checked_at or 0.0
+    if (rejected := known.rejected_at or 0.0) > max(answered, checked):
+        message = f"Instagram has rejected the token since {our_time(rejected)}."
+        yield HealthState.NEEDS_LOGIN, known.rejected_as, message, LOG_IN_AGAIN
+    # Only a check reads insights, so an answered call says nothing of a missing permission.
+    state = None if known.failed_as is None else state_of(known.failed_as)
+    if state is HealthState.PERMISSIONS_MISSING or (state is not None and checked > answered):
+        yield state, known.failed_as, known.failure, known.next_step
+    if token is not None:
+        yield token.state, token.reason, token.message, token.next_step
+    if throttled_until is not None:
+        until = our_time(throttled_until)
+        message = f"Instagram limits the calls of this account until {until}."
+        yield HealthState.THROTTLED, "provider_rate_limited", message, f"Wait until {until}."
+    if not answered and not checked:
+        next_step = f'For the operator: `make account ARGS="check {account}"`.'
+        yield HealthState.UNKNOWN, NOT_CHECKED, "The account was not read yet.", next_step
+    yield HealthState.OK, None, None, None
+
+
+def state_of(code: str) -> HealthState | None:
+    """Return the state of an account of which a check failed with a code; None where it says nothing of the account."""
+    if code in NEEDS_LOGIN:
+        return HealthState.NEEDS_LOGIN
+    if code in NEEDS_PERMISSION:
+        return HealthState.PERMISSIONS_MISSING
+    return None if code in PASSING | ABOUT_THE_APP else HealthState.NOT_READABLE
+
+
+class HealthRecorder:
+    """Notes how the calls of this process end, by account, and writes that to the database now and then."""
+
+    def __init__(self, table: AccountHealthTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._news: dict[str, CallRow] = {}
+        self._answered_at: dict[str, float] = {}  # as it was noted last; as many entries as there are accounts
+
+    def ended(self, account: str, error: ProviderError | None) -> None:
+        """Note how a call ended: None for answered. Only the rejection of a token concerns the account as a whole."""
+        now = self._clock.timestamp()
+        if error is None:
+            if now - self._answered_at.get(account, 0.0) < ANSWERED_EVERY:
+                return
+            with self._lock:
+                self._answered_at[account] = now
+                self._news[account] = replace(self._news.get(account, CallRow(account)), answered_at=now)
+        elif isinstance(error, REJECTED):
+            with self._lock:
+                self._answered_at.pop(account, None)  # The next answer is news.
+                before = self._news.get(account, CallRow(account))
+                self._news[account] = replace(before, rejected_at=now, rejected_as=error.code)
+
+    def share(self) -> None:
+        """Write what was noted; raises `DatabaseUnavailableError`."""
+        with self._lock:
+            news, self._news = self._news, {}
+        if not news:
+            return
+        try:
+            self._table.called(news.values())
+        except Exception:
+            with self._lock:
+                for account, row in news.items():
+                    self._news[account] = _newest(row, self._news.get(account, CallRow(account)))
+            raise
+
+
+def _newest(older: CallRow, newer: CallRow) -> CallRow:
+    return CallRow(
+        newer.account,
+        newer.answered_at or older.answered_at,
+        newer.rejected_at or older.rejected_at,
+        newer.rejected_as or older.rejected_as,
+    )

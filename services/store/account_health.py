@@ -1,0 +1,100 @@
+"""What is known of whether each account can be read: its last answer, rejection and check."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from services.store.database import Database, chunks, excluded
+from services.store.schema import account_health
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """The result of a check (Unix seconds); `failed_as` is the code of its failure, None where nothing failed."""
+
+    account: str
+    checked_at: float
+    failed_as: str | None = None
+    failure: str | None = None
+    next_step: str | None = None
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """How calls for an account ended: when one was last answered, and when its token was last rejected, and how."""
+
+    account: str
+    answered_at: float | None = None
+    rejected_at: float | None = None
+    rejected_as: str | None = None
+
+
+@dataclass(frozen=True)
+class HealthRow(CallRow):
+    """All that is known of an account; times are Unix seconds, None where that never happened."""
+
+    checked_at: float | None = None
+    failed_as: str | None = None
+    failure: str | None = None
+    next_step: str | None = None
+
+
+class AccountHealthTable:
+    """The health of accounts in the gateway database; what is older never replaces what is newer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows(self) -> dict[str, HealthRow]:
+        """Return what is known of every account, by its id."""
+        with self._database.read() as connection:
+            return {row.account: _health(row) for row in connection.execute(select(account_health))}
+
+    def of(self, accounts: Collection[str]) -> dict[str, HealthRow]:
+        """Return what is known of some accounts, by their ids."""
+        found: dict[str, HealthRow] = {}
+        with self._database.read() as connection:
+            for some in chunks(accounts):
+                query = select(account_health).where(account_health.c.account.in_(some))
+                found |= {row.account: _health(row) for row in connection.execute(query)}
+        return found
+
+    def checked(self, row: CheckRow) -> None:
+        """Keep the result of a check."""
+        columns = ("checked_at", "failed_as", "failure", "next_step")
+        is_newer = func.coalesce(account_health.c.checked_at, 0) <= excluded(account_health.c.checked_at)
+        self._database.upsert(account_health, vars(row), replace=columns, only_if=is_newer)
+
+    def called(self, rows: Collection[CallRow]) -> None:
+        """Keep how calls ended."""
+        columns = account_health.c
+        # One transaction for each statement, and its rows sorted, so that concurrent ones lock them in the same order.
+        for some in chunks(sorted((row for row in rows if row.answered_at), key=_account)):
+            self._database.upsert(
+                account_health,
+                [{"account": row.account, "answered_at": row.answered_at} for row in some],
+                replace=("answered_at",),
+                only_if=func.coalesce(columns.answered_at, 0) < excluded(columns.answered_at),
+            )
+        for some in chunks(sorted((row for row in rows if row.rejected_at), key=_account)):
+            self._database.upsert(
+                account_health,
+                [
+                    {"account": row.account, "rejected_at": row.rejected_at, "rejected_as": row.rejected_as}
+                    for row in some
+                ],
+                replace=("rejected_at", "rejected_as"),
+                only_if=func.coalesce(columns.rejected_at, 0) < excluded(columns.rejected_at),
+            )
+
+
+def _account(row: CallRow) -> str:
+    return row.account
+
+
+def _health(row: Row[Any]) -> HealthRow:
+    return HealthRow(**{name: value for name, value in row._mapping.items() if name != "mode"})

@@ -1,0 +1,270 @@
+"""GET /accounts: what a caller may see, with the health of each account and the next step; no provider is called."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from services import request_context
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.caller import Caller, Scope
+from services.request_context import RequestContext
+from services.store.account_health import CheckRow
+from services.store.accounts import AccountRow
+from services.store.database import DatabaseUnavailableError
+from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows
+
+KEY = new_key()
+INSTAGRAM = "https://graph.instagram.com"
+BAKERY, CAFE = "17841400000000011", "17841400000000022"
+NO_OTHER = {"access_long_lived_token": "", "instagram_account_id": "", "page_id": ""}
+STARTED = "2026-06-15T18:00:02Z"
+
+
+@pytest.fixture
+def gateway(make_client, clock):
+    """Build a gateway with some accounts in its table."""
+
+    def build(*ids, key=KEY, **changes):
+        client = make_client(settings(token_key=KEY, **changes), clock=clock)
+        add(client, *ids, key=key)
+        clock.wait(2)
+        return client
+
+    return build
+
+
+def services_of(client):
+    return client.application.extensions["services"]
+
+
+def add(client, *ids, key=KEY):
+    token_encryption = TokenEncryption([key], learn=lambda _: None)
+    for id_ in ids:
+        sealed = token_encryption.seal(f"EAAtokenOFaccount{id_}")
+        services_of(client).store.accounts.put(AccountRow(id_, f"a{id_[-2:]}", "facebook", "", sealed, 1.0))
+
+
+def listed(client, **query):
+    services_of(client).health_recorder.share()
+    response = client.get("/accounts", query_string=query)
+    assert response.status_code == 200, response.get_json()
+    return response.get_json()
+
+
+def health(client, account):
+    return next(each["health"] for each in listed(client)["accounts"] if each["id"] == account)
+
+
+def state(client, account):
+    found = health(client, account)
+    return found["state"], found["reason"]
+
+
+def test_the_account_of_the_settings_and_the_added_ones_are_listed_without_a_call(gateway):
+    client = gateway(CAFE, BAKERY)
+
+    response = client.get("/accounts")
+
+    body = response.get_json()
+    assert body["accounts"][1] == {
+        "id": BAKERY,
+        "username": "a11",
+        "login": "facebook",
+        "source": "instagram",
+        "added_at": "1970-01-01T00:00:01Z",
+        "health": {
+            "state": "unknown",
+            "reason": "not_checked",
+            "message": "The account was not read yet.",
+            "next_step": f'For the operator: `make account ARGS="check {BAKERY}"`.',
+            "checked_at": None,
+            "answered_at": None,
+        },
+    }
+    assert [(each["id"], each["added_at"] is None) for each in body["accounts"]] == [
+        (ACCOUNT_ID, True),
+        (BAKERY, False),
+        (CAFE, False),
+    ]
+    assert (body["meta"]["total"], body["meta"]["states"], body["meta"]["next_cursor"]) == (3, {"unknown": 3}, None)
+    assert (response.headers["X-Provider-Calls"], response.headers["Cache-Control"]) == ("0", "no-store")
+
+
+def test_an_account_of_the_settings_that_was_not_read_yet_has_no_id(gateway, wire):
+    client = gateway(BAKERY, instagram_account_id="", page_id="555")
+
+    assert [each["id"] for each in listed(client)["accounts"]] == [None, BAKERY]
+    assert [each["id"] for each in listed(client, limit=1)["accounts"]] == [None]
+    assert [each["id"] for each in listed(client, limit=1, cursor="0")["accounts"]] == [BAKERY]
+
+    wire.get(f"{GRAPH}/v25.0/555", json={"instagram_business_account": {"id": ACCOUNT_ID}})
+    wire.get(f"{GRAPH}/v25.0/{ACCOUNT_ID}/media", json={"data": []})
+    assert client.get("/top-posts?time_range=7d").status_code == 200
+    assert [each["id"] for each in listed(client)["accounts"]] == [ACCOUNT_ID, BAKERY]
+
+
+def test_an_account_that_answers_is_ok_until_its_token_is_rejected_and_again_after_that(gateway, wire, clock):
+    client = gateway(BAKERY)
+    path = f"/top-posts?time_range=7d&account={BAKERY}"
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
+    assert client.get(path).status_code == 200
+    assert health(client, BAKERY) == {
+        "state": "ok",
+        "reason": None,
+        "message": None,
+        "next_step": None,
+        "checked_at": None,
+        "answered_at": STARTED,
+    }
+
+    clock.wait(2 * 3600)
+    wire.replace("GET", f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(190, 463), status=400)
+    client.get(f"{path}&refresh=true")
+    assert state(client, BAKERY) == ("needs_login", "token_expired")
+    assert "make account" in health(client, BAKERY)["next_step"]
+    assert state(client, ACCOUNT_ID) == ("unknown", "not_checked")
+
+    clock.wait(3600)
+    wire.replace("GET", f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
+    client.get(f"{path}&refresh=true")
+    assert state(client, BAKERY) == ("ok", None)
+
+
+def test_the_heartbeat_writes_what_calls_bring(gateway, wire):
+    client = gateway(BAKERY)
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
+
+    client.get(f"/top-posts?time_range=7d&account={BAKERY}")
+
+    deadline = time.monotonic() + 20
+    while client.get("/accounts?state=ok").get_json()["meta"]["total"] != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("permission_denied", "permissions_missing"),
+        ("scopes_missing", "permissions_missing"),
+        ("token_not_valid", "needs_login"),
+        ("data_access_expired", "needs_login"),
+        ("other_account", "not_readable"),
+        ("object_not_found", "not_readable"),
+        (None, "ok"),
+    ],
+)
+def test_a_check_that_failed_says_why_and_what_to_do(gateway, clock, code, expected):
+    client = gateway(BAKERY)
+    said = {} if code is None else {"failure": "It failed.", "next_step": "Do this."}
+
+    services_of(client).store.account_health.checked(CheckRow(BAKERY, clock.timestamp(), code, **said))
+
+    found = health(client, BAKERY)
+    assert (found["state"], found["reason"], found["next_step"]) == (expected, code, said.get("next_step"))
+    assert found["checked_at"] == STARTED
+
+
+def test_an_answered_call_ends_an_older_failure_but_no_missing_permission(gateway, wire, clock):
+    client = gateway(BAKERY, CAFE)
+    for account, code in ((BAKERY, "object_not_found"), (CAFE, "permission_denied")):
+        services_of(client).store.account_health.checked(
+            CheckRow(account, clock.timestamp(), code, "It failed.", "Do.")
+        )
+        wire.get(f"{GRAPH}/v25.0/{account}/media", json={"data": []})
+    clock.wait(60)
+
+    for account in (BAKERY, CAFE):
+        client.get(f"/top-posts?time_range=7d&account={account}")
+
+    assert state(client, BAKERY) == ("ok", None)
+    assert state(client, CAFE) == ("permissions_missing", "permission_denied")
+
+
+def test_a_token_that_no_key_opens_and_a_throttle_are_named(gateway, wire):
+    client = gateway(BAKERY)
+    add(client, CAFE, key=new_key())
+    services_of(client).store.accounts.rename(CAFE, "closed")
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(80002), status=400)
+    client.get(f"/top-posts?time_range=7d&account={BAKERY}")
+
+    assert state(client, CAFE) == ("not_readable", "token_not_decrypted")
+    assert "TOKEN_KEY" in health(client, CAFE)["next_step"]
+    assert state(client, BAKERY) == ("throttled", "provider_rate_limited")
+
+
+def test_a_new_token_and_a_removal_end_what_was_known(gateway, clock):
+    client = gateway(BAKERY)
+    table = services_of(client).store.account_health
+    table.checked(CheckRow(BAKERY, clock.timestamp(), "permission_denied", "It failed.", "Do."))
+    assert state(client, BAKERY)[0] == "permissions_missing"
+
+    add(client, BAKERY)
+    assert state(client, BAKERY)[0] == "unknown"
+
+    table.checked(CheckRow(BAKERY, clock.timestamp()))
+    services_of(client).store.accounts.remove(BAKERY)
+    assert table.rows() == {}
+
+
+def test_pages_states_and_csv(gateway, clock):
+    ids = [f"1784140000000{number:04d}" for number in range(1, 26)]
+    client = gateway(*ids, **NO_OTHER)
+    services_of(client).store.account_health.checked(
+        CheckRow(ids[3], clock.timestamp(), "permission_denied", "=No", "Do.")
+    )
+
+    seen, cursor = [], None
+    while True:
+        page = listed(client, limit=10, **({"cursor": cursor} if cursor else {}))
+        assert page["meta"]["total"] == 25
+        seen += [each["id"] for each in page["accounts"]]
+        if (cursor := page["meta"]["next_cursor"]) is None:
+            break
+
+    assert seen == ids
+    assert listed(client)["meta"]["states"] == {"permissions_missing": 1, "unknown": 24}
+    [found] = listed(client, state="permissions_missing,needs_login")["accounts"]
+    assert found["id"] == ids[3]
+    [row] = table_rows(client.get("/accounts?state=permissions_missing&format=csv"))
+    assert (row["id"], row["username"], row["state"], row["message"]) == (
+        f"'{ids[3]}",
+        "a04",
+        "permissions_missing",
+        "'=No",
+    )
+    refused = client.get("/accounts?state=broken").get_json()
+    assert refused["code"] == "bad_request"
+    assert "needs_login" in refused["message"]
+
+
+def test_a_caller_sees_its_own_accounts_only(gateway):
+    client = gateway(BAKERY, CAFE, instagram_account_id="", page_id="555")
+    services = services_of(client)
+
+    def of(accounts):
+        context = RequestContext(started_at=0.0, caller=Caller("k", Scope.READ, accounts))
+        request_context.current.set(context)
+        try:
+            answer = services.account_list.page((), limit=10, cursor=None).as_json()
+        finally:
+            request_context.current.set(None)
+        return [each["id"] for each in answer["accounts"]], answer["meta"]["total"]
+
+    assert of(frozenset({CAFE})) == ([CAFE], 1)
+    assert of(frozenset()) == ([], 0)
+    assert of(None) == ([None, BAKERY, CAFE], 3)
+
+
+def test_without_the_database_the_known_accounts_are_listed_with_unknown_health(gateway, monkeypatch):
+    client = gateway(BAKERY)
+    listed(client)
+
+    def fail(*_):
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(services_of(client).store.account_health, "rows", fail)
+
+    assert state(client, BAKERY) == ("unknown", "database_unavailable")
