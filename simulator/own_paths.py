@@ -11,8 +11,17 @@ from simulator.graph.rows import described_rows as graph_rows
 from simulator.messages import BadInputError, Reply, Request
 from simulator.modash.rows import described_rows as modash_rows
 from simulator.truth import account_truth, audience_truth, collaborations_truth, creator_truth, stories_truth
-from simulator.world.accounts import APP_ID, APP_SECRET, INSTAGRAM_APP_ID, INSTAGRAM_APP_SECRET, MODASH_KEY, Account
+from simulator.world.accounts import (
+    APP_ID,
+    APP_SECRET,
+    INSTAGRAM_APP_ID,
+    INSTAGRAM_APP_SECRET,
+    MODASH_KEY,
+    Account,
+    Accounts,
+)
 from simulator.world.collaborations import collaborations_of
+from simulator.world.logins import STATES, LoginState, facebook_token, instagram_token
 
 if TYPE_CHECKING:
     from simulator.simulator import Simulator
@@ -67,6 +76,24 @@ def rename(simulator: "Simulator", request: Request) -> Json:
         raise BadInputError("another account has this username")
     simulator.accounts.rename(account, username)
     return _account(account)
+
+
+def logins(simulator: "Simulator", _: Request) -> Json:
+    """List the logins that went wrong, with the tokens and codes to try them."""
+    return {"logins": [_login(simulator.accounts, state) for state in simulator.accounts.logins]}
+
+
+def repair_login(simulator: "Simulator", request: Request) -> Json:
+    """Remove the cause of a login that went wrong, or bring it back."""
+    name = request.path.rstrip("/").removeprefix("/logins/")
+    state = simulator.accounts.logins.state(name)
+    if state is None:
+        raise NotFoundError(f"no such login; there are {', '.join(STATES)}")
+    order = _body(request)
+    if set(order) != {"repaired"} or not isinstance(order["repaired"], bool):
+        raise BadInputError('a login takes {"repaired": true} or {"repaired": false}')
+    simulator.accounts.logins.repair(name, is_repaired=order["repaired"])
+    return _login(simulator.accounts, STATES[name])
 
 
 def truth(simulator: "Simulator", request: Request) -> Json:
@@ -205,6 +232,7 @@ def reset(simulator: "Simulator", _: Request) -> Json:
 
 VIEWS: Mapping[str, Mapping[str, View]] = {
     "/accounts": {"GET": accounts},
+    "/logins": {"GET": logins},
     "/calls": {"GET": calls},
     "/calls/reset": {"POST": forget_calls},
     "/faults": {"GET": faults, "POST": add_fault, "DELETE": clear_faults},
@@ -218,10 +246,14 @@ VIEWS: Mapping[str, Mapping[str, View]] = {
     "/webhooks/deliveries": {"GET": webhook_deliveries},
     "/reset": {"POST": reset},
 }
-BELOW: Mapping[str, Mapping[str, View]] = {"/truth/": {"GET": truth}, "/accounts/": {"POST": rename}}
+BELOW: Mapping[str, Mapping[str, View]] = {
+    "/truth/": {"GET": truth},
+    "/accounts/": {"POST": rename},
+    "/logins/": {"POST": repair_login},
+}
 MORE = (
     *("/truth/<id>", "/truth/<id>/stories", "/truth/<id>/audience", "/truth/<id>/collaborations"),
-    *("/truth/creators/<handle>", "/accounts/<id>"),
+    *("/truth/creators/<handle>", "/accounts/<id>", "/logins/<state>"),
 )
 
 
@@ -236,6 +268,18 @@ def _account(account: Account) -> Json:
         "page_token": account.page_token,
         "instagram_token": account.instagram_token,
         "instagram_scoped_id": account.scoped_id,
+    }
+
+
+def _login(accounts: Accounts, state: LoginState) -> Json:
+    by_facebook, by_instagram = ("facebook" in state.logins), ("instagram" in state.logins)
+    return {
+        "state": state.name,
+        "about": state.about,
+        "repaired": accounts.logins.is_repaired(state.name),
+        "facebook_token": facebook_token(state, short=True) if by_facebook else None,
+        "instagram_token": instagram_token(state, short=True) if by_instagram else None,
+        "code": f"AQSANDBOX-{state.name}",
     }
 
 

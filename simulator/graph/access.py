@@ -5,11 +5,14 @@ import hmac
 from dataclasses import dataclass
 
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
+from simulator.graph.rows import TOKEN_TEXTS
 from simulator.messages import Request
 from simulator.switches import Switches
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
+from simulator.world.logins import OWN, LoginState
 
 APP_TOKEN = f"{APP_ID}|{APP_SECRET}"
+SHORT = "EAASHORT"  # Any token that begins so is a short-lived one, of the sandbox account where it names no state.
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Caller:
     token: str
     account: Account | None
     is_page: bool = False
+    is_short: bool = False
+    state: LoginState | None = None  # of a login that went wrong
+    page: int | None = None  # whose token it is, of the Pages of `state`
 
 
 def caller_of(request: Request, accounts: Accounts, switches: Switches) -> Caller:
@@ -30,6 +36,7 @@ def caller_of(request: Request, accounts: Accounts, switches: Switches) -> Calle
     proof = request.query.get("appsecret_proof")
     if proof is None and switches["require_app_secret"]:
         raise GraphError("API calls from the server require an appsecret_proof argument", 100, METHOD)
+    check_state(caller, proof)
     check_proof(token, proof)
     return caller
 
@@ -38,8 +45,29 @@ def known(token: str, accounts: Accounts) -> Caller | None:
     """Return the bearer of a token if there is one."""
     if token == APP_TOKEN:
         return Caller(token, None)
+    if found := accounts.logins.by_facebook_token(token):
+        is_page = found.page is not None
+        owner = found.state.pages[found.page].owner if found.page is not None else OWN
+        return Caller(token, accounts.special(owner), is_page, found.is_short, found.state, found.page)
+    if token.startswith(SHORT):
+        return Caller(token, accounts.at(0), is_short=True)
     account = accounts.by_token(token)
     return Caller(token, account, token == account.page_token) if account else None
+
+
+def check_state(caller: Caller, proof: str | None = None) -> None:
+    """Refuse the token of a login whose tokens are not accepted, or not with a proof of this app's secret."""
+    if caller.state is None:
+        return
+    if subcode := caller.state.token_subcode:
+        raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
+    if caller.state.of_other_app and proof is not None:
+        raise invalid_proof()
+
+
+def invalid_proof() -> GraphError:
+    """Return the refusal of a proof that was made with another secret, or of another token."""
+    return GraphError("Invalid appsecret_proof provided in the API argument", 100, METHOD)
 
 
 def sent_token(request: Request, *, bearer: bool) -> str:
@@ -54,4 +82,4 @@ def check_proof(token: str, proof: str | None) -> None:
     """Refuse a proof that is not the token's; no proof is none to refuse."""
     expected = hmac.new(APP_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
     if proof is not None and not hmac.compare_digest(proof.encode(), expected.encode()):
-        raise GraphError("Invalid appsecret_proof provided in the API argument", 100, METHOD)
+        raise invalid_proof()

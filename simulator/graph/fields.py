@@ -68,7 +68,7 @@ def _rendered(value: Any, asked: Field) -> Any:
         return select(value, asked.children)
     if isinstance(value, tuple):
         return {"data": [select(node, asked.children) for node in value]} if value else None
-    if asked.children and not isinstance(value, dict):
+    if asked.children and value is not None and not isinstance(value, dict):
         raise parameter(f"Subfields are not supported by {asked.name}")
     return value
 

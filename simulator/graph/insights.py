@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.graph.insight_query import InsightQuery, insight_query
 from simulator.graph.metrics import DAYS_OF_PERIOD, METRICS, Metric
+from simulator.graph.permissions import are_insights_empty
 from simulator.graph.scope import Scope
 from simulator.world.accounts import Account
 from simulator.world.audience import FEWEST, demographics, engaged_people, is_online_known, online_followers
@@ -26,6 +27,8 @@ Buckets = Mapping[tuple[str, ...], int]
 def insights_edge(account: Account, scope: Scope) -> dict[str, Any]:
     """Answer `GET /<IG_ID>/insights`; a metric that is not available is left out."""
     query = insight_query(scope)
+    if are_insights_empty(scope):
+        return {"data": []}
     answers = _Answers(account, scope, query)
     data = [answers.of(metric) for metric in query.metrics if metric.name not in scope.dropped_metrics]
     answer: dict[str, Any] = {"data": [entry for entry in data if entry]}

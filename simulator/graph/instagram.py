@@ -10,6 +10,7 @@ from simulator.graph.errors import GraphError, parameter
 from simulator.graph.fields import Node
 from simulator.graph.instagram_login import InstagramLogin
 from simulator.graph.instagram_tokens import InstagramTokens, unsupported_request
+from simulator.graph.permissions import check_reads
 from simulator.graph.profile import instagram_login_user
 from simulator.graph.provider import GraphProvider, Json
 from simulator.graph.scope import Scope
@@ -53,17 +54,17 @@ class InstagramProvider(GraphProvider):
 
     def _known(self, token: str, now: float) -> Caller | None:
         grant = self._grants.of(token, now)
-        return Caller(token, grant.account) if grant else None
+        return Caller(token, grant.account, state=grant.state) if grant else None
 
     def _caller(self, request: Request, now: float) -> Caller:
         token = sent_token(request, bearer=self._switches["igl_bearer"])
-        account = self._grants.valid(token, now).account
+        grant = self._grants.valid(token, now)
         proof = request.query.get("appsecret_proof")
         if self._switches["igl_appsecret_proof"] == "verified":
             check_proof(token, proof)
         elif proof is not None and self._switches["igl_appsecret_proof"] == "refused":
             raise parameter("The parameter appsecret_proof is not supported")
-        return Caller(token, account)
+        return Caller(token, grant.account, state=grant.state)
 
     def _scope(self, request: Request, caller: Caller, faults: Sequence[Fault], now: float) -> Scope:
         scope = super()._scope(request, caller, faults, now)
@@ -79,4 +80,6 @@ class InstagramProvider(GraphProvider):
 
     def _person(self, object_id: str, account: Account, scope: Scope) -> Node | None:
         is_account = object_id in ("me", account.id, account.scoped_id)
+        if is_account:
+            check_reads(scope, object_id)
         return instagram_login_user(account, scope) if is_account else None

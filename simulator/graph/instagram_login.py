@@ -52,10 +52,14 @@ class InstagramLogin:
     def _exchanged(self, query: Mapping[str, str], now: float) -> Reply:
         if reason := _fault(query) or self._fault_of_code(query["code"]):
             return _refused(reason)
+        state = self._tokens.state_of_code(query["code"])
+        if state and state.code_refusal:
+            return _refused(state.code_refusal)
+        permissions = ",".join(state.permissions) if state else PERMISSIONS
         token, account = self._tokens.give_short(query["code"], now)
         if self._switches["igl_code_answer"] == "flat":
-            return Reply.json(200, {"access_token": token, "user_id": int(account.id), "permissions": PERMISSIONS})
-        granted = {"access_token": token, "user_id": account.id, "permissions": PERMISSIONS}
+            return Reply.json(200, {"access_token": token, "user_id": int(account.id), "permissions": permissions})
+        granted = {"access_token": token, "user_id": account.id, "permissions": permissions}
         return Reply.json(200, {"data": [granted]})
 
     def _fault_of_code(self, code: str) -> str | None:

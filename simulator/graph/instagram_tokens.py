@@ -9,15 +9,19 @@ from typing import Any
 
 from simulator.graph.codes import SHORT_LIFETIME
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
+from simulator.graph.rows import TOKEN_TEXTS
 from simulator.switches import Switches
 from simulator.world.accounts import INSTAGRAM_APP_SECRET, Account, Accounts
 from simulator.world.days import PACIFIC
 from simulator.world.draw import digits
+from simulator.world.logins import PERMISSIONS as GRANTED_PERMISSIONS
+from simulator.world.logins import LoginState, instagram_token
 
 SHORT = "IGAASHORT"  # Any token that begins so can be exchanged, for one of the sandbox account.
 YOUNGEST = 86_400  # seconds; a token is refused a refresh before
 DAY_SECONDS = 86_400
-PERMISSIONS = "instagram_business_basic,instagram_business_manage_insights"
+AGE = 5 * DAY_SECONDS  # of the long-lived token of a login that went wrong, at the start
+PERMISSIONS = ",".join(GRANTED_PERMISSIONS)
 
 Json = dict[str, Any]
 
@@ -30,6 +34,7 @@ class Grant:
     account: Account
     issued: float
     lifetime: float
+    state: LoginState | None = None  # of a login that went wrong
 
     @property
     def ends(self) -> float:
@@ -55,6 +60,10 @@ class InstagramTokens:
         """Return what a token grants, be it over or not."""
         if token in self._given:
             return self._given[token]
+        if found := self._accounts.logins.by_instagram_token(token):
+            issued = now if found.is_short else min(self._started, now) - AGE
+            lifetime = SHORT_LIFETIME if found.is_short else self._switches["igl_token_seconds"]
+            return Grant(token, self._accounts.at(0), issued, lifetime, found.state)
         account = self._accounts.by_instagram_token(token)
         if account is None:
             return None
@@ -67,6 +76,8 @@ class InstagramTokens:
         grant = self.of(token, now)
         if grant is None:
             raise cannot_parse()
+        if grant.state and (subcode := grant.state.token_subcode):
+            raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
         if now >= grant.ends:
             ended = datetime.fromtimestamp(grant.ends, PACIFIC).strftime("%A, %d-%b-%y %H:%M:%S %Z")
             raise GraphError(f"Error validating access token: Session has expired on {ended}.", 190, subcode=463)
@@ -83,7 +94,15 @@ class InstagramTokens:
         if not query.get("access_token", "").startswith(SHORT):
             self.valid(query.get("access_token", ""), now)
             raise GraphError("Session key invalid. This could be because the session key has an incorrect format.", 452)
-        return self._answer(self._give(self._accounts.at(0), now))
+        state = grant.state if (grant := self.of(query["access_token"], now)) else None
+        if state is None:
+            return self._answer(self._give(self._accounts.at(0), now))
+        self.valid(query["access_token"], now)
+        if state.of_other_app:
+            raise GraphError("Error validating access token: It was issued to another application.", 190)
+        return self._answer(
+            Grant(instagram_token(state), self._accounts.at(0), now, self._switches["igl_token_seconds"])
+        )
 
     def refresh(self, query: Mapping[str, str], now: float) -> Json:
         """Answer `GET /refresh_access_token` for a long-lived token that is old enough and not over."""
@@ -92,12 +111,18 @@ class InstagramTokens:
         grant = self.valid(query.get("access_token", ""), now)
         if now - grant.issued < YOUNGEST:
             raise GraphError("(#100) The access token must be at least 24 hours old to be refreshed")
-        token = None if self._switches["igl_refresh_new_token"] else grant.token
+        token = None if self._switches["igl_refresh_new_token"] and grant.state is None else grant.token
         return {**self._answer(self._give(grant.account, now, token)), "permissions": PERMISSIONS}
+
+    def state_of_code(self, code: str) -> LoginState | None:
+        """Return the state of the login that gave a code, if it went wrong."""
+        return self._accounts.logins.by_code(code, "instagram")
 
     def give_short(self, code: str, now: float) -> tuple[str, Account]:
         """Return the short-lived token that a code of the sandbox account is exchanged for, and that account."""
         account = self._accounts.at(0)
+        if state := self._accounts.logins.by_code(code, "instagram"):
+            return instagram_token(state, short=True), account
         token = f"{SHORT}{digits(16, 'code', code)}"
         with self._lock:
             self._given[token] = Grant(token, account, now, SHORT_LIFETIME)

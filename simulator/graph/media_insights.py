@@ -27,6 +27,7 @@ from simulator.graph.media_metrics import (
 )
 from simulator.graph.metrics import METRIC_TYPES, PERIODS
 from simulator.graph.parameters import check_one_of, listed
+from simulator.graph.permissions import are_insights_empty
 from simulator.graph.rows import ROWS
 from simulator.graph.scope import Scope
 from simulator.world.media_numbers import MediaNumbers
@@ -87,6 +88,8 @@ class _MediaInsights:
             raise ROWS["100/2108006"].error
         self._check_support(metrics)
         self._check_breakdowns(metrics, breakdowns)
+        if are_insights_empty(self._scope):
+            return {"data": []}
         numbers = numbers_of(self._media, self._scope.now, self._scope.switches)
         self._check_viewers(metrics, numbers)
         dropped = self._scope.dropped_metrics

@@ -1,5 +1,6 @@
 """The nodes around an account: the Instagram user, the Facebook user and the Page."""
 
+from types import EllipsisType
 from typing import Any
 
 from simulator.graph.errors import GraphError, missing_object
@@ -54,16 +55,21 @@ def facebook_user(account: Account) -> Node:
     return Node("User", {"id": account.user_id, "name": f"Owner of {account.name}"})
 
 
-def page(account: Account, scope: Scope) -> Node:
-    """Return the Page that is linked to the account; one of a business portfolio may hide which account that is."""
-    linked = Node("IGUser", {"id": account.id, "username": account.username, "name": account.name})
-    shown = None if scope.switches["portfolio_pages"] == "without_account" else linked
+def page(account: Account, scope: Scope, *, shows: Account | EllipsisType | None = ..., token: str = "") -> Node:
+    """Return the Page of the account; one of a business portfolio may hide which account is linked to it.
+
+    By default that is its own; a login that went wrong shows another one (`shows`), or none, and has its own `token`.
+    """
+    linked = account if isinstance(shows, EllipsisType) else shows
+    shown = None
+    if linked is not None and scope.switches["portfolio_pages"] != "without_account":
+        shown = Node("IGUser", {"id": linked.id, "username": linked.username, "name": linked.name})
     return Node(
         "Page",
         {
             "id": account.page_id,
             "name": account.name,
-            "access_token": account.page_token,
+            "access_token": token or account.page_token,
             "category": "Local business",
             "instagram_business_account": shown,
             "connected_instagram_account": shown,

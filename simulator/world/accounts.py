@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from simulator.world.captions import ODD_NAME
 from simulator.world.draw import digits, draw
 from simulator.world.kinds import EXTRAS, KINDS, Kind
+from simulator.world.logins import Logins
 
 BEGINNING = date(2022, 4, 1)  # Every history is walked from here, so that moving the clock leaves the past as it was.
 MOST_ACCOUNTS = 99_900  # An id has room for five digits of index; the last hundred are for the extras.
@@ -132,6 +133,7 @@ class Accounts:
         self.seed, self.count, self._started = seed, count, started
         self.at = lru_cache(maxsize=None)(self._make)
         self._names: dict[int, str] = {}
+        self.logins = Logins()
 
     def __iter__(self) -> Iterator[Account]:
         return map(self.at, itertools.chain(range(self.count), EXTRA_INDICES))
@@ -165,12 +167,18 @@ class Accounts:
         self._names[account.index] = username
 
     def reset(self) -> None:
-        """Give every account the handle that it began with."""
+        """Give every account the handle that it began with, and every login the state that it began with."""
         self._names.clear()
+        self.logins.reset()
 
     def by_index(self, index: int) -> Account | None:
         """Find an account by its place in the list."""
         return self.at(index) if 0 <= index < self.count or index in EXTRA_INDICES else None
+
+    def special(self, given_name: str) -> Account:
+        """Return an account that is there whatever the number of accounts, by the handle that it began with."""
+        extras = [name for name, _ in EXTRAS]
+        return self.at(MOST_ACCOUNTS + extras.index(given_name) if given_name in extras else 0)
 
     def _find(self, pattern: re.Pattern[str], text: str) -> Account | None:
         match = pattern.fullmatch(text)
