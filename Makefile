@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor account webhook export import backup restore backfill test prove check format bench examples provider-errors clean
+.PHONY: help install migrate run worker doctor account webhook notify export import backup restore backfill test prove check format bench examples provider-errors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ account: install ## Add, list, check or remove an account: make account ARGS="ad
 
 webhook: install ## Subscribe accounts to webhooks, or check the callback URL: make webhook ARGS="check https://HOST"
 	@$(BIN)/python -m commands.webhook $(ARGS)
+
+notify: install ## Try the outgoing webhook, list or resend its events: make notify ARGS=test
+	@$(BIN)/python -m commands.notify $(ARGS)
 
 export: install ## Write the kept history as lines: make export ARGS="--out history.ndjson.gz"
 	@$(BIN)/python -m commands.export $(ARGS)

@@ -173,6 +173,10 @@ class Config:
     cors_origins: tuple[str, ...] = ()
     log_level: str = "INFO"
 
+    notify_url: str = _secret()  # of the outgoing webhook; a URL may have a credential in its path or query
+    notify_secret: str = _secret()  # comma-separated; each signs the events
+    notify_events: tuple[str, ...] = ()  # empty: all
+
     def __post_init__(self) -> None:
         """Fill in what sandbox mode implies, then refuse every fault together."""
         if not self.providers:
@@ -258,10 +262,16 @@ class Config:
         return listed(self.token_key)
 
     @property
+    def notify_secrets(self) -> tuple[str, ...]:
+        """The secrets that sign the events of the outgoing webhook."""
+        return listed(self.notify_secret)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave the process."""
         apps = (self.app_secret, self.instagram_app_secret, self.webhook_verify_token)
         own = (*apps, self.access_long_lived_token, self.modash_api_key, *self.token_keys)
+        own = (*own, self.notify_url, *self.notify_secrets)
         return tuple(filter(None, (*own, urlsplit(self.database_url).password)))
 
     @classmethod

@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from services.notifications.events import EVENTS
+
 if TYPE_CHECKING:
     from config import Config
 
@@ -51,6 +53,12 @@ _ID = re.compile(r"\d{1,30}")
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _BASE_URL = re.compile(r"https?://[^\s?#]+[^/\s?#]")
 _PATH_WITH_VERSION = re.compile(r"(https?://\S+?)/+v\d+(\.\d+)?(/\S*)?", re.IGNORECASE)
+# Standard Webhooks: a key of 24 to 64 bytes in base64.
+_NOTIFY_SECRET = re.compile(
+    r"whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+_NOTIFY_URL = re.compile(r"(https?)://[^\s@#]+", re.IGNORECASE)
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -61,7 +69,7 @@ def login_of(token: str) -> str | None:
 
 def faults_of(config: Config) -> list[str]:
     """Return a sentence for each value that is not accepted."""
-    return [fault for check in (_missing, _choices, _formats, _numbers) for fault in check(config)]
+    return [fault for check in (_missing, _choices, _formats, _numbers, _notify) for fault in check(config)]
 
 
 def range_in_words(name: str) -> str:
@@ -140,6 +148,32 @@ def _formats(config: Config) -> list[str]:
         if not re.fullmatch(r"[!-~]*", getattr(config, name))
     ]
     return faults
+
+
+def _notify(config: Config) -> list[str]:
+    """Return what is wrong with the outgoing webhook. Its address is not repeated: it may have a credential in it."""
+    faults = []
+    if config.notify_url and not _is_notify_url(config.notify_url):
+        faults.append(
+            "NOTIFY_URL has the wrong form; accepted: https://host/path without user, password and fragment "
+            "(http:// for this machine only: localhost, 127.0.0.1 or [::1])."
+        )
+    if config.notify_url and not config.notify_secret:
+        faults.append("NOTIFY_SECRET is missing (NOTIFY_URL needs it; `make notify ARGS=secret` prints one).")
+    if not all(_NOTIFY_SECRET.fullmatch(secret) for secret in config.notify_secrets):
+        faults.append(
+            "NOTIFY_SECRET has the wrong form; accepted: those of `make notify ARGS=secret`, comma-separated."
+        )
+    if unknown := [event for event in config.notify_events if event not in EVENTS]:
+        faults.append(f"NOTIFY_EVENTS has {', '.join(unknown)}; accepted: {', '.join(EVENTS)}.")
+    return faults
+
+
+def _is_notify_url(url: str) -> bool:
+    form = _NOTIFY_URL.fullmatch(url)
+    if form is None or not has_host(url):
+        return False
+    return form[1].lower() == "https" or urlsplit(url).hostname in LOOPBACK
 
 
 def without_brackets(host: str) -> str:

@@ -55,6 +55,10 @@ from services.media.story_polling import StoryPolling
 from services.media.story_reader import StoryReader
 from services.media.viewers import ViewersCheck
 from services.media_insights import MediaInsightsService
+from services.notifications.delivery import NotificationDelivery
+from services.notifications.events import EVENTS
+from services.notifications.notifications import Notifications
+from services.notifications.troubles import AccountTroubles
 from services.performance_data import PerformanceData
 from services.post_history import PostHistory
 from services.posting_times import PostingTimes
@@ -63,10 +67,18 @@ from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
-from services.provider_clients import app_secrets, graph_client, may_refresh, modash_client, purchase_policy
+from services.provider_clients import (
+    app_secrets,
+    graph_client,
+    may_refresh,
+    modash_client,
+    purchase_policy,
+    receiver_client,
+)
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
 from services.redaction import Redaction
+from services.reports.announcements import ReportAnnouncements
 from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
 from services.reports.failures import CallFailures
@@ -121,6 +133,9 @@ class Services:
     status: Status
     webhooks: Webhooks
     webhook_application: WebhookApplication
+    notifications: Notifications
+    notification_delivery: NotificationDelivery | None
+    account_troubles: AccountTroubles
     limits: Quota
     readiness: Readiness
     accounts: AccountResolver
@@ -145,6 +160,9 @@ class Services:
 
         # What every service shares
         store = Store.open(config.database_url, config.instance_path, mode=config.providers, clock=clock)
+        notifications = Notifications(
+            store.notifications, wanted=notified_events(config), mode=config.providers, clock=store.clock
+        )
         heartbeat = Heartbeat()
         rate_limiter = RateLimiter(
             "modash",
@@ -255,13 +273,20 @@ class Services:
             cache=cache,
         )
         failures = CallFailures(cache, report_source)
-        settlements = Settlements(store, redaction, clock=store.clock, on_change=reports_changed)
+        settlements = Settlements(
+            store,
+            redaction,
+            announcements=ReportAnnouncements(notifications),
+            clock=store.clock,
+            on_change=reports_changed,
+        )
         purchasing = ReportPurchasing(
             modash,
             store,
             settlements,
             policy=policy,
             source=report_source,
+            announcements=ReportAnnouncements(notifications),
             failures=failures,
             balance=balance,
             redaction=redaction,
@@ -381,6 +406,13 @@ class Services:
                 clock=store.clock,
             ),
             webhook_application=WebhookApplication(store.webhooks, webhook_handlers, clock=store.clock),
+            notifications=notifications,
+            notification_delivery=(
+                NotificationDelivery(store.notifications, receiver_client(config, clock), clock=store.clock)
+                if config.notify_url
+                else None
+            ),
+            account_troubles=AccountTroubles(store.account_troubles, notifications, clock=store.clock),
             limits=quota,
             readiness=Readiness(store, quota, clock=store.clock),
             accounts=accounts,
@@ -409,3 +441,8 @@ class Services:
             guard.close()
         self.settlements.close()
         self.store.close()
+
+
+def notified_events(config: Config) -> tuple[str, ...]:
+    """Return the events that the outgoing webhook announces; none without a receiver."""
+    return (config.notify_events or EVENTS) if config.notify_url else ()

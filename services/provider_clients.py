@@ -10,10 +10,11 @@ from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads
 from services.clients.graph.tokens import App, TokenClient
 from services.clients.guard.guard import Guard
-from services.clients.http import CALLBACK, Transport
+from services.clients.http import CALLBACK, RECEIVER, Transport
 from services.clients.modash.client import ModashClient
 from services.clients.modash.error_codes import MODASH
 from services.clients.rate_limiter import RateLimiter
+from services.clients.receiver import ReceiverClient
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.redaction import Redaction
@@ -76,6 +77,12 @@ def callback_checks(config: Config, clock: Clock) -> CallbackChecks:
         secrets=app_secrets(config),
         is_rehearsal=config.sandbox,
     )
+
+
+def receiver_client(config: Config, clock: Clock) -> ReceiverClient:
+    """Build the client of the receiver of the outgoing webhook, which has 10 s to answer, whatever providers have."""
+    transport = Transport(RECEIVER, connect_timeout=3.05, read_timeout=5.0, connections=1, clock=clock)
+    return ReceiverClient(transport, config.notify_url, config.notify_secrets)
 
 
 def app_secrets(config: Config) -> Mapping[str, str]:

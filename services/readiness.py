@@ -19,6 +19,13 @@ class WebhookWork(TypedDict):
     failed: int
 
 
+class NotificationWork(TypedDict):
+    """The number of events that wait for the outgoing webhook, and of those that were given up within 30 days."""
+
+    waiting: int
+    given_up: int
+
+
 class BackgroundWork(TypedDict):
     """The number of workers that are alive, and of jobs; `late` ones are more than a minute overdue.
 
@@ -32,6 +39,7 @@ class BackgroundWork(TypedDict):
     given_up: int
     set_apart: int
     webhooks: WebhookWork
+    notifications: NotificationWork
 
 
 class ReadinessReport(TypedDict):
@@ -85,6 +93,7 @@ class Readiness:
             counts = self._store.jobs.counts(now=self._clock.timestamp())
             set_apart = self._store.ledger.number_set_apart()
             webhooks = self._store.webhooks.counts()
+            notifications = self._store.notifications.counts()
         except DatabaseUnavailableError:
             return None
         return {
@@ -95,4 +104,5 @@ class Readiness:
             "given_up": counts.given_up,
             "set_apart": set_apart,
             "webhooks": {"waiting": webhooks.waiting, "failed": webhooks.failed},
+            "notifications": {"waiting": notifications.waiting, "given_up": notifications.given_up},
         }

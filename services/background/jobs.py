@@ -17,6 +17,8 @@ from services.errors import AccountUnknownError, BusyError, ProviderError
 from services.history.retention import Retention
 from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
+from services.notifications.delivery import NotificationDelivery
+from services.notifications.troubles import AccountTroubles
 from services.posts.post_polling import PostPolling
 from services.reports.balance import CreditBalance
 from services.reports.follow_up import FollowUp
@@ -37,6 +39,8 @@ RETENTION_INTERVAL = 86_400.0  # seconds
 RETENTION_RUN, RETENTION_PAUSE = 2.0, 5.0  # seconds; other writers of a SQLite file have the time between the runs
 WEBHOOKS_INTERVAL = 2.0  # seconds
 WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
+NOTIFICATIONS_INTERVAL = 2.0  # seconds
+NOTIFICATIONS_RUN = 5.0  # seconds; with one attempt of 10 s more, other jobs have three of four places meanwhile
 ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
 FIRST_ACCOUNTS_DELAY = 30.0  # seconds
 FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a report after that
@@ -119,6 +123,7 @@ def _sweep(
 ) -> Reschedule:
     store.sweep()
     webhooks.sweep()
+    store.notifications.sweep(store.clock.timestamp())
     return Reschedule(SWEEP_INTERVAL, reset_attempts=True)
 
 
@@ -149,7 +154,12 @@ def _begin_per_account(
 
 
 def _read_stories(
-    polling: StoryPolling, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+    polling: StoryPolling,
+    troubles: AccountTroubles,
+    clock: Clock,
+    account: str,
+    _payload: Mapping[str, Any],
+    attempts: int,
 ) -> Reschedule | None:
     """Read the stories of an account; after a failure try again later and later, but before a story ends."""
     try:
@@ -158,15 +168,22 @@ def _read_stories(
         return None
     except ProviderError as error:
         log.warning("Stories could not be read", extra={"code": error.code})
+        troubles.failed(account, STORIES_OF, error)
         delay = retry_delay(attempts - 1, first=FIRST_STORIES_DELAY)
         if (moment := polling.next_last_moment(account)) is not None:
             delay = min(delay, max(moment - clock.timestamp(), NEVER_WITHIN))
         return Reschedule(max(delay, error.retry_after or 0))
+    troubles.worked(account, STORIES_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
 def _look_at_posts(
-    polling: PostPolling, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+    polling: PostPolling,
+    troubles: AccountTroubles,
+    clock: Clock,
+    account: str,
+    _payload: Mapping[str, Any],
+    attempts: int,
 ) -> Reschedule | None:
     """Look at the posts of an account; after a failure try again later and later."""
     try:
@@ -175,14 +192,16 @@ def _look_at_posts(
         return None
     except ProviderError as error:
         log.warning("Posts could not be read", extra={"code": error.code})
+        troubles.failed(account, POSTS_OF, error)
         return Reschedule(max(retry_delay(attempts - 1, first=FIRST_POSTS_DELAY), error.retry_after or 0))
+    troubles.worked(account, POSTS_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
 def _take_snapshot(
     snapshots: AccountSnapshotter,
+    troubles: AccountTroubles,
     store: Store,
-    clock: Clock,
     account: str,
     _payload: Mapping[str, Any],
     attempts: int,
@@ -194,10 +213,12 @@ def _take_snapshot(
         return None
     except ProviderError as error:
         log.warning("A snapshot could not be taken", extra={"code": error.code})
+        troubles.failed(account, SNAPSHOT_OF, error)
         return Reschedule(max(retry_delay(attempts - 1, first=FIRST_SNAPSHOT_RETRY), error.retry_after or 0))
+    troubles.worked(account, SNAPSHOT_OF)
     if run.has_gaps:
-        store.jobs.put(BACKFILL_OF, account, due_at=clock.timestamp())
-    return Reschedule(max(run.due_at - clock.timestamp(), 1.0), reset_attempts=True)
+        store.jobs.put(BACKFILL_OF, account, due_at=store.clock.timestamp())
+    return Reschedule(max(run.due_at - store.clock.timestamp(), 1.0), reset_attempts=True)
 
 
 def _backfill(
@@ -216,19 +237,31 @@ def _backfill(
     return Reschedule(SLICES_APART, reset_attempts=True, is_idle=True) if step.left else None
 
 
+def deliver_notifications(
+    delivery: NotificationDelivery, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule:
+    """Deliver what waits for the outgoing webhook."""
+    tried = delivery.run(seconds=NOTIFICATIONS_RUN)
+    return Reschedule(NOTIFICATIONS_INTERVAL, reset_attempts=True, is_idle=not tried)
+
+
 def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
-    return {
+    troubles = services.account_troubles
+    optional: dict[str, Handler] = {}
+    if services.notification_delivery is not None:
+        optional["notifications"] = partial(deliver_notifications, services.notification_delivery)
+    return optional | {
         "sweep": partial(_sweep, services.store, services.webhook_application),
         "retention": partial(_retain, services.retention),
         "webhooks": partial(apply_webhooks, services.webhook_application),
         "report": partial(_follow_up, services.follow_up, clock),
         "stories": partial(_begin_per_account, STORIES_OF, services.story_polling.accounts, services.store, clock),
-        STORIES_OF: partial(_read_stories, services.story_polling, clock),
+        STORIES_OF: partial(_read_stories, services.story_polling, troubles, clock),
         "posts": partial(_begin_per_account, POSTS_OF, services.post_polling.accounts, services.store, clock),
-        POSTS_OF: partial(_look_at_posts, services.post_polling, clock),
+        POSTS_OF: partial(_look_at_posts, services.post_polling, troubles, clock),
         "history": partial(_begin_per_account, SNAPSHOT_OF, services.snapshots.accounts, services.store, clock),
-        SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, services.store, clock),
+        SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, troubles, services.store),
         BACKFILL_OF: partial(_backfill, services.snapshots),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
@@ -238,6 +271,7 @@ RECURRING: Mapping[str, float] = {
     "sweep": SWEEP_INTERVAL,
     "retention": SWEEP_INTERVAL,
     "webhooks": WEBHOOKS_INTERVAL,
+    "notifications": NOTIFICATIONS_INTERVAL,
     "stories": FIRST_ACCOUNTS_DELAY,
     "posts": FIRST_ACCOUNTS_DELAY,
     "history": FIRST_HISTORY_DELAY,

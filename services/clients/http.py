@@ -42,22 +42,29 @@ log = logging.getLogger(__name__)
 
 OK, TOO_MANY = 200, 429
 CALLBACK = "callback"  # The gateway's own address on the internet, which a command checks.
+RECEIVER = "receiver"  # The operator's program to which the outgoing webhook leads.
 MEGABYTE = 1024 * 1024
 # A report has about 20 KB. A page of 100 posts has about 0.3 MB, and 1.5 MB where every caption is as long as it may be
 # and of letters that Instagram writes as `\\uXXXX`.
-MAX_BODY_BYTES: Mapping[str, int] = {"instagram": 2 * MEGABYTE, "modash": MEGABYTE, CALLBACK: MEGABYTE}
+MAX_BODY_BYTES: Mapping[str, int] = {"instagram": 2 * MEGABYTE, "modash": MEGABYTE, CALLBACK: MEGABYTE, RECEIVER: 0}
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape sequence, or as bytes that are no UTF-8
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
 ROUNDING = 0.01  # seconds by which a timeout may come early
-NAMES: Mapping[str, str] = {"instagram": "Instagram", "modash": "Modash", CALLBACK: "The callback URL"}
+NAMES: Mapping[str, str] = {
+    "instagram": "Instagram",
+    "modash": "Modash",
+    CALLBACK: "The callback URL",
+    RECEIVER: "The receiver",
+}
 # The settings
 BASE_URLS: Mapping[str, str] = {
     "instagram": "GRAPH_BASE_URL",
     "modash": "MODASH_BASE_URL",
     CALLBACK: "the address that was given",
+    RECEIVER: "NOTIFY_URL",
 }
 TRY_SOON = "Try again in a minute."
 # Each call has one connection at most, so none was made where one of these came.
@@ -148,8 +155,11 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         is_paid: bool = False,
+        reads_body: bool = True,
     ) -> Reply:
         """Return the answer to one request; a refusal whose body cannot be read has an empty one.
+
+        Without `reads_body` the connection is closed after the head: the answer has no body, and may be a redirect.
 
         The timeouts are cut to what is left of the request's time; when that is over, `DeadlineExceededError` is
         raised. A paid call is only begun while enough of it is left, and then waited for as if there were no end. It
@@ -186,7 +196,7 @@ class Transport:
                 verify=network.verify,
                 proxies=network.proxies,
             ) as response:
-                reply = self._reply(response, attempt)
+                reply = self._reply(response, attempt, reads_body=reads_body)
         except ProviderError as error:
             failure = error
         # `requests` raises its own exceptions (which are OSErrors), some of urllib3, and plain ones for settings of
@@ -225,8 +235,10 @@ class Transport:
             self._network = Network(proxies, True if found["verify"] is None else found["verify"])
         return self._network
 
-    def _reply(self, response: requests.Response, attempt: Attempt) -> Reply:
+    def _reply(self, response: requests.Response, attempt: Attempt, *, reads_body: bool) -> Reply:
         status = response.status_code
+        if not reads_body:
+            return Reply(status, response.headers, b"", self._clock.timestamp())
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise self._redirected()
         try:

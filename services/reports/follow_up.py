@@ -13,6 +13,7 @@ from services.reports.purchasing import ReportPurchasing
 from services.store.database import DatabaseUnavailableError
 
 JOB = "report"
+UNCERTAIN = "charge_uncertain"  # The call for the report never came back.
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class FollowUp:
                 self._purchasing.buy(known.name, asked=creator, caller=caller)
             except (CreatorNotFoundError, CreditLimitReachedError, CreditBudgetReachedError) as error:
                 log.warning("A report that was not ready is given up", extra={"code": error.code})
-                return self._stop(known.name)
+                return self._stop(known.name, error.code)
             except ProviderError as error:
                 log.warning("A report that was not ready could not be asked for", extra={"code": error.code})
             known = self._purchasing.look_up(creator)
@@ -48,12 +49,12 @@ class FollowUp:
         if pending is None or known.state in (ReportState.KEPT, ReportState.GIVEN_UP):
             return None
         if known.state is ReportState.UNCERTAIN:
-            return self._stop(known.name)
+            return self._stop(known.name, UNCERTAIN)
         return self._policy.asked_again_at(pending.asked_at, pending.attempts)
 
-    def _stop(self, name: str) -> float | None:
+    def _stop(self, name: str, code: str) -> float | None:
         try:
-            self._purchasing.forget_pending(name)
+            self._purchasing.forget_pending(name, code=code)
         except DatabaseUnavailableError:
             return 0.0
         return None

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from services.cache.cache import Cache
@@ -19,6 +20,7 @@ from services.clients.modash.client import Body, ModashClient, NotReady
 from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
 from services.redaction import Redaction
+from services.reports.announcements import ReportAnnouncements
 from services.reports.balance import CreditBalance
 from services.reports.errors import (
     CreditBudgetReachedError,
@@ -92,6 +94,7 @@ class ReportPurchasing:
         *,
         policy: PurchasePolicy,
         source: str,
+        announcements: ReportAnnouncements,
         failures: CallFailures,
         balance: CreditBalance,
         redaction: Redaction,
@@ -102,6 +105,7 @@ class ReportPurchasing:
         self._modash = modash
         self._ledger = store.ledger
         self._settlements = settlements
+        self._announcements = announcements
         self._reports = store.reports
         self._spending = store.spending
         self._jobs = store.jobs
@@ -213,9 +217,10 @@ class ReportPurchasing:
             raise no_ledger() from None
         return None
 
-    def forget_pending(self, name: str) -> None:
-        """Stop waiting for a report that was being made; raises `DatabaseUnavailableError`."""
-        self._reports.forget_pending(self._source, name)
+    def forget_pending(self, name: str, *, code: str) -> None:
+        """Stop waiting for a report that was being made, and announce why; raises `DatabaseUnavailableError`."""
+        announce = partial(self._announcements.stopped, name, code)
+        self._reports.forget_pending(self._source, name, on_forgotten=announce)
 
     def settle_late(self) -> None:
         """Book what could not be booked in time, and expire calls that never came back.

@@ -7,9 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from services.clock import Clock
 from services.redaction import Redaction
+from services.reports.announcements import ReportAnnouncements
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.ledger import Opened, Settlement, content_of
 from services.store.store import Store
@@ -28,10 +30,19 @@ class Settlements:
     restart nor a kill loses a report that was paid for.
     """
 
-    def __init__(self, store: Store, redaction: Redaction, *, clock: Clock, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        redaction: Redaction,
+        *,
+        announcements: ReportAnnouncements,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
         self._ledger = store.ledger
         self._spool = store.settlement_spool
         self._redaction = redaction
+        self._announcements = announcements
         self._clock = clock
         self._on_change = on_change  # called after credits were spent
         self._late: deque[tuple[Opened, Settlement]] = deque()
@@ -106,7 +117,8 @@ class Settlements:
         Raises `DatabaseUnavailableError` where it has to be tried again.
         """
         try:
-            if self._ledger.settle(opened, settlement) or settlement.report is None:
+            announce = partial(self._announcements.settled, opened.order, settlement)
+            if self._ledger.settle(opened, settlement, on_pending=announce) or settlement.report is None:
                 return
             failure = "the ledger has no row of this call"  # The database was replaced meanwhile.
         except StatementRefusedError as error:

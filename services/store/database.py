@@ -40,6 +40,8 @@ ADVICE_IF_MISSING = {
 }
 
 T = TypeVar("T")
+Transaction = Connection
+"""A connection within a transaction, for a function of a service that is called there and hands it on."""
 Values = Mapping[str, Any]
 """A row by column name; a value may be an SQL expression."""
 

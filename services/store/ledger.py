@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
 
-from services.store.database import Database, upsert
+from services.store.database import Database, Transaction, upsert
 from services.store.database_clock import DatabaseClock
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
 from services.store.schema import ledger, ledger_months, settlements_set_apart
@@ -59,6 +59,14 @@ class CreatorRecord(NamedTuple):
 
 PurchaseCheck = Callable[[CreatorRecord, float], str | None]
 """Gets what the store holds of a creator, and the moment; returns the state that prevents a call, or None."""
+
+
+PendingChange = Callable[[Transaction, PendingReport | None, PendingReport | None], None]
+"""Gets, within the transaction that settles a call, whether its report was being made before and is after it."""
+
+
+def ignore_pending_change(*_: object) -> None:
+    """Do nothing with it."""
 
 
 class NotOpenedError(Exception):
@@ -156,7 +164,9 @@ class Ledger:
             self._reserve(connection, order, record, month_of(now))
         return Opened(id_, order, now)
 
-    def settle(self, opened: Opened, settlement: Settlement) -> bool:
+    def settle(
+        self, opened: Opened, settlement: Settlement, *, on_pending: PendingChange = ignore_pending_change
+    ) -> bool:
         """Settle a row and keep what the call brought, in one transaction: a charge without its report cannot be.
 
         A late settlement counts too: where a row has become uncertain meanwhile, the result of its call is still the
@@ -185,7 +195,7 @@ class Ledger:
                 self._reports.keep(
                     connection, order.source, order.creator, settlement.report, fetched_at=opened.at, price=order.price
                 )
-            self._note_pending(connection, order, settlement)
+            on_pending(connection, *self._note_pending(connection, order, settlement))
         return True
 
     def set_apart(self, opened: Opened, settlement: Settlement, failure: str) -> None:
@@ -274,8 +284,10 @@ class Ledger:
         left = ledger_months.c.milli_credits - milli_credits
         connection.execute(update(ledger_months).where(_is_month(source, month)).values(milli_credits=left))
 
-    def _note_pending(self, connection: Connection, order: Order, settlement: Settlement) -> None:
-        """Count how often a report was not ready, or note that nothing is pending any more."""
+    def _note_pending(
+        self, connection: Connection, order: Order, settlement: Settlement
+    ) -> tuple[PendingReport | None, PendingReport | None]:
+        """Count how often a report was not ready, or note that nothing is pending any more; return both states."""
         before = self._reports.pending(connection, order.source, order.creator)
         # After the last attempt a later caller starts over, with the first short wait.
         is_first = before is None or before.attempts > order.max_retries
@@ -287,6 +299,7 @@ class Ledger:
             after = PendingReport(settlement.at, attempts, before.message)
         if before is not None or after is not None:
             self._reports.note_pending(connection, order.source, order.creator, after)
+        return before, after
 
 
 def content_of(opened: Opened, settlement: Settlement) -> str:

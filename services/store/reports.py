@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, LargeBinary, Row, cast, delete, insert, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
-from services.store.database import Database, excluded, upsert
+from services.store.database import Database, Transaction, excluded, upsert
 from services.store.schema import balances, creators, ledger, pending_reports, reports
 
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
@@ -43,6 +43,10 @@ class PendingReport(NamedTuple):
     asked_at: float
     attempts: int
     message: str
+
+
+OnForgotten = Callable[[PendingReport, Transaction], None]
+"""Gets a report that is asked for no more, within the transaction that forgets it."""
 
 
 class BalanceReading(NamedTuple):
@@ -105,10 +109,13 @@ class Reports:
         row = {"source": source, "creator": creator, **pending._asdict()}
         upsert(connection, pending_reports, row, replace=PendingReport._fields)
 
-    def forget_pending(self, source: str, creator: str) -> None:
+    def forget_pending(self, source: str, creator: str, *, on_forgotten: OnForgotten) -> None:
         """Stop waiting for a report that was being made."""
         with self._database.write() as connection:
-            self.note_pending(connection, source, creator, None)
+            pending = self.pending(connection, source, creator)
+            if pending is not None:
+                self.note_pending(connection, source, creator, None)
+                on_forgotten(pending, connection)
 
     def keep(
         self, connection: Connection, source: str, creator: str, new: NewReport, *, fetched_at: float, price: int

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0015"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0016"}
 
 gateway = MetaData()
 
@@ -344,4 +344,33 @@ webhook_changes = Table(
     Column("failure", Message),  # of the last attempt, if it failed
     Index("webhook_changes_by_due_at", "mode", "due_at"),
     Index("webhook_changes_by_received_at", "mode", "received_at"),
+)
+
+# The outbox of the outgoing webhook.
+notifications = Table(
+    "notifications",
+    gateway,
+    mode_column(),
+    Column("id", String(64), primary_key=True),
+    Column("event", String(32), nullable=False),
+    Column("account", String(64)),
+    Column("creator", String(64)),
+    Column("body", Text, nullable=False),  # JSON in ASCII, as it is sent and signed
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Double),  # null once it was delivered or given up
+    Column("delivered_at", Double),
+    Column("given_up_at", Double),
+    Column("failure", ShortMessage(64)),  # of the last attempt, if it failed
+    Index("notifications_by_due_at", "mode", "due_at"),
+)
+
+account_troubles = Table(
+    "account_troubles",
+    gateway,
+    mode_column(),
+    Column("account", String(64), primary_key=True),
+    Column("kind", String(32), primary_key=True),  # of the job whose reads fail
+    Column("code", ShortMessage(64), nullable=False),
+    Column("began_at", Double, nullable=False),
 )

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from services.clock import Clock
 from services.store.account_health import AccountHealthTable
 from services.store.account_snapshots import AccountSnapshots
+from services.store.account_troubles import AccountTroubleTable
 from services.store.accounts import AccountTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
@@ -25,6 +26,7 @@ from services.store.jobs import Jobs
 from services.store.leases import LeaseTable
 from services.store.ledger import Ledger
 from services.store.media import MediaTable
+from services.store.notifications import NotificationTable
 from services.store.posts import PostTable
 from services.store.quota_usage import QuotaUsage
 from services.store.rate_limits import RateLimits
@@ -73,6 +75,8 @@ class Store:
     jobs: Jobs
     workers: Workers
     webhooks: WebhookTable
+    notifications: NotificationTable
+    account_troubles: AccountTroubleTable
     transfer: Transfer
     deletion: Deletion
     lock: InstanceLock | None
@@ -114,6 +118,8 @@ class Store:
             jobs=Jobs(gateway),
             workers=Workers(gateway),
             webhooks=WebhookTable(gateway),
+            notifications=NotificationTable(gateway),
+            account_troubles=AccountTroubleTable(gateway),
             transfer=Transfer(gateway),
             deletion=Deletion((memory, gateway)),
             lock=lock,

@@ -1,0 +1,153 @@
+"""`make notify`: tries the outgoing webhook, and lists or resends what it has not delivered."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import logging
+import secrets as randomness
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from commands.doctor import say
+from commands.migrate import MigrationError, migrate_or_explain
+from config import Config, ConfigError
+from services.accounts.checks import Check
+from services.clients.receiver import SECRET_PREFIX, Outcome
+from services.clock import Clock
+from services.days import our_time
+from services.notifications.events import TEST
+from services.notifications.notifications import body_of
+from services.provider_clients import receiver_client
+from services.store.database import DatabaseUnavailableError
+from services.store.store import Store
+
+LISTED = 100  # events
+KEY_BYTES = 32
+NEXT_STEPS: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "The receiver refuses the signature or a login: compare NOTIFY_SECRET with its own.",
+    HTTPStatus.FORBIDDEN: "The receiver refuses the signature or a login: compare NOTIFY_SECRET with its own.",
+    HTTPStatus.NOT_FOUND: "The receiver has no such path: check the path of NOTIFY_URL.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "The receiver takes no POST at this path: check the path of NOTIFY_URL.",
+    HTTPStatus.GONE: "The receiver wants no more events. Events answered so are given up at once.",
+}
+EXAMPLE = """\
+examples:
+  make notify ARGS=secret          print a new NOTIFY_SECRET
+  make notify ARGS=test            send a test event to NOTIFY_URL, and say what came of it
+  make notify ARGS=list            the events that wait or were given up
+  make notify ARGS=resend          let all of them be delivered again, now
+  make notify ARGS="resend msg_3f2a..."
+"""
+
+
+def secret() -> int:
+    """Print a new secret."""
+    print(SECRET_PREFIX + base64.b64encode(randomness.token_bytes(KEY_BYTES)).decode())
+    return 0
+
+
+def send_test(config: Config) -> int:
+    """Send a test event; return 1 if the receiver did not accept it."""
+    if not config.notify_url:
+        say(Check("test event", False, "There is no receiver.", "Set NOTIFY_URL and NOTIFY_SECRET in .env."))
+        return 1
+    clock = Clock()
+    data = {"message": "A test of the outgoing webhook."}
+    body = body_of(TEST, data, mode=config.providers, at=clock.timestamp())
+    event_id = f"msg_{uuid.uuid4().hex}"
+    outcome = receiver_client(config, clock).deliver(event_id, body, at=clock.timestamp())
+    if outcome.failure is None:
+        say(Check("test event", True, f"{event_id} was accepted with HTTP {outcome.status}"))
+        return 0
+    say(Check("test event", False, _what(outcome), _next_step(outcome)))
+    return 1
+
+
+def show(store: Store) -> int:
+    """Print the events that wait or were given up, the newest first."""
+    counts = store.notifications.counts()
+    print(f"{counts.waiting} wait, {counts.given_up} were given up.")
+    for event in store.notifications.listed(LISTED):
+        about = event.account or event.creator or ""
+        state = "given up" if event.due_at is None else f"next at {our_time(event.due_at)}"
+        failure = f", {event.failure}" if event.failure else ""
+        print(
+            f"{event.id}  {our_time(event.created_at)}  {event.event} {about}: {state}, {event.attempts}"
+            f" attempts{failure}"
+        )
+    if counts.waiting + counts.given_up > LISTED:
+        print(f"The newest {LISTED} are shown.")
+    return 0
+
+
+def resend(store: Store, ids: Sequence[str]) -> int:
+    """Let events be delivered again; return 1 if one of the ids is unknown."""
+    number = store.notifications.resend(ids, store.clock.timestamp())
+    print(f"{number} will be delivered within seconds by the worker. Each keeps its id.")
+    if number < len(set(ids)):
+        print("The other ids are unknown; `make notify ARGS=list` shows them.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _what(outcome: Outcome) -> str:
+    if outcome.status is None:
+        return outcome.message
+    if HTTPStatus.MULTIPLE_CHOICES <= outcome.status < HTTPStatus.BAD_REQUEST:
+        return f"The receiver redirects to another address (HTTP {outcome.status}); redirects are not followed."
+    return f"The receiver answers with HTTP {outcome.status}; accepted are 200 to 299."
+
+
+def _next_step(outcome: Outcome) -> str:
+    if outcome.status is None:
+        return "Check the host, the port and the certificate of NOTIFY_URL, and that it answers within 10 seconds."
+    if HTTPStatus.MULTIPLE_CHOICES <= outcome.status < HTTPStatus.BAD_REQUEST:
+        return "Set NOTIFY_URL to the address to which it redirects, if that is yours."
+    return NEXT_STEPS.get(outcome.status, "Look at the log of the receiver; such events are sent again.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; print a failure as one sentence, without a traceback."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    if options.command == "secret":
+        return secret()
+    logging.disable(logging.WARNING)  # The output says the same.
+    try:
+        config = Config.from_env()
+        if options.command == "test":
+            return send_test(config)
+        migrate_or_explain(config)
+        store = Store.open(config.database_url, config.instance_path, mode=config.providers)
+        try:
+            return show(store) if options.command == "list" else resend(store, options.ids)
+        finally:
+            store.close()
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}", file=sys.stderr)
+    except (ConfigError, MigrationError) as error:
+        print(error, file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make notify", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subcommands = parser.add_subparsers(dest="command", metavar="secret, test, list or resend")
+    subcommands.add_parser("secret", help="print a new NOTIFY_SECRET")
+    subcommands.add_parser("test", help="send a test event to NOTIFY_URL, and say what came of it")
+    subcommands.add_parser("list", help="the events that wait or were given up")
+    resending = subcommands.add_parser("resend", help="let events be delivered again, now")
+    resending.add_argument("ids", nargs="*", help="ids of events; default: all that wait or were given up")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

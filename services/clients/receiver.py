@@ -1,0 +1,58 @@
+"""The receiver of the outgoing webhook, by the Standard Webhooks specification (https://www.standardwebhooks.com)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+from services.clients.http import Transport
+from services.clients.retry_after import retry_after
+from services.errors import ProviderError
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  # What such a secret begins with.
+
+
+class Outcome(NamedTuple):
+    """What became of one delivery: the status (None without an answer), and why it failed, or None if it did not."""
+
+    status: int | None
+    failure: str | None
+    retry_after: int | None = None
+    message: str = ""
+
+
+class ReceiverClient:
+    """Sends events to the receiver. Of its answers nothing but the status and `Retry-After` is read."""
+
+    def __init__(self, transport: Transport, url: str, secrets: Sequence[str]) -> None:
+        """Build the client; each of `secrets` signs, so that the receiver can replace one without a gap."""
+        self._transport = transport
+        self._url = url
+        self._keys = [base64.b64decode(secret.removeprefix(SECRET_PREFIX)) for secret in secrets]
+
+    def deliver(self, event_id: str, body: str, *, at: float) -> Outcome:
+        """Send an event; it is accepted if, and only if, the status is of the 200s."""
+        data = body.encode()
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": event_id,
+            "webhook-timestamp": str(int(at)),
+            "webhook-signature": " ".join(signature(key, event_id, int(at), data) for key in self._keys),
+        }
+        try:
+            reply = self._transport.send("POST", self._url, params={}, headers=headers, body=data, reads_body=False)
+        except ProviderError as error:
+            return Outcome(None, error.code, message=error.message)
+        if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+            return Outcome(reply.status, None)
+        return Outcome(reply.status, f"http_{reply.status}", retry_after(reply.headers, now=reply.received_at))
+
+
+def signature(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:
+    """Return the signature of version 1: HMAC-SHA256 over id, timestamp and body, joined by full stops."""
+    signed = b".".join((event_id.encode(), str(timestamp).encode(), body))
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"

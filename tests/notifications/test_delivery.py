@@ -1,0 +1,298 @@
+"""Events reach the receiver over real sockets, signed, at least once, and are given up in the end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import pytest
+
+from services.clients.http import RECEIVER, Transport
+from services.clients.receiver import ReceiverClient, signature
+from services.clock import Clock
+from services.notifications.delivery import RETRY_AFTER, NotificationDelivery
+from services.notifications.events import EVENTS, Event
+from services.notifications.notifications import Notifications
+from services.store import notifications as outbox
+from services.store.store import Store
+from tests.notifications.receiver import HIDDEN, KEY, SECRET
+from tests.stores import query
+from tests.support import ROOT, MovableClock, errors_of, free_port, start_worker, utc
+
+ACCOUNT = "17841400000000001"
+HOUR = 3600.0
+
+
+@pytest.fixture
+def sandbox(store_settings):
+    """The store as a sandbox sees it, and the settings of its workers without a simulator."""
+    settings = store_settings | {"PROVIDERS": "sandbox", "SIMULATOR_PORT": str(free_port())}
+    store = Store.open(settings.get("DATABASE_URL", ""), settings.get("INSTANCE_PATH", ""), mode="sandbox")
+    yield store, settings
+    store.close()
+
+
+@pytest.fixture
+def worker(watch):
+    """Start workers; what they wrote is watched, and must not name the receiver's path or the secret."""
+    started = []
+
+    def start(settings):
+        started.append(start_worker(settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+        written = process.output.read_text()
+        watch.seen.append(written)
+        assert HIDDEN not in written
+        assert SECRET not in written
+        assert errors_of(process) == []
+
+
+def put(store, event=Event.TOKEN_EXPIRING, data=None, *, clock=None, **more):
+    """Put an event about the account, unless it is about a creator."""
+    notifications = Notifications(store.notifications, wanted=EVENTS, mode="sandbox", clock=clock or Clock())
+    subject = {} if "creator" in more else {"account": ACCOUNT}
+    notifications.put(event, data or {}, **subject, **more)
+
+
+def wait_until(is_so, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_workers_share_the_events_and_one_that_is_killed_during_a_delivery_loses_none(sandbox, receiver, worker):
+    store, settings = sandbox
+    for number in range(40):
+        put(store, data={"number": number, "text": "\u00e9\u4e16"})
+    workers = [worker(settings | receiver.settings) for _ in range(2)]
+    receiver.wait_for(40)
+
+    wait_until(lambda: store.notifications.counts() == (0, 0))
+    each_once = list(receiver.ids)
+    receiver.holds.clear()
+    put(store, Event.TOKEN_DEAD)
+    receiver.wait_for(41)
+    (holder,) = query(
+        settings,
+        "gateway",
+        "SELECT pid FROM workers WHERE holder IN (SELECT holder FROM jobs WHERE kind = 'notifications')",
+    )
+    (killed,) = (process for process in workers if process.popen.pid == holder[0])
+    killed.popen.send_signal(signal.SIGKILL)
+    killed.popen.wait()
+    receiver.holds.set()
+    before = store.notifications.counts()
+    query(settings, "gateway", "UPDATE jobs SET lease_until = 1")  # as if ten seconds had passed
+    receiver.wait_for(42)
+    wait_until(lambda: store.notifications.counts() == (0, 0))
+
+    assert len(each_once) == len(set(each_once)) == 40
+    first = receiver.events[0]
+    assert first["data"] == {"account": ACCOUNT, "number": first["data"]["number"], "text": "\u00e9\u4e16"}
+    assert (first["type"], first["mode"]) == ("token.expiring", "sandbox")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first["timestamp"])
+    assert re.fullmatch(r"msg_[0-9a-f]{32}", each_once[0])
+    assert receiver.seen[0]["Content-Type"] == "application/json"
+    assert before == (1, 0)
+    assert receiver.ids[40] == receiver.ids[41]
+
+
+@pytest.fixture
+def clock():
+    return MovableClock(utc("2026-06-15T18:00:00"))
+
+
+@pytest.fixture
+def delivery(store, receiver, clock):
+    """What the worker's job does, with a receiver that has half a second to answer."""
+    receiver.now = clock.timestamp
+    transport = Transport(RECEIVER, connect_timeout=0.5, read_timeout=0.25, connections=1, clock=Clock())
+    client = ReceiverClient(transport, receiver.url, [SECRET])
+    return NotificationDelivery(store.notifications, client, clock=clock, randomness=lambda: 0.0)
+
+
+def due_in(store, clock):
+    (event,) = store.notifications.listed(2)
+    return None if event.due_at is None else event.due_at - clock.timestamp()
+
+
+def test_a_failed_delivery_is_repeated_with_growing_waits_for_three_days_and_then_given_up(
+    store, receiver, clock, delivery
+):
+    put(store, clock=clock)
+    receiver.answers = [(500, {}, b"")] * 20
+    began, waits = clock.timestamp(), []
+
+    while (wait := due_in(store, clock)) is not None:
+        clock.wait(wait)
+        assert delivery.run(seconds=5) == 1
+        waits.append(wait)
+
+    assert waits == [0.0, *RETRY_AFTER]
+    assert 3 * 24 * HOUR < clock.timestamp() - began < 4 * 24 * HOUR
+    assert len(set(receiver.ids)) == 1
+    assert delivery.run(seconds=5) == 0
+    (event,) = store.notifications.listed(2)
+    assert (event.failure, event.attempts) == ("http_500", 10)
+    assert store.notifications.counts() == (0, 1)
+
+
+def test_an_event_that_was_given_up_is_delivered_when_it_is_sent_again(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    receiver.answers = [(410, {}, b"")]
+    delivery.run(seconds=5)
+    given_up = store.notifications.counts()
+
+    resent = store.notifications.resend((), clock.timestamp())
+    delivery.run(seconds=5)
+
+    assert (given_up, resent, store.notifications.counts()) == ((0, 1), 1, (0, 0))
+    assert len(set(receiver.ids)) == 1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((302, {"Location": "/elsewhere"}, b""), "http_302"),
+        ((404, {}, b"{}"), "http_404"),
+        ((500, {}, b"x" * 10_000_000), "http_500"),
+        ((200, {"X-Large": "x" * 60_000, "X-Larger": "x" * 60_000}, b""), "provider_response_invalid"),
+    ],
+    ids=["redirect", "not found", "error with a huge body", "huge head"],
+)
+def test_an_answer_that_is_no_acceptance_is_a_failure(store, receiver, clock, delivery, case):
+    answer, failure = case
+    put(store, clock=clock)
+    receiver.answers = [answer]
+
+    delivery.run(seconds=5)
+
+    (event,) = store.notifications.listed(2)
+    assert (event.failure, due_in(store, clock)) == (failure, RETRY_AFTER[0])
+    assert len(receiver.ids) == 1  # The redirect was not followed.
+
+
+def test_an_acceptance_counts_whatever_its_body(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    receiver.answers = [(200, {}, b"x" * 10_000_000)]
+    began = time.monotonic()
+
+    delivery.run(seconds=5)
+
+    assert store.notifications.counts() == (0, 0)
+    assert time.monotonic() - began < 2
+
+
+def test_a_slow_receiver_is_not_waited_for(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    receiver.waits = 1.0
+    began = time.monotonic()
+
+    delivery.run(seconds=5)
+
+    assert time.monotonic() - began < 0.9
+    assert store.notifications.listed(2)[0].failure == "provider_timeout"
+
+
+def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    down = f"http://127.0.0.1:{free_port()}/"
+    transport = Transport(RECEIVER, connect_timeout=0.5, read_timeout=0.25, connections=1, clock=Clock())
+    client = ReceiverClient(transport, down, [SECRET])
+    NotificationDelivery(store.notifications, client, clock=clock, randomness=lambda: 0.0).run(seconds=5)
+    failure = store.notifications.listed(2)[0].failure
+
+    clock.wait(RETRY_AFTER[0])
+    delivery.run(seconds=5)
+
+    assert (failure, len(receiver.ids), store.notifications.counts()) == ("provider_unavailable", 1, (0, 0))
+
+
+def test_a_receiver_may_name_a_longer_wait(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    receiver.answers = [(503, {"Retry-After": "3600"}, b"")]
+
+    delivery.run(seconds=5)
+
+    assert due_in(store, clock) == HOUR
+
+
+def test_the_oldest_events_are_given_up_where_too_many_wait(store, clock, monkeypatch, caplog):
+    monkeypatch.setattr(outbox, "MAX_WAITING", 3)
+    monkeypatch.setattr(outbox, "MAX_GIVEN_UP", 4)
+    for number in range(10):
+        put(store, data={"number": number}, clock=clock)
+        clock.wait(1)
+
+    listed = store.notifications.listed(20)
+
+    waiting = [event.body for event in listed if event.due_at is not None]
+    assert [re.search(r'"number": (\d)', body)[1] for body in waiting] == ["9", "8", "7"]
+    assert {event.failure for event in listed if event.due_at is None} == {"too_many_waiting"}
+    assert store.notifications.counts() == (3, 4)
+    assert caplog.text.count("Too many events wait") == 7
+
+
+def test_an_event_that_is_put_once_is_not_repeated(store, receiver, clock, delivery):
+    for once in ("7 days", "7 days", "1 day"):
+        put(store, clock=clock, once=once)
+        delivery.run(seconds=5)
+
+    assert len(receiver.ids) == 2
+
+
+def test_old_events_are_deleted(store, receiver, clock, delivery):
+    put(store, clock=clock)
+    delivery.run(seconds=5)
+    put(store, clock=clock)
+    receiver.answers = [(410, {}, b"")]
+    delivery.run(seconds=5)
+    put(store, clock=clock)
+
+    kept = []
+    for days in (0, 8, 23):
+        clock.wait(days * 24 * HOUR)
+        store.notifications.sweep(clock.timestamp())
+        with store.databases[1].read() as connection:
+            kept.append(connection.exec_driver_sql("SELECT count(*) FROM notifications").scalar())
+
+    assert kept == [3, 2, 1]
+
+
+def test_events_of_an_account_go_with_it(store, clock):
+    put(store, clock=clock)
+    put(store, Event.REPORT_READY, clock=clock, creator="nasa")
+
+    store.deletion.of_account(ACCOUNT)
+
+    assert [event.creator for event in store.notifications.listed(5)] == ["nasa"]
+
+
+def test_the_verification_of_the_documents_accepts_what_is_sent_and_nothing_else():
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    namespace = {}
+    exec(code, namespace)
+    verify, now, body = namespace["verify"], int(time.time()), b'{"type": "test"}'
+
+    def headers(at, key=KEY, id_="msg_1"):
+        other = signature(bytes(24), id_, at, body)
+        return {
+            "webhook-id": id_,
+            "webhook-timestamp": str(at),
+            "webhook-signature": f"{other} {signature(key, id_, at, body)}",
+        }
+
+    assert verify(SECRET, headers(now), body)
+    assert not verify(SECRET, headers(now), body + b" ")
+    assert not verify(SECRET, headers(now) | {"webhook-id": "msg_2"}, body)
+    assert not verify(SECRET, headers(now, key=bytes(32)), body)
+    assert not verify(SECRET, headers(now - 301), body)
+    assert not verify(SECRET, headers(now + 301), body)
+    assert not verify(SECRET, headers(now) | {"webhook-timestamp": "soon"}, body)

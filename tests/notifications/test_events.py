@@ -1,0 +1,197 @@
+"""What raises an event: a report that was waited for, and an account that needs a person."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import responses
+
+from services.background.jobs import POSTS_OF, SNAPSHOT_OF, STORIES_OF, Runner, handlers
+from services.errors import PermissionDeniedError, ProviderUnavailableError
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, new_instance, settings
+
+REPORT = f"{MODASH}/v1/instagram/performance-data"
+FOUND = {"posts": {"total": 6, "engagement_rate": [{"numberOfItems": 6, "value": 1.5}]}, "reels": {}}
+LATER = {"status": "retry_later"}
+
+
+class Gateway:
+    """A gateway with a receiver, whose jobs a test runs."""
+
+    def __init__(self, client, clock, receiver):
+        self.client, self.clock, self.receiver = client, clock, receiver
+        self.services = client.application.extensions["services"]
+        self.runner = Runner(self.services.store, handlers(self.services, clock), clock)
+
+    def work(self, *kinds):
+        claimed = self.runner.claim("we", 20)
+        for job in claimed:
+            if not kinds or job.kind in kinds:
+                self.runner.run(job)
+
+    def deliver(self):
+        """Return the events that have been put since."""
+        already = len(self.receiver.events)
+        self.services.notification_delivery.run(seconds=5)
+        return [(event["type"], event["data"]) for event in self.receiver.events[already:]]
+
+
+@pytest.fixture
+def make_gateway(make_client, clock, receiver, wire):
+    wire.add_passthru(receiver.url)
+    receiver.now = clock.timestamp
+
+    def make(**more):
+        options = {name.lower(): value for name, value in receiver.settings.items()} | more
+        return Gateway(make_client(settings(**options), clock=clock), clock, receiver)
+
+    return make
+
+
+@pytest.fixture
+def gateway(make_gateway):
+    return make_gateway()
+
+
+def report(wire, *answers):
+    """Let Modash give these answers one after another."""
+    for answer in answers:
+        body, status = answer if isinstance(answer, tuple) else (answer, 200)
+        wire.add(responses.GET, REPORT, json=body, status=status)
+
+
+def follow_up(gateway, times):
+    for _ in range(times):
+        gateway.clock.wait(3600)
+        gateway.work("report")
+
+
+def test_a_report_that_was_waited_for_is_announced_when_it_is_kept(wire, gateway):
+    report(wire, LATER, LATER, FOUND)
+    assert gateway.client.get("/performance-data?url=nasa").status_code == 202
+    at_first = gateway.deliver()
+
+    follow_up(gateway, 1)
+    still = gateway.deliver()
+    follow_up(gateway, 1)
+
+    assert (at_first, still) == ([], [])
+    assert gateway.deliver() == [("report.ready", {"creator": "nasa"})]
+    assert gateway.client.get("/performance-data?url=nasa").headers["X-Provider-Calls"] == "0"
+
+
+def test_a_report_that_came_at_once_is_no_event(wire, gateway):
+    report(wire, FOUND)
+
+    assert gateway.client.get("/performance-data?url=nasa").status_code == 200
+
+    assert gateway.deliver() == []
+
+
+def test_a_report_is_announced_as_failed_once_after_its_last_attempt(wire, gateway):
+    wire.add(responses.GET, REPORT, json=LATER)
+    gateway.client.get("/performance-data?url=nasa")
+
+    follow_up(gateway, 8)
+
+    failed = {"creator": "nasa", "code": "report_not_ready", "attempts": 4}
+    assert gateway.deliver() == [("report.failed", failed)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (({"error": True, "code": "account_not_found", "message": "invented"}, 404), "account_not_found"),
+        ((responses.ConnectionError(), 0), "provider_unavailable"),
+    ],
+    ids=["unknown creator", "no answer"],
+)
+def test_a_report_is_announced_as_failed_where_no_further_attempt_follows(wire, gateway, answer, code):
+    report(wire, LATER)
+    gateway.client.get("/performance-data?url=nasa")
+    body, status = answer
+    wire.add(responses.GET, REPORT, **({"json": body, "status": status} if status else {"body": body}))
+
+    follow_up(gateway, 6)
+
+    ((event, data),) = gateway.deliver()
+    assert (event, data["creator"], data["code"]) == ("report.failed", "nasa", code)
+
+
+def test_a_report_is_announced_as_failed_where_the_credits_of_the_month_are_spent(wire, make_gateway):
+    place = new_instance()
+    report(wire, LATER)
+    make_gateway(instance_path=place).client.get("/performance-data?url=nasa")
+    gateway = make_gateway(instance_path=place, modash_credit_limit=0.0)
+
+    follow_up(gateway, 6)
+
+    assert gateway.deliver() == [
+        ("report.failed", {"creator": "nasa", "code": "credit_limit_reached", "attempts": 1}),
+    ]
+
+
+def test_only_the_chosen_events_are_announced(wire, make_gateway):
+    gateway = make_gateway(notify_events=("report.failed",))
+    report(wire, LATER, FOUND)
+    gateway.client.get("/performance-data?url=nasa")
+
+    follow_up(gateway, 1)
+
+    assert gateway.deliver() == []
+
+
+def test_without_a_receiver_no_event_is_kept(make_gateway, wire):
+    gateway = make_gateway(notify_url="", notify_secret="")
+    report(wire, LATER, FOUND)
+    gateway.client.get("/performance-data?url=nasa")
+
+    follow_up(gateway, 1)
+
+    assert gateway.services.notification_delivery is None
+    assert gateway.services.store.notifications.counts() == (0, 0)
+    assert "notifications" not in handlers(gateway.services, gateway.clock)
+
+
+def test_an_account_without_permission_is_announced_once_and_again_when_it_works(wire, gateway):
+    for kind in (STORIES_OF, POSTS_OF, SNAPSHOT_OF):
+        gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    denied = {"json": graph_error(200), "status": 403}
+    refused = [wire.add(method, re.compile(f"{GRAPH}/.*"), **denied) for method in ("GET", "POST")]
+    gateway.work(STORIES_OF)
+    first = gateway.deliver()
+
+    gateway.clock.wait(3600)
+    gateway.work(STORIES_OF)
+    second = gateway.deliver()
+    for each in refused:
+        wire.remove(each)
+    wire.add(responses.GET, f"{GRAPH}/v25.0/{ACCOUNT_ID}/stories", json={"data": []})
+    gateway.clock.wait(24 * 3600)
+    gateway.work(STORIES_OF)
+    third = gateway.deliver()
+
+    ((event, data),) = first
+    assert (event, data["account"], data["code"]) == ("account.trouble", ACCOUNT_ID, "permission_denied")
+    assert data["message"]
+    assert data["next_step"]
+    assert second == []
+    assert third == [("account.recovered", {"account": ACCOUNT_ID})]
+
+
+def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
+    troubles = gateway.services.account_troubles
+    denied = PermissionDeniedError("No permission.", provider="instagram")
+    down = ProviderUnavailableError("Down.", provider="instagram")
+
+    troubles.failed(ACCOUNT_ID, STORIES_OF, down)
+    troubles.failed(ACCOUNT_ID, STORIES_OF, denied)
+    troubles.failed(ACCOUNT_ID, POSTS_OF, denied)
+    troubles.worked(ACCOUNT_ID, STORIES_OF)
+    troubles.worked(ACCOUNT_ID, SNAPSHOT_OF)
+    before = [event for event, _ in gateway.deliver()]
+    troubles.worked(ACCOUNT_ID, POSTS_OF)
+
+    assert before == ["account.trouble"]
+    assert [event for event, _ in gateway.deliver()] == ["account.recovered"]
