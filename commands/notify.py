@@ -15,7 +15,7 @@ from commands.doctor import say
 from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError
 from services.accounts.checks import Check
-from services.clients.receiver import SECRET_PREFIX, Outcome
+from services.clients.receiver import SECRET_PREFIX, DeliveryOutcome
 from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import TEST
@@ -58,7 +58,7 @@ def send_test(config: Config) -> int:
     data = {"message": "A test of the outgoing webhook."}
     body = body_of(TEST, data, mode=config.providers, at=clock.timestamp())
     event_id = f"msg_{uuid.uuid4().hex}"
-    outcome = receiver_client(config, clock).deliver(event_id, body, at=clock.timestamp())
+    outcome = receiver_client(config, clock).post_event(event_id, body, at=clock.timestamp())
     if outcome.failure is None:
         say(Check("test event", True, f"{event_id} was accepted with HTTP {outcome.status}"))
         return 0
@@ -93,7 +93,7 @@ def resend(store: Store, ids: Sequence[str]) -> int:
     return 0
 
 
-def _what(outcome: Outcome) -> str:
+def _what(outcome: DeliveryOutcome) -> str:
     if outcome.status is None:
         return outcome.message
     if HTTPStatus.MULTIPLE_CHOICES <= outcome.status < HTTPStatus.BAD_REQUEST:
@@ -101,7 +101,7 @@ def _what(outcome: Outcome) -> str:
     return f"The receiver answers with HTTP {outcome.status}; accepted are 200 to 299."
 
 
-def _next_step(outcome: Outcome) -> str:
+def _next_step(outcome: DeliveryOutcome) -> str:
     if outcome.status is None:
         return "Check the host, the port and the certificate of NOTIFY_URL, and that it answers within 10 seconds."
     if HTTPStatus.MULTIPLE_CHOICES <= outcome.status < HTTPStatus.BAD_REQUEST:

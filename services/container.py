@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -308,8 +308,6 @@ class Services:
         # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
         webhook_handlers: dict[str, WebhookHandler] = {"story_insights": kept_stories.apply_webhook}
 
-        # In the order in which they run: a task that hangs must not keep leases from being extended.
-        heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
         every_second = {
             "invalidate changed accounts": cache.invalidate_changed,
             "share quota usage": quota.share,
@@ -317,10 +315,7 @@ class Services:
             "keep the health of accounts": health.share,
             "settle late bookings": purchasing.settle_late,
         }
-        for name, task in every_second.items():
-            heartbeat.register(name, task, interval=1.0)
-        heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
-        heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
+        _register(heartbeat, every_second, cache, store)
 
         return cls(
             account_insights=AccountInsights(
@@ -441,6 +436,17 @@ class Services:
             guard.close()
         self.settlements.close()
         self.store.close()
+
+
+def _register(
+    heartbeat: Heartbeat, every_second: Mapping[str, Callable[[], object]], cache: Cache, store: Store
+) -> None:
+    """Register the periodic tasks in the order in which they run: a task that hangs must not hold up leases."""
+    heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
+    for name, task in every_second.items():
+        heartbeat.register(name, task, interval=1.0)
+    heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
+    heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
 
 
 def notified_events(config: Config) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
     "config": {"config_checks", "dotenv", "front"},
-    "config_checks": {"config"},  # for type checkers only
+    "config_checks": {"config", "services"},  # the settings for type checkers only
     "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "logs", "services"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "routes"},

@@ -16,7 +16,7 @@ from services.errors import ProviderError
 SECRET_PREFIX = "whsec_"  # noqa: S105  # What such a secret begins with.
 
 
-class Outcome(NamedTuple):
+class DeliveryOutcome(NamedTuple):
     """What became of one delivery: the status (None without an answer), and why it failed, or None if it did not."""
 
     status: int | None
@@ -34,7 +34,7 @@ class ReceiverClient:
         self._url = url
         self._keys = [base64.b64decode(secret.removeprefix(SECRET_PREFIX)) for secret in secrets]
 
-    def deliver(self, event_id: str, body: str, *, at: float) -> Outcome:
+    def post_event(self, event_id: str, body: str, *, at: float) -> DeliveryOutcome:
         """Send an event; it is accepted if, and only if, the status is of the 200s."""
         data = body.encode()
         headers = {
@@ -46,10 +46,10 @@ class ReceiverClient:
         try:
             reply = self._transport.send("POST", self._url, params={}, headers=headers, body=data, reads_body=False)
         except ProviderError as error:
-            return Outcome(None, error.code, message=error.message)
+            return DeliveryOutcome(None, error.code, message=error.message)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Outcome(reply.status, None)
-        return Outcome(reply.status, f"http_{reply.status}", retry_after(reply.headers, now=reply.received_at))
+            return DeliveryOutcome(reply.status, None)
+        return DeliveryOutcome(reply.status, f"http_{reply.status}", retry_after(reply.headers, now=reply.received_at))
 
 
 def signature(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:

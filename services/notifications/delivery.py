@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from http import HTTPStatus
 
-from services.clients.receiver import Outcome, ReceiverClient
+from services.clients.receiver import DeliveryOutcome, ReceiverClient
 from services.clock import Clock
 from services.store.notifications import Notification, NotificationTable
 
@@ -51,7 +51,7 @@ class NotificationDelivery:
         return tried
 
     def _deliver(self, event: Notification) -> None:
-        outcome = self._receiver.deliver(event.id, event.body, at=self._clock.timestamp())
+        outcome = self._receiver.post_event(event.id, event.body, at=self._clock.timestamp())
         now = self._clock.timestamp()
         fields = {"event": event.event, "event_id": event.id, "attempts": event.attempts + 1}
         if outcome.failure is None:
@@ -66,7 +66,7 @@ class NotificationDelivery:
         else:
             log.warning("An event could not be delivered", extra=fields | {"seconds": round(wait)})
 
-    def _wait_after(self, attempts: int, outcome: Outcome) -> float | None:
+    def _wait_after(self, attempts: int, outcome: DeliveryOutcome) -> float | None:
         """Return the seconds until the next attempt, or None after the last one.
 
         410 says that the receiver wants no more of this.

@@ -224,11 +224,11 @@ def test_a_settlement_that_is_never_taken_stands_before_no_other(buy, make_clien
     services = client.application.extensions["services"]
     settle, taken = services.store.ledger.settle, []
 
-    def settle_others(opened, settlement):
+    def settle_others(opened, settlement, **more):
         if opened.order.creator == "nasa":
             raise DatabaseUnavailableError("gateway", "a fault of this row")
         taken.append(opened.order.creator)
-        return settle(opened, settlement)
+        return settle(opened, settlement, **more)
 
     ledger = services.store.ledger
     waiting = [
