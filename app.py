@@ -13,6 +13,7 @@ import logs
 from config import Config, ConfigError
 from front.middleware import Front
 from routes import register_routes
+from routes.json_encoding import JsonEncoder
 from services.clock import Clock
 from services.container import Services
 from services.redaction import Redaction
@@ -30,8 +31,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     logs.set_up(config.log_level, redaction)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # A redirect would be a second form of error.
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # The order of the documented fields is kept.
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json = JsonEncoder(app)
     clock = clock or Clock()
     services = Services.build(config, clock, redaction=redaction)
     services.store.check_versions()

@@ -50,7 +50,9 @@ def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
     if "HTTP_TRANSFER_ENCODING" in environ:
         hint = "Accepted: no body, or one with Content-Length."
         return Refusal(HTTPStatus.BAD_REQUEST, "The body has no Content-Length.", hint)
-    length = environ.get("CONTENT_LENGTH") or "0"
+    length = environ.get("CONTENT_LENGTH")
+    if not length:
+        return None
     if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
         return Refusal(HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", "Accepted: a whole number of bytes.")
     if int(length) and environ["REQUEST_METHOD"] in WITHOUT_BODY:
@@ -71,6 +73,8 @@ def has_too_many_parameters(query: str) -> bool:
 
 
 def _is_utf_8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("latin-1").decode()
     except UnicodeDecodeError:

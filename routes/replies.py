@@ -11,11 +11,13 @@ from http import HTTPStatus
 from itertools import islice
 from urllib.parse import quote
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from routes.json_encoding import encode
+from routes.query_string import parameters_of
 from services.answers import Answer, Table
 from services.transfer.cells import BOM, cell
 
@@ -35,21 +37,21 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
 
     `cacheable` lets the response cache serve the reply until it expires.
     """
+    headers = {"Vary": "Accept"}
     if prefers_csv(format_) and answer.table is not None:
-        response = Response(_csv(answer.table), content_type=CSV_IN_UTF_8)
-        response.headers["Content-Disposition"] = attachment(_file_name(answer))
+        body = _csv(answer.table).encode()
+        headers |= {"Content-Type": CSV_IN_UTF_8, "Content-Disposition": attachment(_file_name(answer))}
     else:
-        response = jsonify(answer.as_json())
-    response.status_code = answer.status
-    response.headers["Vary"] = "Accept"
+        body = encode(answer.as_json())
+        headers["Content-Type"] = JSON
     if answer.status == HTTPStatus.OK and cacheable:
-        response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
+        headers["ETag"] = f'"{blake2b(body, digest_size=12).hexdigest()}"'
         request.environ["insights.provenance"] = answer.provenance
     else:
-        response.headers["Cache-Control"] = "no-store"
+        headers["Cache-Control"] = "no-store"
     if answer.retry_after is not None:
-        response.headers["Retry-After"] = str(answer.retry_after)
-    return response
+        headers["Retry-After"] = str(answer.retry_after)
+    return Response(body, answer.status, headers)
 
 
 def prefers_csv(format_: str | None, otherwise: str = JSON) -> bool:
@@ -98,7 +100,8 @@ def _file_name(answer: Answer) -> str:
 
 def _range() -> list[str]:
     """Return the parameters about time, as they are part of a file name."""
-    return [_safe(given.strip()) for name in RANGES if (given := request.args.get(name))]
+    parameters = dict(parameters_of(request.environ))
+    return [_safe(given.strip()) for name in RANGES if (given := parameters.get(name))]
 
 
 def _safe(name: str) -> str:

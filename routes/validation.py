@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from flask import current_app, request
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from routes.nearest import nearest_paths, shown
+from routes.query_string import Parameters, parameters_of
 from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
 from services.insights.nearest_name import did_you_mean
 
@@ -55,21 +57,12 @@ def fails_with(*errors: type[InsightsError]) -> Callable[[View], View]:
 
 
 def _parse(model: type[Query], path: Mapping[str, str]) -> Query:
-    given = request.args.to_dict(flat=False)
-    known = tuple(name for name in parameters(model) if name not in path)
-    if model.model_config.get("extra") == "ignore":
-        given = {name: values for name, values in given.items() if name in known}
-    unknown = [name for name in given if name not in known]
-    faults = [_unknown(name, known) for name in unknown[:MOST_NAMED]]
-    if len(unknown) > MOST_NAMED:
-        faults.append(f"{len(unknown) - MOST_NAMED} others are not parameters either.")
-    faults += [
-        f"{name} is given {len(given[name])} times; once is accepted." for name in known if len(given.get(name, ())) > 1
-    ]
-    if faults:
-        raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")
+    pairs = parameters_of(request.environ)
+    given, known = dict(pairs), parameters(model)
+    if len(given) < len(pairs) or not given.keys() <= known.keys() or not path.keys().isdisjoint(given):
+        given = _accepted_once(model, path, pairs)
     try:
-        return model.model_validate({name: values[0] for name, values in given.items()} | dict(path))
+        return model.model_validate({**given, **path})
     except ValidationError as error:
         faults = [_fault(fault) for fault in error.errors(include_url=False)]
         if any(fault["loc"][0] in path for fault in error.errors()):
@@ -78,7 +71,24 @@ def _parse(model: type[Query], path: Mapping[str, str]) -> Query:
         raise InvalidRequestError(message, hint=_accepted(model, error)) from None
 
 
-def parameters(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def _accepted_once(model: type[BaseModel], path: Mapping[str, str], pairs: Parameters) -> dict[str, str]:
+    """Return the parameters that the model ignores none of; refuse unknown ones, and those that come twice."""
+    known = tuple(name for name in parameters(model) if name not in path)
+    if model.model_config.get("extra") == "ignore":
+        pairs = [pair for pair in pairs if pair[0] in known]
+    times = Counter(name for name, _ in pairs)
+    unknown = [name for name in times if name not in known]
+    faults = [_unknown(name, known) for name in unknown[:MOST_NAMED]]
+    if len(unknown) > MOST_NAMED:
+        faults.append(f"{len(unknown) - MOST_NAMED} others are not parameters either.")
+    faults += [f"{name} is given {times[name]} times; once is accepted." for name in known if times[name] > 1]
+    if faults:
+        raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")
+    return dict(pairs)
+
+
+@cache
+def parameters(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """Return the fields of a query model by the names that they have in a query."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 

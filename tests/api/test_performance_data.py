@@ -46,6 +46,18 @@ def test_a_report_is_handed_on_as_it_came(client, wire, path):
     assert (body["posts"], body["reels"]) == (POSTS, REELS)
 
 
+def test_numbers_of_any_size_are_handed_on_exactly(client, wire):
+    odd = {"followers": 2**70, "negative": -(2**64), "tiny": 1e-9, "large": 1.5e300, "third": 1 / 3, "whole": 2.0}
+    plan(wire, {"posts": {**POSTS, "odd": odd}, "reels": REELS})
+
+    response = client.get("/performance-data?url=nasa")
+
+    assert response.status_code == 200
+    found = response.get_json()["posts"]["odd"]
+    assert found == odd
+    assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in odd.items()}
+
+
 def test_meta_says_whom_it_is_about_and_what_it_cost(client, wire):
     plan(wire, {"posts": POSTS, "reels": REELS})
 
