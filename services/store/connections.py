@@ -22,6 +22,7 @@ from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerE
 from services.store.damaged_rows import NOTE, DamageLog
 from services.store.modes import MODES, keep_to_mode
 from services.store.outage import Outage
+from services.store.sqlite_texts import TextTolerantConnection
 
 BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a thread for a connection
 STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
@@ -187,7 +188,12 @@ class Connections:
             pool_size=size,
             max_overflow=0,
             pool_use_lifo=True,  # The pages that the last request has read are in the cache of its connection.
-            connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False, "isolation_level": None},
+            connect_args={
+                "timeout": BUSY_TIMEOUT,
+                "check_same_thread": False,
+                "isolation_level": None,
+                "factory": TextTolerantConnection,
+            },
         )
 
         def prepare(connection: Any, record: Any) -> None:

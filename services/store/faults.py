@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 )
 
 from services.redaction import one_line
+from services.store.sqlite_texts import is_undecodable
 
 # Of sqlite3, by primary result code: an SQL error, too big, a constraint, a mismatch, misuse, out of range.
 REFUSED_BY_SQLITE = frozenset({1, 18, 19, 20, 21, 25})
@@ -36,8 +37,8 @@ OF_ONE_STATEMENT = "XX000"  # an internal error of one statement, such as a valu
 
 def is_refusal(error: Exception) -> bool:
     """Return whether an error is about one statement or its values; the connection and the database work on."""
-    if isinstance(error, UnicodeError | OverflowError):
-        return True  # The driver could not encode a value: a lone surrogate, a number of 400 digits.
+    if isinstance(error, UnicodeError | OverflowError) or is_undecodable(getattr(error, "orig", None)):
+        return True  # The driver could not encode a value: a lone surrogate, a number of 400 digits; or decode a text.
     if not isinstance(error, DBAPIError):
         return isinstance(error, StatementError | CompileError | ArgumentError)
     if error.connection_invalidated:
@@ -65,4 +66,5 @@ def only_writing(error: Exception) -> str | None:
 def words(error: Exception) -> str:
     """Return the driver's message, on one line, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {one_line(str(cause), 200)}"
+    said = "a text is no UTF-8" if is_undecodable(cause) else one_line(str(cause), 200)
+    return f"{type(cause).__name__}: {said}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, LargeBinary, Row, cast, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, Transaction, excluded, upsert
@@ -139,10 +139,8 @@ def newest(connection: Connection, source: str, creator: str, *, limit: int) -> 
 
     A moment or a price that cannot be read is that of the call in the ledger.
     """
-    # A text of SQLite may be no UTF-8, which its driver takes for a fault of the whole database.
-    body = reports.c.body if connection.dialect.name != "sqlite" else cast(reports.c.body, LargeBinary).label("body")
     query = (
-        select(*(body if column is reports.c.body else column for column in reports.c))
+        select(reports)
         .where(reports.c.source == source, reports.c.creator == creator)
         .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
         .execution_options(**{WITH_DAMAGED_ROWS: True})
@@ -199,7 +197,7 @@ def _repaired(connection: Connection, source: str, creator: str, rows: Sequence[
 
 def _body(stored: str | bytes) -> Mapping[str, object]:
     """Return a report; one that is damaged was paid for as well, so its text is handed on."""
-    text = stored if isinstance(stored, str) else stored.decode(errors="replace")
+    text = stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
     try:
         body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         return body if isinstance(body, dict) and not _is_deep(body) else {"damaged": text}
