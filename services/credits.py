@@ -59,10 +59,10 @@ class Balance(TypedDict):
 
 
 class Limited(TypedDict):
-    """Credits spent against a limit; null without one."""
+    """Credits spent against a limit; null without one, or where the sum of the month is damaged."""
 
     limit: float | None
-    spent: float
+    spent: float | None
     left: float | None
 
 
@@ -115,8 +115,9 @@ class Credits:
         try:
             self._ledger.expire(self._source, longest_call=self._policy.longest_call)
             now = self._clock.timestamp()
-            own = self._spending.of_caller(caller.name, self._source, month_of(now))
-            limit, spent = caller.credit_limit, own
+            own = self._spending.of_caller(caller.name, self._source, month_of(now), price=PRICE)
+            limit: int | None = caller.credit_limit
+            spent: int | None = own
             if sees_all:
                 limit, spent = self._policy.limit, self._spending.of_month(self._source, month_of(now))
             left = self._balance.left()
@@ -176,6 +177,9 @@ def _time(moment: float) -> str:
     return our_time(datetime.fromtimestamp(moment, UTC))
 
 
-def _against(limit: int | None, spent: int) -> Limited:
-    left = None if limit is None else credits_of(max(0, limit - spent))
-    return {"limit": None if limit is None else credits_of(limit), "spent": credits_of(spent), "left": left}
+def _against(limit: int | None, spent: int | None) -> Limited:
+    return {
+        "limit": None if limit is None else credits_of(limit),
+        "spent": None if spent is None else credits_of(spent),
+        "left": None if limit is None or spent is None else credits_of(max(0, limit - spent)),
+    }

@@ -36,7 +36,7 @@ from services.store.reports import KeptReport, Reports
 OUTCOMES: Mapping[ReportState, str] = {
     ReportState.KEPT: "The stored report is returned.",
     ReportState.IN_FLIGHT: "Another request is buying the report: its result is returned.",
-    ReportState.DATABASE_UNAVAILABLE: "The ledger database is unavailable: the stored report is returned, or an error.",
+    ReportState.DATABASE_UNAVAILABLE: "The ledger cannot be read: the stored report is returned, or an error.",
     ReportState.UNCERTAIN: "A call never came back: no other call is made before its hold is over.",
     ReportState.PENDING: "Modash is making the report: the gateway asks for it again later.",
     ReportState.GIVEN_UP: "The report was not ready at any attempt: the attempts start over later.",

@@ -78,6 +78,17 @@ def budget_reached(key: str, budget: int, *, now: float) -> CreditBudgetReachedE
     )
 
 
+def damaged_month(month: str) -> LedgerUnavailableError:
+    """Return the failure of a report of a month of which it is unknown what was spent in it."""
+    return LedgerUnavailableError(
+        "It is unknown what was spent this month, so the gateway buys no report.",
+        provider="modash",
+        hint=f"For the operator: the row of {month} in the table ledger_months holds no number of credits. "
+        "Restore a backup, or write the sum of milli_credits of this month's rows of the table ledger into it.",
+        reached=False,
+    )
+
+
 def uncertain(seconds: float) -> ReportUncertainError:
     """Return the failure of a report whose call never came back, and for which none is made for some seconds."""
     return ReportUncertainError(

@@ -25,6 +25,7 @@ from services.reports.balance import CreditBalance
 from services.reports.errors import (
     CreditBudgetReachedError,
     budget_reached,
+    damaged_month,
     limit_reached,
     no_ledger,
     not_configured,
@@ -37,6 +38,7 @@ from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import (
+    DAMAGED_MONTH,
     RENAMED,
     CreatorRecord,
     NotOpenedError,
@@ -206,13 +208,20 @@ class ReportPurchasing:
                 return 0
 
     def reached_limit(self, caller: Caller) -> ReportState | None:
-        """Return which limit leaves a caller no room for a report this month, or None."""
+        """Return which limit leaves a caller no room for a report this month, or None.
+
+        Where it is unknown what was spent, the ledger counts as unavailable.
+        """
         month, budget = month_of(self._now()), caller.credit_limit
         try:
-            if self._spending.of_month(self._source, month) + PRICE > self._policy.limit:
+            spent = self._spending.of_month(self._source, month)
+            if spent is None:
+                return ReportState.DATABASE_UNAVAILABLE
+            if spent + PRICE > self._policy.limit:
                 return ReportState.LIMIT
-            if budget is not None and self._spending.of_caller(caller.name, self._source, month) + PRICE > budget:
-                return ReportState.BUDGET
+            if budget is not None:
+                own = self._spending.of_caller(caller.name, self._source, month, price=PRICE)
+                return ReportState.BUDGET if own + PRICE > budget else None
         except DatabaseUnavailableError:
             raise no_ledger() from None
         return None
@@ -320,6 +329,8 @@ class ReportPurchasing:
         """Return that nothing was spent, where a report or a wait is there to answer with; else raise why not."""
         if refusal.state == ReportState.LIMIT:
             raise limit_reached(self._policy.limit, now=self._now()) from None
+        if refusal.state == DAMAGED_MONTH:
+            raise damaged_month(month_of(self._now())) from None
         if refusal.state == ReportState.BUDGET:
             raise budget_reached(caller.name, caller.credit_limit or 0, now=self._now()) from None
         if refusal.state == ReportState.UNCERTAIN:

@@ -26,14 +26,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select, update
 
+from services.store.damaged_rows import WITH_DAMAGED_ROWS
 from services.store.database import Database, Transaction, upsert
 from services.store.database_clock import DatabaseClock
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
 from services.store.schema import ledger, ledger_months, settlements_set_apart
 
 IN_FLIGHT, LIMIT, BUDGET, RENAMED = "in_flight", "limit", "budget", "renamed"
+DAMAGED_MONTH = "damaged_month"
 
 
 class UnsettledCall(NamedTuple):
@@ -70,9 +72,10 @@ def ignore_pending_change(*_: object) -> None:
 
 
 class NotOpenedError(Exception):
-    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT, BUDGET or RENAMED.
+    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT, BUDGET, DAMAGED_MONTH or RENAMED.
 
-    RENAMED: the creator is an id, and its handle has become known. The handle is the creator's one name from then on.
+    DAMAGED_MONTH: it is unknown what was spent this month. RENAMED: the creator is an id, and its handle has become
+    known. The handle is the creator's one name from then on.
     """
 
     def __init__(self, state: str, record: CreatorRecord) -> None:
@@ -268,21 +271,25 @@ class Ledger:
         other purchase can pass until this one is committed.
         """
         upsert(connection, ledger_months, {"source": order.source, "month": month, "milli_credits": 0})
+        spent = ledger_months.c.milli_credits
+        row, is_amount = _is_month(order.source, month), _is_amount(connection, spent)
         raised = (
             update(ledger_months)
-            .where(_is_month(order.source, month), ledger_months.c.milli_credits + order.price <= order.limit)
-            .values(milli_credits=ledger_months.c.milli_credits + order.price)
+            .where(row, is_amount, spent + order.price <= order.limit)
+            .values(milli_credits=spent + order.price)
         )
         if connection.execute(raised).rowcount == 0:
-            raise NotOpenedError(LIMIT, record)
+            is_known = connection.execute(select(ledger_months.c.month).where(row, is_amount)).scalar()
+            raise NotOpenedError(LIMIT if is_known else DAMAGED_MONTH, record)
         if order.budget is not None:
-            spent = connection.execute(spent_by(order.caller, order.source, month)).scalar_one()  # With our own row.
-            if spent > order.budget:
+            by_caller = spent_by(connection, order.caller, order.source, month, price=order.price)
+            if connection.execute(by_caller).scalar_one() > order.budget:  # With our own row.
                 raise NotOpenedError(BUDGET, record)
 
     def _give_back(self, connection: Connection, source: str, month: str, milli_credits: int) -> None:
         left = ledger_months.c.milli_credits - milli_credits
-        connection.execute(update(ledger_months).where(_is_month(source, month)).values(milli_credits=left))
+        its = _is_month(source, month) & _is_amount(connection, ledger_months.c.milli_credits)
+        connection.execute(update(ledger_months).where(its).values(milli_credits=left))
 
     def _note_pending(
         self, connection: Connection, order: Order, settlement: Settlement
@@ -313,10 +320,20 @@ def month_of(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m")
 
 
-def spent_by(caller: str, source: str, month: str) -> Select[int]:
-    """Return the query for the thousandths of a credit that count as spent by a caller in a month."""
+def spent_by(connection: Connection, caller: str, source: str, month: str, *, price: int) -> Select[int]:
+    """Return the query for the thousandths of a credit that count as spent by a caller in a month.
+
+    A row whose amount cannot be read counts as a report.
+    """
     its = (ledger.c.source == source) & (ledger.c.caller == caller) & (ledger.c.month == month)
-    return select(func.coalesce(func.sum(ledger.c.milli_credits), 0)).where(its)
+    amount = case((_is_amount(connection, ledger.c.milli_credits), ledger.c.milli_credits), else_=price)
+    query = select(func.coalesce(func.sum(amount), 0)).where(its)
+    return query.execution_options(**{WITH_DAMAGED_ROWS: True})
+
+
+def _is_amount(connection: Connection, column: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that a column holds an amount: SQLite calculates with a text in its place as with 0."""
+    return column >= 0 if connection.dialect.name != "sqlite" else (func.typeof(column) == "integer") & (column >= 0)
 
 
 def _is_month(source: str, month: str) -> ColumnElement[bool]:

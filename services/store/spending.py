@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from services.store.damaged_rows import WITH_DAMAGED_ROWS, log_damaged
 from services.store.database import Database
 from services.store.ledger import UnsettledCall, spent_by
 from services.store.schema import ledger, ledger_months
@@ -29,16 +30,24 @@ class Spending:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_month(self, source: str, month: str) -> int:
-        """Return the thousandths of a credit that count as spent in a month."""
-        its = (ledger_months.c.source == source) & (ledger_months.c.month == month)
-        with self._database.read() as connection:
-            return connection.execute(select(ledger_months.c.milli_credits).where(its)).scalar() or 0
+    def of_month(self, source: str, month: str) -> int | None:
+        """Return the thousandths of a credit that count as spent in a month; None where the row holds no such number.
 
-    def of_caller(self, caller: str, source: str, month: str) -> int:
+        A damaged row is read here, for without one nothing was spent.
+        """
+        its = (ledger_months.c.source == source) & (ledger_months.c.month == month)
+        query = select(ledger_months.c.milli_credits).where(its).execution_options(**{WITH_DAMAGED_ROWS: True})
+        with self._database.read() as connection:
+            spent = connection.execute(query).scalars().all() or [0]
+        if isinstance(spent[0], int) and spent[0] >= 0:
+            return spent[0]
+        log_damaged(ledger_months.name, (source, month))
+        return None
+
+    def of_caller(self, caller: str, source: str, month: str, *, price: int) -> int:
         """Return the thousandths of a credit that count as spent by a caller in a month."""
         with self._database.read() as connection:
-            return int(connection.execute(spent_by(caller, source, month)).scalar_one())
+            return int(connection.execute(spent_by(connection, caller, source, month, price=price)).scalar_one())
 
     def sums(self, source: str, *, caller: str | None = None) -> list[SpendingSum]:
         """Return the sums of every month and caller, or of one caller, by state, the newest month first."""

@@ -216,3 +216,18 @@ def test_credits_are_shown_by_key_and_each_key_sees_its_own(keyed, wire):
     assert seen["admin"]["budget"] == {"caller": "admin", "limit": None, "spent": 0, "left": None}
     assert seen["bounded"]["budget"] == {"caller": "bounded", "limit": 0.5, "spent": 0.25, "left": 0.25}
     assert {body["resets_at"] for body in seen.values()} == {"2026-07-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("value", ["'words'", "-1000", "x'00ff'"])
+def test_a_charge_whose_amount_is_damaged_counts_against_the_budget_as_a_report(keyed, modash, value):
+    client = keyed()
+    ask(client, "poor")
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    query(store, "gateway", f"UPDATE ledger SET milli_credits = {value}")
+
+    refused = ask(client, "poor", "esa")
+
+    assert (refused.status_code, refused.get_json()["code"]) == (402, "credit_budget_reached")
+    assert ask(client, "poor", "esa", dry_run="true").get_json()["outcome"] == "budget"
+    assert see_credits(client, "poor")["budget"]["left"] == 0
+    assert modash.call_count == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -328,7 +329,7 @@ def test_of_many_creators_the_last_credit_of_a_budget_buys_one(store):
     outcomes = at_once(24, lambda number: open_row(store, f"creator{number}", caller="key", budget=3 * PRICE))
 
     assert outcomes.count(ReportState.BUDGET) == 23
-    assert store.spending.of_caller("key", "modash", "2026-09") == 3 * PRICE
+    assert store.spending.of_caller("key", "modash", "2026-09", price=PRICE) == 3 * PRICE
     assert store.spending.of_month("modash", "2026-09") == 3 * PRICE
 
 
@@ -413,3 +414,44 @@ def test_without_a_ledger_a_kept_report_is_answered_and_nothing_is_bought(client
         (503, "ledger_unavailable")
     ] * 2
     assert len(wire.calls) == calls
+
+
+@pytest.mark.parametrize("value", ["'words'", "'7 words'", "x'00ff'", "0.5", "-1000", "CAST(x'7bff' AS TEXT)"])
+def test_while_the_sum_of_the_month_is_damaged_nothing_is_bought_and_the_operator_gets_advice(
+    client, clock, wire, value
+):
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
+    client.get("/performance-data?url=nasa")
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    query(store, "gateway", f"UPDATE ledger_months SET milli_credits = {value}")
+    calls = len(wire.calls)
+
+    for _ in range(2):
+        kept, absent = client.get("/performance-data?url=@nasa"), client.get("/performance-data?url=esa")
+        dry_run = client.get("/performance-data?url=esa&dry_run=true").get_json()
+        credits_ = client.get("/credits").get_json()
+
+        assert kept.status_code == 200
+        assert (absent.status_code, absent.get_json()["code"]) == (503, "ledger_unavailable")
+        assert "ledger_months" in absent.get_json()["hint"]
+        assert (dry_run["would_call"], dry_run["outcome"]) == (False, "away")
+        assert (credits_["spent"], credits_["left"]) == (None, None)
+    assert len(wire.calls) == calls
+
+    query(store, "gateway", "UPDATE ledger_months SET milli_credits = (SELECT sum(milli_credits) FROM ledger)")
+
+    assert client.get("/performance-data?url=esa").status_code == 200
+    assert client.get("/credits").get_json()["spent"] == 0.5
+
+
+def test_a_charge_that_is_given_back_does_not_make_a_damaged_sum_look_whole(client, clock, wire):
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+
+    def damaged(_request):
+        query(store, "gateway", "UPDATE ledger_months SET milli_credits = '900 words'")
+        return 404, {}, json.dumps({"error": True, "code": "account_not_found", "message": "Account not found"})
+
+    wire.add_callback("GET", REPORT, damaged)
+    client.get("/performance-data?url=nasa")
+
+    assert query(store, "gateway", "SELECT milli_credits FROM ledger_months") == [("900 words",)]
