@@ -11,9 +11,11 @@ from flask import Flask
 
 import logs
 from config import Config, ConfigError
+from front.authentication import Authentication
 from front.middleware import Front
 from routes import register_routes
 from routes.json_encoding import JsonEncoder
+from services.access import start
 from services.clock import Clock
 from services.container import Services
 from services.redaction import Redaction
@@ -40,6 +42,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     register_routes(app)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         app.wsgi_app,
+        authentication=Authentication(services.access_keys, allow_anonymous=config.sandbox or config.allow_anonymous),
         cache=services.cache,
         waiting_slots=services.waiting_slots,
         clock=clock,
@@ -71,4 +74,8 @@ if __name__ == "__main__":
         raise SystemExit(str(error)) from None
     if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:  # It says why.
         sys.exit(1)
-    create_app(settings).run(host=settings.host, port=settings.port)
+    application = create_app(settings)
+    keys = application.extensions["services"].store.api_keys
+    if (why := start.why_not(keys, settings, Clock().timestamp())) is not None:
+        raise SystemExit(str(ConfigError([why])))
+    application.run(host=settings.host, port=settings.port)

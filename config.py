@@ -166,6 +166,7 @@ class Config:
     backfill_days: int = 729  # how far back the worker reads the past of an account that is new here
     response_cache_mb: int = 16  # ready replies that each worker keeps
 
+    allow_anonymous: bool = False  # live mode: requests without an API key are answered
     host: str = "127.0.0.1"
     port: int = 8000
     simulator_port: int = 8001

@@ -12,6 +12,8 @@ import logs
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
 from front.listen_address import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
+from services.access import start
+from services.clock import Clock
 from services.redaction import Redaction
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
@@ -31,7 +33,10 @@ try:
         _log.warning(_sentence)
     _store = Store.open(_config.database_url, _config.instance_path, mode=_config.providers)
     _store.check_versions()
+    _why = start.why_not(_store.api_keys, _config, Clock().timestamp())
     _store.close()  # Connections must not live through a fork.
+    if _why is not None:
+        raise ConfigError([_why])
 except (ConfigError, SchemaError) as error:
     # Its text goes to stderr, with status 1; gunicorn would show any other exception with a traceback.
     raise SystemExit(str(error)) from None

@@ -47,6 +47,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (context := request_context.current.get()) is not None and context.id:
             line["request_id"] = context.id
+            if context.caller.name:
+                line["key"] = context.caller.name
             if context.account is not None:
                 line["account"] = context.account
         line |= {
@@ -60,7 +62,7 @@ class JsonFormatter(logging.Formatter):
             line["stack"] = _without_middle(record.stack_info)
         text = json.dumps(line, default=str, ensure_ascii=False)
         if len(text) > MAX_LINE:  # because of a long list, for example; the first fields say what the line is about
-            known = {name: line[name] for name in (*FIRST, "request_id", "account") if name in line}
+            known = {name: line[name] for name in (*FIRST, "request_id", "key", "account") if name in line}
             text = json.dumps(known | {"shortened": cut(text, MAX_TEXT)}, default=str, ensure_ascii=False)
         # Escaped last, because redaction reads and writes the strings again.
         return _UNPRINTABLE.sub(_escaped, self._redaction.log_line(text))

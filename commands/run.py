@@ -31,6 +31,8 @@ def main() -> int:
         config = Config.from_env()
         _refuse_unusable_addresses(config)
         _migrate()
+        if not config.sandbox:
+            _require_access()
         if config.sandbox:
             processes["simulator"] = _start("simulator", "--port", str(config.simulator_port))
         processes["worker"] = _start("worker")
@@ -56,6 +58,12 @@ def _migrate() -> None:
     # In a child process: Alembic is not needed afterwards, and its memory is freed with the process.
     if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:
         raise RuntimeError("The store could not be migrated; the line above says why.")
+
+
+def _require_access() -> None:
+    # In a child process too: this one needs no database.
+    if subprocess.run([sys.executable, "-m", "commands.key", "check"], check=False).returncode:
+        raise RuntimeError("Nothing was started; the line above says why.")
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -48,10 +48,15 @@ class AllowedOrigins:
         others = [header for header in headers if header[0] != "Vary"]
         return [*others, ("Vary", ", ".join(dict.fromkeys(names)))]
 
+    def is_preflight(self, environ: WSGIEnvironment) -> bool:
+        """Return whether a request is a preflight of an allowed origin, with which browsers send no credentials."""
+        if environ["REQUEST_METHOD"] != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
+            return False
+        return self._allows(environ)
+
     def preflight(self, environ: WSGIEnvironment) -> Headers | None:
         """Return the headers that answer a preflight request, or None if it is none or its origin is not allowed."""
-        is_preflight = environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-        if not is_preflight or not self._allows(environ):
+        if not self.is_preflight(environ):
             return None
         return [
             ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),

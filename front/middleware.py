@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.http import parse_etags, unquote_etag
 
 import logs
+from front.authentication import Authentication
 from front.caller_address import caller_of
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
@@ -22,6 +23,7 @@ from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
+from services.caller import UNIDENTIFIED, Caller
 from services.clock import Clock
 from services.redaction import cut
 from services.request_context import RequestContext, WaitingSlots
@@ -45,6 +47,7 @@ class Front:
         self,
         app: WSGIApplication,
         *,
+        authentication: Authentication,
         cache: Cache,
         waiting_slots: WaitingSlots,
         clock: Clock,
@@ -57,6 +60,7 @@ class Front:
         redact: Callable[[str], str],
     ) -> None:
         self._app = app
+        self._authentication = authentication
         self._cache = cache
         self._waiting_slots = waiting_slots
         self._clock = clock
@@ -74,17 +78,26 @@ class Front:
         given: str | None = environ.get("HTTP_X_REQUEST_ID")
         request: str = given if given is not None and WELL_FORMED_ID.fullmatch(given) else urandom(16).hex()
         headers = [("X-Request-Id", request), *self._fixed_headers, *self._origins.headers(environ)]
+        now = self._clock.timestamp()
+        caller = UNIDENTIFIED
         refusal = self._checks.refusal_of(environ)
+        if refusal is None and not self._origins.is_preflight(environ):
+            found = self._authentication.caller_of(environ, now)
+            if isinstance(found, Refusal):
+                refusal = found
+            else:
+                caller = found
+                # The limits of a caller belong here: before any reply, also a ready one.
         if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
-            now = self._clock.timestamp()
-            if (cached := self._responses.get(environ, now)) is not None:
+            cached = self._responses.get(environ, now, scope=caller.cache_scope)
+            if cached is not None:
                 headers = [*cached.headers(now), *headers, NO_CALLS]
                 status, body = _conditional(environ, cached.etag, cached.body, headers)
                 start_response(status, headers)
-                self._log_answered(environ, request, status, len(body), started)
+                self._log_answered(environ, request, status, len(body), started, caller=caller)
                 return [body] if body else []
         refusal = refusal or refusal_of(environ)
-        return self._forward(environ, start_response, request, headers, started=started, refusal=refusal)
+        return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
 
     @property
     def cached_bytes(self) -> int:
@@ -100,6 +113,7 @@ class Front:
         *,
         started: float,
         refusal: Refusal | None,
+        caller: Caller,
     ) -> Iterable[bytes]:
         """Serve a request that is not cached, and cache the reply if the services allow it."""
         environ["insights.request_id"] = request
@@ -110,6 +124,7 @@ class Front:
             request,
             started_at=self._clock.timestamp(),
             waiting_slots=self._waiting_slots,
+            caller=caller,
             seconds=self._request_deadline,
             monotonic=self._clock.monotonic,
         )
@@ -140,7 +155,7 @@ class Front:
             response = CachedResponse.of(provenance, headers, body, now=now)
             is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
             if environ["REQUEST_METHOD"] == "GET" and is_current:
-                self._responses.put(environ, response)
+                self._responses.put(environ, response, scope=caller.cache_scope)
             did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
             headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
             status, body = _conditional(environ, response.etag, body, headers)
@@ -156,6 +171,7 @@ class Front:
                 status,
                 len(body),
                 started,
+                caller=caller,
                 cache_result=cache_result,
                 calls=context.provider_calls,
                 seconds=context.provider_seconds,
@@ -192,6 +208,7 @@ class Front:
         size: int,
         started: float,
         *,
+        caller: Caller,
         cache_result: str = "hit",
         calls: int = 0,
         seconds: float = 0.0,
@@ -203,7 +220,7 @@ class Front:
         logs.write_ready(
             log,
             f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
-            f'"request_id": "{logged}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
+            f'"request_id": "{logged}", "key": "{caller.name}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
             f'"status": {status[:3]}, "bytes": {size}, '
             f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "{cache_result}", '
             f'"provider_calls": {calls}, "provider_milliseconds": {round(seconds * 1000, 2)}}}',
@@ -226,6 +243,7 @@ class Front:
             "request",
             extra={
                 "request_id": context.id,
+                "key": context.caller.name or None,
                 "method": environ["REQUEST_METHOD"],
                 "path": cut(environ.get("PATH_INFO", ""), MAX_LOGGED_PATH),
                 "status": int(status[:3]),
@@ -292,13 +310,14 @@ def _has_weak_match(known: str, etag: str) -> bool:
 def _refuse(environ: WSGIEnvironment, start: Callable[[str, Headers], object], refusal: Refusal) -> Iterable[bytes]:
     status = refusal.status
     code, request_id = refusal.code or HTTP_CODES[status], environ["insights.request_id"]
-    body = error_body(code, refusal.message, hint=refusal.hint, request_id=request_id)
+    body = error_body(code, refusal.message, hint=refusal.hint, request_id=request_id, retry_after=refusal.retry_after)
     environ["insights.failure"] = body
     data = json.dumps(body).encode()
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(data))),
         ("Cache-Control", "no-store"),
+        *refusal.headers,
     ]
     start(f"{status.value} {status.phrase}", headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [data]

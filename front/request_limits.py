@@ -25,6 +25,8 @@ class Refusal(NamedTuple):
     message: str
     hint: str
     code: str = ""  # empty: the one code of the status
+    headers: tuple[tuple[str, str], ...] = ()
+    retry_after: int | None = None  # seconds
 
 
 def refusal_of(environ: WSGIEnvironment) -> Refusal | None:

@@ -23,7 +23,6 @@ Headers = list[tuple[str, str]]
 RawRequest = tuple[str, str, str, str]
 CacheKey = tuple[str, str, tuple[tuple[str, str], ...], str]
 
-ANONYMOUS = ""  # the cache scope of a reply; until callers have keys, all of them share one
 ENTRY_OVERHEAD = 2_000  # bytes of an entry's objects, its place in the dictionary and the headers of its age
 MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
 MAX_SPELLING = 1_000  # characters of such a request; one that is longer is parsed each time
@@ -90,9 +89,12 @@ class ResponseCache:
         """The bytes that all entries take, with their keys and raw forms."""
         return self._bytes
 
-    def get(self, environ: WSGIEnvironment, now: float) -> CachedResponse | None:
-        """Return the reply to a request, if one is cached and has not expired."""
-        raw = _raw_request(environ)
+    def get(self, environ: WSGIEnvironment, now: float, *, scope: str = "") -> CachedResponse | None:
+        """Return the reply to a request, if one is cached and has not expired.
+
+        `scope` stands for the accounts that its caller may see: callers that see others have other replies.
+        """
+        raw = _raw_request(environ, scope)
         key = self._keys.get(raw)
         is_new_spelling = key is None
         if key is None:
@@ -114,9 +116,9 @@ class ResponseCache:
                 self._add_spelling(raw, cached)
         return cached
 
-    def put(self, environ: WSGIEnvironment, response: CachedResponse) -> None:
-        """Cache the reply to a request."""
-        key: CacheKey = environ.get(KEY) or _cache_key(_raw_request(environ))
+    def put(self, environ: WSGIEnvironment, response: CachedResponse, *, scope: str = "") -> None:
+        """Cache the reply to a request, for callers of a scope."""
+        key: CacheKey = environ.get(KEY) or _cache_key(_raw_request(environ, scope))
         texts = (response.body, key, tuple(response.fixed_headers), tuple(response.provenance.accounts))
         response.key, response.bytes_used = key, ENTRY_OVERHEAD + _size(texts)
         with self._lock:
@@ -174,8 +176,8 @@ def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
     ]
 
 
-def _raw_request(environ: WSGIEnvironment) -> RawRequest:
-    return ANONYMOUS, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+def _raw_request(environ: WSGIEnvironment, scope: str) -> RawRequest:
+    return scope, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
 
 
 def _cache_key(raw: RawRequest) -> CacheKey:

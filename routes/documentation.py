@@ -18,11 +18,12 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from routes.errors import FORBIDDEN_CODES, HTTP_CODES, ErrorBody
+from routes.access import WITHOUT_KEY
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES, UNAUTHORIZED_CODE, ErrorBody
 from routes.queries import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
-from services.errors import CreatorNotFoundError, InsightsError
+from services.errors import CreatorNotFoundError, InsightsError, InsufficientScopeError
 from services.export import ExportLine
 
 bp = Blueprint("documentation", __name__)
@@ -53,6 +54,7 @@ HEADERS = {
     "ETag": _header("Names these bytes; sent back as If-None-Match it saves the body."),
     "Age": _header("Seconds since the oldest number was fetched.", "integer"),
     "Cache-Status": _header("The part of the gateway's cache in the reply (RFC 9211)."),
+    "WWW-Authenticate": _header("That a valid API key is required, as a Bearer token; with 401 `unauthorized`."),
     "Retry-After": _header("Seconds to wait; always with 202 and 429.", "integer"),
     "Content-Disposition": _header("The name of the file that a table is saved as."),
 }
@@ -69,6 +71,14 @@ WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
 # Tables that are made for one moment and never kept; every other table has an ETag.
 UNCACHED = ("/accounts", "/capabilities", "/performance-data/history")
 
+SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key of `make key`. The sandbox also answers without one.",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
 SIGNATURE = {
     "name": "X-Hub-Signature-256",
     "in": "header",
@@ -119,7 +129,11 @@ def document(app: Flask) -> dict[str, Any]:
             "description": "Instagram insights and creators' performance data, behind a stable contract.",
         },
         "paths": paths,
-        "components": {"schemas": dict(sorted(schemas.items())), "headers": HEADERS},
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "headers": HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -146,11 +160,12 @@ def _operation(app: Flask, rule: Rule, schemas: dict[str, Any], *, method: str) 
             "headers": COMMON | validators,
         }
     failures = error_classes() if model is not NoQuery else ()
-    operation = {
+    operation: dict[str, Any] = {
         "summary": inspect.getdoc(view),
         "operationId": _slug(path) if method == "get" else f"{_slug(path)}_{method}",
         "parameters": [_parameter(model, name, in_path=name in rule.arguments) for name in parameters(model)],
-        "responses": responses | _failures(vars(view).get("failures", failures)),
+        "responses": responses | _failures(vars(view).get("failures", failures), path),
+        "security": [] if path in WITHOUT_KEY else [{name: []} for name in SECURITY_SCHEMES],
     }
     return operation if method == "get" else operation | {"parameters": [SIGNATURE], "requestBody": DELIVERY}
 
@@ -223,18 +238,23 @@ def _schema(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _failures(classes: Iterable[type[InsightsError]]) -> dict[str, Any]:
+def _failures(classes: Iterable[type[InsightsError]], path: str) -> dict[str, Any]:
     """Return one response for each status, with the codes that come with it."""
     codes: dict[int, list[str]] = {status: [code] for status, code in HTTP_CODES.items() if status in COMMON_STATUSES}
     codes[403] = list(FORBIDDEN_CODES)
     codes[500] = [InsightsError.code]
+    if path not in WITHOUT_KEY:
+        codes[401] = [UNAUTHORIZED_CODE]
+        codes[403].append(InsufficientScopeError.code)
     for error in classes:
         found = codes.setdefault(error.status, [])
         found += [code for code in error_codes(error) if code not in found]
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": COMMON | _headers(*(["Retry-After"] if status in WAITING else [])),
+            "headers": COMMON
+            | _headers(*(["Retry-After"] if status in WAITING else []))
+            | _headers(*(["WWW-Authenticate"] if UNAUTHORIZED_CODE in names else [])),
             "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},
         }
         for status, names in sorted(codes.items())

@@ -38,6 +38,7 @@ HTTP_CODES = {
     414: "uri_too_long",
     431: "headers_too_large",
 }
+UNAUTHORIZED_CODE = "unauthorized"  # where `front` finds no valid API key
 # What `front` refuses with 403 on every path.
 FORBIDDEN_CODES = ("host_not_allowed", "origin_not_allowed")
 # On every reply. A browser takes none for another type than it says (a script, a style, a page), and pages of other

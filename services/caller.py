@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 ANONYMOUS_NAME = "anonymous"  # the caller that logs and the ledger name for a request without a key
@@ -34,6 +34,17 @@ class Caller:
     accounts: frozenset[str] | None = None
     requests_per_minute: int | None = None
     credit_limit: int | None = None
+    cache_scope: str = field(init=False, repr=False, compare=False)  # equal for callers that see the same accounts
+
+    def __post_init__(self) -> None:
+        """Make the cache scope once, for it is compared with each request."""
+        scope = "" if self.accounts is None else f"accounts:{','.join(sorted(self.accounts))}"
+        object.__setattr__(self, "cache_scope", scope)
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the request had no key."""
+        return self.name == ANONYMOUS_NAME
 
     def may(self, scope: Scope) -> bool:
         """Return whether the caller may do what a scope allows."""
@@ -46,3 +57,6 @@ class Caller:
 
 ANONYMOUS = Caller(ANONYMOUS_NAME, Scope.ADMIN)
 """A request without a key where none is needed, background work, and commands."""
+
+UNIDENTIFIED = Caller("", Scope.READ, frozenset())
+"""A request that is refused before its caller is known."""

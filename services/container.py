@@ -8,6 +8,7 @@ from functools import partial
 from typing import Self
 
 from config import Config
+from services.access.keys import AccessKeys
 from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.account_list import AccountList
@@ -96,6 +97,7 @@ from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
 from services.webhooks.receiver import Webhooks
 
+A_SECOND = 0.9  # seconds; the heartbeat beats every half second, so that is once a second
 TRY_INTERVAL = 60.0  # seconds; a fault is logged also where no caller notices it
 
 
@@ -138,6 +140,7 @@ class Services:
     account_troubles: AccountTroubles
     limits: Quota
     readiness: Readiness
+    access_keys: AccessKeys
     accounts: AccountResolver
     checkup: Checkup
     health_recorder: HealthRecorder
@@ -208,6 +211,7 @@ class Services:
         configured = ConfiguredAccount(
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
         )
+        access_keys = AccessKeys(store.api_keys, clock)
         registry = AccountRegistry(store, token_encryption, cache, clock)
         accounts = AccountResolver(
             graph,
@@ -313,6 +317,7 @@ class Services:
             "share quota usage": quota.share,
             "read the account table": registry.read,
             "keep the health of accounts": health.share,
+            "read the API keys": access_keys.check,
             "settle late bookings": purchasing.settle_late,
         }
         _register(heartbeat, every_second, cache, store)
@@ -410,6 +415,7 @@ class Services:
             account_troubles=AccountTroubles(store.account_troubles, notifications, clock=store.clock),
             limits=quota,
             readiness=Readiness(store, quota, clock=store.clock),
+            access_keys=access_keys,
             accounts=accounts,
             health_recorder=health,
             checkup=Checkup(checks, store.account_health, store.clock),
@@ -444,7 +450,7 @@ def _register(
     """Register the periodic tasks in the order in which they run: a task that hangs must not hold up leases."""
     heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
     for name, task in every_second.items():
-        heartbeat.register(name, task, interval=1.0)
+        heartbeat.register(name, task, interval=A_SECOND)
     heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
     heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
 

@@ -5,6 +5,7 @@ Those that one package raises are there: `services.media`, `services.reports.err
 InsightsError
 ├── InvalidRequestError            400  the caller must change the request
 ├── AccountUnknownError            404
+├── InsufficientScopeError         403  the key of the caller is not for this
 ├── RefreshForbiddenError          403
 ├── LocalCallerOnlyError           403
 ├── BusyError                      503  every place to wait in is taken; try again in a second
@@ -94,6 +95,13 @@ class AccountUnknownError(InsightsError):
 
     status = 404
     code = "account_unknown"
+
+
+class InsufficientScopeError(InsightsError):
+    """The API key of the caller does not allow this."""
+
+    status = 403
+    code = "insufficient_scope"
 
 
 class RefreshForbiddenError(InsightsError):

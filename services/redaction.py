@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 import regex
 
 MARK = "[redacted]"
+KEY_PREFIX = "igw_"  # of API keys, by which they are found in any text
 MIN_LENGTH = 8  # characters; a shorter secret is in ordinary texts and numbers by chance
 PREFIX_LENGTH = 6  # characters by which a learned secret is found; tokens of one app begin alike
 MAX_LEARNED = 10_000
@@ -22,6 +23,7 @@ _PARAMETER = re.compile(
     r"([\"']?\s*[=:]\s*[\"']?|%3D)([^\s&\"'<>,;)}\]]{4,})"
 )
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',;]{4,}")
+_API_KEY = re.compile(rf"(?i){KEY_PREFIX}[A-Za-z0-9_\-]{{8,}}")
 _META_TOKEN = re.compile(r"\b(?:EAA|IGAA|IGQ)[A-Za-z0-9_\-]{12,}")
 
 
@@ -177,5 +179,6 @@ class Redaction:
     def _alike(text: str) -> str:
         """Return the text without what looks like a credential."""
         text = _META_TOKEN.sub(MARK, text)
+        text = _API_KEY.sub(MARK, text)
         text = _BEARER.sub(rf"\1{MARK}", text)
         return _PARAMETER.sub(rf"\1\2{MARK}", text)

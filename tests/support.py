@@ -32,9 +32,12 @@ from commands.isolation import isolated
 from commands.migrate import migrate
 from commands.probe import free_port
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
+from services.access.key_text import digest_of, new_id, new_text
 from services.clock import Clock
+from services.store.api_keys import ApiKeyRow
 from services.store.memory_tables import memory
 from services.store.schema import gateway
+from services.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +72,7 @@ def settings(**changes: object) -> Config:
     """Settings of a live gateway with invented credentials, without retries and without a limit of Modash's rate."""
     values: dict[str, object] = {
         "providers": "live",
+        "allow_anonymous": True,
         "app_id": "1234",
         "app_secret": APP_SECRET,
         "instagram_app_secret": INSTAGRAM_APP_SECRET,
@@ -119,6 +123,23 @@ def new_instance() -> str:
     for file in _template().glob("*.db"):
         shutil.copy(file, folder)
     return str(folder)
+
+
+def add_key(
+    store: Store, *, scope: str = "read", accounts: Iterable[str] | None = None, **more: Any
+) -> tuple[str, str]:
+    """Add an API key to a store as `make key` does; return its id and its text."""
+    key = new_id()
+    text = new_text(key)
+    seen = None if accounts is None else frozenset(accounts)
+    row = {"label": "test", "digest": digest_of(text).hex(), "scope": scope, "accounts": seen, "created_at": 0.0}
+    store.api_keys.add(ApiKeyRow(id=key, **(row | more)))
+    return key, text
+
+
+def bearer(text: str) -> dict[str, str]:
+    """The header that sends an API key."""
+    return {"Authorization": f"Bearer {text}"}
 
 
 def table_text(response: Response) -> str:
@@ -293,6 +314,7 @@ def live_settings(simulator: str, account: dict[str, str], app: dict[str, str], 
     """The environment of a live gateway whose providers are a simulator."""
     return {
         "PROVIDERS": "live",
+        "ALLOW_ANONYMOUS": "true",
         "GRAPH_BASE_URL": f"{simulator}/graph.facebook.com",
         "MODASH_BASE_URL": f"{simulator}/api.modash.io",
         "APP_ID": app["id"],

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0016"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0017"}
 
 gateway = MetaData()
 
@@ -95,6 +95,36 @@ account_health = Table(
     Column("failed_as", ShortMessage(64)),  # the code of the check that failed; null if none did
     Column("failure", Message),
     Column("next_step", Message),
+)
+
+# One row for each key. `digest` is the SHA-256 of the whole key as its caller sends it; `former_digest` is that of the
+# key before a rotation, which is valid until `former_until`.
+api_keys = Table(
+    "api_keys",
+    gateway,
+    mode_column(),
+    Column("id", String(16), primary_key=True),
+    Column("label", ShortMessage(100), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("former_digest", String(64)),
+    Column("former_until", Double),
+    Column("scope", String(16), nullable=False),
+    Column("accounts", Text),  # ids, comma-separated; null for every account
+    Column("requests_per_minute", Integer),
+    Column("milli_credits", Integer),  # that it may spend in a calendar month
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("rotated_at", Double),
+    Column("revoked_at", Double),
+)
+
+# How often another table was changed, by which each process notices it.
+change_counters = Table(
+    "change_counters",
+    gateway,
+    mode_column(),
+    Column("name", String(32), primary_key=True),  # of that table
+    Column("counter", Integer, nullable=False),
 )
 
 media = Table(

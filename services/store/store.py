@@ -14,6 +14,7 @@ from services.store.account_health import AccountHealthTable
 from services.store.account_snapshots import AccountSnapshots
 from services.store.account_troubles import AccountTroubleTable
 from services.store.accounts import AccountTable
+from services.store.api_keys import ApiKeyTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
 from services.store.database import Database, DatabaseFault, DatabaseUnavailableError, SchemaError
@@ -65,6 +66,7 @@ class Store:
     account_snapshots: AccountSnapshots
     accounts: AccountTable
     account_health: AccountHealthTable
+    api_keys: ApiKeyTable
     media: MediaTable
     posts: PostTable
     reports: Reports
@@ -108,6 +110,7 @@ class Store:
             account_snapshots=AccountSnapshots(gateway),
             accounts=AccountTable(gateway),
             account_health=AccountHealthTable(gateway),
+            api_keys=ApiKeyTable(gateway),
             media=MediaTable(gateway),
             posts=PostTable(gateway),
             reports=reports,

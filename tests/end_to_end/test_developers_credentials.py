@@ -84,6 +84,7 @@ def live(trap):
     """Settings of a live gateway whose providers are the trap."""
     return {
         "PROVIDERS": "live",
+        "ALLOW_ANONYMOUS": "true",
         "ACCESS_LONG_LIVED_TOKEN": "EAAthisTOKENofTHEdeveloperISnotUSED",
         "APP_SECRET": "developers-secret",
         "INSTAGRAM_ACCOUNT_ID": "17841400000000009",

@@ -33,6 +33,8 @@ WITHOUT_ACCOUNT = {
     "pending_reports": "a public creator",
     "creators": "a public creator",
     "balances": "money",
+    "api_keys": "a caller",
+    "change_counters": "a table",
 }
 
 

@@ -1,0 +1,317 @@
+"""`make key`: create, list, rotate and revoke the API keys of callers; a key is shown once, when it is made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from commands.migrate import MigrationError, migrate_or_explain
+from config import Config, ConfigError
+from services.access import start
+from services.access.key_text import digest_of, new_id, new_text
+from services.caller import Scope
+from services.clock import Clock
+from services.container import Services
+from services.days import our_time
+from services.errors import InsightsError
+from services.store.api_keys import ApiKeyRow
+from services.store.database import DatabaseUnavailableError
+
+DAY = 86_400.0  # seconds
+UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
+LONGEST = 3650 * DAY  # of an expiry or an overlap
+MOST_PER_MINUTE, MOST_CREDITS = 1_000_000, 1_000_000
+OVERLAP = "24h"
+EXAMPLE = """\
+examples:
+  make key ARGS="create dashboard"                        reads every account, never expires
+  make key ARGS="create shop --accounts corner.bakery,17841400000000001 --expires 90d"
+  make key ARGS="create partner --requests-per-minute 120 --credits 25"
+  make key ARGS="create operator --scope admin"
+  make key ARGS=list
+  make key ARGS="rotate k7x2m9q4ab --overlap 48h"         the key until now works for 48 hours more
+  make key ARGS="revoke k7x2m9q4ab"                       ends it within 2 seconds
+scopes, each with those before it:
+  read      what is kept and what has expired
+  refresh   also: fetch again what is still fresh
+  admin     also: what concerns the gateway as a whole
+"""
+
+
+class Refused(Exception):
+    """An argument is wrong for these keys; the text says what to do."""
+
+
+class KeyCommands:
+    """The subcommands, each a method of its name; the store is created or migrated first."""
+
+    def __init__(self, config: Config) -> None:
+        migrate_or_explain(config)
+        self._config = config
+        self._clock = Clock()
+        self._services = Services.build(config, self._clock)
+        self._table = self._services.store.api_keys
+
+    def create(self, options: argparse.Namespace) -> int:
+        """Create a key, and print it for the only time."""
+        now = self._clock.timestamp()
+        accounts = None if options.accounts is None else frozenset(map(self._account, options.accounts))
+        key = new_id()
+        text = new_text(key)
+        row = ApiKeyRow(
+            id=key,
+            label=options.label,
+            digest=digest_of(text).hex(),
+            scope=options.scope,
+            accounts=accounts,
+            created_at=now,
+            requests_per_minute=options.requests_per_minute,
+            milli_credits=None if options.credits is None else round(options.credits * 1000),
+            expires_at=_expiry(options.expires, now),
+        )
+        self._table.add(row)
+        self._show_once(row, text, as_json=options.json)
+        return 0
+
+    def list(self, options: argparse.Namespace) -> int:
+        """Print all keys, without their texts."""
+        rows, now = self._table.rows(), self._clock.timestamp()
+        if options.json:
+            print(json.dumps([self._as_json(row, now) for row in rows], indent=2))
+            return 0
+        for row in rows:
+            accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
+            limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
+            limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
+            described = ", ".join([row.scope, accounts, *limits])
+            print(f"{row.id}  {_state(row, now):<38}  {row.label:<20}  {described}")
+        valid = sum(row.is_valid(now) for row in rows)
+        print(f"{valid} of {len(rows)} keys are valid in {self._config.providers} mode.")
+        return 0
+
+    def rotate(self, options: argparse.Namespace) -> int:
+        """Give a key a new text, and print it; the one until now stays valid for the overlap."""
+        row, now = self._row(options.key), self._clock.timestamp()
+        if row.revoked_at is not None:
+            raise Refused(f"The key {row.id} was revoked. `make key ARGS=create` makes a new one.")
+        expires_at = row.expires_at if options.expires is None else _expiry(options.expires, now)
+        if expires_at is not None and expires_at <= now:
+            raise Refused(f"The key {row.id} has expired. Give it another end with --expires, such as --expires 90d.")
+        text, until = new_text(row.id), now + options.overlap
+        was_pending = row.former_until is not None and row.former_until > now
+        if not self._table.rotate(row.id, digest_of(text).hex(), now=now, former_until=until, expires_at=expires_at):
+            raise Refused(f"The key {row.id} was revoked meanwhile.")
+        rotated = self._row(row.id)
+        self._show_once(rotated, text, as_json=options.json)
+        if not options.json:
+            print(f"The key until now is valid until {our_time(until)}.")
+            if was_pending:
+                print("The one before it, which was still valid, has ended.")
+        return 0
+
+    def revoke(self, options: argparse.Namespace) -> int:
+        """End a key, with the one that it replaced."""
+        row, now = self._row(options.key), self._clock.timestamp()
+        done = self._table.revoke(row.id, now)
+        if options.json:
+            print(json.dumps(self._as_json(self._row(row.id), now), indent=2))
+        elif done:
+            print(f"Revoked: {row.id} ({row.label}). Running gateways refuse it within 2 seconds.")
+        else:
+            print(f"The key {row.id} ({row.label}) was revoked before.")
+        if done and not self._config.sandbox and not self._config.allow_anonymous and not self._table.has_valid(now):
+            print("It was the last valid key: no gateway starts without one.", file=sys.stderr)
+        return 0
+
+    def check(self, _: argparse.Namespace) -> int:
+        """Say whether a gateway may start with these keys; return 1 if not."""
+        if (why := start.why_not(self._table, self._config, self._clock.timestamp())) is not None:
+            raise ConfigError([why])
+        return 0
+
+    def close(self) -> None:
+        """Stop every thread and close the store."""
+        self._services.close()
+
+    def _row(self, key: str) -> ApiKeyRow:
+        for row in self._table.rows():
+            if row.id == key:
+                return row
+        labelled = [row.id for row in self._table.rows() if row.label == key]
+        hint = f" The key with that label is {labelled[0]}." if len(labelled) == 1 else ""
+        raise Refused(f"There is no key {key!r}.{hint} `make key ARGS=list` shows the ids.")
+
+    def _account(self, reference: str) -> str:
+        """Return the id of an account; an id need not be here yet, a username has to be."""
+        if reference.isdigit():
+            if reference not in {row.id for row in self._services.store.accounts.rows()} | {
+                self._config.instagram_account_id
+            }:
+                print(f"Note: account {reference} is not here yet; `make account` adds it.", file=sys.stderr)
+            return reference
+        try:
+            return self._services.accounts.find(reference).id
+        except InsightsError as error:
+            raise Refused(
+                f"There is no account {reference}: {error.message} `make account ARGS=list` shows all; "
+                "an id may be given before its account is added."
+            ) from None
+
+    def _show_once(self, row: ApiKeyRow, text: str, *, as_json: bool) -> None:
+        if as_json:
+            print(json.dumps(self._as_json(row, self._clock.timestamp()) | {"key": text}, indent=2))
+            return
+        # Alone on its line, and the only line on standard output that a script needs.
+        print(text)
+        accounts = "all accounts" if row.accounts is None else f"the accounts {', '.join(sorted(row.accounts))}"
+        expiry = "never expires" if row.expires_at is None else f"expires at {our_time(row.expires_at)}"
+        print(
+            f"This is the key {row.id} ({row.label}): {row.scope}, {accounts}; it {expiry}.\n"
+            f"It is shown this once and stored as a digest only. Send it as `Authorization: Bearer KEY`. "
+            f"It works in {self._config.providers} mode, at once.",
+            file=sys.stderr,
+        )
+
+    def _as_json(self, row: ApiKeyRow, now: float) -> dict[str, object]:
+        return {
+            "id": row.id,
+            "label": row.label,
+            "mode": self._config.providers,
+            "valid": row.is_valid(now),
+            "scope": row.scope,
+            "accounts": None if row.accounts is None else sorted(row.accounts),
+            "requests_per_minute": row.requests_per_minute,
+            "credits_per_month": None if row.milli_credits is None else row.milli_credits / 1000,
+            "created_at": our_time(row.created_at),
+            "expires_at": _time(row.expires_at),
+            "rotated_at": _time(row.rotated_at),
+            "former_key_until": _time(row.former_until),
+            "revoked_at": _time(row.revoked_at),
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; print a failure as one sentence, without a traceback."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    logging.disable(logging.WARNING)  # The output says the same.
+    commands = None
+    try:
+        commands = KeyCommands(Config.from_env())
+        return int(getattr(commands, options.command)(options))
+    except DatabaseUnavailableError as error:
+        print(f"The database is unavailable: {error}", file=sys.stderr)
+    except (ConfigError, MigrationError, Refused) as error:
+        print(error, file=sys.stderr)
+    finally:
+        if commands is not None:
+            commands.close()
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make key", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subcommands = parser.add_subparsers(dest="command", metavar="create, list, rotate, revoke or check")
+    create = subcommands.add_parser("create", help="create a key and print it")
+    create.add_argument("label", type=_label, help="for whom or what the key is")
+    create.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.READ.value)
+    create.add_argument("--accounts", type=_references, help="ids or usernames, comma-separated; default: all")
+    create.add_argument("--expires", type=_end, help="90d, 12h or 2027-01-31 (UTC); default: never")
+    create.add_argument("--requests-per-minute", type=_rate, help="default: no limit")
+    create.add_argument("--credits", type=_credits, help="Modash credits in a calendar month; default: no limit")
+    rotate = subcommands.add_parser("rotate", help="print a new text for a key")
+    rotate.add_argument("key", help="id of the key")
+    rotate.add_argument("--overlap", type=_duration, default=OVERLAP, help="how long both work; default: %(default)s")
+    rotate.add_argument("--expires", type=_end, help="another end, also `never`; default: as it was")
+    revoke = subcommands.add_parser("revoke", help="end a key")
+    revoke.add_argument("key", help="id of the key")
+    listing = subcommands.add_parser("list", help="print all keys, without their texts")
+    for each in (create, rotate, revoke, listing):
+        each.add_argument("--json", action="store_true", help="for scripts")
+    subcommands.add_parser("check", help="say whether a gateway may start with these keys")
+    return parser
+
+
+def _label(text: str) -> str:
+    label = text.strip()
+    if not re.fullmatch(r"[^\x00-\x1f\x7f-\x9f]{1,100}", label):
+        raise argparse.ArgumentTypeError("accepted: 1 to 100 characters on one line")
+    return label
+
+
+def _references(text: str) -> list[str]:
+    references = [part.removeprefix("@").lower() for part in text.split(",") if part]
+    if not references or not all(re.fullmatch(r"[a-z0-9._]{1,30}", part) for part in references):
+        raise argparse.ArgumentTypeError("accepted: ids or usernames, comma-separated")
+    return references
+
+
+def _rate(text: str) -> int:
+    if not re.fullmatch(r"\d{1,7}", text, re.ASCII) or not 1 <= int(text) <= MOST_PER_MINUTE:
+        raise argparse.ArgumentTypeError(f"accepted: 1 to {MOST_PER_MINUTE}")
+    return int(text)
+
+
+def _credits(text: str) -> float:
+    if not re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text, re.ASCII) or float(text) > MOST_CREDITS:
+        raise argparse.ArgumentTypeError(f"accepted: 0 to {MOST_CREDITS}, in thousandths; 0 allows no report")
+    return float(text)
+
+
+def _duration(text: str) -> float:
+    matched = re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII)
+    seconds = int(matched[1]) * UNITS[matched[2]] if matched else None
+    if text == "0":
+        return 0.0
+    if seconds is None or seconds > LONGEST:
+        raise argparse.ArgumentTypeError("accepted: a number with m, h, d or w, such as 24h or 90d; at most 3650d")
+    return seconds
+
+
+def _end(text: str) -> str:
+    if text == "never" or re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        try:
+            date.fromisoformat(text) if text != "never" else None
+        except ValueError:
+            raise argparse.ArgumentTypeError("there is no such day") from None
+        return text
+    _duration(text)
+    return text
+
+
+def _expiry(text: str | None, now: float) -> float | None:
+    """Return the end of a key; a day ends at its midnight (UTC)."""
+    if text is None or text == "never":
+        return None
+    if "-" not in text:
+        return now + _duration(text)
+    end = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp() + DAY
+    if end <= now:
+        raise Refused(f"--expires {text} is over. Accepted: a day to come, or a time such as 90d.")
+    return end
+
+
+def _state(row: ApiKeyRow, now: float) -> str:
+    if row.revoked_at is not None:
+        return f"revoked {our_time(row.revoked_at)}"
+    if row.expires_at is None:
+        return "valid"
+    return f"{'valid until' if row.is_valid(now) else 'expired'} {our_time(row.expires_at)}"
+
+
+def _time(moment: float | None) -> str | None:
+    return None if moment is None else our_time(moment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Who calls: the API key of a request, before anything is read for it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from front.request_limits import Refusal
+from routes.access import WITHOUT_KEY
+from routes.errors import UNAUTHORIZED_CODE
+from services.access.keys import AccessKeys
+from services.caller import ANONYMOUS, Caller
+from services.errors import BusyError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+REALM = 'Bearer realm="insights-gateway"'
+SCHEME = "bearer "
+
+KEY_MISSING = Refusal(
+    HTTPStatus.UNAUTHORIZED,
+    "An API key is required.",
+    "Accepted: the headers `Authorization: Bearer KEY` or `X-API-Key: KEY`. The operator creates one with `make key`.",
+    UNAUTHORIZED_CODE,
+    (("WWW-Authenticate", REALM),),
+)
+# One answer for a key that never was, has expired or was revoked.
+KEY_WRONG = Refusal(
+    HTTPStatus.UNAUTHORIZED,
+    "The API key is not valid.",
+    "Check that it was copied whole, begins with igw_, and is one of this gateway and mode. It may have expired, or "
+    "been revoked. The operator sees that with `make key ARGS=list`.",
+    UNAUTHORIZED_CODE,
+    (("WWW-Authenticate", f'{REALM}, error="invalid_token"'),),
+)
+TWO_KEYS = Refusal(
+    HTTPStatus.BAD_REQUEST,
+    "The request has two different API keys.",
+    "Accepted: one key, in `Authorization: Bearer KEY` or in `X-API-Key: KEY`.",
+)
+
+
+class Authentication:
+    """Finds the caller of each request by its API key."""
+
+    def __init__(self, keys: AccessKeys, *, allow_anonymous: bool) -> None:
+        """`allow_anonymous`: a request without a key is answered too."""
+        self._keys = keys
+        self._without_key: Caller | Refusal = ANONYMOUS if allow_anonymous else KEY_MISSING
+
+    def caller_of(self, environ: WSGIEnvironment, now: float) -> Caller | Refusal:
+        """Return who calls at a moment (Unix seconds), or why the request is refused.
+
+        `Authorization` of another scheme, such as the password that a proxy asked for, is none of ours.
+        """
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        key: str | None = environ.get("HTTP_X_API_KEY")
+        if authorization is None and key is None:
+            return ANONYMOUS if environ.get("PATH_INFO") in WITHOUT_KEY else self._without_key
+        if environ.get("PATH_INFO") in WITHOUT_KEY:
+            return ANONYMOUS
+        if authorization is not None and authorization[:7].lower() == SCHEME:
+            bearer = authorization[7:].strip()
+            if key is not None and key.strip() != bearer:
+                return TWO_KEYS
+            key = bearer
+        if key is None:
+            return self._without_key
+        try:
+            return self._keys.caller_of(key.strip(), now) or KEY_WRONG
+        except BusyError as error:
+            headers = (("Retry-After", str(error.retry_after)),)
+            hint = error.hint or ""
+            return Refusal(HTTPStatus(error.status), error.message, hint, error.code, headers, error.retry_after)

@@ -1,0 +1,124 @@
+"""The API keys as each process knows them: in memory, read again within two seconds of each change."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from services.access.key_text import digest_of
+from services.caller import Caller, Scope
+from services.clock import Clock
+from services.errors import BusyError
+from services.store.api_keys import ApiKeyRow, ApiKeyTable
+from services.store.database import DatabaseUnavailableError
+
+log = logging.getLogger(__name__)
+
+CHECK_AFTER = 1.25  # seconds without a check, after which a request checks itself
+CHECK_WAIT = 0.5  # seconds that a request waits for a check
+LOOK_AGAIN_AFTER = 1.0  # seconds between two looks for keys that are not known
+
+Known = Mapping[bytes, tuple[Caller, float]]
+"""The caller by the digest of its key, and until when the key is valid (Unix seconds)."""
+
+
+class AccessKeys:
+    """The keys that are accepted. While the database is unavailable the last known ones are.
+
+    Usually a key costs one look into a dictionary: the heartbeat checks every second whether keys have changed. Where
+    there is no heartbeat yet, or it hangs, a request checks that, so that a revoked key ends in time in any process.
+    """
+
+    def __init__(self, table: ApiKeyTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: Known | None = None  # None until the table was read
+        self._changes = -1
+        self._checked_at = -math.inf  # monotonic seconds, also of a check that failed
+        self._looked_at = -math.inf  # when the last unknown key was looked for
+
+    def caller_of(self, key: str, now: float) -> Caller | None:
+        """Return who sends a key at a moment (Unix seconds), or None where it is not accepted.
+
+        Raises `BusyError` where the keys were never read, because the database was unavailable from the start.
+        """
+        if self._clock.monotonic() - self._checked_at >= CHECK_AFTER:
+            self._check_beside()
+        digest = digest_of(key)
+        found = (self._known or self._loaded()).get(digest) or self._look_for(digest)
+        return None if found is None or now >= found[1] else found[0]
+
+    def check(self) -> None:
+        """Read the keys again if they have changed; raises `DatabaseUnavailableError`."""
+        with self._lock:
+            self._check()
+
+    def _check_beside(self) -> None:
+        """Check on another thread, and wait a moment for it: a database that hangs must not hold up requests."""
+        if not self._lock.acquire(blocking=False):
+            return  # Another thread checks.
+        checker = threading.Thread(target=self._check_and_release, name="api keys", daemon=True)
+        checker.start()
+        checker.join(CHECK_WAIT)
+
+    def _check_and_release(self) -> None:
+        try:
+            with suppress(DatabaseUnavailableError):
+                self._check()
+        finally:
+            self._lock.release()
+
+    def _loaded(self) -> Known:
+        if self._known is None:
+            with suppress(DatabaseUnavailableError):
+                self.check()
+        if self._known is None:
+            raise BusyError("The API keys cannot be read.", hint="Try again; /readyz says what is wrong.")
+        return self._known
+
+    def _look_for(self, digest: bytes) -> tuple[Caller, float] | None:
+        """Look for a key that is not known: it may be new. Wrong keys cost no query each, but one a second at most.
+
+        Requests that come together with a new key wait for the one that looks.
+        """
+        if not self._lock.acquire(timeout=CHECK_WAIT):
+            return None
+        try:
+            known = self._known or {}
+            if digest not in known and self._clock.monotonic() - self._looked_at >= LOOK_AGAIN_AFTER:
+                self._looked_at = self._clock.monotonic()
+                with suppress(DatabaseUnavailableError):
+                    self._check()
+            return (self._known or {}).get(digest)
+        finally:
+            self._lock.release()
+
+    def _check(self) -> None:
+        self._checked_at = self._clock.monotonic()
+        changes = self._table.changes()
+        if changes != self._changes or self._known is None:
+            # Read after their number: a change in between is read twice, and never missed.
+            self._known = _callers(self._table.rows())
+            self._changes = changes
+
+
+def _callers(rows: Iterable[ApiKeyRow]) -> Known:
+    known: dict[bytes, tuple[Caller, float]] = {}
+    for row in rows:
+        if row.revoked_at is not None:
+            continue
+        try:
+            caller = Caller(row.id, Scope(row.scope), row.accounts, row.requests_per_minute, row.milli_credits)
+            digests = [bytes.fromhex(row.digest), bytes.fromhex(row.former_digest or "")]
+        except ValueError:
+            log.error("An API key of the table cannot be read, and is not accepted", extra={"key": row.id})
+            continue
+        until = math.inf if row.expires_at is None else row.expires_at
+        known[digests[0]] = caller, until
+        if row.former_until is not None:
+            known[digests[1]] = caller, min(until, row.former_until)
+    return known

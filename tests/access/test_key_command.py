@@ -1,0 +1,159 @@
+"""`make key`: what it prints, what it refuses, and that gateways go by it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from commands import key as command
+from services.access import start
+from tests.stores import query
+from tests.support import ACCOUNT_ID, bearer, settings
+
+
+@pytest.fixture
+def config(store_settings):
+    store = {name.lower(): value for name, value in store_settings.items()}
+    return settings(allow_anonymous=False, **store)
+
+
+@pytest.fixture
+def make_key(run_command, config):
+    def make(*arguments):
+        return run_command(command, config, *arguments)
+
+    return make
+
+
+@pytest.fixture
+def created(make_key):
+    def create(*arguments):
+        ended, out, _ = make_key("create", "shop", *arguments, "--json")
+        assert ended == 0
+        return json.loads(out)
+
+    return create
+
+
+def test_a_key_is_printed_once_and_stored_as_a_digest(make_key, config, store_settings, make_client):
+    ended, out, said = make_key("create", "shop of A", "--accounts", ACCOUNT_ID, "--credits", "2.5")
+
+    text = out.strip()
+    assert (ended, re.fullmatch(r"igw_[a-z2-9]{10}_[A-Za-z0-9_-]{43}", text) is not None) == (0, True)
+    assert f"{ACCOUNT_ID}; it never expires" in said
+    rows = str(query(store_settings, "gateway", "SELECT * FROM api_keys"))
+    assert text not in rows
+    assert text[-20:] not in rows
+    _, listed, _ = make_key("list")
+    assert text[4:14] in listed
+    assert "1 of 1 keys are valid in live mode." in listed
+    assert text[-20:] not in listed
+    assert make_client(config).get("/quota", headers=bearer(text)).status_code == 200
+
+
+def test_all_that_a_key_may_do_is_in_the_list(created, make_key):
+    made = created(
+        "--scope", "admin", "--accounts", f"{ACCOUNT_ID},178", "--requests-per-minute", "90", "--expires", "2d"
+    )
+
+    (listed,) = json.loads(make_key("list", "--json")[1])
+    assert listed == {name: value for name, value in made.items() if name != "key"}
+    assert (listed["scope"], listed["accounts"]) == ("admin", ["178", ACCOUNT_ID])
+    assert (listed["requests_per_minute"], listed["credits_per_month"]) == (90, None)
+    assert listed["valid"]
+    assert listed["expires_at"] > listed["created_at"]
+
+
+def test_a_rotated_key_keeps_its_id_and_a_revoked_one_ends(created, make_key, make_client, config):
+    first = created()
+    client = make_client(config)
+
+    ended, out, _ = make_key("rotate", first["id"], "--json")
+    second = json.loads(out)
+    assert (ended, second["id"], second["former_key_until"] > second["rotated_at"]) == (0, first["id"], True)
+    statuses = [client.get("/quota", headers=bearer(each["key"])).status_code for each in (first, second)]
+    assert statuses == [200, 200]
+
+    ended, out, said = make_key("revoke", first["id"])
+    assert (ended, "Revoked" in out, "last valid key" in said) == (0, True, True)
+    client = make_client(config)
+    statuses = [client.get("/quota", headers=bearer(each["key"])).status_code for each in (first, second)]
+    assert statuses == [401, 401]
+    assert "revoked before" in make_key("revoke", first["id"])[1]
+    ended, _, said = make_key("rotate", first["id"])
+    assert (ended, "was revoked" in said) == (1, True)
+
+
+def test_a_rotation_without_overlap_ends_the_old_text_at_once(created, make_key, make_client, config):
+    first = created()
+    second = json.loads(make_key("rotate", first["id"], "--overlap", "0", "--json")[1])
+
+    client = make_client(config)
+    assert client.get("/quota", headers=bearer(first["key"])).status_code == 401
+    assert client.get("/quota", headers=bearer(second["key"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["revoke", "nothere"], "`make key ARGS=list`"),
+        (["create", "x", "--expires", "2020-01-31"], "a day to come"),
+        (["create", "x", "--accounts", "no.such.account"], "no.such.account"),
+    ],
+)
+def test_a_refusal_says_what_to_do(make_key, arguments, named):
+    ended, out, said = make_key(*arguments)
+
+    assert (ended, out, named in said) == (1, "", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "accepted"),
+    [
+        (["create", "x", "--expires", "soon"], "such as 24h or 90d"),
+        (["create", "x", "--expires", "2027-02-30"], "no such day"),
+        (["create", "x", "--scope", "write"], "read"),
+        (["create", "x", "--requests-per-minute", "0"], "1 to 1000000"),
+        (["create", "x", "--credits", "-1"], "accepted"),
+        (["create", "x", "--accounts", ","], "ids or usernames"),
+        (["create", " "], "1 to 100 characters"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_is_accepted(capsys, arguments, accepted):
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+
+    assert (ended.value.code, accepted in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "with_key", "why"),
+    [
+        ({}, False, "make key"),
+        ({}, True, None),
+        ({"allow_anonymous": True}, False, None),
+        ({"allow_anonymous": True, "host": "::1"}, False, None),
+        ({"allow_anonymous": True, "host": "0.0.0.0"}, False, "HOST=127.0.0.1"),
+        ({"allow_anonymous": True, "host": "0.0.0.0"}, True, None),
+        ({"host": "0.0.0.0"}, True, None),
+    ],
+)
+def test_a_live_gateway_starts_with_a_key_or_for_this_machine_only(run_command, more, with_key, why):
+    config = settings(**({"allow_anonymous": False} | more))
+    if with_key:
+        run_command(command, config, "create", "x")
+
+    ended, _, said = run_command(command, config, "check")
+
+    assert ended == (0 if why is None else 1)
+    assert why is None or why in said
+
+
+def test_an_expired_key_does_not_let_a_gateway_start(run_command, config, store):
+    run_command(command, config, "create", "x", "--expires", "1m")
+
+    soon = store.api_keys.rows()[0].created_at + 59
+    assert start.why_not(store.api_keys, config, soon) is None
+    assert "make key" in start.why_not(store.api_keys, config, soon + 2)

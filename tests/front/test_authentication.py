@@ -1,0 +1,226 @@
+"""API keys: who is answered, with which headers, and what is said to all others."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+import logs
+from routes.access import WITHOUT_KEY
+from services.redaction import Redaction
+from tests.support import NoConnections, add_key, bearer, settings
+
+POSTS = "/top-posts?time_range=7d&limit=3"
+UNKNOWN = "igw_aaaaaaaaaa_0123456789012345678901234567890123456789abc"
+
+
+@pytest.fixture
+def client(make_client, clock):
+    """A live gateway that requires keys."""
+    return make_client(settings(allow_anonymous=False), clock=clock)
+
+
+@pytest.fixture
+def store(client):
+    return client.application.extensions["services"].store
+
+
+@pytest.fixture
+def break_database(store, monkeypatch):
+    """Make the database unavailable from then on."""
+    return lambda: monkeypatch.setattr(store.api_keys._database, "_connections", NoConnections())
+
+
+def answer(client, headers=None, path="/quota"):
+    return client.get(path, headers=headers or {})
+
+
+def refused(reply):
+    """The part of a 401 that may differ by nothing but the id of the request."""
+    body = reply.get_json()
+    assert (reply.status_code, body["code"]) == (401, "unauthorized")
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert body.pop("request_id") == reply.headers["X-Request-Id"]
+    return body, reply.headers["WWW-Authenticate"]
+
+
+def test_a_key_is_accepted_in_both_headers(client, store):
+    _, text = add_key(store)
+
+    assert answer(client, bearer(text)).status_code == 200
+    assert answer(client, {"Authorization": f"bearer  {text} "}).status_code == 200
+    assert answer(client, {"X-API-Key": text}).status_code == 200
+    assert answer(client, {"X-API-Key": text} | bearer(text)).status_code == 200
+
+
+def test_a_live_gateway_answers_no_request_without_a_key(client):
+    body, challenge = refused(answer(client))
+
+    assert "X-API-Key" in body["hint"]
+    assert challenge == 'Bearer realm="insights-gateway"'
+
+
+@pytest.mark.parametrize("path", sorted(WITHOUT_KEY - {"/docs", "/webhooks/instagram"}))
+def test_an_endpoint_that_needs_no_key_looks_at_none(client, path):
+    assert answer(client, path=path).status_code == 200
+    assert answer(client, bearer(UNKNOWN), path).status_code == 200
+
+
+def test_the_webhook_needs_no_key(client):
+    handshake = "/webhooks/instagram?hub.mode=subscribe&hub.verify_token=sandbox-verify-token&hub.challenge=42"
+
+    assert client.get(handshake, headers=bearer(UNKNOWN)).get_data(as_text=True) == "42"
+    assert client.post("/webhooks/instagram", data=b"{}").get_json()["code"] == "signature_missing"
+
+
+def test_every_key_that_is_not_valid_gets_one_answer(client, store, clock):
+    _, expired = add_key(store, expires_at=clock.timestamp())
+    key, revoked = add_key(store)
+    store.api_keys.revoke(key, clock.timestamp())
+    _, valid = add_key(store)
+    wrong = (UNKNOWN, expired, revoked, valid[:-1], valid.upper(), "x", "", "\u00e9".encode().decode("latin-1"))
+
+    answers = {json.dumps(refused(answer(client, bearer(text)))) for text in wrong}
+    assert len(answers) == 1
+    assert answers == {json.dumps(refused(answer(client, {"X-API-Key": text}))) for text in wrong}
+    assert 'error=\\"invalid_token\\"' in answers.pop()
+
+
+def test_a_wrong_key_is_refused_in_the_sandbox_too_and_none_is_needed_there(make_world):
+    world = make_world(PROVIDERS="sandbox", SANDBOX_DESPITE_CREDENTIALS="true")
+
+    assert world.get("/quota").status_code == 200
+    refused(world.get("/quota", headers=bearer(UNKNOWN)))
+
+
+def test_a_wrong_key_is_refused_where_requests_without_one_are_answered(make_client, clock):
+    client = make_client(settings(allow_anonymous=True), clock=clock)
+
+    assert answer(client).status_code == 200
+    refused(answer(client, bearer(UNKNOWN)))
+
+
+def test_two_different_keys_are_refused_and_the_password_of_a_proxy_is_no_key(client, store):
+    _, text = add_key(store)
+    _, other = add_key(store)
+
+    twice = answer(client, bearer(text) | {"X-API-Key": other})
+    assert (twice.status_code, twice.get_json()["code"]) == (400, "bad_request")
+    assert answer(client, {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": text}).status_code == 200
+    refused(answer(client, {"Authorization": "Basic dXNlcjpwYXNz"}))
+
+
+def test_a_key_is_valid_until_it_expires(client, store, clock):
+    _, text = add_key(store, expires_at=clock.timestamp() + 60)
+
+    assert answer(client, bearer(text)).status_code == 200
+    clock.wait(59)
+    assert answer(client, bearer(text)).status_code == 200
+    clock.wait(1)
+    refused(answer(client, bearer(text)))
+
+
+def test_both_texts_of_a_rotated_key_are_valid_for_the_overlap(client, store, clock):
+    key, text = add_key(store)
+    _, after = add_key(store)  # Only to have another text with a digest.
+    (row,) = [each for each in store.api_keys.rows() if each.id != key]
+    assert store.api_keys.rotate(
+        key, row.digest[::-1], now=clock.timestamp(), former_until=clock.timestamp() + 10, expires_at=None
+    )
+
+    assert answer(client, bearer(text)).status_code == 200
+    clock.wait(10)
+    refused(answer(client, bearer(text)))
+    assert answer(client, bearer(after)).status_code == 200
+
+
+def test_a_revoked_key_ends_in_two_seconds_without_a_heartbeat(client, store, clock):
+    key, text = add_key(store)
+    assert answer(client, bearer(text)).status_code == 200
+
+    store.api_keys.revoke(key, clock.timestamp())
+
+    clock.wait(2)
+    refused(answer(client, bearer(text)))
+
+
+def test_a_new_key_works_at_once_and_wrong_keys_cost_one_look_a_second(client, store, clock, monkeypatch):
+    looks = []
+    changes = store.api_keys.changes
+    monkeypatch.setattr(type(store.api_keys), "changes", lambda _: looks.append(1) or changes())
+    refused(answer(client, bearer(UNKNOWN)))
+    clock.wait(1)
+    _, text = add_key(store)
+
+    assert answer(client, bearer(text)).status_code == 200
+    looks.clear()
+    for _ in range(20):
+        refused(answer(client, bearer(UNKNOWN)))
+    assert len(looks) <= 1
+
+
+def test_the_last_known_keys_go_on_without_the_database(client, store, clock, break_database):
+    _, text = add_key(store)
+    assert answer(client, bearer(text)).status_code == 200
+
+    break_database()
+
+    clock.wait(5)
+    assert answer(client, bearer(text)).status_code == 200
+    refused(answer(client, bearer(UNKNOWN)))
+
+
+def test_keys_that_were_never_read_make_a_503(client, store, break_database):
+    _, text = add_key(store)
+    break_database()
+
+    reply = answer(client, bearer(text))
+
+    assert (reply.status_code, reply.get_json()["code"]) == (503, "busy")
+    assert reply.headers["Retry-After"] == str(reply.get_json()["retry_after"])
+    refused(answer(client))
+
+
+def test_the_log_names_the_key_and_never_its_text(client, store, watch, caplog):
+    key, text = add_key(store)
+    caplog.set_level(logging.INFO)
+
+    answer(client, bearer(text), f"/quota/{text}")
+    answer(client, bearer(UNKNOWN))
+    client.get("/healthz", headers={"X-Request-Id": "abc"})
+
+    lines = [json.loads(line) for line in _written(caplog) if '"request"' in line]
+    assert [line["key"] for line in lines] == [key, None, "anonymous"]
+    assert not [line for line in _written(caplog) if text in line or UNKNOWN in line]
+
+
+def _written(caplog):
+    formatter = logs.JsonFormatter(Redaction())
+    return [formatter.format(record) for record in caplog.records]
+
+
+def test_a_browser_may_ask_with_a_key_and_its_preflight_needs_none(make_client, clock):
+    page = "https://dashboard.example"
+    client = make_client(settings(allow_anonymous=False, cors_origins=(page,)), clock=clock)
+    _, text = add_key(client.application.extensions["services"].store)
+    asks = {
+        "Origin": page,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization,x-api-key",
+    }
+
+    preflight = client.options("/quota", headers=asks)
+    assert preflight.status_code == 204
+    assert {"Authorization", "X-API-Key"} <= set(preflight.headers["Access-Control-Allow-Headers"].split(", "))
+    with_key = client.get("/quota", headers={"Origin": page} | bearer(text))
+    assert (with_key.status_code, with_key.headers["Access-Control-Allow-Origin"]) == (200, page)
+    # The page can read why it was refused.
+    without = client.get("/quota", headers={"Origin": page})
+    refused(without)
+    assert without.headers["Access-Control-Allow-Origin"] == page
+    # An OPTIONS request that is no preflight of an allowed page needs a key.
+    refused(client.options("/quota"))
+    other = client.options("/quota", headers=asks | {"Origin": "https://evil.example"})
+    assert other.get_json()["code"] == "origin_not_allowed"
