@@ -69,6 +69,7 @@ from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
 from services.provider_clients import (
+    account_tokens,
     app_secrets,
     graph_client,
     may_refresh,
@@ -200,24 +201,26 @@ class Services:
             for source in ("instagram", "history")
         )
         kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
+        tokens = account_tokens(config, clock, store=store, guard=guards["instagram"], redaction=redaction)
         graph = graph_client(
             config,
             clock,
             guard=guards["instagram"],
             redaction=redaction,
             on_listed=both(index.saw, kept_posts.saw),
+            gate=tokens.current,
         )
-        token_encryption = TokenEncryption(config.token_keys, learn=redaction.learn)
         configured = ConfiguredAccount(
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
         )
         access_keys = AccessKeys(store.api_keys, clock)
-        registry = AccountRegistry(store, token_encryption, cache, clock)
+        registry = AccountRegistry(store, tokens.encryption, cache, clock, tokens=tokens.current)
         accounts = AccountResolver(
             graph,
             cache,
             configured=configured,
             registry=registry,
+            tokens=tokens.current,
             on_profile=FollowerRecorder(store.follower_counts, origin=origin, clock=clock).saw,
         )
         checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
@@ -318,6 +321,7 @@ class Services:
             "read the account table": registry.read,
             "keep the health of accounts": health.share,
             "read the API keys": access_keys.check,
+            "read the table of tokens": tokens.current.read,
             "settle late bookings": purchasing.settle_late,
         }
         _register(heartbeat, every_second, cache, store)
@@ -419,7 +423,7 @@ class Services:
             accounts=accounts,
             health_recorder=health,
             checkup=Checkup(checks, store.account_health, store.clock),
-            token_encryption=token_encryption,
+            token_encryption=tokens.encryption,
             cache=cache,
             store=store,
             heartbeat=heartbeat,

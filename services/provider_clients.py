@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from config import Config
+from services.accounts.current_tokens import CurrentTokens
+from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient, OnListed, ignore_listed
 from services.clients.graph.errors import INSTAGRAM
-from services.clients.graph.reads import GraphReads
+from services.clients.graph.reads import GraphReads, TokenGate
 from services.clients.graph.tokens import App, TokenClient
 from services.clients.guard.guard import Guard
 from services.clients.http import CALLBACK, RECEIVER, Transport
@@ -19,6 +22,7 @@ from services.clients.retries import Retries
 from services.clock import Clock
 from services.redaction import Redaction
 from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
+from services.store.store import Store
 from services.webhooks.callback import CallbackChecks
 
 REPORT_SOURCES = ("modash", "sandbox")
@@ -32,9 +36,10 @@ def graph_client(
     guard: Guard | None = None,
     redaction: Redaction | None = None,
     on_listed: OnListed = ignore_listed,
+    gate: TokenGate | None = None,
 ) -> GraphClient:
-    """Build the client of the Graph API."""
-    reads = _graph_reads(config, clock, guard=guard, redaction=redaction or Redaction(config.secrets))
+    """Build the client of the Graph API; without a `gate` also tokens are tried that were refused before."""
+    reads = _graph_reads(config, clock, guard=guard, redaction=redaction or Redaction(config.secrets), gate=gate)
     return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
 
 
@@ -56,7 +61,38 @@ def token_client(
     )
 
 
-def _graph_reads(config: Config, clock: Clock, *, guard: Guard | None, redaction: Redaction) -> GraphReads:
+class AccountTokenParts(NamedTuple):
+    """What every user of the tokens of accounts shares."""
+
+    encryption: TokenEncryption
+    current: CurrentTokens
+    client: TokenClient
+
+
+def account_tokens(
+    config: Config, clock: Clock, *, store: Store, guard: Guard, redaction: Redaction
+) -> AccountTokenParts:
+    """Build the parts that hold, try and replace the tokens of accounts."""
+    encryption = TokenEncryption(config.token_keys, learn=redaction.learn)
+    current = CurrentTokens(
+        store.account_tokens,
+        encryption,
+        clock,
+        configured=config.access_long_lived_token,
+        calls_with=_calls_with(config),
+    )
+    return AccountTokenParts(encryption, current, token_client(config, clock, guard=guard, redaction=redaction))
+
+
+def _calls_with(config: Config) -> str:
+    """Return the settings on which it depends whether Instagram accepts a token, in one text, which is a secret."""
+    urls = " ".join(f"{login} {url}" for login, url in sorted(config.graph_base_urls.items()))
+    return f"{urls} {config.graph_auth_in} {config.graph_api_version} {config.app_id} {config.app_secret}"
+
+
+def _graph_reads(
+    config: Config, clock: Clock, *, guard: Guard | None, redaction: Redaction, gate: TokenGate | None = None
+) -> GraphReads:
     return GraphReads(
         _transport("instagram", config, clock),
         base_urls=config.graph_base_urls,
@@ -66,6 +102,7 @@ def _graph_reads(config: Config, clock: Clock, *, guard: Guard | None, redaction
         retries=Retries(budget=config.retry_budget, clock=clock),
         redaction=redaction,
         guard=guard or Guard(INSTAGRAM, clock, places=config.provider_parallel),
+        gate=gate,
     )
 
 

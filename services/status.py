@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import cast
 
 from services.accounts.checks import OTHER_ACCOUNT, AccountChecks, Check, attempt
+from services.accounts.current_tokens import fingerprint
 from services.accounts.health import NOT_DECRYPTED
-from services.accounts.resolver import AccountResolver, ConfiguredAccount, fingerprint
+from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import STATUS_CHECKS, Json
@@ -59,7 +60,7 @@ class Status:
         """Check token, account, insights, version and Modash key; a failed check does not stop the others."""
         if self._configured.token:
             checks: Sequence[tuple[str, Callable[[], Check]]] = (
-                ("token", lambda: self._checks.token(self._configured.token, self._configured.login)),
+                ("token", lambda: self._checks.token(self._accounts.configured_token, self._configured.login)),
                 ("account link", self._account_check),
                 ("insights", lambda: self._checks.insights(self._accounts.find(None))),
             )
@@ -78,7 +79,7 @@ class Status:
 
     def _account_check(self) -> Check:
         account = self._accounts.find(None)
-        linked = self._checks.linked(self._configured.token, self._configured.login, self._configured.page_id)
+        linked = self._checks.linked(self._accounts.configured_token, self._configured.login, self._configured.page_id)
         if linked not in {None, account.id}:
             message = f"INSTAGRAM_ACCOUNT_ID is {account.id}, but the token or page is of account {linked}."
             next_step = f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from services.accounts.current_tokens import CurrentTokens
 from services.accounts.token_encryption import TokenEncryption
 from services.cache.cache import Cache
 from services.clients.graph.models import Account
@@ -22,9 +23,12 @@ READ_WAIT = 0.5  # seconds that a request waits for newer rows when it has some
 class AccountRegistry:
     """What this process knows of the table; cached values of an account that is removed or changed are dropped."""
 
-    def __init__(self, store: Store, token_encryption: TokenEncryption, cache: Cache, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, token_encryption: TokenEncryption, cache: Cache, clock: Clock, *, tokens: CurrentTokens
+    ) -> None:
         self._store = store
         self._encryption = token_encryption
+        self._tokens = tokens
         self._cache = cache
         self._clock = clock
         self._lock = threading.Lock()
@@ -69,12 +73,15 @@ class AccountRegistry:
             self._read()
 
     def opened(self, row: AccountRow) -> Account:
-        """Return an account with its token; raise `ProviderNotConfiguredError` where no key opens it."""
+        """Return an account with its token, refreshed or as given.
+
+        Raises `ProviderNotConfiguredError` where no key opens it.
+        """
         known = self._opened.get(row.token)
         if known is None or (known.id, known.login, known.page_id) != (row.id, row.login, row.page_id):
             token = self._encryption.open(row.token)
             known = self._opened[row.token] = Account(row.id, token, row.login, row.page_id)
-        return known
+        return self._tokens.of(known)
 
     def closed(self) -> int:
         """Return of how many accounts no key opens the token."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from services import request_context
+from services.accounts.current_tokens import CurrentTokens, fingerprint
 from services.accounts.registry import AccountRegistry
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
@@ -78,6 +78,7 @@ class AccountResolver:
         *,
         configured: ConfiguredAccount,
         registry: AccountRegistry,
+        tokens: CurrentTokens,
         on_profile: OnProfile = ignore_profile,
     ) -> None:
         """Build a resolver; `on_profile` gets every profile that is read, by whatever call."""
@@ -86,6 +87,7 @@ class AccountResolver:
         self._cache = cache
         self._own = configured
         self._registry = registry
+        self._tokens = tokens
 
     def find(self, reference: str | None) -> Account:
         """Return the account with this id or username; where none is named the configured one, or the only one.
@@ -139,6 +141,11 @@ class AccountResolver:
         if configured.id != owner and any(row.id != configured.id for row in rows):
             raise _several()
         return configured
+
+    @property
+    def configured_token(self) -> str:
+        """The token of the settings or what it was refreshed to; empty without one."""
+        return self._tokens.token(self._own.token) if self._own.token else ""
 
     @property
     def configured(self) -> bool:
@@ -220,7 +227,7 @@ class AccountResolver:
 
     def _configured(self) -> Account:
         own = self._own
-        return Account(own.account_id or self._linked(), own.token, own.login, own.page_id)
+        return Account(own.account_id or self._linked(), self.configured_token, own.login, own.page_id)
 
     def _configured_id(self) -> str | None:
         """Return the id of the configured account as far as it is known."""
@@ -235,12 +242,12 @@ class AccountResolver:
 
     def _linked(self) -> str:
         """Return the id of the account that belongs to the page, or to the token of the Instagram login."""
-        own, by_token = self._own, self._own.login == "instagram"
+        own, by_token, token = self._own, self._own.login == "instagram", self.configured_token
 
         def fetch(_cached: CacheEntry | None) -> Json:
             if by_token:
-                return {"id": self._graph.own_account(own.token)}
-            return {"id": self._graph.linked_account(own.page_id, token=own.token)}
+                return {"id": self._graph.own_account(token)}
+            return {"id": self._graph.linked_account(own.page_id, token=token)}
 
         entry = self._cache.get_or_fetch(self._owner(), ACCOUNT_KEY.key, ACCOUNT_ID, fetch, provider="instagram")
         return str(entry.value["id"])
@@ -266,8 +273,3 @@ def _several() -> InvalidRequestError:
 
 def _username(profile: CacheEntry) -> str:
     return str(profile.value.get("username") or "").lower()
-
-
-def fingerprint(secret: str) -> str:
-    """Return a hash that distinguishes one secret from another without revealing it."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:32]

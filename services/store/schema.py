@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0017"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0005", GATEWAY: "0018"}
 
 gateway = MetaData()
 
@@ -125,6 +125,35 @@ change_counters = Table(
     mode_column(),
     Column("name", String(32), primary_key=True),  # of that table
     Column("counter", Integer, nullable=False),
+)
+
+# A row for each token, so that a late refusal of a replaced token cannot be taken for one of its successor.
+account_tokens = Table(
+    "account_tokens",
+    gateway,
+    mode_column(),
+    Column("account", String(64), primary_key=True),  # empty while the account of the settings is not known
+    Column("fingerprint", String(32), primary_key=True),
+    Column("given_fingerprint", String(32), nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("written_at", Double, nullable=False),
+    Column("sealed", LargeBinary),  # encrypted with TOKEN_KEY, as `pending`
+    Column("pending", LargeBinary),
+    Column("pending_expires_at", Double),
+    Column("issued_at", Double),
+    Column("expires_at", Double),
+    Column("data_access_expires_at", Double),
+    Column("refresh_due_at", Double),
+    Column("kind", ShortMessage(16)),
+    Column("scopes", Message),
+    Column("missing_scopes", Message),
+    Column("state", String(24), nullable=False),  # ok, expiring, expired, invalid, missing_permission, unknown
+    Column("reason", String(64)),
+    Column("failure", Text),  # JSON in ASCII
+    Column("failed_with", String(32)),
+    Column("checked_at", Double),
+    Column("warned_days", Integer),
+    Index("account_tokens_by_written_at", "mode", "written_at"),
 )
 
 media = Table(

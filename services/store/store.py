@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from services.clock import Clock
 from services.store.account_health import AccountHealthTable
 from services.store.account_snapshots import AccountSnapshots
+from services.store.account_tokens import AccountTokens
 from services.store.account_troubles import AccountTroubleTable
 from services.store.accounts import AccountTable
 from services.store.api_keys import ApiKeyTable
@@ -67,6 +68,7 @@ class Store:
     accounts: AccountTable
     account_health: AccountHealthTable
     api_keys: ApiKeyTable
+    account_tokens: AccountTokens
     media: MediaTable
     posts: PostTable
     reports: Reports
@@ -111,6 +113,7 @@ class Store:
             accounts=AccountTable(gateway),
             account_health=AccountHealthTable(gateway),
             api_keys=ApiKeyTable(gateway),
+            account_tokens=AccountTokens(gateway),
             media=MediaTable(gateway),
             posts=PostTable(gateway),
             reports=reports,

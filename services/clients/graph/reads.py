@@ -7,6 +7,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import urlencode
 
 from services.clients.error_mapping import provider_error
@@ -27,6 +28,26 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 log = logging.getLogger(__name__)
 
 
+class TokenGate(Protocol):
+    """Refuses calls with tokens that Instagram does not accept any more."""
+
+    def check(self, account: Account) -> None:
+        """Raise the failure that a call with the token of an account is refused with, if there is any."""
+
+    def failed(self, account: Account, error: ProviderError) -> None:
+        """Note that a call failed, perhaps because Instagram does not accept the token."""
+
+
+class OpenGate:
+    """Refuses nothing: for calls that try a token."""
+
+    def check(self, _account: Account) -> None:
+        """Do nothing."""
+
+    def failed(self, _account: Account, _error: ProviderError) -> None:
+        """Do nothing."""
+
+
 class GraphReads:
     """Sends the reads of a client; each raises the `ProviderError` of its refusal.
 
@@ -45,6 +66,7 @@ class GraphReads:
         retries: Retries,
         redaction: Redaction,
         guard: Guard,
+        gate: TokenGate | None = None,
     ) -> None:
         self.version = version
         self._hosts = {name: Host(login, base_urls[name], auth_in) for name, login in LOGINS.items()}
@@ -53,6 +75,7 @@ class GraphReads:
         self._retries = retries
         self._redaction = redaction
         self.guard = guard
+        self._gate = gate or OpenGate()
         self.served_version: str | None = None
         self._versions_seen = {version}
         self._lock = threading.Lock()
@@ -75,6 +98,7 @@ class GraphReads:
         breaker counts; else it is a fault. After `MAX_CODE_ONE` calls with code 1, a request makes no second call, and
         none of those that may be too much (`in_parts` is not None).
         """
+        self._gate.check(account)
         host, token = self._hosts[account.login], account.token
         url = f"{host.base_url}/{self.version}/{path}"
         if self._app_secret and host.login.is_signed:
@@ -99,6 +123,7 @@ class GraphReads:
                     self._compare_version(reply)
                     answer = self._envelope(reply, account, is_smallest=not in_parts)
             except ProviderError as error:
+                self._gate.failed(account, error)
                 is_worth_it = error.retry_strategy is RetryStrategy.TRY_AGAIN
                 if error.retry_strategy in CODE_ONE:
                     is_worth_it = budget.spent == 1 and not backoff.has_begun

@@ -1,0 +1,149 @@
+"""What is known of the token of each account: when it ends, why it is refused, and the refreshed token itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, or_, select, update
+
+from services.store.database import Database, upsert
+from services.store.schema import account_tokens
+
+NEVER_ENDS = 0.0  # as Meta writes it; no column can hold infinity
+
+
+class TokenRow(NamedTuple):
+    """One token, by its fingerprint, of one account.
+
+    `given_fingerprint` is that of the token that a person gave, from which this one descends by refreshing. `sealed` is
+    the token itself, encrypted, where it is not the given one; `pending` is one that a refresh brought and that has not
+    been answered yet. Moments are Unix seconds; an end of `NEVER_ENDS` is none, None is an unknown one.
+    """
+
+    account: str
+    fingerprint: str
+    given_fingerprint: str
+    seen_at: float
+    written_at: float
+    sealed: bytes | None = None
+    pending: bytes | None = None
+    pending_expires_at: float | None = None
+    issued_at: float | None = None
+    expires_at: float | None = None
+    data_access_expires_at: float | None = None
+    refresh_due_at: float | None = None  # no refresh before: the last one was refused
+    kind: str | None = None
+    scopes: str | None = None  # comma-separated
+    missing_scopes: str | None = None
+    state: str = "unknown"
+    reason: str | None = None
+    failure: str | None = None  # JSON of the refusal, for as long as no call is made with the token
+    failed_with: str | None = None  # the settings of the calls that were refused, as a fingerprint
+    checked_at: float | None = None
+    warned_days: int | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRow({self.account}, {self.state})"
+
+
+class AccountTokens:
+    """The tokens of the gateway database; a token that is replaced has no row for long."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, account: str, fingerprint: str) -> TokenRow | None:
+        """Return what is known of a token."""
+        query = _columns().where(account_tokens.c.account == account, account_tokens.c.fingerprint == fingerprint)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else TokenRow(**row._asdict())
+
+    def all(self) -> list[TokenRow]:
+        """Return every token."""
+        return self.written_since(None)
+
+    def written_since(self, moment: float | None) -> list[TokenRow]:
+        """Return the tokens whose row was written since a moment, or all of them."""
+        query = _columns() if moment is None else _columns().where(account_tokens.c.written_at >= moment)
+        with self._database.read() as connection:
+            return [TokenRow(**row._asdict()) for row in connection.execute(query).all()]
+
+    def put(self, row: TokenRow) -> None:
+        """Write what is known of a token, but for the warning that was given."""
+        values = row._asdict()
+        replaced = tuple(values.keys() - {"account", "fingerprint", "seen_at", "warned_days"})
+        self._database.upsert(account_tokens, values, replace=replaced)
+
+    def replace(self, row: TokenRow) -> None:
+        """Write a new token and delete the others of its account, in one transaction."""
+        with self._database.write() as connection:
+            upsert(connection, account_tokens, row._asdict(), replace=tuple(row._asdict().keys() - {"account"}))
+            connection.execute(delete(account_tokens).where(_others(row.account, (row.fingerprint,))))
+
+    def keep_only(self, account: str, fingerprint: str) -> None:
+        """Delete the tokens of an account that it does not use any more, and those of an account unknown by then."""
+        others = _others(account, (fingerprint,))
+        with self._database.read() as connection:
+            if connection.execute(select(account_tokens.c.account).where(others)).first() is None:
+                return
+        with self._database.write() as connection:
+            connection.execute(delete(account_tokens).where(others))
+
+    def forget(self, account: str) -> None:
+        """Delete the tokens of an account that is no longer here."""
+        with self._database.write() as connection:
+            connection.execute(delete(account_tokens).where(account_tokens.c.account == account))
+
+    def note_failure(self, row: TokenRow) -> bool:
+        """Write that a token is refused; return whether that is new. What else is known of it stays."""
+        names = ("failure", "failed_with", "state", "reason", "written_at", "checked_at")
+        is_new = or_(
+            account_tokens.c.failure.is_(None),
+            account_tokens.c.failed_with != row.failed_with,
+            account_tokens.c.reason != row.reason,
+        )
+        with self._database.write() as connection:
+            written = upsert(
+                connection,
+                account_tokens,
+                row._asdict(),
+                replace=names,
+                only_if=is_new,
+                returning=[account_tokens.c.account],
+            )
+            return written.first() is not None
+
+    def note_warning(self, account: str, fingerprint: str, days: int) -> bool:
+        """Note that an end was warned of; return False where another process has warned of it so late before."""
+        table = account_tokens.c
+        mine = (table.account == account) & (table.fingerprint == fingerprint)
+        is_later = or_(table.warned_days.is_(None), table.warned_days > days)
+        with self._database.write() as connection:
+            return bool(
+                connection.execute(update(account_tokens).where(mine, is_later).values(warned_days=days)).rowcount
+            )
+
+    def forget_warnings(self, account: str, fingerprint: str) -> None:
+        """Note that the end of a token was moved, so that it is warned of again."""
+        table = account_tokens.c
+        mine = (table.account == account) & (table.fingerprint == fingerprint) & table.warned_days.is_not(None)
+        with self._database.write() as connection:
+            connection.execute(update(account_tokens).where(mine).values(warned_days=None))
+
+    def reseal(self, account: str, fingerprint: str, sealed: Mapping[str, bytes | None]) -> None:
+        """Replace the encrypted texts of a token (`sealed`, `pending`) by the same ones, encrypted with another key."""
+        table = account_tokens.c
+        mine = (table.account == account) & (table.fingerprint == fingerprint)
+        with self._database.write() as connection:
+            connection.execute(update(account_tokens).where(mine).values(**sealed))
+
+
+def _others(account: str, fingerprints: Collection[str]) -> Any:
+    is_of_account = account_tokens.c.account.in_(("", account))
+    return is_of_account & account_tokens.c.fingerprint.not_in(fingerprints)
+
+
+def _columns() -> Any:
+    return select(*(account_tokens.c[name] for name in TokenRow._fields))

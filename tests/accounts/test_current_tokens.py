@@ -1,0 +1,136 @@
+"""A token that Instagram does not accept: not tried again, in no process, and without touching another account."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.store.accounts import AccountRow
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, settings
+
+KEY = new_key()
+OTHER, OTHER_TOKEN = "17841400000000022", "EAAotherTOKENofANaccount000"
+MEDIA, OTHER_MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media", f"{GRAPH}/v25.0/{OTHER}/media"
+AFTER_EVERY_PAUSE = 120  # seconds; the circuit breaker of an account admits a call after 15 at most
+DEAD = [(102, None), (104, None), (450, None), (452, None), *((190, each) for each in (None, 458, 459, 460, 463, 467))]
+ALIVE = {
+    "permission": (400, graph_error(10, message="no permission")),
+    "another permission": (400, graph_error(200)),
+    "a throttle": (400, graph_error(80002)),
+    "a fault": (500, graph_error(2)),
+    "a fault that looks like a bad token": (503, graph_error(190, 463)),
+    "a bad proof": (400, graph_error(100, message="Invalid appsecret_proof provided in the API argument")),
+}
+
+
+@pytest.fixture
+def config():
+    return settings(token_key=KEY)
+
+
+@pytest.fixture
+def gateway(make_client, clock, config):
+    """A gateway with an added account beside that of the settings."""
+    client = make_client(config, clock=clock)
+    sealed = TokenEncryption([KEY], learn=lambda _: None).seal(OTHER_TOKEN)
+    services = client.application.extensions["services"]
+    services.store.accounts.put(AccountRow(OTHER, "other", "facebook", "", sealed, 1.0))
+    return client
+
+
+def ask(client, account=ACCOUNT_ID):
+    response = client.get(f"/top-posts?time_range=7d&account={account}")
+    return response.status_code, response.get_json().get("code")
+
+
+@pytest.mark.parametrize(("code", "subcode"), DEAD)
+def test_a_refused_token_is_not_tried_again(gateway, wire, clock, code, subcode):
+    wire.get(MEDIA, json=graph_error(code, subcode), status=400)
+    first = ask(gateway)
+    clock.wait(AFTER_EVERY_PAUSE)
+
+    assert first[0] == 401
+    assert ask(gateway) == first
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize("what", ALIVE)
+def test_any_other_failure_leaves_the_token_in_use(gateway, wire, clock, what):
+    status, body = ALIVE[what]
+    wire.get(MEDIA, json=body, status=status)
+    ask(gateway)
+    calls = len(wire.calls)
+    clock.wait(3600)
+    wire.replace("GET", MEDIA, json={"data": []})
+
+    assert ask(gateway) == (200, None)
+    assert len(wire.calls) == calls + 1
+
+
+def test_no_other_process_tries_it_and_each_says_why(gateway, make_client, config, wire, clock):
+    wire.get(MEDIA, json=graph_error(190, 460), status=400)
+    ask(gateway)
+    another = make_client(config, clock=clock)
+
+    response = another.get("/top-posts?time_range=7d")
+
+    assert (response.status_code, response.get_json()["code"]) == (401, "token_invalid")
+    assert response.get_json()["message"] == "The user changed the password."
+    assert len(wire.calls) == 1
+
+
+def test_the_other_account_is_read_as_before(gateway, wire):
+    wire.get(MEDIA, json=graph_error(190), status=400)
+    wire.get(OTHER_MEDIA, json={"data": []})
+    for _ in range(10):
+        ask(gateway)
+
+    assert ask(gateway, OTHER) == (200, None)
+    assert [call.request.url.partition("?")[0] for call in wire.calls] == [MEDIA, OTHER_MEDIA]
+
+
+def test_what_is_kept_is_still_answered_and_stale(gateway, wire, clock):
+    wire.get(MEDIA, json={"data": []})
+    assert ask(gateway) == (200, None)
+    wire.replace("GET", MEDIA, json=graph_error(190), status=400)
+    for _ in range(3):
+        clock.wait(2 * 3600)
+        assert gateway.get("/top-posts?time_range=7d").get_json()["meta"]["stale"]
+        assert gateway.application.extensions["services"].wait_until_quiet(30)
+
+    assert len(wire.calls) == 2
+
+
+def test_it_is_logged_once_with_the_next_step_and_without_the_token(gateway, wire, watch, clock):
+    wire.get(MEDIA, json=graph_error(190, 458), status=400)
+    for _ in range(3):
+        ask(gateway)
+        clock.wait(AFTER_EVERY_PAUSE)
+
+    (line,) = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
+    assert ACCOUNT_ID in line
+    assert "app_removed" in line
+    assert "make account" in line
+
+
+@pytest.mark.parametrize(
+    "change", [{"access_long_lived_token": f"{TOKEN}2"}, {"app_secret": "another-secret-of-the-app"}]
+)
+def test_another_token_or_secret_in_the_settings_is_tried(gateway, make_client, config, wire, change):
+    wire.get(MEDIA, json=graph_error(190), status=400)
+    ask(gateway)
+    wire.replace("GET", MEDIA, json={"data": []})
+    changed = settings(token_key=KEY, instance_path=config.instance_path, **change)
+
+    assert ask(make_client(changed)) == (200, None)
+
+
+def test_a_token_that_a_caller_tests_concerns_no_account(gateway, wire):
+    wire.get(f"{GRAPH}/v25.0/17900000000000001/insights", json=graph_error(190), status=400)
+    header = {"X-Instagram-Access-Token": "EAAcallersOWNtoken0000000"}
+    path = "/api/instagram/insights/test?media_id=17900000000000001"
+    answers = [gateway.get(path, headers=header).get_json()["works"] for _ in range(2)]
+
+    assert answers == [False, False]
+    assert len(wire.calls) == 2
+    assert gateway.application.extensions["services"].store.account_tokens.all() == []
