@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 # Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that replace
@@ -14,6 +15,7 @@ from front.listen_address import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
 from services.access import start
 from services.clock import Clock
+from services.provider_clients import purchase_policy
 from services.redaction import Redaction
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
@@ -59,7 +61,9 @@ keepalive = 75
 
 # A request ends by its deadline. A worker that does not answer for longer than this is stuck.
 timeout = max(120, round(_config.request_deadline) + 30)
-graceful_timeout = 30
+# A worker that is stopped or reloaded finishes its requests, also the longest call that may be charged: killed, such a
+# call would be uncertain, and its creator could not be bought for UNCERTAIN_CHARGE_HOLD.
+graceful_timeout = max(30, math.ceil(purchase_policy(_config).longest_call))
 
 # The middleware refuses request lines over 8,000 characters in our error shape; gunicorn reads no more than this.
 limit_request_line = 8190

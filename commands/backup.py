@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from commands.arguments import given_path
 from commands.isolation import isolated
 from config import Config, ConfigError
 from services.store import backup, postgresql_tools
@@ -112,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make backup", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", metavar="PATH", help="a folder, or a file that ends in .db (PostgreSQL: .dump)")
+    parser.add_argument(
+        "--out", type=given_path, metavar="PATH", help="a folder, or a file that ends in .db (PostgreSQL: .dump)"
+    )
     parser.add_argument("--keep", type=_positive, metavar="N", help="remove all but the newest N backups of the folder")
     return parser
 

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TextIO, cast
 
+from commands.arguments import given_path
 from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError, listed
 from services.clock import Clock
@@ -153,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--since", type=_day, help="the first day, such as 2026-01-01")
     parser.add_argument("--until", type=_day, help="the last day")
     parser.add_argument("--format", choices=FORMATS, default="ndjson", help="default: ndjson")
-    parser.add_argument("--out", metavar="FILE", help="compressed if it ends in .gz; default: standard output")
+    parser.add_argument(
+        "--out", type=given_path, metavar="FILE", help="compressed if it ends in .gz; default: standard output"
+    )
     return parser
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import logs
@@ -24,6 +25,7 @@ from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
 from services.redaction import Redaction
 from services.store.database import is_newer, version_fault
+from services.store.schema import VERSIONS
 from services.store.store import addresses
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -32,13 +34,18 @@ CONNECT_TIMEOUT = 10  # seconds
 SIMULATED_TOKENS = ("EAASANDBOX", "EAASIM", "IGAASANDBOX", "IGAASIM")  # how the tokens of the simulator begin
 
 
-def main() -> int:
-    """Migrate the store of the settings; print the fault if that fails."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Migrate the store of the settings and print what was done, or the fault."""
+    parser = argparse.ArgumentParser(prog="make migrate", description=__doc__)
+    parser.add_argument("--quiet", action="store_true", help="print only what has changed")
+    quiet = parser.parse_args(arguments).quiet
     try:
         config = Config.from_env()
         # A service manager runs it before the service, so the warnings of its libraries are in the same log.
         logs.set_up(config.log_level, Redaction(config.secrets))
-        migrate_or_explain(config)
+        for done in migrate_or_explain(config):
+            if done.before != done.after or not quiet:
+                print(done.in_words())
     except (ConfigError, MigrationError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,10 +56,26 @@ class MigrationError(Exception):
     """The store cannot be brought to the version this code needs; the text says why, on one line."""
 
 
-def migrate_or_explain(config: Config) -> None:
+class Migrated(NamedTuple):
+    """The versions of a database before and after a migration; None before its first one."""
+
+    name: str
+    before: str | None
+    after: str
+
+    def in_words(self) -> str:
+        """Return one line for a terminal."""
+        if self.before is None:
+            return f"The {self.name} database was created, at version {self.after}."
+        if self.before == self.after:
+            return f"The {self.name} database is at version {self.after}, the one that this code needs."
+        return f"The {self.name} database was brought from version {self.before} to {self.after}."
+
+
+def migrate_or_explain(config: Config) -> list[Migrated]:
     """Bring the store to the newest version, or raise `MigrationError` with a text for a terminal."""
     try:
-        migrate(config)
+        return migrate(config)
     except OSError as error:
         raise MigrationError(f"The store cannot be created: {error}") from None
     except SQLAlchemyError as error:
@@ -63,8 +86,9 @@ def migrate_or_explain(config: Config) -> None:
         raise MigrationError(f"The database cannot be migrated: {error}.") from None
 
 
-def migrate(config: Config) -> None:
+def migrate(config: Config) -> list[Migrated]:
     """Bring both databases to the newest version; a current database is not changed."""
+    done = []
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with alone(None if config.database_url else Path(config.instance_path)):
         for name, url in addresses(config.database_url, config.instance_path).items():
@@ -74,9 +98,11 @@ def migrate(config: Config) -> None:
                 _begin_explicitly(engine)
             try:
                 with engine.connect() as connection:
-                    _upgrade(name, connection, is_simulated=_is_simulated(config))
+                    before = _upgrade(name, connection, is_simulated=_is_simulated(config))
+                    done.append(Migrated(name, before, VERSIONS[name]))
             finally:
                 engine.dispose()
+    return done
 
 
 def alembic_config(name: str) -> AlembicConfig:
@@ -92,6 +118,23 @@ def alembic_config(name: str) -> AlembicConfig:
 def known_versions(name: str) -> list[str]:
     """Return every version of one database that the migrations know."""
     return [each.revision for each in ScriptDirectory.from_config(alembic_config(name)).walk_revisions()]
+
+
+def tables_at(name: str, version: str) -> Mapping[str, Collection[str]]:
+    """Return the tables that one database has at a version, each with its columns."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as connection:
+            settings = alembic_config(name)
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, version)
+            schema = inspect(connection)
+            return {
+                table: [column["name"] for column in schema.get_columns(table)] for table in schema.get_table_names()
+            }
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -129,7 +172,8 @@ def _is_simulated(config: Config) -> Callable[[bytes], bool]:
     return is_simulated
 
 
-def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes], bool]) -> None:
+def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes], bool]) -> str | None:
+    """Migrate one database, and return the version that it had."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
@@ -143,6 +187,7 @@ def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes
     settings.attributes["is_simulated"] = is_simulated
     command.upgrade(settings, "head")
     connection.commit()
+    return found
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from commands.migrate import MigrationError, alone, known_versions, migrate_or_explain
+from commands.migrate import MigrationError, alone, known_versions, migrate_or_explain, tables_at
 from config import Config, ConfigError
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
@@ -39,7 +40,13 @@ def _restore(config: Config, file: Path) -> None:
     known = known_versions(GATEWAY)
     now = datetime.now(UTC)
     with alone(Path(config.instance_path)):
-        copy, replaced = backup.restore(file, config.instance_path, known=known, aside=f"replaced-{now:%Y%m%dT%H%M%S}Z")
+        copy, replaced = backup.restore(
+            file,
+            config.instance_path,
+            known=known,
+            tables_at=partial(tables_at, GATEWAY),
+            aside=f"replaced-{now:%Y%m%dT%H%M%S}Z",
+        )
     print(f"Restored {file}: version {copy.version}, {copy.reports:,} reports.")
     if replaced is not None:
         print(f"The replaced database is {replaced}.")

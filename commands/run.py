@@ -56,7 +56,7 @@ def _start(*arguments: str) -> subprocess.Popen[bytes]:
 
 def _migrate() -> None:
     # In a child process: Alembic is not needed afterwards, and its memory is freed with the process.
-    if subprocess.run([sys.executable, "-m", "commands.migrate"], check=False).returncode:
+    if subprocess.run([sys.executable, "-m", "commands.migrate", "--quiet"], check=False).returncode:
         raise RuntimeError("The store could not be migrated; the line above says why.")
 
 

@@ -259,10 +259,10 @@ class Front:
 
 def _of_failure(environ: WSGIEnvironment, failure: ErrorBody, context: RequestContext) -> dict[str, object]:
     """Return what the log line of a refused or failed request says beyond that of an answered one."""
+    known = {"provider": failure["provider"], "account": context.account}
     return {
         "code": failure["code"],
-        "provider": failure["provider"],
-        "account": context.account,
+        **{name: value for name, value in known.items() if value is not None},
         "caller": caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import os
 import shutil
@@ -187,11 +188,12 @@ def store(store_settings):
 
 @pytest.fixture
 def run_command(monkeypatch, capsys):
-    """Run a command with a configuration; return what it ended with, wrote and said."""
+    """Run a command with a configuration, and with what is typed; return what it ended with, wrote and said."""
 
-    def run(command, config, *arguments):
+    def run(command, config, *arguments, typed=""):
         with monkeypatch.context() as patched:
             patched.setattr(Config, "from_env", lambda: config)
+            patched.setattr("sys.stdin", io.StringIO(typed))
             ended = command.main(arguments)
         sys.stdout.flush()
         said = capsys.readouterr()

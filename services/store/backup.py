@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,10 @@ PART, RESTORING = ".part", ".restoring"
 SIDE_FILES = ("-wal", "-shm", "-journal")
 # In a copy only: the files of the settlement spool, which hold paid reports too.
 SPOOL_TABLE = "spooled_settlements"
+
+
+TablesAt = Callable[[str], Mapping[str, Collection[str]]]
+"""Returns the tables of a version of the schema, each with its columns."""
 
 
 class BackupError(Exception):
@@ -77,11 +81,13 @@ def new_file(target: Path) -> Iterator[Path]:
         _synchronize(target.parent)
 
 
-def restore(backup: Path, instance_path: str, *, known: Collection[str], aside: str) -> tuple[Copy, Path | None]:
+def restore(
+    backup: Path, instance_path: str, *, known: Collection[str], tables_at: TablesAt, aside: str
+) -> tuple[Copy, Path | None]:
     """Put a copy in the place of the gateway database, durably; raises `BackupError`.
 
-    `known` are the versions of the schema that this code can bring to its own, `aside` is what the name of the replaced
-    file ends in. Return what the copy holds, and where the replaced file is.
+    `known` are the versions of the schema that this code can bring to its own, `tables_at` gives the tables of each,
+    `aside` is what the name of the replaced file ends in. Return what the copy holds, and where the replaced file is.
     """
     lock = InstanceLock(instance_path)
     with _explained(backup):
@@ -97,6 +103,7 @@ def restore(backup: Path, instance_path: str, *, known: Collection[str], aside: 
                 _copy_file(backup, part)
                 copy = examined(part)
                 _refuse_unknown_version(copy.version, known)
+                _refuse_missing_tables(part, copy.version, tables_at(copy.version))
                 spooled = _take_spooled(part)
                 _synchronize(part)
                 _finish_writing(target)
@@ -232,6 +239,26 @@ def _refuse_unknown_version(version: str, known: Collection[str]) -> None:
             f"({max(known)}). Restore it with the release that made it, or a newer one."
         )
     raise BackupError(f"The backup has version {version} of the {GATEWAY} database, which this code does not know.")
+
+
+def _refuse_missing_tables(part: Path, version: str, needed: Mapping[str, Collection[str]]) -> None:
+    """Refuse a copy without some tables or columns: the gateway would fail where it uses them, not at its start."""
+    with closing(_connect(part)) as connection:
+        columns = connection.execute(
+            "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        )
+        found = set(columns.fetchall())
+    missing = [
+        table if not any(name == table for name, _ in found) else f"{table}.{column}"
+        for table, names in needed.items()
+        for column in names
+        if (table, column) not in found
+    ]
+    if missing:
+        raise BackupError(
+            f"The backup is not whole: at version {version}, which it says that it has, the {GATEWAY} database "
+            f"also has {', '.join(dict.fromkeys(missing))}."
+        )
 
 
 def _refuse_foreign_owner(folder: Path) -> None:

@@ -52,18 +52,6 @@ class FollowerCounts:
             rows = connection.execute(query, {"account": account, "since": since, "until": until}).all()
         return [_count(row) for row in rows]
 
-    def at_or_after(self, account: str, day: str) -> FollowerCount | None:
-        """Return the count of a day or, where it was not read on that day, of the next day that has one."""
-        with self._database.read() as connection:
-            row = connection.execute(_AT_OR_AFTER, {"account": account, "bound": day}).first()
-        return None if row is None else _count(row)
-
-    def at_or_before(self, account: str, day: str) -> FollowerCount | None:
-        """Return the count of a day or, where it was not read on that day, of the last day before that has one."""
-        with self._database.read() as connection:
-            row = connection.execute(_AT_OR_BEFORE, {"account": account, "bound": day}).first()
-        return None if row is None else _count(row)
-
     def known_counts(self, account: str) -> list[str]:
         """Return which of the counts of a profile are known of any day."""
         columns = [follower_counts.c[name] for name in ("followers", "follows", "media_count")]
@@ -85,8 +73,6 @@ _OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields
 )
 _DAY = follower_counts.c.day
 _DAYS = _OF_ACCOUNT.where(_DAY.between(bindparam("since"), bindparam("until"))).order_by(_DAY)
-_AT_OR_AFTER = _OF_ACCOUNT.where(bindparam("bound") <= _DAY).order_by(_DAY).limit(1)
-_AT_OR_BEFORE = _OF_ACCOUNT.where(bindparam("bound") >= _DAY).order_by(_DAY.desc()).limit(1)
 
 
 def _count(row: Sequence[Any]) -> FollowerCount:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 
 import pytest
@@ -271,19 +270,15 @@ def test_all_that_can_be_read_are_listed_the_configured_one_first(gateway, add, 
 
 
 @pytest.fixture
-def make_account(store_settings, monkeypatch, capsys):
+def make_account(store_settings, run_command):
     """Run `make account` over a store of its own; return what it ended with and what it said."""
 
     def run(*arguments, token="", **changes):
         given = {"PROVIDERS": "live", "TOKEN_KEY": KEY, "APP_ID": "1", "APP_SECRET": "s" * 20} | store_settings
         config = Config.from_env({**given, **changes})
-        with monkeypatch.context() as patched:
-            patched.setattr(Config, "from_env", lambda: config)
-            patched.setattr("sys.stdin", io.StringIO(f"{token}\n"))
-            ended = command.main(arguments)
-        said = capsys.readouterr()
-        assert not {*SECRET.values(), KEY} & set(f"{said.out} {said.err}".split())
-        return ended, said.out + said.err
+        ended, wrote, said = run_command(command, config, *arguments, typed=f"{token}\n")
+        assert not {*SECRET.values(), KEY} & set(f"{wrote} {said}".split())
+        return ended, wrote + said
 
     run.store = store_settings
     return run

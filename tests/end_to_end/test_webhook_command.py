@@ -19,16 +19,13 @@ SETTINGS = {"MODASH_API_KEY": MODASH_KEY, "WEBHOOK_VERIFY_TOKEN": VERIFY_TOKEN, 
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(run_command):
     """Run the command with some settings; return its exit status and what it said."""
 
     def run(*arguments, **environ):
         config = Config.from_env({"INSTANCE_PATH": new_instance(), "RETRY_BUDGET": "0"} | environ)
-        with monkeypatch.context() as patched:
-            patched.setattr(Config, "from_env", lambda: config)
-            status = command.main(arguments)
-        said = capsys.readouterr()
-        return status, said.out + said.err
+        status, *said = run_command(command, config, *arguments)
+        return status, "".join(said)
 
     return run
 

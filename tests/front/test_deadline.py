@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -21,7 +23,7 @@ from services.clock import Clock
 from services.errors import DeadlineExceededError, ProviderTimeoutError
 from services.executors import Executor
 from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, patience
-from tests.support import ROOT, UNLIMITED_MODASH_RATE, live_settings, new_instance
+from tests.support import ROOT, UNLIMITED_MODASH_RATE, environment, live_settings, new_instance
 
 POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
 DEADLINE = 2.0  # seconds
@@ -234,3 +236,20 @@ def test_the_deadline_comes_before_those_of_nginx_and_gunicorn():
 
     assert Config.request_deadline < int(nginx[1])
     assert Config.request_deadline < int(gunicorn[1])
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, 64), ({"READ_TIMEOUT": "40"}, 139), ({"READ_TIMEOUT": "1"}, 30)])
+def test_a_stop_and_a_reload_wait_for_the_longest_call_that_may_be_charged(given, seconds):
+    shown = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--print-config", "app:create_app()"],
+        cwd=ROOT,
+        env=environment({"PROVIDERS": "sandbox", "INSTANCE_PATH": new_instance()} | given),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    stop_within = re.search(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
+
+    assert re.search(r"^graceful_timeout\s+= (\d+)", shown.stdout, re.MULTILINE)[1] == str(seconds), shown.stderr
+    assert int(stop_within[1]) > 64

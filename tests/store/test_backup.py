@@ -124,7 +124,9 @@ def test_the_newest_backups_are_kept_and_other_files_stay(run, tmp_path):
     assert f"Removed {files[0].name}." in said
 
 
-@pytest.mark.parametrize("arguments", [("--keep", "0"), ("--keep", "2", "--out", "one.db"), ("--nothing",)])
+@pytest.mark.parametrize(
+    "arguments", [("--keep", "0"), ("--keep", "2", "--out", "one.db"), ("--nothing",), ("--out", ""), ("--out", " ")]
+)
 def test_a_wrong_option_is_refused_before_anything_is_written(run, arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         run(backup, *arguments)
@@ -313,6 +315,11 @@ REFUSED = {
     "no version": (lambda file: change(file, "DELETE FROM gateway_version"), "does not know"),
     "another database": (lambda file: change(file, "DROP TABLE gateway_version"), "no gateway database"),
     "damaged": (damage, "damaged"),
+    "without a table": (lambda file: change(file, "DROP TABLE post_readings"), "post_readings"),
+    "without a column": (
+        lambda file: change(file, "ALTER TABLE ledger RENAME COLUMN code TO codes"),
+        "also has ledger.code.",
+    ),
     "no database": (lambda file: file.write_text("words " * 5000), "damaged"),
     "empty": (lambda file: file.write_bytes(b""), "no gateway database"),
     "missing": (lambda file: file.unlink(), "No such file"),
@@ -335,6 +342,19 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(run, settings, tm
     assert len(failure.splitlines()) == 1
     assert creators(settings) == ["nasa"]
     assert set(before) >= {each.name for each in file_of(settings).parent.iterdir()} - {"in_use.lock", "migrate.lock"}
+
+
+def test_a_backup_of_an_older_schema_that_lacks_a_table_of_it_is_refused(run, settings, tmp_path):
+    with new_store("sqlite", migrated=False) as old:
+        file = tmp_path / "old.db"
+        run_alembic(old, GATEWAY, command.upgrade, "0008")
+        assert run(backup, "--out", str(file), INSTANCE_PATH=old["INSTANCE_PATH"])[0] == 0
+    change(file, "DROP TABLE accounts")
+
+    ended, _, failure = run(restore, str(file))
+
+    assert ended == 1
+    assert "at version 0008, which it says that it has, the gateway database also has accounts." in failure
 
 
 def test_a_backup_of_an_older_schema_is_migrated(run, settings, tmp_path):

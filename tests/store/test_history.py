@@ -143,9 +143,7 @@ def test_the_first_follower_count_of_a_day_stays(store):
     counts.keep("a", next_one)
     counts.keep("a", FollowerCount("2026-11-06", -1, 60.0))
     counts.keep("a", FollowerCount("2026-11-06", 10**400, 60.0))
-    assert counts.at_or_after("a", "2026-11-02") == next_one
-    assert counts.at_or_after("a", "2026-11-06") is None
-    assert counts.at_or_before("a", "2026-11-04") == first
+    assert counts.days("a", since="2026-11-02", until="2026-11-07") == [next_one]
     assert counts.known_counts("a") == ["followers", "follows", "media_count"]
     assert counts.known_counts("b") == []
 

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import OperationalError
 
+from commands import migrate as migrate_command
 from commands.migrate import MigrationError, alembic_config, migrate, migrate_or_explain
 from config import Config
 from services.accounts.token_encryption import new_key
@@ -221,6 +222,25 @@ def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(empty_set
     query(empty_settings, GATEWAY, "DROP TABLE jobs_new")
     migrate(config_of(empty_settings))
     assert query(empty_settings, GATEWAY, "SELECT mode, credits FROM balances") == [("live", 99.75)]
+
+
+def test_the_command_says_what_it_did(empty_settings, run_command):
+    config = config_of(empty_settings)
+    created = run_command(migrate_command, config)
+    again, quiet = run_command(migrate_command, config), run_command(migrate_command, config, "--quiet")
+    run_alembic(empty_settings, GATEWAY, command.downgrade, "0012")
+    upgraded = run_command(migrate_command, config, "--quiet")
+
+    assert created[:2] == (
+        0,
+        f"The memory database was created, at version {VERSIONS[MEMORY]}.\n"
+        f"The gateway database was created, at version {VERSIONS[GATEWAY]}.\n",
+    )
+    assert again[1].splitlines()[1] == (
+        f"The gateway database is at version {VERSIONS[GATEWAY]}, the one that this code needs."
+    )
+    assert quiet[:2] == (0, "")
+    assert upgraded[:2] == (0, f"The gateway database was brought from version 0012 to {VERSIONS[GATEWAY]}.\n")
 
 
 def test_concurrent_migrations_do_not_disturb_each_other(empty_settings):
