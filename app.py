@@ -13,6 +13,7 @@ import logs
 from config import Config, ConfigError
 from front.authentication import Authentication
 from front.middleware import Front
+from front.rate_limits import RateLimits
 from routes import register_routes
 from routes.json_encoding import JsonEncoder
 from services.access import start
@@ -43,6 +44,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     app.wsgi_app = Front(  # type: ignore[method-assign]
         app.wsgi_app,
         authentication=Authentication(services.access_keys, allow_anonymous=config.sandbox or config.allow_anonymous),
+        rates=RateLimits(services.request_rates),
         cache=services.cache,
         waiting_slots=services.waiting_slots,
         clock=clock,

@@ -42,6 +42,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_waiting_requests": (1, 256),
     "backfill_days": (0, 729),
     "response_cache_mb": (1, 1024),
+    "requests_per_minute": (0, 1_000_000),
     "port": (1, 65_535),
     "simulator_port": (1, 65_535),
 }

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-API-Key, X-Request-Id"
 EXPOSED_HEADERS = (
-    "Age, Cache-Status, Content-Disposition, ETag, Retry-After, X-Insights-Sandbox, X-Provider-Calls, X-Request-Id"
+    "Age, Cache-Status, Content-Disposition, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Insights-Sandbox, "
+    "X-Provider-Calls, X-Request-Id"
 )
 PREFLIGHT_MAX_AGE = "600"  # seconds
 

@@ -17,6 +17,7 @@ from front.authentication import Authentication
 from front.caller_address import caller_of
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
+from front.rate_limits import RateLimits
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
@@ -48,6 +49,7 @@ class Front:
         app: WSGIApplication,
         *,
         authentication: Authentication,
+        rates: RateLimits,
         cache: Cache,
         waiting_slots: WaitingSlots,
         clock: Clock,
@@ -61,6 +63,7 @@ class Front:
     ) -> None:
         self._app = app
         self._authentication = authentication
+        self._rates = rates
         self._cache = cache
         self._waiting_slots = waiting_slots
         self._clock = clock
@@ -84,10 +87,10 @@ class Front:
         if refusal is None and not self._origins.is_preflight(environ):
             found = self._authentication.caller_of(environ, now)
             if isinstance(found, Refusal):
-                refusal = found
+                refusal = self._rates.refusal_of_failure(environ, found)
             else:
                 caller = found
-                # The limits of a caller belong here: before any reply, also a ready one.
+                refusal = self._rates.check(environ, caller, headers)
         if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
             cached = self._responses.get(environ, now, scope=caller.cache_scope)
             if cached is not None:

@@ -1,4 +1,4 @@
-"""Which endpoints need no API key, and what the others require of one."""
+"""Which endpoints need no API key, which have no rate limit, and what the others require of a key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from services.errors import InsufficientScopeError
 
 # They show nothing of an account, or check their callers themselves. No key is looked at there, not even a wrong one.
 WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/webhooks/instagram"})
+
+# A monitor that is refused would restart a gateway that works, and Meta drops deliveries that are refused.
+WITHOUT_LIMIT = frozenset({"/healthz", "/readyz", "/webhooks/instagram"})
 
 
 def require(scope: Scope) -> None:

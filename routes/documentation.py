@@ -18,8 +18,8 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from routes.access import WITHOUT_KEY
-from routes.errors import FORBIDDEN_CODES, HTTP_CODES, UNAUTHORIZED_CODE, ErrorBody
+from routes.access import WITHOUT_KEY, WITHOUT_LIMIT
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE, ErrorBody
 from routes.queries import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
@@ -55,6 +55,8 @@ HEADERS = {
     "Age": _header("Seconds since the oldest number was fetched.", "integer"),
     "Cache-Status": _header("The part of the gateway's cache in the reply (RFC 9211)."),
     "WWW-Authenticate": _header("That a valid API key is required, as a Bearer token; with 401 `unauthorized`."),
+    "RateLimit-Policy": _header('How many requests the caller may send in how many seconds: "key";q=600;w=60.'),
+    "RateLimit": _header('What is left of that, and the seconds until there is more: "key";r=583;t=42.'),
     "Retry-After": _header("Seconds to wait; always with 202 and 429.", "integer"),
     "Content-Disposition": _header("The name of the file that a table is saved as."),
 }
@@ -65,6 +67,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 COMMON = _headers("X-Request-Id", "X-Provider-Calls", "X-Insights-Sandbox", "X-Content-Type-Options", "Cache-Control")
+LIMITS = _headers("RateLimit-Policy", "RateLimit")
 VALIDATOR = _headers("ETag")
 FRESHNESS = _headers("ETag", "Age", "Cache-Status", "Vary")
 WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
@@ -157,7 +160,7 @@ def _operation(app: Flask, rule: Rule, schemas: dict[str, Any], *, method: str) 
     if validators := _validators(path, model):
         responses["304"] = {
             "description": "Not Modified: If-None-Match has the ETag of the reply, which has no body then.",
-            "headers": COMMON | validators,
+            "headers": _common(path) | validators,
         }
     failures = error_classes() if model is not NoQuery else ()
     operation: dict[str, Any] = {
@@ -195,6 +198,11 @@ def _validators(path: str, model: type[BaseModel]) -> dict[str, Any]:
     return FRESHNESS if issubclass(model, TableQuery) and path not in UNCACHED else {}
 
 
+def _common(path: str) -> dict[str, Any]:
+    """Return the headers of every reply of a path."""
+    return COMMON if path in WITHOUT_LIMIT else COMMON | LIMITS
+
+
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema without null: a parameter without a value is left out of the query."""
     if "default" in schema and schema["default"] in (None, []):
@@ -212,7 +220,7 @@ def _success(
         content[media_type]["examples"] = {
             example["name"]: {"summary": example["request"], "value": example["body"]} for example in found
         }
-    headers = COMMON | _headers(*(["Retry-After"] if status in WAITING else []))
+    headers = _common(path) | _headers(*(["Retry-After"] if status in WAITING else []))
     if (issubclass(model, TableQuery) or body is ExportLine) and status == HTTPStatus.OK:
         content["text/csv"] = {"schema": {"type": "string"}}
         headers |= _headers("Content-Disposition", "Vary")
@@ -246,13 +254,15 @@ def _failures(classes: Iterable[type[InsightsError]], path: str) -> dict[str, An
     if path not in WITHOUT_KEY:
         codes[401] = [UNAUTHORIZED_CODE]
         codes[403].append(InsufficientScopeError.code)
+    if path not in WITHOUT_LIMIT:
+        codes[429] = [RATE_LIMITED_CODE]
     for error in classes:
         found = codes.setdefault(error.status, [])
         found += [code for code in error_codes(error) if code not in found]
     return {
         str(status): {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(names))}",
-            "headers": COMMON
+            "headers": _common(path)
             | _headers(*(["Retry-After"] if status in WAITING else []))
             | _headers(*(["WWW-Authenticate"] if UNAUTHORIZED_CODE in names else [])),
             "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},

@@ -39,6 +39,7 @@ HTTP_CODES = {
     431: "headers_too_large",
 }
 UNAUTHORIZED_CODE = "unauthorized"  # where `front` finds no valid API key
+RATE_LIMITED_CODE = "rate_limited"  # what `front` refuses with 429: the caller sends too many requests
 # What `front` refuses with 403 on every path.
 FORBIDDEN_CODES = ("host_not_allowed", "origin_not_allowed")
 # On every reply. A browser takes none for another type than it says (a script, a style, a page), and pages of other

@@ -9,6 +9,7 @@ from typing import Self
 
 from config import Config
 from services.access.keys import AccessKeys
+from services.access.request_rates import RequestRates
 from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.account_list import AccountList
@@ -142,6 +143,7 @@ class Services:
     limits: Quota
     readiness: Readiness
     access_keys: AccessKeys
+    request_rates: RequestRates
     accounts: AccountResolver
     checkup: Checkup
     health_recorder: HealthRecorder
@@ -214,6 +216,9 @@ class Services:
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
         )
         access_keys = AccessKeys(store.api_keys, clock)
+        request_rates = RequestRates(
+            store.request_counts, clock, default=config.requests_per_minute, on_use=heartbeat.start
+        )
         registry = AccountRegistry(store, tokens.encryption, cache, clock, tokens=tokens.current)
         accounts = AccountResolver(
             graph,
@@ -324,7 +329,7 @@ class Services:
             "read the table of tokens": tokens.current.read,
             "settle late bookings": purchasing.settle_late,
         }
-        _register(heartbeat, every_second, cache, store)
+        _register(heartbeat, every_second, cache, store, request_rates)
 
         return cls(
             account_insights=AccountInsights(
@@ -420,6 +425,7 @@ class Services:
             limits=quota,
             readiness=Readiness(store, quota, clock=store.clock),
             access_keys=access_keys,
+            request_rates=request_rates,
             accounts=accounts,
             health_recorder=health,
             checkup=Checkup(checks, store.account_health, store.clock),
@@ -449,10 +455,16 @@ class Services:
 
 
 def _register(
-    heartbeat: Heartbeat, every_second: Mapping[str, Callable[[], object]], cache: Cache, store: Store
+    heartbeat: Heartbeat,
+    every_second: Mapping[str, Callable[[], object]],
+    cache: Cache,
+    store: Store,
+    rates: RequestRates,
 ) -> None:
     """Register the periodic tasks in the order in which they run: a task that hangs must not hold up leases."""
     heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
+    # With every beat, twice a second: what one process has counted then reaches the others within a second.
+    heartbeat.register("exchange request counts", rates.share, interval=0.0)
     for name, task in every_second.items():
         heartbeat.register(name, task, interval=A_SECOND)
     heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)

@@ -13,7 +13,7 @@ import pytest
 
 from config import Config, ConfigError
 from routes.documentation import error_classes, error_codes, path_of
-from routes.errors import FORBIDDEN_CODES, HTTP_CODES, UNAUTHORIZED_CODE
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE
 from services.answers import REASONS
 from services.cache import policies
 from services.cache.policies import FixedTTL
@@ -32,7 +32,7 @@ CODES = {code: error.status for error in error_classes() for code in error_codes
 PACKAGES = ("benchmarks", "commands", "front", "migrations", "routes", "services", "simulator", "tests")
 CODES |= (
     dict.fromkeys(FORBIDDEN_CODES, 403)
-    | {UNAUTHORIZED_CODE: 401}
+    | {UNAUTHORIZED_CODE: 401, RATE_LIMITED_CODE: 429}
     | {code: status for status, code in HTTP_CODES.items()}
     | {InsightsError.code: InsightsError.status}
 )

@@ -74,3 +74,15 @@ rate_limits = Table(
     Column("provider", String(16), primary_key=True),
     Column("next_at", Double, nullable=False),
 )
+
+# By the key of the `limits` library, which names what is limited: `LIMITER/key/<id>/600/1/minute`.
+request_counts = Table(
+    "request_counts",
+    memory,
+    mode_column(),
+    Column("caller", String(100), primary_key=True),
+    Column("minute", Integer, primary_key=True, autoincrement=False),  # since 1970
+    Column("requests", Integer, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Index("request_counts_by_changed_at", "mode", "changed_at"),
+)

@@ -33,6 +33,7 @@ from services.store.posts import PostTable
 from services.store.quota_usage import QuotaUsage
 from services.store.rate_limits import RateLimits
 from services.store.reports import Reports
+from services.store.request_counts import RequestCountTable
 from services.store.schema import GATEWAY, MEMORY
 from services.store.settlement_spool import SettlementSpool
 from services.store.spending import Spending
@@ -62,6 +63,7 @@ class Store:
     quota_usage: QuotaUsage
     throttles: ThrottleTable
     rate_limits: RateLimits
+    request_counts: RequestCountTable
     history: History
     follower_counts: FollowerCounts
     account_snapshots: AccountSnapshots
@@ -107,6 +109,7 @@ class Store:
             quota_usage=QuotaUsage(memory),
             throttles=ThrottleTable(memory),
             rate_limits=RateLimits(memory),
+            request_counts=RequestCountTable(memory),
             history=History(gateway),
             follower_counts=FollowerCounts(gateway),
             account_snapshots=AccountSnapshots(gateway),

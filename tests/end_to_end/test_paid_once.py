@@ -11,14 +11,16 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import requests
 
 from benchmarks.load import OK, Plan, run
+from services.store.store import Store
 from tests.end_to_end.test_kills import kill_a_worker, workers_of
 from tests.stores import query
-from tests.support import UNLIMITED_MODASH_RATE, local_session
+from tests.support import UNLIMITED_MODASH_RATE, add_key, bearer, local_session
 
 KILLS = int(os.environ.get("KILLS", "12"))
 CALLERS = 200
@@ -79,6 +81,24 @@ def test_the_last_credit_is_spent_once(simulator, gateways):
     assert sum(charges(simulator).values()) == 2 * PRICE
     assert (result.count(OK), result.count("402")) == (2, CALLERS - 2)
     assert both[0].get("/credits").json()["left"] == 0
+
+
+def test_the_last_credit_of_a_key_is_spent_once(simulator, store_settings, gateways):
+    store = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""), mode="sandbox")
+    key, text = add_key(store, scope="refresh", milli_credits=2 * PRICE)
+    store.close()
+    both = gateways()
+    paths = tuple(f"/performance-data?url=creator{number}" for number in range(30))
+    plan = Plan(ports=ports_of(both), paths=paths, callers=15, requests=len(paths), headers=bearer(text), patience=60)
+
+    result = run(replace(plan, returns=3))
+    other = both[0].get("/performance-data?url=creator0")
+
+    assert other.status_code == 200
+    assert (result.count(OK), result.count("402")) == (2, len(paths) - 2)
+    rows = query(store_settings, "gateway", "SELECT caller, sum(milli_credits) FROM ledger GROUP BY caller")
+    assert dict(rows)[key] == 2 * PRICE
+    assert sum(charges(simulator).values()) == sum(spent for _, spent in rows)
 
 
 def test_who_waits_gets_what_another_process_fetched(simulator, gateways):

@@ -1,0 +1,58 @@
+"""The requests of callers by minute, added up over all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, select
+
+from services.store.database import Database, chunks, excluded, upsert
+from services.store.memory_tables import request_counts
+
+OVERLAP = 2.0  # seconds: a transaction may commit later than another that began after it
+KEPT_FOR = 180.0  # seconds for which a row stays that does not change: two windows and a margin
+
+
+class RequestCount(NamedTuple):
+    """The requests of one caller in one minute (since 1970), those of all processes."""
+
+    caller: str
+    minute: int
+    requests: int
+
+
+class RequestCountTable:
+    """The counts of the memory database: one row for each caller and minute, to which every process adds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def exchange(
+        self, counted: Mapping[tuple[str, int], int], *, changed_since: float, minute: int
+    ) -> tuple[list[RequestCount], float]:
+        """Add what was counted by caller and minute; return the sums that have changed, and the moment.
+
+        `changed_since` is the moment that the last exchange returned, `minute` is the current one. All is done in one
+        transaction, so that what is added twice after a failure was not added before.
+        """
+        with self._database.write() if counted else self._database.read() as connection:
+            now = float(connection.execute(select(self._database.now())).scalar_one())
+            if counted:
+                self._add(connection, counted, now)
+            changed = request_counts.c.changed_at >= changed_since - OVERLAP
+            columns = [request_counts.c[name] for name in RequestCount._fields]
+            query = select(*columns).where(changed, request_counts.c.minute.in_((minute - 1, minute)))
+            return [RequestCount(*row) for row in connection.execute(query)], now
+
+    def _add(self, connection: Connection, counted: Mapping[tuple[str, int], int], now: float) -> None:
+        requests, changed_at = request_counts.c.requests, request_counts.c.changed_at
+        added = {"requests": requests + excluded(requests), "changed_at": excluded(changed_at)}
+        # In one order, so that two processes never wait for each other's rows.
+        rows = [
+            {"caller": caller, "minute": minute, "requests": number, "changed_at": now}
+            for (caller, minute), number in sorted(counted.items())
+        ]
+        for some in chunks(rows):
+            upsert(connection, request_counts, some, replace=added)
+        connection.execute(delete(request_counts).where(changed_at < now - KEPT_FOR))
