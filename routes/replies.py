@@ -113,7 +113,9 @@ def _csv(table: Table) -> str:
     text.write(BOM)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(table.columns)
-    writer.writerows(
-        row if isinstance(row, tuple) else [cell(row.get(name)) for name in table.columns] for row in table.rows
-    )
+    for row in table.rows:
+        if isinstance(row, str):
+            text.write(row)
+        else:
+            writer.writerow(row if isinstance(row, tuple) else [cell(row.get(name)) for name in table.columns])
     return text.getvalue()

@@ -21,7 +21,6 @@ from routes.meta_schemas import (
     ReportCost,
     TopPostsMeta,
 )
-from services.account_insights import Insight
 from services.account_list import AccountEntry
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
@@ -41,6 +40,7 @@ from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts
 from services.posts.kept_posts import PostProgress
 from services.quota import BreakerStatus, Limit
 from services.readiness import BackgroundWork, ReadinessReport
+from services.shown_insights import Insight
 from services.stories import Story
 from services.top_posts import TopPost
 

@@ -193,11 +193,12 @@ class Provenance:
 class Table:
     """A body as rows and columns, for callers that want CSV; the rows may be read once only.
 
-    A row is a mapping, or a tuple of the cells as they stand in the file (`services.transfer.cells`).
+    A row is a mapping, or a tuple of the cells as they stand in the file (`services.transfer.cells`), or the finished
+    lines of several rows.
     """
 
     columns: Sequence[str]
-    rows: Iterable[Mapping[str, object] | tuple[object, ...]]
+    rows: Iterable[Mapping[str, object] | tuple[object, ...] | str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,12 +97,18 @@ class Window:
 
     def counted_back(self, length: int) -> tuple[list[Window], Window | None]:
         """Cut into windows of `length` days, counted back from the last day; return them oldest first, and the rest."""
-        count, rest = divmod(len(self), length)
-        windows = [
-            Window(self.last - timedelta(days=length * (index + 1) - 1), self.last - timedelta(days=length * index))
-            for index in reversed(range(count))
-        ]
-        return windows, Window(self.first, self.first + timedelta(days=rest - 1)) if rest else None
+        windows, rest = _counted_back(self, length)
+        return list(windows), rest
+
+
+@lru_cache(maxsize=64)
+def _counted_back(window: Window, length: int) -> tuple[tuple[Window, ...], Window | None]:
+    count, rest = divmod(len(window), length)
+    windows = tuple(
+        Window(window.last - timedelta(days=length * (index + 1) - 1), window.last - timedelta(days=length * index))
+        for index in reversed(range(count))
+    )
+    return windows, Window(window.first, window.first + timedelta(days=rest - 1)) if rest else None
 
 
 @lru_cache(maxsize=1_024)

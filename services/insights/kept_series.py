@@ -155,7 +155,7 @@ def by_kept(name: str, breakdown: tuple[str, ...], kinds: Sequence[Kind], login:
         return (SelectedMetric(name, name, buckets_reason="breakdown_not_supported"),)
     if name not in METRICS:
         return ()
-    resolved = resolve(METRICS[name], breakdown, login)
+    resolved = resolve(name, breakdown, login)
     return (SelectedMetric(name, resolved.source.name, resolved.breakdown, resolved.bucket, resolved.buckets_reason),)
 
 

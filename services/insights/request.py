@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from services.days import Window
 from services.insights.catalogue import METRICS, Metric, Shape
@@ -54,8 +55,10 @@ class ResolvedMetric:
     buckets_reason: str | None = None
 
 
-def resolve(metric: Metric, breakdown: Breakdown, login: str) -> ResolvedMetric:
-    """Return what is requested for a metric: itself, or its successor."""
+@lru_cache(maxsize=2_048)
+def resolve(name: str, breakdown: Breakdown, login: str) -> ResolvedMetric:
+    """Return what is requested for a metric of the catalogue: itself, or its successor."""
+    metric = METRICS[name]
     successor = metric.successor
     if successor is not None and successor.breakdown is not None:
         source = METRICS[successor.metric]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from collections.abc import Iterable
 
+NUMBERS = frozenset({int, float})
 BOM = "\ufeff"  # by which a spreadsheet recognises UTF-8
 
 # What a spreadsheet may skip before it looks at a text: spaces, control characters, and characters without a width.
@@ -31,11 +35,20 @@ def cell(value: object) -> object:
     """Return a value as a cell: texts as `text_cell` makes them, lists and objects as JSON."""
     if isinstance(value, str):
         return text_cell(value)
+    if value is None or type(value) in NUMBERS:
+        return value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return value
+
+
+def csv_lines(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows of cells as they stand in a file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()
 
 
 def cell_text(cell: str) -> str:

@@ -95,3 +95,21 @@ def test_a_second_request_does_not_see_what_the_first_one_did_with_shared_values
 
     by_name = {each["name"]: each for each in second["data"]}
     assert [by_name[each["name"]] for each in first["data"]] == first["data"]
+
+
+def test_what_was_shown_before_is_shown_until_it_expires_and_no_longer(world):
+    first = world.body(f"{INSIGHTS}&format=json")["meta"]
+    learn(world)
+    world.get(INSIGHTS)
+    world.advance(hours=3)
+    world.get(f"{INSIGHTS}&account={first['account']}")
+    before = world.body(f"{INSIGHTS}&format=json&account={first['account']}")["meta"]
+    world.advance(hours=4)
+
+    world.get(INSIGHTS)  # It may answer the expired values, stale, while they are read again.
+    world.settle()
+    after = world.body(f"{INSIGHTS}&format=json")["meta"]
+
+    assert before["fetched_at"] == first["fetched_at"]
+    assert after["fetched_at"] > first["expires_at"]
+    assert after["stale"] is False
