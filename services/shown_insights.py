@@ -101,7 +101,7 @@ Days = Mapping[date, ShownDay]
 SeriesKey = tuple[str, str, date, date]  # and the last days of the first and of the last window
 
 
-class Reading(NamedTuple):
+class KnownInsights(NamedTuple):
     """What is known of an account since a moment before its values were read."""
 
     account: str
@@ -119,9 +119,9 @@ class ShownInsights:
         cache.on_change(self._days.forget)
         cache.on_change(self._series.forget)
 
-    def reading(self, account: str) -> Reading:
+    def reading(self, account: str) -> KnownInsights:
         """Return what `add` needs; to be taken before the values are read."""
-        return Reading(account, self._days.of(account), self._series.of(account))
+        return KnownInsights(account, self._days.of(account), self._series.of(account))
 
     def known(
         self, account: str, metrics: Sequence[ResolvedMetric], period: str, windows: Sequence[Window], *, now: float
@@ -145,7 +145,7 @@ class ShownInsights:
 
     def add(
         self,
-        reading: Reading,
+        reading: KnownInsights,
         metrics: Sequence[ResolvedMetric],
         period: str,
         windows: Sequence[Window],
