@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECKED := .
 
 .DEFAULT_GOAL := help
-.PHONY: help install migrate run worker doctor key account webhook notify export import backup restore backfill test prove check format bench examples provider-errors clean
+.PHONY: help install migrate run worker doctor connect key account webhook notify export import backup restore backfill test prove check format bench examples provider-errors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ worker: install ## Run one more worker for background jobs
 
 doctor: install ## Check settings, store, token, account, version and Modash key
 	@$(BIN)/python -m commands.doctor
+
+connect: install ## Connect accounts from a short-lived token on standard input: make connect ARGS="--write-env"
+	@$(BIN)/python -m commands.connect $(ARGS)
 
 key: install ## Create, list, rotate or revoke API keys: make key ARGS="create dashboard"
 	@$(BIN)/python -m commands.key $(ARGS)

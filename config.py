@@ -323,6 +323,14 @@ def keep_settings(settings: Mapping[str, str]) -> None:
     os.environ.update(settings)
 
 
+def settings_file() -> Path | None:
+    """Return the settings file of this process, whether or not it is there; None where it reads none."""
+    named = os.environ.get(ENV_FILE)
+    if named is not None:
+        return Path(__file__).parent / unquoted(named) if unquoted(named) else None
+    return Path(__file__).parent / ".env"
+
+
 def simulator_port(environ: Mapping[str, str] | None = None) -> str:
     """Return SIMULATOR_PORT as it is written, or its default; no other setting is read. Raises `ConfigError`."""
     environment, file = _sources(environ)

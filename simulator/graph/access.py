@@ -47,8 +47,9 @@ def known(token: str, accounts: Accounts) -> Caller | None:
         return Caller(token, None)
     if found := accounts.logins.by_facebook_token(token):
         is_page = found.page is not None
-        owner = found.state.pages[found.page].owner if found.page is not None else OWN
-        return Caller(token, accounts.special(owner), is_page, found.is_short, found.state, found.page)
+        granted = found.state.pages[found.page] if found.page is not None else None
+        name = OWN if granted is None else granted.shows or granted.owner
+        return Caller(token, accounts.special(name), is_page, found.is_short, found.state, found.page)
     if token.startswith(SHORT):
         return Caller(token, accounts.at(0), is_short=True)
     account = accounts.by_token(token)

@@ -23,6 +23,7 @@ from services.clock import Clock
 from services.errors import ProviderError, ProviderNotConfiguredError, ProviderRefusedError, ProviderUnavailableError
 
 NEVER = math.inf
+APP_REFUSED = "Instagram does not accept the app's id or secret"
 PAGES_AT_ONCE, MOST_LISTS = 100, 50  # pages of a list, and lists
 PAGE_FIELDS = "id,name,access_token,instagram_business_account{id,username}"
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
@@ -147,19 +148,20 @@ class TokenClient:
         }
         return self._given(self._asked(login, f"{self._reads.version}/oauth/access_token", params))
 
-    def exchange_code(self, code: str, *, redirect_uri: str) -> NewToken:
-        """Return the short-lived token (1 hour) for the code of an Instagram login; a code is accepted only once.
+    def exchange_code(self, code: str, *, redirect_uri: str, login: str = "instagram") -> NewToken:
+        """Return the short-lived token (1 to 2 hours) for the code of a login; a code is accepted only once.
 
         The browser shows the code with `#_` at its end, which is no part of it.
+
+        https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
         """
-        app = self._app("instagram")
-        form = {
-            "client_id": app.id,
-            "client_secret": app.secret,
-            "grant_type": "authorization_code",
-            "redirect_uri": redirect_uri,
-            "code": code.strip().removesuffix("#_"),
-        }
+        app = self._app(login)
+        code = code.strip().removesuffix("#_")
+        self._learn(code)
+        form = {"client_id": app.id, "client_secret": app.secret, "redirect_uri": redirect_uri, "code": code}
+        if login == "facebook":
+            return self._given(self._asked(login, f"{self._reads.version}/oauth/access_token", form))
+        form["grant_type"] = "authorization_code"
         try:
             answer = self._reads.post_form(self._code_url, form)
         except ProviderRefusedError as error:
@@ -284,7 +286,7 @@ class TokenClient:
             if not is_code_one:
                 raise
             raise ProviderRefusedError(
-                f"Instagram does not accept the app's id or secret: {error.words}",
+                f"{APP_REFUSED}: {error.words}",
                 provider="instagram",
                 hint=f"Copy {SETTINGS[login]} again (docs/set-up.md).",
                 reference=error.reference,
