@@ -264,7 +264,7 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
 def of_code(login: str, error: ProviderError) -> Diagnosis | None:
     """Return why an authorization code is not exchanged, or None where the failure passes by itself.
 
-    api.instagram.com gives no code that tells its refusals apart, so its words do, and otherwise every cause is named.
+    api.instagram.com gives no code that distinguishes its refusals, so its words decide. Where they do not, all causes are returned.
     """
     if not isinstance(error, ProviderRefusedError | TokenInvalidError):
         return None
@@ -302,7 +302,7 @@ def of_scopes(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -
 def _missing_permissions(login: str, missing: Sequence[str]) -> Cause:
     names = ", ".join(missing)
     verb = "are" if len(missing) > 1 else "is"
-    return Cause("permission_missing", f"{names} {verb} not granted.", f"{LOG_IN[login]}; grant {names}.")
+    return Cause("scopes_missing", f"{names} {verb} not granted.", f"{LOG_IN[login]}; grant {names}.")
 
 
 def one(code: str, fact: str, next_step: str) -> Diagnosis:

@@ -31,7 +31,7 @@ FACEBOOK = {
     "personal": LISTED,
     "not-linked": LISTED,
     "wrong-scopes": ("scopes_of_other_login",),
-    "no-pages-show-list": ("permission_missing",),
+    "no-pages-show-list": ("scopes_missing",),
     "no-insights": ("insights_permission_missing",),
     "no-insights-empty": ("insights_permission_missing",),
     "role-missing": APP_USER,
@@ -48,10 +48,10 @@ FACEBOOK = {
 }
 INSTAGRAM = {
     "personal": ("account_personal", *UNREADABLE),
-    "wrong-scopes": ("permission_missing", *APP_USER),
+    "wrong-scopes": ("scopes_missing", *APP_USER),
     "no-insights": ("insights_permission_missing",),
-    "role-missing": ("permission_missing", *APP_USER),
-    "in-development": ("permission_missing", *APP_USER),
+    "role-missing": ("scopes_missing", *APP_USER),
+    "in-development": ("scopes_missing", *APP_USER),
     "private": ("account_personal", *UNREADABLE),
     "age-gated": ("account_personal", *UNREADABLE),
     "expired": ("token_expired",),

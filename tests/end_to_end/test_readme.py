@@ -122,18 +122,8 @@ class Clone:
     def stop(self) -> None:
         """End what `make run` started."""
         file = self._log.with_name("run.log.pid")
-        if not file.exists():
-            return
-        group = int(file.read_text())
-        for number in (signal.SIGINT, signal.SIGKILL):
-            try:
-                os.killpg(group, number)
-                deadline = time.monotonic() + 20
-                while time.monotonic() < deadline:
-                    os.killpg(group, 0)
-                    time.sleep(0.1)
-            except ProcessLookupError:
-                return
+        if file.exists():
+            end_group(int(file.read_text()))
 
     def output(self, document: str, number: int) -> str:
         """Return what a step printed."""
@@ -154,6 +144,19 @@ class Clone:
             status = re.findall(r"^HTTP/[\d.]+ (\d+)", headers, re.MULTILINE)[-1]
             found.append(((record / "arguments").read_text(), int(status), body))
         return found
+
+
+def end_group(group: int, first: int = signal.SIGINT) -> None:
+    """End the processes of a group, in peace if they go within 20 seconds."""
+    for number in (first, signal.SIGKILL):
+        try:
+            os.killpg(group, number)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(0.1)
+        except ProcessLookupError:
+            return
 
 
 @pytest.fixture(scope="module")
