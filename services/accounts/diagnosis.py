@@ -264,7 +264,8 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
 def of_code(login: str, error: ProviderError) -> Diagnosis | None:
     """Return why an authorization code is not exchanged, or None where the failure passes by itself.
 
-    api.instagram.com gives no code that distinguishes its refusals, so its words decide. Where they do not, all causes are returned.
+    api.instagram.com gives no code that distinguishes its refusals, so its words decide. Where they do not, all causes
+    are returned.
     """
     if not isinstance(error, ProviderRefusedError | TokenInvalidError):
         return None
