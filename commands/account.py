@@ -9,18 +9,18 @@ import re
 import sys
 from collections.abc import Sequence
 
-from commands.doctor import say
+from commands.account_file import FileError
+from commands.bulk_accounts import USAGE, add_all, check_all, out_of, read_file
 from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError, unquoted
 from config_checks import TOKEN_PREFIXES
+from services.accounts.adding import AccountAdding, NewAccount
 from services.accounts.token_encryption import new_key
-from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account
 from services.clock import Clock
 from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
-from services.provider_clients import graph_client
+from services.provider_clients import graph_client, token_client
 from services.redaction import Redaction
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
@@ -30,7 +30,10 @@ examples:
   make account ARGS=key                                   a new TOKEN_KEY for .env
   make account ARGS="add --login facebook --page-id 100"  reads the token, finds id and username
   make account ARGS="add --login instagram"
+  make account ARGS="add --file accounts.csv"             many: token,login,page_id,id,username
+  make account ARGS="add --all-pages"                     the account of each page of a user
   make account ARGS=list
+  make account ARGS="check --failed-only"
   make account ARGS="check corner.bakery"
   make account ARGS="remove corner.bakery --purge"
   make account ARGS="forget 17841400000000001 --yes"      also long after it was removed
@@ -50,26 +53,48 @@ class AccountCommands:
         self._config = config
         self._clock = Clock()
         self._services = Services.build(config, self._clock, redaction=redaction)
-        self._graph: GraphClient = graph_client(config, self._clock, redaction=redaction)
         self._table = self._services.store.accounts
+        guard = self._services.guards["instagram"]
+        self._adding = AccountAdding(
+            graph_client(config, self._clock, guard=guard, redaction=redaction),
+            token_client(config, self._clock, guard=guard, redaction=redaction),
+            self._table,
+            self._services.store.account_health,
+            token_encryption=self._services.token_encryption,
+            clock=self._clock,
+        )
 
     def add(self, options: argparse.Namespace) -> int:
-        """Add an account, or replace its token; the missing arguments are read from Instagram."""
+        """Add an account, or replace its token, or add all of a file or of a user's pages."""
         self._services.token_encryption.keys()  # It raises without TOKEN_KEY, before the token is read.
+        if options.file is not None:
+            listed = read_file(options.file, login=options.login)
+            return add_all(self._services, self._adding, listed, to_json=options.json)
+        if options.all_pages:
+            return self._add_pages(to_json=options.json)
         token = _token()
         login = _login(options.login, token)
-        page_id = options.page_id or ""
-        found = options.id or self._id(token, login, page_id)
-        account = Account(found, token, login, page_id)
-        username = (options.username or self._username(account)).removeprefix("@").lower()
+        new = NewAccount(token, login, options.page_id or "", options.id or "", options.username or "")
         there = {row.id for row in self._table.rows()}
-        sealed = self._services.token_encryption.seal(token)
-        row = AccountRow(found, username, login, page_id, sealed, self._clock.timestamp())
-        self._table.put(row)
-        print(f"{'Replaced' if found in there else 'Added'}: {_named(row)}. Running gateways use it after 2 seconds.")
-        if found == self._config.instagram_account_id:
+        row = self._adding.add(new, trusted=True)
+        print(f"{'Replaced' if row.id in there else 'Added'}: {_named(row)}. Running gateways use it after 2 seconds.")
+        if row.id == self._config.instagram_account_id:
             print("It is also the account of .env. The token there is used until you remove it from .env.")
         return 0
+
+    def _add_pages(self, *, to_json: bool) -> int:
+        token = _token()
+        if _login("facebook", token) != "facebook":
+            raise Refused("--all-pages needs a user token of the login with Facebook.")
+        listed, without, is_complete = self._adding.pages_of(token)
+        out = out_of(to_json=to_json)
+        for page in without:
+            print(f"-    page {page}: no Instagram account is shown. If it has one, grant its permissions.", file=out)
+        if not is_complete:
+            print("The token reaches more pages than were read. Add the others with --page-id.", file=out)
+        if not listed:
+            raise Refused("Behind this token there is no page with an Instagram account that it shows.")
+        return add_all(self._services, self._adding, listed, to_json=to_json)
 
     def list(self, _: argparse.Namespace) -> int:
         """Print the accounts."""
@@ -116,19 +141,8 @@ class AccountCommands:
 
     def check(self, options: argparse.Namespace) -> int:
         """Check one account or all of them with Instagram; return 1 if a check failed."""
-        failed = False
-        for row in [self._row(options.account)] if options.account else self._table.rows():
-            print(f"{_named(row)}:")
-            try:
-                account = Account(row.id, self._services.token_encryption.open(row.token), row.login, row.page_id)
-            except InsightsError as error:
-                print(f"FAIL token: {error.message}\n       next: {error.hint}")
-                failed = True
-                continue
-            for check in self._services.checkup.of(account):
-                say(check)
-                failed = failed or check.ok is False
-        return 1 if failed else 0
+        rows = [self._row(options.account)] if options.account else self._table.rows()
+        return check_all(self._services, rows, failed_only=options.failed_only, to_json=options.json, named=_named)
 
     def rekey(self, _: argparse.Namespace) -> int:
         """Encrypt every token with the first key of TOKEN_KEY."""
@@ -148,19 +162,6 @@ class AccountCommands:
             if reference == row.id or name == row.username:
                 return row
         raise Refused(f"There is no account {reference} in the table. `make account ARGS=list` shows all.")
-
-    def _id(self, token: str, login: str, page_id: str) -> str:
-        if login == "instagram":
-            return self._graph.own_account(token)
-        if not page_id:
-            raise Refused("A token of the login with Facebook needs --page-id or --id.")
-        return self._graph.linked_account(page_id, token=token)
-
-    def _username(self, account: Account) -> str:
-        """Read the account's name, which also proves that the token can read the account."""
-        if account.login == "instagram" and (own := self._graph.own_account(account.token)) != account.id:
-            raise Refused(f"The token is of account {own}, not of {account.id}. Leave --id out.")
-        return str(self._graph.profile(account).get("username") or "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,6 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
     except DatabaseUnavailableError as error:
         print(f"The database is unavailable: {error}", file=sys.stderr)
+    except FileError as error:
+        print(error, file=sys.stderr)
+        return USAGE
     except (ConfigError, MigrationError, Refused) as error:
         print(error, file=sys.stderr)
     finally:
@@ -201,9 +205,15 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--page-id", type=_digits, help="the linked page (login with Facebook)")
     add.add_argument("--id", type=_digits, help="default: found by the page or the token")
     add.add_argument("--username", type=_name, help="default: read from Instagram")
+    many = add.add_mutually_exclusive_group()
+    many.add_argument("--file", help="add all accounts of a file (CSV or JSON lines), or of standard input: -")
+    many.add_argument("--all-pages", action="store_true", help="add the account of each page of a Facebook user")
+    add.add_argument("--json", action="store_true", help="with --file or --all-pages: the report as JSON")
     subcommands.add_parser("list", help="print all accounts, without tokens")
     check = subcommands.add_parser("check", help="check with Instagram whether an account, or each, works")
     check.add_argument("account", nargs="?", help="id or username")
+    check.add_argument("--failed-only", action="store_true", help="print the accounts only of which a check failed")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
     remove = subcommands.add_parser("remove", help="remove an account and its cached values")
     remove.add_argument("account", help="id or username")
     remove.add_argument("--purge", action="store_true", help="also delete its history, permanently")

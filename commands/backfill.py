@@ -14,6 +14,7 @@ from datetime import date
 from typing import TextIO
 
 from commands.migrate import MigrationError, migrate_or_explain
+from commands.progress import Progress
 from config import Config, ConfigError
 from services import request_context
 from services.clock import Clock
@@ -25,7 +26,6 @@ from services.store.database import DatabaseUnavailableError
 
 FAILURES = 5  # in a row before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time
-BAR = 30  # characters
 
 EXAMPLE = """\
 examples:
@@ -41,8 +41,7 @@ class Backfill:
     def __init__(self, snapshots: AccountSnapshotter, clock: Clock, out: TextIO) -> None:
         self._snapshots = snapshots
         self._clock = clock
-        self._out = out
-        self._shown = -1  # tenths of the present account that have a line
+        self._progress = Progress(out)
 
     def run(self, accounts: Sequence[str], *, since: date | None, until: date | None) -> int:
         """Read all that is missing; return how many accounts could not be read to the end."""
@@ -50,14 +49,14 @@ class Backfill:
 
     def _account(self, account: str, since: date | None, until: date | None) -> bool:
         done = failures = 0
-        self._shown = -1
+        self._progress.begin()
         while True:
             try:
                 step = self._slice(account, since, until)
             except ProviderError as error:
                 failures += 1
                 if failures == FAILURES:
-                    self._say(f"{account}: {error.message} {error.hint or ''}".rstrip())
+                    self._progress.say(f"{account}: {error.message} {error.hint or ''}".rstrip())
                     return False
                 self._wait(account, max(FIRST_WAIT * 2 ** (failures - 1), error.retry_after or 0), error.code)
                 continue
@@ -67,9 +66,9 @@ class Backfill:
                 continue
             done += step.calls
             if not done and not step.left:
-                self._say(f"{account}: nothing is missing; everything that Instagram answers was read before")
+                self._progress.say(f"{account}: nothing is missing; everything that Instagram answers was read before")
                 return True
-            self._show(account, done, done + step.left)
+            self._progress.show(account, done, done + step.left, "calls")
             if not step.left:
                 return True
 
@@ -83,26 +82,9 @@ class Backfill:
 
         return contextvars.Context().run(read)
 
-    def _show(self, account: str, done: int, total: int) -> None:
-        """Show a bar on a terminal; elsewhere a line for each tenth."""
-        part = done / total if total else 1.0
-        if self._out.isatty():
-            bar = "#" * round(part * BAR)
-            self._out.write(f"\r{account}  [{bar:.<{BAR}}] {done:,} of {total:,} calls ")
-            self._out.write("\n" if done == total else "")
-            self._out.flush()
-        elif (tenth := int(part * 10)) != self._shown:
-            self._shown = tenth
-            self._say(f"{account}: {done:,} of {total:,} calls")
-
     def _wait(self, account: str, seconds: float, why: str) -> None:
-        self._say(f"{account}: waits {seconds:,.0f} s ({why})")
+        self._progress.say(f"{account}: waits {seconds:,.0f} s ({why})")
         self._clock.wait(seconds)
-
-    def _say(self, line: str) -> None:
-        self._out.write("\n" if self._out.isatty() else "")
-        self._out.write(f"{line}\n")
-        self._out.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from services.clock import Clock
 from services.container import Services
 from services.status import Check
 
-MARKS = {True: "ok  ", False: "FAIL", None: "-   "}
+MARKS = {"ok": "ok  ", "warning": "WARN", "failing": "FAIL", "not_checked": "-   "}
 
 
 def main() -> int:
@@ -61,9 +61,13 @@ def _report(checks: Iterable[Check]) -> int:
 
 def say(check: Check) -> None:
     """Print one line for a check, and one for its next step."""
-    print(f"{MARKS[check.ok]} {check.name}: {check.message}")
-    if check.next_step is not None:
-        print(f"       next: {check.next_step}")
+    print("\n".join(lines_of(check)))
+
+
+def lines_of(check: Check) -> list[str]:
+    """Return the line of a check, and that of its next step."""
+    line = f"{MARKS[check.state]} {check.name}: {check.message}"
+    return [line] if check.next_step is None else [line, f"       next: {check.next_step}"]
 
 
 if __name__ == "__main__":

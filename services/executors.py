@@ -133,6 +133,7 @@ class Executor:
         self._lock = threading.Lock()
         self._queue: deque[_Batch[Any]] = deque()  # the batches with calls that have not begun, in turn
         self._busy = 0  # threads of the pool that run a call
+        self._quiet = threading.Condition(self._lock)
         self._is_closed = False
 
     def gather(
@@ -183,6 +184,11 @@ class Executor:
             self._withdraw(batch)
             return not batch.is_over
 
+    def wait_until_quiet(self, seconds: float) -> bool:
+        """Wait until no thread of the pool runs a call; return whether that came in time."""
+        with self._quiet:
+            return self._quiet.wait_for(lambda: not self._busy, seconds)
+
     def close(self) -> None:
         """Begin no more calls; threads that wait for calls which have not begun raise `BusyError`."""
         with self._lock:
@@ -222,6 +228,8 @@ class Executor:
             run.result = batch.contexts[index].run(batch.calls[index])
         with self._lock:
             self._busy -= 1
+            if not self._busy:
+                self._quiet.notify_all()
 
     def _has_to_wait(self, batch: _Batch[T]) -> bool:
         """Return whether others have to act first. The caller holds the lock."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import LOG_IN_AGAIN
@@ -20,13 +21,38 @@ NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_eng
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check; `ok` is None where there was nothing to check, `code` says why it failed."""
+    """The result of one check; `ok` is None where there was nothing to check, `code` says why it failed.
+
+    `warns` is for what works and will not do so for long.
+    """
 
     name: str
     ok: bool | None
     message: str
     next_step: str | None = None
     code: str | None = None
+    warns: bool = False
+
+    @property
+    def state(self) -> Literal["ok", "warning", "failing", "not_checked"]:
+        """The result in one word."""
+        if self.ok is None:
+            return "not_checked"
+        if not self.ok:
+            return "failing"
+        return "warning" if self.warns else "ok"
+
+    def as_json(self) -> dict[str, object]:
+        """Return the check as replies and reports have it; `message` is the same as `fact`, and older."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "ok": self.ok,
+            "fact": self.message,
+            "message": self.message,
+            "next_step": self.next_step,
+            "code": self.code,
+        }
 
 
 class AccountChecks:

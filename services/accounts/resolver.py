@@ -191,6 +191,10 @@ class AccountResolver:
         """Return how many accounts were added, and of how many the token cannot be opened; raises `BusyError`."""
         return len(self._registry.rows()), self._registry.closed()
 
+    def opened(self, row: AccountRow) -> Account:
+        """Return an added account with its token; raise `ProviderNotConfiguredError` where no key opens it."""
+        return self._registry.opened(row)
+
     def profile(self, account: Account, *, policy: FixedTTL = PROFILE) -> CacheEntry:
         """Return `username` and `followers_count` of an account; either may be missing."""
         is_first = False
