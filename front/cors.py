@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from front.request_limits import WEBHOOK_PATH
+from routes.access import WITHOUT_KEY
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -15,6 +16,7 @@ EXPOSED_HEADERS = (
     "Age, Cache-Status, Content-Disposition, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Insights-Sandbox, "
     "X-Provider-Calls, X-Request-Id"
 )
+KEY_HEADERS = ("Authorization", "X-API-Key")
 PREFLIGHT_MAX_AGE = "600"  # seconds
 
 Headers = list[tuple[str, str]]
@@ -42,6 +44,8 @@ class AllowedOrigins:
         Caches differ in how they read several lines; nginx keeps one of them, and would serve CSV for JSON.
         """
         names = [part.strip() for name, value in headers if name == "Vary" for part in value.split(",")]
+        if environ.get("PATH_INFO") not in WITHOUT_KEY:
+            names += KEY_HEADERS  # A browser must not answer one key from what it keeps of another one.
         if self._origins and environ.get("PATH_INFO") != WEBHOOK_PATH:
             names.append("Origin")
         if not names:

@@ -20,6 +20,7 @@ from front.host_and_origin_check import HostAndOriginCheck
 from front.rate_limits import RateLimits
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
+from routes.access import REFRESH, asks_for_refresh, may_refresh
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
 from services import request_context
 from services.answers import Provenance
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 BODY_HEADERS = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
+NOT_REFRESHED = "; detail=refresh-not-permitted"  # of a caller that may not refresh, in Cache-Status
 NOT_STORED = ("Cache-Control", "no-store")
 MAX_LOGGED_PATH = 200  # characters
 
@@ -92,9 +94,16 @@ class Front:
                 caller = found
                 refusal = self._rates.check(environ, caller, headers)
         if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
-            cached = self._responses.get(environ, now, scope=caller.cache_scope)
+            if asks_for_refresh(environ):
+                environ[REFRESH] = may_refresh(caller, environ)
+            cached = None if environ.get(REFRESH) else self._responses.get(environ, now, scope=caller.cache_scope)
             if cached is not None:
                 headers = [*cached.headers(now), *headers, NO_CALLS]
+                if REFRESH in environ:
+                    headers = [
+                        (name, f"{value}{NOT_REFRESHED}" if name == "Cache-Status" else value)
+                        for name, value in headers
+                    ]
                 status, body = _conditional(environ, cached.etag, cached.body, headers)
                 start_response(status, headers)
                 self._log_answered(environ, request, status, len(body), started, caller=caller)
@@ -160,6 +169,7 @@ class Front:
             if environ["REQUEST_METHOD"] == "GET" and is_current:
                 self._responses.put(environ, response, scope=caller.cache_scope)
             did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
+            did += NOT_REFRESHED if environ.get(REFRESH) is False else ""
             headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
             status, body = _conditional(environ, response.etag, body, headers)
         elif not any(name == "Cache-Control" for name, _ in headers):

@@ -229,6 +229,11 @@ def _success(
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
 
 
+def _common(path: str) -> dict[str, Any]:
+    """Return the headers of every reply of a path."""
+    return COMMON if path in WITHOUT_KEY else COMMON | _headers("Vary")
+
+
 @cache
 def examples(path: str) -> list[dict[str, Any]]:
     """Return the recorded requests and replies of a path; a test replays them."""

@@ -6,6 +6,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from routes import parameters
+from routes.access import require
 from routes.context import services
 from routes.queries import (
     InsightsTestQuery,
@@ -16,6 +17,8 @@ from routes.queries import (
 )
 from routes.replies import reply
 from routes.validation import is_local_caller, takes
+from services import request_context
+from services.caller import Scope
 from services.errors import InvalidRequestError, LocalCallerOnlyError
 
 bp = Blueprint("media_insights", __name__, url_prefix="/api/instagram/insights")
@@ -67,11 +70,16 @@ def recommended_metrics(query: RecommendedMetricsQuery) -> ResponseReturnValue:
 @bp.get("/test")
 @takes(InsightsTestQuery)
 def insights_test(query: InsightsTestQuery) -> ResponseReturnValue:
-    """Find out with one call whether a token can read the insights of a media; for callers on this machine."""
-    if not is_local_caller():
+    """Find out with one call whether a token can read the insights of a media; for set-up.
+
+    With a key it needs the scope admin; without one the caller has to be on this machine.
+    """
+    if not request_context.caller().is_anonymous:
+        require(Scope.ADMIN)
+    elif not is_local_caller():
         raise LocalCallerOnlyError(
             "This endpoint is for callers on the gateway's own machine.",
-            hint="Call it on the gateway's machine and not through a proxy.",
+            hint="Call it on the gateway's machine and not through a proxy, or with an API key of the scope admin.",
         )
     in_header = request.headers.get(TOKEN_HEADER)
     if in_header is not None:

@@ -45,7 +45,7 @@ EndOfPeriod = Annotated[
 Refresh = Annotated[
     bool,
     BeforeValidator(parameters.flag),
-    Field(description="true reads everything again that can change; local callers only."),
+    Field(description="true reads everything again that can change; with a key of the scope refresh."),
 ]
 AccountName = Annotated[
     str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -23,6 +23,9 @@ Creator = Annotated[
 class PerformanceDataQuery(TableQuery):
     """The query of /performance-data."""
 
+    # Not by `Cache-Control: no-cache`, which browsers send with a forced reload: it would pay for a report each time.
+    refreshes_by_header: ClassVar[bool] = False
+
     url: Creator
     wait: Annotated[
         int,
@@ -35,7 +38,9 @@ class PerformanceDataQuery(TableQuery):
         Field(description="true reports the price and what a request would do, without doing it."),
     ] = False
     refresh: Annotated[
-        bool, BeforeValidator(parameters.flag), Field(description="true pays for a new report; local callers only.")
+        bool,
+        BeforeValidator(parameters.flag),
+        Field(description="true pays for a new report; with a key of the scope refresh."),
     ] = False
 
 

@@ -27,8 +27,7 @@ def status(_: NoQuery) -> ResponseReturnValue:
             "stories": services_.kept_stories.progress(),
             "posts": services_.kept_posts.progress(),
             "history": services_.snapshots.progress(),
-            "limits": services_.limits.limits(),
-            "breakers": services_.limits.breakers(),
+            **_used(),
         }
     )
 
@@ -37,8 +36,7 @@ def status(_: NoQuery) -> ResponseReturnValue:
 @takes(NoQuery)
 def quota(_: NoQuery) -> ResponseReturnValue:
     """Report how much of the providers' limits is used, as they last reported it; no provider is called."""
-    limits = services().limits
-    return _uncached({"limits": limits.limits(), "breakers": limits.breakers()})
+    return _uncached(_used())
 
 
 @bp.get("/credits")
@@ -49,6 +47,17 @@ def credits_spent(_: CreditsQuery) -> ResponseReturnValue:
     A key with a list of accounts, or without the scope admin, gets what it has spent itself.
     """
     return _uncached(services().credits.overview(request_context.caller()))
+
+
+def _used() -> Mapping[str, object]:
+    """Return what is used of the limits of the accounts that the caller may see.
+
+    What all accounts have used together is for callers that may see all of them.
+    """
+    caller, quota_ = request_context.caller(), services().limits
+    limits = [each for each in quota_.limits() if caller.sees(each["account"] or "")]
+    breakers = [each for each in quota_.breakers() if each["account"] is None or caller.sees(each["account"])]
+    return {"limits": limits, "breakers": breakers}
 
 
 def _uncached(body: Mapping[str, object]) -> ResponseReturnValue:

@@ -12,14 +12,13 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from routes.access import REFRESH, is_local, require_refresh
 from routes.nearest import nearest_paths, shown
 from routes.query_string import Parameters, parameters_of
-from services.errors import InsightsError, InvalidRequestError, RefreshForbiddenError
+from services.errors import InsightsError, InvalidRequestError
 from services.insights.nearest_name import did_you_mean
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 MOST_NAMED = 5  # unknown parameters that a message repeats
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")  # A local proxy forwards for remote callers.
 Query = TypeVar("Query", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 
@@ -37,7 +36,13 @@ def takes(
         def wrapped(**path: str) -> ResponseReturnValue:
             query = _parse(model, path)
             if getattr(query, "refresh", False):
-                _require_local_caller()
+                require_refresh(request.environ)
+            elif (
+                request.environ.get(REFRESH)
+                and "refresh" in model.model_fields
+                and getattr(model, "refreshes_by_header", True)
+            ):
+                query = query.model_copy(update={"refresh": True})
             return view(query)
 
         wrapped.query_model = model  # type: ignore[attr-defined]  # The OpenAPI document is made from it.
@@ -95,16 +100,7 @@ def parameters(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 
 def is_local_caller() -> bool:
     """Return whether the caller is on this machine and no proxy forwards the request."""
-    return request.remote_addr in LOOPBACK and not any(name in request.headers for name in FORWARDING_HEADERS)
-
-
-def _require_local_caller() -> None:
-    """Refuse `refresh=true` of any other caller."""
-    if not is_local_caller():
-        raise RefreshForbiddenError(
-            "refresh=true is for callers on the gateway's own machine.",
-            hint="Leave it out: what has expired is refreshed automatically, see meta.expires_at.",
-        )
+    return is_local(request.environ)
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

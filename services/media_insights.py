@@ -25,6 +25,7 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.catalogue import FAMILIES, MEDIA_METRICS, RECOMMENDED, MediaMetric
+from services.media.errors import no_such_media
 from services.media.reader import MediaInsights, MediaReader
 from services.media.request import ResolvedMediaMetric, recommended_metrics, resolve_media_metric
 from services.media.values import MediaValue
@@ -168,7 +169,10 @@ class MediaInsightsService:
         """Return the named account; else the one that the media belongs to, as far as that is known."""
         if account is not None:
             return self._accounts.find(account)
-        return self._accounts.owner_of(self._reader.owner(media_id))
+        owner = self._reader.owner(media_id)
+        if owner is None and request_context.caller().accounts is not None:
+            raise no_such_media()  # Before a call: the token may show media of accounts that the caller may not see.
+        return self._accounts.owner_of(owner)
 
     def _read(
         self, account: Account, media: MediaRow, metrics: Sequence[str], warnings: Sequence[Warning_]

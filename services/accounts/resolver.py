@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +20,7 @@ from services.cache.policies import (
     FixedTTL,
     Json,
 )
+from services.caller import Caller
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item, as_count
 from services.errors import (
@@ -93,9 +94,11 @@ class AccountResolver:
         """Return the account with this id or username; where none is named the configured one, or the only one.
 
         Raises `ProviderNotConfiguredError` where there is no account at all or its token cannot be opened,
-        `InvalidRequestError` where several could be meant, `AccountUnknownError` for any that is not here.
+        `InvalidRequestError` where several could be meant, `AccountUnknownError` for any that is not here, and in the
+        same way for one that the caller may not see.
         """
-        account = self._found(reference)
+        caller = request_context.caller()
+        account = self._found(reference) if caller.accounts is None else self._visible(reference, caller)
         request_context.is_about(account.id)
         return account
 
@@ -120,17 +123,52 @@ class AccountResolver:
             account = self._configured()
             if reference == account.id or self._is_username(reference.removeprefix("@").lower(), account):
                 return account
-        raise AccountUnknownError(
-            "There is no such account here.",
-            hint="Check the id or username; where there is one account only, `account` may be left out.",
-        )
+        raise _unknown()
+
+    def _visible(self, reference: str | None, caller: Caller) -> Account:
+        """Return as `find` does for a caller of some accounts; all others are treated as if they were not here.
+
+        Nothing of them is read, so an account that the caller may not see takes the same time as one that does not
+        exist.
+        """
+        rows = {row.id: row for row in self._registry.rows() if caller.sees(row.id)}
+        own = self._own_of(caller, rows)
+        if own is not None and reference in {None, self._own.account_id}:
+            return own
+        if reference is None and rows:
+            return self._registry.opened(_only(list(rows.values())))
+        name = (reference or "").removeprefix("@").lower()
+        row = rows.get(reference or "") or next((row for row in rows.values() if name and row.username == name), None)
+        if row is not None:
+            return self._registry.opened(row)
+        if own is not None and (reference == own.id or self._is_username(name, own)):
+            return own
+        raise _unknown()
+
+    def _own_of(self, caller: Caller, rows: Mapping[str, AccountRow]) -> Account | None:
+        """Return the configured account if a caller of some accounts may see it."""
+        own = self._own
+        if not own.token or (own.account_id and not caller.sees(own.account_id)):
+            return None
+        if not own.account_id and (caller.accounts or frozenset()) <= rows.keys():
+            return None  # Its id has to be read, and it is none of the caller's, which are all in the table.
+        try:
+            account = self._configured()
+        except ProviderError:
+            if own.account_id:
+                raise
+            return None  # Whose failure this is cannot be known.
+        return account if caller.sees(account.id) else None
 
     def owner_of(self, owner: str | None) -> Account:
         """Return the account with an id; where it is None or not here, the only account there is.
 
         For what belongs to one account, such as a media: where there are several, none of them is a guess. Raises
-        `InvalidRequestError` then, and else as `find` does.
+        `InvalidRequestError` then, and else as `find` does. An owner that the caller may not see is not here.
         """
+        caller = request_context.caller()
+        if caller.accounts is not None:
+            return self.find(owner if owner is not None and caller.sees(owner) else None)
         row = None if owner is None else self._registry.row(owner)
         if row is not None and row.id == owner:
             return self._registry.opened(row)
@@ -156,7 +194,11 @@ class AccountResolver:
             return False
 
     def all(self) -> list[Account]:
-        """Return every account that can be read now, the configured one first; raises `BusyError`."""
+        """Return every account that can be read now and that the caller may see, the configured one first.
+
+        Raises `BusyError`.
+        """
+        caller = request_context.caller()
         finders: list[Callable[[], Account]] = [self._configured] if self._own.token else []
         finders += [partial(self._registry.opened, row) for row in self._registry.rows()]
         found: dict[str, Account] = {}
@@ -165,7 +207,8 @@ class AccountResolver:
                 account = find()
             except ProviderError:
                 continue  # An account that cannot be found or opened does not stop the others.
-            found.setdefault(account.id, account)
+            if caller.sees(account.id):
+                found.setdefault(account.id, account)
         return list(found.values())
 
     def listed(self) -> list[ListedAccount]:
@@ -266,6 +309,13 @@ def _only(rows: Sequence[AccountRow]) -> AccountRow:
     if len(rows) > 1:
         raise _several()
     return rows[0]
+
+
+def _unknown() -> AccountUnknownError:
+    return AccountUnknownError(
+        "There is no such account here.",
+        hint="Check the id or username; where there is one account only, `account` may be left out.",
+    )
 
 
 def _several() -> InvalidRequestError:

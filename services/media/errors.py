@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from services.errors import Charge, ProviderError
+from services.errors import Charge, ObjectNotFoundError, ProviderError
 from services.media.catalogue import MEDIA_METRICS
 from services.media.kept_stories import LAST, USUALLY
 
@@ -17,6 +17,17 @@ class StoryExpiredError(ProviderError):
 
     status = 410
     code = "story_expired"
+
+
+def no_such_media() -> ObjectNotFoundError:
+    """Return the one failure that a caller of some accounts gets for media that are not of these, or nowhere."""
+    return ObjectNotFoundError(
+        "There is no such media here.",
+        provider="instagram",
+        hint="Check the id, and name its `account`: without it only media are found that a list has shown before.",
+        reached=False,
+        charge=Charge.NONE,
+    )
 
 
 def story_expired(metrics: Collection[str] = ()) -> StoryExpiredError:

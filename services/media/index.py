@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from services import request_context
 from services.clients.graph.models import Account, Item, media_id_of
 from services.days import parse_provider_time
 from services.store.database import DatabaseUnavailableError
@@ -25,17 +26,23 @@ class MediaIndex:
         self._known: OrderedDict[str, MediaRow] = OrderedDict()  # least recently used first
 
     def find(self, media_id: str) -> MediaRow | None:
-        """Return what is known of a media, or None."""
+        """Return what is known of a media; None where nothing is, or the caller may not see its account.
+
+        A media of an account that the caller may not see takes the same time as one that does not exist: what this
+        process knows of it is not used.
+        """
+        sees = request_context.caller().sees
         with self._lock:
-            if (known := self._known.get(media_id)) is not None:
+            if (known := self._known.get(media_id)) is not None and sees(known.account):
                 self._known.move_to_end(media_id)
                 return known
         try:
             found = self._table.read([media_id]).get(media_id)
         except DatabaseUnavailableError:
             return None
-        if found is not None:
-            self._note([found])
+        if found is None or not sees(found.account):
+            return None
+        self._note([found])
         return found
 
     def saw(self, account: Account, items: Sequence[Item]) -> None:

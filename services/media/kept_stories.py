@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from typing_extensions import TypedDict
 
+from services import request_context
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import STORIES_LISTED, STORIES_SWR, STORIES_TTL, Json
@@ -104,9 +105,13 @@ class KeptStories:
         return self._table.find(account, story)
 
     def owner(self, story: str) -> str | None:
-        """Return the account that a story is kept for, or None; also where the database is unavailable."""
+        """Return the account that a story is kept for; None where the caller may not see it.
+
+        None also where the database is unavailable.
+        """
         with suppress(DatabaseUnavailableError):
-            return self._table.owner(story)
+            owner = self._table.owner(story)
+            return owner if owner is not None and request_context.caller().sees(owner) else None
         return None
 
     def listed(self, account: str, *, since: float | None, until: float | None, limit: int) -> list[StoryRow]:

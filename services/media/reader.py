@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from services import request_context
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.fetch_request import FetchResult, Keep
@@ -24,7 +25,7 @@ from services.errors import (
 from services.executors import Executor
 from services.media.caching import MediaValuePolicy, media_keys, node_key
 from services.media.catalogue import FEED, MEDIA_METRICS, STORY
-from services.media.errors import story_expired
+from services.media.errors import no_such_media, story_expired
 from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFetcher, note_refusals
 from services.media.index import MediaIndex, media_row
 from services.media.kept_stories import KeptStories
@@ -91,7 +92,19 @@ class MediaReader:
         return self._kept_stories.owner(media_id) if known is None else known.account
 
     def media(self, account: Account, media_id: str) -> MediaRow:
-        """Return what a media is: from the index, else from Instagram. Raises the failure where neither knows it."""
+        """Return what a media is: from the index, else from Instagram. Raises the failure where neither knows it.
+
+        A caller of some accounts gets one and the same failure for a media that does not exist and for one of an
+        account that it may not see: both are asked for with the token of `account`, which is one that it may see.
+        """
+        try:
+            return self._media(account, media_id)
+        except ObjectNotFoundError:
+            if request_context.caller().accounts is None:
+                raise
+            raise no_such_media() from None
+
+    def _media(self, account: Account, media_id: str) -> MediaRow:
         known = self._index.find(media_id)
         if known is not None and known.account != account.id:
             raise _not_here("The media belongs to another account.")
@@ -171,6 +184,8 @@ class MediaReader:
             raise _not_here("Instagram shows nothing of the media; a story that is over is one reason.")
         owner = node.get("owner")
         owner_id = media_id_of(owner) if isinstance(owner, dict) else None
+        if owner_id is None and is_shared_token and request_context.caller().accounts is not None:
+            raise _not_here("Instagram does not say which account the media belongs to.")
         if is_shared_token and owner_id is not None and owner_id != account.id:
             self._index.saw(replace(account, id=owner_id), [node])
             raise _not_here("The media belongs to another account.")
