@@ -200,7 +200,8 @@ def _validators(path: str, model: type[BaseModel]) -> dict[str, Any]:
 
 def _common(path: str) -> dict[str, Any]:
     """Return the headers of every reply of a path."""
-    return COMMON if path in WITHOUT_LIMIT else COMMON | LIMITS
+    limits = {} if path in WITHOUT_LIMIT else LIMITS
+    return COMMON | limits | ({} if path in WITHOUT_KEY else _headers("Vary"))
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -227,11 +228,6 @@ def _success(
     if status == HTTPStatus.OK:
         headers |= _validators(path, model)
     return {"description": HTTPStatus(status).phrase, "headers": headers, "content": content}
-
-
-def _common(path: str) -> dict[str, Any]:
-    """Return the headers of every reply of a path."""
-    return COMMON if path in WITHOUT_KEY else COMMON | _headers("Vary")
 
 
 @cache

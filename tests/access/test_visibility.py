@@ -109,6 +109,7 @@ def test_no_endpoint_is_answered_without_a_valid_key_and_nothing_is_read(two):
     two.warm()
     found = {}
     for rule in rules(two.world):
+        two.world.clock.wait(60)  # An address may fail so often a minute only.
         path = f"{path_of(rule, two.media)}?{REQUIRED.get(rule.rule, '')}"
         for name, headers in {
             "none": {},
@@ -139,19 +140,17 @@ def test_a_read_key_gets_403_where_more_is_needed_and_only_there(two):
     assert refused == dict.fromkeys(NEEDS_ADMIN, "insufficient_scope")
 
 
-@pytest.mark.parametrize("caller", ["a", "none"])
-def test_another_account_answers_as_one_that_does_not_exist(two, caller):
+def test_another_account_answers_as_one_that_does_not_exist(two):
     two.warm()
     two.get("/growth-trends?period=7d", two.key_a)  # Reads its name, with which a name is compared.
     two.world.calls()
-    key = two.key_a if caller == "a" else two.key_none
     checked = set()
     for rule in over_an_account(two.world):
         query = REQUIRED.get(rule.rule, "")
         for theirs, missing in ((two.b["id"], NO_ID), (two.b["username"], NO_NAME)):
             media = (two.media, NO_MEDIA) if rule.arguments else ("", "")
             replies = [
-                two.get(f"{path_of(rule, id_)}?{query}&account={account}", key)
+                two.get(f"{path_of(rule, id_)}?{query}&account={account}", two.key_a)
                 for account, id_ in ((missing, media[1]), (theirs, media[0]), (theirs, media[0]))
             ]
             first, *others = [answer_of(reply, theirs, missing, *media) for reply in replies]
@@ -285,6 +284,6 @@ def test_an_account_of_another_key_takes_the_time_of_one_that_does_not_exist(two
         (f"/history/posts/{two.media}", f"/history/posts/{NO_MEDIA}"),
         (f"/api/instagram/insights/{two.media}", f"/api/instagram/insights/{NO_MEDIA}"),
     ):
-        pairs = [(seconds(theirs), seconds(missing)) for _ in range(25)]
+        pairs = [(seconds(theirs), seconds(missing)) for _ in range(15)]
         fastest = [min(each) for each in zip(*pairs, strict=True)]
         assert max(fastest) < 2 * min(fastest), theirs
