@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItemPerMinute
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from services.access.request_counts import RequestCounts
@@ -97,9 +97,9 @@ class RequestRates:
     def _count(self, policy: str, who: str, limit: int) -> RateStatus:
         self._is_used = True
         self._on_use()
-        item = _item(limit)
-        is_allowed = self._limiter.hit(item, policy, who)
-        previous, left, current, _ = self._counts.get_sliding_window(item.key_for(policy, who), WINDOW)
+        item = _item(policy, who, limit)
+        is_allowed = self._limiter.hit(item)
+        previous, left, current, _ = self._counts.get_sliding_window(item.key, WINDOW)
         remaining, reset = quota_left(limit, previous=previous, current=current, left=left)
         if remaining and not is_allowed:
             remaining, reset = 0, 1  # It has become possible since the request was counted.
@@ -121,6 +121,18 @@ def quota_left(limit: int, *, previous: int, current: int, left: float) -> tuple
     return 0, int(left + WINDOW * (1 - limit / max(current, 1))) + 1
 
 
-@lru_cache(maxsize=256)
-def _item(limit: int) -> RateLimitItem:
-    return RateLimitItemPerMinute(limit)
+class _Item(RateLimitItemPerMinute):
+    """The limit of one caller, whose key is made once."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, policy: str, who: str, limit: int) -> None:
+        super().__init__(limit)
+        self.key = super().key_for(policy, who)
+
+    def key_for(self, *identifiers: object) -> str:
+        """Return the key; the item is of one caller, so it needs no identifiers."""
+        return self.key
+
+
+_item = lru_cache(maxsize=4096)(_Item)

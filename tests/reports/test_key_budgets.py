@@ -9,40 +9,52 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from flask import request
 
-from services import request_context
 from services.background.jobs import Runner, handlers
-from services.caller import Caller, Scope
 from tests.stores import query
-from tests.support import MODASH, settings
+from tests.support import MODASH, add_key, bearer, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 BODY = {"posts": {"total": 6, "engagement_rate": [{"numberOfItems": 6, "value": 1.5}]}, "reels": {"total": 1}}
 DAY = 86_400
-CALLERS = {
-    "rich": Caller("rich", Scope.REFRESH),
-    "poor": Caller("poor", Scope.REFRESH, credit_limit=250),
-    "bounded": Caller("bounded", Scope.ADMIN, accounts=frozenset({"1"}), credit_limit=500),
-    "admin": Caller("admin", Scope.ADMIN),
+KEYS = {
+    "rich": {"scope": "refresh"},
+    "poor": {"scope": "refresh", "milli_credits": 250},
+    "bounded": {"scope": "admin", "accounts": {"1"}, "milli_credits": 500},
+    "admin": {"scope": "admin"},
 }
+
+
+class Keyed:
+    """A gateway that requires keys, with some keys by name; ledger and messages name a key by its id."""
+
+    def __init__(self, client):
+        self.client = client
+        self.services = client.application.extensions["services"]
+        self.store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+        added = {name: add_key(self.services.store, **options) for name, options in KEYS.items()}
+        self.headers = {name: bearer(text) for name, (_, text) in added.items()}
+        self.ids = {name: key for name, (key, _) in added.items()}
+        self.names = {key: name for name, key in self.ids.items()}
+
+    def ask(self, name, url="nasa", path="/performance-data", **parameters):
+        return self.client.get(path, query_string={"url": url} | parameters, headers=self.headers[name])
+
+    def credits(self, name):
+        return self.client.get("/credits", headers=self.headers[name]).get_json()
+
+    def booked(self):
+        rows = query(self.store, "gateway", "SELECT caller, creator, state FROM ledger ORDER BY id")
+        return [(self.names[caller], *row) for caller, *row in rows]
+
+    def settle(self):
+        assert self.services.wait_until_quiet(20)
 
 
 @pytest.fixture
 def keyed(make_client, clock):
-    """Build a client whose requests name their caller, with more settings."""
-
-    def build(**changes):
-        client = make_client(settings(**changes), clock=clock)
-
-        @client.application.before_request
-        def name_the_caller():
-            if (name := request.headers.get("X-Test-Caller")) is not None:
-                request_context.current.get().caller = CALLERS[name]
-
-        return client
-
-    return build
+    """Build a gateway with keys, with more settings."""
+    return lambda **changes: Keyed(make_client(settings(allow_anonymous=False, **changes), clock=clock))
 
 
 @pytest.fixture
@@ -52,91 +64,72 @@ def modash(wire):
     return wire.get(REPORT, json=BODY)
 
 
-def ask(client, caller, url="nasa", path="/performance-data", **parameters):
-    return client.get(path, query_string={"url": url} | parameters, headers={"X-Test-Caller": caller})
-
-
-def see_credits(client, caller):
-    return client.get("/credits", headers={"X-Test-Caller": caller}).get_json()
-
-
-def booked(client):
-    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
-    return query(store, "gateway", "SELECT caller, creator, state FROM ledger ORDER BY id")
-
-
-def settle(client):
-    assert client.application.extensions["services"].wait_until_quiet(20)
-
-
 def test_the_ledger_names_the_key_of_a_purchase_and_of_its_renewal(keyed, clock, modash):
-    client = keyed(performance_ttl=DAY)
-    ask(client, "rich")
+    gateway = keyed(performance_ttl=DAY)
+    gateway.ask("rich")
     clock.wait(DAY + 1)
 
-    assert ask(client, "poor").status_code == 200
-    settle(client)
+    assert gateway.ask("poor").status_code == 200
+    gateway.settle()
 
-    assert booked(client) == [("rich", "nasa", "charged"), ("poor", "nasa", "charged")]
+    assert gateway.booked() == [("rich", "nasa", "charged"), ("poor", "nasa", "charged")]
 
 
 def test_the_key_that_caused_a_report_stays_named_when_the_worker_asks_again(keyed, clock, wire):
     answers = iter([{"status": "retry_later"}, BODY])
     wire.add_callback("GET", REPORT, callback=lambda _: (200, {}, json.dumps(next(answers))))
-    client = keyed()
-    services = client.application.extensions["services"]
-    runner = Runner(services.store, handlers(services, clock), clock)
-    pending = [ask(client, caller).status_code for caller in ("poor", "rich")]
+    gateway = keyed()
+    runner = Runner(gateway.services.store, handlers(gateway.services, clock), clock)
+    pending = [gateway.ask(caller).status_code for caller in ("poor", "rich")]
     clock.wait(300)
 
     for job in runner.claim("we", 10):
         runner.run(job)
 
     assert pending == [202, 202]
-    assert booked(client) == [("poor", "nasa", "free"), ("poor", "nasa", "charged")]
+    assert gateway.booked() == [("poor", "nasa", "free"), ("poor", "nasa", "charged")]
 
 
 def test_the_worker_gives_up_a_report_whose_key_has_spent_its_budget(keyed, clock, wire):
     wire.get(REPORT, json={"status": "retry_later"})
-    client = keyed()
-    services = client.application.extensions["services"]
-    runner = Runner(services.store, handlers(services, clock), clock)
-    ask(client, "poor", "later")
+    gateway = keyed()
+    runner = Runner(gateway.services.store, handlers(gateway.services, clock), clock)
+    gateway.ask("poor", "later")
     wire.replace("GET", REPORT, json=BODY)
-    ask(client, "poor", "nasa")
+    gateway.ask("poor", "nasa")
     clock.wait(300)
 
     for job in runner.claim("we", 10):
         runner.run(job)
 
-    assert booked(client) == [("poor", "later", "free"), ("poor", "nasa", "charged")]
-    assert services.store.jobs.keys("report") == set()
+    assert gateway.booked() == [("poor", "later", "free"), ("poor", "nasa", "charged")]
+    assert gateway.services.store.jobs.keys("report") == set()
 
 
 def test_beyond_its_budget_a_key_is_refused_before_the_call_and_others_go_on(keyed, clock, modash):
-    client = keyed()
-    ask(client, "poor", "nasa")
+    gateway = keyed()
+    gateway.ask("poor", "nasa")
 
-    refused, kept, other = ask(client, "poor", "esa"), ask(client, "poor", "nasa"), ask(client, "rich", "jaxa")
+    refused, kept, other = gateway.ask("poor", "esa"), gateway.ask("poor", "nasa"), gateway.ask("rich", "jaxa")
 
     error = refused.get_json()
     assert (refused.status_code, error["code"]) == (402, "credit_budget_reached")
-    assert "poor" in error["message"]
+    assert gateway.ids["poor"] in error["message"]
     assert "2026-07-01" in error["hint"]
     assert error["retry_after"] == int(refused.headers["Retry-After"]) == 15 * DAY + 6 * 3600
     assert (kept.status_code, other.status_code) == (200, 200)
     assert modash.call_count == 2
     clock.wait(error["retry_after"])
-    assert ask(client, "poor", "esa").status_code == 200
+    assert gateway.ask("poor", "esa").status_code == 200
 
 
 def test_an_expired_report_is_answered_when_the_budget_is_spent(keyed, clock, modash):
-    client = keyed(performance_ttl=DAY)
-    ask(client, "poor")
+    gateway = keyed(performance_ttl=DAY)
+    gateway.ask("poor")
     clock.wait(DAY + 1)
 
-    stale = ask(client, "poor")
-    settle(client)
+    stale = gateway.ask("poor")
+    gateway.settle()
 
     assert (stale.status_code, stale.get_json()["meta"]["stale"]) == (200, True)
     assert modash.call_count == 1
@@ -144,13 +137,13 @@ def test_an_expired_report_is_answered_when_the_budget_is_spent(keyed, clock, mo
 
 def test_an_uncertain_call_counts_against_the_budget(keyed, wire):
     wire.get(REPORT, body=requests.ReadTimeout("late"))
-    client = keyed()
-    ask(client, "poor", "nasa")
+    gateway = keyed()
+    gateway.ask("poor", "nasa")
 
-    refused = ask(client, "poor", "esa")
+    refused = gateway.ask("poor", "esa")
 
     assert refused.get_json()["code"] == "credit_budget_reached"
-    assert booked(client) == [("poor", "nasa", "uncertain")]
+    assert gateway.booked() == [("poor", "nasa", "uncertain")]
 
 
 def test_two_keys_that_ask_for_a_creator_at_once_pay_once(keyed, wire):
@@ -162,72 +155,74 @@ def test_two_keys_that_ask_for_a_creator_at_once_pay_once(keyed, wire):
         return 200, {}, json.dumps(BODY)
 
     report = wire.add_callback("GET", REPORT, callback=answer)
-    client = keyed()
+    gateway = keyed()
     with ThreadPoolExecutor() as executor:
-        first = executor.submit(ask, client, "poor")
+        first = executor.submit(gateway.ask, "poor")
         assert asked.wait(20)
-        second = executor.submit(ask, client, "rich")
+        second = executor.submit(gateway.ask, "rich")
         time.sleep(0.2)
         released.set()
         costs = [each.result().get_json()["meta"]["cost"]["credits"] for each in (first, second)]
 
     assert costs == [0.25, 0]
     assert report.call_count == 1
-    assert booked(client) == [("poor", "nasa", "charged")]
+    assert gateway.booked() == [("poor", "nasa", "charged")]
 
 
 def test_a_key_without_credits_does_not_keep_another_from_buying(keyed, modash):
-    client = keyed()
-    ask(client, "poor", "esa")
+    gateway = keyed()
+    gateway.ask("poor", "esa")
     callers = ["poor", "rich"] * 8
 
     with ThreadPoolExecutor(len(callers)) as executor:
-        statuses = [each.status_code for each in executor.map(lambda caller: ask(client, caller), callers)]
+        statuses = [each.status_code for each in executor.map(gateway.ask, callers)]
 
     assert set(statuses[1::2]) == {200}
     assert set(statuses[::2]) <= {200, 402}
-    assert booked(client) == [("poor", "esa", "charged"), ("rich", "nasa", "charged")]
+    assert gateway.booked() == [("poor", "esa", "charged"), ("rich", "nasa", "charged")]
 
 
 def test_a_dry_run_names_the_spent_budget_of_its_key(keyed, modash):
-    client = keyed()
-    ask(client, "poor", "nasa")
+    gateway = keyed()
+    gateway.ask("poor", "nasa")
 
-    dry = [ask(client, caller, "esa", dry_run="true").get_json() for caller in ("poor", "rich")]
+    dry = [gateway.ask(caller, "esa", dry_run="true").get_json() for caller in ("poor", "rich")]
 
     assert [(each["outcome"], each["would_call"]) for each in dry] == [("budget", False), ("ask", True)]
 
 
 def test_credits_are_shown_by_key_and_each_key_sees_its_own(keyed, wire):
     wire.get(REPORT, json=BODY)
-    client = keyed(modash_credit_limit=10)
-    ask(client, "rich", "nasa")
-    ask(client, "bounded", "esa")
+    gateway = keyed(modash_credit_limit=10)
+    gateway.ask("rich", "nasa")
+    gateway.ask("bounded", "esa")
     wire.replace("GET", REPORT, body=requests.ReadTimeout("late"))
-    ask(client, "rich", "jaxa")
+    gateway.ask("rich", "jaxa")
 
-    seen = {caller: see_credits(client, caller) for caller in ("admin", "rich", "bounded")}
+    seen = {caller: gateway.credits(caller) for caller in ("admin", "rich", "bounded")}
 
-    rows = {caller: {row["caller"]: row["credits"] for row in body["months"]} for caller, body in seen.items()}
+    rows = {
+        caller: {gateway.names[row["caller"]]: row["credits"] for row in body["months"]}
+        for caller, body in seen.items()
+    }
     assert rows == {"admin": {"bounded": 0.25, "rich": 0.5}, "rich": {"rich": 0.5}, "bounded": {"bounded": 0.25}}
     against = {caller: (body["limit"], body["spent"], body["left"]) for caller, body in seen.items()}
     assert against == {"admin": (10, 0.75, 9.25), "rich": (None, 0.5, None), "bounded": (0.5, 0.25, 0.25)}
     assert {caller: len(body["uncertain"]) for caller, body in seen.items()} == {"admin": 1, "rich": 1, "bounded": 0}
-    assert seen["admin"]["budget"] == {"caller": "admin", "limit": None, "spent": 0, "left": None}
-    assert seen["bounded"]["budget"] == {"caller": "bounded", "limit": 0.5, "spent": 0.25, "left": 0.25}
+    assert seen["admin"]["budget"] == {"caller": gateway.ids["admin"], "limit": None, "spent": 0, "left": None}
+    assert seen["bounded"]["budget"] == {"caller": gateway.ids["bounded"], "limit": 0.5, "spent": 0.25, "left": 0.25}
     assert {body["resets_at"] for body in seen.values()} == {"2026-07-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize("value", ["'words'", "-1000", "x'00ff'"])
 def test_a_charge_whose_amount_is_damaged_counts_against_the_budget_as_a_report(keyed, modash, value):
-    client = keyed()
-    ask(client, "poor")
-    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
-    query(store, "gateway", f"UPDATE ledger SET milli_credits = {value}")
+    gateway = keyed()
+    gateway.ask("poor")
+    query(gateway.store, "gateway", f"UPDATE ledger SET milli_credits = {value}")
 
-    refused = ask(client, "poor", "esa")
+    refused = gateway.ask("poor", "esa")
 
     assert (refused.status_code, refused.get_json()["code"]) == (402, "credit_budget_reached")
-    assert ask(client, "poor", "esa", dry_run="true").get_json()["outcome"] == "budget"
-    assert see_credits(client, "poor")["budget"]["left"] == 0
+    assert gateway.ask("poor", "esa", dry_run="true").get_json()["outcome"] == "budget"
+    assert gateway.credits("poor")["budget"]["left"] == 0
     assert modash.call_count == 1
