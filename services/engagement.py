@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
 """How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""
@@ -66,8 +66,7 @@ class EngagementRate:
     left_out: Mapping[str, int] | None = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class OwnRate:
+class OwnRate(NamedTuple):
     """The interactions of one post, and its own reach or views; with the reason where either is unknown, or the last 0.
 
     Both have to be of one family (organic, or with ads), else their quotient measures nothing.
@@ -80,13 +79,14 @@ class OwnRate:
 
 def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate:
     """Return the rate of posts by their own reach or views; posts without a rate are left out and counted."""
-    posts = list(posts)
-    used = [(post.interactions, post.base) for post in posts if post.interactions is not None and post.base]
-    left_out = Counter(post.reason or "not_answered" for post in posts if post.interactions is None or not post.base)
-    parts = [(interactions, base) for interactions, base in used if base is not None]
+    listed = list(posts)
+    parts = [(post.interactions, post.base) for post in listed if post.interactions is not None and post.base]
+    left_out: Counter[str] = Counter()
+    if len(parts) < len(listed):
+        left_out.update(post.reason or "not_answered" for post in listed if post.interactions is None or not post.base)
     numerator, denominator = sum(each for each, _ in parts), sum(base for _, base in parts)
     rate, reason = None, None
-    if not posts:
+    if not listed:
         reason = "no_posts"
     elif not parts:
         reason = left_out.most_common(1)[0][0]
@@ -95,7 +95,7 @@ def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate
     else:
         rates = [interactions / base for interactions, base in parts]
         rate = median(rates) if method == "median" else sum(rates) / len(rates)
-    return EngagementRate(rate, reason, numerator, denominator, len(parts), len(posts) - len(parts), left_out)
+    return EngagementRate(rate, reason, numerator, denominator, len(parts), len(listed) - len(parts), left_out)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from services import request_context
 from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import (
+    MINUTE,
     NO_POST_INSIGHTS_TTL,
     OLD_POST_INSIGHTS_TTL,
     POST_INSIGHTS_DENIED,
@@ -21,6 +24,7 @@ from services.cache.policies import (
     FreshnessPolicy,
     Json,
 )
+from services.cache.recent_reads import ReadsOfAccount, RecentReads
 from services.cache.values import read_once
 from services.clients.graph.models import Account
 from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError
@@ -29,6 +33,8 @@ from services.media.post_culprits import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
 from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
+
+MOST_RECENT = 4_000  # posts, of about 1 kB each
 
 KEY = "post insights"
 DENIED_KEY = CacheKey("post insights denied")
@@ -97,25 +103,69 @@ def rate_of(values: PostValues, base: str) -> MediaValue:
     return MediaValue(interactions.value / people.value) if people.value else MediaValue(None, f"no_{base}")
 
 
+class RecentInsights(NamedTuple):
+    """The fresh insights of one post; the entry is without its value."""
+
+    entry: CacheEntry
+    values: PostValues
+
+
 class PostInsightsReader:
-    """Reads the insights of an account's posts."""
+    """Reads the insights of an account's posts.
+
+    Those that were fresh within the last minute are not looked up again: a window has up to some hundred posts, and the
+    next window has most of them too.
+    """
 
     def __init__(self, expansion: ExpansionReader, cache: Cache, *, on_read: OnRead) -> None:
         """Build the reader; `on_read` gets the insights of each page as it comes."""
         self._expansion = expansion
         self._cache = cache
         self._on_read = on_read
+        self._recent: RecentReads[str, RecentInsights] = RecentReads(MINUTE, MOST_RECENT)
+        cache.on_change(self._recent.forget)
 
     def read(self, account: Account, posts: Sequence[Post], *, listed: Sequence[Post]) -> PostInsights:
         """Return the insights of some of the `listed` posts, which are the account's newest, in their order.
 
         A failure leaves a gap: the values of the posts that are not known have it as their reason.
         """
+        reading = self._recent.of(account.id)
+        recent = self._known(reading, posts)
+        missing = [post for post in posts if post.id not in recent]
+        found = self._read(account, missing, listed) if missing else {}
+        values = {post_id: known.values for post_id, known in recent.items()}
+        entries = [known.entry for known in recent.values()]
+        read_at = {post_id: known.entry.fetched_at for post_id, known in recent.items()}
+        fresh: dict[str, RecentInsights] = {}
+        failure = None
+        for key, each in found.items():
+            if isinstance(each, ProviderError):
+                failure = each
+                values[key.part] = unknown_values(reason_of(each))
+            else:
+                entries.append(each)
+                values[key.part] = _values_of(each.value)
+                if not each.stale:  # Else it may have older numbers where newer ones are unknown.
+                    read_at[key.part] = each.fetched_at
+                    fresh[key.part] = RecentInsights(replace(each, value={}), values[key.part])
+        self._recent.put(account.id, reading, fresh)
+        return PostInsights(values, entries, failure, read_at)
+
+    def _known(self, reading: ReadsOfAccount[str, RecentInsights], posts: Sequence[Post]) -> dict[str, RecentInsights]:
+        """Return the insights of those posts that were fresh moments ago, and still are."""
+        if request_context.not_before():
+            return {}
+        now = self._cache.now()
+        found = ((post.id, reading.get(post.id)) for post in posts)
+        return {post_id: known for post_id, known in found if known is not None and now < known.entry.expires_at}
+
+    def _read(
+        self, account: Account, posts: Sequence[Post], listed: Sequence[Post]
+    ) -> Mapping[CacheKey, CacheEntry | ProviderError]:
         policies: dict[CacheKey, FreshnessPolicy] = {
             CacheKey(KEY, post.id): PostInsightsPolicy(post.timestamp.timestamp()) for post in posts
         }
-        if not policies:
-            return PostInsights({}, [])
 
         def fetch(keys: Collection[CacheKey], cached: Mapping[CacheKey, CacheEntry], keep: Keep) -> Fetched:
             # Posts between those that are due come along. Theirs are kept only if complete: what is unknown must
@@ -127,21 +177,7 @@ class PostInsightsReader:
 
             return self._fetch(account, listed, keys, cached, keep_needed)
 
-        found = self._cache.get_or_fetch_many(account.id, policies, fetch, provider="instagram")
-        values: dict[str, PostValues] = {}
-        entries: list[CacheEntry] = []
-        read_at: dict[str, float] = {}
-        failure = None
-        for key, each in found.items():
-            if isinstance(each, ProviderError):
-                failure = each
-                values[key.part] = unknown_values(reason_of(each))
-            else:
-                entries.append(each)
-                values[key.part] = _values_of(each.value)
-                if not each.stale:  # Else it may have older numbers where newer ones are unknown.
-                    read_at[key.part] = each.fetched_at
-        return PostInsights(values, entries, failure, read_at)
+        return self._cache.get_or_fetch_many(account.id, policies, fetch, provider="instagram")
 
     def may_read(self, account: Account) -> bool:
         """Return whether background work may ask for insights: not for some hours after the permission was missing."""

@@ -35,4 +35,6 @@ def rate_of_posts(
 
 def _own(insights: PostInsights, post: Post, base: str) -> OwnRate:
     values = insights.values[post.id]
-    return OwnRate(values["total_interactions"].value, values[base].value, rate_of(values, base).reason)
+    interactions, people = values["total_interactions"].value, values[base].value
+    is_known = interactions is not None and people
+    return OwnRate(interactions, people, None if is_known else rate_of(values, base).reason)
