@@ -19,6 +19,8 @@ from services.accounts.health import HealthRecorder
 from services.accounts.registry import AccountRegistry
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.accounts.token_encryption import TokenEncryption
+from services.accounts.token_states import TokenStates
+from services.accounts.token_upkeep import TokenUpkeep
 from services.answers import Origin
 from services.audience import Audience
 from services.background.heartbeat import Heartbeat
@@ -27,6 +29,7 @@ from services.cache.cache import Cache
 from services.cache.single_flight import EXTENSION_INTERVAL
 from services.capabilities import Capabilities
 from services.clients.graph.errors import INSTAGRAM
+from services.clients.graph.tokens import TokenClient
 from services.clients.guard.guard import Guard
 from services.clients.modash.error_codes import MODASH
 from services.clients.rate_limiter import RateLimiter
@@ -148,6 +151,9 @@ class Services:
     checkup: Checkup
     health_recorder: HealthRecorder
     token_encryption: TokenEncryption
+    token_client: TokenClient
+    token_states: TokenStates
+    token_upkeep: TokenUpkeep
     cache: Cache
     store: Store
     heartbeat: Heartbeat
@@ -203,7 +209,9 @@ class Services:
             for source in ("instagram", "history")
         )
         kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
-        tokens = account_tokens(config, clock, store=store, guard=guards["instagram"], redaction=redaction)
+        tokens = account_tokens(
+            config, clock, store=store, notifications=notifications, guard=guards["instagram"], redaction=redaction
+        )
         graph = graph_client(
             config,
             clock,
@@ -430,6 +438,9 @@ class Services:
             health_recorder=health,
             checkup=Checkup(checks, store.account_health, store.clock),
             token_encryption=tokens.encryption,
+            token_client=tokens.client,
+            token_states=tokens.states,
+            token_upkeep=tokens.upkeep(accounts, store.clock),
             cache=cache,
             store=store,
             heartbeat=heartbeat,

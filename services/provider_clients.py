@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 from config import Config
 from services.accounts.current_tokens import CurrentTokens
+from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
+from services.accounts.token_notices import TokenNotices
+from services.accounts.token_states import TokenStates
+from services.accounts.token_upkeep import TokenUpkeep
 from services.clients.graph.client import GraphClient, OnListed, ignore_listed
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads, TokenGate
@@ -20,8 +24,10 @@ from services.clients.rate_limiter import RateLimiter
 from services.clients.receiver import ReceiverClient
 from services.clients.retries import Retries
 from services.clock import Clock
+from services.notifications.notifications import Notifications
 from services.redaction import Redaction
 from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
+from services.store.account_tokens import AccountTokens
 from services.store.store import Store
 from services.webhooks.callback import CallbackChecks
 
@@ -67,21 +73,41 @@ class AccountTokenParts(NamedTuple):
     encryption: TokenEncryption
     current: CurrentTokens
     client: TokenClient
+    states: TokenStates
+    notices: TokenNotices
+    table: AccountTokens
+
+    def upkeep(self, accounts: AccountResolver, clock: Clock) -> TokenUpkeep:
+        """Build what checks and refreshes the tokens of accounts."""
+        return TokenUpkeep(
+            accounts,
+            self.current,
+            self.table,
+            self.client,
+            encryption=self.encryption,
+            states=self.states,
+            notices=self.notices,
+            clock=clock,
+        )
 
 
 def account_tokens(
-    config: Config, clock: Clock, *, store: Store, guard: Guard, redaction: Redaction
+    config: Config, clock: Clock, *, store: Store, notifications: Notifications, guard: Guard, redaction: Redaction
 ) -> AccountTokenParts:
     """Build the parts that hold, try and replace the tokens of accounts."""
-    encryption = TokenEncryption(config.token_keys, learn=redaction.learn)
+    table, encryption = store.account_tokens, TokenEncryption(config.token_keys, learn=redaction.learn)
+    notices = TokenNotices(table, notifications, store.clock)
     current = CurrentTokens(
-        store.account_tokens,
+        table,
         encryption,
         clock,
         configured=config.access_long_lived_token,
         calls_with=_calls_with(config),
+        on_refused=notices.refused,
     )
-    return AccountTokenParts(encryption, current, token_client(config, clock, guard=guard, redaction=redaction))
+    client = token_client(config, clock, guard=guard, redaction=redaction)
+    states = TokenStates(table, current, store.clock)
+    return AccountTokenParts(encryption, current, client, states, notices, table)
 
 
 def _calls_with(config: Config) -> str:

@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from simulator.clock import moment_of
+from simulator.graph.rows import TOKEN_TEXTS
 from simulator.graph.rows import described_rows as graph_rows
 from simulator.messages import BadInputError, Reply, Request
 from simulator.modash.rows import described_rows as modash_rows
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from simulator.simulator import Simulator
 
 Json = dict[str, Any]
+MOST_DAYS = 60  # how old a token can be that is given
 SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 USERNAME = re.compile(r"[a-z0-9._]{1,30}")
 View = Callable[["Simulator", Request], Json]
@@ -204,6 +206,29 @@ def forget_webhooks(simulator: "Simulator", _: Request) -> Json:
     return simulator.webhooks.forget()
 
 
+def give_token(simulator: "Simulator", request: Request) -> Json:
+    """Give a token of an account, of any age, or take all back that it gave so far."""
+    order, now = _body(request), simulator.clock.now()
+    account = simulator.accounts.by_id(str(order.get("account")))
+    login, subcode = order.get("login"), order.get("taken_back")
+    if account is None or login not in ("facebook", "instagram"):
+        raise BadInputError("a token takes account (an id) and login (facebook or instagram)")
+    if "taken_back" in order:
+        if subcode is not None and subcode not in TOKEN_TEXTS:
+            raise BadInputError(f"taken_back takes one of {', '.join(map(str, TOKEN_TEXTS))}, or null")
+        if subcode is None:
+            simulator.accounts.grants.restore(account.index, login)
+        else:
+            simulator.accounts.grants.take_back(account.index, login, now, subcode)
+        return {"taken_back": subcode}
+    age = order.get("age_days", 0)
+    if isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age <= MOST_DAYS:
+        raise BadInputError(f"age_days takes a number from 0 to {MOST_DAYS}")
+    is_page = login == "facebook" and order.get("page") is True
+    given = simulator.accounts.grants.give(account.index, login, now - age * 86_400, is_page=is_page)
+    return {"token": given.token, "issued_at": given.issued, "expires_at": given.ends}
+
+
 def send_webhooks(simulator: "Simulator", request: Request) -> Json:
     """Let something happen that is delivered."""
     return simulator.webhooks.send(_body(request))
@@ -238,6 +263,7 @@ VIEWS: Mapping[str, Mapping[str, View]] = {
     "/faults": {"GET": faults, "POST": add_fault, "DELETE": clear_faults},
     "/faults/rows": {"GET": fault_rows},
     "/switches": {"GET": switches, "POST": set_switches},
+    "/tokens": {"POST": give_token},
     "/clock": {"GET": clock, "POST": set_clock},
     "/webhooks": {"GET": webhooks, "POST": register_callback, "DELETE": forget_webhooks},
     "/webhooks/send": {"POST": send_webhooks},

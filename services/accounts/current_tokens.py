@@ -154,6 +154,11 @@ class CurrentTokens:
             log.warning("Instagram does not accept the token of an account any more", extra=extra)
             self._on_refused(TokenRefusal(account.id, error))
 
+    def accepted(self, token: str) -> None:
+        """Note that a token that was refused is accepted again."""
+        with self._lock:
+            self._refused = {key: error for key, error in self._refused.items() if key != fingerprint(token)}
+
     def read(self) -> None:
         """Read what was written since the last time; a periodic task. Raises `DatabaseUnavailableError`."""
         now = self._clock.monotonic()

@@ -59,6 +59,7 @@ class ListedAccount:
     login: str
     added_at: float | None = None
     failure: ProviderError | None = None
+    fingerprint: str | None = None  # of its token
 
 
 OnProfile = Callable[[Account, Item], None]
@@ -219,14 +220,15 @@ class AccountResolver:
         if own.token:
             account = Account(self._configured_id() or "", own.token, own.login, own.page_id)
             username = self.username(account) if account.id else None
-            found[account.id] = ListedAccount(account.id or None, username, own.login)
+            of_token = fingerprint(self.configured_token)
+            found[account.id] = ListedAccount(account.id or None, username, own.login, fingerprint=of_token)
         for row in rows:
-            failure = None
+            failure, mine = None, None
             try:
-                self._registry.opened(row)
+                mine = fingerprint(self._registry.opened(row).token)
             except ProviderError as error:
                 failure = error
-            listed = ListedAccount(row.id, row.username or None, row.login, row.added_at, failure)
+            listed = ListedAccount(row.id, row.username or None, row.login, row.added_at, failure, mine)
             found.setdefault(row.id, listed)
         return list(found.values())
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services import request_context
+from services.accounts.token_upkeep import TokenUpkeep
 from services.caller import ANONYMOUS
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
@@ -52,6 +53,8 @@ ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,
 FIRST_SNAPSHOT_RETRY = 60.0  # seconds after the first failure
 SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
 SNAPSHOT_OF, BACKFILL_OF = "snapshot of account", "backfill of account"
+TOKEN_OF = "token of account"  # noqa: S105  # A kind of job.
+FIRST_TOKEN_RETRY = 60.0  # seconds after the first failure
 PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place for others in each worker
 
 log = logging.getLogger(__name__)
@@ -245,6 +248,32 @@ def deliver_notifications(
     return Reschedule(NOTIFICATIONS_INTERVAL, reset_attempts=True, is_idle=not tried)
 
 
+def _begin_tokens(
+    upkeep: TokenUpkeep, store: Store, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
+) -> Reschedule:
+    """See to it that every token is checked, at once where it is new here."""
+    had = store.jobs.keys(TOKEN_OF)
+    again = _begin_per_account(TOKEN_OF, upkeep.accounts, store, clock, _key, _payload, _attempts)
+    with suppress(BusyError):
+        for number, account in enumerate(sorted(had & set(upkeep.unseen()))):
+            store.jobs.put(TOKEN_OF, account, due_at=clock.timestamp() + number * ACCOUNTS_APART)
+    return again
+
+
+def _keep_token(
+    upkeep: TokenUpkeep, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+) -> Reschedule | None:
+    """Check the token of an account and refresh it; after a failure try again later and later."""
+    try:
+        due_at = upkeep.check(account)
+    except AccountUnknownError:
+        return None
+    except (ProviderError, BusyError) as error:
+        log.warning("A token could not be checked", extra={"code": error.code})
+        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_TOKEN_RETRY), error.retry_after or 0))
+    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+
+
 def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
     troubles = services.account_troubles
@@ -263,11 +292,14 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         "history": partial(_begin_per_account, SNAPSHOT_OF, services.snapshots.accounts, services.store, clock),
         SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, troubles, services.store),
         BACKFILL_OF: partial(_backfill, services.snapshots),
+        "tokens": partial(_begin_tokens, services.token_upkeep, services.store, clock),
+        TOKEN_OF: partial(_keep_token, services.token_upkeep, clock),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
 
 
 RECURRING: Mapping[str, float] = {
+    "tokens": FIRST_ACCOUNTS_DELAY,
     "sweep": SWEEP_INTERVAL,
     "retention": SWEEP_INTERVAL,
     "webhooks": WEBHOOKS_INTERVAL,

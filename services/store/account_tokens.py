@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from services.store.database import Database, upsert
+from services.store.database import Database, Transaction, upsert
 from services.store.schema import account_tokens
 
+KEY = ("account", "fingerprint")
 NEVER_ENDS = 0.0  # as Meta writes it; no column can hold infinity
 
 
@@ -55,7 +57,7 @@ class AccountTokens:
 
     def find(self, account: str, fingerprint: str) -> TokenRow | None:
         """Return what is known of a token."""
-        query = _columns().where(account_tokens.c.account == account, account_tokens.c.fingerprint == fingerprint)
+        query = _columns().where(_is(account, fingerprint))
         with self._database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else TokenRow(**row._asdict())
@@ -71,15 +73,15 @@ class AccountTokens:
             return [TokenRow(**row._asdict()) for row in connection.execute(query).all()]
 
     def put(self, row: TokenRow) -> None:
-        """Write what is known of a token, but for the warning that was given."""
+        """Write what is known of a token, but for warnings and a refusal: another process may have noted one since."""
         values = row._asdict()
-        replaced = tuple(values.keys() - {"account", "fingerprint", "seen_at", "warned_days"})
+        replaced = tuple(values.keys() - {*KEY, "seen_at", "warned_days", "failure", "failed_with"})
         self._database.upsert(account_tokens, values, replace=replaced)
 
     def replace(self, row: TokenRow) -> None:
         """Write a new token and delete the others of its account, in one transaction."""
         with self._database.write() as connection:
-            upsert(connection, account_tokens, row._asdict(), replace=tuple(row._asdict().keys() - {"account"}))
+            upsert(connection, account_tokens, row._asdict(), replace=tuple(row._asdict().keys() - set(KEY)))
             connection.execute(delete(account_tokens).where(_others(row.account, (row.fingerprint,))))
 
     def keep_only(self, account: str, fingerprint: str) -> None:
@@ -115,29 +117,36 @@ class AccountTokens:
             )
             return written.first() is not None
 
-    def note_warning(self, account: str, fingerprint: str, days: int) -> bool:
-        """Note that an end was warned of; return False where another process has warned of it so late before."""
-        table = account_tokens.c
-        mine = (table.account == account) & (table.fingerprint == fingerprint)
-        is_later = or_(table.warned_days.is_(None), table.warned_days > days)
+    def accepted(self, account: str, fingerprint: str) -> None:
+        """Note that a token that was refused is accepted again."""
+        values = {"failure": None, "failed_with": None, "reason": None}
         with self._database.write() as connection:
-            return bool(
-                connection.execute(update(account_tokens).where(mine, is_later).values(warned_days=days)).rowcount
-            )
+            connection.execute(update(account_tokens).where(_is(account, fingerprint)).values(values))
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Give a transaction, so that a warning and its event are kept together."""
+        return self._database.write()
+
+    def note_warning(self, connection: Transaction, row: TokenRow, days: int) -> bool:
+        """Note that an end was warned of; return False where another process has warned of it so late before."""
+        is_later = or_(account_tokens.c.warned_days.is_(None), account_tokens.c.warned_days > days)
+        mine = update(account_tokens).where(_is(row.account, row.fingerprint), is_later)
+        return bool(connection.execute(mine.values(warned_days=days)).rowcount)
 
     def forget_warnings(self, account: str, fingerprint: str) -> None:
         """Note that the end of a token was moved, so that it is warned of again."""
-        table = account_tokens.c
-        mine = (table.account == account) & (table.fingerprint == fingerprint) & table.warned_days.is_not(None)
+        mine = _is(account, fingerprint) & account_tokens.c.warned_days.is_not(None)
         with self._database.write() as connection:
             connection.execute(update(account_tokens).where(mine).values(warned_days=None))
 
     def reseal(self, account: str, fingerprint: str, sealed: Mapping[str, bytes | None]) -> None:
         """Replace the encrypted texts of a token (`sealed`, `pending`) by the same ones, encrypted with another key."""
-        table = account_tokens.c
-        mine = (table.account == account) & (table.fingerprint == fingerprint)
         with self._database.write() as connection:
-            connection.execute(update(account_tokens).where(mine).values(**sealed))
+            connection.execute(update(account_tokens).where(_is(account, fingerprint)).values(**sealed))
+
+
+def _is(account: str, fingerprint: str) -> ColumnElement[bool]:
+    return and_(account_tokens.c.account == account, account_tokens.c.fingerprint == fingerprint)
 
 
 def _others(account: str, fingerprints: Collection[str]) -> Any:

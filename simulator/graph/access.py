@@ -9,8 +9,10 @@ from simulator.graph.rows import TOKEN_TEXTS
 from simulator.messages import Request
 from simulator.switches import Switches
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
-from simulator.world.logins import OWN, LoginState
+from simulator.world.grants import GivenToken
+from simulator.world.logins import EXPIRED, OWN, LoginState
 
+AGE = 5 * 86_400  # seconds; how old a token is that was there from the start
 APP_TOKEN = f"{APP_ID}|{APP_SECRET}"
 SHORT = "EAASHORT"  # Any token that begins so is a short-lived one, of the sandbox account where it names no state.
 
@@ -25,9 +27,10 @@ class Caller:
     is_short: bool = False
     state: LoginState | None = None  # of a login that went wrong
     page: int | None = None  # whose token it is, of the Pages of `state`
+    given: GivenToken | None = None  # the token, where it was given since the start
 
 
-def caller_of(request: Request, accounts: Accounts, switches: Switches) -> Caller:
+def caller_of(request: Request, accounts: Accounts, switches: Switches, now: float) -> Caller:
     """Return who sent a request, or refuse it."""
     token = sent_token(request, bearer=switches["bearer"])
     caller = known(token, accounts)
@@ -37,6 +40,7 @@ def caller_of(request: Request, accounts: Accounts, switches: Switches) -> Calle
     if proof is None and switches["require_app_secret"]:
         raise GraphError("API calls from the server require an appsecret_proof argument", 100, METHOD)
     check_state(caller, proof)
+    check_life(caller, accounts, now)
     check_proof(token, proof)
     return caller
 
@@ -50,10 +54,31 @@ def known(token: str, accounts: Accounts) -> Caller | None:
         granted = found.state.pages[found.page] if found.page is not None else None
         name = OWN if granted is None else granted.shows or granted.owner
         return Caller(token, accounts.special(name), is_page, found.is_short, found.state, found.page)
+    if given := accounts.grants.of(token):
+        is_mine = given.login == "facebook"
+        return Caller(token, accounts.at(given.index), given.is_page, given=given) if is_mine else None
     if token.startswith(SHORT):
         return Caller(token, accounts.at(0), is_short=True)
     account = accounts.by_token(token)
     return Caller(token, account, token == account.page_token) if account else None
+
+
+def check_life(caller: Caller, accounts: Accounts, now: float) -> None:
+    """Refuse a token that is over, or that its person took back."""
+    if subcode := life_subcode(caller, accounts, now):
+        raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
+
+
+def life_subcode(caller: Caller, accounts: Accounts, now: float) -> int | None:
+    """Return the subcode of the refusal of a token that is over or was taken back, or None while it is accepted."""
+    if caller.account is None:
+        return None
+    # A token that was not given since the start is always five days old.
+    issued = caller.given.issued if caller.given else now - AGE
+    if subcode := accounts.grants.refusal(caller.account.index, "facebook", issued):
+        return subcode
+    is_over = caller.given is not None and caller.given.ends is not None and now >= caller.given.ends
+    return EXPIRED if is_over else None
 
 
 def check_state(caller: Caller, proof: str | None = None) -> None:

@@ -64,7 +64,7 @@ class FacebookProvider(GraphProvider):
         return known(token, self._accounts)
 
     def _caller(self, request: Request, now: float) -> Caller:
-        return caller_of(request, self._accounts, self._switches)
+        return caller_of(request, self._accounts, self._switches, now)
 
     def _object(self, steps: Sequence[str], scope: Scope) -> Json:
         if steps == [APP_ID, "subscriptions"]:

@@ -64,6 +64,10 @@ class InstagramTokens:
             issued = now if found.is_short else min(self._started, now) - AGE
             lifetime = SHORT_LIFETIME if found.is_short else self._switches["igl_token_seconds"]
             return Grant(token, self._accounts.at(0), issued, lifetime, found.state)
+        if given := self._accounts.grants.of(token):
+            is_mine = given.login == "instagram" and given.ends is not None
+            life = (given.ends or 0) - given.issued
+            return Grant(token, self._accounts.at(given.index), given.issued, life) if is_mine else None
         account = self._accounts.by_instagram_token(token)
         if account is None:
             return None
@@ -77,6 +81,10 @@ class InstagramTokens:
         if grant is None:
             raise cannot_parse()
         if grant.state and (subcode := grant.state.token_subcode):
+            raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
+        if grant.state is None and (
+            subcode := self._accounts.grants.refusal(grant.account.index, "instagram", grant.issued)
+        ):
             raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
         if now >= grant.ends:
             ended = datetime.fromtimestamp(grant.ends, PACIFIC).strftime("%A, %d-%b-%y %H:%M:%S %Z")

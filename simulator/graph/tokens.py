@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simulator.graph.access import APP_TOKEN, Caller, check_state, known
+from simulator.graph.access import AGE, APP_TOKEN, Caller, check_state, known, life_subcode
 from simulator.graph.codes import SHORT_LIFETIME, Codes
 from simulator.graph.errors import GraphError, cannot_parse, parameter
 from simulator.graph.rows import TOKEN_TEXTS
@@ -12,7 +12,6 @@ from simulator.world.logins import EXPIRED, LoginState, facebook_token
 
 LIFETIME = 5_183_944  # seconds, about 60 days
 DATA_ACCESS = 90 * 86_400  # seconds
-AGE = 5 * 86_400  # Every token was issued so many seconds ago.
 MISSING = {"client_id": 101, "redirect_uri": 191}  # the codes of missing parameters
 OF_PAGES, OF_ACCOUNTS = ("pages_",), ("instagram_",)  # how scopes begin that are granted for Pages, or for accounts
 
@@ -33,7 +32,11 @@ def debug_token(
         return {"data": {"app_id": APP_ID, "type": "APP", "application": "Sandbox", "is_valid": True, "scopes": []}}
     if inspected.state is not None:
         return {"data": _described_login(inspected, inspected.state, accounts, int(now))}
-    return {"data": {**_described(inspected, inspected.account, int(now)), "scopes": list(scopes)}}
+    described = _described(inspected, inspected.account, int(now))
+    if subcode := life_subcode(inspected, accounts, now):
+        error = {"code": 190, "message": TOKEN_TEXTS[subcode], "subcode": subcode}
+        return {"data": {**described, "is_valid": False, "scopes": [], "granular_scopes": [], "error": error}}
+    return {"data": {**described, "scopes": list(scopes)}}
 
 
 def exchange(query: Mapping[str, str], accounts: Accounts, codes: Codes) -> dict[str, Any]:
@@ -89,18 +92,26 @@ def _described(inspected: Caller, account: Account, now: int) -> dict[str, Any]:
         "type": "PAGE" if inspected.is_page else "USER",
         "application": "Sandbox",
         "is_valid": True,
-        "issued_at": now - AGE,
+        "issued_at": _issued(inspected, now),
         "expires_at": _end(inspected, now),
-        "data_access_expires_at": now - AGE + DATA_ACCESS,
+        "data_access_expires_at": int(inspected.given.data_access_ends) if inspected.given else now - AGE + DATA_ACCESS,
         "granular_scopes": [{"scope": scope, "target_ids": [target]} for scope, target in targets.items()],
         "user_id": account.user_id,
         **({"profile_id": account.page_id} if inspected.is_page else {}),
     }
 
 
+def _issued(inspected: Caller, now: int) -> int:
+    if inspected.given is not None:
+        return int(inspected.given.issued)
+    return now if inspected.is_short else now - AGE
+
+
 def _end(inspected: Caller, now: int) -> int:
     if inspected.is_page:
         return 0
+    if inspected.given is not None:
+        return int(inspected.given.ends or 0)
     return now + SHORT_LIFETIME if inspected.is_short else now - AGE + LIFETIME
 
 

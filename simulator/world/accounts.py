@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 
 from simulator.world.captions import ODD_NAME
 from simulator.world.draw import digits, draw
+from simulator.world.grants import Grants
 from simulator.world.kinds import EXTRAS, KINDS, Kind
 from simulator.world.logins import Logins
 
@@ -134,6 +135,7 @@ class Accounts:
         self.at = lru_cache(maxsize=None)(self._make)
         self._names: dict[int, str] = {}
         self.logins = Logins()
+        self.grants = Grants(seed)
 
     def __iter__(self) -> Iterator[Account]:
         return map(self.at, itertools.chain(range(self.count), EXTRA_INDICES))
@@ -170,6 +172,7 @@ class Accounts:
         """Give every account the handle that it began with, and every login the state that it began with."""
         self._names.clear()
         self.logins.reset()
+        self.grants.reset()
 
     def by_index(self, index: int) -> Account | None:
         """Find an account by its place in the list."""

@@ -1,0 +1,324 @@
+"""The worker keeps tokens: refreshed in time, stored before use, warned of, and nothing lost by a kill."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from services.background.jobs import TOKEN_OF
+from services.errors import ProviderError
+from services.store.account_tokens import AccountTokens
+from tests.accounts.token_world import TokenWorld
+
+DAY = 86_400.0
+ENDS_SOON = "The token of an account ends soon"
+
+
+@pytest.fixture
+def make_world(simulator, make_client):
+    def make(**settings):
+        return TokenWorld(simulator, make_client, **settings)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world):
+    return make_world()
+
+
+@pytest.fixture
+def added(world):
+    """Add an account with a token of some age, and return its id."""
+
+    def add(login, *, number=3, **order):
+        account = world.listed[number]["id"]
+        world.add(account, login, world.give(account, login, **order))
+        world.calls()
+        return account
+
+    return add
+
+
+def warnings(caplog, message=ENDS_SOON):
+    return [record for record in caplog.records if record.message == message]
+
+
+def test_an_instagram_token_is_refreshed_at_once_where_its_end_is_unknown(world, added):
+    account = added("instagram", age_days=59)
+    given = world.token(account)
+
+    world.upkeep.check(account)
+
+    assert world.token(account) != given
+    assert world.state(account).state == "ok"
+    assert world.state(account).expires_at == pytest.approx(world.clock.timestamp() + 60 * DAY, abs=DAY)
+    assert world.services.accounts.profile(world.services.accounts.find(account)).value["username"]
+
+
+def test_it_is_refreshed_again_a_month_before_its_end_and_otherwise_only_checked(world, added):
+    account = added("instagram", age_days=10)
+    world.upkeep.check(account)
+    world.calls()
+    refreshed, before = [], 0
+    for day in (1, 15, 29, 30, 31, 45, 59, 60, 61):
+        world.advance(days=day - before)
+        before = day
+        world.upkeep.check(account)
+        refreshed += [day] * len(world.calls("refresh_access_token"))
+
+    assert refreshed == [30, 60]
+
+
+def test_a_token_that_is_too_young_is_refreshed_a_day_later(world, added):
+    account = added("instagram", age_days=0.5)
+    given = world.token(account)
+
+    due_at = world.upkeep.check(account)
+
+    assert (world.token(account), world.state(account).state) == (given, "ok")
+    assert due_at - world.clock.timestamp() <= DAY
+    world.advance(days=1)
+    world.upkeep.check(account)
+    assert world.calls("refresh_access_token")
+    world.advance(minutes=10)
+    world.upkeep.check(account)
+    assert world.token(account) != given
+
+
+def test_a_refresh_may_hand_back_the_same_token(world, added):
+    world.simulator.post("/_simulator/switches", {"igl_refresh_new_token": False})
+    account = added("instagram", age_days=50)
+    given = world.token(account)
+
+    world.upkeep.check(account)
+
+    assert world.token(account) == given
+    assert world.state(account).expires_at > world.clock.timestamp() + 59 * DAY
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing catches."""
+
+
+@pytest.mark.parametrize("step", ["put", "replace", "note_warning", "keep_only"])
+def test_killed_at_any_step_the_account_is_read_and_the_next_run_goes_on(world, added, monkeypatch, step):
+    account = added("instagram", age_days=50)
+
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AccountTokens, step, killed)
+        try:
+            world.upkeep.check(account)
+        except Killed:
+            pass
+        else:
+            assert step == "note_warning"  # There was nothing to warn of.
+    world.restart()
+    read = world.services.accounts.profile(world.services.accounts.find(account)).value["username"]
+    world.upkeep.check(account)
+
+    assert read
+    assert world.state(account).expires_at > world.clock.timestamp() + 59 * DAY
+    assert len([row for row in world.table.all() if row.account == account]) == 1
+
+
+def test_the_old_token_is_used_until_the_new_one_was_answered(world, added):
+    account = added("instagram", age_days=50)
+    given = world.token(account)
+    world.fault("server_error", path="user_id")  # what a new token is tried with
+
+    with pytest.raises(ProviderError):
+        world.upkeep.check(account)
+
+    assert (world.token(account), world.row(account).pending is None) == (given, False)
+    world.calls()
+    world.heal()
+    world.clock.wait(60)
+    world.upkeep.check(account)
+    assert world.token(account) != given
+    assert world.calls("refresh_access_token") == []
+
+
+def test_no_token_is_in_the_clear_in_the_table(world, added):
+    account = added("instagram", age_days=50)
+    world.upkeep.check(account)
+
+    assert world.token(account) not in repr([tuple(row) for row in world.table.all()])
+    assert world.row(account).sealed
+
+
+def test_the_token_of_the_settings_is_refreshed_and_a_new_setting_wins(make_world):
+    world = make_world()
+    account = world.listed[4]["id"]
+    given = world.give(account, "instagram", age_days=50)
+    world.configure(given)
+
+    world.upkeep.check(account)
+    world.restart()
+
+    assert world.token(account) != given
+    another = world.give(account, "instagram", age_days=2)
+    world.configure(another)
+    assert world.token(account) == another
+
+
+def test_without_a_key_the_token_of_the_settings_is_not_refreshed_and_the_next_step_is_named(make_world, caplog):
+    world = make_world()
+    account = world.listed[4]["id"]
+    world.configure(world.give(account, "instagram", age_days=5), TOKEN_KEY="")
+    world.calls()
+    for days in (45, 1, 1, 6, 1):
+        world.upkeep.check(account)
+        world.advance(days=days)
+
+    assert world.calls("refresh_access_token") == []
+    assert len(warnings(caplog, "The token of an account cannot be refreshed")) == 1
+    assert [record.days_left for record in warnings(caplog)][:2] == [14, 7]
+    assert "TOKEN_KEY" in warnings(caplog)[0].next_step
+
+
+def test_a_facebook_token_is_warned_of_at_14_7_and_1_days_once_each_and_then_called_refused(world, added, caplog):
+    account = added("facebook", age_days=40)
+    for _ in range(25):
+        for _ in range(3):
+            world.upkeep.check(account)
+        world.advance(days=1)
+
+    assert [record.days_left for record in warnings(caplog)] == [14, 7, 1]
+    assert {record.account for record in warnings(caplog)} == {account}
+    assert all("Log in" in record.next_step or "token" in record.next_step for record in warnings(caplog))
+    assert len(warnings(caplog, "Instagram does not accept the token of an account any more")) == 1
+    assert (world.state(account).state, world.state(account).reason) == ("expired", "expired")
+    assert len(world.calls("debug_token")) < 25 * 3  # After its end it is not asked about any more.
+
+
+def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
+    account = added("facebook", age_days=40.25)
+
+    due_at = world.upkeep.check(account)
+    world.clock.set(world.clock.now())
+    while world.row(account).warned_days is None:
+        world.advance(seconds=due_at - world.clock.timestamp())
+        due_at = world.upkeep.check(account)
+
+    assert world.state(account).expires_at - world.clock.timestamp() == pytest.approx(14 * DAY, abs=5)
+
+
+def test_a_page_token_does_not_end_but_its_access_to_data_does(world, added, caplog):
+    account = added("facebook", age_days=60, page=True)
+    for _ in range(32):
+        world.upkeep.check(account)
+        world.advance(days=1)
+
+    assert [(record.days_left, record.reason) for record in warnings(caplog)] == [
+        (days, "data_access_expired") for days in (14, 7, 1)
+    ]
+    assert (world.state(account).state, world.state(account).reason) == ("expired", "data_access_expired")
+
+
+def test_a_short_token_of_the_facebook_login_is_exchanged(world):
+    account = world.listed[0]["id"]
+    world.add(account, "facebook", "EAASHORTsomething")
+    world.upkeep.check(account)
+
+    assert not world.token(account).startswith("EAASHORT")
+
+
+def test_missing_permissions_are_named(world):
+    account = world.listed[0]["id"]
+    world.add(account, "facebook", "EAASIMLONG-no-insights")
+
+    world.upkeep.check(account)
+
+    assert (world.state(account).state, world.state(account).missing_scopes) == (
+        "missing_permission",
+        ("instagram_manage_insights",),
+    )
+    assert world.token(account) == "EAASIMLONG-no-insights"
+    assert world.upkeep.check(account) > world.clock.timestamp()
+
+
+@pytest.mark.parametrize(("login", "subcode"), [("facebook", 460), ("instagram", 467)])
+def test_a_refused_token_is_tried_no_more_until_it_is_replaced(world, added, login, subcode):
+    account = added(login, age_days=5)
+    world.upkeep.check(account)
+    world.take_back(account, login, subcode)
+    world.upkeep.check(account)
+    world.calls()
+    for _ in range(5):
+        world.advance(days=1)
+        world.upkeep.check(account)
+        assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 401
+
+    assert world.calls() == []
+    assert world.state(account).state == "invalid"
+    world.advance(days=1)
+    world.add(account, login, world.give(account, login, age_days=0.5))
+    assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
+    world.upkeep.check(account)
+    assert world.state(account).state == "ok"
+
+
+@pytest.mark.parametrize(("login", "subcode"), [("facebook", 459), ("instagram", 464)])
+def test_what_the_user_can_make_good_is_tried_once_a_day_by_the_worker_only(world, added, login, subcode):
+    account = added(login, age_days=5)
+    world.take_back(account, login, subcode)
+    world.upkeep.check(account)
+    world.calls()
+    world.upkeep.check(account)
+    assert len(world.calls()) == 1
+    assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 401
+    assert world.calls() == []
+
+    world.take_back(account, login, None)
+    world.advance(days=1)
+    world.upkeep.check(account)
+
+    assert world.state(account).state == "ok"
+    assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
+
+
+@pytest.mark.parametrize("fault", [{"kind": "server_error"}, {"kind": "throttled", "minutes": 5}, {"kind": "html"}])
+def test_a_fault_that_passes_makes_no_token_a_refused_one(world, added, fault):
+    account = added("facebook", age_days=5)
+    world.fault(**fault)
+    with pytest.raises(ProviderError):
+        world.upkeep.check(account)
+    world.heal()
+    world.advance(hours=1)
+
+    world.upkeep.check(account)
+
+    assert world.state(account).state == "ok"
+
+
+def test_a_wrong_secret_of_the_app_makes_no_token_a_refused_one(world, added):
+    account = added("facebook", age_days=5)
+    world.restart(APP_SECRET="another-secret-of-the-app")
+
+    world.upkeep.check(account)
+
+    assert (world.state(account).state, world.state(account).reason) == ("unknown", "app_not_accepted")
+
+
+def test_a_worker_begins_with_each_account_and_notices_a_new_token_and_one_that_is_gone(world, added, caplog):
+    caplog.set_level(logging.INFO)
+    account = added("instagram", age_days=50)
+    world.services.store.jobs.put("tokens", "", due_at=world.clock.timestamp())
+
+    assert [world.run_jobs(), world.run_jobs()] == [1, 1]
+    assert world.services.store.jobs.keys(TOKEN_OF) == {account}
+    assert world.row(account).sealed
+    world.add(account, "instagram", world.give(account, "instagram", age_days=10))
+    world.advance(minutes=5)
+    assert [world.run_jobs(), world.run_jobs(), world.run_jobs()] == [1, 1, 0]
+    assert len(warnings(caplog, "The token of an account is refreshed")) == 2
+    world.services.store.accounts.remove(account)
+    world.advance(minutes=6)
+    assert [world.run_jobs(), world.run_jobs()] == [1, 1]
+    assert world.table.all() == []
+    assert world.services.store.jobs.keys(TOKEN_OF) == set()
