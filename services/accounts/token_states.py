@@ -74,7 +74,7 @@ class TokenOfAccount(Protocol):
 
 
 class TokenStates:
-    """Tells the states from what is kept; no provider is called."""
+    """Reads the states from what is kept; no provider is called."""
 
     def __init__(self, table: AccountTokens, tokens: CurrentTokens, clock: Clock) -> None:
         self._table = table
