@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from commands.account_file import FileError
 from commands.bulk_accounts import USAGE, add_all, check_all, out_of, read_file
 from commands.migrate import MigrationError, migrate_or_explain
+from commands.progress import Progress
 from config import Config, ConfigError, unquoted
 from config_checks import TOKEN_PREFIXES
 from services.accounts.adding import AccountAdding, NewAccount
+from services.accounts.rekeying import Rekeying
 from services.accounts.token_encryption import new_key
 from services.clock import Clock
 from services.container import Services
@@ -144,13 +146,25 @@ class AccountCommands:
         rows = [self._row(options.account)] if options.account else self._table.rows()
         return check_all(self._services, rows, failed_only=options.failed_only, to_json=options.json, named=_named)
 
-    def rekey(self, _: argparse.Namespace) -> int:
-        """Encrypt every token with the first key of TOKEN_KEY."""
-        rows = self._table.rows()
-        for row in rows:
-            self._table.put(AccountRow(**vars(row) | {"token": self._services.token_encryption.rotated(row.token)}))
-        print(f"{len(rows)} tokens are encrypted with the first key; You may remove the other keys from TOKEN_KEY.")
-        return 0
+    def rekey(self, options: argparse.Namespace) -> int:
+        """Encrypt every token with the first key of TOKEN_KEY, or say how many are not; return 1 if any is not."""
+        store = self._services.store
+        rekeying = Rekeying(self._table, store.account_tokens, self._services.token_encryption)
+        progress = Progress(sys.stdout)
+        if options.check:
+            count = rekeying.count()
+        else:
+            count = rekeying.run(lambda done, total: progress.show("tokens", done, total, "encrypted again"))
+        if count.closed:
+            print(f"{count.closed} of {count.total} tokens were encrypted with a key that is not in TOKEN_KEY.")
+            print("       next: add the key of that time to TOKEN_KEY, or add these accounts again.")
+        if count.old:
+            print(f"{count.old} of {count.total} tokens are encrypted with an old key. Keep it in TOKEN_KEY.")
+            print("       next: make account ARGS=rekey")
+        if not count.old and not count.closed:
+            print(f"{count.total} tokens are encrypted with the first key of TOKEN_KEY.")
+            print("Once every gateway and worker was restarted with it, check again; then remove the other keys.")
+        return 1 if count.old or count.closed else 0
 
     def close(self) -> None:
         """Stop every thread and close the store."""
@@ -220,7 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     forget = subcommands.add_parser("forget", help="delete everything that is kept of an account, permanently")
     forget.add_argument("account", help="id, also of an account that was removed, or username")
     forget.add_argument("--yes", action="store_true", help="without it nothing is deleted")
-    subcommands.add_parser("rekey", help="encrypt every token with the first key of TOKEN_KEY")
+    rekey = subcommands.add_parser("rekey", help="encrypt every token with the first key of TOKEN_KEY")
+    rekey.add_argument("--check", action="store_true", help="only say how many tokens are under an old key")
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from services.accounts.current_tokens import CurrentTokens
 from services.accounts.token_encryption import TokenEncryption
@@ -108,6 +109,15 @@ class AccountRegistry:
         except DatabaseUnavailableError:
             return  # The next profile brings it again.
 
+    def _is_same(self, before: AccountRow, now: AccountRow | None) -> bool:
+        """Return whether an account is as it was; a token that was only encrypted with a new key is the same one."""
+        if now is None or before.token == now.token:
+            return now == before
+        try:
+            return replace(now, token=before.token) == before and self.opened(now) == self.opened(before)
+        except ProviderNotConfiguredError:
+            return False
+
     def _is_old(self) -> bool:
         return self._rows is None or self._clock.monotonic() - self._read_at >= READ_EVERY
 
@@ -127,7 +137,7 @@ class AccountRegistry:
             return
         opened = self._opened
         self._opened = {row.token: opened[row.token] for row in now.values() if row.token in opened}
-        changed = {account for account, row in before.items() if now.get(account) != row}
+        changed = {account for account, row in before.items() if not self._is_same(row, now.get(account))}
         # A single account answers requests without a name. With a second one, cached replies to these would be wrong.
         for account in changed | (set(before) if len(before) == 1 != len(now) else set()):
             self._cache.forget(account)

@@ -14,6 +14,8 @@ class TokenEncryption:
 
     def __init__(self, keys: Sequence[str], *, learn: Callable[[str], None]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._first = Fernet(keys[0]) if keys else None
+        self._number = len(keys)
         self._learn = learn
 
     def __repr__(self) -> str:
@@ -38,6 +40,21 @@ class TokenEncryption:
             ) from None
         self._learn(token)
         return token
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Return whether a token is encrypted with the first key."""
+        if self._first is None:
+            return False
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
+    @property
+    def has_old_keys(self) -> bool:
+        """Whether there is a key beside the first one."""
+        return self._number > 1
 
     def rotated(self, sealed: bytes) -> bytes:
         """Return what was stored, encrypted with the first key; raise `ProviderNotConfiguredError` as `open` does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -47,6 +47,15 @@ class TokenRow(NamedTuple):
 
     def __repr__(self) -> str:
         return f"TokenRow({self.account}, {self.state})"
+
+
+class SealedToken(NamedTuple):
+    """An encrypted token and where it is: `column` of a row of this table, or None for the table of accounts."""
+
+    account: str
+    fingerprint: str
+    column: str | None
+    sealed: bytes
 
 
 class AccountTokens:
@@ -139,10 +148,21 @@ class AccountTokens:
         with self._database.write() as connection:
             connection.execute(update(account_tokens).where(mine).values(warned_days=None))
 
-    def reseal(self, account: str, fingerprint: str, sealed: Mapping[str, bytes | None]) -> None:
-        """Replace the encrypted texts of a token (`sealed`, `pending`) by the same ones, encrypted with another key."""
+    def sealed(self) -> list[SealedToken]:
+        """Return every encrypted token: refreshed ones, and those that were not answered yet."""
+        return [
+            SealedToken(row.account, row.fingerprint, column, sealed)
+            for row in self.all()
+            for column, sealed in (("sealed", row.sealed), ("pending", row.pending))
+            if sealed is not None
+        ]
+
+    def reseal(self, token: SealedToken, again: bytes) -> bool:
+        """Replace an encrypted token by the same one under another key; return False if it changed meanwhile."""
+        is_unchanged = account_tokens.c[str(token.column)] == token.sealed
+        statement = update(account_tokens).where(_is(token.account, token.fingerprint), is_unchanged)
         with self._database.write() as connection:
-            connection.execute(update(account_tokens).where(_is(account, fingerprint)).values(**sealed))
+            return bool(connection.execute(statement.values({str(token.column): again})).rowcount)
 
 
 def _is(account: str, fingerprint: str) -> ColumnElement[bool]:

@@ -46,6 +46,12 @@ class AccountTable:
             connection.execute(delete(account_health).where(account_health.c.account == row.id))
             upsert(connection, accounts, vars(row), replace=("username", "login", "page_id", "token"))
 
+    def reseal(self, account: str, sealed: bytes, again: bytes) -> bool:
+        """Replace an encrypted token by the same one under another key; return False if it changed meanwhile."""
+        mine = (accounts.c.id == account) & (accounts.c.token == sealed)
+        with self._database.write() as connection:
+            return bool(connection.execute(update(accounts).where(mine).values(token=again)).rowcount)
+
     def rename(self, account: str, username: str) -> None:
         """Set the username of an account; another account that had it has an unknown username from now on."""
         with self._database.write() as connection:
