@@ -13,7 +13,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from front.origins_and_hosts import ANY, host_of, is_address, read_host
+from front.origins_and_hosts import ANY, AUTHORITY, host_of, is_address, read_host
 from front.request_limits import Refusal
 
 if TYPE_CHECKING:
@@ -56,9 +56,12 @@ class HostAndOriginCheck:
         self._allows_any_origin = ANY in origins
 
     def refusal_of(self, environ: WSGIEnvironment) -> Refusal | None:
-        """Return why a request is refused, or None. It costs three looks into dictionaries."""
+        """Return why a request is refused, or None. It costs four looks into dictionaries."""
         host = environ.get("HTTP_HOST", "")  # HTTP/1.0 has none; every browser sends one
         if host not in self._known_hosts and not self._allows_host(host):
+            return HOST_NOT_ALLOWED
+        target = environ.get("RAW_URI", "/")
+        if not target.startswith("/") and not self._allows_target(target):
             return HOST_NOT_ALLOWED
         origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
         if (origin is None and site in OWN_SITES) or self._allows_page(environ, origin, site):
@@ -73,6 +76,11 @@ class HostAndOriginCheck:
         if allowed and len(self._known_hosts) < MOST_KNOWN:
             self._known_hosts.add(header)
         return allowed
+
+    def _allows_target(self, target: str) -> bool:
+        """Return whether a target may be requested; a host in it counts more than `Host` (RFC 9112, section 3.2.2)."""
+        _, has_scheme, rest = target.partition("://")
+        return not has_scheme or self._allows_host(AUTHORITY.match(rest)[0])  # type: ignore[index]  # It always matches.
 
     def _allows_page(self, environ: WSGIEnvironment, origin: str | None, site: str | None) -> bool:
         if self._allows_any_origin or origin in self._origins:

@@ -95,7 +95,9 @@ def _file_name(answer: Answer) -> str:
     meta = answer.meta
     account = meta.get("username") or meta.get("creator") or meta.get("account") or ""
     names = [endpoint, *(request.view_args or {}).values(), account]
-    return f"{'-'.join(filter(None, [*map(_safe, map(str, names)), *_range()]))}.csv"
+    window = meta.get("window")
+    days = _range() or ([str(window["since"]), str(window["until"])] if isinstance(window, dict) else [])
+    return f"{'-'.join(filter(None, [*map(_safe, map(str, names)), *days]))}.csv"
 
 
 def _range() -> list[str]:

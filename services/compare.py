@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table
+from services.answers import Answer, Freshness, Origin, Table, Unavailable
+from services.cache.policies import UNKNOWN_ACCOUNT_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
-from services.errors import BusyError, InsightsError, ProviderError
+from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError
 from services.executors import Executor
 from services.growth.trends import ALWAYS, TITLES, UNITS, Trend, TrendKey, WindowDays
 from services.growth_trends import GrowthTrends, Until, window_of
@@ -121,7 +123,7 @@ class Comparison:
             freshness=self._freshness([each.answer for each in read]),
             meta={"api_version": self._origin.api_version, "window": window},
             unavailable=[
-                {**entry, "account": account} for account, each in _answers(read) for entry in each.unavailable
+                *chain.from_iterable(map(_unavailable, read)),
             ],
             warnings=[{**entry, "account": account} for account, each in _answers(read) for entry in each.warnings],
             table=Table(COLUMNS, [_cells(row, window) for row in rows]),
@@ -162,12 +164,28 @@ class Comparison:
     def _freshness(self, answers: Sequence[Answer | InsightsError]) -> Freshness:
         """Return the age of the oldest account's numbers, and the first expiry; a failure expires soon."""
         parts = [each.freshness for each in answers if isinstance(each, Answer)]
-        none = Freshness.of([], now=self._clock.now(), gaps=len(parts) < len(answers))
+        failures = [each for each in answers if not isinstance(each, Answer)]
+        may_pass = not all(isinstance(each, AccountUnknownError) for each in failures)
+        none = Freshness.of([], now=self._clock.now(), gaps=may_pass)
+        limits = [self._clock.timestamp() + UNKNOWN_ACCOUNT_REPLY_TTL] if failures else []
         return Freshness(
             fetched_at=min((part.fetched_at for part in parts), default=none.fetched_at),
-            expires_at=min([none.expires_at, *(part.expires_at for part in parts)]),
+            expires_at=min([none.expires_at, *limits, *(part.expires_at for part in parts)]),
             stale=any(part.stale for part in parts),
         )
+
+
+def _unavailable(read: _Read) -> Iterator[Unavailable]:
+    """Explain what is unknown of an account; of one that failed as a whole, each headline."""
+    name = read.reference if read.account is None else read.account.id
+    if isinstance(read.answer, Answer):
+        for known in read.answer.unavailable:
+            yield {**known, "account": name}
+        return
+    reason, wait = reason_of(read.answer), read.answer.retry_after
+    for key in HEADLINES:
+        entry: Unavailable = {"metric": key, "reason": reason, "message": read.answer.message, "account": name}
+        yield entry if wait is None else {**entry, "retry_after": wait}
 
 
 def _answers(read: Sequence[_Read]) -> Iterator[tuple[str, Answer]]:

@@ -148,6 +148,7 @@ WEBHOOK_KEPT_FOR = 7 * DAY  # a delivery and its changes, once applied; Meta rep
 
 # Replies
 HISTORY_REPLY_TTL = 5 * MINUTE  # of a reply from what is kept, to which any process may add at any time
+UNKNOWN_ACCOUNT_REPLY_TTL = MINUTE  # of a comparison with an account that does not exist, and may be added
 INCOMPLETE_REPLY_TTL = 5.0  # of a reply with a part that could not be fetched
 STALE_REPLY_TTL = 1.0  # of a cached response made of stale values; then the cache is asked for newer ones
 NAMELESS_REPLY_TTL = MINUTE  # of a cached response whose `meta.username` is not known yet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 import responses
@@ -156,17 +156,49 @@ def test_the_failure_of_one_account_is_its_own(client, wire, failure, code, stat
     )
     assert second["metrics"].keys() == set(HEADLINES)
     assert {(metric["value"], metric["reason"]) for metric in second["metrics"].values()} == {(None, code)}
-    assert {entry["account"] for entry in meta["unavailable"]} == {ACCOUNT_ID}
+    of_bakery = [entry for entry in meta["unavailable"] if entry["account"] == BAKERY]
+    assert {entry["account"] for entry in meta["unavailable"]} == {ACCOUNT_ID, BAKERY}
+    assert [(entry["metric"], entry["reason"]) for entry in of_bakery] == [(key, code) for key in HEADLINES]
+    assert {entry["message"] for entry in of_bakery} == {second["error"]["message"]}
 
 
 def test_an_unknown_account_is_a_row_with_its_error(client, wire):
     plan_both(wire)
 
-    (first, second), _ = ask(client, accounts=f"nobody.here,{ACCOUNT_ID}")
+    (first, second), meta = ask(client, accounts=f"nobody.here,{ACCOUNT_ID}")
 
     assert (first["account"], first["username"], first["error"]["code"]) == ("nobody.here", None, "account_unknown")
     assert (first["error"]["provider"], first["metrics"]["posts"]["reason"]) == (None, "account_unknown")
     assert numbers(second)["posts"] == 2
+    of_unknown = [entry for entry in meta["unavailable"] if entry["account"] == "nobody.here"]
+    assert {entry["reason"] for entry in of_unknown} == {"account_unknown"}
+
+
+def test_a_comparison_with_an_unknown_account_is_kept_for_a_minute(client, wire, clock):
+    plan_both(wire)
+    first = client.get("/compare?accounts=nobody.here")
+    calls = len(wire.calls)
+
+    clock.wait(59)
+    again = client.get("/compare?accounts=nobody.here")
+    assert (again.data, len(wire.calls)) == (first.data, calls)
+    clock.wait(2)
+    later = client.get("/compare?accounts=nobody.here")
+
+    meta = first.get_json()["meta"]
+    assert datetime.fromisoformat(meta["expires_at"]) - clock.now() == timedelta(seconds=-1)
+    assert "max-age=60" in first.headers["Cache-Control"]
+    assert later.get_json()["meta"]["expires_at"] > meta["expires_at"]
+
+
+def test_a_table_without_a_period_is_named_after_its_days(client, wire):
+    plan_both(wire)
+
+    usual = client.get("/compare?accounts=us,bakery&format=csv").headers["Content-Disposition"]
+    named = client.get("/compare?accounts=us,bakery&period=7d&format=csv").headers["Content-Disposition"]
+
+    assert usual == 'attachment; filename="compare-2026-05-18-2026-06-14.csv"'
+    assert named == 'attachment; filename="compare-7d.csv"'
 
 
 def test_a_known_comparison_costs_no_call_until_a_value_of_any_account_changes(client, wire, clock):
@@ -202,7 +234,7 @@ def test_without_a_period_the_last_28_days_are_compared(client, wire):
     ],
 )
 def test_a_list_that_cannot_be_is_refused_with_what_is_accepted(client, accounts, words):
-    response = client.get("/compare", query_string={"accounts": accounts})
+    response = client.get("/compare?accounts=nobody.here")
 
     assert response.status_code == 400
     assert words in response.get_json()["message"]

@@ -99,10 +99,19 @@ FORMULAS = (
     "\u200b\ufeff@x",
 )
 WIDE = ("\uff1d1", "\uff0b1", "\uff0d1", "\uff20x", " \uff1d1", "\ufe66" + "1")
-LOSSY_NUMBERS = ("12345678901234567", "007", "1e5", "1.50", "1,234", "0.1", "\uff11\uff12")
+LOSSY_NUMBERS = ("12345678901234567", "007", "1e5", "1.5E+3", "1.50", "1,234", "0.1", "\uff11\uff12", "9" * 60)
+# After what is not seen: a soft hyphen, a joiner, marks of direction, a filler, a selector, a no-break space.
+HIDDEN_FORMULAS = [
+    f"{hidden}=1" for hidden in ("\xad", "\u034f", "\u202e", "\u2066\u2069", "\u3164", "\ufe0f", "\ufeff\xa0")
+]
+CONVERTED = (
+    *("1/2", "1 1/2", "10:30", "10:30:15", "9:30 pm", "5%", "5 %", "$5", "5 \u20ac", "(5)", "1-2", "1'000", "1\xa0000"),
+    *("TRUE", "false", "Wahr", "TRUE ", "\ufeffTRUE", "#N/A", "#DIV/0!", "5%\u200b", "\xa01/2"),
+    *("Mar 3", "3 Mar", "3-mar", "May2026", "march 3, 2026", "1 January 2026 10:30", "2026/11/21", "21.11.2026"),
+)
 
 
-@pytest.mark.parametrize("caption", [*FORMULAS, *WIDE, *LOSSY_NUMBERS, "'quoted"])
+@pytest.mark.parametrize("caption", [*FORMULAS, *HIDDEN_FORMULAS, *WIDE, *LOSSY_NUMBERS, *CONVERTED, "'quoted"])
 def test_a_text_that_a_spreadsheet_would_change_begins_with_an_apostrophe(client, wire, caption):
     wire.get(ANY, json={"data": [POST | {"caption": caption}]})
 
@@ -111,7 +120,14 @@ def test_a_text_that_a_spreadsheet_would_change_begins_with_an_apostrophe(client
     assert row["caption"] == f"'{caption}"
 
 
-@pytest.mark.parametrize("caption", ["a=b", "one - two", "x@y", "2026", "0", "1 + 1", "\u2212", "12 and 3", ""])
+@pytest.mark.parametrize(
+    "caption",
+    [
+        *("a=b", "one - two", "x@y", "2026", "0", "1 + 1", "\u2212", "12 and 3", ""),
+        *("2026-11-21", "May", "Maybe 5", "March of 10:30", "Decathlon 5", "true story", "5 stars", "a/b", "50% off"),
+        *("\U0001f600 5", "\xa0words", "1\ufe0f\u20e3", "=".rjust(50, "x"), "TRUE or false", "#1", "3 Maroons"),
+    ],
+)
 def test_any_other_text_is_as_it_came(client, wire, caption):
     wire.get(ANY, json={"data": [POST | {"caption": caption}]})
 

@@ -53,6 +53,8 @@ def send(gateway, request):
 @pytest.mark.parametrize(
     ("request_", "status", "code"),
     [
+        (b"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, "host_not_allowed"),
+        (b"GET http://localhost@evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, "host_not_allowed"),
         (b"GET /healthz?x=" + b"y" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "uri_too_long"),
         (b"GET /healthz?x=" + b"y" * 8_010 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "uri_too_long"),
         (
@@ -66,7 +68,18 @@ def send(gateway, request):
         (b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "not_found"),
         (b"DELETE /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "method_not_allowed"),
     ],
-    ids=["far too long", "too long", "headers", "body", "nonsense", "no header", "no path", "no method"],
+    ids=[
+        "foreign target",
+        "target with a name",
+        "far too long",
+        "too long",
+        "headers",
+        "body",
+        "nonsense",
+        "no header",
+        "no path",
+        "no method",
+    ],
 )
 def test_every_refusal_has_the_one_shape(refusing, request_, status, code):
     answered, body = send(refusing, request_)

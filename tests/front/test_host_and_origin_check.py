@@ -202,3 +202,20 @@ def test_many_spellings_of_a_host_are_answered_and_not_all_kept(world):
         assert world.get("/healthz", headers={"Host": f"localhost:{port}"}).status_code == 200
 
     assert len(world.client.application.wsgi_app._checks._known_hosts) <= 100
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/healthz", 200),
+        ("http://LOCALHOST:8000/healthz", 200),
+        ("/healthz?next=http://evil.example/", 200),
+        ("*", 200),
+        ("http://evil.example/healthz", 403),
+        ("http://localhost@evil.example/healthz", 403),
+        ("//evil.example/healthz", 200),
+    ],
+)
+def test_a_target_with_a_host_is_checked_as_the_header_is(client, target, status):
+    """What is a path for the server names no host, whatever is in it."""
+    assert client.get("/healthz", environ_overrides={"RAW_URI": target}).status_code == status
