@@ -234,7 +234,7 @@ def test_without_a_period_the_last_28_days_are_compared(client, wire):
     ],
 )
 def test_a_list_that_cannot_be_is_refused_with_what_is_accepted(client, accounts, words):
-    response = client.get("/compare?accounts=nobody.here")
+    response = client.get("/compare", query_string={"accounts": accounts})
 
     assert response.status_code == 400
     assert words in response.get_json()["message"]
