@@ -86,6 +86,14 @@ class Stage:
             raise RuntimeError(f"The store is not migrated: {done.stderr[-2000:]}")
         return settings
 
+    def key(self, settings: Mapping[str, str], *options: str) -> str:
+        """Make an API key for a gateway with these settings, and return it."""
+        create = [sys.executable, "-m", "commands.key", "create", "benchmark", *options]
+        done = subprocess.run(create, cwd=ROOT, env=isolated(settings), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"There is no key: {done.stderr[-2000:]}")
+        return done.stdout.strip()
+
     def gateway(self, settings: Mapping[str, str], *, workers: int = 2) -> Server:
         """Start a gateway."""
         return self._gunicorn(GATEWAY, settings, workers, "/healthz")

@@ -2,7 +2,7 @@
 
 Alternating rounds on 16 kept-alive connections, two workers, log lines on. Medians; `cpu_us` is the CPU time of the
 workers for each reply. `ready` is a Flask view that returns as many constant bytes, `304` is the gateway with
-If-None-Match.
+If-None-Match. `key` is the gateway with an API key for one account and with limits, of which every request is checked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from benchmarks.endpoints import warm_paths
 from benchmarks.load import NOT_MODIFIED, OK, Plan, Result, run
 from benchmarks.processes import Server
 from benchmarks.stage import Options, Row, Stage
+from config import SANDBOX_CREDENTIALS
 
 CALLERS = 16
+ACCOUNT = SANDBOX_CREDENTIALS["instagram_account_id"]
+KEY_OPTIONS = ("--accounts", ACCOUNT, "--requests-per-minute", "1000000", "--credits", "100")
 NOTICED_AFTER = 3.0  # seconds after which each worker knows what another one has fetched, such as the username
 WARMING = 0.5  # seconds of load before the first round, so that each worker has cached the reply
 
@@ -72,7 +75,9 @@ def measure(options: Options) -> list[Row]:
 def compared(paths: Mapping[str, str], options: Options, *, database_url: str = "") -> list[Row]:
     """Return a row for each request."""
     with Stage() as stage:
-        gateway = stage.gateway(stage.settings(stage.simulator(), database_url=database_url))
+        settings = stage.settings(stage.simulator(), database_url=database_url)
+        key = {"Authorization": f"Bearer {stage.key(settings, *KEY_OPTIONS)}"}
+        gateway = stage.gateway(settings)
         for path in paths.values():
             gateway.get(path).raise_for_status()
         time.sleep(NOTICED_AFTER)
@@ -85,6 +90,7 @@ def compared(paths: Mapping[str, str], options: Options, *, database_url: str = 
                 "empty": Side(empty, "/small"),
                 "ready": Side(empty, f"/bytes/{sizes[name]}"),
                 "warm": Side(gateway, path),
+                "key": Side(gateway, path, headers=key),
             }
             tag = first[name].headers.get("ETag")
             if tag is not None:
@@ -103,19 +109,23 @@ def _alternate(sides: Sequence[Side], *, rounds: int, seconds: float) -> None:
 
 
 def _figures(sides: Mapping[str, Side]) -> Row:
-    empty, ready, warm = (sides[name] for name in ("empty", "ready", "warm"))
+    empty, ready, warm, with_key = (sides[name] for name in ("empty", "ready", "warm", "key"))
     unchanged = sides.get("304")  # Absent where a reply has no ETag.
     return {
         "empty_per_s": empty.rate,
         "warm_per_s": warm.rate,
+        "key_per_s": with_key.rate,
         "ratio": warm.rate / empty.rate,
+        "ratio_key": with_key.rate / empty.rate,
         "ratio_ready": warm.rate / ready.rate,
         "ratio_304": unchanged.rate / empty.rate if unchanged else None,
         "empty_cpu_us": empty.cpu,
         "ready_cpu_us": ready.cpu,
         "warm_cpu_us": warm.cpu,
+        "key_cpu_us": with_key.cpu,
         "304_cpu_us": unchanged.cpu if unchanged else None,
         "empty_p99_ms": empty.p99_ms,
         "warm_p99_ms": warm.p99_ms,
+        "key_p99_ms": with_key.p99_ms,
         "load_cpu_us": statistics.median(result.own_us for result in empty.results),
     }

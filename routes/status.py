@@ -18,8 +18,14 @@ bp = Blueprint("status", __name__)
 @bp.get("/status")
 @takes(NoQuery)
 def status(_: NoQuery) -> ResponseReturnValue:
-    """Report what works, what does not, and the next step; providers are called every five minutes at most."""
+    """Report what works, what does not, and the next step; providers are called every five minutes at most.
+
+    A key with a list of accounts gets the health of these, without a call, and nothing of the gateway as a whole.
+    """
     services_ = services()
+    if request_context.caller().accounts is not None:
+        of_all = dict.fromkeys(("work", "stories", "posts", "history"))
+        return _uncached({**services_.account_list.status(), **of_all, **_used()})
     return _uncached(
         {
             **services_.status.latest(),

@@ -29,6 +29,8 @@ class AccountEntry(TypedDict):
     health: Health
 
 
+READABLE = (HealthState.OK, HealthState.EXPIRING)
+NEITHER = (HealthState.THROTTLED, HealthState.UNKNOWN)
 BEGINNING = "0"  # the cursor before the first id
 COLUMNS = (*(name for name in AccountEntry.__annotations__ if name != "health"), *Health.__annotations__)
 
@@ -87,6 +89,25 @@ class AccountList:
         blocked = self._quota.blocked_until("instagram")
         entries = [self._entry(account, known, blocked) for account in visible]
         return sorted(entries, key=lambda entry: _order(entry["id"]))
+
+    def status(self) -> dict[str, object]:
+        """Return the health of the accounts that the caller may see, as checks; raises `BusyError`."""
+        entries = self.entries()
+        checks = [
+            {
+                "name": "account",
+                "ok": None if entry["health"]["state"] in NEITHER else entry["health"]["state"] in READABLE,
+                "message": f"{entry['username'] or entry['id']}: {entry['health']['message'] or 'it can be read'}",
+                "next_step": entry["health"]["next_step"],
+                "code": entry["health"]["reason"],
+            }
+            for entry in entries
+        ]
+        return {
+            "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
+            "checked_at": our_time(self._clock.timestamp()),
+            "checks": checks,
+        }
 
     def _known(self, accounts: Collection[ListedAccount]) -> Mapping[str, HealthRow] | None:
         ids = [account.id for account in accounts if account.id is not None]

@@ -198,15 +198,18 @@ def test_the_only_account_is_the_only_one_that_the_key_sees(two):
 
 def test_lists_and_comparisons_show_nothing_of_another_account(two):
     two.warm()
-    secrets = (two.b["id"], two.b["username"])
-
     compared = two.get(f"/compare?accounts={two.a['id']},{two.b['id']}&period=7d", two.key_a).get_json()["accounts"]
     unknown = two.get(f"/compare?accounts={two.a['id']},{NO_ID}&period=7d", two.key_a).get_json()["accounts"]
     assert str(compared[1]).replace(two.b["id"], "") == str(unknown[1]).replace(NO_ID, "")
     assert compared[1]["error"]["code"] == "account_unknown"
     for path in ("/accounts", "/quota", "/status", "/credits"):
-        text = two.get(path, two.key_a).get_data(as_text=True)
-        assert [secret for secret in secrets if secret in text] == [], path
+        for key, other in ((two.key_a, two.b), (two.key_b, two.a)):
+            text = two.get(path, key).get_data(as_text=True)
+            assert [secret for secret in (other["id"], other["username"]) if secret in text] == [], path
+    status = two.get("/status", two.key_b).get_json()
+    assert [(check["name"], two.b["username"] in check["message"]) for check in status["checks"]] == [("account", True)]
+    assert status["work"] is None
+    assert two.get("/status", two.key_all).get_json()["checks"][0]["name"] == "token"
     assert two.b["id"] in two.get("/quota", two.key_b).get_data(as_text=True)
     listed = two.get("/accounts", two.key_b).get_json()["accounts"]
     assert [each["id"] for each in listed] == [two.b["id"]]
