@@ -63,6 +63,8 @@ SECRETS = (
 )
 
 
+API_KEY = re.compile(r"igw_[a-z2-9]{10}_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+
 # The shipped MODASH_RATE is 2 calls a second: a test that makes ten calls would wait for five seconds. A test that sets
 # this rate cannot notice what the shipped one costs a caller, so none about waiting times may.
 UNLIMITED_MODASH_RATE = 1000.0
@@ -171,9 +173,10 @@ def forget_everything(app: Flask) -> None:
 
 
 def leaks_in(text: str) -> list[str]:
-    """Name (by their first characters) the secrets that stand in a text, in any encoding of a URL."""
+    """Name (by their first characters) the secrets and API keys that stand in a text, in any encoding of a URL."""
     forms = {secret: (secret, quote(secret, safe="")) for secret in SECRETS}
-    return [secret[:8] for secret, written in forms.items() if any(form in text for form in written)]
+    found = [secret[:8] for secret, written in forms.items() if any(form in text for form in written)]
+    return found + [key[:14] for key in API_KEY.findall(text)]
 
 
 class Watch(logging.Handler):

@@ -9,6 +9,7 @@ import pytest
 
 import logs
 from routes.access import WITHOUT_KEY
+from services.access.key_text import new_id, new_text
 from services.redaction import Redaction
 from tests.support import NoConnections, add_key, bearer, settings
 
@@ -187,18 +188,27 @@ def test_the_log_names_the_key_and_never_its_text(client, store, watch, caplog):
     key, text = add_key(store)
     caplog.set_level(logging.INFO)
 
-    answer(client, bearer(text), f"/quota/{text}")
+    answer(client, bearer(text))
     answer(client, bearer(UNKNOWN))
     client.get("/healthz", headers={"X-Request-Id": "abc"})
 
-    lines = [json.loads(line) for line in _written(caplog) if '"request"' in line]
+    written = [logs.JsonFormatter(Redaction()).format(record) for record in caplog.records]
+    lines = [json.loads(line) for line in written if '"request"' in line]
     assert [line["key"] for line in lines] == [key, None, "anonymous"]
-    assert not [line for line in _written(caplog) if text in line or UNKNOWN in line]
+    assert not [line for line in written if text in line or UNKNOWN in line]
 
 
-def _written(caplog):
-    formatter = logs.JsonFormatter(Redaction())
-    return [formatter.format(record) for record in caplog.records]
+@pytest.mark.parametrize(
+    "written", ["{}", "a path /quota/{}?x", '{{"key": "{}"}}', "Authorization: Bearer {},", "X{}-"]
+)
+def test_a_key_is_redacted_wherever_it_is_written(written):
+    text = new_text(new_id())
+
+    redacted = Redaction()(written.format(text))
+
+    assert "[redacted]" in redacted
+    assert text[14:] not in redacted
+    assert text[:14] not in redacted
 
 
 def test_a_browser_may_ask_with_a_key_and_its_preflight_needs_none(make_client, clock):
