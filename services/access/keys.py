@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 
 CHECK_AFTER = 1.25  # seconds without a check, after which a request checks itself
 CHECK_WAIT = 0.5  # seconds that a request waits for a check
-LOOK_AGAIN_AFTER = 1.0  # seconds between two looks for keys that are not known
+LOOKS_A_SECOND = 5  # for keys that are not known
+MAX_ABSENT = 1_000  # wrong keys that are remembered
 
 Known = Mapping[bytes, tuple[Caller, float]]
 """The caller by the digest of its key, and until when the key is valid (Unix seconds)."""
@@ -39,7 +41,8 @@ class AccessKeys:
         self._known: Known | None = None  # None until the table was read
         self._changes = -1
         self._checked_at = -math.inf  # monotonic seconds, also of a check that failed
-        self._looked_at = -math.inf  # when the last unknown key was looked for
+        self._looks: deque[float] = deque(maxlen=LOOKS_A_SECOND)  # when unknown keys were looked for last
+        self._absent: set[bytes] = set()  # digests that were looked for since the last change
 
     def caller_of(self, key: str, now: float) -> Caller | None:
         """Return who sends a key at a moment (Unix seconds), or None where it is not accepted.
@@ -81,19 +84,26 @@ class AccessKeys:
         return self._known
 
     def _look_for(self, digest: bytes) -> tuple[Caller, float] | None:
-        """Look for a key that is not known: it may be new. Wrong keys cost no query each, but one a second at most.
+        """Look for a key that is not known: it may be new.
 
-        Requests that come together with a new key wait for the one that looks.
+        A wrong key is looked for once, and all wrong keys together cost a few small queries a second. Requests that
+        come together with a new key wait for the one that looks.
         """
+        if digest in self._absent:
+            return None  # The next check notices any change.
         if not self._lock.acquire(timeout=CHECK_WAIT):
             return None
         try:
-            known = self._known or {}
-            if digest not in known and self._clock.monotonic() - self._looked_at >= LOOK_AGAIN_AFTER:
-                self._looked_at = self._clock.monotonic()
+            now, known = self._clock.monotonic(), self._known or {}
+            may_look = len(self._looks) < LOOKS_A_SECOND or now - self._looks[0] >= 1
+            if digest not in known and digest not in self._absent and may_look:
+                self._looks.append(now)
                 with suppress(DatabaseUnavailableError):
                     self._check()
-            return (self._known or {}).get(digest)
+                    known = self._known or {}
+                    if digest not in known and len(self._absent) < MAX_ABSENT:
+                        self._absent.add(digest)
+            return known.get(digest)
         finally:
             self._lock.release()
 
@@ -104,6 +114,7 @@ class AccessKeys:
             # Read after their number: a change in between is read twice, and never missed.
             self._known = _callers(self._table.rows())
             self._changes = changes
+            self._absent.clear()
 
 
 def _callers(rows: Iterable[ApiKeyRow]) -> Known:
