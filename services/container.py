@@ -407,7 +407,7 @@ class Services:
                 backfill_days=config.backfill_days,
                 clock=store.clock,
             ),
-            follow_up=FollowUp(purchasing, policy),
+            follow_up=FollowUp(purchasing, policy, named=lambda key: access_keys.named(key, clock.timestamp())),
             renewals=renewals,
             credit_balance=balance,
             credits=Credits(

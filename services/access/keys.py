@@ -55,6 +55,16 @@ class AccessKeys:
         found = (self._known or self._loaded()).get(digest) or self._look_for(digest)
         return None if found is None or now >= found[1] else found[0]
 
+    def named(self, key: str, now: float) -> Caller | None:
+        """Return the caller with a key (id), with its limits of now; None where the key is not accepted any more.
+
+        Raises `BusyError` as `caller_of`.
+        """
+        if self._clock.monotonic() - self._checked_at >= CHECK_AFTER:
+            self._check_beside()
+        known = (self._known or self._loaded()).values()
+        return next((caller for caller, until in known if caller.name == key and now < until), None)
+
     def check(self) -> None:
         """Read the keys again if they have changed; raises `DatabaseUnavailableError`."""
         with self._lock:

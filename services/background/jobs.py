@@ -6,13 +6,13 @@ import contextvars
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services import request_context
 from services.accounts.token_upkeep import TokenUpkeep
-from services.caller import ANONYMOUS
+from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError
 from services.history.retention import Retention
@@ -90,12 +90,9 @@ def _follow_up(
 ) -> Reschedule | None:
     """Ask again for a report that was not ready, as often as the purchase policy allows.
 
-    The caller who caused it stays named, and its budget pays. Jobs of earlier releases name none.
+    The key that caused it stays named, and its budget pays. Jobs of earlier releases name none.
     """
-    caller = ANONYMOUS
-    if "caller" in payload:
-        caller = replace(ANONYMOUS, name=payload["caller"], credit_limit=payload["budget"])
-    due_at = follow_up.attempt(creator, caller=caller)
+    due_at = follow_up.attempt(creator, key=payload.get("caller", ANONYMOUS_NAME))
     return None if due_at is None else _reschedule(due_at, clock)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-from services.caller import ANONYMOUS, Caller
+from services.caller import ANONYMOUS, ANONYMOUS_NAME, Caller
 from services.errors import CreatorNotFoundError, ProviderError
 from services.reports.errors import CreditBudgetReachedError, CreditLimitReachedError
 from services.reports.policy import PurchasePolicy
@@ -14,6 +15,7 @@ from services.store.database import DatabaseUnavailableError
 
 JOB = "report"
 UNCERTAIN = "charge_uncertain"  # The call for the report never came back.
+KEY_GONE = "unauthorized"  # The API key that caused the report has expired or was revoked.
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +23,28 @@ log = logging.getLogger(__name__)
 class FollowUp:
     """The further attempts for a report that Modash was still making when a caller asked for it."""
 
-    def __init__(self, purchasing: ReportPurchasing, policy: PurchasePolicy) -> None:
+    def __init__(
+        self, purchasing: ReportPurchasing, policy: PurchasePolicy, *, named: Callable[[str], Caller | None]
+    ) -> None:
+        """`named` gives the caller with a key (id) as it is now, or None where the key is not accepted any more."""
         self._purchasing = purchasing
         self._policy = policy
+        self._named = named
 
-    def attempt(self, creator: str, *, caller: Caller = ANONYMOUS) -> float | None:
-        """Ask for a report for the caller who caused it, if that is due.
+    def attempt(self, creator: str, *, key: str = ANONYMOUS_NAME) -> float | None:
+        """Ask for a report if that is due, for the key (id) that caused it.
 
         Return when the next attempt is due (Unix seconds), or None for never.
 
-        Never means: the report has come, there is no such creator, this month's credits are spent, the last attempt
-        was made, or a call for it never came back. The moment is past where an attempt could not be made.
+        Never means: the report has come, there is no such creator, the key is not accepted any more, the credits of
+        the month or of the key are spent, the last attempt was made, or a call for it never came back. The moment is
+        past where an attempt could not be made.
         """
+        caller = ANONYMOUS if key == ANONYMOUS_NAME else self._named(key)
         known = self._purchasing.look_up(creator)
+        if caller is None:
+            log.warning("A report that was not ready is given up, because its key is not accepted any more")
+            return self._stop(known.name, KEY_GONE)
         if known.record.pending is not None and known.state in (ReportState.BUY, ReportState.IN_FLIGHT):
             try:
                 self._purchasing.buy(known.name, asked=creator, caller=caller)

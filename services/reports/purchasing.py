@@ -322,7 +322,7 @@ class ReportPurchasing:
             if pending is not None and not self._policy.has_given_up(pending.attempts):
                 due_at = self._policy.asked_again_at(pending.asked_at, pending.attempts)
                 # A job that is there keeps its payload: the first caller caused the report.
-                payload = {"caller": order.caller, "budget": order.budget}
+                payload = {"caller": order.caller}
                 self._jobs.put("report", order.creator, due_at=due_at, payload=payload)
 
     def _nothing_spent(self, refusal: NotOpenedError, caller: Caller) -> int:

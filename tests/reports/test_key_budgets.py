@@ -90,6 +90,31 @@ def test_the_key_that_caused_a_report_stays_named_when_the_worker_asks_again(key
     assert gateway.booked() == [("poor", "nasa", "free"), ("poor", "nasa", "charged")]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda keys, key: keys.revoke(key, 0.0), [("poor", "nasa", "free")]),
+        (lambda keys, key: None, [("poor", "nasa", "free"), ("poor", "nasa", "charged")]),
+    ],
+    ids=["revoked", "valid"],
+)
+def test_the_worker_asks_again_only_for_a_key_that_is_still_accepted(keyed, clock, wire, change, expected):
+    wire.get(REPORT, json={"status": "retry_later"})
+    gateway = keyed()
+    runner = Runner(gateway.services.store, handlers(gateway.services, clock), clock)
+    gateway.ask("poor")
+    wire.replace("GET", REPORT, json=BODY)
+    change(gateway.services.store.api_keys, gateway.ids["poor"])
+    clock.wait(300)
+
+    for job in runner.claim("we", 10):
+        runner.run(job)
+
+    assert gateway.booked() == expected
+    assert gateway.services.store.jobs.keys("report") == set()
+    assert gateway.ask("rich").status_code == 200
+
+
 def test_the_worker_gives_up_a_report_whose_key_has_spent_its_budget(keyed, clock, wire):
     wire.get(REPORT, json={"status": "retry_later"})
     gateway = keyed()
