@@ -11,6 +11,8 @@ def caller_of(peer: str, forwarded_for: str) -> str:
     Any caller can send X-Forwarded-For, so only a peer on loopback is believed, and of the list only the last address:
     the one that the proxy itself has added.
     """
+    if not forwarded_for:
+        return peer
     last = forwarded_for.rpartition(",")[2].strip()
     try:
         address = ip_address(peer)

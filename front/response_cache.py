@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from front.request_limits import has_too_many_parameters
+from routes.query_string import parameters_of
 from routes.replies import CSV, JSON, negotiated
 from services.answers import Freshness, Provenance
 from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, str]]
 RawRequest = tuple[str, str, str, str]
-CacheKey = tuple[str, str, tuple[tuple[str, str], ...], str]
+CacheKey = tuple[str, str, str]
 
 ENTRY_OVERHEAD = 2_000  # bytes of an entry's objects, its place in the dictionary and the headers of its age
 MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
 MAX_SPELLING = 1_000  # characters of such a request; one that is longer is parsed each time
+HEADER_OVERHEAD = 110  # bytes of the tuple and of the text of one header
 SPELLING_OVERHEAD = 200  # bytes of its places in the list and in the dictionary
 KEY = "insights.cache_key"  # of the environment of a request that is not cached: its parsed form
 CACHE_NAME = "insights-gateway"
@@ -42,7 +43,7 @@ class CachedResponse:
     body: bytes
     fixed_headers: Headers
     expires_at: float  # Unix seconds; how long this entry serves, which a stale value shortens
-    key: CacheKey = ("", "", (), "")  # set by the cache; all spellings share this one object, which may be large
+    key: CacheKey = ("", "", "")  # set by the cache; all spellings share this one object, which may be large
     spellings: list[RawRequest] = field(default_factory=list)
     bytes_used: int = 0  # in the cache, with key and spellings
     _built_at: int = -1
@@ -101,7 +102,7 @@ class ResponseCache:
             # A request with `refresh` must reach validation; its key leaves the parameter out.
             if "refresh" in raw[2] or has_too_many_parameters(raw[2]):
                 return None
-            key = environ[KEY] = _cache_key(raw)
+            key = environ[KEY] = _cache_key(environ, raw)
         cached = self._entries.get(key)
         if cached is None:
             return None
@@ -118,9 +119,8 @@ class ResponseCache:
 
     def put(self, environ: WSGIEnvironment, response: CachedResponse, *, scope: str = "") -> None:
         """Cache the reply to a request, for callers of a scope."""
-        key: CacheKey = environ.get(KEY) or _cache_key(_raw_request(environ, scope))
-        texts = (response.body, key, tuple(response.fixed_headers), tuple(response.provenance.accounts))
-        response.key, response.bytes_used = key, ENTRY_OVERHEAD + _size(texts)
+        key: CacheKey = environ.get(KEY) or _cache_key(environ, _raw_request(environ, scope))
+        response.key, response.bytes_used = key, ENTRY_OVERHEAD + _size(response, key)
         with self._lock:
             self._drop(key)
             if response.bytes_used > self._max_bytes:
@@ -140,7 +140,7 @@ class ResponseCache:
             return
         cached.spellings.append(raw)
         self._keys[raw] = cached.key
-        size = SPELLING_OVERHEAD + _size(raw)
+        size = SPELLING_OVERHEAD + sum(map(getsizeof, raw))
         cached.bytes_used += size
         self._bytes += size
         self._evict()
@@ -180,20 +180,22 @@ def _raw_request(environ: WSGIEnvironment, scope: str) -> RawRequest:
     return scope, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
 
 
-def _cache_key(raw: RawRequest) -> CacheKey:
+def _cache_key(environ: WSGIEnvironment, raw: RawRequest) -> CacheKey:
     """Return the parsed request: without the order and the escapes of its query, and with the format that it gets.
 
     The `Accept` header counts only as far as it decides the format, which it does where no parameter does.
-    `refresh` is left out, so that the next request without it gets the refreshed reply.
+    `refresh` is left out, so that the next request without it gets the refreshed reply. All parameters together are one
+    text, which takes a third of the memory of a tuple for each; `repr` keeps apart what a separator would not.
     """
-    scope, path, query, accept = raw
-    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
-    parameters = tuple(sorted(pair for pair in pairs if pair[0] != "refresh"))
+    scope, path, _, accept = raw
+    parameters = sorted(pair for pair in parameters_of(environ) if pair[0] != "refresh")
     if any(name == "format" for name, _ in parameters):
-        return scope, path, parameters, ""
-    return scope, path, parameters, USUAL_ACCEPTS.get(accept) or negotiated(accept)
+        return scope, path, repr(parameters)
+    return scope, path, f"{USUAL_ACCEPTS.get(accept) or negotiated(accept)} {parameters!r}"
 
 
-def _size(value: object) -> int:
-    """Return the bytes of a text, or of nested tuples of texts."""
-    return getsizeof(value) + (sum(map(_size, value)) if isinstance(value, tuple) else 0)
+def _size(response: CachedResponse, key: CacheKey) -> int:
+    """Return the bytes of what differs from reply to reply."""
+    headers = sum(HEADER_OVERHEAD + len(value) for _, value in response.fixed_headers)
+    accounts = sum(map(len, response.provenance.accounts))
+    return len(response.body) + sum(map(getsizeof, key)) + headers + accounts

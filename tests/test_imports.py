@@ -143,3 +143,9 @@ def test_no_class_of_services_has_the_name_of_another():
     counts = Counter(name for name, _ in defined(ast.ClassDef))
 
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_a_gateway_with_sqlite_does_not_load_the_driver_of_postgresql():
+    program = "import sys, app; sys.exit('psycopg' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=120, check=False).returncode == 0

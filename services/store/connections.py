@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
-from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError
 from services.store.damaged_rows import NOTE, DamageLog
 from services.store.modes import MODES, keep_to_mode
 from services.store.outage import Outage
@@ -146,6 +145,9 @@ class Connections:
         return not self.is_postgresql and not Path(str(self._url.database)).exists()
 
     def _open_server(self, size: int) -> Engine:
+        # psycopg and what it brings along take 11 MB of each process, which one with SQLite has no use for.
+        from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError  # noqa: PLC0415
+
         engine = create_engine(
             self._url,
             pool_size=size,
