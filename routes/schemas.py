@@ -282,14 +282,28 @@ class QuotaBody(TypedDict):
     breakers: list[BreakerStatus]
 
 
+class CauseBody(TypedDict):
+    """One cause of a failed check, what shows it, and what to do."""
+
+    code: str
+    fact: str
+    next_step: str
+
+
 class CheckBody(TypedDict):
-    """One check; `ok` is null if there was nothing to check, `code` says why it failed."""
+    """One check; `ok` is null if there was nothing to check. `message` is the same text as `fact`.
+
+    `code` says why it failed. Where Meta's answers leave several causes, `causes` names all of them.
+    """
 
     name: str
+    state: Literal["ok", "warning", "failing", "not_checked"]
     ok: bool | None
+    fact: str
     message: str
     next_step: str | None
     code: str | None
+    causes: list[CauseBody]
 
 
 class StatusBody(QuotaBody):

@@ -236,7 +236,7 @@ class Services:
             tokens=tokens.current,
             on_profile=FollowerRecorder(store.follower_counts, origin=origin, clock=clock).saw,
         )
-        checks = AccountChecks(graph, app_id=config.app_id, clock=clock)
+        checks = AccountChecks(graph, tokens.client, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
         kept_values = KeptValues(store.history, cache, origin)
         reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
@@ -414,7 +414,12 @@ class Services:
                 store.ledger, store.spending, balance, policy=policy, source=report_source, clock=store.clock
             ),
             status=Status(
-                graph=graph, accounts=accounts, modash=modash, cache=cache, configured=configured, checks=checks
+                graph=graph,
+                accounts=accounts,
+                modash=modash,
+                cache=cache,
+                configured=configured,
+                checkup=Checkup(checks, store.account_health, store.clock),
             ),
             webhooks=Webhooks(
                 store.webhooks,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
-from services.accounts.checks import OTHER_ACCOUNT, AccountChecks, Check, attempt
+from services import request_context
+from services.accounts.checks import Check, attempt
+from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.health import NOT_DECRYPTED
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
@@ -16,8 +18,11 @@ from services.cache.policies import STATUS_CHECKS, Json
 from services.clients.graph.client import GraphClient
 from services.clients.modash.client import ModashClient
 from services.days import our_time
+from services.errors import BusyError, ObjectNotFoundError, PermissionDeniedError
 
 __all__ = ["Check", "Status"]
+
+MOST_CHECKED = 5  # added accounts, of which each is checked with some calls; of more, `make account ARGS=check` does it
 
 
 class Status:
@@ -31,25 +36,31 @@ class Status:
         modash: ModashClient | None,
         cache: Cache,
         configured: ConfiguredAccount,
-        checks: AccountChecks,
+        checkup: Checkup,
     ) -> None:
         self._graph = graph
         self._accounts = accounts
         self._modash = modash
         self._cache = cache
         self._configured = configured
-        self._checks = checks
+        self._checks = checkup.checks
+        self._checkup = checkup
 
     def latest(self) -> dict[str, object]:
         """Return all checks, at most some minutes old: whether one failed, and when they were made."""
 
         def fetch(_known: CacheEntry | None) -> Json:
-            return {"checks": [asdict(check) for check in self.checks()]}
+            return {"checks": [{**check.as_json(), "account": check.account} for check in self.checks()]}
 
-        entry = self._cache.get_or_fetch(
-            "status", f"checks/{fingerprint(self._configured.token)}", STATUS_CHECKS, fetch
-        )
-        checks = cast("list[dict[str, object]]", entry.value["checks"])
+        # An account that is added or gets another token is checked at once.
+        known = fingerprint(" ".join([self._configured.token, *sorted(self._accounts.tokens_of_added())]))
+        entry = self._cache.get_or_fetch("status", f"checks/{known}", STATUS_CHECKS, fetch)
+        caller = request_context.caller()
+        checks = [
+            {name: value for name, value in check.items() if name != "account"}
+            for check in cast("list[dict[str, object]]", entry.value["checks"])
+            if check.get("account") is None or caller.sees(str(check["account"]))
+        ]
         return {
             "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
             "checked_at": our_time(entry.fetched_at),
@@ -59,17 +70,12 @@ class Status:
     def checks(self) -> Iterator[Check]:
         """Check token, account, insights, version and Modash key; a failed check does not stop the others."""
         if self._configured.token:
-            checks: Sequence[tuple[str, Callable[[], Check]]] = (
-                ("token", lambda: self._checks.token(self._accounts.configured_token, self._configured.login)),
-                ("account link", self._account_check),
-                ("insights", lambda: self._checks.insights(self._accounts.find(None))),
-            )
-            for name, check in checks:
-                yield attempt(name, check)
+            yield from self._configured_checks()
             yield self._version_check()
         added = attempt("added accounts", self._added_check)
         if added.ok is not None:
             yield added
+            yield from self._added_account_checks()
         elif not self._configured.token:
             yield Check("token", None, "Instagram is not configured.", "Set ACCESS_LONG_LIVED_TOKEN in .env.")
         if self._modash is not None:
@@ -77,14 +83,43 @@ class Status:
         else:
             yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
 
+    def _configured_checks(self) -> Iterator[Check]:
+        token, login = self._accounts.configured_token, self._configured.login
+        link = attempt("account link", self._account_check)
+        checks = (
+            attempt("token", lambda: self._checks.token(token, login)),
+            link,
+            self._checks.insights_after(link, lambda: self._accounts.find(None)),
+        )
+        for check in checks:
+            yield replace(check, account=self._configured.account_id)
+
     def _account_check(self) -> Check:
-        account = self._accounts.find(None)
-        linked = self._checks.linked(self._accounts.configured_token, self._configured.login, self._configured.page_id)
-        if linked not in {None, account.id}:
-            message = f"INSTAGRAM_ACCOUNT_ID is {account.id}, but the token or page is of account {linked}."
-            next_step = f"Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."
-            return Check("account link", False, message, next_step, OTHER_ACCOUNT)
-        return self._checks.link(account)
+        token, login, page_id = self._accounts.configured_token, self._configured.login, self._configured.page_id
+        try:
+            account = self._accounts.find(None)
+        except (ObjectNotFoundError, PermissionDeniedError) as error:
+            # The id is not configured, and could not be found by the page or the token.
+            if login == "facebook" and page_id:
+                return self._checks.without_account(token, page_id)
+            return self._checks.unreadable(token, login, error)
+        wrong = "Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."
+        return self._checks.account_link(account, page_id, wrong=wrong)
+
+    def _added_account_checks(self) -> Iterator[Check]:
+        """Check each added account, if there are a few, in one line each; the result is kept for /accounts."""
+        try:
+            accounts = [account for account in self._accounts.all() if account.token != self._configured.token]
+        except BusyError:
+            return
+        for account in accounts if len(accounts) <= MOST_CHECKED else ():
+            name = self._accounts.username(account) or account.id
+            checks = self._checkup.of(account)
+            failed = next((check for check in checks if check.ok is False), None)
+            if failed is None:
+                yield Check(name, True, "; ".join(check.message for check in checks), account=account.id)
+            else:
+                yield replace(failed, name=name)
 
     def _added_check(self) -> Check:
         """Check whether the tokens of added accounts can be decrypted; no provider is called."""

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from services.accounts import diagnosis
+from services.accounts.diagnosis import Cause, Diagnosis
+from services.accounts.page_diagnosis import of_pages
 from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clients.graph.models import Account
+from services.clients.graph.tokens import Page, TokenClient, TokenDetails
 from services.clock import Clock
 from services.days import last_days, our_time, utc
-from services.errors import InsightsError, TokenInvalidError
+from services.errors import (
+    InsightsError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    TokenExpiredError,
+    TokenInvalidError,
+)
 
-LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
-TOKEN_NOT_VALID, DATA_ACCESS_EXPIRED, SCOPES_MISSING = "token_not_valid", "data_access_expired", "scopes_missing"
+DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
 APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
+LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
+OTHER_LOGIN = {"facebook": "instagram", "instagram": "facebook"}
+UNREADABLE = (ObjectNotFoundError, PermissionDeniedError)
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check; `ok` is None where there was nothing to check, `code` says why it failed.
+    """The result of one check; `ok` is None where there was nothing to check.
 
-    `warns` is for what works and will not do so for long.
+    `code` says why it failed: the first of its `causes`, where these are known. `warns` is for what works and will not
+    do so for long. `account` is the one it is about, "" where its id is not known; None for what concerns no account.
     """
 
     name: str
@@ -32,6 +46,8 @@ class Check:
     next_step: str | None = None
     code: str | None = None
     warns: bool = False
+    causes: tuple[Cause, ...] = ()
+    account: str | None = None
 
     @property
     def state(self) -> Literal["ok", "warning", "failing", "not_checked"]:
@@ -52,95 +68,166 @@ class Check:
             "message": self.message,
             "next_step": self.next_step,
             "code": self.code,
+            "causes": [asdict(cause) for cause in self.causes],
         }
 
 
 class AccountChecks:
-    """Checks an account, with one call for each check."""
+    """Checks an account, with one call for each check, and more only to find the cause of a failure."""
 
-    def __init__(self, graph: GraphClient, *, app_id: str, clock: Clock) -> None:
+    def __init__(self, graph: GraphClient, tokens: TokenClient, *, app_id: str, clock: Clock) -> None:
         self._graph = graph
+        self._tokens = tokens
         self._app_id = app_id
         self._clock = clock
 
     def of(self, account: Account, page_id: str) -> Iterator[Check]:
-        """Run all checks of an added account; one that fails does not stop the others."""
-        looks: Sequence[tuple[str, Callable[[], Check]]] = (
-            ("token", lambda: self.token(account.token, account.login)),
-            ("account link", lambda: self._added(account, page_id)),
-            ("insights", lambda: self.insights(account)),
-        )
-        return (attempt(name, look) for name, look in looks)
+        """Run all checks of an account; insights are read only where the account can be."""
+        yield replace(attempt("token", lambda: self.token(account.token, account.login)), account=account.id)
+        link = attempt("account link", lambda: self.account_link(account, page_id))
+        yield replace(link, account=account.id)
+        yield replace(self.insights_after(link, lambda: account), account=account.id)
 
     def token(self, token: str, login: str) -> Check:
         """Check whether a token is valid, and for how long."""
         if login == "instagram":
-            self._graph.own_account(token)
-            return Check("token", True, "accepted; the Instagram login does not say when it expires")
-        if not self._graph.can_inspect(self._app_id):
+            return self._own_token(token)
+        if not self._tokens.can_inspect():
             message = "It cannot be inspected without APP_ID and APP_SECRET."
             return Check("token", None, message, "Set both in .env.")
+        details, failure = None, None
         try:
-            details = self._graph.token_details(token, app_id=self._app_id)
-        except TokenInvalidError:
-            # The call is made with the app's own token, so it is not the user's that is refused.
-            message = "Instagram does not accept APP_ID with APP_SECRET."
-            next_step = "Copy both again: developers.facebook.com, App settings, Basic."
-            return Check("token", False, message, next_step, APP_NOT_ACCEPTED)
+            details = self._tokens.details(token)
+        except ProviderError as error:
+            failure = error
+        found = diagnosis.of_token(login, details, failure, app_id=self._app_id)
+        if found is not None:
+            return _failed("token", self._settled(login, token, found))
+        if details is None:
+            raise failure or AssertionError("neither details nor a failure")
         return self._judged(details)
 
-    def linked(self, token: str, login: str, page_id: str) -> str | None:
+    def account_link(
+        self, account: Account, page_id: str, *, wrong: str = "Add it again with `make account`, with the right token."
+    ) -> Check:
+        """Check whether an account can be read, and is the one of its page or token; `wrong` is the next step if not.
+
+        An account that can be read is well although its page does not show it, as in a business portfolio.
+        """
+        failure, username = None, None
+        try:
+            username = self._graph.profile(account).get("username")
+        except UNREADABLE as error:
+            failure = error
+        try:
+            linked = self._linked(account.token, account.login, page_id)
+        except UNREADABLE:
+            linked = None
+        if linked not in {None, account.id}:
+            message = f"The token or page is of account {linked}, not of {account.id}."
+            return Check("account link", False, message, wrong.format(linked=linked), OTHER_ACCOUNT)
+        if failure is None:
+            return Check("account link", True, f"{username} ({account.id})")
+        if linked is None and page_id and isinstance(failure, ObjectNotFoundError):
+            return self.without_account(account.token, page_id)
+        return self.unreadable(account.token, account.login, failure, is_shown=linked is not None)
+
+    def without_account(self, token: str, page_id: str) -> Check:
+        """Return the check of a page of the login with Facebook that shows no account."""
+        details, pages = self._details(token), [Page(page_id, None, None, None, None)]
+        if details is None or details.type != "PAGE":
+            try:
+                pages = list(self._tokens.pages(token).pages)
+            except ProviderError:
+                pages = []
+        return _failed("account link", of_pages(details, pages, (), page_id=page_id))
+
+    def unreadable(self, token: str, login: str, error: ProviderError, *, is_shown: bool = True) -> Check:
+        """Return the check of an account that cannot be read; raises the failure where it passes by itself."""
+        found = diagnosis.of_read(login, error, self._scopes(token, login), is_shown=is_shown)
+        if found is None:
+            raise error
+        return _failed("account link", found)
+
+    def insights_after(self, link: Check, find: Callable[[], Account]) -> Check:
+        """Check whether insights are answered, unless the account itself cannot be read."""
+        if link.ok is False:
+            return Check("insights", None, "not checked, because the account cannot be read")
+        return attempt("insights", lambda: self._insights(find()))
+
+    def _insights(self, account: Account) -> Check:
+        window = last_days(1, now=self._clock.now())
+        try:
+            answered = self._graph.account_insights(account, ("reach",), since=window.since, until=window.until)
+        except ProviderError as error:
+            found = diagnosis.of_insights(account.login, error, self._scopes(account.token, account.login))
+            if found is None:
+                raise
+            return _failed("insights", found)
+        if "reach" in answered:
+            return Check("insights", True, "yesterday's reach is answered")
+        found = diagnosis.of_insights(account.login, None, self._scopes(account.token, account.login))
+        if found is not None:
+            return _failed("insights", found)
+        message, step = "Instagram gave no value for yesterday's reach.", "A new account may need a day."
+        return Check("insights", False, message, step, INSIGHTS_NOT_ANSWERED)
+
+    def _own_token(self, token: str) -> Check:
+        try:
+            self._graph.own_account(token)
+        except (TokenInvalidError, TokenExpiredError) as error:
+            found = diagnosis.of_refused_token("instagram", error)
+            return _failed("token", self._settled("instagram", token, found))
+        except UNREADABLE:
+            return Check("token", True, "accepted, but it does not read the account")
+        return Check("token", True, "accepted; the Instagram login does not say when it expires")
+
+    def _settled(self, login: str, token: str, found: Diagnosis) -> Diagnosis:
+        """Return the diagnosis of a token, or that it belongs to the other login, if that one accepts it."""
+        if not set(found.codes) <= diagnosis.UNKNOWN_TOKEN:
+            return found
+        other = OTHER_LOGIN[login]
+        try:
+            self._tokens.owner(other, token)
+        except UNREADABLE:
+            return diagnosis.of_other_login(login, other)
+        except ProviderError:
+            return found
+        return diagnosis.of_other_login(login, other)
+
+    def _linked(self, token: str, login: str, page_id: str) -> str | None:
         """Return the id of the account that a token or page belongs to, or None where neither names one."""
         if login == "instagram":
             return self._graph.own_account(token)
         return self._graph.linked_account(page_id, token=token) if page_id else None
 
-    def link(self, account: Account) -> Check:
-        """Check whether an account can be read."""
-        username = self._graph.profile(account).get("username")
-        return Check("account link", True, f"{username} ({account.id})")
+    def _details(self, token: str) -> TokenDetails | None:
+        """Return what Meta reports of a token; None where that cannot be had now."""
+        if not self._tokens.can_inspect():
+            return None
+        try:
+            return self._tokens.details(token)
+        except ProviderError:
+            return None
 
-    def insights(self, account: Account) -> Check:
-        """Check whether insights are answered."""
-        window = last_days(1, now=self._clock.now())
-        answered = self._graph.account_insights(account, ("reach",), since=window.since, until=window.until)
-        if "reach" not in answered:
-            return Check(
-                "insights",
-                False,
-                "Instagram gave no value for yesterday's reach.",
-                "Grant instagram_manage_insights; a new account may need a day.",
-                INSIGHTS_NOT_ANSWERED,
-            )
-        return Check("insights", True, "yesterday's reach is answered")
+    def _scopes(self, token: str, login: str) -> Sequence[str] | None:
+        details = self._details(token) if login == "facebook" else None
+        return None if details is None else details.scopes
 
-    def _added(self, account: Account, page_id: str) -> Check:
-        linked = self.linked(account.token, account.login, page_id)
-        if linked not in {None, account.id}:
-            message = f"The token or page is of account {linked}, not of {account.id}."
-            next_step = "Add it again with `make account`, with the right token."
-            return Check("account link", False, message, next_step, OTHER_ACCOUNT)
-        return self.link(account)
-
-    def _judged(self, details: Mapping[str, object]) -> Check:
-        """Judge a token by what Meta knows of it."""
-        if details.get("is_valid") is not True:
-            return Check("token", False, "The Instagram token is not valid any more.", LOG_IN_AGAIN, TOKEN_NOT_VALID)
-        scopes = details.get("scopes")
-        missing = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
-        if missing:
-            message = f"The token lacks {', '.join(missing)}."
-            return Check("token", False, message, "Log in again and grant them.", SCOPES_MISSING)
-        life = f"expires {end}" if (end := self._end(details.get("expires_at"))) else "does not expire"
-        access = details.get("data_access_expires_at")
+    def _judged(self, details: TokenDetails) -> Check:
+        """Judge a valid token by its permissions and its ends."""
+        if (found := diagnosis.of_scopes("facebook", details.scopes, NEEDED_SCOPES)) is not None:
+            return _failed("token", found)
+        life = f"expires {end}" if (end := self._end(details.expires_at)) else "does not expire"
+        access = details.data_access_expires_at
         if end := self._end(access):
             life += f"; access to data ends {end}"
-        if isinstance(access, int) and 0 < access <= self._clock.timestamp():
+        if access is not None and access <= self._clock.timestamp():
             return Check("token", False, f"valid, {life}", LOG_IN_AGAIN, DATA_ACCESS_EXPIRED)
         return Check("token", True, f"valid, {life}")
 
-    def _end(self, moment: object) -> str | None:
-        if not isinstance(moment, int) or not 0 < moment < LATEST:
+    def _end(self, moment: float | None) -> str | None:
+        if moment is None or not 0 < moment < LATEST:
             return None
         end = utc(moment)
         days = (end - self._clock.now()).days
@@ -153,3 +240,7 @@ def attempt(name: str, look: Callable[[], Check]) -> Check:
         return look()
     except InsightsError as error:
         return Check(name, False, error.message, error.hint, error.code)
+
+
+def _failed(name: str, found: Diagnosis) -> Check:
+    return Check(name, False, found.fact, found.next_step, found.codes[0], found.causes)

@@ -17,13 +17,13 @@ class Checkup:
     """Checks accounts and keeps the results."""
 
     def __init__(self, checks: AccountChecks, table: AccountHealthTable, clock: Clock) -> None:
-        self._checks = checks
+        self.checks = checks
         self._table = table
         self._clock = clock
 
     def of(self, account: Account, page_id: str = "") -> list[Check]:
         """Run all checks of an account and keep the result; without the database it is only returned."""
-        checks = list(self._checks.of(account, page_id or account.page_id))
+        checks = list(self.checks.of(account, page_id or account.page_id))
         row = result_of(account.id, checks, now=self._clock.timestamp())
         if row is not None:
             with suppress(DatabaseUnavailableError):

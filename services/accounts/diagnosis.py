@@ -136,7 +136,7 @@ def of_refused_app(login: str) -> Diagnosis:
     """Return the diagnosis of an app's id and secret that Meta does not accept."""
     names = APP_SETTINGS[login]
     fact = f"Meta does not accept {names.partition(' (')[0]} as the id and the secret of one app."
-    return one("app_settings_wrong", fact, f"Copy {names} again.")
+    return one("app_not_accepted", fact, f"Copy {names} again.")
 
 
 def of_exchange(login: str, error: ProviderError) -> Diagnosis | None:
@@ -279,7 +279,7 @@ def of_code(login: str, error: ProviderError) -> Diagnosis | None:
               "Log in again for a new code."),
         Cause("redirect_uri_wrong", f"The code is refused: --redirect-uri may not be the one of the login.{words}",
               "Give the address to which the login dialog led, letter by letter."),
-        Cause("app_settings_wrong", f"The code is refused: the app may be another one.{words}",
+        Cause("app_not_accepted", f"The code is refused: the app may be another one.{words}",
               f"Copy {APP_SETTINGS[login]} again."),
     )  # fmt: skip
     return Diagnosis(causes, "To separate them: log in again, and use the new code at once.")

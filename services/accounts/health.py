@@ -19,7 +19,6 @@ from services.accounts.checks import (
     DATA_ACCESS_EXPIRED,
     INSIGHTS_NOT_ANSWERED,
     SCOPES_MISSING,
-    TOKEN_NOT_VALID,
 )
 from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clock import Clock
@@ -35,8 +34,14 @@ from services.store.account_health import AccountHealthTable, CallRow, HealthRow
 
 ANSWERED_EVERY = 60.0  # seconds between two notes that an account answers
 REJECTED = (TokenExpiredError, TokenInvalidError)
-NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), TOKEN_NOT_VALID, DATA_ACCESS_EXPIRED})
-NEEDS_PERMISSION = frozenset({PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED})
+OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
+NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, "page_role_missing"})
+NEEDS_PERMISSION = frozenset(
+    {
+        *(PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED, "scopes_of_other_login"),
+        *("insights_permission_missing", "ads_permission_missing"),
+    }
+)
 ABOUT_THE_APP = frozenset({APP_NOT_ACCEPTED})
 # These pass by themselves, and concern the provider or the moment.
 PASSING = frozenset({"provider_rate_limited", "provider_unavailable", "provider_timeout", "busy", "deadline_exceeded"})
@@ -155,7 +160,7 @@ def _findings(
 
 def state_of(code: str) -> HealthState | None:
     """Return the state of an account of which a check failed with a code; None where it says nothing of the account."""
-    if code in NEEDS_LOGIN:
+    if code in NEEDS_LOGIN or (code.startswith(OF_TOKENS) and code != NOT_DECRYPTED):
         return HealthState.NEEDS_LOGIN
     if code in NEEDS_PERMISSION:
         return HealthState.PERMISSIONS_MISSING

@@ -232,6 +232,13 @@ class AccountResolver:
             found.setdefault(row.id, listed)
         return list(found.values())
 
+    def tokens_of_added(self) -> list[str]:
+        """Return fingerprints of the added accounts' stored tokens; none while the database is unavailable."""
+        try:
+            return [fingerprint(row.token.hex()) for row in self._registry.rows()]
+        except BusyError:
+            return []
+
     def added(self) -> tuple[int, int]:
         """Return how many accounts were added, and of how many the token cannot be opened; raises `BusyError`."""
         return len(self._registry.rows()), self._registry.closed()

@@ -15,7 +15,7 @@ from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.store import Store
 from tests.support import leaks_in, new_instance
 
-ACCOUNT, PAGE, SECOND_PAGE = "17841400000000000", "100000000000000", "100099901974044"
+ACCOUNT, PAGE = "17841400000000000", "100000000000000"
 REDIRECT = "https://app.example/back"
 LISTED = ("page_not_linked", "account_personal", "account_linked_elsewhere")
 APP_USER = ("app_role_missing", "app_in_development")
@@ -243,9 +243,9 @@ def test_the_code_of_a_login_is_exchanged(run, simulator, login, shape):
 @pytest.mark.parametrize(
     ("secret", "name", "code"),
     [
-        ("EAASHORT-granted", "APP_SECRET", "app_settings_wrong"),
-        ("EAASHORT-granted", "APP_ID", "app_settings_wrong"),
-        ("IGAASHORT-granted", "INSTAGRAM_APP_SECRET", "app_settings_wrong"),
+        ("EAASHORT-granted", "APP_SECRET", "app_not_accepted"),
+        ("EAASHORT-granted", "APP_ID", "app_not_accepted"),
+        ("IGAASHORT-granted", "INSTAGRAM_APP_SECRET", "app_not_accepted"),
     ],
 )
 def test_a_wrong_app_id_or_secret_is_named(run, environ, secret, name, code):

@@ -1,0 +1,130 @@
+"""/status names the same causes as `make connect`, for the account of the settings and for added ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from config import Config
+from services import request_context
+from services.accounts.registry import READ_EVERY
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.caller import Caller, Scope
+from services.request_context import RequestContext
+from services.store.accounts import AccountRow
+from tests.end_to_end.test_connect import APP_USER, LISTED, UNREADABLE
+from tests.support import MovableClock, live_settings
+
+ACCOUNT, PAGE = "17841400000000000", "100000000000000"
+KEY = new_key()
+
+
+@pytest.fixture
+def live(simulator):
+    """The settings of a live gateway with the simulator's providers and no account."""
+    listed = simulator.get("/_simulator/accounts").json()
+    account = listed["accounts"][0]
+    settings = live_settings(simulator.url, account, listed["app"], listed["modash"]["key"])
+    return settings | {"ACCESS_LONG_LIVED_TOKEN": "", "INSTAGRAM_ACCOUNT_ID": "", "TOKEN_KEY": KEY, "RETRY_BUDGET": "0"}
+
+
+@pytest.fixture
+def checks(make_client, live):
+    """The checks of a gateway with these settings and added accounts (id, token, page)."""
+
+    def read(*added, caller=None, **changes):
+        clock = MovableClock(datetime.now(UTC))
+        client = make_client(Config.from_env(live | changes), clock=clock)
+        services = client.application.extensions["services"]
+        encryption = TokenEncryption([KEY], learn=lambda _: None)
+        for number, (account, token, page) in enumerate(added):
+            login = "instagram" if token.startswith("IGAA") else "facebook"
+            name = f"account.{number}"
+            services.store.accounts.put(AccountRow(account, name, login, page, encryption.seal(token), 1.0))
+        clock.wait(READ_EVERY)
+        if caller is None:
+            return {check["name"]: check for check in client.get("/status").get_json()["checks"]}
+        request_context.current.set(RequestContext(started_at=clock.timestamp(), caller=caller))
+        try:
+            return {check["name"]: check for check in services.status.latest()["checks"]}
+        finally:
+            request_context.current.set(None)
+
+    return read
+
+
+def codes(check):
+    return tuple(cause["code"] for cause in check["causes"])
+
+
+CONFIGURED = [
+    ("EAASIMLONG-no-page", "account link", ("no_page",)),
+    ("EAASIMLONG-page-not-ticked", "account link", ("page_not_ticked",)),
+    ("EAASIMLONG-portfolio-page-only", "account link", ("page_in_portfolio",)),
+    ("EAASIMLONG-portfolio-without-account", "account link", ("page_in_portfolio", *LISTED)),
+    ("EAASIMLONG-not-linked", "account link", LISTED),
+    ("EAASIMLONG-linked-elsewhere", "account link", ("account_linked_elsewhere",)),
+    ("EAASIMLONG-wrong-scopes", "token", ("scopes_of_other_login",)),
+    ("EAASIMLONG-no-pages-show-list", "token", ("scopes_missing",)),
+    ("EAASIMLONG-no-insights", "insights", ("insights_permission_missing",)),
+    ("EAASIMLONG-no-insights-empty", "insights", ("insights_permission_missing",)),
+    ("EAASIMLONG-role-missing", "account link", APP_USER),
+    ("EAASIMLONG-private", "account link", UNREADABLE),
+    ("EAASIMLONG-revoked", "token", ("token_app_removed",)),
+    ("EAASIMLONG-checkpoint", "token", ("token_checkpoint",)),
+    ("EAASIMLONG-page-role-lost", "token", ("page_role_missing",)),
+    ("EAASIMLONG-other-app", "token", ("token_of_other_app",)),
+    ("SIMINSTAGRAM-granted", "token", ("token_of_other_login",)),
+    ("IGAASIMLONG-personal", "account link", ("account_personal", *UNREADABLE)),
+    ("IGAASIMLONG-expired", "token", ("token_expired",)),
+    ("IGAASIMLONG-in-development", "account link", ("scopes_missing", *APP_USER)),
+    ("IGAASIMLONG-no-insights", "insights", ("insights_permission_missing",)),
+]
+
+
+@pytest.mark.parametrize(("token", "name", "expected"), CONFIGURED)
+def test_the_cause_is_named_for_the_account_of_the_settings(checks, simulator, token, name, expected):
+    base = "graph.instagram.com" if token.startswith("IGAA") else "graph.facebook.com"
+    changes = {"GRAPH_BASE_URL": f"{simulator.url}/{base}", "ACCESS_LONG_LIVED_TOKEN": token, "PAGE_ID": PAGE}
+
+    found = checks(**changes)
+
+    assert codes(found[name]) == expected
+    assert (found[name]["ok"], found[name]["code"]) == (False, expected[0])
+    assert found[name]["next_step"]
+    simulator.post(f"/_simulator/logins/{token.partition('-')[2]}", {"repaired": True})
+    if token.startswith("SIM"):
+        changes["GRAPH_LOGIN"] = "instagram"
+        changes["GRAPH_BASE_URL"] = f"{simulator.url}/graph.instagram.com"
+    assert [each["ok"] for each in checks(**changes).values()][:3] == [True, True, True]
+
+
+def test_a_page_that_is_hidden_does_no_harm_where_the_account_is_known(checks):
+    found = checks(ACCESS_LONG_LIVED_TOKEN="EAASIMLONG-portfolio", INSTAGRAM_ACCOUNT_ID=ACCOUNT, PAGE_ID=PAGE)
+
+    assert (found["account link"]["ok"], found["insights"]["ok"]) == (True, True)
+
+
+def test_an_app_secret_that_is_wrong_is_named(checks):
+    found = checks(ACCESS_LONG_LIVED_TOKEN="EAASIMLONG-granted", PAGE_ID=PAGE, APP_SECRET="anothersecret")
+
+    assert codes(found["token"]) == ("app_not_accepted",)
+
+
+def test_a_few_added_accounts_are_checked_each_and_only_shown_to_those_that_may_see_them(checks, simulator):
+    listed = simulator.get("/_simulator/accounts").json()["accounts"]
+    second = next(each for each in listed if each["username"] == "ninety_nine")
+    added = (
+        (second["id"], "EAASIMPAGE-several-1", second["page_id"]),
+        (ACCOUNT, "EAASIMPAGE-private-0", PAGE),
+        ("1", "IGAASIMLONG-revoked", ""),
+    )
+
+    found = checks(*added)
+
+    assert found["account.0"]["ok"] is True
+    assert codes(found["account.1"]) == UNREADABLE
+    assert codes(found["account.2"]) == ("token_app_removed",)
+    seen = checks(*added, caller=Caller("k", Scope.READ, frozenset({ACCOUNT})))
+    assert {name for name in seen if name.startswith("account.")} == {"account.1"}
