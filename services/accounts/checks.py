@@ -243,4 +243,4 @@ def attempt(name: str, look: Callable[[], Check]) -> Check:
 
 
 def _failed(name: str, found: Diagnosis) -> Check:
-    return Check(name, False, found.fact, found.next_step, found.codes[0], found.causes)
+    return Check(name, False, found.fact, found.next_step, found.codes[0], causes=found.causes)
