@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing_extensions import TypedDict
 
 from services import request_context
+from services.accounts.checks import Check
 from services.accounts.health import Health, HealthState, health_of
 from services.accounts.resolver import AccountResolver, ListedAccount
 from services.answers import Answer, Freshness, Origin, Table
@@ -94,19 +95,20 @@ class AccountList:
         """Return the health of the accounts that the caller may see, as checks; raises `BusyError`."""
         entries = self.entries()
         checks = [
-            {
-                "name": "account",
-                "ok": None if entry["health"]["state"] in NEITHER else entry["health"]["state"] in READABLE,
-                "message": f"{entry['username'] or entry['id']}: {entry['health']['message'] or 'it can be read'}",
-                "next_step": entry["health"]["next_step"],
-                "code": entry["health"]["reason"],
-            }
+            Check(
+                "account",
+                None if entry["health"]["state"] in NEITHER else entry["health"]["state"] in READABLE,
+                f"{entry['username'] or entry['id']}: {entry['health']['message'] or 'it can be read'}",
+                entry["health"]["next_step"],
+                entry["health"]["reason"],
+                warns=entry["health"]["state"] == HealthState.EXPIRING,
+            )
             for entry in entries
         ]
         return {
-            "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
+            "status": "failing" if any(check.ok is False for check in checks) else "ok",
             "checked_at": our_time(self._clock.timestamp()),
-            "checks": checks,
+            "checks": [check.as_json() for check in checks],
         }
 
     def _known(self, accounts: Collection[ListedAccount]) -> Mapping[str, HealthRow] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from services.accounts import diagnosis
@@ -37,7 +37,7 @@ class Check:
     """The result of one check; `ok` is None where there was nothing to check.
 
     `code` says why it failed: the first of its `causes`, where these are known. `warns` is for what works and will not
-    do so for long. `account` is the one it is about, "" where its id is not known; None for what concerns no account.
+    do so for long.
     """
 
     name: str
@@ -47,7 +47,6 @@ class Check:
     code: str | None = None
     warns: bool = False
     causes: tuple[Cause, ...] = ()
-    account: str | None = None
 
     @property
     def state(self) -> Literal["ok", "warning", "failing", "not_checked"]:
@@ -83,10 +82,10 @@ class AccountChecks:
 
     def of(self, account: Account, page_id: str) -> Iterator[Check]:
         """Run all checks of an account; insights are read only where the account can be."""
-        yield replace(attempt("token", lambda: self.token(account.token, account.login)), account=account.id)
+        yield attempt("token", lambda: self.token(account.token, account.login))
         link = attempt("account link", lambda: self.account_link(account, page_id))
-        yield replace(link, account=account.id)
-        yield replace(self.insights_after(link, lambda: account), account=account.id)
+        yield link
+        yield self.insights_after(link, lambda: account)
 
     def token(self, token: str, login: str) -> Check:
         """Check whether a token is valid, and for how long."""
