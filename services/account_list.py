@@ -101,7 +101,7 @@ class AccountList:
                 f"{entry['username'] or entry['id']}: {entry['health']['message'] or 'it can be read'}",
                 entry["health"]["next_step"],
                 entry["health"]["reason"],
-                warns=entry["health"]["state"] == HealthState.EXPIRING,
+                warns=entry["health"]["state"] == "expiring",
             )
             for entry in entries
         ]
