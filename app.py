@@ -47,6 +47,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
         rates=RateLimits(services.request_rates),
         cache=services.cache,
         waiting_slots=services.waiting_slots,
+        measurements=services.measurements,
         clock=clock,
         host=config.host,
         allowed_hosts=config.allowed_hosts,

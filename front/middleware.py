@@ -27,6 +27,8 @@ from services.answers import Provenance
 from services.cache.cache import Cache
 from services.caller import UNIDENTIFIED, Caller
 from services.clock import Clock
+from services.monitoring.families import RESPONSE_CACHE_BYTES
+from services.monitoring.measurements import UNMATCHED, Measurements
 from services.redaction import cut
 from services.request_context import RequestContext, WaitingSlots
 
@@ -54,6 +56,7 @@ class Front:
         rates: RateLimits,
         cache: Cache,
         waiting_slots: WaitingSlots,
+        measurements: Measurements,
         clock: Clock,
         host: str,
         allowed_hosts: Sequence[str],
@@ -68,6 +71,7 @@ class Front:
         self._rates = rates
         self._cache = cache
         self._waiting_slots = waiting_slots
+        self._measurements = measurements
         self._clock = clock
         self._request_deadline = request_deadline
         self._redact = redact
@@ -76,6 +80,7 @@ class Front:
         self._fixed_headers: Headers = [*SECURITY_HEADERS, *([("X-Insights-Sandbox", "true")] if sandbox else [])]
         self._responses = ResponseCache(response_cache_bytes)
         cache.on_change(self._responses.invalidate)
+        measurements.register_gauges(lambda: {RESPONSE_CACHE_BYTES: self._responses.bytes_used})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -107,6 +112,7 @@ class Front:
                 status, body = _conditional(environ, cached.etag, cached.body, headers)
                 start_response(status, headers)
                 self._log_answered(environ, request, status, len(body), started, caller=caller)
+                self._measurements.request("GET", cached.route, status[:3], "hit", started)
                 return [body] if body else []
         refusal = refusal or refusal_of(environ)
         return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
@@ -166,6 +172,7 @@ class Front:
             now = self._clock.timestamp()
             response = CachedResponse.of(provenance, headers, body, now=now)
             is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
+            response.route = _route(environ)
             if environ["REQUEST_METHOD"] == "GET" and is_current:
                 self._responses.put(environ, response, scope=caller.cache_scope)
             did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
@@ -191,6 +198,7 @@ class Front:
             )
         else:
             self._log_forwarded(environ, status, len(body), context=context, started=started, cache_result=cache_result)
+        self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
         request_context.current.set(None)
         return [body] if body else []
 
@@ -212,6 +220,7 @@ class Front:
         finally:
             getattr(parts, "close", lambda: None)()
             self._log_forwarded(environ, status, size, context=context, started=started, cache_result="none")
+            self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], "none", started)
 
     def _log_answered(
         self,
@@ -292,6 +301,12 @@ class _Reply:
         """Take status and headers, as WSGI's `start_response`."""
         self.status, self.headers, self.exception_info = status, headers, exc_info
         return _no_write
+
+
+def _route(environ: WSGIEnvironment) -> str:
+    """Return the pattern of the path as Flask found it: a path itself may be any text, and each would be a series."""
+    route: str = environ.get("insights.route", UNMATCHED)
+    return route
 
 
 def _no_write(_data: bytes) -> object:

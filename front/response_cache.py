@@ -15,6 +15,7 @@ from routes.query_string import parameters_of
 from routes.replies import CSV, JSON, negotiated
 from services.answers import Freshness, Provenance
 from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
+from services.monitoring.measurements import UNMATCHED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -43,6 +44,7 @@ class CachedResponse:
     body: bytes
     fixed_headers: Headers
     expires_at: float  # Unix seconds; how long this entry serves, which a stale value shortens
+    route: str = UNMATCHED  # the pattern of the path, for the metrics
     key: CacheKey = ("", "", "")  # set by the cache; all spellings share this one object, which may be large
     spellings: list[RawRequest] = field(default_factory=list)
     bytes_used: int = 0  # in the cache, with key and spellings

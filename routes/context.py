@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import current_app
+from flask import current_app, request
 
 from config import Config
 from services.container import Services
@@ -18,3 +18,9 @@ def services() -> Services:
 def config() -> Config:
     """Return the settings of the running application."""
     return cast(Config, current_app.extensions["config"])
+
+
+def note_route() -> None:
+    """Note the pattern of the path of this request, for the metrics."""
+    if request.url_rule is not None:
+        request.environ["insights.route"] = request.url_rule.rule

@@ -1,13 +1,19 @@
-"""GET /healthz and GET /readyz: whether this process is alive, and whether everything that it needs is."""
+"""GET /healthz, /readyz and /metrics: whether this process is alive and has what it needs, and what was counted."""
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 
+from routes.access import require
 from routes.context import config, services
+from routes.documentation import VERSION
 from routes.queries import NoQuery
 from routes.validation import is_local_caller, takes
+from services import request_context
+from services.caller import Scope
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # of Prometheus
 
 bp = Blueprint("operations", __name__)
 
@@ -34,3 +40,12 @@ def readyz(_: NoQuery) -> ResponseReturnValue:
     response = jsonify(services().readiness.report(detailed=is_local_caller()))
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@bp.get("/metrics")
+@takes(NoQuery)
+def metrics(_: NoQuery) -> ResponseReturnValue:
+    """Show counts of requests, calls and credits, and the state of the gateway, for Prometheus; for the scope admin."""
+    require(Scope.ADMIN)
+    text = services().monitoring.exposition(version=VERSION, sees=request_context.caller().sees)
+    return Response(text, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})

@@ -350,6 +350,7 @@ BODIES: dict[str, dict[int, object]] = {
     "/credits": {200: Overview},
     "/healthz": {200: HealthBody},
     "/readyz": {200: ReadinessReport},
+    "/metrics": {200: str},
     "/status": {200: StatusBody},
     "/quota": {200: QuotaBody},
     "/webhooks/instagram": {200: str},

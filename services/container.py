@@ -60,6 +60,10 @@ from services.media.story_polling import StoryPolling
 from services.media.story_reader import StoryReader
 from services.media.viewers import ViewersCheck
 from services.media_insights import MediaInsightsService
+from services.monitoring.exchange import Exchange
+from services.monitoring.exposition import Monitoring
+from services.monitoring.measurements import Measurements
+from services.monitoring.state import GatewayState, breaker_values
 from services.notifications.delivery import NotificationDelivery
 from services.notifications.events import EVENTS
 from services.notifications.notifications import Notifications
@@ -145,6 +149,8 @@ class Services:
     account_troubles: AccountTroubles
     limits: Quota
     readiness: Readiness
+    measurements: Measurements
+    monitoring: Monitoring
     access_keys: AccessKeys
     request_rates: RequestRates
     accounts: AccountResolver
@@ -168,28 +174,17 @@ class Services:
         `redaction` learns each token that is read from the database.
         """
         redaction = redaction or Redaction(config.secrets)
-        report_source = "sandbox" if config.sandbox else "modash"
+        report_source = report_source_of(config)
 
         # What every service shares
         store = Store.open(config.database_url, config.instance_path, mode=config.providers, clock=clock)
+        measurements = Measurements()
         notifications = Notifications(
             store.notifications, wanted=notified_events(config), mode=config.providers, clock=store.clock
         )
         heartbeat = Heartbeat()
-        rate_limiter = RateLimiter(
-            "modash",
-            config.modash_rate,
-            clock,
-            shared=shared_rate_limit("modash", store.rate_limits),
-            patience=patience,
-        )
-        throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
-        places = config.provider_parallel
         health = HealthRecorder(store.account_health, clock)
-        guards = {
-            "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),
-            "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
-        }
+        guards = _guards(config, clock, store, health)
         quota = Quota(guards, store.quota_usage)
         # Enough threads for every place at a provider, and for the parts of every answer that may wait.
         executor = Executor(config.provider_parallel + 2 * WaitingSlots.total(config.max_waiting_requests))
@@ -210,7 +205,13 @@ class Services:
         )
         kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
         tokens = account_tokens(
-            config, clock, store=store, notifications=notifications, guard=guards["instagram"], redaction=redaction
+            config,
+            clock,
+            store=store,
+            notifications=notifications,
+            guard=guards["instagram"],
+            redaction=redaction,
+            on_call=measurements.call,
         )
         graph = graph_client(
             config,
@@ -219,6 +220,7 @@ class Services:
             redaction=redaction,
             on_listed=both(index.saw, kept_posts.saw),
             gate=tokens.current,
+            on_call=measurements.call,
         )
         configured = ConfiguredAccount(
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
@@ -277,7 +279,7 @@ class Services:
 
         # Modash
         modash = (
-            modash_client(config, clock, guard=guards["modash"], redaction=redaction)
+            modash_client(config, clock, guard=guards["modash"], redaction=redaction, on_call=measurements.call)
             if config.modash_configured
             else None
         )
@@ -328,7 +330,9 @@ class Services:
         # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
         webhook_handlers: dict[str, WebhookHandler] = {"story_insights": kept_stories.apply_webhook}
 
+        monitoring = _monitoring(config, measurements, store, quota, balance)
         every_second = {
+            "share counts": monitoring.share,
             "invalidate changed accounts": cache.invalidate_changed,
             "share quota usage": quota.share,
             "read the account table": registry.read,
@@ -430,13 +434,17 @@ class Services:
             webhook_application=WebhookApplication(store.webhooks, webhook_handlers, clock=store.clock),
             notifications=notifications,
             notification_delivery=(
-                NotificationDelivery(store.notifications, receiver_client(config, clock), clock=store.clock)
+                NotificationDelivery(
+                    store.notifications, receiver_client(config, clock, on_call=measurements.call), clock=store.clock
+                )
                 if config.notify_url
                 else None
             ),
             account_troubles=AccountTroubles(store.account_troubles, notifications, clock=store.clock),
             limits=quota,
             readiness=Readiness(store, quota, clock=store.clock),
+            measurements=measurements,
+            monitoring=monitoring,
             access_keys=access_keys,
             request_rates=request_rates,
             accounts=accounts,
@@ -467,7 +475,38 @@ class Services:
         for guard in self.guards.values():
             guard.close()
         self.settlements.close()
+        self.monitoring.close()
         self.store.close()
+
+
+def _guards(config: Config, clock: Clock, store: Store, health: HealthRecorder) -> Mapping[str, Guard]:
+    """Build the guard of each provider, whose limits all processes share."""
+    places = config.provider_parallel
+    throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
+    shared = shared_rate_limit("modash", store.rate_limits)
+    rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
+    return {
+        "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),
+        "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
+    }
+
+
+def _monitoring(
+    config: Config, measurements: Measurements, store: Store, quota: Quota, balance: CreditBalance
+) -> Monitoring:
+    """Build what GET /metrics answers with."""
+    measurements.register_gauges(lambda: breaker_values(quota.breakers()))
+    state = GatewayState(
+        store,
+        readiness=Readiness(store, quota, clock=store.clock),
+        quota=quota,
+        balance=balance,
+        policy=purchase_policy(config),
+        source=report_source_of(config),
+        clock=store.clock,
+    )
+    build = {"mode": config.providers, "graph_api_version": config.graph_api_version}
+    return Monitoring(Exchange(measurements, store.counters, clock=store.clock), state, build=build)
 
 
 def _register(
@@ -485,6 +524,11 @@ def _register(
         heartbeat.register(name, task, interval=A_SECOND)
     heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
     heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
+
+
+def report_source_of(config: Config) -> str:
+    """Return the source of reports and ledger rows: a simulated report must never be mistaken for a paid one."""
+    return "sandbox" if config.sandbox else "modash"
 
 
 def notified_events(config: Config) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads, TokenGate
 from services.clients.graph.tokens import App, TokenClient
 from services.clients.guard.guard import Guard
-from services.clients.http import CALLBACK, RECEIVER, Transport
+from services.clients.http import CALLBACK, RECEIVER, OnCall, Transport, ignore_call
 from services.clients.modash.client import ModashClient
 from services.clients.modash.error_codes import MODASH
 from services.clients.rate_limiter import RateLimiter
@@ -43,14 +43,22 @@ def graph_client(
     redaction: Redaction | None = None,
     on_listed: OnListed = ignore_listed,
     gate: TokenGate | None = None,
+    on_call: OnCall = ignore_call,
 ) -> GraphClient:
     """Build the client of the Graph API; without a `gate` also tokens are tried that were refused before."""
-    reads = _graph_reads(config, clock, guard=guard, redaction=redaction or Redaction(config.secrets), gate=gate)
+    reads = _graph_reads(
+        config, clock, guard=guard, redaction=redaction or Redaction(config.secrets), gate=gate, on_call=on_call
+    )
     return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
 
 
 def token_client(
-    config: Config, clock: Clock, *, guard: Guard | None = None, redaction: Redaction | None = None
+    config: Config,
+    clock: Clock,
+    *,
+    guard: Guard | None = None,
+    redaction: Redaction | None = None,
+    on_call: OnCall = ignore_call,
 ) -> TokenClient:
     """Build the client that exchanges, refreshes and inspects tokens; `redaction` learns each of them."""
     redaction = redaction or Redaction(config.secrets)
@@ -59,7 +67,7 @@ def token_client(
         "instagram": App(config.instagram_app_id, config.instagram_app_secret),
     }
     return TokenClient(
-        _graph_reads(config, clock, guard=guard, redaction=redaction),
+        _graph_reads(config, clock, guard=guard, redaction=redaction, on_call=on_call),
         apps=apps,
         code_url=f"{config.instagram_login_url}/oauth/access_token",
         learn=redaction.learn,
@@ -92,7 +100,14 @@ class AccountTokenParts(NamedTuple):
 
 
 def account_tokens(
-    config: Config, clock: Clock, *, store: Store, notifications: Notifications, guard: Guard, redaction: Redaction
+    config: Config,
+    clock: Clock,
+    *,
+    store: Store,
+    notifications: Notifications,
+    guard: Guard,
+    redaction: Redaction,
+    on_call: OnCall = ignore_call,
 ) -> AccountTokenParts:
     """Build the parts that hold, try and replace the tokens of accounts."""
     table, encryption = store.account_tokens, TokenEncryption(config.token_keys, learn=redaction.learn)
@@ -105,7 +120,7 @@ def account_tokens(
         calls_with=_calls_with(config),
         on_refused=notices.refused,
     )
-    client = token_client(config, clock, guard=guard, redaction=redaction)
+    client = token_client(config, clock, guard=guard, redaction=redaction, on_call=on_call)
     states = TokenStates(table, current, store.clock)
     return AccountTokenParts(encryption, current, client, states, notices, table)
 
@@ -117,10 +132,16 @@ def _calls_with(config: Config) -> str:
 
 
 def _graph_reads(
-    config: Config, clock: Clock, *, guard: Guard | None, redaction: Redaction, gate: TokenGate | None = None
+    config: Config,
+    clock: Clock,
+    *,
+    guard: Guard | None,
+    redaction: Redaction,
+    on_call: OnCall,
+    gate: TokenGate | None = None,
 ) -> GraphReads:
     return GraphReads(
-        _transport("instagram", config, clock),
+        _transport("instagram", config, clock, on_call),
         base_urls=config.graph_base_urls,
         auth_in=config.graph_auth_in,
         version=config.graph_api_version,
@@ -135,16 +156,16 @@ def _graph_reads(
 def callback_checks(config: Config, clock: Clock) -> CallbackChecks:
     """Build the checks of the webhook's address on the internet."""
     return CallbackChecks(
-        _transport(CALLBACK, config, clock),
+        _transport(CALLBACK, config, clock, ignore_call),
         verify_token=config.webhook_verify_token,
         secrets=app_secrets(config),
         is_rehearsal=config.sandbox,
     )
 
 
-def receiver_client(config: Config, clock: Clock) -> ReceiverClient:
+def receiver_client(config: Config, clock: Clock, *, on_call: OnCall = ignore_call) -> ReceiverClient:
     """Build the client of the receiver of the outgoing webhook, which has 10 s to answer, whatever providers have."""
-    transport = Transport(RECEIVER, connect_timeout=3.05, read_timeout=5.0, connections=1, clock=clock)
+    transport = Transport(RECEIVER, connect_timeout=3.05, read_timeout=5.0, connections=1, clock=clock, on_call=on_call)
     return ReceiverClient(transport, config.notify_url, config.notify_secrets)
 
 
@@ -160,10 +181,11 @@ def modash_client(
     guard: Guard | None = None,
     rate_limiter: RateLimiter | None = None,
     redaction: Redaction | None = None,
+    on_call: OnCall = ignore_call,
 ) -> ModashClient:
     """Build the client of Modash; `rate_limiter` is for a guard that is made here."""
     return ModashClient(
-        _transport("modash", config, clock),
+        _transport("modash", config, clock, on_call),
         base_url=config.modash_base_url,
         key=config.modash_api_key,
         retries=Retries(budget=config.retry_budget, clock=clock),
@@ -178,13 +200,14 @@ def modash_client(
     )
 
 
-def _transport(provider: str, config: Config, clock: Clock) -> Transport:
+def _transport(provider: str, config: Config, clock: Clock, on_call: OnCall) -> Transport:
     return Transport(
         provider,
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
         connections=config.provider_parallel,
         clock=clock,
+        on_call=on_call,
         **({"unreached_hint": SIMULATOR_HINT.format(port=config.simulator_port)} if config.sandbox else {}),
     )
 

@@ -24,6 +24,13 @@ class Step:
     shown: str = ""
 
 
+def section(path: Path, heading: str) -> str:
+    """The part of a document below a heading."""
+    _, _, rest = path.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    assert rest, f"{path.name} has no heading {heading}"
+    return rest.partition("\n## ")[0]
+
+
 def steps_of(path: Path) -> list[Step]:
     """Return the commands of a document that its reader runs, in order."""
     text = path.read_text(encoding="utf-8")

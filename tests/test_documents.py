@@ -19,7 +19,7 @@ from services.cache import policies
 from services.cache.policies import FixedTTL
 from services.errors import InsightsError
 from services.insights.catalogue import METRICS
-from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, tables_of
+from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, section, tables_of
 from tests.support import ROOT
 
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -59,13 +59,6 @@ def documents(*, but=()):
 
 def text_of(path):
     return path.read_text(encoding="utf-8")
-
-
-def section(path, heading):
-    """The part of a document below a heading."""
-    _, _, rest = text_of(path).partition(f"\n## {heading}\n")
-    assert rest, f"{path.name} has no heading {heading}"
-    return rest.partition("\n## ")[0]
 
 
 def row_by_name(text, column=0):

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -70,7 +70,14 @@ TRY_SOON = "Try again in a minute."
 # Each call has one connection at most, so none was made where one of these came.
 NEVER_CONNECTED = (requests.ConnectTimeout, ConnectTimeoutError, NewConnectionError)
 
+OnCall = Callable[[str, str, float], None]
+"""Gets the provider of each call that was made, its status or the code of its failure, and the seconds it took."""
+
 Json = dict[str, object] | list[object] | str | int | float | bool | None
+
+
+def ignore_call(_provider: str, _outcome: str, _seconds: float) -> None:
+    """Do nothing with a call."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +139,12 @@ class Transport:
         connections: int,
         clock: Clock,
         unreached_hint: str = "Check that this machine reaches it",
+        on_call: OnCall = ignore_call,
     ) -> None:
         """Build the transport; `unreached_hint` says what to look at where nothing answers and no proxy is set."""
         self._provider = provider
         self._unreached_hint = unreached_hint
+        self._on_call = on_call
         self._timeout = (connect_timeout, read_timeout)
         self._clock = clock
         self._adapter = NotingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
@@ -220,6 +229,7 @@ class Transport:
         seconds = self._clock.monotonic() - started
         if (context := request_context.current.get()) is not None:
             context.count_call(seconds)
+        self._on_call(self._provider, outcome, seconds)
         extra = {"provider": self._provider, "outcome": outcome, "milliseconds": round(seconds * 1000, 2)}
         log.debug("provider call", extra=extra)
 

@@ -86,3 +86,22 @@ request_counts = Table(
     Column("changed_at", Double, nullable=False),
     Index("request_counts_by_changed_at", "mode", "changed_at"),
 )
+
+# What GET /metrics shows of all processes: a count for each family and labels, of a histogram for each bucket.
+counters = Table(
+    "counters",
+    memory,
+    mode_column(),
+    Column("name", String(64), primary_key=True),
+    Column("labels", String(200), primary_key=True),  # JSON in ASCII
+    Column("value", Double, nullable=False),
+)
+
+process_gauges = Table(
+    "process_gauges",
+    memory,
+    mode_column(),
+    Column("process", String(64), primary_key=True),
+    Column("content", Text, nullable=False),  # JSON
+    Column("seen_at", Double, nullable=False),
+)

@@ -19,7 +19,7 @@ from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, St
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0006", GATEWAY: "0018"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0007", GATEWAY: "0018"}
 
 gateway = MetaData()
 

@@ -18,6 +18,7 @@ from services.store.accounts import AccountTable
 from services.store.api_keys import ApiKeyTable
 from services.store.cache_entries import CacheEntryTable
 from services.store.connections import Connections
+from services.store.counters import Counters
 from services.store.database import Database, DatabaseFault, DatabaseUnavailableError, SchemaError
 from services.store.database_clock import DatabaseClock
 from services.store.deletion import Deletion
@@ -82,6 +83,7 @@ class Store:
     workers: Workers
     webhooks: WebhookTable
     notifications: NotificationTable
+    counters: Counters
     account_troubles: AccountTroubleTable
     transfer: Transfer
     deletion: Deletion
@@ -128,6 +130,7 @@ class Store:
             workers=Workers(gateway),
             webhooks=WebhookTable(gateway),
             notifications=NotificationTable(gateway),
+            counters=Counters(memory),
             account_troubles=AccountTroubleTable(gateway),
             transfer=Transfer(gateway),
             deletion=Deletion((memory, gateway)),
@@ -146,6 +149,7 @@ class Store:
         """Delete expired rows."""
         self.cache_entries.sweep(time.time())
         self.workers.sweep()
+        self.counters.sweep()
 
     def sweep_without_worker(self) -> None:
         """Delete expired cache entries, unless a worker is alive: it does that as a job."""

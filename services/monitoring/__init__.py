@@ -1,0 +1,1 @@
+"""What GET /metrics shows: counts of every process together, and the state of the gateway."""

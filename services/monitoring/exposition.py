@@ -1,0 +1,124 @@
+"""GET /metrics: everything that is counted, in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from services.monitoring import families
+from services.monitoring.exchange import Exchange
+from services.monitoring.families import BUCKETS, FAMILIES
+from services.monitoring.measurements import Key
+from services.monitoring.state import GatewayState, Sample
+from services.store.counters import ProcessGauges
+
+BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
+
+
+class Monitoring:
+    """Writes the metrics of all processes; each of them writes the same ones."""
+
+    def __init__(self, exchange: Exchange, state: GatewayState, *, build: dict[str, str]) -> None:
+        """Build it; `build` are the labels of the metric that names this release."""
+        self._exchange = exchange
+        self._state = state
+        self._build = build
+
+    def share(self) -> None:
+        """Add what this process has counted to the common counts; raises `DatabaseUnavailableError`."""
+        self._exchange.share()
+
+    def close(self) -> None:
+        """Add what this process has counted last."""
+        self._exchange.close()
+
+    def exposition(self, *, version: str, sees: Callable[[str], bool]) -> bytes:
+        """Return the metrics of a release in the text format; without the database what this process knows.
+
+        Of accounts that the caller may not see (`sees`) there is no series.
+        """
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collected(list(self._collect(version, sees))))
+        return generate_latest(registry)
+
+    def _collect(self, version: str, sees: Callable[[str], bool]) -> Iterator[Metric]:
+        counts = self._exchange.counts()
+        build = self._build | {"version": version}
+        samples = [
+            *(sample for sample in self._state.samples() if _is_visible(sample, sees)),
+            *_of_processes(self._exchange.gauges()),
+            Sample(families.BUILD_INFO, tuple(build[name] for name in FAMILIES[families.BUILD_INFO].labels), 1),
+        ]
+        for name, family in FAMILIES.items():
+            if family.kind == "counter":
+                yield _counter(name, counts)
+            elif family.kind == "histogram":
+                yield _histogram(name, counts)
+            else:
+                yield _gauge(name, [sample for sample in samples if sample.family == name])
+
+
+class _Collected(Collector):
+    """Families that were collected before, in the form in which the library takes them."""
+
+    def __init__(self, collected: Sequence[Metric]) -> None:
+        self._collected = collected
+
+    def collect(self) -> Sequence[Metric]:
+        return self._collected
+
+
+def _is_visible(sample: Sample, sees: Callable[[str], bool]) -> bool:
+    named = dict(zip(FAMILIES[sample.family].labels, sample.labels, strict=True))
+    return not named.get("account") or sees(named["account"])
+
+
+def _counter(name: str, counts: Mapping[Key, float]) -> Metric:
+    family = CounterMetricFamily(name, FAMILIES[name].help, labels=FAMILIES[name].labels)
+    for (of, labels), value in sorted(counts.items()):
+        if of == name:
+            family.add_metric(labels, value)
+    return family
+
+
+def _gauge(name: str, samples: Iterable[Sample]) -> Metric:
+    family = GaugeMetricFamily(name, FAMILIES[name].help, labels=FAMILIES[name].labels)
+    for sample in samples:
+        family.add_metric(sample.labels, sample.value)
+    return family
+
+
+def _histogram(name: str, counts: Mapping[Key, float]) -> Metric:
+    """Return a family whose buckets are cumulative, as the format wants them; they are counted one by one."""
+    found: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    for (of, labels), value in counts.items():
+        if of == name:
+            found[labels[:-1]][labels[-1]] = value
+    family = HistogramMetricFamily(name, FAMILIES[name].help, labels=FAMILIES[name].labels)
+    for labels, values in sorted(found.items()):
+        total, buckets = 0.0, []
+        for bound in BOUNDS:
+            total += values.get(bound, 0.0)
+            buckets.append((bound, total))
+        family.add_metric(labels, buckets, sum_value=values.get("sum", 0.0))
+    return family
+
+
+def _of_processes(processes: Sequence[ProcessGauges]) -> Iterator[Sample]:
+    """Yield what is added up over all processes, and of the breakers the worst."""
+    yield Sample(families.PROCESSES, (), len(processes))
+    name = families.RESPONSE_CACHE_BYTES
+    yield Sample(name, (), sum(process.values.get(name, 0) for process in processes))
+    worst: dict[str, float] = {}
+    for process in processes:
+        for key, value in process.values.items():
+            if " " in key:
+                worst[key] = max(value, worst.get(key, 0))
+    for key, value in sorted(worst.items()):
+        family, _, provider = key.partition(" ")
+        yield Sample(family, (provider,), value)
