@@ -3,6 +3,7 @@
 - fuzz: all cases of the fuzzing, of which `make test` takes every twelfth
 - openapi: schemathesis calls the sandbox with what the OpenAPI document accepts, and with what it refuses
 - months: a history of months of simulated time, with outages, kills and both clock changes
+- tokens: 200 days of the tokens of 50 accounts of both logins
 - mutation: faults put into the rooms of money and numbers, each of which a test has to notice; takes hours
 """
 
@@ -47,6 +48,10 @@ def _fuzz() -> int:
 
 def _months() -> int:
     return _run("benchmarks", "history_days")
+
+
+def _tokens() -> int:
+    return _run("pytest", "-q", "tests/accounts/test_tokens_for_200_days.py", TOKENS="all")
 
 
 def _mutation() -> int:
@@ -106,7 +111,13 @@ CHECKS = ",".join(
         "unsupported_method",
     )
 )
-PARTS: Mapping[str, Callable[[], int]] = {"fuzz": _fuzz, "openapi": _openapi, "months": _months, "mutation": _mutation}
+PARTS: Mapping[str, Callable[[], int]] = {
+    "fuzz": _fuzz,
+    "openapi": _openapi,
+    "months": _months,
+    "tokens": _tokens,
+    "mutation": _mutation,
+}
 
 
 if __name__ == "__main__":

@@ -219,8 +219,9 @@ class Services:
             guard=guards["instagram"],
             redaction=redaction,
             on_listed=both(index.saw, kept_posts.saw),
-            gate=tokens.current,
             on_call=measurements.call,
+            # The token of the sandbox cannot be replaced, so that it has to come back by itself.
+            gate=None if config.sandbox else tokens.current,
         )
         configured = ConfiguredAccount(
             config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
@@ -453,7 +454,7 @@ class Services:
             token_encryption=tokens.encryption,
             token_client=tokens.client,
             token_states=tokens.states,
-            token_upkeep=tokens.upkeep(accounts, store.clock),
+            token_upkeep=tokens.upkeep(accounts, store.clock, tries_refused=config.sandbox),
             cache=cache,
             store=store,
             heartbeat=heartbeat,

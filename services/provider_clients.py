@@ -85,7 +85,7 @@ class AccountTokenParts(NamedTuple):
     notices: TokenNotices
     table: AccountTokens
 
-    def upkeep(self, accounts: AccountResolver, clock: Clock) -> TokenUpkeep:
+    def upkeep(self, accounts: AccountResolver, clock: Clock, *, tries_refused: bool) -> TokenUpkeep:
         """Build what checks and refreshes the tokens of accounts."""
         return TokenUpkeep(
             accounts,
@@ -95,6 +95,7 @@ class AccountTokenParts(NamedTuple):
             encryption=self.encryption,
             states=self.states,
             notices=self.notices,
+            tries_refused=tries_refused,
             clock=clock,
         )
 

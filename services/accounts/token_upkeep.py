@@ -49,8 +49,10 @@ class TokenUpkeep:
         encryption: TokenEncryption,
         states: TokenStates,
         notices: TokenNotices,
+        tries_refused: bool,
         clock: Clock,
     ) -> None:
+        """Build it; `tries_refused` is for the sandbox, whose token cannot be replaced."""
         self._accounts = accounts
         self._tokens = tokens
         self._table = table
@@ -58,6 +60,7 @@ class TokenUpkeep:
         self._encryption = encryption
         self._states = states
         self._notices = notices
+        self._tries_refused = tries_refused
         self._clock = clock
 
     def accounts(self) -> set[str]:
@@ -94,7 +97,7 @@ class TokenUpkeep:
         row = self._settled(account, row)
         account = self._accounts.find(account_id)
         failure = self._tokens.failure_of(row)
-        if failure is None or is_asked or failure.reason in REPAIRABLE:
+        if failure is None or is_asked or self._tries_refused or failure.reason in REPAIRABLE:
             row = self._checked(account, row)
         self._table.keep_only(account.id, row.fingerprint)
         row = self._table.find(account.id, row.fingerprint) or row
