@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from commands.account_file import FileError
 from commands.bulk_accounts import USAGE, add_all, check_all, out_of, read_file
@@ -16,6 +17,7 @@ from commands.progress import Progress
 from config import Config, ConfigError, unquoted
 from config_checks import TOKEN_PREFIXES
 from services.accounts.adding import AccountAdding, NewAccount
+from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
 from services.accounts.token_encryption import new_key
 from services.clock import Clock
@@ -111,6 +113,8 @@ class AccountCommands:
         """Remove an account and its cached values; with `--purge` also its history."""
         row = self._row(options.account)
         self._table.remove(row.id)
+        # That of the settings may be of the same account.
+        self._services.store.account_tokens.forget(row.id, but=fingerprint(self._config.access_long_lived_token))
         self._services.store.cache_entries.forget(row.id)
         print(f"Removed: {_named(row)}. Running gateways stop using it after 2 seconds.")
         if options.purge:
@@ -144,6 +148,10 @@ class AccountCommands:
     def check(self, options: argparse.Namespace) -> int:
         """Check one account or all of them with Instagram; return 1 if a check failed."""
         rows = [self._row(options.account)] if options.account else self._table.rows()
+        if options.account:
+            # A token that was refused is tried again, because a person asks for it.
+            with suppress(InsightsError):
+                self._services.token_upkeep.check(rows[0].id, is_asked=True)
         return check_all(self._services, rows, failed_only=options.failed_only, to_json=options.json, named=_named)
 
     def rekey(self, options: argparse.Namespace) -> int:

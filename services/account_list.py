@@ -9,8 +9,9 @@ from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.checks import Check
-from services.accounts.health import Health, HealthState, health_of
+from services.accounts.health import Health, HealthState, TokenNews, health_of
 from services.accounts.resolver import AccountResolver, ListedAccount
+from services.accounts.token_states import TokenStates
 from services.answers import Answer, Freshness, Origin, Table
 from services.clock import Clock
 from services.days import our_time
@@ -44,6 +45,7 @@ class AccountList:
         accounts: AccountResolver,
         health: AccountHealthTable,
         quota: Quota,
+        tokens: TokenStates,
         *,
         origin: Origin,
         clock: Clock,
@@ -51,6 +53,7 @@ class AccountList:
         self._accounts = accounts
         self._health = health
         self._quota = quota
+        self._tokens = tokens
         self._origin = origin
         self._clock = clock
 
@@ -87,8 +90,9 @@ class AccountList:
         if not visible:
             return []
         known = self._known(visible)
+        news = self._token_news(visible)
         blocked = self._quota.blocked_until("instagram")
-        entries = [self._entry(account, known, blocked) for account in visible]
+        entries = [self._entry(account, known, blocked, news.get(account.id or "")) for account in visible]
         return sorted(entries, key=lambda entry: _order(entry["id"]))
 
     def status(self) -> dict[str, object]:
@@ -118,14 +122,27 @@ class AccountList:
         except DatabaseUnavailableError:
             return None
 
+    def _token_news(self, accounts: Collection[ListedAccount]) -> Mapping[str, TokenNews]:
+        """Return what callers should know of the tokens, by account; nothing while the database is unavailable."""
+        try:
+            states = self._tokens.of(accounts)
+        except DatabaseUnavailableError:
+            return {}
+        return {account: news for account, state in states.items() if (news := state.news()) is not None}
+
     def _entry(
-        self, account: ListedAccount, known: Mapping[str, HealthRow] | None, blocked: Mapping[str | None, float]
+        self,
+        account: ListedAccount,
+        known: Mapping[str, HealthRow] | None,
+        blocked: Mapping[str | None, float],
+        token: TokenNews | None,
     ) -> AccountEntry:
         id_ = account.id or ""
         until = [moment for name, moment in blocked.items() if name in {None, account.id}]
         health = health_of(
             id_,
             None if known is None else known.get(id_),
+            token=token,
             throttled_until=max(until, default=None),
             failure=account.failure,
             is_known=known is not None,

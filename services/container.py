@@ -360,7 +360,9 @@ class Services:
                 origin=kept_origin,
                 clock=clock,
             ),
-            account_list=AccountList(accounts, store.account_health, quota, origin=origin, clock=store.clock),
+            account_list=AccountList(
+                accounts, store.account_health, quota, tokens.states, origin=origin, clock=store.clock
+            ),
             post_history=PostHistory(accounts=accounts, index=index, kept=kept_posts, origin=kept_origin, clock=clock),
             posting_times=PostingTimes(
                 accounts=accounts, compared=ComparedPostsReader(kept_posts, clock), origin=kept_origin
@@ -425,6 +427,7 @@ class Services:
                 cache=cache,
                 configured=configured,
                 checkup=Checkup(checks, store.account_health, store.clock),
+                tokens=tokens.states,
             ),
             webhooks=Webhooks(
                 store.webhooks,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -11,6 +12,7 @@ from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.health import NOT_DECRYPTED
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
+from services.accounts.token_states import TokenStates
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import STATUS_CHECKS, Json
@@ -18,6 +20,18 @@ from services.clients.graph.client import GraphClient
 from services.clients.modash.client import ModashClient
 from services.days import our_time
 from services.errors import BusyError, ObjectNotFoundError, PermissionDeniedError
+from services.store.database import DatabaseUnavailableError
+
+# The states of tokens, the worst first, and how they are said.
+TOKEN_WORDS: Mapping[str, str] = {
+    "expired": "expired",
+    "invalid": "not accepted any more",
+    "missing_permission": "without a permission",
+    "expiring": "within 14 days of their end",
+    "unknown": "not inspected",
+    "ok": "in order",
+}
+NEED_A_PERSON = frozenset({"expired", "invalid", "missing_permission", "expiring"})
 
 __all__ = ["Check", "Status"]
 
@@ -36,6 +50,7 @@ class Status:
         cache: Cache,
         configured: ConfiguredAccount,
         checkup: Checkup,
+        tokens: TokenStates,
     ) -> None:
         self._graph = graph
         self._accounts = accounts
@@ -44,6 +59,7 @@ class Status:
         self._configured = configured
         self._checks = checkup.checks
         self._checkup = checkup
+        self._tokens = tokens
 
     def latest(self) -> dict[str, object]:
         """Return all checks, at most some minutes old: whether one failed, and when they were made."""
@@ -72,6 +88,9 @@ class Status:
             yield from self._added_account_checks()
         elif not self._configured.token:
             yield Check("token", None, "Instagram is not configured.", "Set ACCESS_LONG_LIVED_TOKEN in .env.")
+        tokens = attempt("tokens", self._tokens_check)
+        if tokens.ok is not None:
+            yield tokens
         if self._modash is not None:
             yield attempt("Modash key", self._modash_check)
         else:
@@ -99,7 +118,7 @@ class Status:
     def _added_account_checks(self) -> Iterator[Check]:
         """Check each added account, if there are a few, in one line each; the result is kept for /accounts."""
         try:
-            accounts = [account for account in self._accounts.all() if account.token != self._configured.token]
+            accounts = [account for account in self._accounts.all() if account.token != self._accounts.configured_token]
         except BusyError:
             return
         for account in accounts if len(accounts) <= MOST_CHECKED else ():
@@ -119,6 +138,20 @@ class Status:
             next_step = "Set TOKEN_KEY to the earlier key, then restart."
             return Check("added accounts", False, message, next_step, NOT_DECRYPTED)
         return Check("added accounts", bool(number) or None, f"{number}; `make account ARGS=check` checks each")
+
+    def _tokens_check(self) -> Check:
+        """Report what the worker has found of all tokens; no provider is called, and no account is named."""
+        try:
+            states = self._tokens.of(self._accounts.listed()).values()
+        except DatabaseUnavailableError:
+            return Check("tokens", None, "The database is unavailable.", "/readyz says what is wrong.")
+        found = Counter(state.state for state in states)
+        message = ", ".join(f"{found[name]} {TOKEN_WORDS[name]}" for name in TOKEN_WORDS if found[name])
+        worst = next((state for name in TOKEN_WORDS for state in states if state.state == name), None)
+        if worst is None or worst.state not in NEED_A_PERSON:
+            return Check("tokens", bool(found) or None, message)
+        next_step = f"GET /accounts names each. {worst.next_step or ''}".strip()
+        return Check("tokens", worst.state == "expiring", message, next_step, worst.reason)
 
     def _version_check(self) -> Check:
         served, requested = self._graph.served_version, self._graph.version

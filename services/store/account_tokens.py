@@ -102,10 +102,11 @@ class AccountTokens:
         with self._database.write() as connection:
             connection.execute(delete(account_tokens).where(others))
 
-    def forget(self, account: str) -> None:
-        """Delete the tokens of an account that is no longer here."""
+    def forget(self, account: str, *, but: str | None = None) -> None:
+        """Delete the tokens of an account that is no longer here, but those that descend from a given one."""
+        gone = and_(account_tokens.c.account == account, account_tokens.c.given_fingerprint != (but or ""))
         with self._database.write() as connection:
-            connection.execute(delete(account_tokens).where(account_tokens.c.account == account))
+            connection.execute(delete(account_tokens).where(gone))
 
     def note_failure(self, row: TokenRow) -> bool:
         """Write that a token is refused; return whether that is new. What else is known of it stays."""

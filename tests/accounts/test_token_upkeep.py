@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from commands import account as account_command
+from config import Config
 from services.background.jobs import TOKEN_OF
 from services.errors import ProviderError
 from services.store.account_tokens import AccountTokens
@@ -322,3 +324,56 @@ def test_a_worker_begins_with_each_account_and_notices_a_new_token_and_one_that_
     assert [world.run_jobs(), world.run_jobs()] == [1, 1]
     assert world.table.all() == []
     assert world.services.store.jobs.keys(TOKEN_OF) == set()
+
+
+# What callers and operators see
+
+
+def health(world, account):
+    (entry,) = [each for each in world.client.get("/accounts").get_json()["accounts"] if each["id"] == account]
+    return entry["health"]
+
+
+def check_of_tokens(world):
+    world.clock.wait(3600)  # The checks of /status are kept for some minutes.
+    return next(each for each in world.client.get("/status").get_json()["checks"] if each["name"] == "tokens")
+
+
+def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
+    account = added("facebook", age_days=50)
+    world.upkeep.check(account)
+
+    assert (health(world, account)["state"], health(world, account)["reason"]) == ("expiring", "expired")
+    assert "ends at" in health(world, account)["message"]
+    check = check_of_tokens(world)
+    assert (check["ok"], check["message"]) == (True, "1 within 14 days of their end")
+    assert check["next_step"].startswith("GET /accounts names each.")
+
+
+def test_a_refused_token_and_a_missing_permission_are_shown_by_accounts_and_status(world, added):
+    account, other = added("instagram", age_days=5), world.listed[0]["id"]
+    world.add(other, "facebook", "EAASIMLONG-no-insights")
+    world.take_back(account, "instagram", 460)
+    for each in (account, other):
+        world.upkeep.check(each)
+
+    assert (health(world, account)["state"], health(world, account)["reason"]) == ("needs_login", "password_changed")
+    assert (health(world, other)["state"], health(world, other)["reason"]) == ("permissions_missing", "scopes_missing")
+    assert "instagram_manage_insights" in health(world, other)["message"]
+    check = check_of_tokens(world)
+    assert (check["ok"], check["message"]) == (False, "1 not accepted any more, 1 without a permission")
+
+
+def test_the_check_of_one_account_tries_a_refused_token_again_and_remove_deletes_it(world, added, run_command):
+    account = added("instagram", age_days=5)
+    world.take_back(account, "instagram", 467)
+    world.upkeep.check(account)
+    world.take_back(account, "instagram", None)
+    config = Config.from_env(world.settings)
+
+    ended, said, _ = run_command(account_command, config, "check", account)
+
+    assert ended == 0, said
+    assert world.table.find(account, world.row(account).fingerprint).failure is None
+    run_command(account_command, config, "remove", account)
+    assert world.table.all() == []

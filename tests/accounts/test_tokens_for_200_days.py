@@ -82,6 +82,7 @@ def persons(simulator, make_client, monkeypatch):
     return Persons(TokenWorld(simulator, make_client))
 
 
+@pytest.mark.timeout(3600 if IS_LONG else 300)
 def test_200_days_of_accounts_of_both_logins(persons, caplog):
     caplog.set_level(logging.INFO)
     world, seen = persons.world, 0
