@@ -105,7 +105,7 @@ class Interactions:
     posts: int
     known: int  # posts
     total: int
-    counts: Callable[[], Sequence[int]]  # the known ones
+    median: Callable[[], float]  # of the known ones, if there are any
     of_posts: Callable[[], Sequence[Counts]]
 
     @classmethod
@@ -113,7 +113,7 @@ class Interactions:
         """Add up the interactions of posts."""
         listed = list(posts)
         known = [count for post in listed if (count := post.interactions) is not None]
-        return cls(len(listed), len(known), sum(known), lambda: known, lambda: listed)
+        return cls(len(listed), len(known), sum(known), lambda: median(known), lambda: listed)
 
 
 def engagement_rate(
@@ -134,7 +134,7 @@ def engagement_rate(
         reason = "no_posts"
     elif not known:
         reason = _reason_for_no_counts(interactions.of_posts())
-    typical = median(interactions.counts()) if method == "median" and known else total / known if known else 0
+    typical = interactions.median() if method == "median" and known else total / known if known else 0
     rate = typical / followers if reason is None and followers else None
     return EngagementRate(rate, reason, total, followers, known, interactions.posts - known)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import NamedTuple
 
 from services import request_context
 from services.cache.cache import Cache
@@ -17,7 +18,7 @@ from services.days import ONE_DAY, Window, pacific_day
 from services.insights.caching import from_history_value
 from services.insights.catalogue import METRICS, first_retained
 from services.insights.kept_values import KeptValues
-from services.insights.reader import BEYOND_RETENTION, Insights, InsightsReader
+from services.insights.reader import BEYOND_RETENTION, WINDOW_TOO_LONG, Insights, InsightsReader
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.history import HistoryValue
@@ -39,6 +40,13 @@ class _Plan:
     beyond: bool = False  # whether days are missing that Instagram does not keep any more
 
 
+class KnownValue(NamedTuple):
+    """A value and the fresh entries that it was made of, without their own values."""
+
+    value: MetricValue
+    entries: tuple[CacheEntry, ...]
+
+
 class LongWindowReader:
     """Reads values as `InsightsReader` does, with fewer calls where the days of a long window are kept."""
 
@@ -46,7 +54,7 @@ class LongWindowReader:
         self._reader = reader
         self._kept = kept
         self._clock = clock
-        self._recent: RecentReads[Sequence[InsightsRequest], Insights] = RecentReads(MINUTE, MOST_RECENT, weigh=_size)
+        self._recent: RecentReads[ValueKey, KnownValue] = RecentReads(MINUTE, MOST_RECENT, weigh=_size)
         cache.on_change(self._recent.forget)
 
     def read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool = False) -> Insights:
@@ -54,19 +62,18 @@ class LongWindowReader:
 
         Of an additive metric over several calls' days, days that are kept as final are not requested; where days are
         missing that Instagram does not keep any more, nothing is. It never takes more calls than without the history.
-        What was read within the last minute and is fresh is not put together again. Raises as `InsightsReader.read`
-        does.
+        Where all values were read within the last minute and are fresh, they are not put together again. Raises as
+        `InsightsReader.read` does.
         """
-        reading, wanted = self._recent.of(account.id), tuple(requests)
-        known = None if request_context.not_before() else reading.get(wanted)
-        if known is not None and _is_fresh(known, now=self._clock.timestamp()):
+        reading = self._recent.of(account.id)
+        known = None if request_context.not_before() else _known(reading, requests, now=self._clock.timestamp())
+        if known is not None:
             return known
         plans = [self._plan(account, request) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
         found = self._reader.read(account, needed, only_gaps=only_gaps) if needed else Insights({}, [], gaps=False)
         insights = _with_sums(plans, found)
-        if _is_fresh(insights, now=self._clock.timestamp()):
-            self._recent.put(account.id, reading, {wanted: insights})
+        self._recent.put(account.id, reading, _known_values(plans, insights))
         return insights
 
     def _plan(self, account: Account, request: InsightsRequest) -> _Plan:
@@ -100,13 +107,52 @@ class LongWindowReader:
         return kept
 
 
-def _is_fresh(insights: Insights, *, now: float) -> bool:
-    """Return whether all of some insights is known and would be read again as it is."""
-    return not insights.gaps and all(not entry.stale and now < entry.expires_at for entry in insights.entries)
+def _known(
+    reading: Mapping[ValueKey, KnownValue], requests: Sequence[InsightsRequest], *, now: float
+) -> Insights | None:
+    """Return the values of some requests, or None unless all of them were read moments ago and are fresh."""
+    values: dict[ValueKey, MetricValue] = {}
+    entries: list[CacheEntry] = []
+    for key in (key for request in requests for key in request.value_keys()):
+        known = reading.get(key)
+        if known is None or not all(now < entry.expires_at for entry in known.entries):
+            return None
+        values[key] = known.value
+        entries += known.entries
+    return Insights(values, entries, gaps=False)
 
 
-def _size(insights: Insights) -> int:
-    return len(insights.metric_values) + len(insights.entries)
+def _known_values(plans: Sequence[_Plan], insights: Insights) -> dict[ValueKey, KnownValue]:
+    """Return the values that may be used again, each with the entries that it was made of.
+
+    A value without any is one that Instagram has no answer to, whenever it is asked.
+    """
+    known: dict[ValueKey, KnownValue] = {}
+    for plan in plans:
+        for key in plan.request.value_keys():
+            metric, breakdown, window = key
+            value, entries = insights.metric_values[key], _entries_of(plan, metric, window, insights)
+            is_lasting = value in (BEYOND_RETENTION, WINDOW_TOO_LONG)
+            if is_lasting or (entries and not any(entry is None or entry.stale for entry in entries)):
+                known[metric, breakdown, window] = KnownValue(
+                    value, tuple(replace(entry, value={}) for entry in entries if entry is not None)
+                )
+    return known
+
+
+def _entries_of(plan: _Plan, metric: str, window: Window, insights: Insights) -> list[CacheEntry | None]:
+    """Return the entries that a value was made of; None stands for one that is not known."""
+    breakdown, sources = plan.request.breakdown, insights.sources
+    if (alone := sources.get((metric, breakdown, window))) is not None:
+        return [alone]
+    parts = plan.runs if metric in plan.summed else [window]
+    entries = [sources.get((metric, breakdown, piece)) for part in parts for piece in part.pieces()]
+    read_at = [kept.read_at for kept in plan.kept.get(metric, {}).values()]
+    return [*entries, *([CacheEntry({}, min(read_at), FOR_EVER)] if read_at else [])]
+
+
+def _size(known: KnownValue) -> int:
+    return 1 + len(known.entries)
 
 
 def _can_be_added(kept: HistoryValue, *, by_breakdown: bool) -> bool:
@@ -135,7 +181,7 @@ def _with_sums(plans: Sequence[_Plan], found: Insights) -> Insights:
         values |= _summed(plan, values)
         read_at = [kept.read_at for days in plan.kept.values() for kept in days.values()]
         entries += [CacheEntry({}, min(read_at), FOR_EVER)] if read_at else []
-    return Insights(values, entries, found.gaps)
+    return Insights(values, entries, found.gaps, sources=found.sources)
 
 
 def _summed(plan: _Plan, values: Mapping[ValueKey, MetricValue]) -> dict[ValueKey, MetricValue]:

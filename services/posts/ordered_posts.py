@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
+from statistics import median
 from typing import Any
 
 from services.answers import Warning_
@@ -15,6 +16,8 @@ from services.days import Window, our_time
 from services.engagement import Interactions
 from services.errors import InsightsError
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
+
+MOST_MEDIANS = 1_000  # of ranges of one list
 
 
 class OrderedPosts:
@@ -29,6 +32,7 @@ class OrderedPosts:
         self._ages = [-_moment(post) for post in self.posts]  # ascending
         known = [post.counts.interactions for post in self.posts]
         self._known = [count for count in known if count is not None]
+        self._medians: dict[tuple[int, int], float] = {}  # by the positions among the known ones
         self._known_before = [0, *accumulate(count is not None for count in known)]
         self._total_before = [0, *accumulate(count or 0 for count in known)]
         self._best = sorted(range(len(self.posts)), key=lambda position: by_score(self.posts[position]), reverse=True)
@@ -90,9 +94,18 @@ class OrderedPosts:
             posts=end - start,
             known=known[1] - known[0],
             total=self._total_before[end] - self._total_before[start],
-            counts=lambda: self._known[known[0] : known[1]],
+            median=lambda: self._median(*known),
             of_posts=lambda: [post.counts for post in self.posts[start:end]],
         )
+
+    def _median(self, start: int, end: int) -> float:
+        """Return the median of a range of the known interactions; sorting those of thousands of posts is done once."""
+        found = self._medians.get((start, end))
+        if found is None:
+            if len(self._medians) >= MOST_MEDIANS:
+                self._medians.clear()
+            found = self._medians[start, end] = median(self._known[start:end])
+        return found
 
     def _positions(self, media_product_type: str, end: int) -> list[int]:
         positions = self._of_type.get(media_product_type, [])

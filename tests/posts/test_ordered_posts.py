@@ -66,7 +66,8 @@ def test_the_interactions_of_a_range_are_those_of_its_posts(items, since, until)
     found = ordered.interactions(*ordered.between(seconds(since), seconds(until)))
 
     assert (found.posts, found.known, found.total) == (expected.posts, expected.known, expected.total)
-    assert list(found.counts()) == list(expected.counts())
+    if expected.known:
+        assert [found.median(), found.median()] == [expected.median()] * 2
     assert list(found.of_posts()) == wanted
 
 
