@@ -227,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.READ.value)
     create.add_argument("--accounts", type=_references, help="ids or usernames, comma-separated; default: all")
     create.add_argument("--expires", type=_end, help="90d, 12h or 2027-01-31 (UTC); default: never")
-    create.add_argument("--requests-per-minute", type=_rate, help="default: no limit")
+    create.add_argument("--requests-per-minute", type=_rate, help="default: REQUESTS_PER_MINUTE")
     create.add_argument("--credits", type=_credits, help="Modash credits in a calendar month; default: no limit")
     rotate = subcommands.add_parser("rotate", help="print a new text for a key")
     rotate.add_argument("key", help="id of the key")

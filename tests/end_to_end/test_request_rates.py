@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from services.store.store import Store
 from tests.support import add_key, bearer, local_session
 
-LIMIT = 100
+LIMIT = 60
 THREADS, PAUSE = 8, 0.04  # each thread sends about 25 requests a second
 SECONDS = 3.0
 MINUTE = 60.0
