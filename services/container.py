@@ -331,7 +331,9 @@ class Services:
         # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
         webhook_handlers: dict[str, WebhookHandler] = {"story_insights": kept_stories.apply_webhook}
 
-        monitoring = _monitoring(config, measurements, store, quota, balance)
+        monitoring = _monitoring(
+            config, measurements, store=store, quota=quota, balance=balance, tokens=tokens.states, accounts=accounts
+        )
         every_second = {
             "share counts": monitoring.share,
             "invalidate changed accounts": cache.invalidate_changed,
@@ -496,7 +498,14 @@ def _guards(config: Config, clock: Clock, store: Store, health: HealthRecorder) 
 
 
 def _monitoring(
-    config: Config, measurements: Measurements, store: Store, quota: Quota, balance: CreditBalance
+    config: Config,
+    measurements: Measurements,
+    *,
+    store: Store,
+    quota: Quota,
+    balance: CreditBalance,
+    tokens: TokenStates,
+    accounts: AccountResolver,
 ) -> Monitoring:
     """Build what GET /metrics answers with."""
     measurements.register_gauges(lambda: breaker_values(quota.breakers()))
@@ -506,6 +515,8 @@ def _monitoring(
         quota=quota,
         balance=balance,
         policy=purchase_policy(config),
+        tokens=tokens,
+        accounts=accounts,
         source=report_source_of(config),
         clock=store.clock,
     )

@@ -27,6 +27,7 @@ WORKERS, JOBS = "insights_workers", "insights_jobs"
 WEBHOOK_CHANGES, NOTIFICATIONS = "insights_webhook_changes", "insights_notifications"
 SET_APART, IN_TROUBLE = "insights_settlements_set_apart", "insights_accounts_in_trouble"
 CREDITS_SPENT, CREDITS_LIMIT = "insights_credits_spent", "insights_credits_limit"
+TOKENS, TOKEN_EXPIRES = "insights_tokens", "insights_token_expires_in_seconds"
 CREDITS_BALANCE, QUOTA_USED = "insights_credits_balance", "insights_quota_used_ratio"
 
 FAMILIES: Mapping[str, Family] = {
@@ -45,6 +46,8 @@ FAMILIES: Mapping[str, Family] = {
     WEBHOOK_CHANGES: Family("gauge", ("state",), "what webhooks brought: waiting to be applied, failed"),
     NOTIFICATIONS: Family("gauge", ("state",), "events of the outgoing webhook: waiting, given_up within 30 days"),
     IN_TROUBLE: Family("gauge", (), "accounts whose background reads need a person"),
+    TOKENS: Family("gauge", ("state",), "tokens in use: ok, expiring, expired, invalid, missing_permission, unknown"),
+    TOKEN_EXPIRES: Family("gauge", ("account",), "seconds until a token or its access to data ends; negative after it"),
     CREDITS_SPENT: Family("gauge", (), "Modash credits that count as spent in this calendar month (UTC)"),
     CREDITS_LIMIT: Family("gauge", (), "MODASH_CREDIT_LIMIT"),
     CREDITS_BALANCE: Family("gauge", (), "credits left of the last known balance"),

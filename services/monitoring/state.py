@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from services.accounts.resolver import AccountResolver
+from services.accounts.token_states import TokenStates
 from services.clock import Clock
+from services.errors import BusyError
 from services.monitoring import families
 from services.quota import BreakerStatus, Quota
 from services.readiness import Readiness
@@ -17,7 +21,8 @@ from services.store.ledger import month_of
 from services.store.store import Store
 
 READ_EVERY = 5.0  # seconds
-MAX_ACCOUNTS = 1000  # that have a series of their own: those that are nearest to their limit
+MAX_ACCOUNTS = 1000  # that have a series of their own: those that are nearest to their end or limit
+TOKEN_STATES = ("ok", "expiring", "expired", "invalid", "missing_permission", "unknown")
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -40,6 +45,8 @@ class GatewayState:
         quota: Quota,
         balance: CreditBalance,
         policy: PurchasePolicy,
+        tokens: TokenStates,
+        accounts: AccountResolver,
         source: str,
         clock: Clock,
     ) -> None:
@@ -48,6 +55,8 @@ class GatewayState:
         self._quota = quota
         self._balance = balance
         self._policy = policy
+        self._tokens = tokens
+        self._accounts = accounts
         self._source = source
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,7 +77,7 @@ class GatewayState:
         for database in self._store.databases:
             yield Sample(families.DATABASE_UP, (database.name,), 0 if database.name in faults else 1)
         yield Sample(families.CREDITS_LIMIT, (), credits_of(self._policy.limit))
-        for read in (self._work, self._credits, self._troubles, self._quota_used):
+        for read in (self._work, self._credits, self._troubles, self._token_ends, self._quota_used):
             yield from _if_available(read)
 
     def _work(self) -> Iterator[Sample]:
@@ -96,6 +105,16 @@ class GatewayState:
         accounts = {account for account, _ in self._store.account_troubles.known()}
         yield Sample(families.IN_TROUBLE, (), len(accounts))
 
+    def _token_ends(self) -> Iterator[Sample]:
+        states = self._tokens.of(self._accounts.listed())
+        counts = Counter(state.state for state in states.values())
+        for name in TOKEN_STATES:
+            yield Sample(families.TOKENS, (name,), counts[name])
+        now = self._store.clock.timestamp()
+        ends = [(state.expires_at - now, account) for account, state in states.items() if state.expires_at is not None]
+        for seconds, account in sorted(ends)[:MAX_ACCOUNTS]:
+            yield Sample(families.TOKEN_EXPIRES, (account,), seconds)
+
     def _quota_used(self) -> Iterator[Sample]:
         limits = sorted(self._quota.limits(), key=lambda limit: limit["percent"], reverse=True)
         for limit in limits[:MAX_ACCOUNTS]:
@@ -119,5 +138,5 @@ def breaker_values(breakers: Sequence[BreakerStatus]) -> Mapping[str, float]:
 def _if_available(read: Callable[[], Iterator[Sample]]) -> list[Sample]:
     try:
         return list(read())
-    except DatabaseUnavailableError:
+    except (DatabaseUnavailableError, BusyError):
         return []

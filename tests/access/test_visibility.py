@@ -23,7 +23,7 @@ REQUIRED = {
     "/api/instagram/insights/test": f"media_id={NO_MEDIA}",
 }
 PATHS = [f"{path}?{query}" for path, query in REQUIRED.items() if "/api/" not in path]
-NEEDS_ADMIN = {"/api/instagram/insights/test"}
+NEEDS_ADMIN = {"/api/instagram/insights/test", "/metrics"}
 # Those over no account of the gateway, or over several; the last test looks at what these show.
 WITHOUT_ACCOUNT = {
     *NEEDS_ADMIN,

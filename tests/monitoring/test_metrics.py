@@ -10,10 +10,12 @@ import responses
 from prometheus_client.parser import text_string_to_metric_families
 
 from routes.documentation import VERSION
+from services.accounts.current_tokens import fingerprint
 from services.errors import PermissionDeniedError
 from services.monitoring.families import FAMILIES
+from services.store.account_tokens import TokenRow
 from tests.documents import section
-from tests.support import ACCOUNT_ID, GRAPH, MODASH, ROOT, NoConnections, add_key, bearer, graph_error, settings
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, ROOT, TOKEN, NoConnections, add_key, bearer, graph_error, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 
@@ -142,6 +144,20 @@ def test_the_state_of_background_work_is_shown(client, clock, services):
     assert found["insights_accounts_in_trouble",] == 1
     assert found["insights_build_info", "v25.0", "live", VERSION] == 1
     assert of(found, "insights_database_up") == {("memory",): 1, ("gateway",): 1}
+
+
+def test_the_ends_of_tokens_are_shown_by_account(client, clock, services):
+    now = clock.timestamp()
+    row = TokenRow(ACCOUNT_ID, fingerprint(TOKEN), fingerprint(TOKEN), seen_at=now, written_at=now, checked_at=now)
+    services.store.account_tokens.put(row._replace(expires_at=now + 5 * 86_400))
+    soon = samples(client)
+    clock.wait(6 * 86_400)
+    ended = samples(client)
+
+    assert of(soon, "insights_token_expires_in_seconds") == {(ACCOUNT_ID,): 5 * 86_400}
+    assert of(ended, "insights_token_expires_in_seconds") == {(ACCOUNT_ID,): -86_400}
+    assert [state for (state,), number in of(soon, "insights_tokens").items() if number] == ["expiring"]
+    assert [state for (state,), number in of(ended, "insights_tokens").items() if number] == ["expired"]
 
 
 def test_what_the_database_gives_is_read_every_five_seconds_at_most(client, clock, services):
