@@ -20,17 +20,33 @@ from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now, unquoted
 from config_checks import TOKEN_PREFIXES
 from services.accounts.connecting import Candidate, Connected, Connector, Grant, NotConnectedError
-from services.accounts.diagnosis import Diagnosis
+from services.accounts.diagnosis import Diagnosis, one
 from services.accounts.token_encryption import new_key
 from services.clock import Clock
 from services.container import Services
 from services.days import our_time
-from services.errors import InsightsError
+from services.errors import (
+    BusyError,
+    InsightsError,
+    ProviderBlockedError,
+    ProviderRateLimitedError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
 from services.provider_clients import graph_client, token_client
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 
 CONNECTED, NOT_CONNECTED, USAGE, TRY_AGAIN = 0, 1, 2, 3
+PASSING = (
+    BusyError,
+    ProviderBlockedError,
+    ProviderRateLimitedError,
+    ProviderResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
 EXAMPLES = """\
 examples:
   make connect                                     asks for a token, lists the accounts, asks which
@@ -60,6 +76,7 @@ class Outcome:
     message: str | None = None
     next_step: str | None = None
     wrote_key: bool = False
+    note: str | None = None
 
     @property
     def exit_status(self) -> int:
@@ -77,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options, outcome)
     except NotConnectedError as error:
         outcome.failures.append((None, error.diagnosis))
-    except InsightsError as error:
+    except PASSING as error:
         outcome.status, outcome.message, outcome.next_step = "try_again", error.message, error.hint
+    except InsightsError as error:
+        outcome.failures.append((None, one(error.code, error.message, error.hint or "Run `make doctor`.")))
     except DatabaseUnavailableError as error:
         outcome.status, outcome.message = "try_again", f"The database is unavailable: {error}"
     except (ConfigError, MigrationError, UsageError) as error:
@@ -113,6 +132,8 @@ def _run(options: argparse.Namespace, outcome: Outcome) -> None:
             outcome.status, outcome.choices = "choice_needed", candidates
             return
         _connect(connector, grant, chosen, outcome)
+        if config.access_long_lived_token and config.instagram_account_id in {each.id for each in outcome.connected}:
+            outcome.note = "The account is that of .env as well: its token there is used until you remove it from .env."
     finally:
         services.close()
 
@@ -207,12 +228,9 @@ def _say(outcome: Outcome) -> None:
     if outcome.wrote_key:
         print("ok   TOKEN_KEY: written into the settings file; keep a copy where the backup of the database is not")
     for account in outcome.connected:
-        print(f"ok   token: {_life(account)}")
-        print(f"ok   account: {account.username} ({account.id}, login {account.login})")
-        print(f"ok   stored: {'replaced' if account.was_there else 'added'}; running gateways use it after 2 seconds")
-        print(f"ok   first numbers: {_numbers(account)}")
-        if account.warning is not None:
-            print(f"-    insights: {account.warning.fact}\n       next: {account.warning.next_step}")
+        _say_connected(account)
+    if outcome.note:
+        print(f"-    {outcome.note}")
     for name, found in outcome.failures:
         _say_causes(name, found)
     for candidate in outcome.choices:
@@ -221,8 +239,19 @@ def _say(outcome: Outcome) -> None:
         print("Choose with --account (several times for several accounts), or --all.", file=sys.stderr)
     if outcome.message:
         print("\n       next: ".join(filter(None, [outcome.message, outcome.next_step])), file=sys.stderr)
+    if outcome.status == "connected":
+        print('Then: make key ARGS="create dashboard" if there is no key yet, make run, make doctor')
     if outcome.failures:
         print("Nothing else was stored." if outcome.connected else "Nothing was stored.")
+
+
+def _say_connected(account: Connected) -> None:
+    print(f"ok   token: {_life(account)}")
+    print(f"ok   account: {account.username} ({account.id}, login {account.login})")
+    print(f"ok   stored: {'replaced' if account.was_there else 'added'}; running gateways use it after 2 seconds")
+    print(f"ok   first numbers: {_numbers(account)}")
+    if account.warning is not None:
+        print(f"-    insights: {account.warning.fact}\n       next: {account.warning.next_step}")
 
 
 def _say_causes(name: str | None, found: Diagnosis) -> None:
@@ -273,6 +302,8 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
             for each in outcome.choices
         ],
         "failures": [{"account": name, **found.as_json()} for name, found in outcome.failures],
+        "wrote_token_key": outcome.wrote_key,
+        "note": outcome.note,
         "message": outcome.message,
         "next_step": outcome.next_step,
     }

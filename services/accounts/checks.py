@@ -118,6 +118,8 @@ class AccountChecks:
             username = self._graph.profile(account).get("username")
         except UNREADABLE as error:
             failure = error
+        except ProviderError as error:
+            return self.unreadable(account.token, account.login, error)
         try:
             linked = self._linked(account.token, account.login, page_id)
         except UNREADABLE:

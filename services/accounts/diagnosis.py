@@ -186,6 +186,8 @@ def of_read(
     needed = OF_INSTAGRAM[:1] if login == "instagram" else (BASIC, READ_PAGES)
     if isinstance(error, TokenInvalidError | TokenExpiredError):
         return of_refused_token(login, error)
+    if "appsecret_proof" in (error.words or ""):
+        return _refused_proof(login)
     if isinstance(error, PermissionDeniedError):
         if error.message.startswith(INSTAGRAM_RULES[3, None].message.removesuffix(".")):
             step = f"Add the Instagram product to the app ({APP_DASHBOARD})."
@@ -194,6 +196,12 @@ def of_read(
     if isinstance(error, ObjectNotFoundError):
         return of_scopes(login, scopes, needed) or _missing_account(login, is_shown=is_shown)
     return None
+
+
+def _refused_proof(login: str) -> Diagnosis:
+    """Return why the proof of the app's secret is refused; its parameter is in the words, whatever their language."""
+    causes = (*of_refused_app(login).causes, *of_other_app(login).causes)
+    return Diagnosis(causes, "To separate them: the line `token` of `make doctor` shows which of the two it is.")
 
 
 def _refused_app_user(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -> Diagnosis:

@@ -98,9 +98,12 @@ def test_a_page_that_is_hidden_does_no_harm_where_the_account_is_known(checks):
 
 
 def test_an_app_secret_that_is_wrong_is_named(checks):
-    found = checks(ACCESS_LONG_LIVED_TOKEN="EAASIMLONG-granted", PAGE_ID=PAGE, APP_SECRET="anothersecret")
+    found = checks(
+        ACCESS_LONG_LIVED_TOKEN="EAASIMLONG-granted", INSTAGRAM_ACCOUNT_ID=ACCOUNT, APP_SECRET="anothersecret"
+    )
 
     assert codes(found["token"]) == ("app_not_accepted",)
+    assert codes(found["account link"]) == ("app_not_accepted", "token_of_other_app")
 
 
 def test_a_few_added_accounts_are_checked_each(checks, simulator):

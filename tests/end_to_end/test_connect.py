@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from commands import connect
+from commands import connect, doctor
 from config import SANDBOX_CREDENTIALS, Config
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.store import Store
@@ -296,6 +296,36 @@ def test_a_fault_that_passes_is_no_cause_and_has_an_exit_status_of_its_own(run, 
     assert rows() == {}
 
 
+def test_a_refusal_that_is_not_known_is_a_failure_with_metas_words(run, rows, simulator):
+    fault = {"provider": "instagram", "kind": "error", "code": 24, "message": "Not for you", "path": "accounts"}
+    simulator.post("/_simulator/faults", fault)
+
+    ended, found = run("EAASHORT-granted")
+
+    assert (ended, found["failures"][0]["causes"][0]["code"], rows()) == (1, "provider_refused", {})
+    assert "Not for you" in found["failures"][0]["causes"][0]["fact"]
+
+
+def test_the_account_of_the_settings_is_pointed_out(run, environ):
+    environ(ACCESS_LONG_LIVED_TOKEN="EAASANDBOXUSERTOKEN", INSTAGRAM_ACCOUNT_ID=ACCOUNT)
+
+    assert ".env" in run("EAASHORT-granted")[1]["note"]
+
+
+def test_make_doctor_names_the_cause_of_an_account_that_was_connected(run, simulator, capsys):
+    assert run("EAASHORT-private", "--id", ACCOUNT)[0] == 1
+    simulator.post("/_simulator/logins/private", {"repaired": True})
+    assert run("EAASHORT-private")[0] == 0
+    simulator.post("/_simulator/logins/private", {"repaired": False})
+
+    ended = doctor.main()
+
+    said = capsys.readouterr().out
+    assert ended == 1
+    assert "FAIL corner.bakery: One of these: The account may be private." in said
+    assert "       next: To separate them: " in said
+
+
 @pytest.mark.parametrize("before", [None, "APP_ID=1\nTOKEN_KEY=\nPORT=8000\n", "APP_ID=1"])
 def test_a_key_is_written_into_the_settings_file_where_there_is_none(run, environ, tmp_path, before):
     file = tmp_path / ".env"
@@ -315,7 +345,7 @@ def test_a_key_is_written_into_the_settings_file_where_there_is_none(run, enviro
 
     text = file.read_text()
     line = next(line for line in text.splitlines() if line.startswith("TOKEN_KEY="))
-    assert ended == 0
+    assert (ended, found["wrote_token_key"]) == (0, True)
     assert len(line) == len("TOKEN_KEY=") + 44
     assert [each for each in text.splitlines() if not each.startswith("TOKEN_KEY")] == [
         each for each in before.splitlines() if not each.startswith("TOKEN_KEY")
