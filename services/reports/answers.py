@@ -25,6 +25,7 @@ from services.reports.report import (
     Report,
     Windows,
     blocks_of,
+    measured,
     missing,
     rows_of,
     unrecognized,
@@ -119,14 +120,19 @@ class ReportAnswers:
 
     def _read(self, report: KeptReport) -> ShownReport:
         warnings: list[Warning_] = []
-        if (odd := unrecognized(report.body)) or not blocks_of(report.body):
+        found = measured(report.body)
+        if (odd := unrecognized(report.body, found)) or not blocks_of(report.body):
             # It was paid for, so it is handed on even if the gateway cannot read it.
             what = f"{_names(odd)} in an unknown shape" if blocks_of(report.body) else "a report of another shape"
             message = f"Modash sent {what}; it is in `unrecognized` as it came."
             warnings.append({"code": "report_unrecognized", "message": message})
             log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
         return ShownReport(
-            report.body, self._body(report, odd), windows_of(report.body), list(missing(report.body)), warnings
+            report.body,
+            self._body(report, odd),
+            windows_of(report.body, found),
+            list(missing(report.body, found)),
+            warnings,
         )
 
     def pending(self, creator: str, message: str, seconds: int, freshness: Freshness) -> Answer:

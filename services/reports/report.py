@@ -42,6 +42,10 @@ class _Measured:
         return self.known | self.null
 
 
+MeasuredBlock = Sequence[tuple[str, Mapping[str, _Measured]]]  # by statistic, and by measure
+MeasuredBlocks = Mapping[str, MeasuredBlock]
+
+
 def is_recognized(report: Report) -> bool:
     """Return whether there is anything in a report that is understood."""
     return bool(blocks_of(report))
@@ -52,11 +56,17 @@ def blocks_of(report: Report) -> dict[str, Report]:
     return {name: block for name in BLOCKS if isinstance(block := report.get(name), dict)}
 
 
-def unrecognized(report: Report) -> Report:
+def measured(report: Report) -> MeasuredBlocks:
+    """Return what the measures of a report have; for functions below that are called for the same report."""
+    return {name: list(_measures(block)) for name, block in blocks_of(report).items()}
+
+
+def unrecognized(report: Report, blocks_measured: MeasuredBlocks | None = None) -> Report:
     """Return what is in an unknown shape: the report where it has no block, else blocks and statistics by their names.
 
     A block that is an object is in the reply, whatever is in it.
     """
+    found_in = blocks_measured or measured(report)
     blocks = blocks_of(report)
     if not blocks:
         return report
@@ -64,30 +74,30 @@ def unrecognized(report: Report) -> Report:
     for name in BLOCKS:
         parts = report.get(name)
         if name in blocks and (not blocks[name] or blocks[name].keys() & {"total", RATE, *_statistics(blocks[name])}):
-            odd = [each for each, measures in _measures(blocks[name]) if any(m.unreadable for m in measures.values())]
+            odd = [each for each, measures in found_in[name] if any(m.unreadable for m in measures.values())]
             parts = {each: blocks[name][each] for each in odd} or None
         if parts is not None:
             found[name] = parts
     return found
 
 
-def windows_of(report: Report) -> Windows:
+def windows_of(report: Report, blocks_measured: MeasuredBlocks | None = None) -> Windows:
     """Return which windows each measure of each statistic has a number for, by their numbers of items."""
     return {
         name: {
-            statistic: {measure: sorted(measured.known) for measure, measured in measures.items()}
-            for statistic, measures in _measures(block)
+            statistic: {measure: sorted(found.known) for measure, found in measures.items()}
+            for statistic, measures in statistics
         }
-        for name, block in blocks_of(report).items()
+        for name, statistics in (blocks_measured or measured(report)).items()
     }
 
 
-def missing(report: Report) -> Iterator[Unavailable]:
+def missing(report: Report, blocks_measured: MeasuredBlocks | None = None) -> Iterator[Unavailable]:
     """Return what a report lacks: blocks, statistics, windows of them, and the numbers of windows."""
-    blocks = blocks_of(report)
+    blocks, found_in = blocks_of(report), blocks_measured or measured(report)
     for name in BLOCKS:
         if name in blocks:
-            yield from _missing_in(name, blocks[name])
+            yield from _missing_in(name, blocks[name], found_in[name])
         elif report.get(name) is None:
             yield {"metric": name, "reason": "not_answered", "message": f"Modash's report has no {name}."}
         else:
@@ -119,14 +129,14 @@ def identity(report: Report) -> tuple[str, str] | tuple[None, None]:
     return None, None
 
 
-def _missing_in(name: str, block: Report) -> Iterator[Unavailable]:
+def _missing_in(name: str, block: Report, statistics: MeasuredBlock) -> Iterator[Unavailable]:
     if "total" in block and _number(block["total"]) is None:
         reason = "not_answered" if block["total"] is None else "unreadable"
         yield {"metric": f"{name}.total", "reason": reason, "message": f"Modash gave no number of {name}."}
     if _number(block.get("total")) == 0:
         yield {"metric": f"{name}.total", "reason": "few_items", "message": f"Modash has counted no {name}."}
         return
-    for statistic, measures in _measures(block):
+    for statistic, measures in statistics:
         metric = f"{name}.{statistic}"
         for reason, message in _missing_windows(name, block, statistic, list(measures.values())):
             yield {"metric": metric, "reason": reason, "message": message}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Integer, Row, bindparam, delete, insert, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, Transaction, excluded, upsert
@@ -134,23 +134,28 @@ class Reports:
         connection.execute(update(reports).where(nameless).values(creator=handle))
 
 
+# Built once, so that they are kept to a mode and compiled once, too.
+OF_CREATOR = (
+    select(reports)
+    .where(reports.c.source == bindparam("of_source"), reports.c.creator == bindparam("of_creator"))
+    .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
+    .execution_options(**{WITH_DAMAGED_ROWS: True})
+)
+NEWEST = OF_CREATOR.limit(bindparam("most", type_=Integer))
+
+
 def newest(connection: Connection, source: str, creator: str, *, limit: int) -> list[KeptReport]:
     """Return the newest reports of a creator, the newest first; a damaged row was paid for, so it counts as well.
 
     A moment or a price that cannot be read is that of the call in the ledger.
     """
-    query = (
-        select(reports)
-        .where(reports.c.source == source, reports.c.creator == creator)
-        .order_by(reports.c.fetched_at.desc(), reports.c.id.desc())
-        .execution_options(**{WITH_DAMAGED_ROWS: True})
-    )
-    rows = connection.execute(query.limit(limit)).all()
+    whose = {"of_source": source, "of_creator": creator}
+    rows = connection.execute(NEWEST, {**whose, "most": limit}).all()
     if all(map(_is_whole, rows)):
         return [
             KeptReport(row.id, _body(row.body), row.fetched_at, row.milli_credits, row.credits_left) for row in rows
         ]
-    return _repaired(connection, source, creator, connection.execute(query).all())[:limit]
+    return _repaired(connection, source, creator, connection.execute(OF_CREATOR, whose).all())[:limit]
 
 
 def latest(connection: Connection, source: str, creator: str) -> KeptReport | None:
