@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from commands.env_file import write_setting
 from commands.migrate import MigrationError, migrate_or_explain
@@ -75,6 +76,7 @@ class Outcome:
     failures: list[tuple[str | None, Diagnosis]] = field(default_factory=list)  # by username or id
     message: str | None = None
     next_step: str | None = None
+    new_key: str | None = field(default=None, repr=False)
     wrote_key: bool = False
     note: str | None = None
 
@@ -124,6 +126,7 @@ def _run(options: argparse.Namespace, outcome: Outcome) -> None:
             encryption=services.token_encryption,
             table=services.store.accounts,
             clock=clock,
+            before_store=partial(_write_key, outcome),
         )
         grant = _grant(connector, options, secret, config)
         candidates = connector.candidates(grant, ids=options.id, page_id=options.page_id or "")
@@ -152,14 +155,15 @@ def _config(options: argparse.Namespace, outcome: Outcome) -> Config:
     """Return the settings, with a key for the tokens; to connect is to go live, unless PROVIDERS says otherwise."""
     given = dict(settings_now())
     if not given.get("TOKEN_KEY"):
-        given["TOKEN_KEY"] = _new_key(options, outcome)
+        given["TOKEN_KEY"] = outcome.new_key = _new_key(options)
     if not given.get("PROVIDERS"):
         given["PROVIDERS"] = "live"
     return Config.from_env(given)
 
 
-def _new_key(options: argparse.Namespace, outcome: Outcome) -> str:
-    key, path = new_key(), settings_file()
+def _new_key(options: argparse.Namespace) -> str:
+    """Return a new key if it may be written into the settings file, which is done once an account works."""
+    path = settings_file()
     is_asked = not options.write_env and not options.json and sys.stdin.isatty() and path is not None
     if is_asked:
         print("TOKEN_KEY is missing, with which the tokens of accounts are encrypted in the database.")
@@ -169,12 +173,19 @@ def _new_key(options: argparse.Namespace, outcome: Outcome) -> str:
             "TOKEN_KEY is missing, with which the tokens of accounts are encrypted in the database. "
             "Put the line that `make account ARGS=key` prints into .env, or run this with --write-env."
         )
+    return new_key()
+
+
+def _write_key(outcome: Outcome) -> None:
+    """Write a new key into the settings file, once; without it the tokens could not be decrypted."""
+    path = settings_file()
+    if outcome.new_key is None or outcome.wrote_key or path is None:
+        return
     try:
-        write_setting(path, "TOKEN_KEY", key)
+        write_setting(path, "TOKEN_KEY", outcome.new_key)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be written: {error}") from None
     outcome.wrote_key = True
-    return key
 
 
 def _apps(config: Config) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ Nothing is stored before the account and its insights were read with the very to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.accounts import diagnosis
@@ -96,14 +96,19 @@ class Connector:
         encryption: TokenEncryption,
         table: AccountTable,
         clock: Clock,
+        before_store: Callable[[], None] = lambda: None,
     ) -> None:
-        """Build it; `apps` are the ids of the apps whose secret is known, by login."""
+        """Build it; `apps` are the ids of the apps whose secret is known, by login.
+
+        `before_store` is called before each account is stored; what it raises prevents that.
+        """
         self._tokens = tokens
         self._graph = graph
         self._apps = apps
         self._encryption = encryption
         self._table = table
         self._clock = clock
+        self._before_store = before_store
 
     def with_token(self, token: str, *, login: str | None, implied: str | None, is_long_lived: bool = False) -> Grant:
         """Return the long-lived token of a login.
@@ -181,6 +186,7 @@ class Connector:
 
     def _store(self, account: Account, username: str) -> bool:
         was_there = any(row.id == account.id for row in self._table.rows())
+        self._before_store()
         sealed, now = self._encryption.seal(account.token), self._clock.timestamp()
         self._table.put(AccountRow(account.id, username, account.login, account.page_id, sealed, now))
         return was_there

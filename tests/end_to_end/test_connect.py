@@ -340,6 +340,8 @@ def test_a_key_is_written_into_the_settings_file_where_there_is_none(run, enviro
     ended, found = run("EAASHORT-granted")
     assert (ended, file.read_text()) == (2, before)
     assert "--write-env" in found["message"]
+    ended, found = run("EAASHORT-no-insights", "--write-env")
+    assert (ended, found["wrote_token_key"], file.read_text()) == (1, False, before)
 
     ended, found = run("EAASHORT-granted", "--write-env")
 
