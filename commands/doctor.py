@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from commands.migrate import MigrationError, migrate_or_explain
 from commands.probe import answers
 from config import Config, ConfigError, unknown_settings, unusable_proxies
+from services.access import start
 from services.clock import Clock
 from services.container import Services
 from services.status import Check
@@ -46,9 +47,20 @@ def main() -> int:
     logging.disable(logging.WARNING)  # The checks report the same.
     services = Services.build(config, Clock())
     try:
-        return _report(services.status.checks())
+        access = [] if config.sandbox else [_access(config, services)]
+        return _report([*access, *services.status.checks()])
     finally:
         services.close()
+
+
+def _access(config: Config, services: Services) -> Check:
+    """Return whether a gateway would start with these API keys, as a check."""
+    keys, now = services.store.api_keys, Clock().timestamp()
+    if (why := start.why_not(keys, config, now)) is not None:
+        return Check("API keys", False, why, 'Run `make key ARGS="create NAME"`.', "no_api_key")
+    valid = sum(row.is_valid(now) for row in keys.rows())
+    without = "; requests without a key are answered too (ALLOW_ANONYMOUS)" if config.allow_anonymous else ""
+    return Check("API keys", True, f"{valid} valid{without}")
 
 
 def _report(checks: Iterable[Check]) -> int:

@@ -112,9 +112,9 @@ def _say_how_to_try(config: Config) -> None:
     examples = [*INSTAGRAM_EXAMPLES] if config.instagram_configured else []
     if config.modash_configured:
         examples.append(MODASH_EXAMPLE)
-    print(
-        "Try (Ctrl-C ends everything):\n" + "\n".join(f"  curl '{base}{example}'" for example in examples), flush=True
-    )
+    key = "" if config.sandbox or config.allow_anonymous else " -H 'Authorization: Bearer KEY'"
+    calls = "\n".join(f"  curl{key} '{base}{example}'" for example in examples)
+    print(f"Try (Ctrl-C ends everything):\n{calls}", flush=True)
     if config.modash_configured and not config.sandbox:
         print("  (the last one costs 0.25 Modash credits)", flush=True)
 

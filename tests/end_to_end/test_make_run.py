@@ -311,6 +311,9 @@ def test_the_doctor_checks_live_settings_in_a_fresh_clone(fresh, simulator):
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "ok   token: " in shown.stdout
     assert "ok   Modash key: " in shown.stdout
+    assert "ok   API keys: 0 valid; requests without a key are answered too" in shown.stdout
+    refused = make(fresh, "doctor", **live | {"ALLOW_ANONYMOUS": "false"})
+    assert (refused.returncode, "FAIL API keys: There is no valid API key" in refused.stdout) == (2, True)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
