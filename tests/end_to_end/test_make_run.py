@@ -231,7 +231,7 @@ def test_wrong_settings_are_all_named_before_anything_starts(run):
 
 
 def test_a_gateway_with_one_provider_says_so(run):
-    process = run(ports() | {"MODASH_API_KEY": "invented-key"})
+    process = run(ports() | {"MODASH_API_KEY": "invented-key", "ALLOW_ANONYMOUS": "true"})
 
     shown = read_until(process, "/performance-data")
 
