@@ -43,7 +43,9 @@ class RequestCountTable:
             changed = request_counts.c.changed_at >= changed_since - OVERLAP
             columns = [request_counts.c[name] for name in RequestCount._fields]
             query = select(*columns).where(changed, request_counts.c.minute.in_((minute - 1, minute)))
-            return [RequestCount(*row) for row in connection.execute(query)], now
+            # In a damaged SQLite file there may be a text; the next request of its caller counts from 0 again.
+            rows = [row for row in connection.execute(query) if isinstance(row.requests, int)]
+            return [RequestCount(*row) for row in rows], now
 
     def _add(self, connection: Connection, counted: Mapping[tuple[str, int], int], now: float) -> None:
         requests, changed_at = request_counts.c.requests, request_counts.c.changed_at

@@ -124,6 +124,20 @@ def test_what_was_counted_is_added_once_whatever_fails(processes, store, store_s
     assert [send(each, KEYS[0], 9) for each in processes] == [3, 3]
 
 
+@pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)  # PostgreSQL keeps the types of its columns.
+def test_a_damaged_count_is_left_out_and_mended_by_the_next_request(processes, store_settings):
+    one, other = processes
+    send(one, KEYS[0], 4)
+    one.share()
+    query(store_settings, "memory", "UPDATE request_counts SET requests = 'words'")
+
+    other.count(KEYS[0], "")
+    share(processes)
+
+    assert [row[2] for row in query(store_settings, "memory", COUNT)] == [1]
+    assert one.count(KEYS[0], "").remaining == 5
+
+
 def test_without_the_database_each_process_limits_alone(clock):
     away = RequestCountTable(Database("memory", NoConnections()))
     processes = [RequestRates(away, clock, default=0, on_use=lambda: None) for _ in range(2)]

@@ -134,6 +134,19 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary(document):
     assert all(operation["summary"] for operation in found)
 
 
+def test_every_operation_but_probes_and_the_webhook_says_that_it_may_be_limited(document):
+    limited, named = set(), {"RateLimit", "RateLimit-Policy"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            refusals = operation["responses"].get("429", {})
+            if "rate_limited" in refusals.get("description", ""):
+                limited.add(path)
+                assert "Retry-After" in refusals["headers"]
+                assert all(named <= response["headers"].keys() for response in operation["responses"].values())
+
+    assert document["paths"].keys() - limited == {"/healthz", "/readyz", "/webhooks/instagram"}
+
+
 def test_every_response_has_a_description(document):
     assert all(
         described["description"]
