@@ -345,6 +345,9 @@ def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
 
     assert (health(world, account)["state"], health(world, account)["reason"]) == ("expiring", "expired")
     assert "ends at" in health(world, account)["message"]
+    shown = world.client.get("/metrics").get_data(as_text=True)
+    assert 'insights_tokens{state="expiring"} 1.0' in shown
+    assert f'insights_token_expires_in_seconds{{account="{account}"}}' in shown
     check = check_of_tokens(world)
     assert (check["ok"], check["message"]) == (True, "1 within 14 days of their end")
     assert check["next_step"].startswith("GET /accounts names each.")

@@ -72,7 +72,7 @@ class Persons:
                 if record.days_left == 1 and number != IGNORING:
                     self.give(number)
         for number, account in enumerate(self.accounts):
-            if self.world.services.token_states.judged(self.world.row(account)).state in {"ok", "expiring"}:
+            if self.world.services.token_states.judged(self.world.row(account)).state not in {"expired", "invalid"}:
                 self.fine[number].append(day)
 
 

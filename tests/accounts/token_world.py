@@ -6,6 +6,7 @@ import heapq
 from datetime import timedelta
 
 from config import SANDBOX_CREDENTIALS, Config
+from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import new_key
 from services.background.jobs import TOKEN_OF, Runner, handlers
 from services.errors import AccountUnknownError, ProviderError
@@ -78,8 +79,10 @@ class TokenWorld:
 
     def row(self, account):
         """Return what is kept of the token that an account is read with."""
-        (row,) = (row for row in self.table.all() if row.account == account)
-        return row
+        rows = [row for row in self.table.all() if row.account == account]
+        mine = fingerprint(self.token(account))
+        # A token that was given just now has no row before its first check.
+        return next((row for row in rows if row.fingerprint == mine), rows[0])
 
     def state(self, account):
         """Return the state of the token of an account."""
