@@ -35,7 +35,7 @@ CACHE_NAME = "insights-gateway"
 USUAL_ACCEPTS = {"": JSON, "*/*": JSON, JSON: JSON, CSV: CSV}
 
 
-@dataclass
+@dataclass(slots=True)
 class CachedResponse:
     """A reply of status 200: its unchanging parts, and the headers of its age, which are rebuilt once a second."""
 

@@ -141,7 +141,7 @@ class Origin:
     api_version: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Freshness:
     """When an answer was fetched and when it expires, in Unix seconds; stale once a part of it has expired."""
 
@@ -176,7 +176,7 @@ class Freshness:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """What the response cache must know of a reply: the accounts whose cached values it shows, and their freshness.
 

@@ -26,7 +26,7 @@ LATEST = 4_102_444_800  # The year 2100, in Unix seconds.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CacheEntry:
     """A cached value: when it was fetched, when it expires (Unix seconds), and whether it is stale.
 

@@ -18,7 +18,7 @@ from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
 Bucket = tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MetricValue:
     """One number of one metric, or None with the reason; with the numbers of its buckets where they were requested."""
 
