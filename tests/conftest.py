@@ -27,7 +27,17 @@ from commands.isolation import isolate_this_process
 from config import Config
 from services.store.store import Store
 from tests.stores import ENGINES, new_store
-from tests.support import ROOT, MovableClock, Watch, new_instance, settings, start_gateway, start_simulator, utc
+from tests.support import (
+    ROOT,
+    MovableClock,
+    Watch,
+    leaks_in_folder,
+    new_instance,
+    settings,
+    start_gateway,
+    start_simulator,
+    utc,
+)
 
 pytest_plugins = ["tests.world"]
 
@@ -102,7 +112,7 @@ def no_settings_file(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def watch():
-    """Fail a test in which a secret was logged or replied."""
+    """Fail a test in which a secret was logged, replied or kept in the clear."""
     watch = Watch()
     root = logging.getLogger()
     # An application of a whole module changes the level before this, and a command silences the process it ends with.
@@ -115,6 +125,7 @@ def watch():
         if isinstance(handler.formatter, logs.JsonFormatter):
             root.removeHandler(handler)
     assert watch.leaks() == []
+    assert watch.kept == []
 
 
 @pytest.fixture
@@ -125,7 +136,9 @@ def make_client(watch):
 
     def end(app):
         app.extensions["services"].close()
-        shutil.rmtree(app.extensions["config"].instance_path, ignore_errors=True)
+        folder = app.extensions["config"].instance_path
+        watch.kept += leaks_in_folder(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def make(config=None, **options):
         config = config or settings()
@@ -231,6 +244,7 @@ def start(watch):
     for process in started:
         process.stop()
         watch.seen.append(process.output.read_text())
+        watch.kept += leaks_in_folder(process.instance)
 
 
 def pytest_collection_modifyitems(items):

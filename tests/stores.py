@@ -20,7 +20,7 @@ from config import Config
 from services.store.memory_tables import memory
 from services.store.schema import gateway
 from services.store.store import addresses
-from tests.support import new_instance
+from tests.support import leaks_in, leaks_in_folder, new_instance
 
 SERVER = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 ENGINES = ("sqlite", "postgresql")
@@ -44,6 +44,7 @@ def new_store(engine: str, *, migrated: bool = True) -> Iterator[Settings]:
     if engine == "postgresql":
         with _migrated_database() if migrated else _database() as url:
             yield {"DATABASE_URL": url}
+            assert _leaks_in_database(url) == []
         return
     folder = new_instance()
     if not migrated:
@@ -51,8 +52,21 @@ def new_store(engine: str, *, migrated: bool = True) -> Iterator[Settings]:
         os.mkdir(folder)
     try:
         yield {"INSTANCE_PATH": folder}
+        assert leaks_in_folder(folder) == []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leaks_in_database(url: str) -> list[str]:
+    """Name the secrets and API keys that stand in any table."""
+    with server(url) as connection:
+        connection.execute("SET statement_timeout = '10s'")
+        texts = [
+            f"{value}"
+            for (table,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for value in connection.execute(SQL("SELECT t::text FROM {} t").format(Identifier(table))).fetchall()
+        ]
+    return leaks_in("\n".join(texts))
 
 
 @contextmanager

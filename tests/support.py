@@ -63,6 +63,7 @@ SECRETS = (
 )
 
 
+FORMS = {secret: (secret, quote(secret, safe=""), secret.encode().hex()) for secret in SECRETS}  # hex: of PostgreSQL
 API_KEY = re.compile(r"igw_[a-z2-9]{10}_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 
 # The shipped MODASH_RATE is 2 calls a second: a test that makes ten calls would wait for five seconds. A test that sets
@@ -173,10 +174,15 @@ def forget_everything(app: Flask) -> None:
 
 
 def leaks_in(text: str) -> list[str]:
-    """Name (by their first characters) the secrets and API keys that stand in a text, in any encoding of a URL."""
-    forms = {secret: (secret, quote(secret, safe="")) for secret in SECRETS}
-    found = [secret[:8] for secret, written in forms.items() if any(form in text for form in written)]
+    """Name (by their first characters) the secrets and API keys that stand in a text, also encoded for a URL."""
+    found = [secret[:8] for secret, written in FORMS.items() if any(form in text for form in written)]
     return found + [key[:14] for key in API_KEY.findall(text)]
+
+
+def leaks_in_folder(folder: str) -> list[str]:
+    """Name the secrets and API keys that stand in the files of a folder: databases, their logs and what waits there."""
+    files = (file for file in Path(folder).rglob("*") if file.is_file())
+    return [f"{leak} in {file.name}" for file in files for leak in leaks_in(file.read_bytes().decode("latin-1"))]
 
 
 class Watch(logging.Handler):
@@ -185,6 +191,7 @@ class Watch(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.seen: list[str] = []
+        self.kept: list[str] = []  # the leaks in stores, which their tests remove
 
     def emit(self, record: logging.LogRecord) -> None:
         extras = {name: value for name, value in vars(record).items() if name not in {"exc_info", "args", "msg"}}
@@ -251,6 +258,7 @@ class Process:
     popen: subprocess.Popen[bytes]
     url: str
     output: Path
+    instance: str = ""  # the folder of a gateway's store
     session: requests.Session = field(default_factory=local_session)
 
     def get(self, path: str, **options: object) -> requests.Response:
@@ -282,6 +290,7 @@ def start_simulator(*arguments: str) -> Process:
 def start_gateway(settings_: dict[str, str], *, code: Path = ROOT) -> Process:
     chosen = {"PORT": str(free_port()), "INSTANCE_PATH": new_instance()} | settings_
     process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{chosen['PORT']}", code)
+    process.instance = chosen["INSTANCE_PATH"]
     wait_for(f"{process.url}/healthz", process)
     return process
 

@@ -279,10 +279,10 @@ def refuse(gateway, monkeypatch):
     settle = services.store.ledger.settle
 
     def refusing(*names, error=StatementRefusedError):
-        def attempt(opened, settlement):
+        def attempt(opened, settlement, **options):
             if opened.order.creator in names:
                 raise error("DataError: value refused")
-            return settle(opened, settlement)
+            return settle(opened, settlement, **options)
 
         monkeypatch.setattr(services.store.ledger, "settle", attempt)
 
