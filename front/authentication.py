@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from front.request_limits import Refusal
-from routes.access import WITHOUT_KEY
+from routes.access import HOW_TO_SEND, KEY_REQUIRED, WITHOUT_KEY
 from routes.errors import UNAUTHORIZED_CODE
 from services.access.keys import AccessKeys
 from services.caller import ANONYMOUS, Caller
@@ -20,8 +20,8 @@ SCHEME = "bearer "
 
 KEY_MISSING = Refusal(
     HTTPStatus.UNAUTHORIZED,
-    "An API key is required.",
-    "Accepted: the headers `Authorization: Bearer KEY` or `X-API-Key: KEY`. The operator creates one with `make key`.",
+    KEY_REQUIRED,
+    HOW_TO_SEND,
     UNAUTHORIZED_CODE,
     (("WWW-Authenticate", REALM),),
 )

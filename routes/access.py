@@ -11,6 +11,10 @@ from services.errors import InsufficientScopeError, RefreshForbiddenError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+KEY_REQUIRED = "An API key is required."
+HOW_TO_SEND = (
+    "Accepted: the headers `Authorization: Bearer KEY` or `X-API-Key: KEY`. The operator creates one with `make key`."
+)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")  # A local proxy forwards for remote callers.
 REFRESH = "insights.refresh"  # of the environment of a request with `no-cache`: whether its caller may refresh

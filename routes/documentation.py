@@ -18,8 +18,8 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.routing import Rule
 
-from routes.access import WITHOUT_KEY, WITHOUT_LIMIT
-from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE, ErrorBody
+from routes.access import HOW_TO_SEND, KEY_REQUIRED, WITHOUT_KEY, WITHOUT_LIMIT
+from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE, ErrorBody, error_body
 from routes.queries import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
@@ -81,6 +81,15 @@ SECURITY_SCHEMES = {
         "description": "An API key of `make key`. The sandbox also answers without one.",
     },
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+ERROR = {"schema": {"$ref": REFERENCE.format(model="Error")}}
+KEY_EXAMPLE = {
+    "examples": {
+        UNAUTHORIZED_CODE: {
+            "summary": "without an API key",
+            "value": error_body(UNAUTHORIZED_CODE, KEY_REQUIRED, hint=HOW_TO_SEND, request_id="an-example"),
+        }
+    }
 }
 SIGNATURE = {
     "name": "X-Hub-Signature-256",
@@ -266,7 +275,7 @@ def _failures(classes: Iterable[type[InsightsError]], path: str) -> dict[str, An
             "headers": _common(path)
             | _headers(*(["Retry-After"] if status in WAITING else []))
             | _headers(*(["WWW-Authenticate"] if UNAUTHORIZED_CODE in names else [])),
-            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}},
+            "content": {"application/json": ERROR | (KEY_EXAMPLE if UNAUTHORIZED_CODE in names else {})},
         }
         for status, names in sorted(codes.items())
     }

@@ -63,6 +63,21 @@ def test_a_live_gateway_answers_no_request_without_a_key(client):
     assert challenge == 'Bearer realm="insights-gateway"'
 
 
+def test_the_document_shows_how_a_key_is_sent_and_what_comes_without(client):
+    document = client.get("/openapi.json").get_json()
+
+    found = client.get("/quota", headers={"X-Request-Id": "an-example"})
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in WITHOUT_KEY:
+                assert operation["security"] == []
+                continue
+            assert operation["security"] == [{"bearer": []}, {"header": []}]
+            response = operation["responses"]["401"]["content"]["application/json"]
+            assert response["examples"]["unauthorized"]["value"] == found.get_json()
+            assert "insufficient_scope" in operation["responses"]["403"]["description"]
+
+
 @pytest.mark.parametrize("path", sorted(WITHOUT_KEY - {"/docs", "/webhooks/instagram"}))
 def test_an_endpoint_that_needs_no_key_looks_at_none(client, path):
     assert answer(client, path=path).status_code == 200
