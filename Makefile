@@ -23,8 +23,8 @@ run: install ## Run the gateway and a worker (and, without a token, the simulato
 worker: install ## Run one more worker for background jobs
 	@$(BIN)/python -m worker
 
-doctor: install ## Check settings, store, token, account, version and Modash key
-	@$(BIN)/python -m commands.doctor
+doctor: install ## Check settings, store, token, accounts, version and Modash key: make doctor ARGS=--json
+	@$(BIN)/python -m commands.doctor $(ARGS)
 
 connect: install ## Connect accounts from a short-lived token on standard input: make connect ARGS="--write-env"
 	@$(BIN)/python -m commands.connect $(ARGS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from commands.migrate import MigrationError, migrate_or_explain
 from commands.probe import answers
@@ -12,43 +14,71 @@ from config import Config, ConfigError, unknown_settings, unusable_proxies
 from services.access import start
 from services.clock import Clock
 from services.container import Services
-from services.status import Check
+from services.status import Check, overall
 
 MARKS = {"ok": "ok  ", "warning": "WARN", "failing": "FAIL", "not_checked": "-   "}
+FAILED, USAGE = 1, 2  # exit statuses
 
 
-def main() -> int:
-    """Print one line for each check; return 1 if one of them failed.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print one line for each check, or a report as JSON.
 
-    The store is created or migrated first, as `make run` does, so that this can be the first command of all.
+    Return 0, 1 if a check failed, or 2 if the settings cannot be used. The store is created or migrated first, as
+    `make run` does, so that this can be the first command of all.
     """
+    parser = argparse.ArgumentParser(
+        prog="make doctor",
+        description=__doc__,
+        epilog="exit status: 0 no check failed, 1 a check failed, 2 the settings or an argument cannot be used",
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    to_json = parser.parse_args(arguments).json
     try:
         config = Config.from_env()
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
-    say(Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}"))
+        if to_json:
+            next_step = "Correct it in .env, or in the environment."
+            print_report([Check("settings", False, each, next_step, "settings_invalid") for each in error.faults])
+        else:
+            print(error, file=sys.stderr)
+        return USAGE
+    checks = []
+    for check in checks_of(config):
+        checks.append(check)
+        if not to_json:
+            say(check)
+    if to_json:
+        print_report(checks)
+    return FAILED if any(check.ok is False for check in checks) else 0
+
+
+def checks_of(config: Config) -> Iterator[Check]:
+    """Yield each check as soon as it is made."""
+    yield Check("settings", True, f"{config.providers}; {config.graph_api_version} at {config.graph_base_url}")
     for sentence in unknown_settings():
-        say(Check("settings file", None, sentence))
+        yield Check("settings file", None, sentence)
     for sentence in unusable_proxies(config):
-        say(Check("proxy", False, sentence))
+        yield Check("proxy", False, sentence)
     try:
         migrate_or_explain(config)
     except MigrationError as error:
         next_step = "Check DATABASE_URL." if config.database_url else f"Check the folder {config.instance_path}."
-        say(Check("store", False, str(error), next_step))
-        return 1
-    say(Check("store", True, "PostgreSQL" if config.database_url else config.instance_path))
+        yield Check("store", False, str(error), next_step)
+        return
+    yield Check("store", True, "PostgreSQL" if config.database_url else config.instance_path)
     if config.sandbox and not answers(f"http://127.0.0.1:{config.simulator_port}/_simulator/clock"):
         # Not a failure: before the first `make run` no simulator can be running.
         message = f"not running on port {config.simulator_port}; token, account and key are not checked"
-        say(Check("simulator", None, message, "Start it with `make run`, then run `make doctor` again."))
-        return 0
+        yield Check("simulator", None, message, "Start it with `make run`, then run `make doctor` again.")
+        return
     logging.disable(logging.WARNING)  # The checks report the same.
     services = Services.build(config, Clock())
     try:
-        access = [] if config.sandbox else [_access(config, services)]
-        return _report([*access, *services.status.checks()])
+        if not config.sandbox:
+            yield _access(config, services)
+        yield from services.status.checks()
+        if (added := services.account_list.overview().check).ok is not None:
+            yield added
     finally:
         services.close()
 
@@ -63,17 +93,15 @@ def _access(config: Config, services: Services) -> Check:
     return Check("API keys", True, f"{valid} valid{without}")
 
 
-def _report(checks: Iterable[Check]) -> int:
-    failed = False
-    for check in checks:
-        say(check)
-        failed = failed or check.ok is False
-    return 1 if failed else 0
+def print_report(checks: Sequence[Check]) -> None:
+    """Print checks as JSON, in the form of GET /status."""
+    listed = [check.as_json() for check in checks]
+    print(json.dumps({"status": overall(listed), "checks": listed}, indent=2))
 
 
 def say(check: Check) -> None:
-    """Print one line for a check, and one for its next step."""
-    print("\n".join(lines_of(check)))
+    """Print the lines of a check."""
+    print("\n".join(lines_of(check)), flush=True)
 
 
 def lines_of(check: Check) -> list[str]:

@@ -21,7 +21,7 @@ from routes.meta_schemas import (
     ReportCost,
     TopPostsMeta,
 )
-from services.account_list import AccountEntry
+from services.account_list import AccountEntry, AccountsSummary
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
 from services.compare import ComparedAccount
@@ -291,7 +291,7 @@ class CauseBody(TypedDict):
 
 
 class CheckBody(TypedDict):
-    """One check; `ok` is null if there was nothing to check. `message` is the same text as `fact`.
+    """One check; `ok` is null if there was nothing to check, and true for a warning. `message` is the same as `fact`.
 
     `code` says why it failed. Where Meta's answers leave several causes, `causes` names all of them.
     """
@@ -312,6 +312,7 @@ class StatusBody(QuotaBody):
     status: Literal["ok", "failing"]
     checked_at: str
     checks: list[CheckBody]
+    accounts: AccountsSummary | None
     work: BackgroundWork | None
     stories: StoryProgress | None
     posts: PostProgress | None

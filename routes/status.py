@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
@@ -11,6 +12,8 @@ from routes.context import services
 from routes.queries import CreditsQuery, NoQuery
 from routes.validation import takes
 from services import request_context
+from services.caller import Scope
+from services.status import overall
 
 bp = Blueprint("status", __name__)
 
@@ -20,19 +23,25 @@ bp = Blueprint("status", __name__)
 def status(_: NoQuery) -> ResponseReturnValue:
     """Report what works, what does not, and the next step; providers are called every five minutes at most.
 
-    A key with a list of accounts gets the health of these, without a call, and nothing of the gateway as a whole.
+    A key with a list of accounts gets the health of these, without a call, and nothing of the gateway as a whole
+    unless it has the scope admin.
     """
-    services_ = services()
-    if request_context.caller().accounts is not None:
-        of_all = dict.fromkeys(("work", "stories", "posts", "history"))
-        return _uncached({**services_.account_list.status(), **of_all, **_used()})
+    services_, caller = services(), request_context.caller()
+    is_limited = caller.accounts is not None
+    of_gateway = not is_limited or caller.may(Scope.ADMIN)
+    overview = services_.account_list.overview()
+    report = services_.account_list.status() if is_limited else services_.status.latest()
+    if not is_limited and overview.check.ok is not None:
+        checks = [*cast("list[dict[str, object]]", report["checks"]), overview.check.as_json()]
+        report |= {"status": overall(checks), "checks": checks}
     return _uncached(
         {
-            **services_.status.latest(),
-            "work": services_.readiness.work(),
-            "stories": services_.kept_stories.progress(),
-            "posts": services_.kept_posts.progress(),
-            "history": services_.snapshots.progress(),
+            **report,
+            "accounts": overview.summary,
+            "work": services_.readiness.work() if of_gateway else None,
+            "stories": services_.kept_stories.progress() if of_gateway else None,
+            "posts": services_.kept_posts.progress() if of_gateway else None,
+            "history": services_.snapshots.progress() if of_gateway else None,
             **_used(),
         }
     )

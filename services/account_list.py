@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.checks import Check
-from services.accounts.health import Health, HealthState, TokenNews, health_of
+from services.accounts.health import NOT_DECRYPTED, Health, HealthState, TokenNews, health_of
 from services.accounts.resolver import AccountResolver, ListedAccount
 from services.accounts.token_states import TokenStates
 from services.answers import Answer, Freshness, Origin, Table
 from services.clock import Clock
 from services.days import our_time
+from services.errors import BusyError
 from services.quota import Quota
 from services.store.account_health import AccountHealthTable, HealthRow
 from services.store.database import DatabaseUnavailableError
@@ -34,7 +37,28 @@ class AccountEntry(TypedDict):
 READABLE = (HealthState.OK, HealthState.EXPIRING)
 NEITHER = (HealthState.THROTTLED, HealthState.UNKNOWN)
 BEGINNING = "0"  # the cursor before the first id
+NAMED_AT_MOST = 10  # accounts of one overview
+# What needs a person; the other states pass by themselves, or wait for the first reading.
+IN_TROUBLE = (HealthState.NEEDS_LOGIN, HealthState.NOT_READABLE, HealthState.PERMISSIONS_MISSING)
+NAMED = (*IN_TROUBLE, HealthState.EXPIRING)
 COLUMNS = (*(name for name in AccountEntry.__annotations__ if name != "health"), *Health.__annotations__)
+
+
+class AccountsSummary(TypedDict):
+    """How many accounts there are of each state, and those that need a person first; `more` is where the others are."""
+
+    total: int
+    states: dict[str, int]
+    worst: list[AccountEntry]
+    more: str | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The accounts that a caller may see, in brief; `summary` is None while they cannot be listed."""
+
+    check: Check
+    summary: AccountsSummary | None
 
 
 class AccountList:
@@ -72,11 +96,29 @@ class AccountList:
             freshness=Freshness(now, now),
             meta={
                 "total": len(matching),
-                "states": {state.value: counts[state.value] for state in HealthState if counts[state.value]},
+                "states": _by_state(counts),
                 "next_cursor": (found[-1]["id"] or BEGINNING) if is_more else None,
             },
             table=Table(COLUMNS, [{**entry, **entry["health"]} for entry in found]),
         )
+
+    def overview(self) -> Overview:
+        """Return the accounts that the caller may see in brief; it never raises, and no provider is called."""
+        try:
+            entries = self.entries()
+        except BusyError as error:
+            check = Check("added accounts", False, error.message, error.hint, error.code)
+            return Overview(check, None)
+        counts = Counter(entry["health"]["state"] for entry in entries)
+        named = [entry for state in NAMED for entry in entries if entry["health"]["state"] == state]
+        more = f"/accounts?state={','.join(NAMED)}" if len(named) > NAMED_AT_MOST else None
+        summary: AccountsSummary = {
+            "total": len(entries),
+            "states": _by_state(counts),
+            "worst": named[:NAMED_AT_MOST],
+            "more": more,
+        }
+        return Overview(_check([entry for entry in entries if entry["added_at"] is not None]), summary)
 
     def entries(self) -> list[AccountEntry]:
         """Return every account that the caller may see, ordered by id; raises `BusyError`."""
@@ -155,6 +197,31 @@ class AccountList:
             "added_at": None if account.added_at is None else our_time(account.added_at),
             "health": health,
         }
+
+
+def _by_state(counts: Counter[Any]) -> dict[str, int]:
+    return {state.value: counts[state.value] for state in HealthState if counts.get(state.value)}
+
+
+def _check(added: Sequence[AccountEntry]) -> Check:
+    """Return the health of the added accounts as one check."""
+    name, number = "added accounts", len(added)
+    if not number:
+        return Check(name, None, "There are none.", "Add one with `make connect` or `make account`.")
+    closed = sum(entry["health"]["reason"] == NOT_DECRYPTED for entry in added)
+    if closed:
+        message = f"{closed} of {number} tokens were encrypted with another key."
+        return Check(name, False, message, "Set TOKEN_KEY to the earlier key, then restart.", NOT_DECRYPTED)
+    counts = _by_state(Counter(entry["health"]["state"] for entry in added))
+    message = f"{number}; {', '.join(f'{count} {state}' for state, count in counts.items())}"
+    worst = next(iter(counts))
+    if worst not in NAMED:
+        return Check(name, True, message)
+    first = next(entry for entry in added if entry["health"]["state"] == worst)
+    others = f" GET /accounts?state={worst} lists all." if counts[worst] > 1 else ""
+    next_step = f"{first['username'] or first['id']}: {first['health']['next_step'] or ''}{others}"
+    is_failing = worst in IN_TROUBLE
+    return Check(name, not is_failing, message, next_step, worst, warns=not is_failing)
 
 
 def _order(account: str | None) -> tuple[int, str]:

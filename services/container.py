@@ -17,6 +17,7 @@ from services.accounts.checks import AccountChecks
 from services.accounts.checkup import Checkup
 from services.accounts.health import HealthRecorder
 from services.accounts.registry import AccountRegistry
+from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_states import TokenStates
@@ -428,6 +429,7 @@ class Services:
                 modash=modash,
                 cache=cache,
                 configured=configured,
+                rekeying=Rekeying(store.accounts, store.account_tokens, tokens.encryption),
                 checkup=Checkup(checks, store.account_health, store.clock),
                 tokens=tokens.states,
             ),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
 from services.accounts.checks import Check, attempt
 from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
-from services.accounts.health import NOT_DECRYPTED
+from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.accounts.token_states import TokenStates
 from services.cache.cache import Cache
@@ -33,9 +33,16 @@ TOKEN_WORDS: Mapping[str, str] = {
 }
 NEED_A_PERSON = frozenset({"expired", "invalid", "missing_permission", "expiring"})
 
-__all__ = ["Check", "Status"]
+__all__ = ["Check", "Status", "overall"]
+
+OLD_KEY = "old_key"
 
 MOST_CHECKED = 5  # added accounts, of which each is checked with some calls; of more, `make account ARGS=check` does it
+
+
+def overall(checks: Iterable[Mapping[str, object]]) -> str:
+    """Return whether one of some checks failed."""
+    return "failing" if any(check["state"] == "failing" for check in checks) else "ok"
 
 
 class Status:
@@ -50,6 +57,7 @@ class Status:
         cache: Cache,
         configured: ConfiguredAccount,
         checkup: Checkup,
+        rekeying: Rekeying,
         tokens: TokenStates,
     ) -> None:
         self._graph = graph
@@ -59,6 +67,7 @@ class Status:
         self._configured = configured
         self._checks = checkup.checks
         self._checkup = checkup
+        self._rekeying = rekeying
         self._tokens = tokens
 
     def latest(self) -> dict[str, object]:
@@ -72,7 +81,7 @@ class Status:
         entry = self._cache.get_or_fetch("status", f"checks/{known}", STATUS_CHECKS, fetch)
         checks = cast("list[dict[str, object]]", entry.value["checks"])
         return {
-            "status": "failing" if any(check["ok"] is False for check in checks) else "ok",
+            "status": overall(checks),
             "checked_at": our_time(entry.fetched_at),
             "checks": checks,
         }
@@ -82,12 +91,11 @@ class Status:
         if self._configured.token:
             yield from self._configured_checks()
             yield self._version_check()
-        added = attempt("added accounts", self._added_check)
-        if added.ok is not None:
-            yield added
-            yield from self._added_account_checks()
-        elif not self._configured.token:
+        elif not self._accounts.configured:
             yield Check("token", None, "Instagram is not configured.", "Set ACCESS_LONG_LIVED_TOKEN in .env.")
+        yield from self._added_account_checks()
+        if (key := attempt("encryption key", self._key_check)).ok is not None:
+            yield key
         tokens = attempt("tokens", self._tokens_check)
         if tokens.ok is not None:
             yield tokens
@@ -130,14 +138,20 @@ class Status:
             else:
                 yield replace(failed, name=name)
 
-    def _added_check(self) -> Check:
-        """Check whether the tokens of added accounts can be decrypted; no provider is called."""
-        number, closed = self._accounts.added()
-        if closed:
-            message = f"{closed} of {number} tokens were encrypted with another key."
-            next_step = "Set TOKEN_KEY to the earlier key, then restart."
-            return Check("added accounts", False, message, next_step, NOT_DECRYPTED)
-        return Check("added accounts", bool(number) or None, f"{number}; `make account ARGS=check` checks each")
+    def _key_check(self) -> Check:
+        """Check whether every token is encrypted with the first key of several; no provider is called."""
+        name = "encryption key"
+        if not self._rekeying.has_old_keys:
+            return Check(name, None, "TOKEN_KEY has one key, or none.")
+        try:
+            count = self._rekeying.count()
+        except DatabaseUnavailableError:
+            return Check(name, None, "The database is unavailable.", "Try again; /readyz says what is wrong.")
+        if count.old:
+            message = f"{count.old} of {count.total} tokens are encrypted with an old key of TOKEN_KEY."
+            return Check(name, True, message, "Run `make account ARGS=rekey`.", OLD_KEY, warns=True)
+        message = f"All {count.total} tokens are encrypted with the first key of TOKEN_KEY."
+        return Check(name, True, message, "Remove the other keys, once every process was restarted with the first.")
 
     def _tokens_check(self) -> Check:
         """Report what the worker has found of all tokens; no provider is called, and no account is named."""
@@ -151,7 +165,8 @@ class Status:
         if worst is None or worst.state not in NEED_A_PERSON:
             return Check("tokens", bool(found) or None, message)
         next_step = f"GET /accounts names each. {worst.next_step or ''}".strip()
-        return Check("tokens", worst.state == "expiring", message, next_step, worst.reason)
+        is_expiring = worst.state == "expiring"
+        return Check("tokens", is_expiring, message, next_step, worst.reason, warns=is_expiring)
 
     def _version_check(self) -> Check:
         served, requested = self._graph.served_version, self._graph.version

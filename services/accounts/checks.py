@@ -25,6 +25,7 @@ from services.errors import (
 )
 
 DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
+EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds
 APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
@@ -225,6 +226,10 @@ class AccountChecks:
             life += f"; access to data ends {end}"
         if access is not None and access <= self._clock.timestamp():
             return Check("token", False, f"valid, {life}", LOG_IN_AGAIN, DATA_ACCESS_EXPIRED)
+        if any(
+            end is not None and end <= self._clock.timestamp() + WARNED_BEFORE for end in (details.expires_at, access)
+        ):
+            return Check("token", True, f"valid, {life}", LOG_IN_AGAIN, EXPIRING, warns=True)
         return Check("token", True, f"valid, {life}")
 
     def _end(self, moment: float | None) -> str | None:

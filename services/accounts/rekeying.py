@@ -34,6 +34,11 @@ class Rekeying:
         self._tokens = tokens
         self._encryption = encryption
 
+    @property
+    def has_old_keys(self) -> bool:
+        """Whether TOKEN_KEY has a key beside the first one."""
+        return self._encryption.has_old_keys
+
     def count(self) -> KeyCount:
         """Return how many tokens are under which keys; raises `ProviderNotConfiguredError` without a key."""
         self._encryption.keys()

@@ -39,10 +39,10 @@ def services_of(client):
     return client.application.extensions["services"]
 
 
-def add(client, *ids, key=KEY):
+def add(client, *ids, key=KEY, token="EAAtokenOFaccount"):
     token_encryption = TokenEncryption([key], learn=lambda _: None)
     for id_ in ids:
-        sealed = token_encryption.seal(f"EAAtokenOFaccount{id_}")
+        sealed = token_encryption.seal(f"{token}{id_}")
         services_of(client).store.accounts.put(AccountRow(id_, f"a{id_[-2:]}", "facebook", "", sealed, 1.0))
 
 
@@ -105,7 +105,7 @@ def test_an_account_of_the_settings_that_was_not_read_yet_has_no_id(gateway, wir
     assert [each["id"] for each in listed(client)["accounts"]] == [ACCOUNT_ID, BAKERY]
 
 
-def test_an_account_that_answers_is_ok_until_its_token_is_rejected_and_again_after_that(gateway, wire, clock):
+def test_an_account_that_answers_is_ok_until_its_token_is_rejected_and_again_with_a_new_one(gateway, wire, clock):
     client = gateway(BAKERY)
     path = f"/top-posts?time_range=7d&account={BAKERY}"
     wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
@@ -122,11 +122,14 @@ def test_an_account_that_answers_is_ok_until_its_token_is_rejected_and_again_aft
     clock.wait(2 * 3600)
     wire.replace("GET", f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(190, 463), status=400)
     client.get(f"{path}&refresh=true")
-    assert state(client, BAKERY) == ("needs_login", "token_expired")
+    assert state(client, BAKERY) == ("needs_login", "expired")
     assert "make account" in health(client, BAKERY)["next_step"]
     assert state(client, ACCOUNT_ID) == ("unknown", "not_checked")
 
     clock.wait(3600)
+    add(client, BAKERY, token="EAAnewTOKENofANaccount")
+    clock.wait(2)
+    assert state(client, BAKERY) == ("unknown", "not_checked")
     wire.replace("GET", f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
     client.get(f"{path}&refresh=true")
     assert state(client, BAKERY) == ("ok", None)
