@@ -13,6 +13,7 @@ from services.access.request_rates import RequestRates
 from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.account_list import AccountList
+from services.accounts.check_rotation import CheckRotation
 from services.accounts.checks import AccountChecks
 from services.accounts.checkup import Checkup
 from services.accounts.health import HealthRecorder
@@ -156,6 +157,7 @@ class Services:
     request_rates: RequestRates
     accounts: AccountResolver
     checkup: Checkup
+    check_rotation: CheckRotation
     health_recorder: HealthRecorder
     token_encryption: TokenEncryption
     token_client: TokenClient
@@ -458,6 +460,13 @@ class Services:
             accounts=accounts,
             health_recorder=health,
             checkup=Checkup(checks, store.account_health, store.clock),
+            check_rotation=CheckRotation(
+                accounts,
+                Checkup(checks, store.account_health, store.clock),
+                store.account_health,
+                may_work=guards["instagram"].may_work,
+                clock=store.clock,
+            ),
             token_encryption=tokens.encryption,
             token_client=tokens.client,
             token_states=tokens.states,

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from services import request_context
+from services.accounts.check_rotation import EVERY as CHECKS_EVERY
+from services.accounts.check_rotation import CheckRotation
 from services.accounts.token_upkeep import TokenUpkeep
 from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
@@ -48,6 +50,7 @@ FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a 
 FIRST_POSTS_DELAY = 60.0  # seconds after the first failure
 STORIES_OF = "stories of account"  # the kind of job, with an account as the key
 POSTS_OF = "posts of account"
+FIRST_CHECKS_DELAY = 120.0  # seconds; what callers and the history read comes first
 FIRST_HISTORY_DELAY = 60.0  # seconds; a gateway that has just started has other things to do
 ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,000 begin within an hour
 FIRST_SNAPSHOT_RETRY = 60.0  # seconds after the first failure
@@ -271,6 +274,15 @@ def _keep_token(
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
+def _check_accounts(rotation: CheckRotation, _key: str, _payload: Mapping[str, Any], _attempts: int) -> Reschedule:
+    """Check the accounts that were not checked for a day."""
+    try:
+        checked = rotation.run()
+    except BusyError:
+        checked = 0
+    return Reschedule(CHECKS_EVERY, reset_attempts=True, is_idle=not checked)
+
+
 def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     """Return the handler of each kind of job."""
     troubles = services.account_troubles
@@ -291,6 +303,7 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         BACKFILL_OF: partial(_backfill, services.snapshots),
         "tokens": partial(_begin_tokens, services.token_upkeep, services.store, clock),
         TOKEN_OF: partial(_keep_token, services.token_upkeep, clock),
+        "checks": partial(_check_accounts, services.check_rotation),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
 
@@ -304,6 +317,7 @@ RECURRING: Mapping[str, float] = {
     "stories": FIRST_ACCOUNTS_DELAY,
     "posts": FIRST_ACCOUNTS_DELAY,
     "history": FIRST_HISTORY_DELAY,
+    "checks": FIRST_CHECKS_DELAY,
 }
 """The kinds of which there is always one job, and the seconds until its first run."""
 

@@ -1,0 +1,60 @@
+"""The worker checks each account once a day, a few at a time, and no account whose token is rejected."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.store.accounts import AccountRow
+from tests.world import WorldWorker
+
+KEY = new_key()
+MANY = 8
+REJECTED = 3
+
+
+@pytest.fixture
+def world(make_world):
+    world = make_world(TOKEN_KEY=KEY, ACCESS_LONG_LIVED_TOKEN="", INSTAGRAM_ACCOUNT_ID="")
+    listed = world.simulator.get("/_simulator/accounts").json()["accounts"][:MANY]
+    encryption = TokenEncryption([KEY], learn=lambda _: None)
+    for number, each in enumerate(listed):
+        token = "EAArejectedTOKENofANaccount" if number == REJECTED else each["token"]
+        row = AccountRow(each["id"], each["username"], "facebook", each["page_id"], encryption.seal(token), number)
+        world.services.store.accounts.put(row)
+    world.ids = [each["id"] for each in listed]
+    world.advance(seconds=3)
+    return world
+
+
+def rounds(world, worker, number):
+    """Run some rounds of the job; return the accounts that were called for in each."""
+    called = []
+    for _ in range(number):
+        worker.run()
+        calls = world.calls()
+        called.append({account for account in world.ids if any(f"/{account}?" in path for path in calls)})
+        world.advance(seconds=61)
+    return called
+
+
+def test_each_account_is_checked_once_a_day_and_a_rejected_one_no_more(world):
+    worker = WorldWorker(world, "checks")
+
+    first = rounds(world, worker, 3)
+
+    assert [len(called) for called in first[:1]] == [5]
+    assert set.union(*first) | {world.ids[REJECTED]} == set(world.ids)
+    assert first[2] == set()
+    states = {each["id"]: each["health"] for each in world.body("/accounts")["accounts"]}
+    assert {states[account]["state"] for account in world.ids if account != world.ids[REJECTED]} <= {
+        "ok",
+        "permissions_missing",
+    }
+    assert states[world.ids[REJECTED]]["state"] == "needs_login"
+    assert all(health["checked_at"] is not None for health in states.values())
+    world.advance(days=1)
+
+    second = rounds(world, worker, 2)
+
+    assert set.union(*second) == set(world.ids) - {world.ids[REJECTED]}
