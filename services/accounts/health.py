@@ -21,6 +21,7 @@ from services.accounts.checks import (
     SCOPES_MISSING,
 )
 from services.clients.graph.error_codes import LOG_IN_AGAIN
+from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
 from services.days import our_time
 from services.errors import (
@@ -173,13 +174,15 @@ class HealthRecorder:
     def __init__(self, table: AccountHealthTable, clock: Clock) -> None:
         self._table = table
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock, self._sharing = threading.Lock(), threading.Lock()
         self._news: dict[str, CallRow] = {}
         self._answered_at: dict[str, float] = {}  # as it was noted last; as many entries as there are accounts
 
     def ended(self, account: str, error: ProviderError | None) -> None:
         """Note how a call ended: None for answered. Only the rejection of a token concerns the account as a whole."""
         now = self._clock.timestamp()
+        if account == NO_ACCOUNT:
+            return
         if error is None:
             if now - self._answered_at.get(account, 0.0) < ANSWERED_EVERY:
                 return
@@ -194,17 +197,18 @@ class HealthRecorder:
 
     def share(self) -> None:
         """Write what was noted; raises `DatabaseUnavailableError`."""
-        with self._lock:
-            news, self._news = self._news, {}
-        if not news:
-            return
-        try:
-            self._table.called(news.values())
-        except Exception:
+        with self._sharing:  # What another thread has taken is written when this returns.
             with self._lock:
-                for account, row in news.items():
-                    self._news[account] = _newest(row, self._news.get(account, CallRow(account)))
-            raise
+                news, self._news = self._news, {}
+            if not news:
+                return
+            try:
+                self._table.called(news.values())
+            except Exception:
+                with self._lock:
+                    for account, row in news.items():
+                        self._news[account] = _newest(row, self._news.get(account, CallRow(account)))
+                raise
 
 
 def _newest(older: CallRow, newer: CallRow) -> CallRow:

@@ -354,7 +354,7 @@ def test_check_says_for_each_account_what_to_do_next(make_account, wire):
     bakery, cafe = said.split(f"cafe ({CAFE}, instagram):")
     assert ended == 1
     assert "FAIL token" in bakery
-    assert "make account" in bakery
+    assert "make connect" in bakery
     assert "FAIL" not in cafe
     assert make_account("check", "cafe")[0] == 0
 
