@@ -54,7 +54,7 @@ class AccountsSummary(TypedDict):
 
 
 @dataclass(frozen=True)
-class Overview:
+class AccountsInBrief:
     """The accounts that a caller may see, in brief; `summary` is None while they cannot be listed."""
 
     check: Check
@@ -102,13 +102,13 @@ class AccountList:
             table=Table(COLUMNS, [{**entry, **entry["health"]} for entry in found]),
         )
 
-    def overview(self) -> Overview:
+    def overview(self) -> AccountsInBrief:
         """Return the accounts that the caller may see in brief; it never raises, and no provider is called."""
         try:
             entries = self.entries()
         except BusyError as error:
             check = Check("added accounts", False, error.message, error.hint, error.code)
-            return Overview(check, None)
+            return AccountsInBrief(check, None)
         counts = Counter(entry["health"]["state"] for entry in entries)
         named = [entry for state in NAMED for entry in entries if entry["health"]["state"] == state]
         more = f"/accounts?state={','.join(NAMED)}" if len(named) > NAMED_AT_MOST else None
@@ -118,7 +118,7 @@ class AccountList:
             "worst": named[:NAMED_AT_MOST],
             "more": more,
         }
-        return Overview(_check([entry for entry in entries if entry["added_at"] is not None]), summary)
+        return AccountsInBrief(_check([entry for entry in entries if entry["added_at"] is not None]), summary)
 
     def entries(self) -> list[AccountEntry]:
         """Return every account that the caller may see, ordered by id; raises `BusyError`."""
