@@ -9,12 +9,14 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from ipaddress import ip_address
 
 import hypothesis
 import pytest
 import responses
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine import Engine
 from sqlalchemy.util import LRUCache
@@ -197,6 +199,20 @@ def store(store_settings):
     store = Store.open(store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", ""), mode="live")
     yield store
     store.close()
+
+
+@pytest.fixture
+def statements():
+    """The SQL of this thread, which serves the requests; other threads look for changes every second."""
+    sent, mine = [], threading.get_ident()
+
+    def note(_connection, _cursor, statement, *_):
+        if threading.get_ident() == mine:
+            sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

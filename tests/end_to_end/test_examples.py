@@ -25,7 +25,8 @@ def test_the_document_shows_every_example(client):
     shown = [
         example["value"]
         for path in document["paths"].values()
-        for response in path["get"]["responses"].values()
+        for status, response in path["get"]["responses"].items()
+        if status != "401"  # One for all paths, which is not recorded: the sandbox needs no key.
         for example in response.get("content", {}).get("application/json", {}).get("examples", {}).values()
     ]
     recorded = [example["body"] for path in EXAMPLES.glob("*.json") for example in json.loads(path.read_text())]
