@@ -1,4 +1,4 @@
-"""`make key`: create, list, rotate and revoke the API keys of callers; a key is shown once, when it is made."""
+"""`make key`: create, list, change, rotate and revoke the API keys of callers; a key is shown once, when it is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from commands.migrate import MigrationError, migrate_or_explain
@@ -27,6 +27,7 @@ UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
 LONGEST = 3650 * DAY  # of an expiry or an overlap
 MOST_PER_MINUTE, MOST_CREDITS = 1_000_000, 1_000_000
 OVERLAP = "24h"
+ALL, DEFAULT = "all", "default"  # of `change`: every account, and no limit of the key's own
 EXAMPLE = """\
 examples:
   make key ARGS="create dashboard"                        reads every account, never expires
@@ -34,6 +35,7 @@ examples:
   make key ARGS="create partner --requests-per-minute 120 --credits 25"
   make key ARGS="create operator --scope admin"
   make key ARGS=list
+  make key ARGS="change k7x2m9q4ab --credits 50"          what is not named stays as it is
   make key ARGS="rotate k7x2m9q4ab --overlap 48h"         the key until now works for 48 hours more
   make key ARGS="revoke k7x2m9q4ab"                       ends it within 2 seconds
 scopes, each with those before it:
@@ -74,8 +76,11 @@ class KeyCommands:
             milli_credits=None if options.credits is None else round(options.credits * 1000),
             expires_at=_expiry(options.expires, now),
         )
+        alike = [each.id for each in self._table.rows() if each.label == row.label and each.is_valid(now)]
         self._table.add(row)
         self._show_once(row, text, as_json=options.json)
+        if alike:
+            print(f"Note: {', '.join(alike)} with the same label stays valid beside it.", file=sys.stderr)
         return 0
 
     def list(self, options: argparse.Namespace) -> int:
@@ -85,13 +90,40 @@ class KeyCommands:
             print(json.dumps([self._as_json(row, now) for row in rows], indent=2))
             return 0
         for row in rows:
-            accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
-            limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
-            limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
-            described = ", ".join([row.scope, accounts, *limits])
-            print(f"{row.id}  {_state(row, now):<38}  {row.label:<20}  {described}")
+            print(self._line(row, now))
         valid = sum(row.is_valid(now) for row in rows)
         print(f"{valid} of {len(rows)} keys are valid in {self._config.providers} mode.")
+        return 0
+
+    def change(self, options: argparse.Namespace) -> int:
+        """Change what a key may do; its text stays."""
+        row, now = self._row(options.key), self._clock.timestamp()
+        if row.revoked_at is not None:
+            raise Refused(f"The key {row.id} was revoked. `make key ARGS=create` makes a new one.")
+        values: dict[str, object] = {}
+        if options.label is not None:
+            values["label"] = options.label
+        if options.scope is not None:
+            values["scope"] = options.scope
+        if options.accounts is not None:
+            every = options.accounts == [ALL]
+            values["accounts"] = None if every else frozenset(map(self._account, options.accounts))
+        if options.requests_per_minute is not None:
+            values["requests_per_minute"] = _or_none(options.requests_per_minute)
+        if options.credits is not None:
+            limit = _or_none(options.credits)
+            values["milli_credits"] = None if limit is None else round(limit * 1000)
+        if options.expires is not None:
+            values["expires_at"] = _expiry(options.expires, now)
+        if not values:
+            raise Refused("Nothing to change. `make key ARGS='change --help'` lists what can be.")
+        if not self._table.change(row.id, values):
+            raise Refused(f"The key {row.id} was revoked meanwhile.")
+        changed = self._row(row.id)
+        if options.json:
+            print(json.dumps(self._as_json(changed, now), indent=2))
+        else:
+            print(f"Changed: {self._line(changed, now)}. Running gateways go by it within 2 seconds.")
         return 0
 
     def rotate(self, options: argparse.Namespace) -> int:
@@ -137,6 +169,12 @@ class KeyCommands:
     def close(self) -> None:
         """Stop every thread and close the store."""
         self._services.close()
+
+    def _line(self, row: ApiKeyRow, now: float) -> str:
+        accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
+        limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
+        limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
+        return f"{row.id}  {_state(row, now):<38}  {row.label:<20}  {', '.join([row.scope, accounts, *limits])}"
 
     def _row(self, key: str) -> ApiKeyRow:
         for row in self._table.rows():
@@ -221,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make key", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subcommands = parser.add_subparsers(dest="command", metavar="create, list, rotate, revoke or check")
+    subcommands = parser.add_subparsers(dest="command", metavar="create, list, change, rotate, revoke or check")
     create = subcommands.add_parser("create", help="create a key and print it")
     create.add_argument("label", type=_label, help="for whom or what the key is")
     create.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.READ.value)
@@ -229,6 +267,14 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--expires", type=_end, help="90d, 12h or 2027-01-31 (UTC); default: never")
     create.add_argument("--requests-per-minute", type=_rate, help="default: REQUESTS_PER_MINUTE")
     create.add_argument("--credits", type=_credits, help="Modash credits in a calendar month; default: no limit")
+    change = subcommands.add_parser("change", help="change what a key may do; its text stays")
+    change.add_argument("key", help="id of the key")
+    change.add_argument("--label", type=_label)
+    change.add_argument("--scope", choices=[scope.value for scope in Scope])
+    change.add_argument("--accounts", type=_references, help=f"ids or usernames, comma-separated, or `{ALL}`")
+    change.add_argument("--expires", type=_end, help="90d, 12h, 2027-01-31 (UTC) or never")
+    change.add_argument("--requests-per-minute", type=_or_default(_rate), help=f"or `{DEFAULT}`: REQUESTS_PER_MINUTE")
+    change.add_argument("--credits", type=_or_default(_credits), help=f"in a calendar month, or `{DEFAULT}`: no limit")
     rotate = subcommands.add_parser("rotate", help="print a new text for a key")
     rotate.add_argument("key", help="id of the key")
     rotate.add_argument("--overlap", type=_duration, default=OVERLAP, help="how long both work; default: %(default)s")
@@ -236,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke = subcommands.add_parser("revoke", help="end a key")
     revoke.add_argument("key", help="id of the key")
     listing = subcommands.add_parser("list", help="print all keys, without their texts")
-    for each in (create, rotate, revoke, listing):
+    for each in (create, change, rotate, revoke, listing):
         each.add_argument("--json", action="store_true", help="for scripts")
     subcommands.add_parser("check", help="say whether a gateway may start with these keys")
     return parser
@@ -268,6 +314,22 @@ def _credits(text: str) -> float:
     return float(text)
 
 
+def _or_default(read: Callable[[str], float]) -> Callable[[str], float | str]:
+    """Return a reader that also takes the word for no limit of the key's own."""
+
+    def reader(text: str) -> float | str:
+        try:
+            return text if text == DEFAULT else read(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; or `{DEFAULT}`") from None
+
+    return reader
+
+
+def _or_none(given: float | str) -> float | None:
+    return None if isinstance(given, str) else given
+
+
 def _duration(text: str) -> float:
     matched = re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII)
     seconds = int(matched[1]) * UNITS[matched[2]] if matched else None
@@ -285,7 +347,10 @@ def _end(text: str) -> str:
         except ValueError:
             raise argparse.ArgumentTypeError("there is no such day") from None
         return text
-    _duration(text)
+    try:
+        _duration(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or a day such as 2027-01-31, or `never`") from None
     return text
 
 

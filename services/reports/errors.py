@@ -71,7 +71,7 @@ def budget_reached(key: str, budget: int, *, now: float) -> CreditBudgetReachedE
     return CreditBudgetReachedError(
         f"This month's budget of the key {key}, {credits_of(budget):g} Modash credits, is reached.",
         provider="modash",
-        hint=f"It starts again on {_date(reset)} (UTC), or the operator raises the budget of the key. Reports that are "
+        hint=f"It starts again on {_date(reset)} (UTC), or the operator raises it (`make key`). Reports that are "
         "kept are answered; GET /credits shows what was spent.",
         retry_after=math.ceil(reset - now),
         reached=False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
@@ -70,6 +71,13 @@ class ApiKeyTable:
             connection.execute(insert(api_keys).values(vars(row) | {"accounts": _as_text(row.accounts)}))
             _count(connection)
 
+    def change(self, key: str, values: Mapping[str, object]) -> bool:
+        """Replace some fields of a key, by their names in `ApiKeyRow`; return whether it was not revoked."""
+        stored = dict(values)
+        if "accounts" in stored:
+            stored["accounts"] = _as_text(cast("Collection[str] | None", stored["accounts"]))
+        return self._update(key, stored)
+
     def rotate(self, key: str, digest: str, *, now: float, former_until: float, expires_at: float | None) -> bool:
         """Give a key another text; the one until now is valid until `former_until`. Return whether it was valid."""
         values = {
@@ -79,17 +87,16 @@ class ApiKeyTable:
             "rotated_at": now,
             "expires_at": expires_at,
         }
-        with self._database.write() as connection:
-            one = (api_keys.c.id == key) & api_keys.c.revoked_at.is_(None)
-            changed = connection.execute(update(api_keys).where(one).values(values)).rowcount
-            _count(connection)
-        return bool(changed)
+        return self._update(key, values)
 
     def revoke(self, key: str, now: float) -> bool:
         """End a key and the one that it replaced; return whether it was not revoked before."""
+        return self._update(key, {"revoked_at": now})
+
+    def _update(self, key: str, values: Mapping[str, object]) -> bool:
         with self._database.write() as connection:
             one = (api_keys.c.id == key) & api_keys.c.revoked_at.is_(None)
-            changed = connection.execute(update(api_keys).where(one).values(revoked_at=now)).rowcount
+            changed = connection.execute(update(api_keys).where(one).values(values)).rowcount
             _count(connection)
         return bool(changed)
 

@@ -66,6 +66,44 @@ def test_all_that_a_key_may_do_is_in_the_list(created, make_key):
     assert listed["expires_at"] > listed["created_at"]
 
 
+def test_a_key_is_changed_and_its_text_stays(created, make_key, make_client, config):
+    made = created("--accounts", ACCOUNT_ID, "--credits", "2.5", "--requests-per-minute", "9")
+    client = make_client(config)
+    assert client.get("/metrics", headers=bearer(made["key"])).status_code == 403
+
+    ended, out, _ = make_key(
+        *("change", made["id"], "--scope", "admin", "--accounts", f"178,{ACCOUNT_ID}", "--credits", "default"),
+        *("--requests-per-minute", "90", "--label", "shop B", "--expires", "9d", "--json"),
+    )
+
+    changed = json.loads(out)
+    kept = {name: changed[name] for name in ("id", "mode", "created_at", "revoked_at", "rotated_at", "valid")}
+    assert (ended, kept) == (0, {name: made[name] for name in kept})
+    assert (changed["label"], changed["scope"], changed["accounts"]) == ("shop B", "admin", ["178", ACCOUNT_ID])
+    assert (changed["credits_per_month"], changed["requests_per_minute"]) == (None, 90)
+    assert changed["expires_at"] > changed["created_at"]
+    client.application.extensions["services"].access_keys.check()
+    assert client.get("/metrics", headers=bearer(made["key"])).status_code == 200
+
+    every = json.loads(make_key("change", made["id"], "--accounts", "all", "--expires", "never", "--json")[1])
+    assert (every["accounts"], every["expires_at"], every["scope"]) == (None, None, "admin")
+
+
+def test_a_change_of_nothing_or_of_a_revoked_key_is_refused(created, make_key):
+    made = created()
+
+    assert "Nothing to change" in make_key("change", made["id"])[2]
+    make_key("revoke", made["id"])
+    ended, _, said = make_key("change", made["id"], "--credits", "5")
+    assert (ended, "was revoked" in said) == (1, True)
+
+
+def test_a_second_key_of_the_same_label_is_said_to_be_one(created, make_key):
+    first = created()
+
+    assert f"{first['id']} with the same label stays valid" in make_key("create", "shop")[2]
+
+
 def test_a_rotated_key_keeps_its_id_and_a_revoked_one_ends(created, make_key, make_client, config):
     first = created()
     client = make_client(config)
