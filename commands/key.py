@@ -100,21 +100,7 @@ class KeyCommands:
         row, now = self._row(options.key), self._clock.timestamp()
         if row.revoked_at is not None:
             raise Refused(f"The key {row.id} was revoked. `make key ARGS=create` makes a new one.")
-        values: dict[str, object] = {}
-        if options.label is not None:
-            values["label"] = options.label
-        if options.scope is not None:
-            values["scope"] = options.scope
-        if options.accounts is not None:
-            every = options.accounts == [ALL]
-            values["accounts"] = None if every else frozenset(map(self._account, options.accounts))
-        if options.requests_per_minute is not None:
-            values["requests_per_minute"] = _or_none(options.requests_per_minute)
-        if options.credits is not None:
-            limit = _or_none(options.credits)
-            values["milli_credits"] = None if limit is None else round(limit * 1000)
-        if options.expires is not None:
-            values["expires_at"] = _expiry(options.expires, now)
+        values = self._changes(options, now)
         if not values:
             raise Refused("Nothing to change. `make key ARGS='change --help'` lists what can be.")
         if not self._table.change(row.id, values):
@@ -169,6 +155,21 @@ class KeyCommands:
     def close(self) -> None:
         """Stop every thread and close the store."""
         self._services.close()
+
+    def _changes(self, options: argparse.Namespace, now: float) -> dict[str, object]:
+        """Return the fields that are named, as they are stored."""
+        given = {
+            "label": options.label,
+            "scope": options.scope,
+            "accounts": options.accounts and self._accounts(options.accounts),
+            "requests_per_minute": options.requests_per_minute,
+            "milli_credits": options.credits if options.credits in {None, DEFAULT} else round(options.credits * 1000),
+            "expires_at": options.expires and (_expiry(options.expires, now) or DEFAULT),
+        }
+        return {name: None if value == DEFAULT else value for name, value in given.items() if value is not None}
+
+    def _accounts(self, references: Sequence[str]) -> frozenset[str] | str:
+        return DEFAULT if ALL in references else frozenset(map(self._account, references))
 
     def _line(self, row: ApiKeyRow, now: float) -> str:
         accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
@@ -324,10 +325,6 @@ def _or_default(read: Callable[[str], float]) -> Callable[[str], float | str]:
             raise argparse.ArgumentTypeError(f"{error}; or `{DEFAULT}`") from None
 
     return reader
-
-
-def _or_none(given: float | str) -> float | None:
-    return None if isinstance(given, str) else given
 
 
 def _duration(text: str) -> float:
