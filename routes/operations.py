@@ -47,5 +47,5 @@ def readyz(_: NoQuery) -> ResponseReturnValue:
 def metrics(_: NoQuery) -> ResponseReturnValue:
     """Show counts of requests, calls and credits, and the state of the gateway, for Prometheus; for the scope admin."""
     require(Scope.ADMIN)
-    text = services().monitoring.exposition(version=VERSION, sees=request_context.caller().sees)
+    text = services().monitoring.exposition(version=VERSION, accounts=request_context.caller().accounts)
     return Response(text, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})

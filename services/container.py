@@ -348,6 +348,7 @@ class Services:
             "settle late bookings": purchasing.settle_late,
         }
         _register(heartbeat, every_second, cache, store, request_rates)
+        heartbeat.register("try to open the tokens", registry.report_closed, interval=TRY_INTERVAL)
 
         return cls(
             account_insights=AccountInsights(

@@ -26,6 +26,7 @@ from services.store.database import DatabaseUnavailableError
 TOKEN_WORDS: Mapping[str, str] = {
     "expired": "expired",
     "invalid": "not accepted any more",
+    "not_decrypted": "not decrypted",
     "missing_permission": "without a permission",
     "expiring": "within 14 days of their end",
     "unknown": "not inspected",
@@ -159,11 +160,13 @@ class Status:
             states = self._tokens.of(self._accounts.listed()).values()
         except DatabaseUnavailableError:
             return Check("tokens", None, "The database is unavailable.", "/readyz says what is wrong.")
+        if all(state.state == "unknown" and state.checked_at is None for state in states):
+            return Check("tokens", None, "No token was inspected yet.")
         found = Counter(state.state for state in states)
         message = ", ".join(f"{found[name]} {TOKEN_WORDS[name]}" for name in TOKEN_WORDS if found[name])
         worst = next((state for name in TOKEN_WORDS for state in states if state.state == name), None)
         if worst is None or worst.state not in NEED_A_PERSON:
-            return Check("tokens", bool(found) or None, message)
+            return Check("tokens", True, message)
         next_step = f"GET /accounts names each. {worst.next_step or ''}".strip()
         is_expiring = worst.state == "expiring"
         return Check("tokens", is_expiring, message, next_step, worst.reason, warns=is_expiring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from services.store.store import Store
 READ_EVERY = 2.0  # seconds
 READ_WAIT = 0.5  # seconds that a request waits for newer rows when it has some
 
+log = logging.getLogger(__name__)
+
 
 class AccountRegistry:
     """What this process knows of the table; cached values of an account that is removed or changed are dropped."""
@@ -37,6 +40,7 @@ class AccountRegistry:
         self._named: Mapping[str, AccountRow] = {}
         self._read_at = 0.0
         self._opened: dict[bytes, Account] = {}
+        self._reported: frozenset[str] = frozenset()  # accounts whose token could not be opened
 
     def rows(self) -> Sequence[AccountRow]:
         """Return the accounts, the oldest first; the last known ones while the database is unavailable.
@@ -86,13 +90,33 @@ class AccountRegistry:
 
     def closed(self) -> int:
         """Return of how many accounts no key opens the token."""
-        closed = 0
+        return len(self._closed()[0])
+
+    def report_closed(self) -> None:
+        """Log it once if there are accounts whose token no key opens, and again if there are others; a periodic task.
+
+        Their jobs log nothing, because one cause concerns all of them.
+        """
+        try:
+            number = len(self.rows())
+            closed, error = self._closed()
+        except BusyError:
+            return
+        if error is not None and not closed <= self._reported:
+            extra = {"accounts": len(closed), "of": number, "reason": error.message, "next_step": error.hint}
+            log.error("Tokens of accounts cannot be decrypted: these accounts cannot be read", extra=extra)
+        self._reported = closed
+
+    def _closed(self) -> tuple[frozenset[str], ProviderNotConfiguredError | None]:
+        """Return the accounts whose token no key opens, and why."""
+        closed, why = set(), None
         for row in self.rows():
             try:
                 self.opened(row)
-            except ProviderNotConfiguredError:
-                closed += 1
-        return closed
+            except ProviderNotConfiguredError as error:
+                closed.add(row.id)
+                why = error
+        return frozenset(closed), why
 
     def username(self, account: str) -> str | None:
         """Return the username of an account as the table was last read, or None; this never reads the table."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from services.accounts.checks import DATA_ACCESS_EXPIRED, NEEDED_SCOPES, SCOPES_MISSING
 from services.accounts.current_tokens import CurrentTokens
-from services.accounts.health import HealthState, TokenNews
+from services.accounts.health import NOT_CHECKED, HealthState, TokenNews
 from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clock import Clock
 from services.days import our_time
@@ -24,6 +24,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "instagram": ("instagram_business_basic", "instagram_business_manage_insights"),
 }
 OVER, NOT_REFRESHED = "expired", "not_refreshed"
+NOT_DECRYPTED = "not_decrypted"  # the state of a token that no key of TOKEN_KEY opens
 INSTAGRAM = "INSTAGRAM"  # the kind of every token of that login; Meta's own kinds are USER, PAGE and SYSTEM_USER
 HEALTH: Mapping[str, HealthState] = {
     "expired": HealthState.NEEDS_LOGIN,
@@ -35,7 +36,7 @@ HEALTH: Mapping[str, HealthState] = {
 
 @dataclass(frozen=True)
 class TokenState:
-    """The state of one token: ok, expiring, expired, invalid, missing_permission or unknown.
+    """The state of one token: ok, expiring, expired, invalid, missing_permission, unknown or not_decrypted.
 
     `expires_at` (Unix seconds) is the end of the token or, if that is earlier, of its access to data; None where that
     is unknown or never. `is_end_certain` is False where it can also be earlier.
@@ -84,7 +85,7 @@ class TokenStates:
     def of(self, accounts: Iterable[TokenOfAccount]) -> Mapping[str, TokenState]:
         """Return the state of the token in use of each account (id); raises `DatabaseUnavailableError`.
 
-        An account whose token is new here, or cannot be opened, is missing.
+        A token that is new here is `unknown`.
         """
         rows = {(row.account, row.fingerprint): row for row in self._table.all()}
         states = {}
@@ -94,6 +95,10 @@ class TokenStates:
             row = next((each for each in found if each is not None), None)
             if row is not None:
                 states[account.id or ""] = self.judged(row)
+            elif account.fingerprint is None:
+                states[account.id or ""] = TokenState(account.id or "", NOT_DECRYPTED)
+            else:
+                states[account.id or ""] = TokenState(account.id or "", "unknown", NOT_CHECKED)
         return states
 
     def judged(self, row: TokenRow) -> TokenState:
@@ -127,7 +132,7 @@ class TokenStates:
             return found.as_("expiring", ends, f"{what} {when}.", _next_step(row))
         if row.checked_at is None or row.reason is not None:
             step = _next_step(row) if row.reason == NOT_REFRESHED else None
-            return found.as_("unknown", row.reason or "not_checked", None, step)
+            return found.as_("unknown", row.reason or NOT_CHECKED, None, step)
         return found.as_("ok", None, None, None)
 
 

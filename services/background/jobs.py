@@ -6,7 +6,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from services.accounts.check_rotation import CheckRotation
 from services.accounts.token_upkeep import TokenUpkeep
 from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
-from services.errors import AccountUnknownError, BusyError, ProviderError
+from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
 from services.history.retention import Retention
 from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
@@ -58,6 +58,15 @@ SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
 SNAPSHOT_OF, BACKFILL_OF = "snapshot of account", "backfill of account"
 TOKEN_OF = "token of account"  # noqa: S105  # A kind of job.
 FIRST_TOKEN_RETRY = 60.0  # seconds after the first failure
+NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
+FAILURES: Mapping[str, tuple[str, float]] = {
+    STORIES_OF: ("Stories could not be read", FIRST_STORIES_DELAY),
+    POSTS_OF: ("Posts could not be read", FIRST_POSTS_DELAY),
+    SNAPSHOT_OF: ("A snapshot could not be taken", FIRST_SNAPSHOT_RETRY),
+    BACKFILL_OF: ("A back-fill is interrupted", FIRST_SNAPSHOT_RETRY),
+    TOKEN_OF: ("A token could not be checked", FIRST_TOKEN_RETRY),
+}
+"""The kinds of jobs whose key is an account: what is logged when one fails, and the seconds until the next try."""
 PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place for others in each worker
 
 log = logging.getLogger(__name__)
@@ -156,6 +165,24 @@ def _begin_per_account(
     return again
 
 
+def _after_failure(
+    kind: str, account: str, error: ProviderError | BusyError, attempts: int, troubles: AccountTroubles
+) -> Reschedule:
+    """Log why the job of an account failed, announce what needs a person, and try again later and later.
+
+    An account whose token cannot be decrypted has no line: `AccountRegistry` logs one for all of them.
+    """
+    message, first = FAILURES[kind]
+    again = Reschedule(max(retry_delay(attempts - 1, first=first), error.retry_after or 0))
+    if isinstance(error, ProviderNotConfiguredError):
+        return replace(again, is_idle=True)
+    extra = {"account": account, "code": error.code, "reason": error.message, "next_step": error.hint}
+    log.warning(message, extra=extra)
+    if isinstance(error, ProviderError):
+        troubles.failed(account, kind, error)
+    return again
+
+
 def _read_stories(
     polling: StoryPolling,
     troubles: AccountTroubles,
@@ -170,12 +197,11 @@ def _read_stories(
     except AccountUnknownError:
         return None
     except ProviderError as error:
-        log.warning("Stories could not be read", extra={"code": error.code})
-        troubles.failed(account, STORIES_OF, error)
-        delay = retry_delay(attempts - 1, first=FIRST_STORIES_DELAY)
-        if (moment := polling.next_last_moment(account)) is not None:
-            delay = min(delay, max(moment - clock.timestamp(), NEVER_WITHIN))
-        return Reschedule(max(delay, error.retry_after or 0))
+        again = _after_failure(STORIES_OF, account, error, attempts, troubles)
+        if not again.is_idle and (moment := polling.next_last_moment(account)) is not None:
+            within = max(moment - clock.timestamp(), NEVER_WITHIN)
+            return Reschedule(max(min(again.seconds, within), error.retry_after or 0))
+        return again
     troubles.worked(account, STORIES_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
@@ -194,9 +220,7 @@ def _look_at_posts(
     except AccountUnknownError:
         return None
     except ProviderError as error:
-        log.warning("Posts could not be read", extra={"code": error.code})
-        troubles.failed(account, POSTS_OF, error)
-        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_POSTS_DELAY), error.retry_after or 0))
+        return _after_failure(POSTS_OF, account, error, attempts, troubles)
     troubles.worked(account, POSTS_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
@@ -215,9 +239,7 @@ def _take_snapshot(
     except AccountUnknownError:
         return None
     except ProviderError as error:
-        log.warning("A snapshot could not be taken", extra={"code": error.code})
-        troubles.failed(account, SNAPSHOT_OF, error)
-        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_SNAPSHOT_RETRY), error.retry_after or 0))
+        return _after_failure(SNAPSHOT_OF, account, error, attempts, troubles)
     troubles.worked(account, SNAPSHOT_OF)
     if run.has_gaps:
         store.jobs.put(BACKFILL_OF, account, due_at=store.clock.timestamp())
@@ -225,7 +247,11 @@ def _take_snapshot(
 
 
 def _backfill(
-    snapshots: AccountSnapshotter, account: str, _payload: Mapping[str, Any], attempts: int
+    snapshots: AccountSnapshotter,
+    troubles: AccountTroubles,
+    account: str,
+    _payload: Mapping[str, Any],
+    attempts: int,
 ) -> Reschedule | None:
     """Read a slice of the past of an account, until nothing is left; after a failure try again later and later."""
     try:
@@ -233,10 +259,10 @@ def _backfill(
     except AccountUnknownError:
         return None
     except ProviderError as error:
-        log.warning("A back-fill is interrupted", extra={"code": error.code})
-        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_SNAPSHOT_RETRY), error.retry_after or 0))
+        return _after_failure(BACKFILL_OF, account, error, attempts, troubles)
     if step.is_paused:
         return Reschedule(QUOTA_PAUSE, reset_attempts=True, is_idle=True)
+    troubles.worked(account, BACKFILL_OF)
     return Reschedule(SLICES_APART, reset_attempts=True, is_idle=True) if step.left else None
 
 
@@ -257,11 +283,16 @@ def _begin_tokens(
     with suppress(BusyError):
         for number, account in enumerate(sorted(had & set(upkeep.unseen()))):
             store.jobs.put(TOKEN_OF, account, due_at=clock.timestamp() + number * ACCOUNTS_APART)
-    return again
+    return replace(again, seconds=NEW_TOKENS_INTERVAL)
 
 
 def _keep_token(
-    upkeep: TokenUpkeep, clock: Clock, account: str, _payload: Mapping[str, Any], attempts: int
+    upkeep: TokenUpkeep,
+    troubles: AccountTroubles,
+    clock: Clock,
+    account: str,
+    _payload: Mapping[str, Any],
+    attempts: int,
 ) -> Reschedule | None:
     """Check the token of an account and refresh it; after a failure try again later and later."""
     try:
@@ -269,8 +300,8 @@ def _keep_token(
     except AccountUnknownError:
         return None
     except (ProviderError, BusyError) as error:
-        log.warning("A token could not be checked", extra={"code": error.code})
-        return Reschedule(max(retry_delay(attempts - 1, first=FIRST_TOKEN_RETRY), error.retry_after or 0))
+        return _after_failure(TOKEN_OF, account, error, attempts, troubles)
+    troubles.worked(account, TOKEN_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
 
 
@@ -300,9 +331,9 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         POSTS_OF: partial(_look_at_posts, services.post_polling, troubles, clock),
         "history": partial(_begin_per_account, SNAPSHOT_OF, services.snapshots.accounts, services.store, clock),
         SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, troubles, services.store),
-        BACKFILL_OF: partial(_backfill, services.snapshots),
+        BACKFILL_OF: partial(_backfill, services.snapshots, troubles),
         "tokens": partial(_begin_tokens, services.token_upkeep, services.store, clock),
-        TOKEN_OF: partial(_keep_token, services.token_upkeep, clock),
+        TOKEN_OF: partial(_keep_token, services.token_upkeep, troubles, clock),
         "checks": partial(_check_accounts, services.check_rotation),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
@@ -373,6 +404,8 @@ class Runner:
         """Run a job, and log how it ended in one line."""
         started = self._clock.monotonic()
         fields: dict[str, object] = {"kind": job.kind, "attempts": job.attempts}
+        if job.kind in FAILURES:
+            fields["account"] = job.key
         unexpected = None
         reschedule = None
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,7 +14,7 @@ from services.monitoring import families
 from services.monitoring.exchange import Exchange
 from services.monitoring.families import BUCKETS, FAMILIES
 from services.monitoring.measurements import Key
-from services.monitoring.state import GatewayState, Sample
+from services.monitoring.state import GatewayState, Sample, is_visible
 from services.store.counters import ProcessGauges
 
 BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
@@ -37,23 +37,24 @@ class Monitoring:
         """Add what this process has counted last."""
         self._exchange.close()
 
-    def exposition(self, *, version: str, sees: Callable[[str], bool]) -> bytes:
+    def exposition(self, *, version: str, accounts: Collection[str] | None) -> bytes:
         """Return the metrics of a release in the text format; without the database what this process knows.
 
-        Of accounts that the caller may not see (`sees`) there is no series.
+        For a caller of some `accounts` there is no series of other ones, and none that counts them.
         """
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(list(self._collect(version, sees))))
+        registry.register(_Collected(list(self._collect(version, accounts))))
         return generate_latest(registry)
 
-    def _collect(self, version: str, sees: Callable[[str], bool]) -> Iterator[Metric]:
+    def _collect(self, version: str, accounts: Collection[str] | None) -> Iterator[Metric]:
         counts = self._exchange.counts()
         build = self._build | {"version": version}
-        samples = [
-            *(sample for sample in self._state.samples() if _is_visible(sample, sees)),
+        found = [
+            *self._state.samples(accounts),
             *_of_processes(self._exchange.gauges()),
             Sample(families.BUILD_INFO, tuple(build[name] for name in FAMILIES[families.BUILD_INFO].labels), 1),
         ]
+        samples = [sample for sample in found if is_visible(sample, accounts)]
         for name, family in FAMILIES.items():
             if family.kind == "counter":
                 yield _counter(name, counts)
@@ -71,11 +72,6 @@ class _Collected(Collector):
 
     def collect(self) -> Sequence[Metric]:
         return self._collected
-
-
-def _is_visible(sample: Sample, sees: Callable[[str], bool]) -> bool:
-    named = dict(zip(FAMILIES[sample.family].labels, sample.labels, strict=True))
-    return not named.get("account") or sees(named["account"])
 
 
 def _counter(name: str, counts: Mapping[Key, float]) -> Metric:

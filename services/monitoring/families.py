@@ -46,8 +46,16 @@ FAMILIES: Mapping[str, Family] = {
     WEBHOOK_CHANGES: Family("gauge", ("state",), "what webhooks brought: waiting to be applied, failed"),
     NOTIFICATIONS: Family("gauge", ("state",), "events of the outgoing webhook: waiting, given_up within 30 days"),
     IN_TROUBLE: Family("gauge", (), "accounts whose background reads need a person"),
-    TOKENS: Family("gauge", ("state",), "tokens in use: ok, expiring, expired, invalid, missing_permission, unknown"),
-    TOKEN_EXPIRES: Family("gauge", ("account",), "seconds until a token or its access to data ends; negative after it"),
+    TOKENS: Family(
+        "gauge",
+        ("state",),
+        "tokens in use: ok, expiring, expired, invalid, missing_permission, not_decrypted, unknown (not inspected)",
+    ),
+    TOKEN_EXPIRES: Family(
+        "gauge",
+        ("account",),
+        "seconds until a token or its access to data ends; negative after it, 0 if it is refused before",
+    ),
     CREDITS_SPENT: Family("gauge", (), "Modash credits that count as spent in this calendar month (UTC)"),
     CREDITS_LIMIT: Family("gauge", (), "MODASH_CREDIT_LIMIT"),
     CREDITS_BALANCE: Family("gauge", (), "credits left of the last known balance"),

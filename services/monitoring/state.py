@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from services.accounts.resolver import AccountResolver
-from services.accounts.token_states import TokenStates
+from services.accounts.token_states import TokenState, TokenStates
 from services.clock import Clock
 from services.errors import BusyError
 from services.monitoring import families
@@ -22,7 +22,12 @@ from services.store.store import Store
 
 READ_EVERY = 5.0  # seconds
 MAX_ACCOUNTS = 1000  # that have a series of their own: those that are nearest to their end or limit
-TOKEN_STATES = ("ok", "expiring", "expired", "invalid", "missing_permission", "unknown")
+TOKEN_STATES = ("ok", "expiring", "expired", "invalid", "missing_permission", "not_decrypted", "unknown")
+DEAD = ("expired", "invalid")
+# Values over all accounts, which are not added up for a caller of some: GET /credits has what such a key has spent.
+OF_ALL_ACCOUNTS = frozenset(
+    {families.ACCOUNTS_PAUSED, families.CREDITS_SPENT, families.CREDITS_LIMIT, families.CREDITS_BALANCE}
+)
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -32,6 +37,14 @@ class Sample(NamedTuple):
     family: str
     labels: tuple[str, ...]
     value: float
+
+
+class OfAccount(NamedTuple):
+    """One account that counts in a family, whose value is the number of those that the caller may see."""
+
+    family: str
+    labels: tuple[str, ...]
+    account: str | None  # None: the family has a value also where there is no account
 
 
 class GatewayState:
@@ -60,19 +73,29 @@ class GatewayState:
         self._source = source
         self._clock = clock
         self._lock = threading.Lock()
-        self._samples: Sequence[Sample] = ()
+        self._samples: Sequence[Sample | OfAccount] = ()
         self._read_at: float | None = None  # monotonic
 
-    def samples(self) -> Sequence[Sample]:
-        """Return the values of the last seconds; of several callers one reads."""
+    def samples(self, accounts: Collection[str] | None) -> list[Sample]:
+        """Return the values of the last seconds; of several callers one reads.
+
+        With `accounts`, numbers of accounts are those of these accounts.
+        """
         with self._lock:
             now = self._clock.monotonic()
             if self._read_at is None or now - self._read_at >= READ_EVERY:
                 self._samples = list(self._read())
                 self._read_at = now
-            return self._samples
+            found = self._samples
+        counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        for each in found:
+            if isinstance(each, OfAccount):
+                is_counted = each.account is not None and (accounts is None or each.account in accounts)
+                counts[each.family, each.labels] += is_counted
+        numbers = [Sample(family, labels, number) for (family, labels), number in counts.items()]
+        return [each for each in found if isinstance(each, Sample)] + numbers
 
-    def _read(self) -> Iterator[Sample]:
+    def _read(self) -> Iterator[Sample | OfAccount]:
         faults = self._store.faults()
         for database in self._store.databases:
             yield Sample(families.DATABASE_UP, (database.name,), 0 if database.name in faults else 1)
@@ -101,17 +124,23 @@ class GatewayState:
         if (left := self._balance.left().credits) is not None:
             yield Sample(families.CREDITS_BALANCE, (), left)
 
-    def _troubles(self) -> Iterator[Sample]:
-        accounts = {account for account, _ in self._store.account_troubles.known()}
-        yield Sample(families.IN_TROUBLE, (), len(accounts))
+    def _troubles(self) -> Iterator[OfAccount]:
+        yield OfAccount(families.IN_TROUBLE, (), None)
+        for account in {account for account, _ in self._store.account_troubles.known()}:
+            yield OfAccount(families.IN_TROUBLE, (), account)
 
-    def _token_ends(self) -> Iterator[Sample]:
+    def _token_ends(self) -> Iterator[Sample | OfAccount]:
         states = self._tokens.of(self._accounts.listed())
-        counts = Counter(state.state for state in states.values())
         for name in TOKEN_STATES:
-            yield Sample(families.TOKENS, (name,), counts[name])
+            yield OfAccount(families.TOKENS, (name,), None)
+        for account, state in states.items():
+            yield OfAccount(families.TOKENS, (state.state,), account)
         now = self._store.clock.timestamp()
-        ends = [(state.expires_at - now, account) for account, state in states.items() if state.expires_at is not None]
+        ends = [
+            (_seconds_left(state, now), account)
+            for account, state in states.items()
+            if state.expires_at is not None or state.state in DEAD
+        ]
         for seconds, account in sorted(ends)[:MAX_ACCOUNTS]:
             yield Sample(families.TOKEN_EXPIRES, (account,), seconds)
 
@@ -135,7 +164,24 @@ def breaker_values(breakers: Sequence[BreakerStatus]) -> Mapping[str, float]:
     return values
 
 
-def _if_available(read: Callable[[], Iterator[Sample]]) -> list[Sample]:
+def is_visible(sample: Sample, accounts: Collection[str] | None) -> bool:
+    """Return whether a caller of some accounts (None: of all) may see a value: nothing that is of others, or a sum."""
+    if accounts is None:
+        return True
+    named = dict(zip(families.FAMILIES[sample.family].labels, sample.labels, strict=True)).get("account")
+    if sample.family in OF_ALL_ACCOUNTS:
+        return False
+    # A limit of the whole app concerns each account.
+    return named is None or named in accounts or (not named and sample.family == families.QUOTA_USED)
+
+
+def _seconds_left(state: TokenState, now: float) -> float:
+    """Return the seconds until a token ends; one that is refused has ended, whatever was known of its end."""
+    left = 0.0 if state.expires_at is None else state.expires_at - now
+    return min(left, 0.0) if state.state in DEAD else left
+
+
+def _if_available(read: Callable[[], Iterator[Sample | OfAccount]]) -> list[Sample | OfAccount]:
     try:
         return list(read())
     except (DatabaseUnavailableError, BusyError):

@@ -316,7 +316,7 @@ def test_a_worker_begins_with_each_account_and_notices_a_new_token_and_one_that_
     assert world.services.store.jobs.keys(TOKEN_OF) == {account}
     assert world.row(account).sealed
     world.add(account, "instagram", world.give(account, "instagram", age_days=10))
-    world.advance(minutes=5)
+    world.advance(minutes=1)
     assert [world.run_jobs(), world.run_jobs(), world.run_jobs()] == [1, 1, 0]
     assert len(warnings(caplog, "The token of an account is refreshed")) == 2
     world.services.store.accounts.remove(account)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import pytest
 
 from services import request_context
 from services.accounts.token_encryption import TokenEncryption, new_key
+from services.background.jobs import FAILURES, Runner, handlers
 from services.caller import Caller, Scope
 from services.request_context import RequestContext
 from services.store.account_health import CheckRow
@@ -196,6 +198,27 @@ def test_a_token_that_no_key_opens_and_a_throttle_are_named(gateway, wire):
     assert state(client, CAFE) == ("not_readable", "token_not_decrypted")
     assert "TOKEN_KEY" in health(client, CAFE)["next_step"]
     assert state(client, BAKERY) == ("throttled", "provider_rate_limited")
+
+
+def test_tokens_that_no_key_opens_are_one_line_of_the_log_and_none_of_each_job(gateway, clock, caplog):
+    client = gateway(BAKERY, key=new_key())
+    add(client, CAFE, key=new_key())
+    clock.wait(2)
+    services = services_of(client)
+    runner = Runner(services.store, handlers(services, clock), clock)
+    for kind in FAILURES:
+        services.store.jobs.put(kind, BAKERY, due_at=clock.timestamp())
+
+    for task in services.heartbeat._tasks:
+        if task.name == "try to open the tokens":
+            task.run()
+            task.run()
+    ran = [job.kind for job in runner.claim("we", 20) if (runner.run(job), job.kind in FAILURES)[1]]
+
+    assert sorted(ran) == sorted(FAILURES)
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (line.levelname, line.accounts, line.of) == ("ERROR", 2, 2)
+    assert "TOKEN_KEY" in line.next_step
 
 
 def test_a_new_token_and_a_removal_end_what_was_known(gateway, clock):

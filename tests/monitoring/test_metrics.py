@@ -11,9 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from routes.documentation import VERSION
 from services.accounts.current_tokens import fingerprint
-from services.errors import PermissionDeniedError
+from services.accounts.token_encryption import TokenEncryption, new_key
+from services.errors import PermissionDeniedError, TokenInvalidError
 from services.monitoring.families import FAMILIES
 from services.store.account_tokens import TokenRow
+from services.store.accounts import AccountRow
 from tests.documents import section
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, ROOT, TOKEN, NoConnections, add_key, bearer, graph_error, settings
 
@@ -158,6 +160,50 @@ def test_the_ends_of_tokens_are_shown_by_account(client, clock, services):
     assert of(ended, "insights_token_expires_in_seconds") == {(ACCOUNT_ID,): -86_400}
     assert [state for (state,), number in of(soon, "insights_tokens").items() if number] == ["expiring"]
     assert [state for (state,), number in of(ended, "insights_tokens").items() if number] == ["expired"]
+
+
+def test_a_token_that_is_refused_or_not_inspected_or_not_decrypted_is_counted_as_that(make_client, clock):
+    key, now = new_key(), clock.timestamp()
+    client = make_client(settings(token_key=key), clock=clock)
+    services = client.application.extensions["services"]
+    for number, sealed_with in enumerate((key, new_key())):
+        sealed = TokenEncryption([sealed_with], learn=lambda _: None).seal("EAAtokenOFaccount")
+        services.store.accounts.put(AccountRow(f"178414000000009{number}0", "", "facebook", "", sealed, now))
+    row = TokenRow(ACCOUNT_ID, fingerprint(TOKEN), fingerprint(TOKEN), seen_at=now, written_at=now, checked_at=now)
+    services.store.account_tokens.put(row._replace(expires_at=now + 5 * 86_400))
+    services.accounts.find(ACCOUNT_ID)
+    error = TokenInvalidError("No.", provider="instagram", reason="app_removed")
+    error.reached = True
+    services.token_upkeep._tokens.failed(services.accounts.find(ACCOUNT_ID), error)
+
+    found = samples(client)
+
+    states = {state: number for (state,), number in of(found, "insights_tokens").items() if number}
+    assert states == {"invalid": 1, "unknown": 1, "not_decrypted": 1}
+    assert of(found, "insights_token_expires_in_seconds") == {(ACCOUNT_ID,): 0}
+
+
+def test_a_key_with_a_list_of_accounts_gets_no_number_that_counts_others(make_client, clock):
+    client = make_client(settings(allow_anonymous=False), clock=clock)
+    services = client.application.extensions["services"]
+    denied = PermissionDeniedError("No permission.", provider="instagram")
+    for account in (ACCOUNT_ID, "17841400000000777"):
+        services.account_troubles.failed(account, "stories of account", denied)
+    own, other, all_ = (
+        bearer(add_key(services.store, scope="admin", **more)[1])
+        for more in ({"accounts": (ACCOUNT_ID,)}, {"accounts": ("17841400000000999",)}, {})
+    )
+
+    found = {name: samples(client, headers=headers) for name, headers in (("own", own), ("other", other), ("", all_))}
+
+    numbers = {
+        name: (sum(of(each, "insights_tokens").values()), of(each, "insights_accounts_in_trouble")[()])
+        for name, each in found.items()
+    }
+    assert numbers == {"own": (1, 1), "other": (0, 0), "": (1, 2)}
+    hidden = ("insights_credits_spent", "insights_credits_limit", "insights_accounts_paused")
+    assert [bool(of(found["own"], name)) for name in hidden] == [False] * 3
+    assert of(found[""], "insights_credits_limit")
 
 
 def test_what_the_database_gives_is_read_every_five_seconds_at_most(client, clock, services):

@@ -7,7 +7,7 @@ import re
 import pytest
 import responses
 
-from services.background.jobs import POSTS_OF, SNAPSHOT_OF, STORIES_OF, Runner, handlers
+from services.background.jobs import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF, Runner, handlers
 from services.errors import PermissionDeniedError, ProviderUnavailableError
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, new_instance, settings
 
@@ -178,6 +178,19 @@ def test_an_account_without_permission_is_announced_once_and_again_when_it_works
     assert data["next_step"]
     assert second == []
     assert third == [("account.recovered", {"account": ACCOUNT_ID})]
+
+
+@pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_every_kind_of_read_that_lacks_a_permission_announces_it_and_logs_the_account(wire, gateway, caplog, kind):
+    gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    wire.assert_all_requests_are_fired = False  # Only some kinds of reads are a POST.
+    for method in ("GET", "POST"):
+        wire.add(method, re.compile(f"{GRAPH}/.*"), json=graph_error(200), status=403)
+
+    gateway.work(kind)
+
+    assert [(event, data["account"]) for event, data in gateway.deliver()] == [("account.trouble", ACCOUNT_ID)]
+    assert {record.account for record in caplog.records if hasattr(record, "next_step")} == {ACCOUNT_ID}
 
 
 def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
