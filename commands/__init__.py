@@ -9,6 +9,10 @@ from types import TracebackType
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 
 
+class Refused(Exception):
+    """An argument is missing or wrong; the text says what to do."""
+
+
 def end_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Say in a line that Ctrl-C, or the end of the input at a prompt, ended a command; show other errors as usual.
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from commands import Refused
 from commands.account_file import FileError
 from commands.bulk_accounts import USAGE, add_all, check_all, out_of, read_file
 from commands.migrate import MigrationError, migrate_or_explain
@@ -42,10 +43,6 @@ examples:
   make account ARGS="remove corner.bakery --purge"
   make account ARGS="forget 17841400000000001 --yes"      also long after it was removed
 """
-
-
-class Refused(Exception):
-    """An argument is missing or wrong; the text says what to do."""
 
 
 class AccountCommands:

@@ -70,10 +70,11 @@ def _json_lines(text: str, faults: list[str]) -> Iterator[Line]:
             continue
         if not isinstance(fields, dict):
             faults.append(f"line {number}: it is no JSON object")
-        elif unknown := _unknown(list(fields)):
-            faults.append(f"line {number}: {unknown}")
-        elif wrong := [name for name, value in fields.items() if not isinstance(value, str | int | None)]:
-            faults.append(f"line {number}: {', '.join(wrong)}: not a text")
+            continue
+        unknown = _unknown(list(fields))
+        wrong = [name for name in COLUMNS if not isinstance(fields.get(name), str | int | None)]
+        if found := [*filter(None, [unknown]), *([f"{', '.join(wrong)}: not a text"] if wrong else [])]:
+            faults.append(f"line {number}: {'; '.join(found)}")
         else:
             yield number, {name: "" if value is None else str(value).strip() for name, value in fields.items()}
 
@@ -106,36 +107,46 @@ def _csv_lines(text: str, faults: list[str]) -> Iterator[Line]:
 
 def _unknown(names: list[str]) -> str | None:
     if wrong := [name for name in names if name not in COLUMNS]:
-        near = get_close_matches(wrong[0].lower(), COLUMNS, 1)
-        guess = f", probably {near[0]}" if near else ""
-        shown = wrong[0] if len(wrong[0]) <= len("username") + 8 and NAME.fullmatch(wrong[0]) else "a name"
-        return f"{shown} is no column{guess}; accepted: {', '.join(COLUMNS)}"
+        return "; ".join([*map(_no_column, wrong), f"accepted: {', '.join(COLUMNS)}"])
     if len(set(names)) < len(names):
         return "a column is there twice"
     return None
 
 
+def _no_column(name: str) -> str:
+    near = get_close_matches(name.lower(), COLUMNS, 1)
+    shown = name if len(name) <= len("username") + 8 and NAME.fullmatch(name) else "a name"
+    return f"{shown} is no column{f', probably {near[0]}' if near else ''}"
+
+
 def _account(number: int, fields: Mapping[str, str], login: str | None) -> NewAccount:
-    """Return the account of a line; raise `ValueError` with what is wrong, without a value that may be secret."""
+    """Return the account of a line; raise `ValueError` with all that is wrong, without a value that may be secret."""
     token = fields.get("token", "")
+    faults = []
     if not TOKEN.fullmatch(token):
-        raise ValueError("token is missing" if not token else "token has a space, a character outside ASCII, or is cut")
+        faults.append("token is missing" if not token else "token has a space, a character outside ASCII, or is cut")
     ids = {name: fields.get(name, "").removeprefix("'") for name in ("page_id", "id")}  # as our own CSV protects ids
+    faults += _faults_of_ids(ids)
+    if (username := fields.get("username", "")) and not NAME.fullmatch(username):
+        faults.append("username has to be letters, digits, dots and underscores")
+    given, implied = fields.get("login", "").lower() or None, login_of(token)
+    chosen = given or implied or login
+    if given not in {None, *LOGINS}:
+        faults.append(f"login has to be {' or '.join(LOGINS)}")
+    elif given and implied and given != implied:
+        faults.append(f"login is {given}, but the token is one of the {implied} login")
+    elif chosen is None and token:
+        faults.append("login is missing, and the token's prefix does not show it")
+    if chosen == "facebook" and not (ids["page_id"] or ids["id"]):
+        faults.append("page_id or id is missing, of which the login with Facebook needs one")
+    if faults or chosen is None:
+        raise ValueError("; ".join(faults))
+    return NewAccount(token, chosen, ids["page_id"], ids["id"], username.removeprefix("@").lower(), number)
+
+
+def _faults_of_ids(ids: Mapping[str, str]) -> Iterator[str]:
     for name, value in ids.items():
         if ROUNDED.fullmatch(value):
-            raise ValueError(f"{name} was rounded by a spreadsheet; format the column as text and enter it again")
-        if value and not DIGITS.fullmatch(value):
-            raise ValueError(f"{name} has to be a number of digits only")
-    if (username := fields.get("username", "")) and not NAME.fullmatch(username):
-        raise ValueError("username has to be letters, digits, dots and underscores")
-    given, implied = fields.get("login", "").lower() or None, login_of(token)
-    if given not in {None, *LOGINS}:
-        raise ValueError(f"login has to be {' or '.join(LOGINS)}")
-    if given and implied and given != implied:
-        raise ValueError(f"login is {given}, but the token is one of the {implied} login")
-    chosen = given or implied or login
-    if chosen is None:
-        raise ValueError("login is missing, and the token's prefix does not show it")
-    if chosen == "facebook" and not (ids["page_id"] or ids["id"]):
-        raise ValueError("page_id or id is missing, of which the login with Facebook needs one")
-    return NewAccount(token, chosen, ids["page_id"], ids["id"], username.removeprefix("@").lower(), number)
+            yield f"{name} was rounded by a spreadsheet, format the column as text and enter it again"
+        elif value and not DIGITS.fullmatch(value):
+            yield f"{name} has to be a number of digits only"

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from commands.migrate import MigrationError, migrate_or_explain
 from commands.probe import answers
@@ -78,9 +79,18 @@ def checks_of(config: Config) -> Iterator[Check]:
             yield _access(config, services)
         yield from services.status.checks()
         if (added := services.account_list.overview().check).ok is not None:
-            yield added
+            yield _as_known(added)
     finally:
         services.close()
+
+
+def _as_known(added: Check) -> Check:
+    """Return the check of the added accounts, for which nothing was called, with the command that checks them now."""
+    steps = [] if added.next_step is None else [added.next_step]
+    next_step = " ".join([*steps, 'They are checked now by `make account ARGS="check --failed-only"`.'])
+    return replace(
+        added, message=f"{added.message}; from earlier checks and reads".replace(".;", ";"), next_step=next_step
+    )
 
 
 def _access(config: Config, services: Services) -> Check:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
+from commands import Refused
 from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError
 from services.access import start
@@ -43,10 +44,6 @@ scopes, each with those before it:
   refresh   also: fetch again what is still fresh
   admin     also: what concerns the gateway as a whole
 """
-
-
-class Refused(Exception):
-    """An argument is wrong for these keys; the text says what to do."""
 
 
 class KeyCommands:

@@ -42,15 +42,15 @@ FROZEN = re.compile(r"@dataclass\(")
 
 
 @dataclass(frozen=True)
-class Room:
+class MutationTarget:
     """The modules in which faults are put, and the tests that should notice them."""
 
     modules: Sequence[str]
     tests: Sequence[str]
 
 
-ROOMS: Mapping[str, Room] = {
-    "growth": Room(
+ROOMS: Mapping[str, MutationTarget] = {
+    "growth": MutationTarget(
         ("services/growth",),
         (
             "tests/test_growth.py",
@@ -62,7 +62,7 @@ ROOMS: Mapping[str, Room] = {
             "tests/api/test_growth_from_history.py",
         ),
     ),
-    "engagement": Room(
+    "engagement": MutationTarget(
         ("services/engagement.py",),
         (
             "tests/test_engagement.py",
@@ -71,12 +71,12 @@ ROOMS: Mapping[str, Room] = {
             "tests/api/test_growth_trends_by_reach.py",
         ),
     ),
-    "days": Room(("services/days.py",), ("tests/test_days.py", "tests/test_day_ranges.py")),
-    "values": Room(
+    "days": MutationTarget(("services/days.py",), ("tests/test_days.py", "tests/test_day_ranges.py")),
+    "values": MutationTarget(
         ("services/insights/values.py",), ("tests/insights/test_values.py", "tests/insights/test_values_by_day.py")
     ),
-    "ledger": Room(("services/store/ledger.py",), ("tests/store/test_ledger.py", "tests/reports")),
-    "purchasing": Room(
+    "ledger": MutationTarget(("services/store/ledger.py",), ("tests/store/test_ledger.py", "tests/reports")),
+    "purchasing": MutationTarget(
         (
             "services/reports/purchasing.py",
             "services/reports/settlements.py",
@@ -85,11 +85,11 @@ ROOMS: Mapping[str, Room] = {
         ),
         ("tests/reports", "tests/store/test_ledger.py"),
     ),
-    "cache": Room(
+    "cache": MutationTarget(
         ("services/cache", "services/store/cache_entries.py", "services/store/leases.py"),
         ("tests/store/test_leases.py", "tests/store/test_cache_entries.py", "tests/cache"),
     ),
-    "guard": Room(
+    "guard": MutationTarget(
         ("services/clients/guard",),
         (
             "tests/clients/test_guard.py",
@@ -98,8 +98,8 @@ ROOMS: Mapping[str, Room] = {
             "tests/clients/test_usage_headers.py",
         ),
     ),
-    "ready": Room(("front/response_cache.py",), ("tests/front/test_response_cache.py",)),
-    "jobs": Room(("services/store/jobs.py", "services/background"), ("tests/background",)),
+    "ready": MutationTarget(("front/response_cache.py",), ("tests/front/test_response_cache.py",)),
+    "jobs": MutationTarget(("services/store/jobs.py", "services/background"), ("tests/background",)),
 }
 
 
@@ -115,7 +115,7 @@ class Mutant:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MutantOutcome:
     """What became of the mutants of a room."""
 
     room: str
@@ -139,7 +139,7 @@ def mutate(rooms: Collection[str], *, share: float, at_once: int) -> bool:
     return not any(outcome.survivors for outcome in outcomes)
 
 
-def _mutate(name: str, share: float) -> Outcome:
+def _mutate(name: str, share: float) -> MutantOutcome:
     room = ROOMS[name]
     with tempfile.TemporaryDirectory(prefix=f"mutation-{name}-") as folder:
         checkout, session = Path(folder) / "checkout", Path(folder) / "session.sqlite"
@@ -156,7 +156,7 @@ def _mutate(name: str, share: float) -> Outcome:
                 survivors.append(mutant)
     known = {(each["module"], each["before"], each["after"]) for each in _equivalent()}
     new = [each for each in survivors if (each.module, each.before, each.after) not in known]
-    return Outcome(name, number, len(survivors) - len(new), new)
+    return MutantOutcome(name, number, len(survivors) - len(new), new)
 
 
 def _copy_tracked(folder: Path) -> None:
@@ -173,7 +173,7 @@ def _copy_tracked(folder: Path) -> None:
             shutil.copy(ROOT / name, folder / name)
 
 
-def _configuration(room: Room) -> str:
+def _configuration(room: MutationTarget) -> str:
     tests = f"{sys.executable} -m pytest -q -x -p no:cacheprovider {' '.join(room.tests)}"
     return (
         f"[cosmic-ray]\nmodule-path = {json.dumps(list(room.modules))}\ntimeout = {MUTANT_TIMEOUT}\n"

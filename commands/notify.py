@@ -35,7 +35,7 @@ NEXT_STEPS: Mapping[int, str] = {
 }
 EXAMPLE = """\
 examples:
-  make notify ARGS=secret          print a new NOTIFY_SECRET
+  make notify ARGS=secret          print a line for .env with a new NOTIFY_SECRET
   make notify ARGS=test            send a test event to NOTIFY_URL, and say what came of it
   make notify ARGS=list            the events that wait or were given up
   make notify ARGS=resend          let all of them be delivered again, now
@@ -44,8 +44,8 @@ examples:
 
 
 def secret() -> int:
-    """Print a new secret."""
-    print(SECRET_PREFIX + base64.b64encode(randomness.token_bytes(KEY_BYTES)).decode())
+    """Print the line with a new secret for `.env`."""
+    print("NOTIFY_SECRET=" + SECRET_PREFIX + base64.b64encode(randomness.token_bytes(KEY_BYTES)).decode())
     return 0
 
 

@@ -20,7 +20,7 @@ FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")  # A lo
 REFRESH = "insights.refresh"  # of the environment of a request with `no-cache`: whether its caller may refresh
 
 # They show nothing of an account, or check their callers themselves. No key is looked at there, not even a wrong one.
-WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/webhooks/instagram"})
+WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/openapi.json", "/webhooks/instagram"})
 
 # A monitor that is refused would restart a gateway that works, and Meta drops deliveries that are refused.
 WITHOUT_LIMIT = frozenset({"/healthz", "/readyz", "/webhooks/instagram"})

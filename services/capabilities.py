@@ -16,7 +16,7 @@ from services.days import our_time
 from services.insights.caching import refusal_key
 from services.insights.catalogue import METRICS, Metric
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, UNDOCUMENTED_TYPES, MediaMetric
-from services.media.refusals import AnsweredMetrics, MediaRefusals, Refusal
+from services.media.refusals import AnsweredMetrics, MediaRefusal, MediaRefusals
 
 OF_ACCOUNT = "account"
 
@@ -130,7 +130,7 @@ def _of_media_metric(
     product_type: str,
     login: str,
     *,
-    refused: Mapping[str, Refusal],
+    refused: Mapping[str, MediaRefusal],
     answered: AnsweredMetrics,
 ) -> Capability:
     """Decide on a metric of a type of media: what Instagram did counts for more than what the catalogue says."""

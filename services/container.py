@@ -501,7 +501,7 @@ def _guards(config: Config, clock: Clock, store: Store, health: HealthRecorder) 
     """Build the guard of each provider, whose limits all processes share."""
     places = config.provider_parallel
     throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
-    shared = shared_rate_limit("modash", store.rate_limits)
+    shared = shared_rate_limit("modash", store.provider_turns)
     rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
     return {
         "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),

@@ -16,8 +16,8 @@ from services.clock import Clock
 from services.days import our_time
 from services.errors import deserialize, serialize
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
+from services.store.provider_turns import ProviderTurns
 from services.store.quota_usage import QuotaUsage, UsageRow
-from services.store.rate_limits import RateLimits
 from services.store.throttles import ThrottleRow, ThrottleTable
 
 
@@ -108,12 +108,12 @@ class Quota:
         return shared is None or (shared.percent, shared.blocked_until) != (usage.percent, usage.blocked_until)
 
 
-def shared_rate_limit(provider: str, rate_limits: RateLimits) -> TakeTurn:
+def shared_rate_limit(provider: str, turns: ProviderTurns) -> TakeTurn:
     """Return the function by which the calls to a provider take turns over all processes, while the database is up."""
 
     def take_turn(spacing: float, most: float) -> float | None:
         try:
-            return rate_limits.acquire(provider, spacing, most)
+            return turns.acquire(provider, spacing, most)
         except DatabaseUnavailableError:
             return None
 

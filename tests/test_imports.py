@@ -52,6 +52,18 @@ def test_the_contracts_hold():
     assert linted.returncode == 0, linted.stdout
 
 
+def test_no_class_of_the_gateway_has_the_name_of_another_one():
+    classes = Counter(
+        node.name
+        for path, tree in modules().items()
+        if path.parts[0] != "simulator"  # a program of its own
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert [name for name, count in classes.items() if count > 1] == []
+
+
 def test_the_table_names_every_module_at_the_top():
     assert {file.stem for file in ROOT.glob("*.py")} == set(ALLOWED)
 

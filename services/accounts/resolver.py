@@ -330,7 +330,7 @@ def _unknown() -> AccountUnknownError:
 def _several() -> InvalidRequestError:
     return InvalidRequestError(
         "account is missing: there are several here.",
-        hint="Give the id or the username; the operator lists them with `make account ARGS=list`.",
+        hint="Give the id or the username; GET /accounts lists them.",
     )
 
 

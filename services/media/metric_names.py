@@ -12,7 +12,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
-from services.media.refusals import MediaRefusals, Refusal
+from services.media.refusals import MediaRefusal, MediaRefusals
 from services.media.values import MediaValue
 
 NAMED_BY_PLACE = re.compile(r"metric\[(\d{1,3})\]")  # in the refusal of a list in which one name is not accepted
@@ -81,7 +81,7 @@ class MetricNames:
         for product_type in product_types if only_as_totals else ():
             self._refusals.note_answered(self._account, product_type, only_as_totals, as_totals=only_as_totals)
 
-    def drop(self, refused: Mapping[str, Refusal]) -> None:
+    def drop(self, refused: Mapping[str, MediaRefusal]) -> None:
         """Ask no more for metrics that are refused for other reasons than their names."""
         with self._lock:
             self.metrics = tuple(each for each in self.metrics if each not in refused)

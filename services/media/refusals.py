@@ -50,7 +50,7 @@ OF_MEDIA: Mapping[type[ProviderError], FixedTTL] = {
 
 
 @dataclass(frozen=True)
-class Refusal:
+class MediaRefusal:
     """That Instagram refuses a metric: why, in its own words where there are some, since when and until when.
 
     Both moments are Unix seconds; when the second is over, it is asked for again.
@@ -87,7 +87,7 @@ class MediaRefusals:
 
     def of_metrics(
         self, account: str, product_type: str, metrics: Collection[str], *, media_id: str | None = None
-    ) -> dict[str, Refusal]:
+    ) -> dict[str, MediaRefusal]:
         """Return which of the metrics are refused for a type of media, or for this one media."""
         keys = {_type_key(product_type, metric): metric for metric in metrics}
         policies: dict[CacheKey, FreshnessPolicy] = dict.fromkeys(keys, REFUSED_MEDIA_METRIC)
@@ -114,7 +114,7 @@ class MediaRefusals:
 
     def of_many(
         self, account: str, types: Mapping[str, str], metrics: Collection[str]
-    ) -> dict[tuple[str, str], Refusal]:
+    ) -> dict[tuple[str, str], MediaRefusal]:
         """Return which metrics are refused for which of many media, whose product types are given by their ids."""
         of_types = {_type_key(type_, metric): (type_, metric) for type_ in set(types.values()) for metric in metrics}
         of_ids = {_metric_key(media_id, metric): (media_id, metric) for media_id in types for metric in metrics}
@@ -206,8 +206,8 @@ class MediaRefusals:
         self._cache.put(account, {_answered_key(product_type): (value, ANSWERED_MEDIA)})
 
 
-def _refusal(entry: CacheEntry) -> Refusal:
-    return Refusal(str(entry.value["reason"]), str(entry.value["message"]), entry.fetched_at, entry.expires_at)
+def _refusal(entry: CacheEntry) -> MediaRefusal:
+    return MediaRefusal(str(entry.value["reason"]), str(entry.value["message"]), entry.fetched_at, entry.expires_at)
 
 
 def _names(value: Json, name: str) -> frozenset[str]:

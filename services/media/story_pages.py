@@ -14,7 +14,7 @@ from services.media.fetcher import SPLIT_FOR, Viewers
 from services.media.live_story import FIELDS, OF_ONE_STORY, LiveStory, live_story
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
-from services.media.refusals import FEW, MediaRefusals, Refusal
+from services.media.refusals import FEW, MediaRefusal, MediaRefusals
 from services.media.single_stories import SingleStories
 from services.media.values import MediaValue, read_item
 from services.media.viewers import ViewersCheck
@@ -199,7 +199,9 @@ class StoryPages:
             if len(refused) == len(before) and not any(value.is_known for value in other.values.values()):
                 # Instagram refuses everything it is asked for, so nothing shows that it is about these stories.
                 now = 0.0
-                self._names.drop({metric: Refusal("refused", words, now, now) for metric, words in refused.items()})
+                self._names.drop(
+                    {metric: MediaRefusal("refused", words, now, now) for metric, words in refused.items()}
+                )
         self._names.drop(self._refusals.of_metrics(self._account.id, STORY, before))
         return self._names.metrics != before
 

@@ -32,11 +32,13 @@ class LineError(ValueError):
 
 
 def exact_time(moment: float) -> str:
-    """Return a moment (Unix seconds) in ISO 8601 with as many digits as tell it from every other one."""
-    whole, _, fraction = f"{moment:.9f}".partition(".")  # Doubles of today differ by 2.4e-7 s.
-    digits = next((count for count in range(9) if float(f"{whole}.{fraction[:count]}0") == moment), 9)
-    text = datetime.fromtimestamp(int(whole), UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{fraction[:digits]}Z" if digits else f"{text}Z"
+    """Return a moment (Unix seconds) in ISO 8601: in whole seconds or microseconds, as clocks give them.
+
+    Only a moment between two microseconds has nine digits (doubles of today differ by 2.4e-7 s).
+    """
+    written = next((text for digits in (0, 6) if float(text := f"{moment:.{digits}f}") == moment), f"{moment:.9f}")
+    whole, point, fraction = written.partition(".")
+    return f"{datetime.fromtimestamp(int(whole), UTC):%Y-%m-%dT%H:%M:%S}{point}{fraction}Z"
 
 
 def moment_of(text: object) -> float:

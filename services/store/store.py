@@ -31,8 +31,8 @@ from services.store.ledger import Ledger
 from services.store.media import MediaTable
 from services.store.notifications import NotificationTable
 from services.store.posts import PostTable
+from services.store.provider_turns import ProviderTurns
 from services.store.quota_usage import QuotaUsage
-from services.store.rate_limits import RateLimits
 from services.store.reports import Reports
 from services.store.request_counts import RequestCountTable
 from services.store.schema import GATEWAY, MEMORY
@@ -63,7 +63,7 @@ class Store:
     leases: LeaseTable
     quota_usage: QuotaUsage
     throttles: ThrottleTable
-    rate_limits: RateLimits
+    provider_turns: ProviderTurns
     request_counts: RequestCountTable
     history: History
     follower_counts: FollowerCounts
@@ -110,7 +110,7 @@ class Store:
             leases=leases,
             quota_usage=QuotaUsage(memory),
             throttles=ThrottleTable(memory),
-            rate_limits=RateLimits(memory),
+            provider_turns=ProviderTurns(memory),
             request_counts=RequestCountTable(memory),
             history=History(gateway),
             follower_counts=FollowerCounts(gateway),

@@ -49,7 +49,7 @@ class StoryRow:
     numbers: Sequence[StoryNumber] = field(default=(), compare=False)
 
 
-class StoryCounts(NamedTuple):
+class KeptStoryCounts(NamedTuple):
     """How many stories are kept, and when those of any account were last read (Unix seconds)."""
 
     kept: int
@@ -151,12 +151,12 @@ class Stories:
         row = {"account": account, "begun_at": read_at, "read_at": read_at}
         self._database.upsert(story_reads, row, replace=("read_at",))
 
-    def counts(self) -> StoryCounts:
+    def counts(self) -> KeptStoryCounts:
         """Return how many stories are kept, and when any were last read."""
         with self._database.read() as connection:
             kept = connection.execute(select(func.count()).select_from(stories)).scalar_one()
             last = connection.execute(select(func.max(story_reads.c.read_at))).scalar()
-        return StoryCounts(kept, last)
+        return KeptStoryCounts(kept, last)
 
     def _with_numbers(self, account: str, rows: Sequence[Row[Any]]) -> list[StoryRow]:
         numbers = self._numbers(account, [row.id for row in rows])

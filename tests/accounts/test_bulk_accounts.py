@@ -224,7 +224,24 @@ OF_FACEBOOK, OF_INSTAGRAM = "EAAtokenOFfacebook", "IGAAtokenOFinstagram"
         (f"{COLUMNS}\n{OF_FACEBOOK},,1\n\n{OF_FACEBOOK},,1,,\n", ["line 2: it has 3 values, and the first line has 5"]),
         (f"{COLUMNS}\n{OF_FACEBOOK},,1,,\n{OF_FACEBOOK}x,,1,,\n", ["line 3: it has the same page_id as line 2"]),
         (f"{COLUMNS}\n{OF_INSTAGRAM},,,,\n{OF_INSTAGRAM},,,,\n", ["line 3: it has the same token as line 2"]),
-        (f"token,pageid\n{OF_FACEBOOK},1\n", ["line 1: pageid is no column, probably page_id"]),
+        (
+            f"{COLUMNS}\na b,whatsapp,12x,1.78E+16,a b\n",
+            [
+                "line 2: token has a space",
+                "; page_id has to be a number",
+                "; id was rounded by a spreadsheet",
+                "; username has to be",
+                "; login has to be facebook or instagram",
+            ],
+        ),
+        (
+            '{"token": ["x"], "usernme": "x"}',
+            ["line 1: usernme is no column, probably username; accepted", "token: not a text"],
+        ),
+        (
+            f"token,pageid,logn\n{OF_FACEBOOK},1,facebook\n",
+            ["line 1: pageid is no column, probably page_id; logn is no column, probably login; accepted"],
+        ),
         (f"{OF_FACEBOOK},,1,,\n", [f"line 1: it has to be {COLUMNS}"]),
         ("login,id\nfacebook,1\n", ["line 1: the column token is missing"]),
         (

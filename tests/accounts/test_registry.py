@@ -128,7 +128,7 @@ def test_of_several_one_must_be_named_and_none_is_given_away(gateway, wire):
     body = ask(client).get_json()
 
     assert (body["code"], body["message"]) == ("bad_request", "account is missing: there are several here.")
-    assert "make account" in body["hint"]
+    assert "GET /accounts" in body["hint"]
     assert not {"bakery", "cafe", BAKERY, CAFE} & set(body["hint"].replace("`", " ").split())
 
 

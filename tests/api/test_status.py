@@ -169,6 +169,9 @@ def test_the_doctor_reports_the_same_as_json_and_by_its_exit_status(world, run_c
         "Modash key": "ok",
     }
     assert states["added accounts"] == "failing"
+    added = checks(report)["added accounts"]
+    assert "from earlier checks" in added["message"]
+    assert 'make account ARGS="check --failed-only"' in added["next_step"]
 
 
 def test_the_doctor_names_wrong_settings_in_both_forms(monkeypatch, capsys):

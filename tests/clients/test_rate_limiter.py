@@ -22,7 +22,7 @@ REPORT, BALANCE = f"{MODASH}/v1/instagram/performance-data", f"{MODASH}/v1/user/
 
 
 def test_turns_are_apart(store):
-    waits = [store.rate_limits.acquire("modash", 20.0, 300.0) for _ in range(4)]
+    waits = [store.provider_turns.acquire("modash", 20.0, 300.0) for _ in range(4)]
 
     assert waits == pytest.approx([0, 20, 40, 60], abs=5)
 
@@ -31,7 +31,7 @@ def test_threads_get_turns_of_their_own(store):
     waits = []
 
     def take():
-        waits.append(store.rate_limits.acquire("modash", 20.0, 300.0))
+        waits.append(store.provider_turns.acquire("modash", 20.0, 300.0))
 
     threads = [threading.Thread(target=take) for _ in range(12)]
     for thread in threads:
@@ -43,26 +43,26 @@ def test_threads_get_turns_of_their_own(store):
 
 
 def test_a_turn_that_is_too_far_is_not_taken(store):
-    store.rate_limits.acquire("modash", 10.0, 60.0)
+    store.provider_turns.acquire("modash", 10.0, 60.0)
 
-    refused = [store.rate_limits.acquire("modash", 10.0, 3.0) for _ in range(3)]
+    refused = [store.provider_turns.acquire("modash", 10.0, 3.0) for _ in range(3)]
 
     assert refused == pytest.approx([10.0] * 3, abs=3)
-    assert store.rate_limits.acquire("modash", 10.0, 60.0) == pytest.approx(10.0, abs=3)
+    assert store.provider_turns.acquire("modash", 10.0, 60.0) == pytest.approx(10.0, abs=3)
 
 
 def test_providers_have_turns_of_their_own(store):
-    store.rate_limits.acquire("modash", 10.0, 60.0)
+    store.provider_turns.acquire("modash", 10.0, 60.0)
 
-    assert store.rate_limits.acquire("instagram", 10.0, 3.0) == 0.0
+    assert store.provider_turns.acquire("instagram", 10.0, 3.0) == 0.0
 
 
 def test_a_clock_that_was_put_back_delays_no_call(store, store_settings):
-    store.rate_limits.acquire("modash", 20.0, 30.0)
+    store.provider_turns.acquire("modash", 20.0, 30.0)
     query(store_settings, "memory", BUSY, seconds=86_400)
 
-    assert store.rate_limits.acquire("modash", 20.0, 30.0) == 0.0
-    assert store.rate_limits.acquire("modash", 20.0, 30.0) == pytest.approx(20, abs=5)
+    assert store.provider_turns.acquire("modash", 20.0, 30.0) == 0.0
+    assert store.provider_turns.acquire("modash", 20.0, 30.0) == pytest.approx(20, abs=5)
 
 
 def test_a_request_waits_for_a_turn_that_is_near(clock):
@@ -95,7 +95,7 @@ def test_background_work_waits_as_long_as_it_takes(clock):
 
 def test_without_the_store_a_process_keeps_to_the_pace_alone():
     store = Store.open("", "/nowhere/at/all", mode="live")
-    rate_limiter = RateLimiter("modash", 10.0, Clock(), shared=shared_rate_limit("modash", store.rate_limits))
+    rate_limiter = RateLimiter("modash", 10.0, Clock(), shared=shared_rate_limit("modash", store.provider_turns))
     started = time.monotonic()
 
     for _ in range(4):
@@ -107,7 +107,7 @@ def test_without_the_store_a_process_keeps_to_the_pace_alone():
 def test_a_refusal_says_when_the_turn_would_come(make_client):
     client = make_client(settings(modash_rate=2.0))
     store = client.application.extensions["services"].store
-    store.rate_limits.acquire("modash", 20.0, 3.0)
+    store.provider_turns.acquire("modash", 20.0, 3.0)
 
     response = client.get("/performance-data?url=nasa")
 

@@ -16,7 +16,7 @@ def main() -> None:
     config, clock = Config.from_env(), Clock()
     store = Store.open(config.database_url, config.instance_path, mode=config.providers)
     rate_limiter = RateLimiter(
-        "modash", config.modash_rate, clock, shared=shared_rate_limit("modash", store.rate_limits)
+        "modash", config.modash_rate, clock, shared=shared_rate_limit("modash", store.provider_turns)
     )
     modash = modash_client(config, clock, rate_limiter=rate_limiter)
     for _ in range(int(sys.argv[1])):

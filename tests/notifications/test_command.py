@@ -24,7 +24,9 @@ def test_a_printed_secret_is_accepted(run_command, receiver):
     ended, said, _ = run_command(command, None, "secret")
 
     assert ended == 0
-    assert config(receiver, NOTIFY_SECRET=said.strip()).notify_secrets == (said.strip(),)
+    name, _, printed = said.strip().partition("=")
+    assert name == "NOTIFY_SECRET"
+    assert config(receiver, NOTIFY_SECRET=printed).notify_secrets == (printed,)
     assert command.main(["secret"]) == 0
 
 

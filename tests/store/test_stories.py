@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from services.store.stories import POLLING, TOTAL, WEBHOOK, StoryCounts, StoryNumber, StoryRow
+from services.store.stories import POLLING, TOTAL, WEBHOOK, KeptStoryCounts, StoryNumber, StoryRow
 
 FEW = "insufficient_viewers"
 
@@ -105,7 +105,7 @@ def test_when_stories_were_read_is_kept_by_account(store):
     store.stories.begin("a", now=9.0)
 
     assert (store.stories.begun_at("a"), store.stories.last_read_at("a")) == (9.0, 5.0)
-    assert store.stories.counts() == StoryCounts(0, 5.0)
+    assert store.stories.counts() == KeptStoryCounts(0, 5.0)
 
 
 def test_the_stories_of_an_account_can_be_deleted_for_good(store):
@@ -116,4 +116,4 @@ def test_the_stories_of_an_account_can_be_deleted_for_good(store):
     store.deletion.of_account("a")
 
     assert (store.stories.find("a", "1"), store.stories.last_read_at("a")) == (None, None)
-    assert store.stories.counts() == StoryCounts(1, None)
+    assert store.stories.counts() == KeptStoryCounts(1, None)

@@ -117,6 +117,12 @@ def test_a_time_is_written_with_every_digit_that_it_needs(moment):
     assert moment_of(exact_time(moment)) == moment
 
 
+def test_the_times_of_a_clock_have_six_decimals_or_none():
+    lengths = {len(exact_time(1_795_000_000 + microseconds / 1e6)) for microseconds in range(0, 1_000_000, 997)}
+
+    assert lengths == {len("2026-11-18T11:06:40Z"), len("2026-11-18T11:06:40.123456Z")}
+
+
 def test_a_number_is_followed_by_its_buckets_and_each_line_says_what_it_is(store):
     key = HistoryKey("reach", ("follow_type",), "2026-11-01", "2026-11-01")
     buckets = {("NON_FOLLOWER",): 3, ("FOLLOWER",): None}
@@ -127,7 +133,7 @@ def test_a_number_is_followed_by_its_buckets_and_each_line_says_what_it_is(store
     assert tuple(total) == FIELDS
     assert (total["account"], total["metric"], total["breakdown"]) == (ACCOUNT, "reach", "follow_type")
     assert (total["bucket"], total["date"], total["value"], total["final"]) == (None, "2026-11-01", 10, True)
-    assert (total["read_at"], total["mode"]) == ("2025-11-20T08:00:00.5Z", "live")
+    assert (total["read_at"], total["mode"]) == ("2025-11-20T08:00:00.500000Z", "live")
     assert total["definition"].startswith("Accounts that saw any of the account's content")
     assert (follower["bucket"], follower["value"], follower["reason"]) == ("FOLLOWER", None, "bucket_unknown")
     assert (other["bucket"], other["value"], other["reason"]) == ("NON_FOLLOWER", 3, None)

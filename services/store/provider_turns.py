@@ -10,7 +10,7 @@ from services.store.memory_tables import rate_limits
 MAX_AHEAD = 300.0  # seconds; no caller queues that long, so a later time was written before a clock was set back
 
 
-class RateLimits:
+class ProviderTurns:
     """One row for each provider in the memory database."""
 
     def __init__(self, database: Database) -> None:
