@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import logging
 import re
 import sys
@@ -97,9 +98,22 @@ class AccountCommands:
             raise Refused("Behind this token there is no page with an Instagram account that it shows.")
         return add_all(self._services, self._adding, listed, to_json=to_json)
 
-    def list(self, _: argparse.Namespace) -> int:
+    def list(self, options: argparse.Namespace) -> int:
         """Print the accounts."""
         rows = self._table.rows()
+        if options.json:
+            listed = [
+                {
+                    "id": row.id,
+                    "username": row.username or None,
+                    "login": row.login,
+                    "page_id": row.page_id or None,
+                    "added_at": our_time(row.added_at),
+                }
+                for row in rows
+            ]
+            print(json.dumps(listed, indent=2))
+            return 0
         for row in rows:
             added = our_time(row.added_at)
             print(f"{row.id:<20} {row.username or '?':<30} {row.login:<10} {added}  page {row.page_id or '-'}")
@@ -228,7 +242,8 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--file", help="add all accounts of a file (CSV or JSON lines), or of standard input: -")
     many.add_argument("--all-pages", action="store_true", help="add the account of each page of a Facebook user")
     add.add_argument("--json", action="store_true", help="with --file or --all-pages: the report as JSON")
-    subcommands.add_parser("list", help="print all accounts, without tokens")
+    listing = subcommands.add_parser("list", help="print all accounts, without tokens")
+    listing.add_argument("--json", action="store_true", help="for scripts")
     check = subcommands.add_parser("check", help="check with Instagram whether an account, or each, works")
     check.add_argument("account", nargs="?", help="id or username")
     check.add_argument("--failed-only", action="store_true", help="print the accounts only of which a check failed")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from commands.probe import answers
@@ -15,7 +17,9 @@ from front.listen_address import why_unusable
 READY_WITHIN = 30.0  # seconds
 STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worker finishes its jobs for 10
 INSTAGRAM_EXAMPLES = ("/account-insights?period=day&metrics=impressions,reach", "/growth-trends?period=30d")
+FREE_EXAMPLES = ("/accounts", "/status")
 MODASH_EXAMPLE = "/performance-data?url=nasa"
+KEY_HEADER = ' -H "Authorization: Bearer $KEY"'
 
 
 class Stopped(Exception):
@@ -96,27 +100,52 @@ def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -
 
 
 def _say_how_to_try(config: Config) -> None:
-    base = config.url
+    added = _added_accounts(config)
+    has_account = config.instagram_configured or bool(added)
     if config.sandbox:
         print("\nSandbox: simulated accounts, no token needed. With a token in .env the same calls are live.")
     else:
-        missing = [
-            f"{name} is not configured ({setting} is empty)."
-            for name, setting, there in (
-                ("Instagram", "ACCESS_LONG_LIVED_TOKEN", config.instagram_configured or bool(config.token_key)),
-                ("Modash", "MODASH_API_KEY", config.modash_configured),
-            )
-            if not there
-        ]
+        missing = [] if has_account else [_why_no_account(config)]
+        missing += [] if config.modash_configured else ["Modash is not configured (MODASH_API_KEY is empty)."]
         print("\n" + " ".join(["Live.", *missing, "`make doctor` checks the rest."]))
-    examples = [*INSTAGRAM_EXAMPLES] if config.instagram_configured else []
+    examples = _free_calls(config, added) if has_account else [*FREE_EXAMPLES]
+    needs_key = not config.sandbox and not config.allow_anonymous
+    start = f"curl{KEY_HEADER if needs_key else ''} '{config.url}"
+    print("Try (Ctrl-C ends everything):")
+    if needs_key:
+        print('  # KEY is a key of `make key`; a new one: KEY=$(make -s key ARGS="create NAME")')
+    print("\n".join(f"  {start}{example}'" for example in examples))
     if config.modash_configured:
-        examples.append(MODASH_EXAMPLE)
-    key = "" if config.sandbox or config.allow_anonymous else " -H 'Authorization: Bearer KEY'"
-    calls = "\n".join(f"  curl{key} '{base}{example}'" for example in examples)
-    print(f"Try (Ctrl-C ends everything):\n{calls}", flush=True)
-    if config.modash_configured and not config.sandbox:
-        print("  (the last one costs 0.25 Modash credits)", flush=True)
+        costs = "" if config.sandbox else "  # costs 0.25 Modash credits, unless the report is kept"
+        print(f"  {start}{MODASH_EXAMPLE}'{costs}")
+    sys.stdout.flush()
+
+
+def _free_calls(config: Config, added: Sequence[str]) -> list[str]:
+    """Return calls that cost nothing; where there are several accounts, they name one."""
+    if len(added) + config.instagram_configured == 1:
+        return [*INSTAGRAM_EXAMPLES]
+    name = (config.instagram_account_id if config.instagram_configured else "") or added[0]
+    return [f"{example}&account={name}" for example in INSTAGRAM_EXAMPLES]
+
+
+def _why_no_account(config: Config) -> str:
+    if config.token_key:
+        return "There is no Instagram account (`make connect` adds one; ACCESS_LONG_LIVED_TOKEN is empty)."
+    return "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)."
+
+
+def _added_accounts(config: Config) -> list[str]:
+    """Return the ids of the added accounts."""
+    if not config.token_key:
+        return []
+    # In a child process: this one needs no database.
+    listed = subprocess.run(
+        [sys.executable, "-m", "commands.account", "list", "--json"], stdout=subprocess.PIPE, check=False, text=True
+    )
+    if listed.returncode:
+        raise RuntimeError("The accounts could not be listed; the line above says why.")
+    return [account["id"] for account in json.loads(listed.stdout)]
 
 
 def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:

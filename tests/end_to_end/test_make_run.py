@@ -10,14 +10,19 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.support import ROOT, environment, free_port, live_settings, local_session, new_instance
+from commands.migrate import migrate
+from config import Config
+from services.accounts.token_encryption import TokenEncryption
+from services.store.accounts import AccountRow
+from services.store.store import Store
+from tests.support import ROOT, add_key, environment, free_port, live_settings, local_session, new_instance
 
 
 @pytest.fixture
@@ -237,6 +242,43 @@ def test_a_gateway_with_one_provider_says_so(run):
 
     assert "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)." in shown
     assert "/account-insights" not in shown
+    assert "/accounts'\n" in shown  # A call that costs nothing comes before the one that does.
+    assert "costs 0.25 Modash credits" in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_with_added_accounts_only_the_printed_calls_are_answered_with_a_key(run, tmp_path, simulator, number):
+    listed = simulator.get("/_simulator/accounts").json()
+    added = listed["accounts"][:number]
+    live = live_settings(simulator.url, {"token": "", "id": ""}, listed["app"], "")
+    token_key = Fernet.generate_key().decode()
+    own = ports() | {"INSTANCE_PATH": str(tmp_path), "ALLOW_ANONYMOUS": "false", "TOKEN_KEY": token_key}
+    config = Config.from_env(live | own)
+    migrate(config)
+    with closing(Store.open(config.database_url, config.instance_path, mode=config.providers)) as store:
+        _, key = add_key(store)
+        encryption = TokenEncryption([token_key], learn=lambda _: None)
+        for at, each in enumerate(added):
+            sealed = encryption.seal(each["token"])
+            row = AccountRow(each["id"], each["username"], "facebook", each["page_id"], sealed, float(at))
+            store.accounts.put(row)
+
+    process = run(live | own)
+    shown = read_until(process, "/growth-trends")
+
+    assert "Modash is not configured (MODASH_API_KEY is empty)." in shown
+    assert "Instagram is not configured" not in shown
+    calls = [line.strip() for line in shown.splitlines() if line.strip().startswith("curl")]
+    assert len(calls) == 2
+    for call in calls:
+        assert ("&account=" + added[0]["id"] in call) == (number > 1)
+        said = subprocess.run(
+            ["bash", "-c", call.replace("curl", "curl --silent --fail", 1)],
+            env=os.environ | {"KEY": key, "NO_PROXY": "*"},
+            capture_output=True,
+            check=False,
+        )
+        assert said.returncode == 0, (call, said)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
