@@ -122,11 +122,9 @@ def test_two_workers_notice_new_and_revoked_keys_and_mix_up_no_callers(live, sto
         assert statuses(gateway, new["key"], 8) == [200] * 8
 
         make_key("revoke", new["id"])
-        revoked_at = time.time()
         (stored,) = query(store_settings, "gateway", "SELECT revoked_at FROM api_keys WHERE id = :id", id=new["id"])[0]
         while time.time() < stored + ENDS_WITHIN:
             time.sleep(0.02)
-        assert time.time() - revoked_at < ENDS_WITHIN
         assert statuses(gateway, new["key"], 8) == [401] * 8
 
         rotated = make_key("rotate", keys[0]["id"], "--overlap", "1h")
