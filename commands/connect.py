@@ -57,8 +57,9 @@ examples:
   make connect ARGS="--id 17841400000000000"       an account whose Page is not listed
   make connect ARGS="--login instagram --redirect-uri https://app.example/back"    reads a code, not a token
 
-exit status: 0 connected, 1 not connected and the cause is named, 2 an argument or setting is missing or a choice is
-needed, 3 Instagram or the database did not answer: try again
+exit status of `.venv/bin/python -m commands.connect` (make ends with 2 after each failure): 0 connected, 1 not
+connected and the cause is named, 2 an argument or setting is missing or a choice is needed, 3 Instagram or the
+database did not answer: try again
 """
 
 

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="make doctor",
         description=__doc__,
-        epilog="exit status: 0 no check failed, 1 a check failed, 2 the settings or an argument cannot be used",
+        epilog="exit status of `.venv/bin/python -m commands.doctor` (make ends with 2 after each failure): "
+        "0 no check failed, 1 a check failed, 2 the settings or an argument cannot be used",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     to_json = parser.parse_args(arguments).json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -302,6 +303,11 @@ def test_accounts_are_added_found_out_listed_and_removed(make_account, wired):
         0,
         [[BAKERY, "bakery", "facebook"], [CAFE, "cafe", "instagram"]],
     )
+    listed = json.loads(make_account("list", "--json")[1])
+    assert [(each["id"], each["username"], each["page_id"]) for each in listed] == [
+        (BAKERY, "bakery", "555"),
+        (CAFE, "cafe", None),
+    ]
     stored = query(make_account.store, "gateway", "SELECT token FROM accounts")
     assert not any(secret.encode() in bytes(token) for (token,) in stored for secret in SECRET.values())
 

@@ -6,7 +6,10 @@ import json
 import re
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -14,21 +17,24 @@ from tests.end_to_end.test_readme import OF_THIS_RUN, Clone, end_group
 from tests.support import ROOT, environment, free_port, leaks_in
 
 MOST_COMMANDS = 10
-WAIT = """\
-for _ in $(seq 300); do
-    curl --silent --fail http://127.0.0.1:8000/healthz > /dev/null && break
-    sleep 0.2
-done
-"""
+KEEP = ("cp .env kept.env", "set +e")
+
+
+def commands_after(begin, document):
+    found = re.search(rf"^{begin}.*?```console\n(.*?)```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    return [line.removeprefix("$ ") for line in found[1].splitlines()]
 
 
 @pytest.fixture
 def commands():
     """The commands of the README that lead to a live gateway."""
-    found = re.search(
-        r"^To go live,.*?```console\n(.*?)```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    return [line.removeprefix("$ ") for line in found[1].splitlines()]
+    return commands_after("To go live,", "README.md")
+
+
+@pytest.fixture
+def clean_up():
+    """Those that undo it."""
+    return commands_after("### After the rehearsal", "docs/set-up.md")
 
 
 @pytest.fixture
@@ -37,11 +43,11 @@ def clone(tmp_path):
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("make")), reason="curl or make is not installed")
-def test_the_readme_leads_from_an_empty_settings_file_to_a_live_answer(commands, clone):
+def test_the_readme_leads_from_an_empty_settings_file_to_a_live_answer_and_back(commands, clean_up, clone):
     assert len(commands) <= MOST_COMMANDS
     ports = {"8000": str(free_port()), "8001": str(free_port())}
-    lines = [f"{WAIT}{line}" if line.startswith("curl") else line for line in commands]
-    script = re.sub(r"127\.0\.0\.1:(8000|8001)\b", lambda found: f"127.0.0.1:{ports[found[1]]}", "\n".join(lines))
+    lines = "\n".join([*commands, "echo", *KEEP, *clean_up])
+    script = re.sub(r"127\.0\.0\.1:(8000|8001)\b", lambda found: f"127.0.0.1:{ports[found[1]]}", lines)
     script = script.replace("make run &", "make run > run.log 2>&1 &").replace(
         "simulator &", "simulator > sim.log 2>&1 &"
     )
@@ -64,10 +70,21 @@ def test_the_readme_leads_from_an_empty_settings_file_to_a_live_answer(commands,
 
     log = (clone.path / "run.log").read_text() if (clone.path / "run.log").exists() else ""
     assert shell.returncode == 0, f"{output}\n{log}"[-4000:]
-    *said, answer = output.splitlines()
-    reply = json.loads(answer)
+    said = output.splitlines()
+    reply = json.loads(next(line for line in said if line.startswith("{")))
     assert reply["meta"]["source"] == "instagram"
     assert reply["data"][0]["values"][0]["value"] > 0
     assert any(line.startswith("ok   first numbers: ") for line in said)
-    assert "TOKEN_KEY=" in (clone.path / ".env").read_text()
+    assert "TOKEN_KEY=" in (clone.path / "kept.env").read_text()
+    assert not (clone.path / ".env").exists()
+    assert any(line.startswith("Removed: corner.bakery") for line in said)
+    assert any(line.startswith("Revoked: ") for line in said)
+    database = sqlite3.connect(clone.path / "instance" / "gateway.db")
+    with closing(database):
+        for table in ("accounts", "metric_values", "follower_counts", "account_tokens"):
+            assert database.execute(f"SELECT count(*) FROM {table} WHERE mode = 'live'").fetchone() == (0,), table
+        assert database.execute("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL").fetchone() == (0,)
+    for port in ports.values():
+        with closing(socket.socket()) as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))) != 0
     assert not leaks_in(output + log)
