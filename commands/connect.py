@@ -35,7 +35,7 @@ from services.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from services.provider_clients import graph_client, token_client
+from services.provider_clients import apps_of, graph_client, token_client
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 
@@ -190,11 +190,7 @@ def _write_key(outcome: Outcome) -> None:
 
 
 def _apps(config: Config) -> Mapping[str, str]:
-    pairs = {
-        "facebook": (config.app_id, config.app_secret),
-        "instagram": (config.instagram_app_id, config.instagram_app_secret),
-    }
-    return {login: app_id for login, (app_id, secret) in pairs.items() if app_id and secret}
+    return {login: app_id for login, (app_id, secret) in apps_of(config).items() if app_id and secret}
 
 
 def _grant(connector: Connector, options: argparse.Namespace, secret: str, config: Config) -> Grant:

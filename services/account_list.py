@@ -184,6 +184,7 @@ class AccountList:
         health = health_of(
             id_,
             None if known is None else known.get(id_),
+            renewal=self._tokens.renewal(account.login, is_configured=account.added_at is None),
             token=token,
             throttled_until=max(until, default=None),
             failure=account.failure,

@@ -242,7 +242,7 @@ class Services:
             tokens=tokens.current,
             on_profile=FollowerRecorder(store.follower_counts, origin=origin, clock=clock).saw,
         )
-        checks = AccountChecks(graph, tokens.client, app_id=config.app_id, clock=clock)
+        checks = AccountChecks(graph, tokens.client, current=tokens.current, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
         kept_values = KeptValues(store.history, cache, origin)
         reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from config import Config
 from services.accounts.current_tokens import CurrentTokens
+from services.accounts.next_steps import TokenSteps
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
@@ -62,17 +63,21 @@ def token_client(
 ) -> TokenClient:
     """Build the client that exchanges, refreshes and inspects tokens; `redaction` learns each of them."""
     redaction = redaction or Redaction(config.secrets)
-    apps = {
-        "facebook": App(config.app_id, config.app_secret),
-        "instagram": App(config.instagram_app_id, config.instagram_app_secret),
-    }
     return TokenClient(
         _graph_reads(config, clock, guard=guard, redaction=redaction, on_call=on_call),
-        apps=apps,
+        apps={login: App(*app) for login, app in apps_of(config).items()},
         code_url=f"{config.instagram_login_url}/oauth/access_token",
         learn=redaction.learn,
         clock=clock,
     )
+
+
+def apps_of(config: Config) -> Mapping[str, tuple[str, str]]:
+    """Return the id and the secret of the app of each login; both may be empty."""
+    return {
+        "facebook": (config.app_id, config.app_secret),
+        "instagram": (config.instagram_app_id, config.instagram_app_secret),
+    }
 
 
 class AccountTokenParts(NamedTuple):
@@ -119,6 +124,7 @@ def account_tokens(
         clock,
         configured=config.access_long_lived_token,
         calls_with=_calls_with(config),
+        steps=TokenSteps([login for login, (app_id, secret) in apps_of(config).items() if app_id and secret]),
         on_refused=notices.refused,
     )
     client = token_client(config, clock, guard=guard, redaction=redaction, on_call=on_call)

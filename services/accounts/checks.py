@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from services.accounts import diagnosis
+from services.accounts.current_tokens import CurrentTokens
 from services.accounts.diagnosis import Cause, Diagnosis
 from services.accounts.page_diagnosis import of_pages
 from services.clients.graph.client import GraphClient
-from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clients.graph.models import Account
 from services.clients.graph.tokens import Page, TokenClient, TokenDetails
 from services.clock import Clock
@@ -75,9 +75,12 @@ class Check:
 class AccountChecks:
     """Checks an account, with one call for each check, and more only to find the cause of a failure."""
 
-    def __init__(self, graph: GraphClient, tokens: TokenClient, *, app_id: str, clock: Clock) -> None:
+    def __init__(
+        self, graph: GraphClient, tokens: TokenClient, *, current: CurrentTokens, app_id: str, clock: Clock
+    ) -> None:
         self._graph = graph
         self._tokens = tokens
+        self._current = current
         self._app_id = app_id
         self._clock = clock
 
@@ -102,10 +105,10 @@ class AccountChecks:
             failure = error
         found = diagnosis.of_token(login, details, failure, app_id=self._app_id)
         if found is not None:
-            return _failed("token", self._settled(login, token, found))
+            return self._failed("token", self._settled(login, token, found), login, token)
         if details is None:
             raise failure or AssertionError("neither details nor a failure")
-        return self._judged(details)
+        return self._judged(details, token)
 
     def account_link(
         self, account: Account, page_id: str, *, wrong: str = "Add it again with `make account`, with the right token."
@@ -142,14 +145,14 @@ class AccountChecks:
                 pages = list(self._tokens.pages(token).pages)
             except ProviderError:
                 pages = []
-        return _failed("account link", of_pages(details, pages, (), page_id=page_id))
+        return self._failed("account link", of_pages(details, pages, (), page_id=page_id), "facebook", token)
 
     def unreadable(self, token: str, login: str, error: ProviderError, *, is_shown: bool = True) -> Check:
         """Return the check of an account that cannot be read; raises the failure where it passes by itself."""
         found = diagnosis.of_read(login, error, self._scopes(token, login), is_shown=is_shown)
         if found is None:
             raise error
-        return _failed("account link", found)
+        return self._failed("account link", found, login, token)
 
     def insights_after(self, link: Check, find: Callable[[], Account]) -> Check:
         """Check whether insights are answered, unless the account itself cannot be read."""
@@ -165,12 +168,12 @@ class AccountChecks:
             found = diagnosis.of_insights(account.login, error, self._scopes(account.token, account.login))
             if found is None:
                 raise
-            return _failed("insights", found)
+            return self._failed("insights", found, account.login, account.token)
         if "reach" in answered:
             return Check("insights", True, "yesterday's reach is answered")
         found = diagnosis.of_insights(account.login, None, self._scopes(account.token, account.login))
         if found is not None:
-            return _failed("insights", found)
+            return self._failed("insights", found, account.login, account.token)
         message, step = "Instagram gave no value for yesterday's reach.", "A new account may need a day."
         return Check("insights", False, message, step, INSIGHTS_NOT_ANSWERED)
 
@@ -179,7 +182,7 @@ class AccountChecks:
             self._graph.own_account(token)
         except (TokenInvalidError, TokenExpiredError) as error:
             found = diagnosis.of_refused_token("instagram", error)
-            return _failed("token", self._settled("instagram", token, found))
+            return self._failed("token", self._settled("instagram", token, found), "instagram", token)
         except UNREADABLE:
             return Check("token", True, "accepted, but it does not read the account")
         return Check("token", True, "accepted; the Instagram login does not say when it expires")
@@ -216,21 +219,28 @@ class AccountChecks:
         details = self._details(token) if login == "facebook" else None
         return None if details is None else details.scopes
 
-    def _judged(self, details: TokenDetails) -> Check:
+    def _judged(self, details: TokenDetails, token: str) -> Check:
         """Judge a valid token by its permissions and its ends."""
         if (found := diagnosis.of_scopes("facebook", details.scopes, NEEDED_SCOPES)) is not None:
-            return _failed("token", found)
+            return self._failed("token", found, "facebook", token)
         life = f"expires {end}" if (end := self._end(details.expires_at)) else "does not expire"
         access = details.data_access_expires_at
+        renew = self._current.steps.renew("facebook", is_configured=self._current.is_configured(token))
         if end := self._end(access):
             life += f"; access to data ends {end}"
         if access is not None and access <= self._clock.timestamp():
-            return Check("token", False, f"valid, {life}", LOG_IN_AGAIN, DATA_ACCESS_EXPIRED)
+            return Check("token", False, f"valid, {life}", renew, DATA_ACCESS_EXPIRED)
         if any(
             end is not None and end <= self._clock.timestamp() + WARNED_BEFORE for end in (details.expires_at, access)
         ):
-            return Check("token", True, f"valid, {life}", LOG_IN_AGAIN, EXPIRING, warns=True)
+            return Check("token", True, f"valid, {life}", renew, EXPIRING, warns=True)
         return Check("token", True, f"valid, {life}")
+
+    def _failed(self, name: str, found: Diagnosis, login: str, token: str) -> Check:
+        """Return the check of a diagnosis, whose next step is that of the token of the settings or of an added one."""
+        generate = self._current.steps.generate(login, is_configured=self._current.is_configured(token))
+        found = found.for_token(login, generate)
+        return Check(name, False, found.fact, found.next_step, found.codes[0], causes=found.causes)
 
     def _end(self, moment: float | None) -> str | None:
         if moment is None or not 0 < moment < LATEST:
@@ -246,7 +256,3 @@ def attempt(name: str, look: Callable[[], Check]) -> Check:
         return look()
     except InsightsError as error:
         return Check(name, False, error.message, error.hint, error.code)
-
-
-def _failed(name: str, found: Diagnosis) -> Check:
-    return Check(name, False, found.fact, found.next_step, found.codes[0], causes=found.causes)

@@ -14,7 +14,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from services.accounts.next_steps import TokenSteps
 from services.accounts.token_encryption import TokenEncryption
+from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
@@ -34,7 +36,6 @@ TRY_EVERY = 2.0  # seconds between tries while nothing could be read
 OVERLAP = 60.0  # seconds; the clocks of the processes that write may differ by so much
 TOKEN_REFUSED = (TokenExpiredError, TokenInvalidError)
 REFUSED_STATES = {True: "expired", False: "invalid"}
-LOGIN_AGAIN = "Log in again, then run `make account ARGS=add` with the new token, or set ACCESS_LONG_LIVED_TOKEN."
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class CurrentTokens:
         *,
         configured: str,
         calls_with: str,
+        steps: TokenSteps,
         on_refused: Callable[[TokenRefusal], None] = ignore,
     ) -> None:
         """Build it; `configured` is the token of the settings.
@@ -79,6 +81,7 @@ class CurrentTokens:
         self._clock = clock
         self._configured = fingerprint(configured) if configured else None
         self._calls_with = fingerprint(calls_with)
+        self.steps = steps
         self._on_refused = on_refused
         self._lock = threading.Lock()
         self._successors: dict[str, tuple[bytes, str]] = {}  # by the fingerprint of the given token
@@ -108,6 +111,10 @@ class CurrentTokens:
         """Return whether a token is that of the settings, or descends from it."""
         return self.given(token) == self._configured
 
+    def is_given_in_settings(self, given: str) -> bool:
+        """Return whether a given token, by its fingerprint, is that of the settings."""
+        return given == self._configured
+
     def refusal(self, account: Account) -> ProviderError | None:
         """Return the failure that a call is refused with, or None where its token is not known to be refused."""
         self._look()
@@ -131,6 +138,8 @@ class CurrentTokens:
         given = self.given(account.token)
         if account.id == NO_ACCOUNT and given != self._configured:
             return
+        if error.hint == LOG_IN_AGAIN:
+            error.hint = self.steps.renew(account.login, is_configured=given == self._configured)
         row = TokenRow(
             account.id,
             mine,

@@ -9,8 +9,9 @@ https://developers.facebook.com/docs/graph-api/reference/debug_token
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from services.accounts.next_steps import with_connect
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.clients.graph.tokens import APP_REFUSED, TokenDetails
 from services.errors import (
@@ -35,10 +36,7 @@ APP_SETTINGS = {
     "instagram": "INSTAGRAM_APP_ID and INSTAGRAM_APP_SECRET "
     f"({APP_DASHBOARD}, Instagram, API setup with Instagram login)",
 }
-LOG_IN = {
-    "facebook": "Generate a new token (docs/set-up.md, step 5) and run `make connect` with it",
-    "instagram": "Generate a new token (docs/set-up.md, The Instagram login) and run `make connect` with it",
-}
+LOG_IN = {login: with_connect(login) for login in ("facebook", "instagram")}
 UNKNOWN_TOKEN = frozenset({"token_not_accepted", "token_revoked"})  # how debug_token calls what is no token of its host
 UNCLEAR = frozenset({"not_accepted", "session_invalid"})  # A long-lived token is refused like this, too.
 BY_ID = 'make connect ARGS="--id <account id>"'
@@ -76,6 +74,11 @@ class Diagnosis:
         """What to do, in one text."""
         steps = " Or: ".join(dict.fromkeys(cause.next_step for cause in self.causes))
         return f"{self.check} {steps}" if self.check else steps
+
+    def for_token(self, login: str, generate: str) -> Diagnosis:
+        """Return the same diagnosis of a token that is replaced in another way than by `make connect`."""
+        causes = (replace(cause, next_step=cause.next_step.replace(LOG_IN[login], generate)) for cause in self.causes)
+        return replace(self, causes=tuple(causes))
 
     def as_json(self) -> dict[str, object]:
         """Return it for machines."""

@@ -20,7 +20,6 @@ from services.accounts.checks import (
     INSIGHTS_NOT_ANSWERED,
     SCOPES_MISSING,
 )
-from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
 from services.days import our_time
@@ -95,6 +94,7 @@ def health_of(
     account: str,
     known: HealthRow | None,
     *,
+    renewal: str,
     token: TokenNews | None = None,
     throttled_until: float | None = None,
     failure: ProviderError | None = None,
@@ -109,7 +109,9 @@ def health_of(
     if not is_known and failure is None:
         finding: Finding = (HealthState.UNKNOWN, *DATABASE_UNAVAILABLE)
     else:
-        found = _findings(account, known, token=token, throttled_until=throttled_until, failure=failure)
+        found = _findings(
+            account, known, renewal=renewal, token=token, throttled_until=throttled_until, failure=failure
+        )
         finding = next(found)
     state, reason, message, next_step = finding
     return {
@@ -129,6 +131,7 @@ def _findings(
     account: str,
     known: HealthRow,
     *,
+    renewal: str,
     token: TokenNews | None,
     throttled_until: float | None,
     failure: ProviderError | None,
@@ -142,7 +145,7 @@ def _findings(
     answered, checked = known.answered_at or 0.0, known.checked_at or 0.0
     if (rejected := known.rejected_at or 0.0) > max(answered, checked):
         message = f"Instagram has rejected the token since {our_time(rejected)}."
-        yield HealthState.NEEDS_LOGIN, known.rejected_as, message, LOG_IN_AGAIN
+        yield HealthState.NEEDS_LOGIN, known.rejected_as, message, renewal
     # Only a check reads insights, so an answered call says nothing of a missing permission.
     state = None if known.failed_as is None else state_of(known.failed_as)
     if state is HealthState.PERMISSIONS_MISSING or (state is not None and checked > answered):

@@ -10,7 +10,6 @@ from typing import Protocol
 from services.accounts.checks import DATA_ACCESS_EXPIRED, NEEDED_SCOPES, SCOPES_MISSING
 from services.accounts.current_tokens import CurrentTokens
 from services.accounts.health import NOT_CHECKED, HealthState, TokenNews
-from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clock import Clock
 from services.days import our_time
 from services.errors import TokenExpiredError
@@ -25,6 +24,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 OVER, NOT_REFRESHED = "expired", "not_refreshed"
 NOT_DECRYPTED = "not_decrypted"  # the state of a token that no key of TOKEN_KEY opens
+SOON = {OVER: "expires_soon", DATA_ACCESS_EXPIRED: "data_access_expires_soon"}  # while the end has not come
 INSTAGRAM = "INSTAGRAM"  # the kind of every token of that login; Meta's own kinds are USER, PAGE and SYSTEM_USER
 HEALTH: Mapping[str, HealthState] = {
     "expired": HealthState.NEEDS_LOGIN,
@@ -62,16 +62,18 @@ class TokenState:
         health = HEALTH.get(self.state)
         if health is None:
             return None
-        return TokenNews(health, self.reason or self.state, self.message or "", self.next_step or LOG_IN_AGAIN)
+        return TokenNews(health, self.reason or self.state, self.message or "", self.next_step or "")
 
 
 class TokenOfAccount(Protocol):
-    """An account by its id, if that is known, and the fingerprint of its token, if that can be opened."""
+    """An account by its id, if that is known, its login, and the fingerprint of its token, if that can be opened."""
 
     @property
     def id(self) -> str | None: ...  # noqa: D102
     @property
     def fingerprint(self) -> str | None: ...  # noqa: D102
+    @property
+    def login(self) -> str: ...  # noqa: D102
 
 
 class TokenStates:
@@ -94,15 +96,21 @@ class TokenStates:
             found = (rows.get((owner, account.fingerprint or "")) for owner in (account.id or "", ""))
             row = next((each for each in found if each is not None), None)
             if row is not None:
-                states[account.id or ""] = self.judged(row)
+                states[account.id or ""] = self.judged(row, account.login)
             elif account.fingerprint is None:
                 states[account.id or ""] = TokenState(account.id or "", NOT_DECRYPTED)
             else:
                 states[account.id or ""] = TokenState(account.id or "", "unknown", NOT_CHECKED)
         return states
 
-    def judged(self, row: TokenRow) -> TokenState:
-        """Return the state that a row shows at this moment."""
+    def renewal(self, login: str, *, is_configured: bool) -> str:
+        """Return the next step for a token that has to be replaced."""
+        return self._tokens.steps.renew(login, is_configured=is_configured)
+
+    def judged(self, row: TokenRow, login: str | None = None) -> TokenState:
+        """Return the state that a row shows at this moment; `login` may be left out where the row shows it."""
+        login = login or ("instagram" if row.kind == INSTAGRAM else "facebook")
+        renew = self.renewal(login, is_configured=self._tokens.is_given_in_settings(row.given_fingerprint))
         now = self._clock.timestamp()
         end, is_certain = end_of(row)
         left = None if end is None else math.ceil((end - now) / DAY)
@@ -118,20 +126,21 @@ class TokenStates:
         )
         if (error := self._tokens.failure_of(row)) is not None:
             state = "expired" if isinstance(error, TokenExpiredError) else "invalid"
-            return found.as_(state, row.reason or error.code, error.message, error.hint)
+            return found.as_(state, row.reason or error.code, error.message, error.hint or renew)
         if end is not None and end <= now and is_certain:
             ends, what = _what_ends(row)
-            return found.as_("expired", ends, f"{what} ended at {our_time(end)}.", LOG_IN_AGAIN)
+            return found.as_("expired", ends, f"{what} ended at {our_time(end)}.", renew)
         if missing:
             message = f"The token lacks {', '.join(missing)}."
-            next_step = "Log in again and grant every permission that docs/set-up.md names."
+            next_step = f"Grant every permission that docs/set-up.md names. {renew}"
             return found.as_("missing_permission", SCOPES_MISSING, message, next_step)
         if end is not None and end - now <= WARN_DAYS[0] * DAY:
             ends, what = _what_ends(row)
+            ends = SOON[ends]
             when = f"ends at {our_time(end)}" if is_certain else f"ends at {our_time(end)} at the latest"
-            return found.as_("expiring", ends, f"{what} {when}.", _next_step(row))
+            return found.as_("expiring", ends, f"{what} {when}.", _next_step(row, renew))
         if row.checked_at is None or row.reason is not None:
-            step = _next_step(row) if row.reason == NOT_REFRESHED else None
+            step = _next_step(row, renew) if row.reason == NOT_REFRESHED else None
             return found.as_("unknown", row.reason or NOT_CHECKED, None, step)
         return found.as_("ok", None, None, None)
 
@@ -154,7 +163,7 @@ def _what_ends(row: TokenRow) -> tuple[str, str]:
     return (DATA_ACCESS_EXPIRED, "The access to data of the token") if is_access else (OVER, "The token")
 
 
-def _next_step(row: TokenRow) -> str:
+def _next_step(row: TokenRow, renew: str) -> str:
     if row.kind == INSTAGRAM and row.reason == NOT_REFRESHED:
-        return f"Set TOKEN_KEY, so that the gateway can keep what it refreshes. Or: {LOG_IN_AGAIN}"
-    return LOG_IN_AGAIN
+        return f"Set TOKEN_KEY, so that the gateway can keep what it refreshes. Or: {renew}"
+    return renew

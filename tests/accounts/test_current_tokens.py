@@ -110,7 +110,7 @@ def test_it_is_logged_once_with_the_next_step_and_without_the_token(gateway, wir
     (line,) = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
     assert ACCOUNT_ID in line
     assert "app_removed" in line
-    assert "make account" in line
+    assert "set ACCESS_LONG_LIVED_TOKEN to it and restart" in line
 
 
 @pytest.mark.parametrize(

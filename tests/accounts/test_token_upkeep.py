@@ -217,7 +217,7 @@ def test_a_page_token_does_not_end_but_its_access_to_data_does(world, added, cap
         world.advance(days=1)
 
     assert [(record.days_left, record.reason) for record in warnings(caplog)] == [
-        (days, "data_access_expired") for days in (14, 7, 1)
+        (days, "data_access_expires_soon") for days in (14, 7, 1)
     ]
     assert (world.state(account).state, world.state(account).reason) == ("expired", "data_access_expired")
 
@@ -343,7 +343,7 @@ def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
     account = added("facebook", age_days=50)
     world.upkeep.check(account)
 
-    assert (health(world, account)["state"], health(world, account)["reason"]) == ("expiring", "expired")
+    assert (health(world, account)["state"], health(world, account)["reason"]) == ("expiring", "expires_soon")
     assert "ends at" in health(world, account)["message"]
     shown = world.client.get("/metrics").get_data(as_text=True)
     assert 'insights_tokens{state="expiring"} 1.0' in shown
@@ -351,6 +351,43 @@ def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
     check = check_of_tokens(world)
     assert (check["ok"], check["message"]) == (True, "1 within 14 days of their end")
     assert check["next_step"].startswith("GET /accounts names each.")
+
+
+@pytest.mark.parametrize(
+    ("given_in", "login", "secret", "step"),
+    [
+        ("settings", "instagram", True, "set ACCESS_LONG_LIVED_TOKEN to it and restart"),
+        ("table", "instagram", True, "run `make connect` with it"),
+        ("table", "instagram", False, "run `make connect ARGS=--long-lived` with it"),
+        ("table", "facebook", False, 'run `make account ARGS="add --login facebook --page-id <page id>"` with it'),
+    ],
+)
+def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(
+    make_world, run_command, caplog, given_in, login, secret, step
+):
+    names = [] if secret else ["APP_ID", "APP_SECRET", "INSTAGRAM_APP_ID", "INSTAGRAM_APP_SECRET"]
+    world = make_world(**dict.fromkeys(names, ""))
+    account = world.listed[3]["id"]
+    token = world.give(account, login, age_days=5)
+    if given_in == "settings":
+        world.configure(token, GRAPH_LOGIN=login, INSTAGRAM_ACCOUNT_ID=account)
+    else:
+        world.add(account, login, token)
+    world.take_back(account, login, 467)
+    answer = world.client.get(f"/top-posts?time_range=7d&account={account}")
+    world.services.health_recorder.share()
+
+    said = [
+        answer.get_json()["hint"],
+        health(world, account)["next_step"],
+        warnings(caplog, "Instagram does not accept the token of an account any more")[0].next_step,
+        check_of_tokens(world)["next_step"],
+    ]
+    if given_in == "table":
+        said.append(run_command(account_command, Config.from_env(world.settings), "check", account)[1])
+
+    assert [step in each for each in said] == [True] * len(said), said
+    assert [given_in == "settings" or "ACCESS_LONG_LIVED_TOKEN" not in each for each in said] == [True] * len(said)
 
 
 def test_a_refused_token_and_a_missing_permission_are_shown_by_accounts_and_status(world, added):

@@ -98,7 +98,10 @@ def test_a_token_that_ends_within_14_days_warns_and_does_not_fail(world, age, st
     check = checks(body)["token"]
     assert (check["state"], check["ok"], body["status"]) == (state, True, "ok")
     if state == "warning":
-        assert (check["code"], "make account" in check["next_step"]) == ("token_expiring", True)
+        assert (check["code"], "set ACCESS_LONG_LIVED_TOKEN to it and restart" in check["next_step"]) == (
+            "token_expiring",
+            True,
+        )
 
 
 def test_tokens_under_an_old_key_warn(world):

@@ -28,9 +28,10 @@ from services.errors import (
 )
 
 LOG_IN_AGAIN = (
-    "For the operator: make a new long-lived token (docs/set-up.md), then set "
-    "ACCESS_LONG_LIVED_TOKEN and restart, or add the account again with `make account`."
+    "For the operator: make a new long-lived token (docs/set-up.md). For the account of .env set "
+    "ACCESS_LONG_LIVED_TOKEN to it and restart; for an added account run `make connect`."
 )
+"""Where it is not known whose token it is; else `CurrentTokens` puts the step that fits in its place."""
 CHECKPOINT, UNCONFIRMED = "checkpoint", "unconfirmed_user"
 REPAIRABLE = frozenset({CHECKPOINT, UNCONFIRMED})
 """Why a token is refused that its user can make good at facebook.com: the same token is accepted again after that."""
