@@ -354,17 +354,16 @@ def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
 
 
 @pytest.mark.parametrize(
-    ("given_in", "login", "secret", "step"),
+    ("given", "step"),
     [
-        ("settings", "instagram", True, "set ACCESS_LONG_LIVED_TOKEN to it and restart"),
-        ("table", "instagram", True, "run `make connect` with it"),
-        ("table", "instagram", False, "run `make connect ARGS=--long-lived` with it"),
-        ("table", "facebook", False, 'run `make account ARGS="add --login facebook --page-id <page id>"` with it'),
+        (("settings", "instagram", True), "set ACCESS_LONG_LIVED_TOKEN to it and restart"),
+        (("table", "instagram", True), "run `make connect` with it"),
+        (("table", "instagram", False), "run `make connect ARGS=--long-lived` with it"),
+        (("table", "facebook", False), 'run `make account ARGS="add --login facebook --page-id <page id>"` with it'),
     ],
 )
-def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(
-    make_world, run_command, caplog, given_in, login, secret, step
-):
+def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(make_world, run_command, caplog, given, step):
+    given_in, login, secret = given
     names = [] if secret else ["APP_ID", "APP_SECRET", "INSTAGRAM_APP_ID", "INSTAGRAM_APP_SECRET"]
     world = make_world(**dict.fromkeys(names, ""))
     account = world.listed[3]["id"]
