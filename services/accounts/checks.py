@@ -225,15 +225,15 @@ class AccountChecks:
             return self._failed("token", found, "facebook", token)
         life = f"expires {end}" if (end := self._end(details.expires_at)) else "does not expire"
         access = details.data_access_expires_at
-        renew = self._current.steps.renew("facebook", is_configured=self._current.is_configured(token))
+        renewal = self._current.steps.renewal("facebook", is_configured=self._current.is_configured(token))
         if end := self._end(access):
             life += f"; access to data ends {end}"
         if access is not None and access <= self._clock.timestamp():
-            return Check("token", False, f"valid, {life}", renew, DATA_ACCESS_EXPIRED)
+            return Check("token", False, f"valid, {life}", renewal, DATA_ACCESS_EXPIRED)
         if any(
             end is not None and end <= self._clock.timestamp() + WARNED_BEFORE for end in (details.expires_at, access)
         ):
-            return Check("token", True, f"valid, {life}", renew, EXPIRING, warns=True)
+            return Check("token", True, f"valid, {life}", renewal, EXPIRING, warns=True)
         return Check("token", True, f"valid, {life}")
 
     def _failed(self, name: str, found: Diagnosis, login: str, token: str) -> Check:

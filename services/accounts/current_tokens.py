@@ -139,7 +139,7 @@ class CurrentTokens:
         if account.id == NO_ACCOUNT and given != self._configured:
             return
         if error.hint == LOG_IN_AGAIN:
-            error.hint = self.steps.renew(account.login, is_configured=given == self._configured)
+            error.hint = self.steps.renewal(account.login, is_configured=given == self._configured)
         row = TokenRow(
             account.id,
             mine,

@@ -25,7 +25,7 @@ class TokenSteps:
             command = 'make account ARGS="add --login facebook --page-id <page id>"'
         return f"Generate a new long-lived token ({WHERE[login]}) and run `{command}` with it"
 
-    def renew(self, login: str, *, is_configured: bool) -> str:
+    def renewal(self, login: str, *, is_configured: bool) -> str:
         """Return the next step for a token that has to be replaced, as a sentence."""
         clause = self.generate(login, is_configured=is_configured)
         is_any = not is_configured and login in self._exchangeable

@@ -105,12 +105,12 @@ class TokenStates:
 
     def renewal(self, login: str, *, is_configured: bool) -> str:
         """Return the next step for a token that has to be replaced."""
-        return self._tokens.steps.renew(login, is_configured=is_configured)
+        return self._tokens.steps.renewal(login, is_configured=is_configured)
 
     def judged(self, row: TokenRow, login: str | None = None) -> TokenState:
         """Return the state that a row shows at this moment; `login` may be left out where the row shows it."""
         login = login or ("instagram" if row.kind == INSTAGRAM else "facebook")
-        renew = self.renewal(login, is_configured=self._tokens.is_given_in_settings(row.given_fingerprint))
+        renewal = self.renewal(login, is_configured=self._tokens.is_given_in_settings(row.given_fingerprint))
         now = self._clock.timestamp()
         end, is_certain = end_of(row)
         left = None if end is None else math.ceil((end - now) / DAY)
@@ -126,21 +126,21 @@ class TokenStates:
         )
         if (error := self._tokens.failure_of(row)) is not None:
             state = "expired" if isinstance(error, TokenExpiredError) else "invalid"
-            return found.as_(state, row.reason or error.code, error.message, error.hint or renew)
+            return found.as_(state, row.reason or error.code, error.message, error.hint or renewal)
         if end is not None and end <= now and is_certain:
             ends, what = _what_ends(row)
-            return found.as_("expired", ends, f"{what} ended at {our_time(end)}.", renew)
+            return found.as_("expired", ends, f"{what} ended at {our_time(end)}.", renewal)
         if missing:
             message = f"The token lacks {', '.join(missing)}."
-            next_step = f"Grant every permission that docs/set-up.md names. {renew}"
+            next_step = f"Grant every permission that docs/set-up.md names. {renewal}"
             return found.as_("missing_permission", SCOPES_MISSING, message, next_step)
         if end is not None and end - now <= WARN_DAYS[0] * DAY:
             ends, what = _what_ends(row)
             ends = SOON[ends]
             when = f"ends at {our_time(end)}" if is_certain else f"ends at {our_time(end)} at the latest"
-            return found.as_("expiring", ends, f"{what} {when}.", _next_step(row, renew))
+            return found.as_("expiring", ends, f"{what} {when}.", _next_step(row, renewal))
         if row.checked_at is None or row.reason is not None:
-            step = _next_step(row, renew) if row.reason == NOT_REFRESHED else None
+            step = _next_step(row, renewal) if row.reason == NOT_REFRESHED else None
             return found.as_("unknown", row.reason or NOT_CHECKED, None, step)
         return found.as_("ok", None, None, None)
 
@@ -163,7 +163,7 @@ def _what_ends(row: TokenRow) -> tuple[str, str]:
     return (DATA_ACCESS_EXPIRED, "The access to data of the token") if is_access else (OVER, "The token")
 
 
-def _next_step(row: TokenRow, renew: str) -> str:
+def _next_step(row: TokenRow, renewal: str) -> str:
     if row.kind == INSTAGRAM and row.reason == NOT_REFRESHED:
-        return f"Set TOKEN_KEY, so that the gateway can keep what it refreshes. Or: {renew}"
-    return renew
+        return f"Set TOKEN_KEY, so that the gateway can keep what it refreshes. Or: {renewal}"
+    return renewal
