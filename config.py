@@ -164,7 +164,7 @@ class Config:
     database_url: str = _secret()  # postgresql://...; empty: the two files
     max_waiting_requests: int = 24  # requests of each worker that may wait at once for one account, or for Modash
     backfill_days: int = 729  # how far back the worker reads the past of an account that is new here
-    response_cache_mb: int = 16  # ready replies that each worker keeps
+    response_cache_mb: int = 8  # ready replies that each worker keeps
     requests_per_minute: int = 0  # of each key without a limit of its own, and of each address without a key; 0: any
 
     allow_anonymous: bool = False  # live mode: requests without an API key are answered
