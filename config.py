@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -224,6 +224,10 @@ class Config:
     def sandbox(self) -> bool:
         """Whether the simulator replaces the providers."""
         return self.providers == "sandbox"
+
+    def has_token_of(self, accounts: Collection[str]) -> bool:
+        """Return whether one of these accounts (ids) is read with the token of `.env`, which the sandbox never is."""
+        return not self.sandbox and bool(self.access_long_lived_token) and self.instagram_account_id in accounts
 
     @property
     def instagram_configured(self) -> bool:

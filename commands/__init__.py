@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from types import TracebackType
 
+PIPE_CLOSED = 141  # the exit status of a program whose output is not read to its end, as shells have it
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 
 
@@ -16,8 +18,12 @@ class Refused(Exception):
 def end_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Say in a line that Ctrl-C, or the end of the input at a prompt, ended a command; show other errors as usual.
 
+    Output that is not read to its end (`| head`) is no error either.
+
     Here and not in each command, because Ctrl-C may also come while a command still imports what it needs.
     """
+    if issubclass(kind, BrokenPipeError):
+        os._exit(PIPE_CLOSED)
     if not issubclass(kind, KeyboardInterrupt | EOFError):
         sys.__excepthook__(kind, error, traceback)
         return
@@ -31,4 +37,13 @@ def end_without_traceback(kind: type[BaseException], error: BaseException, trace
     os._exit(INTERRUPTED if is_interrupted else 1)  # A normal exit would wait for the threads of provider calls.
 
 
+def _write_the_rest() -> None:
+    """Write what waits for standard output; where its reader is gone (`| head`), let the rest go nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 sys.excepthook = end_without_traceback
+atexit.register(_write_the_rest)  # The last lines are written at the end only, where no hook is called.

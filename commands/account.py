@@ -80,7 +80,7 @@ class AccountCommands:
         there = {row.id for row in self._table.rows()}
         row = self._adding.add(new, trusted=True)
         print(f"{'Replaced' if row.id in there else 'Added'}: {_named(row)}. Running gateways use it after 2 seconds.")
-        if row.id == self._config.instagram_account_id:
+        if self._config.has_token_of({row.id}):
             print("It is also the account of .env. The token there is used until you remove it from .env.")
         return 0
 
@@ -175,13 +175,15 @@ class AccountCommands:
         else:
             count = rekeying.run(lambda done, total: progress.show("tokens", done, total, "encrypted again"))
         if count.closed:
-            print(f"{count.closed} of {count.total} tokens were encrypted with a key that is not in TOKEN_KEY.")
+            print(f"{count.closed} of {count.all_} were encrypted with a key that is not in TOKEN_KEY.")
             print("       next: add the key of that time to TOKEN_KEY, or add these accounts again.")
         if count.old:
-            print(f"{count.old} of {count.total} tokens are encrypted with an old key. Keep it in TOKEN_KEY.")
+            verb = "is" if count.old == 1 else "are"
+            print(f"{count.old} of {count.all_} {verb} encrypted with an old key. Keep it in TOKEN_KEY.")
             print("       next: make account ARGS=rekey")
         if not count.old and not count.closed:
-            print(f"{count.total} tokens are encrypted with the first key of TOKEN_KEY.")
+            verb = "is" if count.total == 1 else "are"
+            print(f"{count.all_} {verb} encrypted with the first key of TOKEN_KEY.")
             print("Once every gateway and worker was restarted with it, check again; then remove the other keys.")
         return 1 if count.old or count.closed else 0
 

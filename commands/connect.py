@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace, outcome: Outcome) -> None:
             outcome.status, outcome.choices = "choice_needed", candidates
             return
         _connect(connector, grant, chosen, outcome)
-        if config.access_long_lived_token and config.instagram_account_id in {each.id for each in outcome.connected}:
+        if config.has_token_of({each.id for each in outcome.connected}):
             outcome.note = "The account is that of .env as well: its token there is used until you remove it from .env."
     finally:
         services.close()

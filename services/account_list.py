@@ -211,8 +211,9 @@ def _check(added: Sequence[AccountEntry]) -> Check:
         return Check(name, None, "There are none.", "Add one with `make connect` or `make account`.")
     closed = sum(entry["health"]["reason"] == NOT_DECRYPTED for entry in added)
     if closed:
-        message = f"{closed} of {number} tokens were encrypted with another key."
-        return Check(name, False, message, "Set TOKEN_KEY to the earlier key, then restart.", NOT_DECRYPTED)
+        why = next(entry["health"] for entry in added if entry["health"]["reason"] == NOT_DECRYPTED)
+        message = f"{closed} of {number} cannot be read: {why['message']}"
+        return Check(name, False, message, why["next_step"], NOT_DECRYPTED)
     counts = _by_state(Counter(entry["health"]["state"] for entry in added))
     message = f"{number}; {', '.join(f'{count} {state}' for state, count in counts.items())}"
     worst = next(iter(counts))

@@ -149,9 +149,10 @@ class Status:
         except DatabaseUnavailableError:
             return Check(name, None, "The database is unavailable.", "Try again; /readyz says what is wrong.")
         if count.old:
-            message = f"{count.old} of {count.total} tokens are encrypted with an old key of TOKEN_KEY."
+            message = f"{count.old} of {count.all_} {_verb(count.old)} encrypted with an old key of TOKEN_KEY."
             return Check(name, True, message, "Run `make account ARGS=rekey`.", OLD_KEY, warns=True)
-        message = f"All {count.total} tokens are encrypted with the first key of TOKEN_KEY."
+        opened = count.total - count.closed
+        message = f"{opened} of {count.all_} {_verb(opened)} encrypted with the first key of TOKEN_KEY."
         return Check(name, True, message, "Remove the other keys, once every process was restarted with the first.")
 
     def _tokens_check(self) -> Check:
@@ -185,3 +186,7 @@ class Status:
         assert self._modash is not None  # noqa: S101  # Only called when there is a client.
         left = self._modash.credits()
         return Check("Modash key", True, "credits left: " + ("unknown" if left is None else f"{left:g}"))
+
+
+def _verb(number: int) -> str:
+    return "is" if number == 1 else "are"

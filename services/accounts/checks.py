@@ -185,7 +185,9 @@ class AccountChecks:
             return self._failed("token", self._settled("instagram", token, found), "instagram", token)
         except UNREADABLE:
             return Check("token", True, "accepted, but it does not read the account")
-        return Check("token", True, "accepted; the Instagram login does not say when it expires")
+        end = self._end(self._current.known_end(token))
+        # Instagram says it only where a token is exchanged or refreshed.
+        return Check("token", True, f"accepted, expires {end}" if end else "accepted; when it expires is not known yet")
 
     def _settled(self, login: str, token: str, found: Diagnosis) -> Diagnosis:
         """Return the diagnosis of a token, or that it belongs to the other login, if that one accepts it."""

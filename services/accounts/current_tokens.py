@@ -111,6 +111,12 @@ class CurrentTokens:
         """Return whether a token is that of the settings, or descends from it."""
         return self.given(token) == self._configured
 
+    def known_end(self, token: str) -> float | None:
+        """Return when a token ends, as far as the worker or a command has found that out."""
+        with suppress(DatabaseUnavailableError):
+            return self._table.end_of(fingerprint(token))
+        return None
+
     def is_given_in_settings(self, given: str) -> bool:
         """Return whether a given token, by its fingerprint, is that of the settings."""
         return given == self._configured

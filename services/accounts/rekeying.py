@@ -25,6 +25,11 @@ class KeyCount:
     old: int
     closed: int
 
+    @property
+    def all_(self) -> str:
+        """The number of tokens in words; an account may have a refreshed one beside the given one."""
+        return f"{self.total} {'token' if self.total == 1 else 'tokens'} (refreshed ones included)"
+
 
 class Rekeying:
     """Encrypts the tokens of added accounts again: those that were given, refreshed ones, and those on trial."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
 from services.clients.http import Transport
 from services.clients.retry_after import retry_after
-from services.errors import ProviderError
+from services.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # What such a secret begins with.
+NOT_ANSWERED = "receiver_failed"
+FAILURES: Mapping[type[ProviderError], str] = {
+    ProviderUnavailableError: "receiver_unreachable",
+    ProviderTimeoutError: "receiver_timeout",
+}
+"""What a failure is called that has no status: the receiver is no provider."""
 
 
 class DeliveryOutcome(NamedTuple):
@@ -46,7 +52,7 @@ class ReceiverClient:
         try:
             reply = self._transport.send("POST", self._url, params={}, headers=headers, body=data, reads_body=False)
         except ProviderError as error:
-            return DeliveryOutcome(None, error.code, message=error.message)
+            return DeliveryOutcome(None, FAILURES.get(type(error), NOT_ANSWERED), message=error.message)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return DeliveryOutcome(reply.status, None)
         return DeliveryOutcome(reply.status, f"http_{reply.status}", retry_after(reply.headers, now=reply.received_at))

@@ -71,6 +71,14 @@ class AccountTokens:
             row = connection.execute(query).first()
         return None if row is None else TokenRow(**row._asdict())
 
+    def end_of(self, fingerprint: str) -> float | None:
+        """Return when a token ends (Unix seconds), whichever account it is of; None where that is unknown or never."""
+        its = account_tokens.c.fingerprint == fingerprint
+        query = select(account_tokens.c.expires_at).where(its, account_tokens.c.expires_at != NEVER_ENDS)
+        with self._database.read() as connection:
+            end: float | None = connection.execute(query).scalar()
+        return end
+
     def all(self) -> list[TokenRow]:
         """Return every token."""
         return self.written_since(None)

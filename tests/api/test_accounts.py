@@ -221,6 +221,16 @@ def test_tokens_that_no_key_opens_are_one_line_of_the_log_and_none_of_each_job(g
     assert "TOKEN_KEY" in line.next_step
 
 
+def test_without_a_key_the_check_says_that_it_is_missing(make_client, clock):
+    client = make_client(settings(), clock=clock)
+    add(client, BAKERY)
+    check = services_of(client).account_list.overview().check
+
+    assert (check.ok, check.code) == (False, "token_not_decrypted")
+    assert "TOKEN_KEY is missing" in check.message
+    assert "make account ARGS=key" in check.next_step
+
+
 def test_a_new_token_and_a_removal_end_what_was_known(gateway, clock):
     client = gateway(BAKERY)
     table = services_of(client).store.account_health

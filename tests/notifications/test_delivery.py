@@ -162,7 +162,7 @@ def test_an_event_that_was_given_up_is_delivered_when_it_is_sent_again(store, re
         ((302, {"Location": "/elsewhere"}, b""), "http_302"),
         ((404, {}, b"{}"), "http_404"),
         ((500, {}, b"x" * 10_000_000), "http_500"),
-        ((200, {"X-Large": "x" * 60_000, "X-Larger": "x" * 60_000}, b""), "provider_response_invalid"),
+        ((200, {"X-Large": "x" * 60_000, "X-Larger": "x" * 60_000}, b""), "receiver_failed"),
     ],
     ids=["redirect", "not found", "error with a huge body", "huge head"],
 )
@@ -197,7 +197,7 @@ def test_a_slow_receiver_is_not_waited_for(store, receiver, clock, delivery):
     delivery.run(seconds=5)
 
     assert time.monotonic() - began < 0.9
-    assert store.notifications.listed(2)[0].failure == "provider_timeout"
+    assert store.notifications.listed(2)[0].failure == "receiver_timeout"
 
 
 def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver, clock, delivery):
@@ -211,7 +211,7 @@ def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver,
     clock.wait(RETRY_AFTER[0])
     delivery.run(seconds=5)
 
-    assert (failure, len(receiver.ids), store.notifications.counts()) == ("provider_unavailable", 1, (0, 0))
+    assert (failure, len(receiver.ids), store.notifications.counts()) == ("receiver_unreachable", 1, (0, 0))
 
 
 def test_a_receiver_may_name_a_longer_wait(store, receiver, clock, delivery):
