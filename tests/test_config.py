@@ -622,3 +622,9 @@ def test_modash_without_a_key_says_so(make_client):
 
     assert (response.status_code, response.get_json()["code"]) == (503, "provider_not_configured")
     assert response.get_json()["provider"] == "modash"
+
+
+def test_the_sandbox_reads_no_account_with_the_token_of_env():
+    sandbox = Config.from_env({"PROVIDERS": "sandbox"})
+
+    assert not sandbox.has_token_of({sandbox.instagram_account_id})

@@ -179,6 +179,7 @@ class CurrentTokens:
         now = self._clock.monotonic()
         is_whole = self._read_all_at is None or now - self._read_all_at >= READ_ALL_EVERY
         with self._lock:
+            before = None if self._read_all_at is None else self._refused.keys()
             marks, since = self._marks, None if is_whole else self._newest - OVERLAP
         rows = self._table.written_since(since)
         with self._lock:
@@ -200,6 +201,11 @@ class CurrentTokens:
             self._given = {fingerprint(token): given for given, (_, token) in successors.items()}
             self._newest = max([self._newest, *(row.written_at for row in rows)])
             self._read_all_at = now if is_whole else self._read_all_at
+        for row in rows:
+            if before is not None and row.fingerprint in refused.keys() - before:
+                # For one found by a command, which logs nothing.
+                extra = {"account": row.account, "reason": row.reason, "next_step": refused[row.fingerprint].hint}
+                log.info("Another process found that Instagram does not accept the token of an account", extra=extra)
 
     def failure_of(self, row: TokenRow) -> ProviderError | None:
         """Return why calls with a token are refused, or None where they are not, or no longer."""

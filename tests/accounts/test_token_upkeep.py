@@ -390,6 +390,23 @@ def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(make_world,
     assert [given_in == "settings" or "ACCESS_LONG_LIVED_TOKEN" not in each for each in said] == [True] * len(said)
 
 
+def test_a_refusal_that_a_command_finds_is_in_the_log_of_the_gateway(world, added, run_command, caplog):
+    caplog.set_level(logging.INFO)
+    account = added("instagram", age_days=5)
+    world.token(account)
+    world.take_back(account, "instagram", 467)
+    run_command(account_command, Config.from_env(world.settings), "check", account)
+    logging.disable(logging.NOTSET)
+
+    for task in world.services.heartbeat._tasks:
+        if task.name == "read the table of tokens":
+            task.run()
+            task.run()
+
+    (line,) = warnings(caplog, "Another process found that Instagram does not accept the token of an account")
+    assert (line.account, line.reason) == (account, "revoked")
+
+
 def test_a_refused_token_and_a_missing_permission_are_shown_by_accounts_and_status(world, added):
     account, other = added("instagram", age_days=5), world.listed[0]["id"]
     world.add(other, "facebook", "EAASIMLONG-no-insights")
