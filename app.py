@@ -40,6 +40,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     services.store.check_versions()
     app.extensions["services"] = services
     app.extensions["config"] = config
+    app.extensions["redaction"] = redaction
     register_routes(app)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         app.wsgi_app,
@@ -55,7 +56,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
         sandbox=config.sandbox,
         response_cache_bytes=config.response_cache_mb * 1024 * 1024,
         request_deadline=config.request_deadline,
-        redact=redaction,
+        redaction=redaction,
     )
     log.info(
         "The gateway is ready",

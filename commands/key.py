@@ -15,6 +15,7 @@ from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError
 from services.access import start
 from services.access.key_text import digest_of, new_id, new_text
+from services.access.keys import MOST_CREDITS, MOST_PER_MINUTE
 from services.caller import Scope
 from services.clock import Clock
 from services.container import Services
@@ -26,8 +27,9 @@ from services.store.database import DatabaseUnavailableError
 DAY = 86_400.0  # seconds
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
 LONGEST = 3650 * DAY  # of an expiry or an overlap
-MOST_PER_MINUTE, MOST_CREDITS = 1_000_000, 1_000_000
 OVERLAP = "24h"
+# Nothing that breaks a line, turns the direction of what follows, or cannot be written as UTF-8.
+LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,100}")
 ALL, DEFAULT = "all", "default"  # of `change`: every account, and no limit of the key's own
 EXAMPLE = """\
 examples:
@@ -75,7 +77,11 @@ class KeyCommands:
         )
         alike = [each.id for each in self._table.rows() if each.label == row.label and each.is_valid(now)]
         self._table.add(row)
-        self._show_once(row, text, as_json=options.json)
+        try:
+            self._show_once(row, text, as_json=options.json)
+        except OSError as error:
+            self._table.revoke(row.id, now)
+            raise Refused(f"The key could not be shown, so it was revoked: {error}.") from None
         if alike:
             print(f"Note: {', '.join(alike)} with the same label stays valid beside it.", file=sys.stderr)
         return 0
@@ -124,9 +130,9 @@ class KeyCommands:
         rotated = self._row(row.id)
         self._show_once(rotated, text, as_json=options.json)
         if not options.json:
-            print(f"The key until now is valid until {our_time(until)}.")
+            print(f"The key until now is valid until {our_time(until)}.", file=sys.stderr)
             if was_pending:
-                print("The one before it, which was still valid, has ended.")
+                print("The one before it, which was still valid, has ended.", file=sys.stderr)
         return 0
 
     def revoke(self, options: argparse.Namespace) -> int:
@@ -200,10 +206,10 @@ class KeyCommands:
 
     def _show_once(self, row: ApiKeyRow, text: str, *, as_json: bool) -> None:
         if as_json:
-            print(json.dumps(self._as_json(row, self._clock.timestamp()) | {"key": text}, indent=2))
+            print(json.dumps(self._as_json(row, self._clock.timestamp()) | {"key": text}, indent=2), flush=True)
             return
         # Alone on its line, and the only line on standard output that a script needs.
-        print(text)
+        print(text, flush=True)
         accounts = "all accounts" if row.accounts is None else f"the accounts {', '.join(sorted(row.accounts))}"
         expiry = "never expires" if row.expires_at is None else f"expires at {our_time(row.expires_at)}"
         print(
@@ -288,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _label(text: str) -> str:
     label = text.strip()
-    if not re.fullmatch(r"[^\x00-\x1f\x7f-\x9f]{1,100}", label):
+    if not LABEL.fullmatch(label):
         raise argparse.ArgumentTypeError("accepted: 1 to 100 characters on one line")
     return label
 
@@ -342,9 +348,11 @@ def _end(text: str) -> str:
             raise argparse.ArgumentTypeError("there is no such day") from None
         return text
     try:
-        _duration(text)
+        seconds = _duration(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}; or a day such as 2027-01-31, or `never`") from None
+    if not seconds:
+        raise argparse.ArgumentTypeError("a key that ends at once is of no use; accepted: a time from 1m on")
     return text
 
 
@@ -355,6 +363,8 @@ def _expiry(text: str | None, now: float) -> float | None:
     if "-" not in text:
         return now + _duration(text)
     end = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp() + DAY
+    if end - now > LONGEST + DAY:
+        raise Refused(f"--expires {text} is too late. Accepted: a day within 3650 days, or `never`.")
     if end <= now:
         raise Refused(f"--expires {text} is over. Accepted: a day to come, or a time such as 90d.")
     return end

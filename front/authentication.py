@@ -11,12 +11,13 @@ from routes.errors import UNAUTHORIZED_CODE
 from services.access.keys import AccessKeys
 from services.caller import ANONYMOUS, Caller
 from services.errors import BusyError
+from services.redaction import KEY_PREFIX
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 REALM = 'Bearer realm="insights-gateway"'
-SCHEME = "bearer "
+SCHEME = "bearer"
 
 KEY_MISSING = Refusal(
     HTTPStatus.UNAUTHORIZED,
@@ -52,7 +53,8 @@ class Authentication:
     def caller_of(self, environ: WSGIEnvironment, now: float) -> Caller | Refusal:
         """Return who calls at a moment (Unix seconds), or why the request is refused.
 
-        `Authorization` of another scheme, such as the password that a proxy asked for, is none of ours.
+        `Authorization` of another scheme, such as the password that a proxy asked for, is none of ours, unless an API
+        key is in it: one that is given and wrong is refused, also where none is needed.
         """
         authorization = environ.get("HTTP_AUTHORIZATION")
         key: str | None = environ.get("HTTP_X_API_KEY")
@@ -60,11 +62,11 @@ class Authentication:
             return ANONYMOUS if environ.get("PATH_INFO") in WITHOUT_KEY else self._without_key
         if environ.get("PATH_INFO") in WITHOUT_KEY:
             return ANONYMOUS
-        if authorization is not None and authorization[:7].lower() == SCHEME:
-            bearer = authorization[7:].strip()
-            if key is not None and key.strip() != bearer:
+        given = None if authorization is None else _key_in(authorization)
+        if given is not None:
+            if key is not None and key.strip() != given:
                 return TWO_KEYS
-            key = bearer
+            key = given
         if key is None:
             return self._without_key
         try:
@@ -73,3 +75,10 @@ class Authentication:
             headers = (("Retry-After", str(error.retry_after)),)
             hint = error.hint or ""
             return Refusal(HTTPStatus(error.status), error.message, hint, error.code, headers, error.retry_after)
+
+
+def _key_in(authorization: str) -> str | None:
+    """Return what is given as an API key, also in a form that is not accepted; None where there is none."""
+    if authorization[:6].lower() == SCHEME:
+        return authorization[6:].strip()
+    return authorization.strip() if KEY_PREFIX in authorization.lower() else None

@@ -21,7 +21,7 @@ from front.rate_limits import RateLimits
 from front.request_limits import Refusal, refusal_of
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
 from routes.access import REFRESH, asks_for_refresh, may_refresh
-from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body
+from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body, redacted
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
@@ -29,7 +29,7 @@ from services.caller import UNIDENTIFIED, Caller
 from services.clock import Clock
 from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
-from services.redaction import cut
+from services.redaction import Redaction, cut
 from services.request_context import RequestContext, WaitingSlots
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Front:
         sandbox: bool,
         response_cache_bytes: int,
         request_deadline: float,
-        redact: Callable[[str], str],
+        redaction: Redaction,
     ) -> None:
         self._app = app
         self._authentication = authentication
@@ -74,7 +74,7 @@ class Front:
         self._measurements = measurements
         self._clock = clock
         self._request_deadline = request_deadline
-        self._redact = redact
+        self._redaction = redaction
         self._checks = HostAndOriginCheck(hosts=allowed_hosts, bound=host, origins=cors_origins)
         self._origins = AllowedOrigins(cors_origins)
         self._fixed_headers: Headers = [*SECURITY_HEADERS, *([("X-Insights-Sandbox", "true")] if sandbox else [])]
@@ -86,7 +86,7 @@ class Front:
         """Serve one request."""
         started = time.perf_counter()
         given: str | None = environ.get("HTTP_X_REQUEST_ID")
-        request: str = given if given is not None and WELL_FORMED_ID.fullmatch(given) else urandom(16).hex()
+        request: str = given if given is not None and self._is_good_id(given) else urandom(16).hex()
         headers = [("X-Request-Id", request), *self._fixed_headers, *self._origins.headers(environ)]
         now = self._clock.timestamp()
         caller = UNIDENTIFIED
@@ -122,6 +122,10 @@ class Front:
         """The bytes of all replies in the response cache, with what leads to them."""
         return self._responses.bytes_used
 
+    def _is_good_id(self, given: str) -> bool:
+        """Return whether the id that a caller chose is well-formed and has no secret in it."""
+        return WELL_FORMED_ID.fullmatch(given) is not None and self._redaction.reply(given) == given
+
     def _forward(
         self,
         environ: WSGIEnvironment,
@@ -149,7 +153,7 @@ class Front:
         request_context.current.set(context)
         try:
             if refusal is not None:
-                parts = _refuse(environ, reply.start, refusal)
+                parts = _refuse(environ, reply.start, refusal, self._redaction)
             elif (preflight := self._origins.preflight(environ)) is not None:
                 reply.start("204 No Content", preflight)
                 parts = []
@@ -238,7 +242,7 @@ class Front:
         """Log a GET that was answered from what is cached or was fetched for it."""
         # Written by hand, because the log line is the most expensive part of a hit. Only a path that was answered is
         # here, and a request id has no character that JSON would escape. An id that the caller chose may be a secret.
-        logged = self._redact(request) if "HTTP_X_REQUEST_ID" in environ else request
+        logged = self._redaction(request) if "HTTP_X_REQUEST_ID" in environ else request
         logs.write_ready(
             log,
             f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
@@ -335,11 +339,16 @@ def _has_weak_match(known: str, etag: str) -> bool:
     return parse_etags(known.strip()).contains_weak(unquote_etag(etag)[0])
 
 
-def _refuse(environ: WSGIEnvironment, start: Callable[[str, Headers], object], refusal: Refusal) -> Iterable[bytes]:
+def _refuse(
+    environ: WSGIEnvironment,
+    start: Callable[[str, Headers], object],
+    refusal: Refusal,
+    redaction: Redaction,
+) -> Iterable[bytes]:
     status = refusal.status
     code, request_id = refusal.code or HTTP_CODES[status], environ["insights.request_id"]
     body = error_body(code, refusal.message, hint=refusal.hint, request_id=request_id, retry_after=refusal.retry_after)
-    environ["insights.failure"] = body
+    environ["insights.failure"] = body = redacted(body, redaction.reply)
     data = json.dumps(body).encode()
     headers = [
         ("Content-Type", "application/json"),

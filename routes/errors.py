@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
@@ -122,7 +123,14 @@ def _unexpected(error: Exception) -> Response:
     return _reply(500, error_body("internal_error", UNEXPECTED_ERROR, request_id=_request_id()))
 
 
+def redacted(body: ErrorBody, redact: Callable[[str], str]) -> ErrorBody:
+    """Return the body of an error without secrets: it may repeat what a caller sent, such as an API key."""
+    message, hint = redact(body["message"]), body["hint"]
+    return {**body, "message": message, "hint": None if hint is None else redact(hint)}
+
+
 def _reply(status: int, body: ErrorBody) -> Response:
+    body = redacted(body, current_app.extensions["redaction"].reply)
     request.environ["insights.failure"] = body  # for the log line of the request
     response = jsonify(body)
     response.status_code = status

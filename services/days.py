@@ -214,6 +214,12 @@ def utc(seconds: float) -> datetime:
 
 
 def our_time(moment: datetime | float) -> str:
-    """Return a moment (aware, or Unix seconds) as we write it: `2026-05-04T07:00:00Z`."""
-    in_utc = moment.astimezone(UTC) if isinstance(moment, datetime) else utc(moment)
+    """Return a moment (aware, or Unix seconds) as we write it: `2026-05-04T07:00:00Z`.
+
+    One that no calendar has is written as the nearest that it has.
+    """
+    try:
+        in_utc = moment.astimezone(UTC) if isinstance(moment, datetime) else utc(moment)
+    except (OverflowError, ValueError):  # Of a row that another program wrote; a list of rows is written all the same.
+        return "9999-12-31T23:59:59Z" if isinstance(moment, float | int) and moment > 0 else "0001-01-01T00:00:00Z"
     return f"{in_utc.isoformat()[:19]}Z"  # In a fifth of the time of `strftime`; a year of counts has 365 of them.

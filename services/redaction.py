@@ -146,6 +146,13 @@ class Redaction:
         """Return the text without credentials."""
         return self._alike(self.known(text))
 
+    def reply(self, text: str) -> str:
+        """Return a text of a reply without known secrets, API keys and tokens.
+
+        What only looks like a credential by its name stays: replies explain to callers how theirs are sent.
+        """
+        return _API_KEY.sub(MARK, _META_TOKEN.sub(MARK, self.known(text)))
+
     def log_line(self, text: str) -> str:
         """Return a JSON text without credentials; the known ones are looked for in its strings only."""
         if self.known(text) != text:

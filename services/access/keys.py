@@ -14,6 +14,7 @@ from services.caller import Caller, Scope
 from services.clock import Clock
 from services.errors import BusyError
 from services.store.api_keys import ApiKeyRow, ApiKeyTable
+from services.store.damaged_rows import is_moment
 from services.store.database import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 CHECK_AFTER = 1.25  # seconds without a check, after which a request checks itself
 CHECK_WAIT = 0.5  # seconds that a request waits for a check
 LOOKS_A_SECOND = 5  # for keys that are not known
+MOST_PER_MINUTE, MOST_CREDITS = 1_000_000, 1_000_000  # that a key may have as its own limits
 MAX_ABSENT = 1_000  # wrong keys that are remembered
 
 Known = Mapping[bytes, tuple[Caller, float]]
@@ -41,13 +43,15 @@ class AccessKeys:
         self._known: Known | None = None  # None until the table was read
         self._changes = -1
         self._checked_at = -math.inf  # monotonic seconds, also of a check that failed
+        self._is_failing = False  # whether the last check found no database, or is going on
         self._looks: deque[float] = deque(maxlen=LOOKS_A_SECOND)  # when unknown keys were looked for last
         self._absent: set[bytes] = set()  # digests that were looked for since the last change
 
     def caller_of(self, key: str, now: float) -> Caller | None:
         """Return who sends a key at a moment (Unix seconds), or None where it is not accepted.
 
-        Raises `BusyError` where the keys were never read, because the database was unavailable from the start.
+        Raises `BusyError` where the keys were never read, or a key is not known and cannot be looked for, because the
+        database is unavailable: it may be a new one.
         """
         if self._clock.monotonic() - self._checked_at >= CHECK_AFTER:
             self._check_beside()
@@ -90,7 +94,7 @@ class AccessKeys:
             with suppress(DatabaseUnavailableError):
                 self.check()
         if self._known is None:
-            raise BusyError("The API keys cannot be read.", hint="Try again; /readyz says what is wrong.")
+            raise _busy()
         return self._known
 
     def _look_for(self, digest: bytes) -> tuple[Caller, float] | None:
@@ -99,32 +103,55 @@ class AccessKeys:
         A wrong key is looked for once, and all wrong keys together cost a few small queries a second. Requests that
         come together with a new key wait for the one that looks.
         """
-        if digest in self._absent:
+        if digest in self._absent and not self._is_failing:
             return None  # The next check notices any change.
         if not self._lock.acquire(timeout=CHECK_WAIT):
-            return None
+            raise _busy()  # Another thread waits for the database.
         try:
             now, known = self._clock.monotonic(), self._known or {}
             may_look = len(self._looks) < LOOKS_A_SECOND or now - self._looks[0] >= 1
-            if digest not in known and digest not in self._absent and may_look:
+            if self._is_failing and not may_look:
+                raise _busy()
+            if digest not in known and (digest not in self._absent or self._is_failing) and may_look:
                 self._looks.append(now)
-                with suppress(DatabaseUnavailableError):
+                try:
                     self._check()
-                    known = self._known or {}
-                    if digest not in known and len(self._absent) < MAX_ABSENT:
-                        self._absent.add(digest)
+                except DatabaseUnavailableError:
+                    raise _busy() from None
+                known = self._known or {}
+                if digest not in known and len(self._absent) < MAX_ABSENT:
+                    self._absent.add(digest)
             return known.get(digest)
         finally:
             self._lock.release()
 
     def _check(self) -> None:
         self._checked_at = self._clock.monotonic()
+        self._is_failing = True
         changes = self._table.changes()
         if changes != self._changes or self._known is None:
             # Read after their number: a change in between is read twice, and never missed.
             self._known = _callers(self._table.rows())
             self._changes = changes
             self._absent.clear()
+        self._is_failing = False
+
+
+def _busy() -> BusyError:
+    return BusyError("The API keys cannot be read.", hint="Try again; /readyz says what is wrong.")
+
+
+def _check_numbers(row: ApiKeyRow) -> None:
+    """Raise `ValueError` for a number that no command stores: with a limit that is none, a key could do anything."""
+    for number, least, most in (
+        (row.requests_per_minute, 1, MOST_PER_MINUTE),
+        (row.milli_credits, 0, MOST_CREDITS * 1000),
+    ):
+        if number is not None and (type(number) is not int or not least <= number <= most):
+            raise ValueError(number)
+    for moment in (row.expires_at, row.former_until):
+        if moment is not None and not is_moment(moment):
+            raise ValueError(moment)
 
 
 def _callers(rows: Iterable[ApiKeyRow]) -> Known:
@@ -133,9 +160,10 @@ def _callers(rows: Iterable[ApiKeyRow]) -> Known:
         if row.revoked_at is not None:
             continue
         try:
+            _check_numbers(row)
             caller = Caller(row.id, Scope(row.scope), row.accounts, row.requests_per_minute, row.milli_credits)
             digests = [bytes.fromhex(row.digest), bytes.fromhex(row.former_digest or "")]
-        except ValueError:
+        except (TypeError, ValueError):
             log.error("An API key of the table cannot be read, and is not accepted", extra={"key": row.id})
             continue
         until = math.inf if row.expires_at is None else row.expires_at

@@ -13,8 +13,10 @@ from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import DAY, MEDIA_NODE, FreshnessPolicy, Json
+from services.clients.error_mapping import provider_error
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account, media_id_of
+from services.clients.graph.error_codes import INSTAGRAM_RULES
+from services.clients.graph.models import Account, Item, media_id_of
 from services.clock import Clock
 from services.errors import (
     Charge,
@@ -39,6 +41,7 @@ from services.store.database import DatabaseUnavailableError
 from services.store.media import MediaRow
 
 NODE_FIELDS = ("id", "media_type", "media_product_type", "permalink", "timestamp")
+NODE_SHOWN = frozenset({"media_type", "media_product_type", "timestamp"})  # a media that is shown has one at least
 
 
 @dataclass(frozen=True)
@@ -179,13 +182,16 @@ class MediaReader:
     def _node(self, account: Account, media_id: str, _cached: CacheEntry | None) -> Json:
         """Read what a media is, and note it."""
         is_shared_token = account.login == "facebook"  # It may read the media of several accounts.
-        node = self._graph.media(account, media_id, (*NODE_FIELDS, "owner") if is_shared_token else NODE_FIELDS)
-        if not node.keys() & {"media_type", "media_product_type", "timestamp"}:
+        fields = (*NODE_FIELDS, "owner") if is_shared_token else NODE_FIELDS
+        if request_context.caller().accounts is not None:
+            check = partial(_check_is_shown, account)
+            node = self._graph.media(account, media_id, fields, check=check)
+        else:
+            node = self._graph.media(account, media_id, fields)
+        if not node.keys() & NODE_SHOWN:
             raise _not_here("Instagram shows nothing of the media; a story that is over is one reason.")
         owner = node.get("owner")
         owner_id = media_id_of(owner) if isinstance(owner, dict) else None
-        if owner_id is None and is_shared_token and request_context.caller().accounts is not None:
-            raise _not_here("Instagram does not say which account the media belongs to.")
         if is_shared_token and owner_id is not None and owner_id != account.id:
             self._index.saw(replace(account, id=owner_id), [node])
             raise _not_here("The media belongs to another account.")
@@ -350,6 +356,17 @@ def _type_of(media: MediaRow) -> str:
 def _failed(error: ProviderError) -> MediaValue:
     reason = "throttled" if error.code == "provider_rate_limited" else error.code
     return MediaValue(None, reason, error.message)
+
+
+def _check_is_shown(account: Account, node: Item) -> None:
+    """Raise, for a media that a caller of some accounts may not see, what Instagram refuses one with that is nowhere.
+
+    As a refusal it is tried as often, takes as long and is counted alike, so that both look alike to the caller.
+    """
+    owner = node.get("owner")
+    is_own = account.login != "facebook" or (isinstance(owner, dict) and media_id_of(owner) == account.id)
+    if not is_own or not node.keys() & NODE_SHOWN:
+        raise provider_error(INSTAGRAM_RULES[100, 33], "instagram")
 
 
 def _not_here(message: str) -> ObjectNotFoundError:

@@ -97,7 +97,10 @@ def _damage(column: Column[Any]) -> str:
     type_ = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
     if isinstance(type_, Double) and column.name.endswith(MOMENTS):
         return f"{name} NOT BETWEEN {-LATEST} AND {LATEST}"
-    if isinstance(type_, Double | Integer):
+    if isinstance(type_, Integer):
+        # A fraction, infinity and a number beyond 64 bits are kept as they are, and so is a text or a blob.
+        return f"{name} <> CAST({name} AS INTEGER)"
+    if isinstance(type_, Double):
         return f"{name} >= ''"
     # A number in a column for texts was stored as a text.
     return f"{name} < x''" if isinstance(type_, LargeBinary) else f"{name} >= x''"

@@ -138,6 +138,7 @@ def test_a_rotation_without_overlap_ends_the_old_text_at_once(created, make_key,
     [
         (["revoke", "nothere"], "`make key ARGS=list`"),
         (["create", "x", "--expires", "2020-01-31"], "a day to come"),
+        (["create", "x", "--expires", "9999-12-31"], "within 3650 days"),
         (["create", "x", "--accounts", "no.such.account"], "no.such.account"),
     ],
 )
@@ -145,6 +146,7 @@ def test_a_refusal_says_what_to_do(make_key, arguments, named):
     ended, out, said = make_key(*arguments)
 
     assert (ended, out, named in said) == (1, "", True)
+    assert json.loads(make_key("list", "--json")[1]) == []
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,9 @@ def test_a_refusal_says_what_to_do(make_key, arguments, named):
         (["create", "x", "--credits", "-1"], "accepted"),
         (["create", "x", "--accounts", ","], "ids or usernames"),
         (["create", " "], "1 to 100 characters"),
+        *((["create", f"a{character}b"], "1 to 100 characters") for character in "\u2028\u202e\u2066\udc80"),
+        (["create", "x", "--expires", "0d"], "from 1m on"),
+        (["create", "x", "--expires", "0"], "from 1m on"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_is_accepted(capsys, arguments, accepted):
@@ -195,3 +200,30 @@ def test_an_expired_key_does_not_let_a_gateway_start(run_command, config, store)
     soon = store.api_keys.rows()[0].created_at + 59
     assert start.why_not(store.api_keys, config, soon) is None
     assert "make key" in start.why_not(store.api_keys, config, soon + 2)
+
+
+def test_only_the_key_is_on_standard_output(make_key):
+    made = make_key("create", "shop")[1]
+    first, second = (make_key("rotate", made[4:14]) for _ in range(2))
+
+    assert [len(out.split()) for out in (made, first[1], second[1])] == [1, 1, 1]
+    assert "has ended" in second[2]
+
+
+def test_a_key_that_cannot_be_shown_is_not_valid(make_key, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(command.KeyCommands, "_show_once", fail)
+        ended, out, said = make_key("create", "shop")
+
+    assert (ended, out, "No space left" in said) == (1, "", True)
+    assert [each["valid"] for each in json.loads(make_key("list", "--json")[1])] == [False]
+
+
+def test_the_list_survives_a_moment_that_no_calendar_has(created, make_key, store_settings):
+    key = created()["id"]
+    query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 9e11 WHERE id = :id", id=key)
+
+    assert [make_key("list", *more)[0] for more in ([], ["--json"])] == [0, 0]

@@ -124,6 +124,46 @@ def test_a_wrong_key_is_refused_where_requests_without_one_are_answered(make_cli
     refused(answer(client, bearer(UNKNOWN)))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [UNKNOWN, f"Token {UNKNOWN}", f"ApiKey {UNKNOWN}", f"Bearer\t{UNKNOWN}", "Bearer:igw_wrong", "Bearer",
+     "bearer other", "ApiKey IGW_WRONG"],
+)  # fmt: skip
+def test_a_wrong_key_is_refused_in_whatever_form_it_is_given(make_client, clock, value):
+    client = make_client(settings(allow_anonymous=True), clock=clock)
+
+    refused(answer(client, {"Authorization": value}))
+    refused(answer(client, {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": value}))
+    assert answer(client, {"Authorization": "Basic dXNlcjpwYXNz"}).status_code == 200
+
+
+def test_no_reply_repeats_a_key_that_a_caller_sent(client, store):
+    _, text = add_key(store)
+
+    for path in (f"/top-posts?time_range={text}", f"/top-posts?{text}=1", f"/api/instagram/insights/1?metrics={text}"):
+        reply = answer(client, bearer(text) | {"X-Request-Id": text}, path)
+        assert reply.status_code == 400
+        assert text not in f"{reply.get_data(as_text=True)} {reply.headers}", path
+    assert answer(client, bearer(text) | {"X-Request-Id": "mine"}).headers["X-Request-Id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("column", "number"),
+    [("requests_per_minute", "9e999"), ("requests_per_minute", "0"), ("requests_per_minute", "1.5"),
+     ("milli_credits", "9e999"), ("milli_credits", "1e300"), ("milli_credits", "4611686018427387904"),
+     ("milli_credits", "-1")],
+)  # fmt: skip
+def test_a_key_with_a_number_that_no_command_stores_is_not_accepted(client, store, caplog, column, number):
+    key, text = add_key(store)
+    with store.api_keys._database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE api_keys SET {column} = {number} WHERE id = '{key}'")
+
+    refused(answer(client, bearer(text)))
+
+    errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(errors) == 1
+
+
 def test_two_different_keys_are_refused_and_the_password_of_a_proxy_is_no_key(client, store):
     _, text = add_key(store)
     _, other = add_key(store)
@@ -195,7 +235,19 @@ def test_the_last_known_keys_go_on_without_the_database(client, store, clock, br
 
     clock.wait(5)
     assert answer(client, bearer(text)).status_code == 200
-    refused(answer(client, bearer(UNKNOWN)))
+
+
+def test_an_unknown_key_is_busy_and_no_failure_while_it_cannot_be_looked_for(client, store, clock, break_database):
+    _, text = add_key(store)
+    assert answer(client, bearer(text)).status_code == 200
+    refused(answer(client, bearer(UNKNOWN)))  # Known to be wrong; it may be added meanwhile.
+    break_database()
+    clock.wait(5)
+
+    replies = [answer(client, bearer(f"{UNKNOWN}{number}" if number else UNKNOWN)) for number in range(40)]
+
+    assert {(reply.status_code, reply.get_json()["code"]) for reply in replies} == {(503, "busy")}
+    assert all(reply.headers["Retry-After"] for reply in replies)
 
 
 def test_keys_that_were_never_read_make_a_503(client, store, break_database):

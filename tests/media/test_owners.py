@@ -11,10 +11,11 @@ from services.media.index import MediaIndex
 from services.store.accounts import AccountRow
 from services.store.media import MediaRow, MediaTable
 from tests.planners import body_of, plan_posts, post
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, settings
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_key, bearer, graph_error, settings
 
 KEY = new_key()
 OTHER, OTHER_TOKEN = "17841400000000011", "EAAotherTOKENofANaccount000000"
+NOWHERE = "17900000000000009"
 MINE, THEIRS = "17900000000000001", "17900000000000002"
 PATH = "/api/instagram/insights"
 
@@ -28,7 +29,7 @@ def wire():
 @pytest.fixture
 def client(make_client, clock):
     """A gateway with two accounts: that of the settings, and one that was added."""
-    client = make_client(settings(token_key=KEY), clock=clock)
+    client = make_client(settings(token_key=KEY, retry_budget=10.0), clock=clock)
     table = client.application.extensions["services"].store.accounts
     sealed = TokenEncryption([KEY], learn=lambda _: None).seal(OTHER_TOKEN)
     table.put(AccountRow(OTHER, "bakery", "facebook", "", sealed, 1.0))
@@ -94,6 +95,26 @@ def test_a_media_of_another_account_is_not_shown_for_the_named_one(client, wire)
     assert [each.get_json()["code"] for each in (first, second)] == ["object_not_found"] * 2
     assert len(wire.calls) == 1
     assert body_of(client, f"{PATH}/{THEIRS}", metrics="views")["meta"]["account"] == OTHER
+
+
+@pytest.mark.parametrize("shown", [{"owner": {"id": OTHER}}, {}, None])
+def test_a_key_sees_no_difference_between_another_accounts_media_and_none(client, wire, shown):
+    """One user's token may read both accounts; the key may see one of them."""
+    _, key = add_key(client.application.extensions["services"].store, accounts=[ACCOUNT_ID])
+    wire.get(f"{GRAPH}/v25.0/{THEIRS}", json={"id": THEIRS} if shown is None else post(THEIRS) | shown)
+    wire.get(f"{GRAPH}/v25.0/{NOWHERE}", json=graph_error(100, 33), status=400)
+
+    def seen(path, media_id):
+        reply = client.get(f"{path.format(media_id)}account={ACCOUNT_ID}", headers=bearer(key))
+        body = reply.get_json() | {"request_id": None}
+        headers = {name: value for name, value in reply.headers.items() if name not in {"X-Request-Id", "RateLimit"}}
+        calls = [call for call in wire.calls if f"/{media_id}" in call.request.url]
+        return reply.status_code, body, headers, len(calls)
+
+    for path in (f"{PATH}/{{}}?metrics=views&", f"{PATH}/{{}}/profile-activity?", f"{PATH}/{{}}?"):
+        theirs, nowhere = ([seen(path, media_id) for _ in range(2)] for media_id in (THEIRS, NOWHERE))
+        assert theirs == nowhere
+        assert (theirs[0][0], theirs[0][3]) == (404, 3)
 
 
 def test_an_account_that_is_gone_is_not_meant(client, make_client, clock, wire):

@@ -22,7 +22,7 @@ from services.clients.graph.models import (
     JointAnswer,
     MediaPage,
 )
-from services.clients.graph.reads import GraphReads
+from services.clients.graph.reads import CheckAnswer, GraphReads, accept_any
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import ObjectNotFoundError
 
@@ -234,12 +234,14 @@ class GraphClient:
         answer = self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1)
         return self._listed(account, answer) if in_full else _page(answer)
 
-    def media(self, account: Account, media_id: str, fields: Sequence[str]) -> Item:
+    def media(self, account: Account, media_id: str, fields: Sequence[str], *, check: CheckAnswer = accept_any) -> Item:
         """Return fields of one media: a post, a story or a picture of an album. Fields without a value are missing.
+
+        What `check` raises for an answer is treated as if Instagram had refused the call so.
 
         https://developers.facebook.com/docs/instagram-platform/reference/instagram-media
         """
-        return self._reads.get(account, quote(media_id), {"fields": ",".join(fields)})
+        return self._reads.get(account, quote(media_id), {"fields": ",".join(fields)}, check=check)
 
     def media_insights(
         self,

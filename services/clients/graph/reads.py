@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -25,7 +25,14 @@ from services.redaction import Redaction
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
+CheckAnswer = Callable[[Mapping[str, object]], None]
+"""Gets an answer, and raises the failure as which it is treated, if any."""
+
 log = logging.getLogger(__name__)
+
+
+def accept_any(_answer: Mapping[str, object]) -> None:
+    """Do nothing with an answer."""
 
 
 class TokenGate(Protocol):
@@ -88,6 +95,7 @@ class GraphReads:
         *,
         in_parts: bool | None = None,
         method: str = "GET",
+        check: CheckAnswer = accept_any,
     ) -> dict[str, object]:
         """Read a path with an account's token; its id may be `NO_ACCOUNT`.
 
@@ -97,6 +105,8 @@ class GraphReads:
         it is made once more. Then the failure is `SHRINK` if the caller can ask for less (`in_parts`), which no circuit
         breaker counts; else it is a fault. After `MAX_CODE_ONE` calls with code 1, a request makes no second call, and
         none of those that may be too much (`in_parts` is not None).
+
+        What `check` raises for an answer is treated as if Instagram had refused the call so.
         """
         self._gate.check(account)
         host, token = self._hosts[account.login], account.token
@@ -122,6 +132,7 @@ class GraphReads:
                     permit.usages = tuple(usages(reply.headers, account, now=reply.received_at))
                     self._compare_version(reply)
                     answer = self._envelope(reply, account, is_smallest=not in_parts)
+                    check(answer)
             except ProviderError as error:
                 self._gate.failed(account, error)
                 is_worth_it = error.retry_strategy is RetryStrategy.TRY_AGAIN
