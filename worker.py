@@ -131,9 +131,10 @@ def main() -> None:
     clock = Clock()
     try:
         config = Config.from_env()
-        logs.set_up(config.log_level, Redaction(config.secrets))
+        redaction = Redaction(config.secrets)  # It learns the tokens that the services read from the database.
+        logs.set_up(config.log_level, redaction)
         logs.catch_everything()
-        services = Services.build(config, clock)
+        services = Services.build(config, clock, redaction=redaction)
         services.store.check_versions()
     except (ConfigError, SchemaError) as error:
         raise SystemExit(str(error)) from None
