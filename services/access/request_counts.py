@@ -166,4 +166,5 @@ class RequestCounts(Storage, SlidingWindowCounterSupport):
     def _add(self, key: str, counter: _Counter, amount: int) -> None:
         counter.current += amount
         each = key, counter.window
-        self._unshared[each] = self._unshared.get(each, 0) + amount
+        if each in self._unshared or len(self._unshared) < self._most:
+            self._unshared[each] = self._unshared.get(each, 0) + amount

@@ -13,6 +13,8 @@ from services.store.memory_tables import request_counts
 OVERLAP = 2.0  # seconds: a transaction may commit later than another that began after it
 KEPT_FOR = 180.0  # seconds for which a row stays that does not change: two windows and a margin
 
+MOST_ROWS = 50_000  # of all callers: an attack from many addresses must not fill the disk
+
 
 class RequestCount(NamedTuple):
     """The requests of one caller in one minute (since 1970), those of all processes."""
@@ -57,4 +59,18 @@ class RequestCountTable:
         ]
         for some in chunks(rows):
             upsert(connection, request_counts, some, replace=added)
+        self._delete_old(connection, now)
+
+    def sweep(self) -> None:
+        """Delete the rows of the past, which no exchange does while no request is counted."""
+        with self._database.write() as connection:
+            self._delete_old(connection, float(connection.execute(select(self._database.now())).scalar_one()))
+
+    @staticmethod
+    def _delete_old(connection: Connection, now: float) -> None:
+        """Delete what no longer counts; beyond the bound, what changed longest ago."""
+        changed_at = request_counts.c.changed_at
         connection.execute(delete(request_counts).where(changed_at < now - KEPT_FOR))
+        last = select(changed_at).order_by(changed_at.desc()).offset(MOST_ROWS).limit(1)
+        if (beyond := connection.execute(last).scalar()) is not None:
+            connection.execute(delete(request_counts).where(changed_at <= beyond))

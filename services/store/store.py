@@ -150,13 +150,15 @@ class Store:
         self.cache_entries.sweep(time.time())
         self.workers.sweep()
         self.counters.sweep()
+        self.request_counts.sweep()
 
     def sweep_without_worker(self) -> None:
-        """Delete expired cache entries, unless a worker is alive: it does that as a job."""
+        """Delete expired cache entries and counts of requests, unless a worker is alive: it does that as a job."""
         with suppress(DatabaseUnavailableError):
             if self.workers.seen().alive:
                 return
         self.cache_entries.sweep(time.time())
+        self.request_counts.sweep()
 
     def faults(self) -> dict[str, DatabaseFault]:
         """Try each database and return the fault of each that cannot be used as it should be."""

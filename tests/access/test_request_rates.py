@@ -6,6 +6,7 @@ import pytest
 
 from services.access.request_rates import WINDOW, RequestRates
 from services.caller import ANONYMOUS, Caller, Scope
+from services.store import request_counts
 from services.store.database import Database, DatabaseUnavailableError
 from services.store.request_counts import KEPT_FOR, RequestCountTable
 from tests.stores import query
@@ -104,6 +105,27 @@ def test_rows_of_the_past_are_deleted(processes, clock, store, store_settings, m
 
     assert [row[0] for row in before] == ["LIMITER/key/key0/10/1/minute"]
     assert [row[0] for row in query(store_settings, "memory", COUNT)] == ["LIMITER/key/key1/10/1/minute"]
+
+
+def test_rows_of_the_past_are_deleted_while_no_request_comes(processes, store, store_settings):
+    send(processes[0], KEYS[0], 1)
+    share(processes)
+    now = query(store_settings, "memory", "SELECT max(changed_at) FROM request_counts")[0][0]
+    query(store_settings, "memory", "UPDATE request_counts SET changed_at = :then", then=now - KEPT_FOR - 1)
+
+    store.sweep_without_worker()
+
+    assert query(store_settings, "memory", COUNT) == []
+
+
+def test_the_rows_are_bounded_and_those_that_changed_last_stay(processes, store_settings, monkeypatch):
+    monkeypatch.setattr(request_counts, "MOST_ROWS", 3)
+    for key in KEYS[:5]:
+        send(processes[0], key, 1)
+        share(processes)
+
+    found = [row[0] for row in query(store_settings, "memory", COUNT)]
+    assert found == [f"LIMITER/key/key{number}/10/1/minute" for number in (2, 3, 4)]
 
 
 def test_what_was_counted_is_added_once_whatever_fails(processes, store, store_settings, monkeypatch):
