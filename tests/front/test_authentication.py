@@ -161,7 +161,9 @@ def test_a_key_with_a_number_that_no_command_stores_is_not_accepted(client, stor
     refused(answer(client, bearer(text)))
 
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-    assert len(errors) == 1
+    is_no_integer = number in {"9e999", "1e300", "1.5"}
+    of_row, of_key = "A damaged row is treated as absent", "An API key of the table cannot be read, and is not accepted"
+    assert errors == [of_row if is_no_integer else of_key]
 
 
 def test_two_different_keys_are_refused_and_the_password_of_a_proxy_is_no_key(client, store):
