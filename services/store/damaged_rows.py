@@ -2,9 +2,9 @@
 
 SQLite keeps a text in a column for numbers. One such row, written by another program or a damaged disk, would make
 every request fail that reads it. So each SELECT asks for readable rows only, and the others are logged. PostgreSQL
-keeps the types itself. Only reports and the sums of the ledger
-are read whatever their rows hold: a report that seemed absent would be bought again, and a month without a sum would be
-one in which nothing was spent. Texts that are no UTF-8 are the matter of `services.store.sqlite_texts`.
+keeps the types itself. Only reports and the sums of the ledger are read whatever their rows hold: a report that seemed
+absent would be bought again, and a month without a sum would be one in which nothing was spent. For texts that are no
+UTF-8 see `services.store.sqlite_texts`.
 """
 
 from __future__ import annotations
