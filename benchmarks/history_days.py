@@ -20,7 +20,9 @@ from typing import Any
 from benchmarks.inside import SteppedClock, application, wait_until_quiet
 from benchmarks.load import MisleadingError
 from benchmarks.stage import Options, Row, Simulator, Stage
-from services.background.jobs import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, Runner, handlers
+from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.container import Services
 from services.days import pacific_day, utc
 from services.history.plan import kinds, last_settled_day

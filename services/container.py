@@ -26,7 +26,7 @@ from services.accounts.token_upkeep import TokenUpkeep
 from services.answers import Origin
 from services.audience import Audience
 from services.background.heartbeat import Heartbeat
-from services.background.jobs import SWEEP_INTERVAL
+from services.background.job_kinds import SWEEP_INTERVAL
 from services.cache.cache import Cache
 from services.cache.single_flight import EXTENSION_INTERVAL
 from services.capabilities import Capabilities

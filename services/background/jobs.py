@@ -1,19 +1,29 @@
-"""The jobs that run in the background: what each kind does, and how a worker runs them."""
+"""The jobs that run in the background: what each kind does."""
 
 from __future__ import annotations
 
-import contextvars
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from services import request_context
 from services.accounts.check_rotation import EVERY as CHECKS_EVERY
 from services.accounts.check_rotation import CheckRotation
 from services.accounts.token_upkeep import TokenUpkeep
+from services.background.job_kinds import (
+    BACKFILL_OF,
+    FAILURES,
+    NOTIFICATIONS_INTERVAL,
+    POSTS_OF,
+    SNAPSHOT_OF,
+    STORIES_OF,
+    SWEEP_INTERVAL,
+    TOKEN_OF,
+    WEBHOOKS_INTERVAL,
+)
+from services.background.runner import Handler, Reschedule, retry_delay
 from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
@@ -25,76 +35,23 @@ from services.notifications.troubles import AccountTroubles
 from services.posts.post_polling import PostPolling
 from services.reports.balance import CreditBalance
 from services.reports.follow_up import FollowUp
-from services.request_context import RequestContext
-from services.store.database import DatabaseUnavailableError
-from services.store.jobs import Job
 from services.store.store import Store
 from services.webhooks.application import WebhookApplication
 
 if TYPE_CHECKING:
     from services.container import Services
 
-MAX_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
 OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
-SWEEP_INTERVAL = 600.0  # seconds
 RETENTION_INTERVAL = 86_400.0  # seconds
 RETENTION_RUN, RETENTION_PAUSE = 2.0, 5.0  # seconds; other writers of a SQLite file have the time between the runs
-WEBHOOKS_INTERVAL = 2.0  # seconds
 WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
-NOTIFICATIONS_INTERVAL = 2.0  # seconds
 NOTIFICATIONS_RUN = 5.0  # seconds; with one attempt of 10 s more, other jobs have three of four places meanwhile
 ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
-FIRST_ACCOUNTS_DELAY = 30.0  # seconds
-FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a report after that
-FIRST_POSTS_DELAY = 60.0  # seconds after the first failure
-STORIES_OF = "stories of account"  # the kind of job, with an account as the key
-POSTS_OF = "posts of account"
-FIRST_CHECKS_DELAY = 120.0  # seconds; what callers and the history read comes first
-FIRST_HISTORY_DELAY = 60.0  # seconds; a gateway that has just started has other things to do
 ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,000 begin within an hour
-FIRST_SNAPSHOT_RETRY = 60.0  # seconds after the first failure
 SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
-SNAPSHOT_OF, BACKFILL_OF = "snapshot of account", "backfill of account"
-TOKEN_OF = "token of account"  # noqa: S105  # A kind of job.
-FIRST_TOKEN_RETRY = 60.0  # seconds after the first failure
 NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
-FAILURES: Mapping[str, tuple[str, float]] = {
-    STORIES_OF: ("Stories could not be read", FIRST_STORIES_DELAY),
-    POSTS_OF: ("Posts could not be read", FIRST_POSTS_DELAY),
-    SNAPSHOT_OF: ("A snapshot could not be taken", FIRST_SNAPSHOT_RETRY),
-    BACKFILL_OF: ("A back-fill is interrupted", FIRST_SNAPSHOT_RETRY),
-    TOKEN_OF: ("A token could not be checked", FIRST_TOKEN_RETRY),
-}
-"""The kinds of jobs whose key is an account: what is logged when one fails, and the seconds until the next try."""
-PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place for others in each worker
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Reschedule:
-    """The job has to run again in some seconds; `reset_attempts` is for a job that recurs and never ends.
-
-    `is_idle` says that there was nothing to do, which is worth no line in the log.
-    """
-
-    seconds: float
-    reset_attempts: bool = False
-    is_idle: bool = False
-
-
-Handler = Callable[[str, Mapping[str, Any], int], Reschedule | None]
-"""Gets a job's key, its payload and the number of attempts, this one included; None means that the job is done.
-
-A handler may run more than once, because a worker may be killed while it runs. An exception makes the job run again,
-with growing delays.
-"""
-
-
-def retry_delay(attempts: int, *, first: float) -> float:
-    """Return the seconds to wait after so many attempts: `first` before any, then twice as long each time."""
-    return min(first * 2.0 ** min(attempts, 30), max(first, MAX_RETRY_DELAY))
 
 
 def _follow_up(
@@ -337,115 +294,3 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         "checks": partial(_check_accounts, services.check_rotation),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }
-
-
-RECURRING: Mapping[str, float] = {
-    "tokens": FIRST_ACCOUNTS_DELAY,
-    "sweep": SWEEP_INTERVAL,
-    "retention": SWEEP_INTERVAL,
-    "webhooks": WEBHOOKS_INTERVAL,
-    "notifications": NOTIFICATIONS_INTERVAL,
-    "stories": FIRST_ACCOUNTS_DELAY,
-    "posts": FIRST_ACCOUNTS_DELAY,
-    "history": FIRST_HISTORY_DELAY,
-    "checks": FIRST_CHECKS_DELAY,
-}
-"""The kinds of which there is always one job, and the seconds until its first run."""
-
-
-class Runner:
-    """Claims jobs, runs them and records how they ended.
-
-    If the database is unavailable, nothing is claimed. A job whose end could not be recorded runs again once its lease
-    has ended.
-    """
-
-    def __init__(self, store: Store, handlers: Mapping[str, Handler], clock: Clock) -> None:
-        self._store = store
-        self._handlers = handlers
-        self._clock = clock
-
-    def put_recurring(self) -> None:
-        """Put the job of each recurring kind, unless it exists."""
-        for kind in RECURRING.keys() & self._handlers.keys():
-            with suppress(DatabaseUnavailableError):
-                self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + RECURRING[kind])
-
-    def claim(self, holder: str, limit: int) -> list[Job]:
-        """Claim due jobs of the kinds that have a handler here; those of long work leave one place free."""
-        claimed: list[Job] = []
-        kinds = self._handlers.keys()
-        try:
-            claimed = self._claim(holder, limit, kinds - PATIENT)
-            if (left := limit - len(claimed) - 1) > 0 and kinds & PATIENT:
-                claimed += self._claim(holder, left, kinds & PATIENT)
-        except DatabaseUnavailableError:
-            return claimed
-        return claimed
-
-    def _claim(self, holder: str, limit: int, kinds: Collection[str]) -> list[Job]:
-        return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=kinds)
-
-    def heartbeat(self, holder: str, held: Collection[Job], *, host: str, pid: int) -> None:
-        """Record that a worker is alive, and extend the leases of the jobs that it runs."""
-        with suppress(DatabaseUnavailableError):
-            self._store.workers.heartbeat(holder, host=host, pid=pid)
-        with suppress(DatabaseUnavailableError):
-            self._store.jobs.extend(held)
-
-    def release(self, holder: str, held: Collection[Job]) -> None:
-        """Free the jobs that a worker did not finish, and deregister it."""
-        with suppress(DatabaseUnavailableError):
-            self._store.jobs.release(held, now=self._clock.timestamp())
-        with suppress(DatabaseUnavailableError):
-            self._store.workers.deregister(holder)
-
-    def run(self, job: Job) -> None:
-        """Run a job, and log how it ended in one line."""
-        started = self._clock.monotonic()
-        fields: dict[str, object] = {"kind": job.kind, "attempts": job.attempts}
-        if job.kind in FAILURES:
-            fields["account"] = job.key
-        unexpected = None
-        reschedule = None
-        try:
-            # A new context: provider calls made here must not be counted for any request.
-            reschedule = contextvars.Context().run(self._handle, job)
-        except (ProviderError, DatabaseUnavailableError) as error:
-            fields |= self._record_failure(job, error)
-        except Exception as error:  # noqa: BLE001  # Logged below, in the one line of the job.
-            fields |= self._record_failure(job, error)
-            unexpected = error
-        else:
-            fields |= self._record_end(job, reschedule)
-        fields["milliseconds"] = round((self._clock.monotonic() - started) * 1000, 2)
-        usual = logging.DEBUG if reschedule is not None and reschedule.is_idle else logging.INFO
-        level = logging.ERROR if unexpected else logging.WARNING if "failure" in fields else usual
-        log.log(level, "job", extra=fields, exc_info=unexpected)
-
-    def _handle(self, job: Job) -> Reschedule | None:
-        request_context.current.set(RequestContext(started_at=self._clock.timestamp(), is_background=True))
-        return self._handlers[job.kind](job.key, job.payload, job.attempts)
-
-    def _record_end(self, job: Job, reschedule: Reschedule | None) -> dict[str, object]:
-        with suppress(DatabaseUnavailableError):
-            if reschedule is None:
-                self._store.jobs.complete(job)
-            else:
-                due_at = self._clock.timestamp() + reschedule.seconds
-                self._store.jobs.reschedule(job, due_at, reset_attempts=reschedule.reset_attempts)
-        return {"outcome": "done"} if reschedule is None else {"outcome": "rescheduled", "seconds": reschedule.seconds}
-
-    def _record_failure(self, job: Job, error: Exception) -> dict[str, object]:
-        """Retry later, and not before the time that a provider asked for; after the last attempt, give up."""
-        # The class name alone: the text of an unexpected error may hold anything, a credential as well.
-        failure = error.code if isinstance(error, ProviderError) else type(error).__name__
-        if job.attempts >= MAX_ATTEMPTS:
-            with suppress(DatabaseUnavailableError):
-                self._store.jobs.dead_letter(job, failure)
-            return {"outcome": "gave_up", "failure": failure}
-        retry_after = error.retry_after if isinstance(error, ProviderError) else None
-        delay = max(retry_delay(job.attempts - 1, first=FIRST_RETRY_DELAY), retry_after or 0)
-        with suppress(DatabaseUnavailableError):
-            self._store.jobs.reschedule(job, self._clock.timestamp() + delay, failure=failure)
-        return {"outcome": "failed", "failure": failure, "seconds": delay}

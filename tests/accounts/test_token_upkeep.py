@@ -9,7 +9,7 @@ import pytest
 
 from commands import account as account_command
 from config import Config
-from services.background.jobs import TOKEN_OF
+from services.background.job_kinds import TOKEN_OF
 from services.errors import ProviderError
 from services.store.account_tokens import AccountTokens
 from tests.accounts.token_world import TokenWorld

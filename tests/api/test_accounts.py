@@ -9,7 +9,9 @@ import pytest
 
 from services import request_context
 from services.accounts.token_encryption import TokenEncryption, new_key
-from services.background.jobs import FAILURES, Runner, handlers
+from services.background.job_kinds import FAILURES
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.caller import Caller, Scope
 from services.request_context import RequestContext
 from services.store.account_health import CheckRow

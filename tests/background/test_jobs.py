@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from services.background.jobs import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
+from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
 from services.errors import ProviderRateLimitedError
 from services.quota import Quota

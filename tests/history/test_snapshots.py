@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.background.jobs import BACKFILL_OF, SNAPSHOT_OF
+from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
 from services.history.snapshots import due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from tests.history.worker import HistoryWorker

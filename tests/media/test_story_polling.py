@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from services.background.jobs import POSTS_OF, STORIES_OF, Runner, handlers
+from services.background.job_kinds import POSTS_OF, STORIES_OF
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.clients.graph.client import GraphClient
 from services.media.story_polling import LAST_AGES, due_at
 from services.media.story_reader import StoryReader

@@ -7,7 +7,9 @@ import re
 import pytest
 import responses
 
-from services.background.jobs import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF, Runner, handlers
+from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.errors import PermissionDeniedError, ProviderUnavailableError
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, new_instance, settings
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from services.background.jobs import Runner, handlers
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"

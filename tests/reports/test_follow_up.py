@@ -7,7 +7,8 @@ import json
 import pytest
 import responses
 
-from services.background.jobs import Runner, handlers
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"

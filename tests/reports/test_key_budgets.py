@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from services.background.jobs import Runner, handlers
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from tests.stores import query
 from tests.support import MODASH, add_key, bearer, settings
 

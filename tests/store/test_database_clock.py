@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 import requests
 
-from services.background.jobs import Runner, handlers
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.clock import Clock
 from services.store.database_clock import DatabaseClock
 from services.store.ledger import month_of

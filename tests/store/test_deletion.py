@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Double, Integer, LargeBinary, insert, select
 
 from config import Config, ConfigError
-from services.background.jobs import RECURRING, handlers
+from services.background.job_kinds import RECURRING
+from services.background.jobs import handlers
 from services.history.retention import Retention
 from services.store.deletion import KEPT
 from services.store.memory_tables import memory

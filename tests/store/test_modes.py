@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Index, bindparam, delete, func, insert, select, union, update
 
-from services.background.jobs import Runner, handlers
+from services.background.jobs import handlers
+from services.background.runner import Runner
 from services.store.accounts import AccountRow
 from services.store.memory_tables import memory
 from services.store.modes import scoped

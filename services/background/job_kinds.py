@@ -1,0 +1,43 @@
+"""The kinds of background jobs: their names, which recur and when, and what is said of one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SWEEP_INTERVAL = 600.0  # seconds
+WEBHOOKS_INTERVAL = 2.0  # seconds
+NOTIFICATIONS_INTERVAL = 2.0  # seconds
+FIRST_ACCOUNTS_DELAY = 30.0  # seconds
+FIRST_STORIES_DELAY = 60.0  # seconds after the first failure; as long as for a report after that
+FIRST_POSTS_DELAY = 60.0  # seconds after the first failure
+STORIES_OF = "stories of account"  # the kind of job, with an account as the key
+POSTS_OF = "posts of account"
+FIRST_CHECKS_DELAY = 120.0  # seconds; what callers and the history read comes first
+FIRST_HISTORY_DELAY = 60.0  # seconds; a gateway that has just started has other things to do
+FIRST_SNAPSHOT_RETRY = 60.0  # seconds after the first failure
+SNAPSHOT_OF, BACKFILL_OF = "snapshot of account", "backfill of account"
+TOKEN_OF = "token of account"  # noqa: S105  # A kind of job.
+FIRST_TOKEN_RETRY = 60.0  # seconds after the first failure
+
+FAILURES: Mapping[str, tuple[str, float]] = {
+    STORIES_OF: ("Stories could not be read", FIRST_STORIES_DELAY),
+    POSTS_OF: ("Posts could not be read", FIRST_POSTS_DELAY),
+    SNAPSHOT_OF: ("A snapshot could not be taken", FIRST_SNAPSHOT_RETRY),
+    BACKFILL_OF: ("A back-fill is interrupted", FIRST_SNAPSHOT_RETRY),
+    TOKEN_OF: ("A token could not be checked", FIRST_TOKEN_RETRY),
+}
+"""The kinds of jobs whose key is an account: what is logged when one fails, and the seconds until the next try."""
+PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place for others in each worker
+
+RECURRING: Mapping[str, float] = {
+    "tokens": FIRST_ACCOUNTS_DELAY,
+    "sweep": SWEEP_INTERVAL,
+    "retention": SWEEP_INTERVAL,
+    "webhooks": WEBHOOKS_INTERVAL,
+    "notifications": NOTIFICATIONS_INTERVAL,
+    "stories": FIRST_ACCOUNTS_DELAY,
+    "posts": FIRST_ACCOUNTS_DELAY,
+    "history": FIRST_HISTORY_DELAY,
+    "checks": FIRST_CHECKS_DELAY,
+}
+"""The kinds of which there is always one job, and the seconds until its first run."""

@@ -1,0 +1,147 @@
+"""How a worker runs jobs: it claims them, extends their leases, and repeats those that fail later and later."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from services import request_context
+from services.background.job_kinds import FAILURES, PATIENT, RECURRING
+from services.clock import Clock
+from services.errors import ProviderError
+from services.request_context import RequestContext
+from services.store.database import DatabaseUnavailableError
+from services.store.jobs import Job
+from services.store.store import Store
+
+MAX_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reschedule:
+    """The job has to run again in some seconds; `reset_attempts` is for a job that recurs and never ends.
+
+    `is_idle` says that there was nothing to do, which is worth no line in the log.
+    """
+
+    seconds: float
+    reset_attempts: bool = False
+    is_idle: bool = False
+
+
+Handler = Callable[[str, Mapping[str, Any], int], Reschedule | None]
+"""Gets a job's key, its payload and the number of attempts, this one included; None means that the job is done.
+
+A handler may run more than once, because a worker may be killed while it runs. An exception makes the job run again,
+with growing delays.
+"""
+
+
+def retry_delay(attempts: int, *, first: float) -> float:
+    """Return the seconds to wait after so many attempts: `first` before any, then twice as long each time."""
+    return min(first * 2.0 ** min(attempts, 30), max(first, MAX_RETRY_DELAY))
+
+
+class Runner:
+    """Claims jobs, runs them and records how they ended.
+
+    If the database is unavailable, nothing is claimed. A job whose end could not be recorded runs again once its lease
+    has ended.
+    """
+
+    def __init__(self, store: Store, handlers: Mapping[str, Handler], clock: Clock) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._clock = clock
+
+    def put_recurring(self) -> None:
+        """Put the job of each recurring kind, unless it exists."""
+        for kind in RECURRING.keys() & self._handlers.keys():
+            with suppress(DatabaseUnavailableError):
+                self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + RECURRING[kind])
+
+    def claim(self, holder: str, limit: int) -> list[Job]:
+        """Claim due jobs of the kinds that have a handler here; those of long work leave one place free."""
+        claimed: list[Job] = []
+        kinds = self._handlers.keys()
+        try:
+            claimed = self._claim(holder, limit, kinds - PATIENT)
+            if (left := limit - len(claimed) - 1) > 0 and kinds & PATIENT:
+                claimed += self._claim(holder, left, kinds & PATIENT)
+        except DatabaseUnavailableError:
+            return claimed
+        return claimed
+
+    def _claim(self, holder: str, limit: int, kinds: Collection[str]) -> list[Job]:
+        return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=kinds)
+
+    def heartbeat(self, holder: str, held: Collection[Job], *, host: str, pid: int) -> None:
+        """Record that a worker is alive, and extend the leases of the jobs that it runs."""
+        with suppress(DatabaseUnavailableError):
+            self._store.workers.heartbeat(holder, host=host, pid=pid)
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.extend(held)
+
+    def release(self, holder: str, held: Collection[Job]) -> None:
+        """Free the jobs that a worker did not finish, and deregister it."""
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.release(held, now=self._clock.timestamp())
+        with suppress(DatabaseUnavailableError):
+            self._store.workers.deregister(holder)
+
+    def run(self, job: Job) -> None:
+        """Run a job, and log how it ended in one line."""
+        started = self._clock.monotonic()
+        fields: dict[str, object] = {"kind": job.kind, "attempts": job.attempts}
+        if job.kind in FAILURES:
+            fields["account"] = job.key
+        unexpected = None
+        reschedule = None
+        try:
+            # A new context: provider calls made here must not be counted for any request.
+            reschedule = contextvars.Context().run(self._handle, job)
+        except (ProviderError, DatabaseUnavailableError) as error:
+            fields |= self._record_failure(job, error)
+        except Exception as error:  # noqa: BLE001  # Logged below, in the one line of the job.
+            fields |= self._record_failure(job, error)
+            unexpected = error
+        else:
+            fields |= self._record_end(job, reschedule)
+        fields["milliseconds"] = round((self._clock.monotonic() - started) * 1000, 2)
+        usual = logging.DEBUG if reschedule is not None and reschedule.is_idle else logging.INFO
+        level = logging.ERROR if unexpected else logging.WARNING if "failure" in fields else usual
+        log.log(level, "job", extra=fields, exc_info=unexpected)
+
+    def _handle(self, job: Job) -> Reschedule | None:
+        request_context.current.set(RequestContext(started_at=self._clock.timestamp(), is_background=True))
+        return self._handlers[job.kind](job.key, job.payload, job.attempts)
+
+    def _record_end(self, job: Job, reschedule: Reschedule | None) -> dict[str, object]:
+        with suppress(DatabaseUnavailableError):
+            if reschedule is None:
+                self._store.jobs.complete(job)
+            else:
+                due_at = self._clock.timestamp() + reschedule.seconds
+                self._store.jobs.reschedule(job, due_at, reset_attempts=reschedule.reset_attempts)
+        return {"outcome": "done"} if reschedule is None else {"outcome": "rescheduled", "seconds": reschedule.seconds}
+
+    def _record_failure(self, job: Job, error: Exception) -> dict[str, object]:
+        """Retry later, and not before the time that a provider asked for; after the last attempt, give up."""
+        # The class name alone: the text of an unexpected error may hold anything, a credential as well.
+        failure = error.code if isinstance(error, ProviderError) else type(error).__name__
+        if job.attempts >= MAX_ATTEMPTS:
+            with suppress(DatabaseUnavailableError):
+                self._store.jobs.dead_letter(job, failure)
+            return {"outcome": "gave_up", "failure": failure}
+        retry_after = error.retry_after if isinstance(error, ProviderError) else None
+        delay = max(retry_delay(job.attempts - 1, first=FIRST_RETRY_DELAY), retry_after or 0)
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.reschedule(job, self._clock.timestamp() + delay, failure=failure)
+        return {"outcome": "failed", "failure": failure, "seconds": delay}
