@@ -164,11 +164,12 @@ def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
 
     A cache takes `Age` from `max-age` (RFC 9111, section 4.2), so both count from the same moment: when the oldest
     value was fetched. What is left is the time until `expires_at`, rounded up: a browser that asks again a second too
-    early would get the same reply once more.
+    early would get the same reply once more. It is counted from the whole second of `Date`, from which a browser counts
+    where `Age` is less than what passed since then.
     """
     ttl = int(freshness.expires_at - now)
     age = max(0, int(now - freshness.fetched_at))
-    lifetime = max(0, math.ceil(freshness.expires_at - freshness.fetched_at))
+    lifetime = max(0, age + math.ceil(freshness.expires_at - int(now)))
     if freshness.stale:
         ttl, lifetime = min(ttl, 0), min(lifetime, age)
     return [

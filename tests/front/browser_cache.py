@@ -20,9 +20,12 @@ class Stored:
         return all(headers.get(name, "") == value for name, value in self.negotiated.items())
 
     def is_fresh(self, now):
-        """RFC 9111, section 4.2: the lifetime is `max-age`, and `Age` is the age at which the reply came."""
+        """RFC 9111, section 4.2: the lifetime is `max-age`, and the reply came with an age of `Age` or since `Date`.
+
+        Browsers take the larger one. `Date`, which gunicorn adds, is the beginning of a second.
+        """
         lifetime = re.search(r"\bmax-age=(\d+)", self.headers.get("Cache-Control", ""))
-        current_age = int(self.headers.get("Age", 0)) + now - self.at
+        current_age = max(int(self.headers.get("Age", 0)), self.at - int(self.at)) + now - self.at
         return lifetime is not None and int(lifetime[1]) > current_age
 
 

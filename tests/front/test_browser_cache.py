@@ -43,6 +43,18 @@ def test_a_browser_that_polls_asks_nothing_again_within_a_lifetime(world, path, 
     assert [status for _, status in browser.asked] == [200] * 2
 
 
+def test_a_browser_that_counts_from_date_asks_nothing_again_within_a_lifetime(world):
+    """The value is fetched late in a second, and `Date` is the beginning of that second."""
+    world.clock.wait(0.9)
+    browser = BrowserCache(world.client, world.clock)
+
+    browser.get(POSTS)
+    world.clock.wait(3600 - 0.3)
+    browser.get(POSTS)
+
+    assert len(browser.asked) == 1
+
+
 def test_what_has_expired_is_asked_for_once_for_the_old_value_and_once_for_the_new_one(world):
     browser = BrowserCache(world.client, world.clock)
     for _ in range(130):
