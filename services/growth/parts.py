@@ -132,7 +132,6 @@ class GrowthReader:
                 gaps = True
             else:
                 entries.append(part if isinstance(part, CacheEntry) else part.entry)
-                gaps = gaps or (isinstance(part, Posts) and part.failure is not None)
         if post_insights is not None:
             entries += post_insights.entries
             gaps = gaps or post_insights.failure is not None

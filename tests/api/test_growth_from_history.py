@@ -127,6 +127,17 @@ def test_a_window_that_ended_before_now_has_the_count_of_its_own_end(client, wir
     assert len(instagram.asked) == (0 if is_end_counted else 1)
 
 
+def test_a_count_that_comes_meanwhile_is_seen_once_it_is_announced(client, wire, store):
+    Instagram(wire, TRUTH, followers=1100)
+    before = ask(client, "7d")[0]["followers"]
+    keep_counts(store, {date(2026, 6, 8): 1000})
+    client.application.extensions["services"].cache.announce_change(ACCOUNT_ID)
+
+    after = ask(client, "7d")[0]["followers"]
+
+    assert (before["basis"], after["basis"], after["previous_value"]) == ("follows_and_unfollows", "history", 1000)
+
+
 def test_growth_of_a_year_is_counted_where_the_count_of_its_first_day_is_kept(client, wire, store):
     instagram = Instagram(wire, TRUTH, followers=1100)
     first = TODAY - timedelta(days=365)

@@ -6,8 +6,21 @@ from datetime import date
 
 import pytest
 
-from services.days import midnight
-from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, query_of
+from responses.matchers import query_param_matcher
+
+from services.days import Window, midnight, our_time, pacific_day
+from tests.planners import (
+    MEDIA,
+    USER,
+    body_of,
+    follows,
+    plan_insights,
+    plan_posts,
+    plan_profile,
+    post,
+    query_of,
+    series,
+)
 from tests.support import MovableClock, graph_error, total_value, utc
 
 POSTS = [post("b", "2026-06-13T12:00:00+0000"), post("a", "2026-06-03T12:00:00+0000")]
@@ -105,6 +118,65 @@ def test_a_refusal_of_everything_is_the_answer(client, wire):
     response = client.get("/growth-trends?period=7d")
 
     assert (response.status_code, response.get_json()["code"]) == (403, "permission_denied")
+
+
+# How long an answer lasts
+
+
+def no_posts_after_the_first_page(wire):
+    plan_profile(wire)
+    wire.get(MEDIA, json={"data": POSTS[:1], "paging": {"cursors": {"after": "C1"}, "next": "https://next.test/"}})
+    wire.get(MEDIA, json=graph_error(2), status=500, match=[query_param_matcher({"after": "C1"}, strict_match=False)])
+
+
+def no_profile(wire):
+    wire.get(USER, json=graph_error(2), status=500)
+    plan_posts(wire, POSTS)
+
+
+def all_lists(wire):
+    plan_profile(wire)
+    plan_posts(wire, POSTS)
+
+
+@pytest.mark.parametrize(
+    ("plan", "refused", "seconds"),
+    [
+        (all_lists, None, 3600),
+        (all_lists, "follows_and_unfollows", 5),
+        (all_lists, "views", 5),
+        (no_profile, None, 5),
+        (no_posts_after_the_first_page, None, 0),
+    ],
+)
+def test_an_answer_without_a_part_that_failed_lasts_for_moments_only(client, wire, clock, plan, refused, seconds):
+    def insights(query):
+        if refused == query["metric"]:
+            return 500, graph_error(2)
+        if query["metric"] == "follower_count":
+            days = Window(pacific_day(int(query["since"])), pacific_day(int(query["until"])))
+            return 200, {"data": [series("follower_count", dict.fromkeys(days, 1))]}
+        return answered(query)
+
+    plan(wire)
+    plan_insights(wire, insights)
+
+    _, meta = ask(client, metrics="views")
+
+    assert meta["expires_at"] == our_time(clock.now().timestamp() + seconds)
+
+
+def test_an_answer_is_as_complete_as_the_oldest_of_the_insights_that_it_rests_on(client, wire, clock):
+    plan_profile(wire)
+    plan_posts(wire, POSTS)
+    plan_insights(wire, answered)
+    ask(client, metrics="followers")
+    clock.wait(1800)
+
+    trends, meta = ask(client, metrics="followers,views")
+
+    assert meta["fetched_at"] == "2026-06-15T18:00:00Z"
+    assert trends["followers"]["coverage"]["covered_until"] == "2026-06-12T18:00:00Z"
 
 
 # Provisional days

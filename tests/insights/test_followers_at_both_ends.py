@@ -51,3 +51,9 @@ def test_an_unknown_end_keeps_its_own_reason():
     then, end = ends(estimate(900, NET), estimate(None, GROSS, "not_answered"))
 
     assert (then.value, end.value, end.reason) == (900, None, "not_answered")
+
+
+def test_an_unknown_start_keeps_its_own_reason():
+    then, end = ends(estimate(None, NET, "not_answered"), estimate(950, GROSS))
+
+    assert (then.value, then.reason, end.value) == (None, "not_answered", 950)
