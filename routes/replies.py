@@ -11,7 +11,7 @@ from http import HTTPStatus
 from itertools import islice
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Response, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
@@ -44,6 +44,7 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
     else:
         body = encode(answer.as_json())
         headers["Content-Type"] = JSON
+    body = _without_credentials(body, is_json=headers["Content-Type"] == JSON)
     if answer.status == HTTPStatus.OK and cacheable:
         headers["ETag"] = f'"{blake2b(body, digest_size=12).hexdigest()}"'
         request.environ["insights.provenance"] = answer.provenance
@@ -52,6 +53,18 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
     if answer.retry_after is not None:
         headers["Retry-After"] = str(answer.retry_after)
     return Response(body, answer.status, headers)
+
+
+def _without_credentials(body: bytes, *, is_json: bool) -> bytes:
+    """Return the body; if the caller wrote a credential, such as a token in place of an account, without that.
+
+    A reply repeats what was asked for in many places: names of accounts, messages of nested errors, `meta`.
+    """
+    redaction = current_app.extensions["redaction"]
+    written = "\n".join([request.path, *(text for pair in parameters_of(request.environ) for text in pair)])
+    if redaction.reply(written) == written:
+        return body
+    return redaction.reply_body(body.decode(), is_json=is_json).encode()
 
 
 def prefers_csv(format_: str | None, otherwise: str = JSON) -> bool:

@@ -153,6 +153,10 @@ class Redaction:
         """
         return _API_KEY.sub(MARK, _META_TOKEN.sub(MARK, self.known(text)))
 
+    def reply_body(self, text: str, *, is_json: bool) -> str:
+        """Return the body of a reply as `reply` does; of JSON its strings and keys."""
+        return _in_strings(text, self.reply, ascii_=False) if is_json else self.reply(text)
+
     def log_line(self, text: str) -> str:
         """Return a JSON text without credentials; the known ones are looked for in its strings only."""
         if self.known(text) != text:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from routes.access import WITHOUT_KEY
+from routes.validation import parameters
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.accounts import AccountRow
 from tests.support import add_key, bearer
@@ -293,3 +294,24 @@ def test_a_post_of_another_key_costs_what_one_that_does_not_exist_costs(two, sta
     two.warm()
 
     assert two.cost(statements, path.format(two.media)) == two.cost(statements, path.format(NO_MEDIA))
+
+
+def test_no_reply_repeats_a_credential_that_a_caller_wrote_where_none_belongs(two):
+    pasted = "EAA" + "Zc3b" * 6  # It has the form of a token, which no setting holds, and of a username.
+    _, admin = add_key(two.store, scope="admin")
+    shown, statuses = [], set()
+    for rule in rules(two.world):
+        required = dict(pair.split("=") for pair in REQUIRED.get(rule.rule, "").split("&") if pair)
+        for name in parameters(model_of(two.world, rule)):
+            in_path = name in rule.arguments
+            query = "&".join(f"{key}={value}" for key, value in (required | {name: pasted}).items() if not in_path)
+            reply = two.get(f"{path_of(rule, pasted if in_path else NO_MEDIA)}?{query}", admin)
+            statuses.add(reply.status_code)
+            if pasted in f"{reply.get_data(as_text=True)}{reply.headers}":
+                shown.append((rule.rule, name))
+    compared = two.get(f"/compare?period=7d&format=csv&accounts={pasted},{two.a['id']}", admin)
+
+    assert shown == []
+    assert {200, 400} <= statuses
+    assert pasted not in compared.get_data(as_text=True)
+    assert two.a["id"] in compared.get_data(as_text=True)
