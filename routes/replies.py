@@ -19,6 +19,7 @@ from werkzeug.http import parse_accept_header
 from routes.json_encoding import encode
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
+from services.redaction import Redaction
 from services.transfer.cells import BOM, cell
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
@@ -60,7 +61,7 @@ def _without_credentials(body: bytes, *, is_json: bool) -> bytes:
 
     A reply repeats what was asked for in many places: names of accounts, messages of nested errors, `meta`.
     """
-    redaction = current_app.extensions["redaction"]
+    redaction: Redaction = current_app.extensions["redaction"]
     written = "\n".join([request.path, *(text for pair in parameters_of(request.environ) for text in pair)])
     if redaction.reply(written) == written:
         return body

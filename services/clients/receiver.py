@@ -15,11 +15,10 @@ from services.errors import ProviderError, ProviderTimeoutError, ProviderUnavail
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # What such a secret begins with.
 NOT_ANSWERED = "receiver_failed"
-FAILURES: Mapping[type[ProviderError], str] = {
-    ProviderUnavailableError: "receiver_unreachable",
-    ProviderTimeoutError: "receiver_timeout",
+FAILURES: Mapping[str, str] = {
+    ProviderUnavailableError.code: "receiver_unreachable",
+    ProviderTimeoutError.code: "receiver_timeout",
 }
-"""What a failure is called that has no status: the receiver is no provider."""
 
 
 class DeliveryOutcome(NamedTuple):
@@ -52,10 +51,15 @@ class ReceiverClient:
         try:
             reply = self._transport.send("POST", self._url, params={}, headers=headers, body=data, reads_body=False)
         except ProviderError as error:
-            return DeliveryOutcome(None, FAILURES.get(type(error), NOT_ANSWERED), message=error.message)
+            return DeliveryOutcome(None, failure_of(error.code), message=error.message)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return DeliveryOutcome(reply.status, None)
         return DeliveryOutcome(reply.status, f"http_{reply.status}", retry_after(reply.headers, now=reply.received_at))
+
+
+def failure_of(code: str) -> str:
+    """Return what a failure without a status is called, by the code of the transport: the receiver is no provider."""
+    return FAILURES.get(code, NOT_ANSWERED)
 
 
 def signature(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import pairwise
 
+from services.clients.receiver import failure_of
 from services.monitoring.families import BUCKETS, CALL_SECONDS, CALLS, DELIVERIES, REQUEST_SECONDS, REQUESTS
 
 RECEIVER = "receiver"  # what the transport calls the receiver of the outgoing webhook
@@ -50,7 +51,8 @@ class Measurements:
             outcome = OTHER  # A provider may invent any status, and each would be a series for ever.
         with self._lock:
             if provider == RECEIVER:
-                self._counts[DELIVERIES, (outcome,)] += 1
+                named = outcome if outcome.isdigit() or outcome == OTHER else failure_of(outcome)
+                self._counts[DELIVERIES, (named,)] += 1
                 return
             self._counts[CALLS, (provider, outcome)] += 1
             self._observe(CALL_SECONDS, provider, seconds)

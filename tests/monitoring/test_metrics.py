@@ -115,6 +115,16 @@ def test_provider_calls_are_counted_by_outcome_and_an_invented_status_is_no_seri
     assert calls == {("404", "modash"): 1, ("provider_unavailable", "modash"): 1, ("other", "modash"): 1}
 
 
+def test_attempts_of_the_outgoing_webhook_are_counted_by_what_the_receiver_did(client, services):
+    for outcome in ("204", "799", "provider_unavailable", "provider_timeout", "provider_response_invalid"):
+        services.measurements.call("receiver", outcome, 0.1)
+
+    attempts = of(samples(client), "insights_notification_attempts_total")
+
+    expected = ("204", "other", "receiver_unreachable", "receiver_timeout", "receiver_failed")
+    assert attempts == dict.fromkeys(zip(expected), 1)
+
+
 def test_credits_are_shown_as_the_ledger_has_them(make_client, clock, wire):
     client = make_client(settings(modash_credit_limit=7.5), clock=clock)
     wire.add(responses.GET, REPORT, json={"posts": {"total": 1}})
