@@ -131,7 +131,8 @@ class TokenUpkeep:
             self._tokens.failed(account, error)
             return self._table.find(row.account, row.fingerprint) or row
         if found.fingerprint == row.fingerprint and was_refused and found.checked_at != row.checked_at:
-            self._table.accepted(row.account, row.fingerprint)
+            if not self._table.accepted(row):
+                return self._table.find(row.account, row.fingerprint) or row
             self._tokens.accepted(account.token)
             log.info("Instagram accepts the token of an account again", extra={"account": account.id})
         if found.fingerprint == row.fingerprint:

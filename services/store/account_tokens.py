@@ -6,9 +6,9 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 
-from services.store.database import Database, Transaction, upsert
+from services.store.database import Database, Transaction, excluded, upsert
 from services.store.schema import account_tokens
 
 KEY = ("account", "fingerprint")
@@ -90,10 +90,16 @@ class AccountTokens:
             return [TokenRow(**row._asdict()) for row in connection.execute(query).all()]
 
     def put(self, row: TokenRow) -> None:
-        """Write what is known of a token, but for warnings and a refusal: another process may have noted one since."""
-        values = row._asdict()
-        replaced = tuple(values.keys() - {*KEY, "seen_at", "warned_days", "failure", "failed_with"})
-        self._database.upsert(account_tokens, values, replace=replaced)
+        """Write what is known of a token, but for warnings and a refusal: another process may have noted one since.
+
+        State and reason belong to the refusal. So they are written only if that is the one that the row was read with.
+        """
+        values, stored = row._asdict(), account_tokens.c
+        replaced = values.keys() - {*KEY, "seen_at", "warned_days", "failure", "failed_with"}
+        new = {name: excluded(stored[name]) for name in replaced}
+        is_as_read = stored.failure.is_not_distinct_from(excluded(stored.failure))
+        new |= {name: case((is_as_read, new[name]), else_=stored[name]) for name in ("state", "reason")}
+        self._database.upsert(account_tokens, values, replace=new)
 
     def replace(self, row: TokenRow) -> None:
         """Write a new token and delete the others of its account, in one transaction."""
@@ -135,11 +141,12 @@ class AccountTokens:
             )
             return written.first() is not None
 
-    def accepted(self, account: str, fingerprint: str) -> None:
-        """Note that a token that was refused is accepted again."""
+    def accepted(self, row: TokenRow) -> bool:
+        """Note that a token is accepted again; return False where it was refused otherwise than `row` says by then."""
         values = {"failure": None, "failed_with": None, "reason": None}
+        mine = _is(row.account, row.fingerprint), account_tokens.c.failure.is_not_distinct_from(row.failure)
         with self._database.write() as connection:
-            connection.execute(update(account_tokens).where(_is(account, fingerprint)).values(values))
+            return bool(connection.execute(update(account_tokens).where(*mine).values(values)).rowcount)
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Give a transaction, so that a warning and its event are kept together."""

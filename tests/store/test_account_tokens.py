@@ -25,8 +25,22 @@ def test_a_refusal_is_new_once_and_a_later_write_leaves_it(table):
 
     found = table.find(ACCOUNT_ID, "f1")
     assert (found.failure, found.scopes, found.expires_at) == ("{}", "a,b", 5e9)
-    table.accepted(ACCOUNT_ID, "f1")
-    assert table.find(ACCOUNT_ID, "f1").failure is None
+    assert (found.state, found.reason, found.written_at) == ("invalid", "revoked", 30.0)
+    table.put(found._replace(state="expired", reason="expired"))  # It was read with the refusal.
+    assert table.find(ACCOUNT_ID, "f1").state == "expired"
+    assert table.accepted(found)
+    table.put(ROW._replace(state="ok"))
+    assert table.find(ACCOUNT_ID, "f1")[:-3] == ROW[:-3]
+
+
+def test_a_token_that_was_refused_otherwise_meanwhile_is_not_noted_as_accepted(table):
+    table.note_failure(REFUSED)
+    read = table.find(ACCOUNT_ID, "f1")
+    table.note_failure(REFUSED._replace(failure='{"a": 1}', reason="app_removed"))
+
+    assert not table.accepted(read)
+
+    assert table.find(ACCOUNT_ID, "f1").reason == "app_removed"
 
 
 def test_a_refusal_under_other_settings_is_new(table):
