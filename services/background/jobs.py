@@ -50,6 +50,8 @@ ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job
 ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,000 begin within an hour
 SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
 NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
+# What ends one run of an account's job, and not the job: a provider failed, or the account table cannot be read.
+NOT_READ = (ProviderError, BusyError)
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ def _read_stories(
         due_at = polling.read(account)
     except AccountUnknownError:
         return None
-    except ProviderError as error:
+    except NOT_READ as error:
         again = _after_failure(STORIES_OF, account, error, attempts, troubles)
         if not again.is_idle and (moment := polling.next_last_moment(account)) is not None:
             within = max(moment - clock.timestamp(), NEVER_WITHIN)
@@ -176,7 +178,7 @@ def _look_at_posts(
         due_at = polling.look(account)
     except AccountUnknownError:
         return None
-    except ProviderError as error:
+    except NOT_READ as error:
         return _after_failure(POSTS_OF, account, error, attempts, troubles)
     troubles.worked(account, POSTS_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
@@ -195,7 +197,7 @@ def _take_snapshot(
         run = snapshots.take_snapshot(account, attempts=attempts)
     except AccountUnknownError:
         return None
-    except ProviderError as error:
+    except NOT_READ as error:
         return _after_failure(SNAPSHOT_OF, account, error, attempts, troubles)
     troubles.worked(account, SNAPSHOT_OF)
     if run.has_gaps:
@@ -215,7 +217,7 @@ def _backfill(
         step = snapshots.backfill(account)
     except AccountUnknownError:
         return None
-    except ProviderError as error:
+    except NOT_READ as error:
         return _after_failure(BACKFILL_OF, account, error, attempts, troubles)
     if step.is_paused:
         return Reschedule(QUOTA_PAUSE, reset_attempts=True, is_idle=True)
@@ -256,7 +258,7 @@ def _keep_token(
         due_at = upkeep.check(account)
     except AccountUnknownError:
         return None
-    except (ProviderError, BusyError) as error:
+    except NOT_READ as error:
         return _after_failure(TOKEN_OF, account, error, attempts, troubles)
     troubles.worked(account, TOKEN_OF)
     return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)

@@ -12,7 +12,7 @@ from typing import Any
 from services import request_context
 from services.background.job_kinds import FAILURES, PATIENT, RECURRING
 from services.clock import Clock
-from services.errors import ProviderError
+from services.errors import BusyError, ProviderError
 from services.request_context import RequestContext
 from services.store.database import DatabaseUnavailableError
 from services.store.jobs import Job
@@ -107,7 +107,7 @@ class Runner:
         try:
             # A new context: provider calls made here must not be counted for any request.
             reschedule = contextvars.Context().run(self._handle, job)
-        except (ProviderError, DatabaseUnavailableError) as error:
+        except (ProviderError, BusyError, DatabaseUnavailableError) as error:
             fields |= self._record_failure(job, error)
         except Exception as error:  # noqa: BLE001  # Logged below, in the one line of the job.
             fields |= self._record_failure(job, error)
@@ -135,12 +135,12 @@ class Runner:
     def _record_failure(self, job: Job, error: Exception) -> dict[str, object]:
         """Retry later, and not before the time that a provider asked for; after the last attempt, give up."""
         # The class name alone: the text of an unexpected error may hold anything, a credential as well.
-        failure = error.code if isinstance(error, ProviderError) else type(error).__name__
+        failure = error.code if isinstance(error, ProviderError | BusyError) else type(error).__name__
         if job.attempts >= MAX_ATTEMPTS:
             with suppress(DatabaseUnavailableError):
                 self._store.jobs.dead_letter(job, failure)
             return {"outcome": "gave_up", "failure": failure}
-        retry_after = error.retry_after if isinstance(error, ProviderError) else None
+        retry_after = error.retry_after if isinstance(error, ProviderError | BusyError) else None
         delay = max(retry_delay(job.attempts - 1, first=FIRST_RETRY_DELAY), retry_after or 0)
         with suppress(DatabaseUnavailableError):
             self._store.jobs.reschedule(job, self._clock.timestamp() + delay, failure=failure)

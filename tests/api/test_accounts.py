@@ -306,3 +306,23 @@ def test_without_the_database_the_known_accounts_are_listed_with_unknown_health(
     monkeypatch.setattr(services_of(client).store.account_health, "rows", fail)
 
     assert state(client, BAKERY) == ("unknown", "database_unavailable")
+
+
+def test_an_account_table_that_cannot_be_read_is_no_unexpected_error_of_a_job(gateway, clock, caplog):
+    client = gateway(BAKERY)
+    services = services_of(client)
+    runner = Runner(services.store, handlers(services, clock), clock)
+    with services.store.databases[1].write() as connection:
+        connection.exec_driver_sql("ALTER TABLE accounts RENAME TO accounts_away")
+    for kind in FAILURES:
+        services.store.jobs.put(kind, BAKERY, due_at=clock.timestamp())
+
+    for job in runner.claim("we", 20):
+        runner.run(job)
+
+    lines = [each for each in caplog.records if "background" in each.name and each.levelno >= logging.WARNING]
+    assert {record.levelname for record in lines} == {"WARNING"}
+    assert sorted(record.message for record in lines if hasattr(record, "next_step")) == sorted(
+        message for message, _ in FAILURES.values()
+    )
+    assert services.store.jobs.counts(now=clock.timestamp()).waiting == len(FAILURES)

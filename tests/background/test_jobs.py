@@ -10,7 +10,7 @@ import pytest
 
 from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
-from services.errors import ProviderRateLimitedError
+from services.errors import BusyError, ProviderRateLimitedError
 from services.quota import Quota
 from services.readiness import Readiness
 from services.store.jobs import JobCounts
@@ -365,6 +365,17 @@ def test_a_retry_waits_for_the_retry_after_of_the_provider(work, put, caplog):
     assert [work(handler), work(handler, seconds=699), work(handler, seconds=1)] == [1, 0, 1]
     assert lines(caplog)[0] == ("report", "failed", "provider_rate_limited")
     assert not caplog.records[0].exc_info
+
+
+def test_a_job_for_which_there_is_no_place_is_tried_again_without_a_traceback(work, put, caplog):
+    def handler(*_):
+        raise BusyError("The gateway is shutting down.")
+
+    put()
+    work(handler)
+
+    assert lines(caplog) == [("report", "failed", "busy")]
+    assert (caplog.records[-1].levelname, caplog.records[-1].exc_info) == ("WARNING", None)
 
 
 def test_a_recurring_job_exists_once_and_never_ends(store, clock):
