@@ -12,7 +12,11 @@ INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells h
 
 
 class Refused(Exception):
-    """An argument is missing or wrong; the text says what to do."""
+    """What was asked for cannot be done; the text says why, and what to do."""
+
+
+class UsageError(Exception):
+    """An argument, a file or a setting is missing or wrong; the text says what to do."""
 
 
 def end_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -9,14 +9,15 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 
 from commands import Refused
-from commands.account_file import FileError
-from commands.bulk_accounts import USAGE, add_all, check_all, out_of, read_file
-from commands.migrate import MigrationError, migrate_or_explain
+from commands.bulk_accounts import add_all, check_all, out_of, read_file
+from commands.endings import end
+from commands.migrate import migrate_or_explain
 from commands.progress import Progress
-from config import Config, ConfigError, unquoted
+from config import Config, unquoted
 from config_checks import TOKEN_PREFIXES
 from services.accounts.adding import AccountAdding, NewAccount
 from services.accounts.current_tokens import fingerprint
@@ -29,7 +30,6 @@ from services.errors import InsightsError
 from services.provider_clients import graph_client, token_client
 from services.redaction import Redaction
 from services.store.accounts import AccountRow
-from services.store.database import DatabaseUnavailableError
 
 EXAMPLE = """\
 examples:
@@ -210,23 +210,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"TOKEN_KEY={new_key()}")
         return 0
     logging.disable(logging.WARNING)  # The output says the same.
-    commands = None
-    try:
-        commands = AccountCommands(Config.from_env())
+    return end(partial(_run, options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    with closing(AccountCommands(Config.from_env())) as commands:
         return int(getattr(commands, options.command)(options))
-    except InsightsError as error:
-        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}", file=sys.stderr)
-    except FileError as error:
-        print(error, file=sys.stderr)
-        return USAGE
-    except (ConfigError, MigrationError, Refused) as error:
-        print(error, file=sys.stderr)
-    finally:
-        if commands is not None:
-            commands.close()
-    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

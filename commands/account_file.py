@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from commands import UsageError
 from config_checks import login_of
 from services.accounts.adding import NewAccount
 
@@ -24,7 +25,7 @@ ROUNDED = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
 Line = tuple[int, Mapping[str, str]]
 
 
-class FileError(Exception):
+class FileError(UsageError):
     """The file cannot be used; the text lists every line that is wrong, and what is accepted."""
 
 

@@ -10,19 +10,21 @@ import contextvars
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date
+from functools import partial
 from typing import TextIO
 
-from commands.migrate import MigrationError, migrate_or_explain
+from commands.endings import end
+from commands.migrate import migrate_or_explain
 from commands.progress import Progress
-from config import Config, ConfigError
+from config import Config
 from services import request_context
 from services.clock import Clock
 from services.container import Services
-from services.errors import InsightsError, ProviderError
+from services.errors import ProviderError
 from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
 from services.request_context import RequestContext
-from services.store.database import DatabaseUnavailableError
 
 FAILURES = 5  # in a row before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time
@@ -94,24 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.since is not None and options.until is not None and options.since > options.until:
         parser.error(f"--since {options.since} is after --until {options.until}")
     logging.disable(logging.WARNING)  # The output says the same.
-    services = None
-    try:
-        config, clock = Config.from_env(), Clock()
-        migrate_or_explain(config)
-        services = Services.build(config, clock)
+    again = "Give the command again: it goes on here."
+    return end(partial(_run, options), again=again, stopped="Stopped. The same command goes on here.")
+
+
+def _run(options: argparse.Namespace) -> int:
+    config, clock = Config.from_env(), Clock()
+    migrate_or_explain(config)
+    with closing(Services.build(config, clock)) as services:
         return fill(services, clock, options.account, since=options.since, until=options.until, out=sys.stdout)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on here.", file=sys.stderr)
-    except InsightsError as error:
-        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}\nGive the command again: it goes on here.", file=sys.stderr)
-    except (ConfigError, MigrationError) as error:
-        print(error, file=sys.stderr)
-    finally:
-        if services is not None:
-            services.close()
-    return 1
 
 
 def fill(

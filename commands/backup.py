@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from commands import Refused
 from commands.arguments import given_path
+from commands.endings import DONE, end
 from commands.isolation import isolated
-from config import Config, ConfigError
+from config import Config
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.postgresql_tools import Program
@@ -33,26 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make a backup; return 1 if there is none, with the reason in one sentence."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    return end(partial(_back_up, parser, options), stopped="Stopped; no backup was made.")
+
+
+def _back_up(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    config = Config.from_env()
+    target = _target(config, options.out)
+    if options.keep is not None and not NAMED_BY_US.fullmatch(target.name):
+        parser.error("--keep counts the backups of a folder; give --out a folder, or nothing")
     try:
-        config = Config.from_env()
-        target = _target(config, options.out)
-        if options.keep is not None and not NAMED_BY_US.fullmatch(target.name):
-            parser.error("--keep counts the backups of a folder; give --out a folder, or nothing")
         said = _dump(config, target) if config.database_url else _copy(config, target)
-        print(f"{said}\n{target}")
-        print("memory.db is not in it (a cache), nor is TOKEN_KEY, which opens the tokens of added accounts.")
-        if options.keep is not None:
-            _remove_old(target.parent, options.keep)
-    except KeyboardInterrupt:
-        print("\nStopped; no backup was made.", file=sys.stderr)
-        return 130
     except BackupError as error:
-        print(f"No backup was made. {error}", file=sys.stderr)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-    else:
-        return 0
-    return 1
+        raise Refused(f"No backup was made. {error}") from None
+    print(f"{said}\n{target}")
+    print("memory.db is not in it (a cache), nor is TOKEN_KEY, which opens the tokens of added accounts.")
+    if options.keep is not None:
+        _remove_old(target.parent, options.keep)
+    return DONE
 
 
 def _target(config: Config, out: str | None) -> Path:

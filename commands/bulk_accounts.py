@@ -15,6 +15,7 @@ from typing import TextIO
 from commands import INTERRUPTED
 from commands.account_file import FileError, accounts_of
 from commands.doctor import lines_of
+from commands.endings import FAILED
 from commands.progress import Progress
 from services.accounts.adding import AccountAdding, Added, AdditionState, NewAccount
 from services.accounts.checks import Check
@@ -22,7 +23,7 @@ from services.container import Services
 from services.errors import BusyError, InsightsError, ProviderError
 from services.store.accounts import AccountRow
 
-FAILED, USAGE, IN_PART = 1, 2, 3  # exit statuses
+IN_PART = 3  # the exit status: some were added, or skipped, and some failed
 ENDED_WITHIN = 15.0  # seconds that calls under way have after Ctrl-C; a second one ends them
 OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from commands import UsageError
+from commands.endings import DONE, FAILED, USAGE
 from commands.env_file import write_setting
 from commands.migrate import MigrationError, migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now, unquoted
@@ -39,7 +41,7 @@ from services.provider_clients import apps_of, graph_client, token_client
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 
-CONNECTED, NOT_CONNECTED, USAGE, TRY_AGAIN = 0, 1, 2, 3
+TRY_AGAIN = 3  # the exit status: Instagram or the database did not answer
 PASSING = (
     BusyError,
     ProviderBlockedError,
@@ -63,10 +65,6 @@ database did not answer: try again
 """
 
 
-class UsageError(Exception):
-    """An argument or a setting is missing or wrong; the text says what to do."""
-
-
 @dataclass
 class Outcome:
     """What is reported: accounts that are connected, those to choose from, and what is wrong."""
@@ -84,7 +82,7 @@ class Outcome:
     @property
     def exit_status(self) -> int:
         """The exit status of the command."""
-        known = {"connected": CONNECTED, "not_connected": NOT_CONNECTED, "try_again": TRY_AGAIN}
+        known = {"connected": DONE, "not_connected": FAILED, "try_again": TRY_AGAIN}
         return known.get(self.status, USAGE)
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from commands.endings import DONE, FAILED, USAGE
 from commands.migrate import MigrationError, migrate_or_explain
 from commands.probe import answers
 from config import Config, ConfigError, unknown_settings, unusable_proxies
@@ -18,7 +19,6 @@ from services.container import Services
 from services.status import Check, overall
 
 MARKS = {"ok": "ok  ", "warning": "WARN", "failing": "FAIL", "not_checked": "-   "}
-FAILED, USAGE = 1, 2  # exit statuses
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(check)
     if to_json:
         print_report(checks)
-    return FAILED if any(check.ok is False for check in checks) else 0
+    return FAILED if any(check.ok is False for check in checks) else DONE
 
 
 def checks_of(config: Config) -> Iterator[Check]:

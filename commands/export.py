@@ -9,18 +9,20 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
+from commands import Refused
 from commands.arguments import given_path
-from commands.migrate import MigrationError, migrate_or_explain
-from config import Config, ConfigError, listed
+from commands.endings import DONE, FAILED, end
+from commands.migrate import migrate_or_explain
+from config import Config, listed
 from services.clock import Clock
 from services.container import Services
 from services.errors import AccountUnknownError, InsightsError
-from services.store.database import DatabaseUnavailableError
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
 
@@ -40,30 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.since and options.until and options.since > options.until:
         parser.error(f"--since {options.since} is after --until {options.until}")
     logging.disable(logging.WARNING)  # The output says the same.
-    try:
-        config = Config.from_env()
-        migrate_or_explain(config)
-        services = Services.build(config, Clock())
+    return end(partial(_run, options), stopped="Stopped.")
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = Config.from_env()
+    migrate_or_explain(config)
+    with closing(Services.build(config, Clock())) as services:
         try:
             _export(services, options)
-        finally:
-            services.close()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else Python complains when it ends.
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-    except InsightsError as error:
-        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"The file cannot be written: {error}", file=sys.stderr)
-    except (ConfigError, MigrationError) as error:
-        print(error, file=sys.stderr)
-    else:
-        return 0
-    return 1
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else Python complains when it ends.
+            return FAILED
+        except OSError as error:
+            raise Refused(f"The file cannot be written: {error}") from None
+    return DONE
 
 
 def _export(services: Services, options: argparse.Namespace) -> None:

@@ -9,16 +9,18 @@ import io
 import logging
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TextIO
 
-from commands.migrate import MigrationError, migrate_or_explain
-from config import Config, ConfigError
+from commands import Refused
+from commands.endings import DONE, FAILED, end
+from commands.migrate import migrate_or_explain
+from config import Config
 from services.clock import Clock
 from services.container import Services
 from services.days import pacific_day
-from services.store.database import DatabaseUnavailableError
 from services.transfer.importing import HistoryImport, OtherModeError
 
 MOST_SHOWN = 20  # lines that were refused
@@ -31,40 +33,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read a file; return 1 if a line was refused or the file could not be read to its end."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.WARNING)  # The output says the same.
-    refused = 0
+    again = "Give the file again; what was read stays."
+    return end(partial(_run, options.file), again=again, stopped=f"Stopped. {again}")
+
+
+def _run(name: str) -> int:
+    config, clock = Config.from_env(), Clock()
+    migrate_or_explain(config)
+    with closing(Services.build(config, clock)) as services:
+        reader = HistoryImport(services.store.transfer, config.providers, _shown(), pacific_day(clock.now()))
+        try:
+            with _opened(name) as file:
+                counts = reader.read(_counted(file))
+        except UnicodeDecodeError as error:
+            accepted = "Accepted: text in UTF-8 or, with a byte order mark, in UTF-16."
+            raise Refused(f"The file cannot be read: {error}\n{accepted}") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise Refused(f"The file cannot be read: {error}") from None
+        except OtherModeError as error:
+            raise Refused(str(error)) from None
+    print(f"{counts.lines:,} lines were read, {counts.rows:,} values and stories are kept, ", end="")
+    print(f"{counts.refused:,} lines were refused.")
+    return FAILED if counts.refused else DONE
+
+
+def _shown() -> Callable[[int, str], None]:
+    """Return what prints the lines that are refused, the first ones."""
+    left = iter(range(MOST_SHOWN))
 
     def show(number: int, reason: str) -> None:
-        nonlocal refused
-        refused += 1
-        if refused <= MOST_SHOWN:
+        if next(left, None) is not None:
             print(f"line {number}: {reason}", file=sys.stderr)
 
-    try:
-        config = Config.from_env()
-        migrate_or_explain(config)
-        clock = Clock()
-        services = Services.build(config, clock)
-        try:
-            with _opened(options.file) as file:
-                today = pacific_day(clock.now())
-                counts = HistoryImport(services.store.transfer, config.providers, show, today).read(_counted(file))
-        finally:
-            services.close()
-    except KeyboardInterrupt:
-        print("\nStopped. Give the file again; what was read stays.", file=sys.stderr)
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}\nGive the file again; what was read stays.", file=sys.stderr)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        print(f"The file cannot be read: {error}", file=sys.stderr)
-        if isinstance(error, UnicodeDecodeError):
-            print("Accepted: text in UTF-8 or, with a byte order mark, in UTF-16.", file=sys.stderr)
-    except (ConfigError, MigrationError, OtherModeError) as error:
-        print(error, file=sys.stderr)
-    else:
-        print(f"{counts.lines:,} lines were read, {counts.rows:,} values and stories are kept, ", end="")
-        print(f"{counts.refused:,} lines were refused.")
-        return 1 if counts.refused else 0
-    return 1
+    return show
 
 
 def _counted(file: TextIO) -> Iterator[str]:

@@ -8,10 +8,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
+from functools import partial
 
 from commands import Refused
-from commands.migrate import MigrationError, migrate_or_explain
+from commands.endings import end
+from commands.migrate import migrate_or_explain
 from config import Config, ConfigError
 from services.access import start
 from services.access.key_text import digest_of, new_id, new_text
@@ -22,7 +25,6 @@ from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
 from services.store.api_keys import ApiKeyRow
-from services.store.database import DatabaseUnavailableError
 
 DAY = 86_400.0  # seconds
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
@@ -245,18 +247,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     logging.disable(logging.WARNING)  # The output says the same.
-    commands = None
-    try:
-        commands = KeyCommands(Config.from_env())
+    return end(partial(_run, options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    with closing(KeyCommands(Config.from_env())) as commands:
         return int(getattr(commands, options.command)(options))
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}", file=sys.stderr)
-    except (ConfigError, MigrationError, Refused) as error:
-        print(error, file=sys.stderr)
-    finally:
-        if commands is not None:
-            commands.close()
-    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import logs
-from config import Config, ConfigError
+from commands import Refused
+from commands.endings import DONE, end
+from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
 from services.redaction import Redaction
@@ -38,21 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Migrate the store of the settings and print what was done, or the fault."""
     parser = argparse.ArgumentParser(prog="make migrate", description=__doc__)
     parser.add_argument("--quiet", action="store_true", help="print only what has changed")
-    quiet = parser.parse_args(arguments).quiet
-    try:
-        config = Config.from_env()
-        # A service manager runs it before the service, so the warnings of its libraries are in the same log.
-        logs.set_up(config.log_level, Redaction(config.secrets))
-        for done in migrate_or_explain(config):
-            if done.before != done.after or not quiet:
-                print(done.in_words())
-    except (ConfigError, MigrationError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return end(partial(_run, quiet=parser.parse_args(arguments).quiet))
 
 
-class MigrationError(Exception):
+def _run(*, quiet: bool) -> int:
+    config = Config.from_env()
+    # A service manager runs it before the service, so the warnings of its libraries are in the same log.
+    logs.set_up(config.log_level, Redaction(config.secrets))
+    for done in migrate_or_explain(config):
+        if done.before != done.after or not quiet:
+            print(done.in_words())
+    return DONE
+
+
+class MigrationError(Refused):
     """The store cannot be brought to the version this code needs; the text says why, on one line."""
 
 

@@ -9,11 +9,14 @@ import secrets as randomness
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from http import HTTPStatus
 
 from commands.doctor import say
-from commands.migrate import MigrationError, migrate_or_explain
-from config import Config, ConfigError
+from commands.endings import end
+from commands.migrate import migrate_or_explain
+from config import Config
 from services.accounts.checks import Check
 from services.clients.receiver import SECRET_PREFIX, DeliveryOutcome
 from services.clock import Clock
@@ -21,7 +24,6 @@ from services.days import our_time
 from services.notifications.events import TEST
 from services.notifications.notifications import body_of
 from services.provider_clients import receiver_client
-from services.store.database import DatabaseUnavailableError
 from services.store.store import Store
 
 LISTED = 100  # events
@@ -119,21 +121,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "secret":
         return secret()
     logging.disable(logging.WARNING)  # The output says the same.
-    try:
-        config = Config.from_env()
-        if options.command == "test":
-            return send_test(config)
-        migrate_or_explain(config)
-        store = Store.open(config.database_url, config.instance_path, mode=config.providers)
-        try:
-            return show(store) if options.command == "list" else resend(store, options.ids)
-        finally:
-            store.close()
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}", file=sys.stderr)
-    except (ConfigError, MigrationError) as error:
-        print(error, file=sys.stderr)
-    return 1
+    return end(partial(_run, options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = Config.from_env()
+    if options.command == "test":
+        return send_test(config)
+    migrate_or_explain(config)
+    with closing(Store.open(config.database_url, config.instance_path, mode=config.providers)) as store:
+        return show(store) if options.command == "list" else resend(store, options.ids)
 
 
 def _parser() -> argparse.ArgumentParser:

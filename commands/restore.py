@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from commands import Refused
+from commands.endings import DONE, end
 from commands.migrate import MigrationError, alone, known_versions, migrate_or_explain, tables_at
-from config import Config, ConfigError
+from config import Config
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.schema import GATEWAY
@@ -19,21 +21,20 @@ from services.store.schema import GATEWAY
 def main(arguments: Sequence[str] | None = None) -> int:
     """Restore a backup; return 1 if nothing was restored, with the reason in one sentence."""
     options = _parser().parse_args(arguments)
+    return end(partial(_run, options.file))
+
+
+def _run(name: str) -> int:
+    config = Config.from_env()
+    if config.database_url:
+        raise Refused(_with_postgresql(config, name))
     try:
-        config = Config.from_env()
-        if config.database_url:
-            print(_with_postgresql(config, options.file), file=sys.stderr)
-            return 1
-        _restore(config, Path(options.file))
+        _restore(config, Path(name))
     except (OSError, BackupError) as error:
-        print(f"Nothing was restored. {error}", file=sys.stderr)
+        raise Refused(f"Nothing was restored. {error}") from None
     except MigrationError as error:
-        print(f"The backup is in place, and not migrated yet. {error}", file=sys.stderr)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-    else:
-        return 0
-    return 1
+        raise Refused(f"The backup is in place, and not migrated yet. {error}") from None
+    return DONE
 
 
 def _restore(config: Config, file: Path) -> None:

@@ -7,19 +7,19 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from commands.doctor import say
-from commands.migrate import MigrationError, migrate_or_explain
-from config import Config, ConfigError, listed
+from commands.endings import end
+from commands.migrate import migrate_or_explain
+from config import Config, listed
 from services.accounts.checks import Check
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.container import Services
-from services.errors import InsightsError
 from services.provider_clients import callback_checks, graph_client
 from services.redaction import Redaction
-from services.store.database import DatabaseUnavailableError
 
 # Of a page any field will do: it is the subscription that matters. Instagram's fields are chosen in the dashboard.
 PAGE_FIELDS = ("feed",)
@@ -92,16 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     logging.disable(logging.WARNING)  # The output says the same.
-    try:
-        config = Config.from_env()
-        return check(config, options) if options.command == "check" else subscribe(config, options)
-    except InsightsError as error:
-        print("\n".join(filter(None, [error.message, error.hint])), file=sys.stderr)
-    except DatabaseUnavailableError as error:
-        print(f"The database is unavailable: {error}", file=sys.stderr)
-    except (ConfigError, MigrationError) as error:
-        print(error, file=sys.stderr)
-    return 1
+    return end(partial(_run, options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = Config.from_env()
+    return check(config, options) if options.command == "check" else subscribe(config, options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -190,7 +190,7 @@ def test_a_command_that_is_interrupted_says_so_and_leaves_no_file(run, kept, tmp
 
     ended, _, errors = run(command, *arguments[command])
 
-    assert ended == 1
+    assert ended == 130
     assert errors.startswith("\nStopped.")
     assert [path.name for path in tmp_path.iterdir()] == ["given.ndjson"]
 

@@ -1,0 +1,45 @@
+"""How a command ends: each failure in a sentence on standard error, and one rule for exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from commands import INTERRUPTED, Refused, UsageError
+from config import ConfigError
+from services.errors import InsightsError
+from services.store.database import DatabaseUnavailableError
+
+DONE: Final = 0
+FAILED: Final = 1  # It was not done, or not all of it.
+USAGE: Final = 2  # An argument, a file or a setting cannot be used; nothing was done. argparse ends with it, too.
+
+
+def end(work: Callable[[], int], *, again: str = "", stopped: str = "") -> int:
+    """Do the work of a command and return its exit status, without a traceback for a failure that has a text.
+
+    `again` follows the text about a database that is unavailable. `stopped` is printed after Ctrl-C; a command without
+    one ends as `commands.end_without_traceback` says, which does not wait for calls that are under way.
+    """
+    try:
+        return work()
+    except InsightsError as error:
+        _print(error.message, error.hint)
+    except DatabaseUnavailableError as error:
+        _print(f"The database is unavailable: {error}", again)
+    except Refused as error:
+        _print(str(error))
+    except (ConfigError, UsageError) as error:
+        _print(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        if not stopped:
+            raise
+        _print(f"\n{stopped}")
+        return INTERRUPTED
+    return FAILED
+
+
+def _print(*sentences: str | None) -> None:
+    print("\n".join(filter(None, sentences)), file=sys.stderr)
