@@ -154,7 +154,7 @@ class KeyCommands:
     def check(self, _: argparse.Namespace) -> int:
         """Say whether a gateway may start with these keys; return 1 if not."""
         if (why := start.why_not(self._table, self._config, self._clock.timestamp())) is not None:
-            raise ConfigError([why])
+            raise Refused(str(ConfigError([why])))
         return 0
 
     def close(self) -> None:
