@@ -289,6 +289,27 @@ def test_each_change_of_another_process_is_seen_and_nothing_else(make_cache, clo
     assert changed == [ACCOUNT, ACCOUNT]
 
 
+def test_a_value_that_was_read_before_a_change_and_comes_after_it_is_not_held(
+    make_cache, store, clock, refreshing, monkeypatch
+):
+    mine, other = make_cache(), make_cache()
+    read = store.cache_entries.read
+    get(other, 1)
+
+    def delayed(account, keys):
+        rows = read(account, keys)
+        monkeypatch.undo()
+        clock.wait(1)
+        refreshing(lambda: get(other, 2))
+        mine.forget(account)
+        return rows
+
+    monkeypatch.setattr(store.cache_entries, "read", delayed)
+    values = [get(mine, 3).value, get(mine, 3).value]
+
+    assert values == [{"number": 1}, {"number": 2}]
+
+
 def held(store, holder="another process"):
     return store.leases.acquire(ACCOUNT, [KEY], holder)
 

@@ -12,7 +12,7 @@ import pytest
 
 from services.reports.report import identity, missing, windows_of
 from tests.stores import query
-from tests.support import MODASH, MODASH_KEY, settings, table_rows
+from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 LATER = {"error": True, "code": "retry_later", "message": "Wait."}
@@ -420,6 +420,18 @@ def test_a_dry_run_returns_the_price_and_makes_no_call(make_client, clock, modas
     assert told == [(True, 0.25, "ask"), (False, 0, "kept"), (False, 0, "limit")]
     assert absent.headers["Cache-Control"] == "no-store"
     assert modash.asked == 1
+
+
+def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, clock, modash, monkeypatch):
+    client = make_client(settings(performance_ttl=60), clock=clock)
+    get(client)
+    clock.wait(61)
+    ledger = client.application.extensions["services"].store.ledger
+    monkeypatch.setattr(ledger._database, "_connections", NoConnections())
+
+    body = get(client, dry_run="true").get_json()
+
+    assert (body["would_call"], body["credits"], body["outcome"]) == (False, 0, "away")
 
 
 def test_a_dry_run_knows_who_does_not_exist(client, modash):
