@@ -139,6 +139,36 @@ def test_a_value_is_answered_no_longer_than_it_is_kept(make_cache, store, clock)
     assert get(cache, 2).value == {"number": 2}
 
 
+def test_an_expired_value_that_could_not_be_read_again_is_no_fresh_one(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(3601)
+
+    refreshing(lambda: get(cache, timeout()))
+
+    assert cache.peek(ACCOUNT, {CacheKey(KEY): HOUR}) == {}
+
+
+def test_a_final_value_is_kept_for_a_day_only_as_the_history_has_it(cache, store, clock):
+    get(cache, 1, Final())
+
+    deleted = [store.cache_entries.sweep(clock.timestamp() + seconds) for seconds in (86_400, 86_401)]
+
+    assert deleted == [0, 1]
+
+
+def test_an_absent_value_is_looked_for_in_the_database_again_after_moments_only(cache, store, monkeypatch):
+    reads, now = [], time.monotonic()
+    read = store.cache_entries.read
+    monkeypatch.setattr(store.cache_entries, "read", lambda *keys: reads.append(keys) or read(*keys))
+    monkeypatch.setattr("services.cache.local.time.monotonic", lambda: now)
+    known = [cache.known(ACCOUNT, {CacheKey(KEY): HOUR}) for _ in range(3)]
+    assert (known, len(reads)) == ([{}] * 3, 1)
+
+    now += 2.0
+
+    assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 2)
+
+
 def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clock, refreshing):
     get(cache, 1)
     clock.wait(10)

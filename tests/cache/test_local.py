@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.cache.local import READ_FACTOR, ROW_OVERHEAD, LocalCache
+from services.cache.local import MOST_ABSENT, READ_FACTOR, ROW_OVERHEAD, LocalCache
 from services.cache.values import HeldRow
 from services.store.cache_entries import CacheKey, EntryRow
 
@@ -104,3 +104,11 @@ def test_a_change_is_of_one_account_and_has_a_later_tick():
 
     assert (local.last_change("1"), local.last_change("2")) == (before + 1, 0)
     assert (keys(local, "a"), keys(local, "a", account="2")) == ([], ["a"])
+
+
+def test_what_was_read_of_absent_keys_is_remembered_within_a_bound():
+    local = LocalCache(COST)
+    local.note_read("1", ["a"], read_at=local.tick)
+    local.note_read("1", [str(number) for number in range(MOST_ABSENT)], read_at=local.tick)
+
+    assert (local.was_just_read("1", "a"), local.was_just_read("1", "0")) == (False, True)

@@ -334,6 +334,14 @@ def test_faults_are_the_provider_s_when_no_other_account_was_answered_recently(g
     assert not refusal(guard, "2").reached
 
 
+def test_an_answer_to_a_call_without_an_account_shows_no_account_that_works(guard):
+    guard.succeeded(guard.acquire(NO_ACCOUNT))
+
+    fail(guard, times=5)
+
+    assert (guard.breakers()[0].account, guard.breakers()[0].state) == ("", "open")
+
+
 def test_an_answer_in_between_ends_the_count_of_failing_accounts(guard):
     guard.succeeded(guard.acquire("9"))
     for account in "12":
@@ -477,6 +485,34 @@ def test_a_probe_that_says_nothing_about_the_limit_waits_for_the_next(guard, clo
     assert refusal(guard).retry_after == 880
     pass_(clock, 20)
     assert guard.acquire("1")
+
+
+def test_a_probe_of_a_limit_that_was_given_up_leaves_its_turn_to_the_next(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, 20)
+
+    with pytest.raises(DeadlineExceededError), guard.call("1"):
+        raise failure(DeadlineExceededError)
+
+    assert refusal(guard).retry_after == 880
+    pass_(clock, 20)
+    assert guard.acquire("1")
+
+
+def test_a_limit_whose_guessed_wait_is_short_has_no_probe_after_its_end(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=5))
+
+    assert [usage.blocked_until for usage in guard.usages()] == [clock.timestamp() + 5]
+
+
+def test_a_usage_whose_block_is_over_ends_no_other_one(guard, clock):
+    under_way = guard.acquire("1")
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    under_way.usages = [Usage("1", 100, {"call_count": 100}, clock.timestamp() - 1, clock.timestamp())]
+
+    guard.succeeded(under_way)
+
+    assert refusal(guard).retry_after == 900
 
 
 def test_an_answered_call_that_reaches_the_limit_blocks_too(graph, guard, clock, wire):

@@ -67,6 +67,15 @@ def test_each_takeover_raises_the_fence_and_forgets_the_failure_before(store, me
     assert store.leases.acquire(ACCOUNT, [KEY], "one") == {KEY: 3}
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(590, {}), (610, {KEY: 2})])
+def test_only_a_lease_that_ends_later_than_any_can_is_damaged_and_taken_over(store, memory, seconds, taken):
+    store.leases.acquire(ACCOUNT, [KEY], "one")
+
+    end_all(memory, seconds_ago=-seconds)
+
+    assert store.leases.acquire(ACCOUNT, [KEY], "two") == taken
+
+
 @pytest.mark.parametrize("step", ["commit", "keep"])
 def test_a_value_that_comes_after_a_takeover_is_not_written(store, memory, step):
     fences = store.leases.acquire(ACCOUNT, [KEY, "posts"], "one")
