@@ -8,13 +8,13 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from services.cache.failure_text import deserialize, serialize
 from services.clients.guard.guard import Guard
 from services.clients.guard.throttle import PROBED_EVERY, SharedThrottle
 from services.clients.guard.usage import Usage
 from services.clients.rate_limiter import TakeTurn
 from services.clock import Clock
 from services.days import our_time
-from services.errors import deserialize, serialize
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.provider_turns import ProviderTurns
 from services.store.quota_usage import QuotaUsage, UsageRow

@@ -16,18 +16,12 @@ from typing import NamedTuple
 
 from services.accounts.next_steps import TokenSteps
 from services.accounts.token_encryption import TokenEncryption
+from services.cache.failure_text import deserialize, serialize
 from services.clients.graph.error_codes import LOG_IN_AGAIN
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
-from services.errors import (
-    ProviderError,
-    ProviderNotConfiguredError,
-    TokenExpiredError,
-    TokenInvalidError,
-    deserialize,
-    serialize,
-)
+from services.errors import ProviderError, ProviderNotConfiguredError, TokenExpiredError, TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
 from services.store.database import DatabaseUnavailableError
 

@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from services.errors import DeadlineExceededError, ProviderError, deserialize, serialize
+from services.cache.failure_text import deserialize, serialize
+from services.errors import DeadlineExceededError, ProviderError
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 from services.store.leases import LEASE, LeaseTable

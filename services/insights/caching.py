@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.answers import Origin
+from services.cache.failure_text import deserialize, serialize
 from services.cache.policies import (
     FINISHED_DAY_TTL,
     FOR_EVER,
@@ -20,7 +21,7 @@ from services.cache.policies import (
 from services.cache.values import read_once
 from services.clients.graph.models import Number, as_number
 from services.days import Window
-from services.errors import ProviderError, deserialize, serialize
+from services.errors import ProviderError
 from services.insights.catalogue import METRICS
 from services.insights.request import ValueKey
 from services.insights.values import Bucket, MetricValue, merge_values

@@ -18,12 +18,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.clients.graph.models import Account, Item, media_id_of
 from services.clock import Clock
-from services.errors import (
-    Charge,
-    InsufficientViewersError,
-    ObjectNotFoundError,
-    ProviderError,
-)
+from services.errors import Charge, InsufficientViewersError, ObjectNotFoundError, ProviderError
 from services.executors import Executor
 from services.media.caching import MediaValuePolicy, media_keys, node_key
 from services.media.catalogue import FEED, MEDIA_METRICS, STORY

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
+from services.cache.failure_text import deserialize, serialize
 from services.cache.policies import (
     ANSWERED_MEDIA,
     FEW_BEFORE,
@@ -20,14 +21,7 @@ from services.cache.policies import (
     FreshnessPolicy,
     Json,
 )
-from services.errors import (
-    InsufficientViewersError,
-    MediaTooOldError,
-    ObjectNotFoundError,
-    ProviderError,
-    deserialize,
-    serialize,
-)
+from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError, ProviderError
 from services.store.cache_entries import CacheKey
 
 FEW = "insufficient_viewers"

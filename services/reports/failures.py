@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.cache.cache import Cache
+from services.cache.failure_text import deserialize, serialize
 from services.cache.policies import CALL_FAILURE_TTL, UNKNOWN_CREATOR_TTL, Json
-from services.errors import CreatorNotFoundError, ProviderError, deserialize, serialize
+from services.errors import CreatorNotFoundError, ProviderError
 from services.store.cache_entries import CacheKey
 
 

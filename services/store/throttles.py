@@ -11,7 +11,7 @@ from services.store.memory_tables import throttles
 
 
 class ThrottleRow(NamedTuple):
-    """One throttle; `account` is "" for all calls. Times are Unix seconds; `failure` is that of `errors.serialize`.
+    """One throttle; `account` is "" for all calls. Times are Unix seconds; `failure` is that of `cache.failure_text`.
 
     `next_call_at` is the end, if the provider has given it, else the time of the next probe.
     """

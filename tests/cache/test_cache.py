@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 
 from services import request_context
 from services.cache.cache import Cache
+from services.cache.failure_text import serialize
 from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
-from services.errors import DeadlineExceededError, ProviderTimeoutError, serialize
+from services.errors import DeadlineExceededError, ProviderTimeoutError
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError

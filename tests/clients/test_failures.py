@@ -9,6 +9,7 @@ import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from routes.documentation import error_classes
+from services.cache.failure_text import deserialize, serialize
 from services.clients.http import Transport
 from services.clock import Clock
 from services.errors import (
@@ -18,8 +19,6 @@ from services.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
     RetryStrategy,
-    deserialize,
-    serialize,
 )
 
 CLASSES = [ProviderError, *(each for each in error_classes() if issubclass(each, ProviderError))]
