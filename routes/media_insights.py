@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from routes import parameters
 from routes.access import require
 from routes.context import services
-from routes.queries import (
+from routes.media_queries import (
     InsightsTestQuery,
     MediaInsightsQuery,
     NavigationQuery,

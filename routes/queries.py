@@ -14,13 +14,11 @@ from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_BREAKDOWNS, AUDIENCE_METRICS, MOST_DAYS_ONLINE, TIMEFRAME_DAYS
 from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS
-from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 from services.top_posts import INCLUDED, RANKINGS
 
 MAX_DAYS_OF_GROWTH = 365
 MAX_DAYS_OF_POSTS = 30
 MAX_POSTS = 50
-MAX_STORIES = 200
 MAX_ACCOUNTS = 1000  # on one page
 MOST_EXPORTED = 100  # metrics that one export names
 
@@ -210,85 +208,6 @@ class AudienceQuery(AccountQuery):
         return tuple(dict.fromkeys(self.breakdowns + self.breakdown)) or AUDIENCE_BREAKDOWNS
 
 
-MediaId = Annotated[
-    str,
-    BeforeValidator(parameters.media_id),
-    Field(description="Id of a post, a reel or a story."),
-    WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
-]
-
-
-StoryId = Annotated[
-    str,
-    BeforeValidator(parameters.story_id),
-    Field(description="Id of a story."),
-    WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
-]
-
-
-class OwnedMediaQuery(AccountQuery):
-    """The parameters of every endpoint over one media or story; the gateway may know whose it is."""
-
-    account: Annotated[
-        AccountName | None,
-        Field(description="Id or username of the account; by default the one that the media is known to belong to."),
-    ] = None
-
-
-class OneMediaQuery(OwnedMediaQuery):
-    """The parameters of every endpoint over one media."""
-
-    media_id: MediaId
-
-
-class MediaInsightsQuery(OneMediaQuery):
-    """The query of /api/instagram/insights/{media_id}."""
-
-    metrics: Annotated[
-        tuple[str, ...],
-        parameters.metrics_of(tuple(MEDIA_METRICS)),
-        Field(
-            description="Comma-separated metrics, by default those recommended for the type of media: "
-            f"{', '.join(MEDIA_METRICS)}."
-        ),
-        parameters.csv(tuple(MEDIA_METRICS), "views,likes,comments"),
-    ] = ()
-    media_type: Annotated[
-        Literal["FEED", "REELS", "STORY"] | None,
-        parameters.choice(EVERY_TYPE, "media type"),
-        Field(description="FEED, REELS or STORY; used only where Instagram does not say what type the media is."),
-    ] = None
-
-
-class NavigationQuery(OwnedMediaQuery):
-    """The query of /api/instagram/insights/{story_id}/navigation."""
-
-    story_id: StoryId
-
-
-class StoriesQuery(AccountQuery):
-    """The query of /stories."""
-
-    since: Annotated[
-        Time | None, Field(description="Stories from this moment on: a date (a Pacific day) or Unix seconds.")
-    ] = None
-    until: Annotated[
-        Time | None,
-        Field(description="Stories up to this moment, or to the end of this day; by default the live ones too."),
-    ] = None
-    limit: Annotated[
-        int,
-        Field(ge=1, le=MAX_STORIES, description=f"How many stories, the newest, 1 to {MAX_STORIES}."),
-        parameters.whole_number(1, MAX_STORIES),
-    ] = 50
-
-
-class StoryQuery(OwnedMediaQuery):
-    """The query of /stories/{story_id}."""
-
-    story_id: StoryId
-
-
 class ExportQuery(BaseModel):
     """The query of /export."""
 
@@ -318,35 +237,6 @@ class ExportQuery(BaseModel):
         Literal["ndjson", "json", "csv"] | None,
         parameters.choice(("ndjson", "json", "csv"), "format"),
         Field(description="csv for a table, ndjson (or json) for one JSON object a line; by default as Accept says."),
-    ] = None
-
-
-class RecommendedMetricsQuery(BaseModel):
-    """The query of /api/instagram/insights/metrics/{media_type}."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    media_type: Annotated[
-        Literal["FEED", "REELS", "STORY"],
-        parameters.choice(EVERY_TYPE, "media type"),
-        Field(description="feed, reels or story, in upper or lower case."),
-    ]
-
-
-class InsightsTestQuery(BaseModel):
-    """The query of /api/instagram/insights/test."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    media_id: MediaId
-    access_token: Annotated[
-        str | None,
-        BeforeValidator(parameters.token),
-        Field(
-            description="The token to try; by default that of the media's account. Better in the header "
-            "X-Instagram-Access-Token: web servers log queries."
-        ),
-        WithJsonSchema({"type": "string", "pattern": patterns.TOKEN}),
     ] = None
 
 
