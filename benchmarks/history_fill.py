@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Table, create_engine, text
 from services.days import midnight
 from services.history.plan import kinds
 from services.insights.catalogue import BREAKDOWNS
-from services.store.schema import follower_counts, metric_values, post_readings, posts
+from services.store.history_tables import follower_counts, metric_values, post_readings, posts
 from services.store.store import addresses
 
 FIRST_ACCOUNT = "17841400000000000"  # that of the sandbox, which the simulator knows

@@ -28,7 +28,7 @@ from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
 from services.redaction import Redaction
 from services.store.database import is_newer, version_fault
-from services.store.schema import VERSIONS
+from services.store.metadata import VERSIONS
 from services.store.store import addresses
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"

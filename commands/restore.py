@@ -15,7 +15,7 @@ from commands.migrate import MigrationError, alone, known_versions, migrate_or_e
 from config import Config
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
-from services.store.schema import GATEWAY
+from services.store.metadata import GATEWAY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

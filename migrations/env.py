@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from services.store.memory_tables import memory
-from services.store.schema import GATEWAY, gateway
+from services.store.metadata import GATEWAY
+from services.store.schema import gateway, memory
 
 name = context.config.attributes["database"]
 

@@ -17,8 +17,7 @@ from sqlalchemy import create_engine, text
 
 from commands.migrate import migrate
 from config import Config
-from services.store.memory_tables import memory
-from services.store.schema import gateway
+from services.store.schema import gateway, memory
 from services.store.store import addresses
 from tests.support import leaks_in, leaks_in_folder, new_instance
 

@@ -35,8 +35,7 @@ from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.access.key_text import digest_of, new_id, new_text
 from services.clock import Clock
 from services.store.api_keys import ApiKeyRow
-from services.store.memory_tables import memory
-from services.store.schema import gateway
+from services.store.schema import gateway, memory
 from services.store.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
+from services.store.account_tables import account_health
 from services.store.database import Database, chunks, excluded
-from services.store.schema import account_health
 
 
 @dataclass(frozen=True)

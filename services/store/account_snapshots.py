@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from services.store.database import Database, excluded
-from services.store.schema import account_snapshots
+from services.store.history_tables import account_snapshots
 
 
 class AccountSnapshot(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 
+from services.store.account_tables import account_tokens
 from services.store.database import Database, Transaction, excluded, upsert
-from services.store.schema import account_tokens
 
 KEY = ("account", "fingerprint")
 NEVER_ENDS = 0.0  # as Meta writes it; no column can hold infinity

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import delete, func, select
 
+from services.store.account_tables import account_troubles
 from services.store.database import Database, Transaction, upsert
-from services.store.schema import account_troubles
 
 
 class AccountTroubleTable:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select, update
 
+from services.store.account_tables import account_health, accounts
 from services.store.database import Database, upsert
-from services.store.schema import account_health, accounts
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import cast
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from services.store.account_tables import api_keys, change_counters
 from services.store.database import Database, upsert
-from services.store.schema import api_keys, change_counters
 
 COLUMNS = [column for column in api_keys.c if column.name != "mode"]
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
+from services.store.account_tables import accounts
 from services.store.database import Database
-from services.store.memory_tables import cache_versions, memory
-from services.store.schema import accounts, gateway, jobs
+from services.store.job_tables import jobs
+from services.store.memory_tables import cache_versions
+from services.store.schema import gateway, memory
 from services.store.sections import Section
 from services.store.transfer import dated_before
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, bindparam, func, select
 
 from services.store.database import Database, excluded
-from services.store.schema import follower_counts
+from services.store.history_tables import follower_counts
 
 LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
 
 from services.store.database import CHUNK, Database, chunks, excluded
-from services.store.schema import metric_values
+from services.store.history_tables import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
 

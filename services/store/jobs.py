@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tup
 
 from services.store.damaged_rows import parsed
 from services.store.database import Database
-from services.store.schema import jobs
+from services.store.job_tables import jobs
 
 JOB_LEASE = 10.0  # seconds
 LATE_AFTER = 60.0  # seconds

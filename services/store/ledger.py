@@ -31,8 +31,8 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, se
 from services.store.damaged_rows import WITH_DAMAGED_ROWS
 from services.store.database import Database, Transaction, upsert
 from services.store.database_clock import DatabaseClock
+from services.store.report_tables import ledger, ledger_months, settlements_set_apart
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
-from services.store.schema import ledger, ledger_months, settlements_set_apart
 
 IN_FLIGHT, LIMIT, BUDGET, RENAMED = "in_flight", "limit", "budget", "renamed"
 DAMAGED_MONTH = "damaged_month"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from services.store.database import Database, chunks, excluded, upsert
-from services.store.schema import media
+from services.store.history_tables import media
 
 CHANGING = ("product_type", "media_type", "created_at")
 

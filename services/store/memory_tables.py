@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text
 
+from services.store.metadata import memory
 from services.store.types import mode_column
-
-memory = MetaData()
 
 cache_entries = Table(
     "cache_entries",

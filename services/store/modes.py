@@ -15,8 +15,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, readable
-from services.store.memory_tables import memory
-from services.store.schema import gateway
+from services.store.schema import gateway, memory
 
 MODES = ("live", "sandbox")
 OURS = (memory, gateway)  # and not the database's own catalogue

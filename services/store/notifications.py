@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 
 from services.store.database import Database, Transaction, upsert
-from services.store.schema import notifications
+from services.store.job_tables import notifications
 
 MAX_WAITING = 10_000  # events; beyond that the oldest are given up
 MAX_GIVEN_UP = 10_000  # that are kept

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import URL, make_url
 
-from services.store.memory_tables import memory
+from services.store.schema import memory
 
 PASSWORD = "PGPASSWORD"  # noqa: S105  # the name of libpq's variable
 COMMON = ("--no-owner", "--no-privileges")  # another server may have other users

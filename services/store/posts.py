@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
-from services.store.schema import post_looks, post_readings, posts
+from services.store.history_tables import post_looks, post_readings, posts
 from services.store.types import is_name
 
 COUNTS = ("likes", "comments")

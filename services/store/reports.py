@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Integer, Row, bindparam, delete, insert, sele
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, Transaction, excluded, upsert
-from services.store.schema import balances, creators, ledger, pending_reports, reports
+from services.store.report_tables import balances, creators, ledger, pending_reports, reports
 
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 

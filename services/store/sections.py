@@ -17,9 +17,9 @@ from sqlalchemy import Column, ColumnElement, Double, Table
 from services.days import pacific_day
 from services.store.follower_counts import earlier_count
 from services.store.history import better_value
+from services.store.history_tables import follower_counts, metric_values, post_readings, posts, stories, story_numbers
 from services.store.line_fields import FIELDS, Line, LineError, Row, bucket_name, bucket_names, number_of, read, written
 from services.store.posts import COUNTS, INSIGHTS, fuller_reading, newer_post
-from services.store.schema import follower_counts, metric_values, post_readings, posts, stories, story_numbers
 from services.store.stories import newer_number, newer_story
 
 BUCKETS = "buckets"  # the column of a number's buckets, and the detail that counts their lines

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, log_damaged
 from services.store.database import Database
 from services.store.ledger import UnsettledCall, spent_by
-from services.store.schema import ledger, ledger_months
+from services.store.report_tables import ledger, ledger_months
 
 UNCERTAIN_AT_MOST = 100  # rows that are listed
 

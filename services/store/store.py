@@ -29,13 +29,13 @@ from services.store.jobs import Jobs
 from services.store.leases import LeaseTable
 from services.store.ledger import Ledger
 from services.store.media import MediaTable
+from services.store.metadata import GATEWAY, MEMORY
 from services.store.notifications import NotificationTable
 from services.store.posts import PostTable
 from services.store.provider_turns import ProviderTurns
 from services.store.quota_usage import QuotaUsage
 from services.store.reports import Reports
 from services.store.request_counts import RequestCountTable
-from services.store.schema import GATEWAY, MEMORY
 from services.store.settlement_spool import SettlementSpool
 from services.store.spending import Spending
 from services.store.stories import Stories

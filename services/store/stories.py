@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
-from services.store.schema import stories, story_numbers, story_reads
+from services.store.history_tables import stories, story_numbers, story_reads
 from services.store.types import is_name
 
 POLLING, WEBHOOK = "polling", "webhook"

@@ -14,8 +14,8 @@ from sqlalchemy import and_, case, delete, func, select, update
 from services.store.damaged_rows import parsed
 from services.store.database import Database, chunks, excluded
 from services.store.group_commit import GroupCommit
-from services.store.schema import webhook_changes as changes
-from services.store.schema import webhook_deliveries as deliveries
+from services.store.job_tables import webhook_changes as changes
+from services.store.job_tables import webhook_deliveries as deliveries
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each

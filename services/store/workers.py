@@ -8,7 +8,7 @@ from sqlalchemy import case, cast, delete, func, select
 from sqlalchemy.types import Double
 
 from services.store.database import Database
-from services.store.schema import workers
+from services.store.job_tables import workers
 
 ALIVE_FOR = 10.0  # seconds after the last heartbeat
 FORGOTTEN_AFTER = 86_400.0  # seconds

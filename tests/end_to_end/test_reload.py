@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from services.store.schema import GATEWAY, VERSIONS
+from services.store.metadata import GATEWAY, VERSIONS
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
 from tests.support import ROOT, lines_of, new_instance, wait_for

@@ -19,7 +19,7 @@ from alembic import command
 from commands import backup, restore
 from config import Config
 from services.store.ledger import Order
-from services.store.schema import GATEWAY, VERSIONS
+from services.store.metadata import GATEWAY, VERSIONS
 from services.store.settlement_spool import spooled_files
 from services.store.store import Store
 from tests.store.test_schema import run_alembic

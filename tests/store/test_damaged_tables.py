@@ -16,8 +16,7 @@ from sqlalchemy import Double, Integer, LargeBinary, String
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeDecorator
 
-from services.store.memory_tables import memory
-from services.store.schema import gateway
+from services.store.schema import gateway, memory
 from services.store.sqlite_texts import TextTolerantConnection
 from tests.stores import new_store, query
 from tests.support import new_instance

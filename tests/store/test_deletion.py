@@ -12,8 +12,7 @@ from services.background.job_kinds import RECURRING
 from services.background.jobs import handlers
 from services.history.retention import Retention
 from services.store.deletion import KEPT
-from services.store.memory_tables import memory
-from services.store.schema import gateway
+from services.store.schema import gateway, memory
 from services.store.sections import DAYS, MEDIA, SECTIONS
 from services.store.types import Number
 from tests.support import ACCOUNT_ID, MovableClock, settings, utc

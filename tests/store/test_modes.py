@@ -8,9 +8,9 @@ from sqlalchemy import Index, bindparam, delete, func, insert, select, union, up
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.store.accounts import AccountRow
-from services.store.memory_tables import memory
+from services.store.job_tables import jobs, workers
 from services.store.modes import scoped
-from services.store.schema import gateway, jobs, workers
+from services.store.schema import gateway, memory
 from services.store.store import Store
 from tests.stores import query
 

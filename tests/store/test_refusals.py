@@ -11,8 +11,9 @@ from sqlalchemy import insert, select, text
 
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.history import HistoryKey, HistoryValue
+from services.store.job_tables import workers
+from services.store.report_tables import balances
 from services.store.reports import BalanceReading
-from services.store.schema import balances, workers
 from tests.stores import query
 from tests.support import MODASH, settings
 

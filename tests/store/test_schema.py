@@ -20,8 +20,8 @@ from commands.migrate import MigrationError, alembic_config, migrate, migrate_or
 from config import Config
 from services.accounts.token_encryption import new_key
 from services.store.database import SchemaError
-from services.store.memory_tables import memory
-from services.store.schema import GATEWAY, MEMORY, VERSIONS, gateway
+from services.store.metadata import GATEWAY, MEMORY, VERSIONS
+from services.store.schema import gateway, memory
 from services.store.store import Store, addresses
 from tests.stores import ENGINES, new_store, query
 from tests.support import ROOT, environment, free_port
