@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +13,9 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from dotenv import dotenv_values
 
-from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, range_in_words, without_brackets
+from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, without_brackets
+from config_names import misnamed, unknown
+from config_values import listed, read_value, unquoted
 from front.origins_and_hosts import read_host, read_origin
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.
@@ -31,83 +31,12 @@ SANDBOX_CREDENTIALS: Mapping[str, str] = {
 }
 SANDBOX_TOKENS: Mapping[str, str] = {"facebook": "EAASANDBOXUSERTOKEN", "instagram": "IGAASANDBOXUSERTOKEN"}
 
-# The settings that had another name before 0.1.0. An old name stops the start, because ignoring it would silently
-# replace a chosen value by the default.
-RENAMED: Mapping[str, str] = {
-    "END_TIME_MARKS": "END_TIME_CONVENTION",
-    "UNCERTAIN_HOLD": "UNCERTAIN_CHARGE_HOLD",
-    "WAITING_PLACES": "MAX_WAITING_REQUESTS",
-    "WARM_MEGABYTES": "RESPONSE_CACHE_MB",
-}
 # The variable of the process that names the settings file. It cannot be in that file.
 ENV_FILE = "ENV_FILE"
 
-# How similar (difflib, 0 to 1) an unknown name must be to a setting to be taken for a mistyped one. In the file,
-# 0.8 finds MODASH_KEY (0.83) and leaves NGINX_PORT (0.57) alone. The environment holds the variables of other
-# programs, such as the MODASH_PORT (0.82) that Kubernetes defines for a service of that name; there, only names with
-# the prefix of a provider that differ by a letter or two count.
-_MISTYPED_IN_FILE, _MISTYPED_IN_ENVIRONMENT, _NEAREST = 0.8, 0.9, 0.6
-_OUR_PREFIXES = ("GRAPH_", "MODASH_")
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and the one by which this machine reaches it
-_QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\uff02\uff07"
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in {"true", "1", "yes", "on"}:
-        return True
-    if text.lower() in {"false", "0", "no", "off"}:
-        return False
-    raise ValueError(f"is {text!r}; accepted: true, false")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"is {text!r}; accepted: a number") from None
-
-
-def _integer(text: str) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", text):
-        raise ValueError(f"is {text!r}; accepted: a whole number")
-    return int(text)
-
-
-def unquoted(text: str) -> str:
-    """Return a value without the spaces and the pair of quotes around it, as a shell and `.env` take them off.
-
-    `docker run --env-file` keeps them. Raises `ValueError` for any other quotation mark at an end of the value, which
-    would become a part of it: a single one, or a typographic one.
-    """
-    value = text.strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        value = value[1:-1].strip()
-    if value and (value[0] in _QUOTES or value[-1] in _QUOTES):
-        raise ValueError("begins or ends with a quotation mark; write it without")
-    return value
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Return the parts of a comma-separated list."""
-    return tuple(part.rstrip("/") for part in re.split(r"[,\s]+", text) if part)
-
-
-READERS: Mapping[str, Callable[[str], object]] = {
-    "bool": _boolean,
-    "float": _number,
-    "int": _integer,
-    "tuple[str, ...]": listed,
-}
-
-
-def _read(name: str, kind: str, text: str) -> object:
-    try:
-        return READERS.get(kind, str)(text)
-    except ValueError as error:
-        raise ValueError(f"{error}{range_in_words(name)}") from None
 
 
 class ConfigError(Exception):
@@ -292,13 +221,13 @@ class Config:
         environment, file = _sources(environ)
         given = {**file, **environment}
         values: dict[str, object] = {}
-        faults = _misnamed(environment, file)
+        faults = misnamed(environment, file, SETTINGS)
         for setting in fields(cls):
             try:
                 text = unquoted(given.get(setting.name.upper(), ""))
                 if not text:
                     continue
-                values[setting.name] = _read(setting.name, str(setting.type), text)
+                values[setting.name] = read_value(setting.name, str(setting.type), text)
             except ValueError as error:
                 faults.append(f"{setting.name.upper()} {error}.")
         try:
@@ -348,15 +277,7 @@ def simulator_port(environ: Mapping[str, str] | None = None) -> str:
 def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each variable of the settings file that is none of the gateway's and is not like one."""
     _, file = _sources(environ)
-    sentences = []
-    for name in file.keys() - SETTINGS - RENAMED.keys():
-        if _nearest(name, _MISTYPED_IN_FILE) is None:
-            nearest = _nearest(name, _NEAREST)
-            hint = f"; the nearest one is {nearest}" if nearest else ""
-            # A line that is not an assignment may be the rest of a token that was broken into two lines.
-            shown = name if _VARIABLE.fullmatch(name) else "A line"
-            sentences.append(f"{shown} in the settings file is not a setting of the gateway{hint}. It has no effect.")
-    return sorted(sentences)
+    return unknown(file, SETTINGS)
 
 
 def unusable_proxies(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
@@ -410,25 +331,6 @@ def _sources(environ: Mapping[str, str] | None) -> tuple[Mapping[str, str], Mapp
         raise ConfigError([f"{path.name} is not written in UTF-8."]) from None
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror}."]) from None
-
-
-def _misnamed(environment: Mapping[str, str], file: Mapping[str, str]) -> list[str]:
-    faults = [
-        f"{old} is now called {new}; rename it in {' and in '.join(places)}."
-        for old, new in RENAMED.items()
-        if (places := [place for place, names in (("the environment", environment), (".env", file)) if old in names])
-    ]
-    for name in sorted(file.keys() - SETTINGS - RENAMED.keys()):
-        if nearest := _nearest(name, _MISTYPED_IN_FILE):
-            faults.append(f"{name} in .env is not a setting; the nearest one is {nearest}.")
-    for name in sorted(environment.keys() - file.keys() - SETTINGS - RENAMED.keys()):
-        if name.startswith(_OUR_PREFIXES) and (nearest := _nearest(name, _MISTYPED_IN_ENVIRONMENT)):
-            faults.append(f"{name} in the environment is not a setting; the nearest one is {nearest}.")
-    return faults
-
-
-def _nearest(name: str, cutoff: float) -> str | None:
-    return next(iter(get_close_matches(name.upper(), SETTINGS, n=1, cutoff=cutoff)), None)
 
 
 def _address(host: str, port: int) -> str:

@@ -20,8 +20,9 @@ from commands import UsageError
 from commands.endings import DONE, FAILED, USAGE
 from commands.env_file import write_setting
 from commands.migrate import MigrationError, migrate_or_explain
-from config import Config, ConfigError, settings_file, settings_now, unquoted
+from config import Config, ConfigError, settings_file, settings_now
 from config_checks import TOKEN_PREFIXES
+from config_values import unquoted
 from services.accounts.connecting import Candidate, Connected, Connector, Grant, NotConnectedError
 from services.accounts.diagnosis import Diagnosis, one
 from services.accounts.token_encryption import new_key

@@ -19,7 +19,8 @@ from commands import Refused
 from commands.arguments import given_path
 from commands.endings import DONE, FAILED, end
 from commands.migrate import migrate_or_explain
-from config import Config, listed
+from config import Config
+from config_values import listed
 from services.clock import Clock
 from services.container import Services
 from services.errors import AccountUnknownError, InsightsError

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
-from config import ENV_FILE, RENAMED, SETTINGS
+from config import ENV_FILE, SETTINGS
+from config_names import RENAMED
 
 # Variables that redirect requests or hold credentials. PGPASSWORD and the addresses of the test databases do not
 # match: the tests need them.

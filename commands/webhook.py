@@ -12,7 +12,8 @@ from functools import partial
 from commands.doctor import say
 from commands.endings import end
 from commands.migrate import migrate_or_explain
-from config import Config, listed
+from config import Config
+from config_values import listed
 from services.accounts.checks import Check
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account

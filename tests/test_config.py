@@ -6,16 +6,9 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from config import (
-    RENAMED,
-    SANDBOX_CREDENTIALS,
-    SANDBOX_TOKENS,
-    Config,
-    ConfigError,
-    unknown_settings,
-    unusable_proxies,
-)
+from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config, ConfigError, unknown_settings, unusable_proxies
 from config_checks import RANGES
+from config_names import RENAMED
 from tests.support import (
     ACCOUNT_ID,
     APP_SECRET,
