@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import select
 import socket
@@ -13,7 +14,8 @@ from contextlib import suppress
 
 import pytest
 
-from gunicorn_worker import ignore_new_connections
+import gunicorn_worker
+from gunicorn_worker import FreeMemory, ignore_new_connections
 from tests.support import ROOT, environment, free_port
 
 CALLERS = 24
@@ -128,3 +130,36 @@ def test_a_request_that_does_not_come_in_time_is_ended_and_others_are_answered(i
         head, _, body = caller.result().partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408 ")
         assert json.loads(body)["code"] == "request_timeout"
+
+
+GAPS = """
+from gunicorn_worker import FreeMemory, resident_bytes, return_large_blocks
+return_large_blocks()
+blocks = [bytes(4000) for _ in range(10_000)]
+kept = blocks[::100]
+del blocks
+before = resident_bytes()
+FreeMemory().look(now=100.0)
+print(before - resident_bytes())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc keeps such gaps")
+def test_free_memory_between_used_blocks_is_given_back():
+    said = subprocess.run(
+        [sys.executable, "-c", GAPS], cwd=ROOT, env=environment({}), capture_output=True, text=True, check=True
+    )
+
+    assert int(said.stdout) > 30_000_000
+
+
+def test_memory_is_given_back_only_by_a_worker_that_has_grown_and_not_at_every_look(monkeypatch):
+    sizes = iter([100_000_000, 90_000_000, 93_000_000, 95_000_000, 91_000_000])
+    monkeypatch.setattr(gunicorn_worker, "resident_bytes", lambda: next(sizes))
+    memory, trims = FreeMemory(), []
+    monkeypatch.setattr(memory, "_trim", trims.append)
+
+    for now in (0.0, 4.9, 5.0, 9.0):  # 100 MB, too early, 93 MB, 95 MB
+        memory.look(now)
+
+    assert trims == [0, 0]
