@@ -23,6 +23,9 @@ MOST_NAMED = 5  # wrong names of one list that a message repeats
 
 CURSOR_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.[0-9a-f]{12}"
 
+_TREND_OF = {title.lower(): name for name, title in TITLES.items()}
+TREND_SPELLINGS: Mapping[str, str] = _TREND_OF | {title.replace(" ", "_"): name for title, name in _TREND_OF.items()}
+
 Suggest = Callable[[str, Sequence[str]], str]
 
 
@@ -256,9 +259,7 @@ def choice(accepted: Sequence[str], what: str, suggest: Suggest = did_you_mean) 
 
 def trends(text: object) -> tuple[str, ...]:
     """Read comma-separated trends, by their keys or their titles."""
-    by_title = {title.lower(): name for name, title in TITLES.items()}
-    spellings = by_title | {title.replace(" ", "_"): name for title, name in by_title.items()}
-    return _names(str(text).lower(), tuple(TITLES), "trend", spellings=spellings, suggest=which_metric)
+    return _names(str(text).lower(), tuple(TITLES), "trend", spellings=TREND_SPELLINGS, suggest=which_metric)
 
 
 def csv(accepted: Sequence[str], example: str) -> WithJsonSchema:

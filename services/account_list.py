@@ -99,7 +99,7 @@ class AccountList:
                 "states": _by_state(counts),
                 "next_cursor": (found[-1]["id"] or BEGINNING) if is_more else None,
             },
-            table=Table(COLUMNS, [{**entry, **entry["health"]} for entry in found]),
+            table=Table(COLUMNS, ({**entry, **entry["health"]} for entry in found)),
         )
 
     def overview(self) -> AccountsInBrief:

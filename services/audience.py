@@ -116,7 +116,7 @@ class Audience:
             },
             unavailable=_unavailable(audience),
             warnings=list(_warnings(audience)),
-            table=Table(COLUMNS, list(_rows(demographics, online))),
+            table=Table(COLUMNS, _rows(demographics, online)),
         )
 
     def _with_reasons(self, account: Account, audience: AudienceReading) -> AudienceReading:

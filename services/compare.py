@@ -126,7 +126,7 @@ class Comparison:
                 *chain.from_iterable(map(_unavailable, read)),
             ],
             warnings=[{**entry, "account": account} for account, each in _answers(read) for entry in each.warnings],
-            table=Table(COLUMNS, [_cells(row, window) for row in rows]),
+            table=Table(COLUMNS, (_cells(row, window) for row in rows)),
         )
 
     def _read(self, reference: str, days: int, until: Until) -> _Read:

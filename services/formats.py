@@ -96,7 +96,7 @@ class Formats:
             },
             unavailable=_unavailable(formats),
             warnings=found.warnings,
-            table=Table(COLUMNS, [_row(each) for each in formats]),
+            table=Table(COLUMNS, map(_row, formats)),
         )
 
 

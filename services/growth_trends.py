@@ -92,7 +92,7 @@ class GrowthTrends:
             },
             unavailable=_unavailable(trends, fetched),
             warnings=warnings,
-            table=Table(COLUMNS, [_row(trend) for trend in trends]),
+            table=Table(COLUMNS, map(_row, trends)),
         )
 
 

@@ -207,7 +207,7 @@ class MediaInsightsService:
             unavailable=list(_unavailable(reading)),
             substitutions=list(_substitutions(reading)),
             warnings=reading.warnings,
-            table=Table(COLUMNS, list(_rows(reading.media.id, insights))),
+            table=Table(COLUMNS, _rows(reading.media.id, insights)),
         )
 
 

@@ -130,7 +130,7 @@ class PostHistory:
                 },
             },
             unavailable=list(_unavailable([*points, *medians])),
-            table=Table(COLUMNS, list(_rows(points, medians))),
+            table=Table(COLUMNS, _rows(points, medians)),
         )
 
     def _account_of(self, post: str, account: str | None) -> Account:

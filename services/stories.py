@@ -236,7 +236,7 @@ class AccountStories:
             },
             unavailable=list(_unavailable(stories)),
             warnings=[*found.warnings, *_warnings(stories)],
-            table=Table(COLUMNS, list(_rows(stories))),
+            table=Table(COLUMNS, _rows(stories)),
         )
 
     def _freshness(self, found: _Found, rows: Sequence[StoryRow], now: float) -> Freshness:

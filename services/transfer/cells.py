@@ -93,10 +93,10 @@ def _is_changed(text: str) -> bool:
 
 def cell(value: object) -> object:
     """Return a value as a cell: texts as `text_cell` makes them, lists and objects as JSON."""
-    if isinstance(value, str):
-        return text_cell(value)
     if value is None or type(value) in NUMBERS:
         return value
+    if isinstance(value, str):
+        return text_cell(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | dict):
