@@ -15,11 +15,11 @@ from front.listen_address import why_unusable
 from gunicorn_reload import check_reloads, close_listeners
 from services.access import start
 from services.clock import Clock
-from services.provider_clients import purchase_policy
 from services.redaction import Redaction
 from services.request_context import WaitingSlots
 from services.store.database import SchemaError
 from services.store.store import Store
+from services.wiring.provider_clients import purchase_policy
 
 _log = logging.getLogger("gunicorn.conf")
 

@@ -28,9 +28,9 @@ from services.clock import Clock
 from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
-from services.provider_clients import graph_client, token_client
 from services.redaction import Redaction
 from services.store.accounts import AccountRow
+from services.wiring.provider_clients import graph_client, token_client
 
 EXAMPLE = """\
 examples:

@@ -38,9 +38,9 @@ from services.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from services.provider_clients import apps_of, graph_client, token_client
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
+from services.wiring.provider_clients import apps_of, graph_client, token_client
 
 TRY_AGAIN = 3  # the exit status: Instagram or the database did not answer
 PASSING = (

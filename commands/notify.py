@@ -23,8 +23,8 @@ from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import TEST
 from services.notifications.notifications import body_of
-from services.provider_clients import receiver_client
 from services.store.store import Store
+from services.wiring.provider_clients import receiver_client
 
 LISTED = 100  # events
 KEY_BYTES = 32

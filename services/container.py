@@ -78,15 +78,6 @@ from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both
 from services.posts.post_polling import PostPolling
 from services.posts.reader import PostReader
-from services.provider_clients import (
-    account_tokens,
-    app_secrets,
-    graph_client,
-    may_refresh,
-    modash_client,
-    purchase_policy,
-    receiver_client,
-)
 from services.quota import Quota, SharedThrottles, shared_rate_limit
 from services.readiness import Readiness
 from services.redaction import Redaction
@@ -107,6 +98,15 @@ from services.top_posts import TopPosts
 from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
 from services.webhooks.receiver import Webhooks
+from services.wiring.provider_clients import (
+    account_tokens,
+    app_secrets,
+    graph_client,
+    may_refresh,
+    modash_client,
+    purchase_policy,
+    receiver_client,
+)
 
 A_SECOND = 0.9  # seconds; the heartbeat beats every half second, so that is once a second
 TRY_INTERVAL = 60.0  # seconds; a fault is logged also where no caller notices it

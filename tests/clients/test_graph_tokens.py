@@ -17,8 +17,8 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from services.provider_clients import token_client
 from services.redaction import Redaction
+from services.wiring.provider_clients import token_client
 from tests.support import live_settings
 
 LIFETIME = 5_183_944  # seconds

@@ -31,7 +31,7 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from services.provider_clients import graph_client, modash_client
+from services.wiring.provider_clients import graph_client, modash_client
 from tests.support import GRAPH, MODASH, TOKEN, graph_error, settings
 
 ANY = re.compile(rf"{GRAPH}/.*")

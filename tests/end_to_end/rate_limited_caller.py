@@ -7,9 +7,9 @@ import sys
 from config import Config
 from services.clients.rate_limiter import RateLimiter
 from services.clock import Clock
-from services.provider_clients import modash_client
 from services.quota import shared_rate_limit
 from services.store.store import Store
+from services.wiring.provider_clients import modash_client
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The parts of the object graph, which `services.container` puts together."""
