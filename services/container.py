@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -14,27 +14,20 @@ from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.account_list import AccountList
 from services.accounts.check_rotation import CheckRotation
-from services.accounts.checks import AccountChecks
 from services.accounts.checkup import Checkup
 from services.accounts.health import HealthRecorder
-from services.accounts.registry import AccountRegistry
 from services.accounts.rekeying import Rekeying
-from services.accounts.resolver import AccountResolver, ConfiguredAccount
+from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_states import TokenStates
 from services.accounts.token_upkeep import TokenUpkeep
 from services.answers import Origin
 from services.audience import Audience
 from services.background.heartbeat import Heartbeat
-from services.background.job_kinds import SWEEP_INTERVAL
 from services.cache.cache import Cache
-from services.cache.single_flight import EXTENSION_INTERVAL
 from services.capabilities import Capabilities
-from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.tokens import TokenClient
 from services.clients.guard.guard import Guard
-from services.clients.modash.error_codes import MODASH
-from services.clients.rate_limiter import RateLimiter
 from services.clock import Clock
 from services.compare import Comparison
 from services.credits import Credits
@@ -45,51 +38,32 @@ from services.formats import Formats
 from services.growth.kept_counts import KeptCounts
 from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
-from services.history.followers import FollowerRecorder
 from services.history.retention import Retention
 from services.history.snapshots import AccountSnapshotter, HistoryTables
-from services.insights.audience_reader import AudienceReader
-from services.insights.kept_values import KeptValues
 from services.insights.long_windows import LongWindowReader
-from services.insights.reader import InsightsReader
 from services.insights_test import InsightsTest
-from services.media.expansion import ExpansionReader
-from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories
-from services.media.reader import MediaReader
-from services.media.refusals import MediaRefusals
 from services.media.story_polling import StoryPolling
-from services.media.story_reader import StoryReader
-from services.media.viewers import ViewersCheck
 from services.media_insights import MediaInsightsService
-from services.monitoring.exchange import Exchange
 from services.monitoring.exposition import Monitoring
 from services.monitoring.measurements import Measurements
-from services.monitoring.state import GatewayState, breaker_values
 from services.notifications.delivery import NotificationDelivery
-from services.notifications.events import EVENTS
 from services.notifications.notifications import Notifications
 from services.notifications.troubles import AccountTroubles
 from services.performance_data import PerformanceData
 from services.post_history import PostHistory
 from services.posting_times import PostingTimes
 from services.posts.compared import ComparedPostsReader
-from services.posts.insights import PostInsightsReader
-from services.posts.kept_posts import KeptPosts, both
+from services.posts.kept_posts import KeptPosts
 from services.posts.post_polling import PostPolling
-from services.posts.reader import PostReader
-from services.quota import Quota, SharedThrottles, shared_rate_limit
+from services.quota import Quota
 from services.readiness import Readiness
 from services.redaction import Redaction
-from services.reports.announcements import ReportAnnouncements
-from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
-from services.reports.failures import CallFailures
 from services.reports.follow_up import FollowUp
-from services.reports.purchasing import ReportPurchasing
 from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements
-from services.request_context import WaitingSlots, patience
+from services.request_context import WaitingSlots
 from services.status import Status
 from services.store.sections import DAYS, MEDIA
 from services.store.store import Store
@@ -98,18 +72,11 @@ from services.top_posts import TopPosts
 from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
 from services.webhooks.receiver import Webhooks
-from services.wiring.provider_clients import (
-    account_tokens,
-    app_secrets,
-    graph_client,
-    may_refresh,
-    modash_client,
-    purchase_policy,
-    receiver_client,
-)
-
-A_SECOND = 0.9  # seconds; the heartbeat beats every half second, so that is once a second
-TRY_INTERVAL = 60.0  # seconds; a fault is logged also where no caller notices it
+from services.wiring import provider_clients
+from services.wiring.instagram import instagram_parts
+from services.wiring.monitoring import monitoring_of
+from services.wiring.periodic_tasks import TRY_INTERVAL, register
+from services.wiring.reports import report_parts, report_source_of
 
 
 @dataclass(frozen=True)
@@ -183,11 +150,14 @@ class Services:
         store = Store.open(config.database_url, config.instance_path, mode=config.providers, clock=clock)
         measurements = Measurements()
         notifications = Notifications(
-            store.notifications, wanted=notified_events(config), mode=config.providers, clock=store.clock
+            store.notifications,
+            wanted=provider_clients.notified_events(config),
+            mode=config.providers,
+            clock=store.clock,
         )
         heartbeat = Heartbeat()
         health = HealthRecorder(store.account_health, clock)
-        guards = _guards(config, clock, store, health)
+        guards = provider_clients.guards_of(config, clock, store, health)
         quota = Quota(guards, store.quota_usage)
         # Enough threads for every place at a provider, and for the parts of every answer that may wait.
         executor = Executor(config.provider_parallel + 2 * WaitingSlots.total(config.max_waiting_requests))
@@ -195,164 +165,92 @@ class Services:
             store.cache_entries,
             store.leases,
             clock,
-            may_refresh=partial(may_refresh, guards),
+            may_refresh=partial(provider_clients.may_refresh, guards),
             redact=redaction.content,
             on_first_use=heartbeat.start,
         )
 
-        # Instagram
-        index = MediaIndex(store.media)
-        origin, kept_origin = (
-            Origin("sandbox" if config.sandbox else source, config.graph_api_version)
-            for source in ("instagram", "history")
-        )
-        kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
-        tokens = account_tokens(
-            config,
-            clock,
-            store=store,
-            notifications=notifications,
-            guard=guards["instagram"],
-            redaction=redaction,
-            on_call=measurements.call,
-        )
-        graph = graph_client(
-            config,
-            clock,
-            guard=guards["instagram"],
-            redaction=redaction,
-            on_listed=both(index.saw, kept_posts.saw),
-            on_call=measurements.call,
-            # The token of the sandbox cannot be replaced, so that it has to come back by itself.
-            gate=None if config.sandbox else tokens.current,
-        )
-        configured = ConfiguredAccount(
-            config.access_long_lived_token, config.graph_login, config.instagram_account_id, config.page_id
-        )
         access_keys = AccessKeys(store.api_keys, clock)
         request_rates = RequestRates(
             store.request_counts, clock, default=config.requests_per_minute, on_use=heartbeat.start
         )
-        registry = AccountRegistry(store, tokens.encryption, cache, clock, tokens=tokens.current)
-        accounts = AccountResolver(
-            graph,
-            cache,
-            configured=configured,
-            registry=registry,
-            tokens=tokens.current,
-            on_profile=FollowerRecorder(store.follower_counts, origin=origin, clock=clock).saw,
-        )
-        checks = AccountChecks(graph, tokens.client, current=tokens.current, app_id=config.app_id, clock=clock)
         end_time = EndTime(config.end_time_convention)
-        kept_values = KeptValues(store.history, cache, origin)
-        reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
-        audience = AudienceReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
-        posts = PostReader(graph, accounts, cache, clock)
-        refusals = MediaRefusals(cache)
-        viewers = ViewersCheck(graph, cache, clock)
-        kept_stories = KeptStories(
-            StoryReader(graph, executor, refusals=refusals, viewers=viewers), cache, store.stories, clock=store.clock
+        origin, kept_origin = (
+            Origin("sandbox" if config.sandbox else source, config.graph_api_version)
+            for source in ("instagram", "history")
         )
-        story_polling = StoryPolling(
-            accounts, kept_stories, store.stories, store.posts, may_work=guards["instagram"].may_work, clock=store.clock
-        )
-        media = MediaReader(
-            graph,
-            executor,
+
+        instagram = instagram_parts(
+            config,
+            clock,
+            store=store,
             cache=cache,
-            index=index,
-            refusals=refusals,
-            kept_stories=kept_stories,
-            viewers=viewers,
-            clock=clock,
+            guard=guards["instagram"],
+            executor=executor,
+            notifications=notifications,
+            redaction=redaction,
+            origin=origin,
+            end_time=end_time,
+            on_call=measurements.call,
         )
-        post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache, on_read=kept_posts.read)
+        accounts = instagram.accounts
+        checkup = Checkup(instagram.checks, store.account_health, store.clock)
+        compared = ComparedPostsReader(instagram.kept_posts, clock)
         growth_trends = GrowthTrends(
             accounts=accounts,
             reader=GrowthReader(
-                posts=posts,
-                post_insights=post_insights,
-                reader=LongWindowReader(reader, kept_values, cache, clock),
+                posts=instagram.posts,
+                post_insights=instagram.post_insights,
+                reader=LongWindowReader(instagram.reader, instagram.kept_values, cache, clock),
                 counts=KeptCounts(store.follower_counts, cache),
                 executor=executor,
             ),
             origin=origin,
             clock=clock,
         )
-        media_insights = MediaInsightsService(accounts=accounts, reader=media, origin=origin, clock=clock)
+        media_insights = MediaInsightsService(accounts=accounts, reader=instagram.media, origin=origin, clock=clock)
 
-        # Modash
-        modash = (
-            modash_client(config, clock, guard=guards["modash"], redaction=redaction, on_call=measurements.call)
-            if config.modash_configured
-            else None
-        )
-        policy = purchase_policy(config)
-        reports_changed = partial(cache.announce_change, report_source)
-        balance = CreditBalance(
-            modash,
-            store,
-            policy=policy,
-            source=report_source,
-            clock=store.clock,
-            on_change=reports_changed,
+        reports = report_parts(
+            config,
+            clock,
+            store=store,
             cache=cache,
-        )
-        failures = CallFailures(cache, report_source)
-        settlements = Settlements(
-            store,
-            redaction,
-            announcements=ReportAnnouncements(notifications),
-            clock=store.clock,
-            on_change=reports_changed,
-        )
-        purchasing = ReportPurchasing(
-            modash,
-            store,
-            settlements,
-            policy=policy,
-            source=report_source,
-            announcements=ReportAnnouncements(notifications),
-            failures=failures,
-            balance=balance,
-            redaction=redaction,
-            clock=store.clock,
-            cache=cache,
-        )
-        renewals = ReportRenewals(purchasing, failures, clock)
-        performance_data = PerformanceData(
-            purchasing,
-            renewals,
-            answers=ReportAnswers(report_source, store.reports, balance=balance, redaction=redaction, clock=clock),
-            failures=failures,
-            policy=policy,
+            guard=guards["modash"],
             executor=executor,
-            clock=store.clock,
+            notifications=notifications,
+            redaction=redaction,
+            on_call=measurements.call,
             on_use=heartbeat.start,
         )
 
         # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
-        webhook_handlers: dict[str, WebhookHandler] = {"story_insights": kept_stories.apply_webhook}
+        webhook_handlers: dict[str, WebhookHandler] = {"story_insights": instagram.kept_stories.apply_webhook}
 
-        monitoring = _monitoring(
-            config, measurements, store=store, quota=quota, balance=balance, tokens=tokens.states, accounts=accounts
+        monitoring = monitoring_of(
+            config,
+            measurements,
+            store=store,
+            quota=quota,
+            balance=reports.balance,
+            tokens=instagram.tokens.states,
+            accounts=accounts,
         )
         every_second = {
             "share counts": monitoring.share,
             "invalidate changed accounts": cache.invalidate_changed,
             "share quota usage": quota.share,
-            "read the account table": registry.read,
+            "read the account table": instagram.registry.read,
             "keep the health of accounts": health.share,
             "read the API keys": access_keys.check,
-            "read the table of tokens": tokens.current.read,
-            "settle late bookings": purchasing.settle_late,
+            "read the table of tokens": instagram.tokens.current.read,
+            "settle late bookings": reports.purchasing.settle_late,
         }
-        _register(heartbeat, every_second, cache, store, request_rates)
-        heartbeat.register("try to open the tokens", registry.report_closed, interval=TRY_INTERVAL)
+        register(heartbeat, every_second, cache, store, request_rates)
+        heartbeat.register("try to open the tokens", instagram.registry.report_closed, interval=TRY_INTERVAL)
 
         return cls(
             account_insights=AccountInsights(
-                accounts=accounts, reader=reader, cache=cache, end_time=end_time, origin=origin, clock=clock
+                accounts=accounts, reader=instagram.reader, cache=cache, end_time=end_time, origin=origin, clock=clock
             ),
             growth_trends=growth_trends,
             compare=Comparison(
@@ -367,28 +265,33 @@ class Services:
                 clock=clock,
             ),
             account_list=AccountList(
-                accounts, store.account_health, quota, tokens.states, origin=origin, clock=store.clock
+                accounts, store.account_health, quota, instagram.tokens.states, origin=origin, clock=store.clock
             ),
-            post_history=PostHistory(accounts=accounts, index=index, kept=kept_posts, origin=kept_origin, clock=clock),
-            posting_times=PostingTimes(
-                accounts=accounts, compared=ComparedPostsReader(kept_posts, clock), origin=kept_origin
+            post_history=PostHistory(
+                accounts=accounts, index=instagram.index, kept=instagram.kept_posts, origin=kept_origin, clock=clock
             ),
-            formats=Formats(
-                accounts=accounts,
-                compared=ComparedPostsReader(kept_posts, clock),
-                stories=kept_stories,
-                origin=kept_origin,
+            posting_times=PostingTimes(accounts=accounts, compared=compared, origin=kept_origin),
+            formats=Formats(accounts=accounts, compared=compared, stories=instagram.kept_stories, origin=kept_origin),
+            top_posts=TopPosts(
+                accounts=accounts, posts=instagram.posts, insights=instagram.post_insights, origin=origin, clock=clock
             ),
-            top_posts=TopPosts(accounts=accounts, posts=posts, insights=post_insights, origin=origin, clock=clock),
             media_insights=media_insights,
             insights_test=InsightsTest(
-                graph, viewers, account_of=media_insights.account_of, login=config.graph_login, origin=origin
+                instagram.graph,
+                instagram.viewers,
+                account_of=media_insights.account_of,
+                login=config.graph_login,
+                origin=origin,
             ),
-            capabilities=Capabilities(accounts=accounts, cache=cache, refusals=refusals, origin=origin, clock=clock),
-            audience=Audience(accounts=accounts, reader=audience, origin=origin, clock=clock),
-            performance_data=performance_data,
-            settlements=settlements,
-            stories=AccountStories(accounts=accounts, kept=kept_stories, index=index, origin=origin, clock=clock),
+            capabilities=Capabilities(
+                accounts=accounts, cache=cache, refusals=instagram.refusals, origin=origin, clock=clock
+            ),
+            audience=Audience(accounts=accounts, reader=instagram.audience, origin=origin, clock=clock),
+            performance_data=reports.performance_data,
+            settlements=reports.settlements,
+            stories=AccountStories(
+                accounts=accounts, kept=instagram.kept_stories, index=instagram.index, origin=origin, clock=clock
+            ),
             export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
             retention=Retention(
                 store.transfer,
@@ -396,49 +299,56 @@ class Services:
                 days={DAYS: config.history_keep_days, MEDIA: config.media_keep_days},
                 clock=store.clock,
             ),
-            kept_stories=kept_stories,
-            story_polling=story_polling,
-            kept_posts=kept_posts,
+            kept_stories=instagram.kept_stories,
+            story_polling=instagram.story_polling,
+            kept_posts=instagram.kept_posts,
             post_polling=PostPolling(
                 accounts,
-                posts,
-                post_insights,
-                story_polling,
-                kept=kept_posts,
+                instagram.posts,
+                instagram.post_insights,
+                instagram.story_polling,
+                kept=instagram.kept_posts,
                 table=store.posts,
-                refusals=refusals,
+                refusals=instagram.refusals,
                 may_work=guards["instagram"].may_work,
                 clock=store.clock,
             ),
             snapshots=AccountSnapshotter(
                 accounts,
-                reader,
-                audience,
+                instagram.reader,
+                instagram.audience,
                 HistoryTables(store.history, store.account_snapshots),
                 may_work=guards["instagram"].may_work,
                 origin=origin,
                 backfill_days=config.backfill_days,
                 clock=store.clock,
             ),
-            follow_up=FollowUp(purchasing, policy, named=lambda key: access_keys.named(key, clock.timestamp())),
-            renewals=renewals,
-            credit_balance=balance,
+            follow_up=FollowUp(
+                reports.purchasing, reports.policy, named=lambda key: access_keys.named(key, clock.timestamp())
+            ),
+            renewals=reports.renewals,
+            credit_balance=reports.balance,
             credits=Credits(
-                store.ledger, store.spending, balance, policy=policy, source=report_source, clock=store.clock
+                store.ledger,
+                store.spending,
+                reports.balance,
+                policy=reports.policy,
+                source=report_source,
+                clock=store.clock,
             ),
             status=Status(
-                graph=graph,
+                graph=instagram.graph,
                 accounts=accounts,
-                modash=modash,
+                modash=reports.modash,
                 cache=cache,
-                configured=configured,
-                rekeying=Rekeying(store.accounts, store.account_tokens, tokens.encryption),
-                checkup=Checkup(checks, store.account_health, store.clock),
-                tokens=tokens.states,
+                configured=instagram.configured,
+                rekeying=Rekeying(store.accounts, store.account_tokens, instagram.tokens.encryption),
+                checkup=checkup,
+                tokens=instagram.tokens.states,
             ),
             webhooks=Webhooks(
                 store.webhooks,
-                secrets=app_secrets(config),
+                secrets=provider_clients.app_secrets(config),
                 verify_token=config.webhook_verify_token,
                 clock=store.clock,
             ),
@@ -446,7 +356,9 @@ class Services:
             notifications=notifications,
             notification_delivery=(
                 NotificationDelivery(
-                    store.notifications, receiver_client(config, clock, on_call=measurements.call), clock=store.clock
+                    store.notifications,
+                    provider_clients.receiver_client(config, clock, on_call=measurements.call),
+                    clock=store.clock,
                 )
                 if config.notify_url
                 else None
@@ -460,18 +372,14 @@ class Services:
             request_rates=request_rates,
             accounts=accounts,
             health_recorder=health,
-            checkup=Checkup(checks, store.account_health, store.clock),
+            checkup=checkup,
             check_rotation=CheckRotation(
-                accounts,
-                Checkup(checks, store.account_health, store.clock),
-                store.account_health,
-                may_work=guards["instagram"].may_work,
-                clock=store.clock,
+                accounts, checkup, store.account_health, may_work=guards["instagram"].may_work, clock=store.clock
             ),
-            token_encryption=tokens.encryption,
-            token_client=tokens.client,
-            token_states=tokens.states,
-            token_upkeep=tokens.upkeep(accounts, store.clock, tries_refused=config.sandbox),
+            token_encryption=instagram.tokens.encryption,
+            token_client=instagram.tokens.client,
+            token_states=instagram.tokens.states,
+            token_upkeep=instagram.tokens.upkeep(accounts, store.clock, tries_refused=config.sandbox),
             cache=cache,
             store=store,
             heartbeat=heartbeat,
@@ -495,69 +403,3 @@ class Services:
         self.settlements.close()
         self.monitoring.close()
         self.store.close()
-
-
-def _guards(config: Config, clock: Clock, store: Store, health: HealthRecorder) -> Mapping[str, Guard]:
-    """Build the guard of each provider, whose limits all processes share."""
-    places = config.provider_parallel
-    throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
-    shared = shared_rate_limit("modash", store.provider_turns)
-    rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
-    return {
-        "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),
-        "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
-    }
-
-
-def _monitoring(
-    config: Config,
-    measurements: Measurements,
-    *,
-    store: Store,
-    quota: Quota,
-    balance: CreditBalance,
-    tokens: TokenStates,
-    accounts: AccountResolver,
-) -> Monitoring:
-    """Build what GET /metrics answers with."""
-    measurements.register_gauges(lambda: breaker_values(quota.breakers()))
-    state = GatewayState(
-        store,
-        readiness=Readiness(store, quota, clock=store.clock),
-        quota=quota,
-        balance=balance,
-        policy=purchase_policy(config),
-        tokens=tokens,
-        accounts=accounts,
-        source=report_source_of(config),
-        clock=store.clock,
-    )
-    build = {"mode": config.providers, "graph_api_version": config.graph_api_version}
-    return Monitoring(Exchange(measurements, store.counters, clock=store.clock), state, build=build)
-
-
-def _register(
-    heartbeat: Heartbeat,
-    every_second: Mapping[str, Callable[[], object]],
-    cache: Cache,
-    store: Store,
-    rates: RequestRates,
-) -> None:
-    """Register the periodic tasks in the order in which they run: a task that hangs must not hold up leases."""
-    heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
-    # With every beat, twice a second: what one process has counted then reaches the others within a second.
-    heartbeat.register("exchange request counts", rates.share, interval=0.0)
-    for name, task in every_second.items():
-        heartbeat.register(name, task, interval=A_SECOND)
-    heartbeat.register("try the databases", store.faults, interval=TRY_INTERVAL, delay=TRY_INTERVAL)
-    heartbeat.register("sweep", store.sweep_without_worker, interval=SWEEP_INTERVAL, delay=SWEEP_INTERVAL)
-
-
-def report_source_of(config: Config) -> str:
-    """Return the source of reports and ledger rows: a simulated report must never be mistaken for a paid one."""
-    return "sandbox" if config.sandbox else "modash"
-
-
-def notified_events(config: Config) -> tuple[str, ...]:
-    """Return the events that the outgoing webhook announces; none without a receiver."""
-    return (config.notify_events or EVENTS) if config.notify_url else ()

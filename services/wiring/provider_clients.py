@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from config import Config
 from services.accounts.current_tokens import CurrentTokens
+from services.accounts.health import HealthRecorder
 from services.accounts.next_steps import TokenSteps
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
@@ -25,9 +26,12 @@ from services.clients.rate_limiter import RateLimiter
 from services.clients.receiver import ReceiverClient
 from services.clients.retries import Retries
 from services.clock import Clock
+from services.notifications.events import EVENTS
 from services.notifications.notifications import Notifications
+from services.quota import SharedThrottles, shared_rate_limit
 from services.redaction import Redaction
 from services.reports.policy import THOUSAND, PurchasePolicy, longest_call
+from services.request_context import patience
 from services.store.account_tokens import AccountTokens
 from services.store.store import Store
 from services.webhooks.callback import CallbackChecks
@@ -176,6 +180,11 @@ def receiver_client(config: Config, clock: Clock, *, on_call: OnCall = ignore_ca
     return ReceiverClient(transport, config.notify_url, config.notify_secrets)
 
 
+def notified_events(config: Config) -> tuple[str, ...]:
+    """Return the events that the outgoing webhook announces; none without a receiver."""
+    return (config.notify_events or EVENTS) if config.notify_url else ()
+
+
 def app_secrets(config: Config) -> Mapping[str, str]:
     """Return the secrets with which Meta signs deliveries, by login."""
     return {"facebook": config.app_secret, "instagram": config.instagram_app_secret}
@@ -236,3 +245,15 @@ def purchase_policy(config: Config) -> PurchasePolicy:
 def may_refresh(guards: Mapping[str, Guard], account: str) -> bool:
     """Return whether the provider of an account, or of a source of reports, may be called in the background now."""
     return guards["modash" if account in REPORT_SOURCES else "instagram"].may_refresh(account)
+
+
+def guards_of(config: Config, clock: Clock, store: Store, health: HealthRecorder) -> Mapping[str, Guard]:
+    """Build the guard of each provider, whose limits all processes share."""
+    places = config.provider_parallel
+    throttles = {name: SharedThrottles(name, store.throttles, clock) for name in ("instagram", "modash")}
+    shared = shared_rate_limit("modash", store.provider_turns)
+    rate_limiter = RateLimiter("modash", config.modash_rate, clock, shared=shared, patience=patience)
+    return {
+        "instagram": Guard(INSTAGRAM, clock, places=places, throttles=throttles["instagram"], on_end=health.ended),
+        "modash": Guard(MODASH, clock, places=places, rate_limiter=rate_limiter, throttles=throttles["modash"]),
+    }
