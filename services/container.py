@@ -35,12 +35,9 @@ from services.days import EndTime
 from services.executors import Executor
 from services.export import Export
 from services.formats import Formats
-from services.growth.kept_counts import KeptCounts
-from services.growth.parts import GrowthReader
 from services.growth_trends import GrowthTrends
 from services.history.retention import Retention
 from services.history.snapshots import AccountSnapshotter, HistoryTables
-from services.insights.long_windows import LongWindowReader
 from services.insights_test import InsightsTest
 from services.media.kept_stories import KeptStories
 from services.media.story_polling import StoryPolling
@@ -196,18 +193,7 @@ class Services:
         accounts = instagram.accounts
         checkup = Checkup(instagram.checks, store.account_health, store.clock)
         compared = ComparedPostsReader(instagram.kept_posts, clock)
-        growth_trends = GrowthTrends(
-            accounts=accounts,
-            reader=GrowthReader(
-                posts=instagram.posts,
-                post_insights=instagram.post_insights,
-                reader=LongWindowReader(instagram.reader, instagram.kept_values, cache, clock),
-                counts=KeptCounts(store.follower_counts, cache),
-                executor=executor,
-            ),
-            origin=origin,
-            clock=clock,
-        )
+        growth_trends = GrowthTrends(accounts=accounts, reader=instagram.growth, origin=origin, clock=clock)
         media_insights = MediaInsightsService(accounts=accounts, reader=instagram.media, origin=origin, clock=clock)
 
         reports = report_parts(

@@ -16,9 +16,12 @@ from services.clients.http import OnCall
 from services.clock import Clock
 from services.days import EndTime
 from services.executors import Executor
+from services.growth.kept_counts import KeptCounts
+from services.growth.parts import GrowthReader
 from services.history.followers import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
 from services.insights.kept_values import KeptValues
+from services.insights.long_windows import LongWindowReader
 from services.insights.reader import InsightsReader
 from services.media.expansion import ExpansionReader
 from services.media.index import MediaIndex
@@ -59,6 +62,7 @@ class InstagramParts:
     story_polling: StoryPolling
     media: MediaReader
     post_insights: PostInsightsReader
+    growth: GrowthReader
 
 
 def instagram_parts(
@@ -133,6 +137,13 @@ def instagram_parts(
         clock=clock,
     )
     post_insights = PostInsightsReader(ExpansionReader(graph, refusals), cache, on_read=kept_posts.read)
+    growth = GrowthReader(
+        posts=posts,
+        post_insights=post_insights,
+        reader=LongWindowReader(reader, kept_values, cache, clock),
+        counts=KeptCounts(store.follower_counts, cache),
+        executor=executor,
+    )
     return InstagramParts(
         index=index,
         kept_posts=kept_posts,
@@ -152,4 +163,5 @@ def instagram_parts(
         story_polling=story_polling,
         media=media,
         post_insights=post_insights,
+        growth=growth,
     )
