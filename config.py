@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # unknown to its stubs
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, without_brackets
 from config_names import misnamed, unknown
@@ -326,11 +327,25 @@ def _sources(environ: Mapping[str, str] | None) -> tuple[Mapping[str, str], Mapp
         # Without it the gateway would start as a sandbox, or with the wrong limits.
         raise ConfigError([f"{ENV_FILE} names {path}, which is not a file."])
     try:
+        if faults := _unreadable_lines(path):
+            raise ConfigError(faults)
         return environment, {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
     except UnicodeDecodeError:
         raise ConfigError([f"{path.name} is not written in UTF-8."]) from None
     except OSError as error:
         raise ConfigError([f"{path} cannot be read: {error.strerror}."]) from None
+
+
+def _unreadable_lines(path: Path) -> list[str]:
+    """Return a sentence for each line that sets nothing; without its setting the gateway could start as a sandbox."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as file:
+        lines = [binding.original.line for binding in parse_stream(file) if binding.error]
+    return [
+        f"Line {line} of {path.name} is not NAME=value; a value that begins with a quotation mark has to end with it."
+        for line in lines
+    ]
 
 
 def _address(host: str, port: int) -> str:

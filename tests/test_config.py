@@ -73,6 +73,18 @@ def test_any_other_quotation_mark_at_an_end_of_a_value_is_refused(read, form, na
     assert TOKEN not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [f'ACCESS_LONG_LIVED_TOKEN="{TOKEN}', f"ACCESS_LONG_LIVED_TOKEN='{TOKEN}", f"ACCESS_LONG_LIVED_TOKEN {TOKEN}"],
+)
+def test_a_line_of_the_file_that_sets_nothing_is_refused_and_not_shown(read, line):
+    with pytest.raises(ConfigError) as caught:
+        read({}, "# Settings", line, "PORT=8123")
+
+    assert "Line 2 of .env is not NAME=value" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
 def test_quotes_within_a_value_stay(read):
     assert read(LIVE | {"WEBHOOK_VERIFY_TOKEN": "it's\"so"}).webhook_verify_token == "it's\"so"
 
