@@ -42,7 +42,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     app.extensions["config"] = config
     app.extensions["redaction"] = redaction
     register_routes(app)
-    app.wsgi_app = Front(  # type: ignore[method-assign]
+    app.extensions["front"] = app.wsgi_app = Front(  # type: ignore[method-assign]
         app.wsgi_app,
         authentication=Authentication(services.access_keys, allow_anonymous=config.sandbox or config.allow_anonymous),
         rates=RateLimits(services.request_rates),

@@ -23,6 +23,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_limits import MAX_URL
+from gunicorn_ready_replies import ReadyReplies
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ HEAD_WITHIN, BODY_WITHIN = 15.0, 45.0
 LOOK_EVERY = 0.5  # seconds
 LINGER = 1.0  # seconds
 START_AGAIN_AFTER = 10.0  # seconds
+MOST_LOOKED_AT = 16_384  # bytes of a request that may be answered without a thread
 HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
 
 # Options of glibc's `mallopt`: the most arenas, and the size from which on a block is mapped and later unmapped.
@@ -83,6 +85,7 @@ class GunicornWorker(ThreadWorker):
         self._unread: dict[Any, UnreadRequest] = {}  # by connection
         self._look_at = 0.0  # monotonic seconds
         self._free_memory = FreeMemory()
+        self._ready_replies: ReadyReplies | None = None
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, on a thread of the pool."""
@@ -99,6 +102,34 @@ class GunicornWorker(ThreadWorker):
         else:
             self._unread.pop(conn, None)
         return super().handle_request(req, conn)
+
+    def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        """Answer the next request of a kept-alive connection: on this thread if its reply is ready, else on another."""
+        if not self._answer_here(conn, client):
+            super().on_client_socket_readable(conn, client)
+
+    def _answer_here(self, conn: Any, client: socket.socket) -> bool:
+        """Send a ready reply; return whether there was one. If not, the request is still in the socket, unread."""
+        if self._ready_replies is None or not self.alive:
+            return False  # A worker that stops closes each connection with the next reply.
+        try:
+            received = client.recv(MOST_LOOKED_AT, socket.MSG_PEEK)
+            reply = self._ready_replies.reply_to(received, conn)
+            if reply is None:
+                return False
+            sent = _send_at_once(client, reply)
+            client.recv(len(received))
+        except OSError:
+            return False  # The thread meets it too, and ends the connection.
+        self.keepalived_conns.remove(conn)
+        if sent == len(reply):
+            conn.set_timeout()
+            self.keepalived_conns.append(conn)  # gunicorn keeps them in the order in which they time out.
+        else:
+            self.poller.unregister(client)
+            rest = self.tpool.submit(_send_rest, client, reply[sent:])
+            rest.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+        return True
 
     def notify(self) -> None:
         """Say that the worker is alive, once a second at least; that is also how often slow requests are looked for."""
@@ -141,6 +172,8 @@ class GunicornWorker(ThreadWorker):
         if services is None:  # An application of a benchmark.
             super().run()
             return
+        if not self.cfg.is_ssl and self.cfg.proxy_protocol == "off":
+            self._ready_replies = ReadyReplies(self.cfg, self.wsgi.extensions["front"].ready_reply)
         services.heartbeat.start()
         try:
             super().run()
@@ -203,6 +236,21 @@ class GunicornWorker(ThreadWorker):
             write_nonblock(client, _reply(status, code, message, hint=hint, request_id=request_id))
         except OSError:
             log.debug("The caller disconnected before the refusal was sent", extra=extra)
+
+
+def _send_at_once(client: socket.socket, reply: bytes) -> int:
+    """Send what the system takes without waiting, and return the number of its bytes."""
+    try:
+        return client.send(reply, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return 0
+
+
+def _send_rest(client: socket.socket, rest: bytes) -> bool:
+    """Send the rest of a reply to a slow reader; return that its connection stays open."""
+    client.setblocking(True)
+    client.sendall(rest)
+    return True
 
 
 def return_large_blocks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ TWO_KEYS = Refusal(
     "Accepted: one key, in `Authorization: Bearer KEY` or in `X-API-Key: KEY`.",
 )
 
+FindCaller = Callable[[str, float], Caller | None]
+"""Returns who sends a key at a moment."""
+
 
 class Authentication:
     """Finds the caller of each request by its API key."""
@@ -51,7 +55,16 @@ class Authentication:
         self._without_key: Caller | Refusal = ANONYMOUS if allow_anonymous else KEY_MISSING
 
     def caller_of(self, environ: WSGIEnvironment, now: float) -> Caller | Refusal:
-        """Return who calls at a moment (Unix seconds), or why the request is refused.
+        """Return who calls at a moment (Unix seconds), or why the request is refused."""
+        return self._caller_of(environ, now, self._keys.caller_of)
+
+    def known_caller_of(self, environ: WSGIEnvironment, now: float) -> Caller | None:
+        """Return who calls at a moment (Unix seconds), if the request is accepted and nothing has to be read for it."""
+        found = self._caller_of(environ, now, self._keys.known_caller_of)
+        return found if isinstance(found, Caller) else None
+
+    def _caller_of(self, environ: WSGIEnvironment, now: float, find: FindCaller) -> Caller | Refusal:
+        """Return who calls, or why the request is refused.
 
         `Authorization` of another scheme, such as the password that a proxy asked for, is none of ours, unless an API
         key is in it: one that is given and wrong is refused, also where none is needed.
@@ -70,7 +83,7 @@ class Authentication:
         if key is None:
             return self._without_key
         try:
-            return self._keys.caller_of(key.strip(), now) or KEY_WRONG
+            return find(key.strip(), now) or KEY_WRONG
         except BusyError as error:
             headers = (("Retry-After", str(error.retry_after)),)
             hint = error.hint or ""

@@ -85,9 +85,8 @@ class Front:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         started = time.perf_counter()
-        given: str | None = environ.get("HTTP_X_REQUEST_ID")
-        request: str = given if given is not None and self._is_good_id(given) else urandom(16).hex()
-        headers = [("X-Request-Id", request), *self._fixed_headers, *self._origins.headers(environ)]
+        request = self._request_id(environ)
+        headers = self._headers(environ, request)
         now = self._clock.timestamp()
         caller = UNIDENTIFIED
         refusal = self._checks.refusal_of(environ)
@@ -109,22 +108,63 @@ class Front:
                         (name, f"{value}{NOT_REFRESHED}" if name == "Cache-Status" else value)
                         for name, value in headers
                     ]
-                status, body = _conditional(environ, cached.etag, cached.body, headers)
-                start_response(status, headers)
-                self._log_answered(environ, request, status, len(body), started, caller=caller)
-                self._measurements.request("GET", cached.route, status[:3], "hit", started)
-                return [body] if body else []
+                return self._answer(environ, start_response, cached, headers, request, started=started, caller=caller)
         refusal = refusal or refusal_of(environ)
         return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
+
+    def ready_reply(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """Answer a GET without a body from the response cache, without ever waiting; None: call this object instead.
+
+        It is for the thread of the server that all connections share. Nothing is counted or logged where it is None.
+        """
+        started = time.perf_counter()
+        now = self._clock.timestamp()
+        if self._checks.refusal_of(environ) is not None or asks_for_refresh(environ):
+            return None
+        caller = self._authentication.known_caller_of(environ, now)
+        cached = None if caller is None else self._responses.get(environ, now, scope=caller.cache_scope)
+        if caller is None or cached is None:
+            return None
+        request = self._request_id(environ)
+        headers = self._headers(environ, request)
+        if self._rates.check(environ, caller, headers) is not None:
+            return None
+        headers = [*cached.headers(now), *headers, NO_CALLS]
+        return self._answer(environ, start_response, cached, headers, request, started=started, caller=caller)
 
     @property
     def cached_bytes(self) -> int:
         """The bytes of all replies in the response cache, with what leads to them."""
         return self._responses.bytes_used
 
-    def _is_good_id(self, given: str) -> bool:
-        """Return whether the id that a caller chose is well-formed and has no secret in it."""
-        return WELL_FORMED_ID.fullmatch(given) is not None and self._redaction.reply(given) == given
+    def _request_id(self, environ: WSGIEnvironment) -> str:
+        """Return the id that the caller chose, if it is well-formed and has no secret in it, else a new one."""
+        given: str | None = environ.get("HTTP_X_REQUEST_ID")
+        if given is not None and WELL_FORMED_ID.fullmatch(given) and self._redaction.reply(given) == given:
+            return given
+        return urandom(16).hex()
+
+    def _headers(self, environ: WSGIEnvironment, request: str) -> Headers:
+        """Return the headers that each reply has."""
+        return [("X-Request-Id", request), *self._fixed_headers, *self._origins.headers(environ)]
+
+    def _answer(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        cached: CachedResponse,
+        headers: Headers,
+        request: str,
+        *,
+        started: float,
+        caller: Caller,
+    ) -> Iterable[bytes]:
+        """Answer with a reply of the response cache, or with 304 where the caller has it."""
+        status, body = _conditional(environ, cached.etag, cached.body, headers)
+        start_response(status, headers)
+        self._log_answered(environ, request, status, len(body), started, caller=caller)
+        self._measurements.request("GET", cached.route, status[:3], "hit", started)
+        return [body] if body else []
 
     def _forward(
         self,

@@ -59,6 +59,13 @@ class AccessKeys:
         found = (self._known or self._loaded()).get(digest) or self._look_for(digest)
         return None if found is None or now >= found[1] else found[0]
 
+    def known_caller_of(self, key: str, now: float) -> Caller | None:
+        """Return what `caller_of` would, if that is known without reading or waiting, else None."""
+        if self._known is None or self._clock.monotonic() - self._checked_at >= CHECK_AFTER:
+            return None
+        found = self._known.get(digest_of(key))
+        return None if found is None or now >= found[1] else found[0]
+
     def named(self, key: str, now: float) -> Caller | None:
         """Return the caller with a key (id), with its limits of now; None where the key is not accepted any more.
 
