@@ -173,7 +173,7 @@ class GunicornWorker(ThreadWorker):
             super().run()
             return
         if not self.cfg.is_ssl and self.cfg.proxy_protocol == "off":
-            self._ready_replies = ReadyReplies(self.cfg, self.wsgi.extensions["front"].ready_reply)
+            self._ready_replies = ReadyReplies(self.cfg, self.wsgi.extensions["front"])
         services.heartbeat.start()
         try:
             super().run()

@@ -25,7 +25,7 @@ from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body, r
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
-from services.caller import UNIDENTIFIED, Caller
+from services.caller import ANONYMOUS, UNIDENTIFIED, Caller
 from services.clock import Clock
 from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
@@ -111,6 +111,10 @@ class Front:
                 return self._answer(environ, start_response, cached, headers, request, started=started, caller=caller)
         refusal = refusal or refusal_of(environ)
         return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
+
+    def may_be_ready(self, target: str) -> bool:
+        """Return whether a GET of a target, as it stands in a request line, may have a ready reply without a key."""
+        return self._responses.has_target(target, scope=ANONYMOUS.cache_scope)
 
     def ready_reply(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         """Answer a GET without a body from the response cache, without ever waiting; None: call this object instead.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -28,7 +28,7 @@ ENTRY_OVERHEAD = 2_000  # bytes of an entry's objects, its place in the dictiona
 MAX_SPELLINGS = 16  # raw requests that lead to one entry without being parsed
 MAX_SPELLING = 1_000  # characters of such a request; one that is longer is parsed each time
 HEADER_OVERHEAD = 110  # bytes of the tuple and of the text of one header
-SPELLING_OVERHEAD = 200  # bytes of its places in the list and in the dictionary
+SPELLING_OVERHEAD = 350  # bytes of its places in the list and in the dictionaries
 KEY = "insights.cache_key"  # of the environment of a request that is not cached: its parsed form
 CACHE_NAME = "insights-gateway"
 # Most callers send one of these.
@@ -85,12 +85,20 @@ class ResponseCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
         self._keys: dict[RawRequest, CacheKey] = {}
+        self._targets: Counter[tuple[str, str]] = Counter()  # how many raw requests have a scope and a target
         self._bytes = 0
 
     @property
     def bytes_used(self) -> int:
         """The bytes that all entries take, with their keys and raw forms."""
         return self._bytes
+
+    def has_target(self, target: str, *, scope: str = "") -> bool:
+        """Return whether callers of a scope may find a reply for a target, as it stands in a request line.
+
+        It costs one dictionary access, before a request is parsed. A target with escapes in its path is not found.
+        """
+        return (scope, target) in self._targets
 
     def get(self, environ: WSGIEnvironment, now: float, *, scope: str = "") -> CachedResponse | None:
         """Return the reply to a request, if one is cached and has not expired.
@@ -142,7 +150,9 @@ class ResponseCache:
             return
         cached.spellings.append(raw)
         self._keys[raw] = cached.key
-        size = SPELLING_OVERHEAD + sum(map(getsizeof, raw))
+        target = _target_of(raw)
+        self._targets[target] += 1
+        size = SPELLING_OVERHEAD + getsizeof(target[1]) + sum(map(getsizeof, raw))
         cached.bytes_used += size
         self._bytes += size
         self._evict()
@@ -157,6 +167,10 @@ class ResponseCache:
             self._bytes -= cached.bytes_used
             for raw in cached.spellings:
                 self._keys.pop(raw, None)
+                target = _target_of(raw)
+                self._targets[target] -= 1
+                if not self._targets[target]:
+                    del self._targets[target]
 
 
 def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
@@ -181,6 +195,11 @@ def freshness_headers(freshness: Freshness, now: float, status: str) -> Headers:
 
 def _raw_request(environ: WSGIEnvironment, scope: str) -> RawRequest:
     return scope, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""), environ.get("HTTP_ACCEPT", "")
+
+
+def _target_of(raw: RawRequest) -> tuple[str, str]:
+    scope, path, query, _ = raw
+    return scope, f"{path}?{query}" if query else path
 
 
 def _cache_key(environ: WSGIEnvironment, raw: RawRequest) -> CacheKey:

@@ -21,8 +21,9 @@ ALLOWED = {
     "config_names": set(),
     "config_values": {"config_checks"},
     "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "logs", "services"},
+    "gunicorn_ready_replies": {"front", "gunicorn"},
     "gunicorn_reload": set(),
-    "gunicorn_worker": {"front", "gunicorn", "routes"},
+    "gunicorn_worker": {"front", "gunicorn", "gunicorn_ready_replies", "routes"},
     "logs": {"services"},
     "worker": {"config", "logs", "services"},
 }
