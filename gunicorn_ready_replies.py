@@ -65,7 +65,7 @@ class ReadyReplies:
         request = next(get_parser(self._cfg, iter((received,)), conn.client))
         if request.should_close() or any(name in OTHER_REQUESTS for name, _ in request.headers):
             return None
-        reply = _Reply()
+        reply = _Output()
         response, environ = wsgi.create(request, reply, conn.client, conn.server, self._cfg)
         environ["wsgi.multithread"] = True
         parts = self._front.ready_reply(environ, response.start_response)
@@ -77,7 +77,7 @@ class ReadyReplies:
         return bytes(reply.sent)
 
 
-class _Reply:
+class _Output:
     """What gunicorn writes a reply to, instead of a socket."""
 
     def __init__(self) -> None:
