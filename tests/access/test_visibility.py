@@ -71,12 +71,18 @@ class Two:
         self.world.calls()
 
     def cost(self, statements, path):
-        """Return what a request of A reads and calls, on which the time that it takes depends."""
-        assert self.get(path, self.key_a).status_code == 404  # The first one may read what later ones know.
-        statements.clear()
-        self.world.calls()
-        assert self.get(path, self.key_a).status_code == 404
-        return list(statements), self.world.calls()
+        """Return what a request of A reads and calls, on which the time that it takes depends.
+
+        The cheapest of several counts: the first one may read what later ones know, and on a slow machine one of these
+        may look again for what is known for a second.
+        """
+        costs = []
+        for _ in range(4):
+            statements.clear()
+            self.world.calls()
+            assert self.get(path, self.key_a).status_code == 404
+            costs.append((list(statements), self.world.calls()))
+        return min(costs, key=lambda cost: len(cost[0]) + len(cost[1]))
 
 
 @pytest.fixture
