@@ -43,6 +43,11 @@ def test_an_older_key_still_opens_and_the_first_one_encrypts():
         token_encryption(old).open(rotated)
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_only_keys_beside_the_first_one_are_old(number):
+    assert token_encryption(*(new_key() for _ in range(number))).has_old_keys is (number > 1)
+
+
 @pytest.mark.parametrize("keys", [(), (new_key(),)])
 def test_without_the_right_key_the_setting_is_named(keys):
     sealed = token_encryption(new_key()).seal(TOKEN)

@@ -268,6 +268,41 @@ def test_a_value_that_is_newly_unknown_is_served_until_it_is_asked_for_again(cac
     assert calls == []
 
 
+@pytest.mark.parametrize(("seconds", "number"), [(119, 1), (120, 2)])
+def test_an_expired_value_is_answered_at_once_up_to_the_end_of_its_policy(cache, clock, seconds, number):
+    policy = FixedTTL(60, swr=60)
+    get(cache, 1, policy)
+    clock.wait(seconds)
+
+    value = get(cache, 2, policy).value
+
+    quiet(cache)
+    assert value == {"number": number}
+
+
+def test_of_two_refreshes_at_once_the_second_is_content_with_what_the_first_asked_for_in_vain(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(1)
+    refreshing(lambda: get(cache, None))
+    calls = []
+
+    assert refreshing(lambda: get(cache, 3, calls=calls)).value == {"number": 1}
+    assert calls == []
+
+
+def test_until_it_is_asked_for_again_it_is_answered_without_a_lease(cache, store, clock, refreshing, monkeypatch):
+    get(cache, 1)
+    clock.wait(1)
+    refreshing(lambda: get(cache, None))
+    leased, acquire = [], store.leases.acquire
+    monkeypatch.setattr(store.leases, "acquire", lambda *lease: leased.append(lease) or acquire(*lease))
+
+    value = get(cache, 3).value
+
+    quiet(cache)
+    assert (value, leased) == ({"number": 1}, [])
+
+
 def test_a_part_that_was_kept_is_new_although_the_fetch_then_failed(cache, clock, refreshing):
     get(cache, 1)
     clock.wait(10)

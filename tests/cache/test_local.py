@@ -35,6 +35,16 @@ def test_the_least_recently_used_value_goes_first():
     assert keys(local, *"abcd") == ["a", "c", "d"]
 
 
+def test_a_value_that_is_replaced_was_used_last():
+    local = LocalCache(3 * COST)
+    for key in "abca":
+        add(local, key)
+
+    add(local, "d")
+
+    assert keys(local, *"abcd") == ["a", "c", "d"]
+
+
 def test_a_value_that_is_replaced_is_counted_once():
     local = LocalCache(3 * COST)
     for key in "abc":

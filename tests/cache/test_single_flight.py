@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from services.cache.single_flight import SingleFlight
@@ -58,3 +60,29 @@ def test_it_is_quiet_once_every_flight_has_ended(flights):
     flights.finish(led, {})
 
     assert flights.wait_until_quiet(0)
+
+
+class SlowLeases:
+    """Leases of another process, whose states take their time to be read."""
+
+    def __init__(self):
+        self.reading, self.may_end, self.is_over = threading.Event(), threading.Event(), False
+
+    def states(self, _keys):
+        self.reading.set()
+        assert self.may_end.wait(10)
+        self.is_over = True
+        return {}
+
+
+def test_nothing_is_read_of_the_database_after_the_end():
+    leases = SlowLeases()
+    flights = SingleFlight(None, leases, holder="we")
+    led, _ = flights.join("1", ["a"])
+    assert flights.wait_for_others(led, 0.0) == ({}, led)
+    assert leases.reading.wait(10)
+
+    threading.Timer(0.1, leases.may_end.set).start()
+    flights.close()
+
+    assert leases.is_over
