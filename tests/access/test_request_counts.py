@@ -114,6 +114,26 @@ def test_the_number_of_keys_is_bounded_and_a_dropped_one_is_learned_again():
     assert counts.reset() == 100
 
 
+def test_what_waits_to_be_shared_is_bounded_too():
+    counts = RequestCounts(Moment(), most=100)
+
+    for number in range(1000):
+        counts.incr(f"address{number}", WINDOW)
+
+    assert len(counts.drain(1000)) == 100
+
+
+@pytest.mark.parametrize(("window", "known"), [(MINUTE - 2, (0, 0)), (MINUTE - 1, (7, 0)), (MINUTE, (0, 7))])
+def test_only_the_current_window_and_the_one_before_are_learned(window, known):
+    counts = RequestCounts(Moment())
+    counts.incr("other", WINDOW)
+
+    counts.learn([RequestCount("key", window, 7)], window=MINUTE)
+
+    previous, _, current, _ = counts.get_sliding_window("key", WINDOW)
+    assert (previous, current) == known
+
+
 def test_what_could_not_be_shared_is_kept_until_it_no_longer_counts():
     moment = Moment()
     counts = RequestCounts(moment)

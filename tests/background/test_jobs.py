@@ -110,6 +110,29 @@ def test_a_job_that_is_put_while_it_runs_runs_again(jobs):
     assert [(job.key, job.attempts) for job in claim(jobs, now=NOW + 5)] == [("nasa", 1)]
 
 
+@pytest.mark.parametrize(("seconds", "claimed"), [(-1, ["nasa"]), (5, [])])
+def test_a_job_is_claimed_again_as_soon_as_its_lease_has_ended(jobs, store_settings, seconds, claimed):
+    jobs.put("report", "nasa", due_at=NOW)
+    claim(jobs, "lost")
+    query(store_settings, "gateway", "UPDATE jobs SET lease_until = :until", until=time.time() + seconds)
+
+    assert keys(claim(jobs)) == claimed
+
+
+def test_a_claim_of_another_worker_is_not_ended_although_its_attempts_are_as_many(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    (lost,) = claim(jobs, "lost")
+    end_leases()
+    (second,) = claim(jobs, "second")
+    jobs.reschedule(second, NOW, reset_attempts=True)
+    (third,) = claim(jobs, "third")
+
+    jobs.complete(lost)
+
+    assert (lost.attempts, third.attempts) == (1, 1)
+    assert jobs.counts(now=NOW) == JobCounts(0, 1, 0, 0)
+
+
 def test_a_job_of_a_lost_worker_is_claimed_by_another(jobs, end_leases):
     jobs.put("report", "nasa", due_at=NOW)
     (lost,) = claim(jobs, "lost")
@@ -185,6 +208,24 @@ def test_a_job_that_was_given_up_is_counted_and_can_be_put_again(jobs):
 
     (job,) = claim(jobs)
     assert (job.attempts, job.payload) == (1, {"refreshed": True})
+
+
+def test_a_job_that_was_put_again_before_it_was_given_up_begins_again(jobs):
+    jobs.put("report", "nasa", due_at=NOW)
+    (job,) = claim(jobs)
+    jobs.put("report", "nasa", due_at=NOW + 5)
+
+    jobs.dead_letter(job, "provider_unavailable")
+
+    assert [each.attempts for each in claim(jobs, now=NOW + 5)] == [1]
+
+
+def test_a_job_that_was_given_up_is_none_of_its_kind(jobs):
+    for key in ("nasa", "esa"):
+        jobs.put("report", key, due_at=NOW)
+    jobs.dead_letter(claim(jobs, limit=1)[0], "provider_unavailable")
+
+    assert len(jobs.keys("report")) == 1
 
 
 def test_a_released_job_can_be_claimed_at_once(jobs):

@@ -200,6 +200,17 @@ def test_both_texts_of_a_rotated_key_are_valid_for_the_overlap(client, store, cl
     assert answer(client, bearer(after)).status_code == 200
 
 
+def test_the_former_text_of_a_rotated_key_expires_with_it(client, store, clock):
+    key, text = add_key(store)
+    now = clock.timestamp()
+    assert store.api_keys.rotate(key, "ab" * 32, now=now, former_until=now + 100, expires_at=now + 50)
+
+    clock.wait(49)
+    assert answer(client, bearer(text)).status_code == 200
+    clock.wait(1)
+    refused(answer(client, bearer(text)))
+
+
 def test_a_revoked_key_ends_in_two_seconds_without_a_heartbeat(client, store, clock):
     key, text = add_key(store)
     assert answer(client, bearer(text)).status_code == 200

@@ -167,6 +167,7 @@ def test_addresses_without_a_key_have_the_default_limit_each(make_client, clock)
     assert ask("192.0.2.1") == [200, 200, 429]
     assert ask("198.51.100.7, 192.0.2.1") == [429, 429, 429]  # Only what the proxy on this machine added is believed.
     assert ask("192.0.2.2") == [200, 200, 429]
+    assert ask("::ffff:192.0.2.2") == [429, 429, 429]  # The same address in the form of IPv6.
     assert ask("192.0.2.3", peer="203.0.113.1") == [200, 200, 429]
     assert ask("192.0.2.4", peer="203.0.113.1") == [429, 429, 429]
     assert ask("2001:db8:1:2::1") == [200, 200, 429]
@@ -188,6 +189,12 @@ def test_failed_authentications_of_an_address_are_limited_and_valid_keys_are_not
     assert send(gateway, valid, 3) == [200] * 3
     clock.wait(refused.get_json()["retry_after"])
     assert send(gateway, WRONG) == [401]
+
+
+def test_a_request_with_two_keys_is_no_failed_authentication(gateway, key):
+    both = key() | {"X-API-Key": "igw_another"}
+
+    assert send(gateway, both, FAILURES_PER_MINUTE + 5) == [400] * (FAILURES_PER_MINUTE + 5)
 
 
 def test_a_process_without_limits_starts_no_exchange(make_client, clock):

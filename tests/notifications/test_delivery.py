@@ -150,9 +150,10 @@ def test_an_event_that_was_given_up_is_delivered_when_it_is_sent_again(store, re
     given_up = store.notifications.counts()
 
     resent = store.notifications.resend((), clock.timestamp())
+    attempts = store.notifications.listed(1)[0].attempts
     delivery.run(seconds=5)
 
-    assert (given_up, resent, store.notifications.counts()) == ((0, 1), 1, (0, 0))
+    assert (given_up, resent, attempts, store.notifications.counts()) == ((0, 1), 1, 0, (0, 0))
     assert len(set(receiver.ids)) == 1
 
 
@@ -245,6 +246,39 @@ def test_an_event_that_is_put_once_is_not_repeated(store, receiver, clock, deliv
         delivery.run(seconds=5)
 
     assert len(receiver.ids) == 2
+
+
+def test_an_event_that_is_put_once_is_so_for_its_own_subject(store, clock):
+    for creator in ("nasa", "esa"):
+        put(store, Event.REPORT_FAILED, clock=clock, creator=creator, once="7 days")
+
+    assert store.notifications.counts() == (2, 0)
+
+
+def test_a_body_that_is_too_large_is_a_mistake_and_nothing_is_kept(store, clock):
+    with pytest.raises(ValueError, match="too large"):
+        put(store, data={"text": "x" * 16 * 1024}, clock=clock)
+
+    assert store.notifications.counts() == (0, 0)
+
+
+def test_after_its_seconds_a_run_begins_no_further_delivery(store, receiver, clock, delivery):
+    for _ in range(3):
+        put(store, clock=clock)
+
+    assert [delivery.run(seconds=0) for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_worker_that_was_suspended_during_its_attempt_changes_nothing(store, clock):
+    put(store, clock=clock)
+    now = clock.timestamp()
+    (event,) = store.notifications.due(now, 1)
+    store.notifications.failed(event, "http_500", now, due_at=now + 5)
+
+    store.notifications.failed(event, "receiver_timeout", now, due_at=None)
+
+    (kept,) = store.notifications.listed(1)
+    assert (kept.failure, kept.attempts, kept.due_at) == ("http_500", 1, now + 5)
 
 
 def test_old_events_are_deleted(store, receiver, clock, delivery):

@@ -11,6 +11,7 @@ from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, ST
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.errors import PermissionDeniedError, ProviderUnavailableError
+from services.notifications.troubles import AccountTroubles
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, new_instance, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -205,8 +206,27 @@ def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
     troubles.failed(ACCOUNT_ID, POSTS_OF, denied)
     troubles.worked(ACCOUNT_ID, STORIES_OF)
     troubles.worked(ACCOUNT_ID, SNAPSHOT_OF)
-    before = [event for event, _ in gateway.deliver()]
+    before = [(event, data["code"]) for event, data in gateway.deliver()]
     troubles.worked(ACCOUNT_ID, POSTS_OF)
 
-    assert before == ["account.trouble"]
+    assert before == [("account.trouble", "permission_denied")]
     assert [event for event, _ in gateway.deliver()] == ["account.recovered"]
+
+    troubles.failed(ACCOUNT_ID, POSTS_OF, denied)
+    assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
+
+
+def test_the_trouble_that_another_process_has_noted_is_known_after_a_minute(gateway):
+    table = gateway.services.store.account_troubles
+    mine = gateway.services.account_troubles
+    other = AccountTroubles(table, mine._notifications, clock=gateway.clock)
+    mine.worked(ACCOUNT_ID, STORIES_OF)
+    other.failed(ACCOUNT_ID, STORIES_OF, PermissionDeniedError("No permission.", provider="instagram"))
+
+    known = []
+    for _ in range(2):
+        mine.worked(ACCOUNT_ID, STORIES_OF)
+        known.append([event for event, _ in gateway.deliver()])
+        gateway.clock.wait(60)
+
+    assert known == [["account.trouble"], ["account.recovered"]]

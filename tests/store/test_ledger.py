@@ -198,6 +198,15 @@ def test_a_row_whose_process_died_is_uncertain_when_its_call_must_be_over(store)
     assert store.spending.of_month("modash", "2026-09") == 2 * PRICE
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(29.9, "open"), (30, "uncertain")])
+def test_a_row_is_in_doubt_from_the_end_of_the_longest_call_on(store, seconds, state):
+    open_row(store)
+
+    expire(store, NOW + seconds)
+
+    assert [call.state for call in store.spending.unsettled("modash")] == [state]
+
+
 def test_the_wait_for_a_call_whose_process_died_includes_its_hold(make_client, clock, wire):
     client = make_client(settings(uncertain_charge_hold=900), clock=clock)
     open_row(client.application.extensions["services"].store, at=None)
@@ -363,6 +372,74 @@ def test_a_free_call_gives_its_credits_back(store):
     store.ledger.settle(opened, Settlement("free", "handle_not_found", NOW))
 
     assert open_row(store, "b", limit=PRICE)
+
+
+@pytest.mark.parametrize("end", ["settled", "forgotten"])
+def test_a_call_that_ends_in_the_next_month_gives_back_to_its_own(store, end):
+    september, october = 1_790_812_799.0, 1_790_812_801.0
+    opened = open_row(store, at=september)
+    open_row(store, "esa", at=october)
+
+    if end == "settled":
+        store.ledger.settle(opened, Settlement("free", "retry_later", october))
+    else:
+        store.ledger.forget(opened)
+
+    assert [store.spending.of_month("modash", month) for month in ("2026-09", "2026-10")] == [0, PRICE]
+
+
+def test_a_report_is_as_old_as_its_call_however_late_it_came(store):
+    opened = open_row(store)
+
+    store.ledger.settle(opened, Settlement("charged", "report", NOW + 20, report=NewReport("{}")))
+
+    assert store.ledger.record("modash", "nasa").report.fetched_at == NOW
+
+
+def test_the_sources_of_a_store_are_booked_apart(store):
+    one = open_row(store, limit=PRICE)
+    other = store.ledger.open(replace(one.order, source="other"), lambda *_: None)
+    expire(store, NOW + 31)
+    store.ledger.settle(one, Settlement("free", "retry_later", NOW + 31))
+
+    assert [call.state for call in store.spending.unsettled("other")] == ["open"]
+    assert [store.spending.of_month(source, "2026-09") for source in ("modash", "other")] == [0, PRICE]
+    assert store.spending.of_caller(other.order.caller, "modash", "2026-09", price=PRICE) == 0
+
+
+def test_the_row_that_is_open_decides_also_where_the_check_finds_no_obstacle(store):
+    open_row(store)
+
+    with pytest.raises(NotOpenedError) as refusal:
+        store.ledger.open(order(), lambda *_: None)
+
+    assert refusal.value.state == ReportState.IN_FLIGHT
+
+
+def test_a_purchase_that_is_settled_while_its_record_is_read_is_seen_somewhere(store, monkeypatch):
+    opened, pending = open_row(store), store.reports.pending
+
+    def settled_meanwhile(*whose):
+        monkeypatch.undo()
+        store.ledger.settle(opened, Settlement("charged", "report", NOW, report=NewReport("{}")))
+        return pending(*whose)
+
+    monkeypatch.setattr(store.reports, "pending", settled_meanwhile)
+    record = store.ledger.record("modash", "nasa")
+
+    assert record.report is not None or record.unsettled
+
+
+@pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)  # PostgreSQL keeps the types of its columns.
+def test_a_row_whose_amount_is_damaged_counts_as_a_report_of_its_caller(store, store_settings):
+    open_row(store, caller="key", budget=2 * PRICE)
+    query(store_settings, "gateway", "UPDATE ledger SET milli_credits = 'words'")
+
+    open_row(store, "esa", caller="key", budget=2 * PRICE)
+    with pytest.raises(NotOpenedError) as refusal:
+        open_row(store, "jaxa", caller="key", budget=2 * PRICE)
+
+    assert refusal.value.state == ReportState.BUDGET
 
 
 def test_a_new_month_begins_with_nothing_spent(store):
