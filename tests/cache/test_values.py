@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from services.cache.values import CachedValue, HeldRow, read_once
 from services.store.cache_entries import EntryRow
 
@@ -25,3 +27,11 @@ def test_what_is_read_out_of_a_value_is_read_once_for_all_requests():
         return tuple(reads)
 
     assert [read_once(row.value, read) for _ in range(3)] == [(1,)] * 3
+
+
+def test_what_is_read_out_of_a_value_takes_the_place_of_its_json():
+    value, decoded = CachedValue(TEXT), []
+
+    value.read_once(lambda json: decoded.append(json) or 1)
+
+    assert not any(each is value for each in gc.get_referrers(decoded[0]))

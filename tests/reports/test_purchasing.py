@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from services.reports import purchasing
 from services.reports.report import identity, missing, windows_of
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
@@ -420,6 +421,28 @@ def test_a_dry_run_returns_the_price_and_makes_no_call(make_client, clock, modas
     assert told == [(True, 0.25, "ask"), (False, 0, "kept"), (False, 0, "limit")]
     assert absent.headers["Cache-Control"] == "no-store"
     assert modash.asked == 1
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(0.5, "ask"), (0.499, "limit")])
+def test_a_dry_run_knows_whether_the_last_credits_of_the_month_are_enough(make_client, clock, modash, limit, outcome):
+    client = make_client(settings(modash_credit_limit=limit), clock=clock)
+    get(client)
+
+    assert get(client, url="esa", dry_run="true").get_json()["outcome"] == outcome
+
+
+def test_without_the_database_the_reports_that_were_seen_last_are_answered(make_client, clock, modash, monkeypatch):
+    monkeypatch.setattr(purchasing, "SEEN_AT_MOST", 2)
+    client = make_client(settings(), clock=clock)
+    for creator in ("nasa", "esa", "nasa", "jaxa"):
+        get(client, url=creator, format="json" if creator == "nasa" else "csv")
+    services = client.application.extensions["services"]
+    services.cache.announce_change("modash")
+    monkeypatch.setattr(services.store.ledger._database, "_connections", NoConnections())
+
+    found = {creator: get(client, url=creator).status_code for creator in ("nasa", "esa", "jaxa")}
+
+    assert found == {"nasa": 200, "esa": 503, "jaxa": 200}
 
 
 def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, clock, modash, monkeypatch):

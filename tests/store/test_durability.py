@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import pytest
 
+from services.store.ledger import Opened, Order
+from services.store.settlement_spool import SettlementSpool
 from services.store.store import Store
 from tests.support import new_instance
 
@@ -21,3 +26,19 @@ def test_commits_of_the_gateway_database_wait_for_the_disk_and_those_of_the_memo
     store.close()
 
     assert found == {"memory": NORMAL, "gateway": FULL}
+
+
+def test_a_settlement_in_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_is_then(tmp_path, monkeypatch):
+    folder, written = tmp_path / "unbooked", []
+
+    def fsync(descriptor):
+        of_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        written.append((of_folder, [path.name for path in folder.glob("*.json")]))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    order = Order("modash", "nasa", "anonymous", price=250, limit=1000, longest_call=30, max_retries=3)
+
+    SettlementSpool(str(tmp_path), mode="live").put(Opened(7, order, 1.5), "{}")
+
+    assert written == [(False, []), (True, ["live-7-1500.json"])]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600]

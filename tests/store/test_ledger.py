@@ -15,7 +15,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from services.reports.policy import PRICE, PurchasePolicy
 from services.reports.purchase_decision import ReportState, obstacle
-from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement
+from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement, month_of
 from services.store.reports import NewReport
 from tests.stores import query
 from tests.support import MODASH, settings
@@ -440,6 +440,11 @@ def test_a_row_whose_amount_is_damaged_counts_as_a_report_of_its_caller(store, s
         open_row(store, "jaxa", caller="key", budget=2 * PRICE)
 
     assert refusal.value.state == ReportState.BUDGET
+
+
+@pytest.mark.parametrize(("moment", "month"), [(1_790_812_799.9, "2026-09"), (1_790_812_800, "2026-10")])
+def test_a_month_is_one_of_utc(moment, month):
+    assert month_of(moment) == month
 
 
 def test_a_new_month_begins_with_nothing_spent(store):
