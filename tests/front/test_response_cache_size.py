@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from front.response_cache import CachedResponse, ResponseCache
+from front.response_cache import MAX_SPELLINGS, CachedResponse, ResponseCache
 from services.answers import Freshness, Provenance
 from services.cache.policies import STALE_REPLY_TTL
 
@@ -168,6 +168,42 @@ def test_csv_and_json_of_a_request_are_one_reply_each_however_they_are_asked_for
 
     assert len(set(bodies)) == 2
     assert world.client.application.wsgi_app.cached_bytes < 2 * (len(bodies[0]) + 2_000) + 10_000
+
+
+def test_further_spellings_of_a_request_are_parsed_each_time_and_take_no_room():
+    cache, used = ResponseCache(MAX_BYTES), []
+    cache.put(environ({}), reply())
+
+    for n in range(2 * MAX_SPELLINGS):
+        assert cache.get(environ({"HTTP_ACCEPT": f"image/x-{n:02}, */*"}), NOW) is not None
+        used.append(cache.bytes_used)
+
+    assert used[MAX_SPELLINGS - 2] < used[MAX_SPELLINGS - 1] == used[-1]
+
+
+class DroppedMeanwhile:
+    """The lock of a cache, before which another thread drops the replies of an account."""
+
+    def __init__(self, cache):
+        self._cache, self._lock, self._is_first = cache, cache._lock, True
+
+    def __enter__(self):
+        if self._is_first:
+            self._is_first = False
+            self._cache.invalidate("17841400000000001")
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_a_new_spelling_of_a_reply_that_is_dropped_meanwhile_takes_no_room(monkeypatch):
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({}), reply())
+    monkeypatch.setattr(cache, "_lock", DroppedMeanwhile(cache))
+
+    assert cache.get(environ({"HTTP_ACCEPT": "image/x-1, */*"}), NOW) is not None
+    assert cache.bytes_used == 0
 
 
 def test_the_least_recently_used_reply_goes_first():
