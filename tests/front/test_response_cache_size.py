@@ -233,6 +233,14 @@ def test_a_reply_is_not_cached_beyond_the_second_in_which_it_expires():
     assert cache.bytes_used == 0
 
 
+def test_the_age_of_a_reply_grows_by_the_second():
+    response = reply()
+
+    ages = [dict(response.headers(NOW + seconds))["Age"] for seconds in (0, 0.9, 1, 5)]
+
+    assert ages == ["0", "0", "1", "5"]
+
+
 def test_a_change_of_any_account_that_a_reply_shows_drops_it():
     cache = ResponseCache(MAX_BYTES)
     for account in ("1", "2", "3"):

@@ -157,6 +157,22 @@ def test_a_process_that_ends_books_what_waits_if_it_can(buy, folder):
     assert files(folder) == []
 
 
+def test_a_process_that_ends_tries_again_while_the_database_is_away(buy, folder, monkeypatch):
+    _, services = buy()
+    ledger, faults = services.store.ledger, iter(["gone", "gone"])
+    settle = ledger.settle
+
+    def settled_later(*call, **options):
+        if (fault := next(faults, None)) is not None:
+            raise DatabaseUnavailableError(fault)
+        return settle(*call, **options)
+
+    monkeypatch.setattr(ledger, "settle", settled_later)
+    services.settlements.close()
+
+    assert files(folder) == []
+
+
 @pytest.mark.parametrize(
     ("answer", "booked"),
     [
