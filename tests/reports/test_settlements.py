@@ -13,7 +13,7 @@ import pytest
 from config import Config
 from services.store import connections, outage
 from services.store.database import DatabaseUnavailableError
-from services.store.ledger import Order, Settlement
+from services.store.ledger import Opened, Order, Settlement
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, new_instance, settings
 
@@ -171,6 +171,19 @@ def test_a_process_that_ends_tries_again_while_the_database_is_away(buy, folder,
     services.settlements.close()
 
     assert files(folder) == []
+
+
+def test_a_result_that_is_booked_late_is_announced_as_one_that_is_booked_at_once(buy):
+    changed = []
+    _, services = buy()
+    services.cache.on_change(changed.append)
+
+    services.settlements.settle_late()
+    assert "modash" in changed
+
+    changed.clear()
+    services.settlements.settle(Opened(7, order("esa"), 1.0), Settlement("charged", "report", 2.0))
+    assert "modash" in changed
 
 
 @pytest.mark.parametrize(
