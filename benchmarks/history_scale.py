@@ -121,7 +121,7 @@ def _requests(last: date, days: int) -> dict[str, str]:
 def _nothing_remembered() -> Iterator[None]:
     """Have no reply ready, and nothing of the history that was read moments ago."""
     with (
-        patch.object(ResponseCache, "get", lambda *_: None),
+        patch.object(ResponseCache, "get", lambda *_, **_options: None),
         patch.object(RecentReads, "of", lambda *_: ReadsOfAccount()),
     ):
         yield
