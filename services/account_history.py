@@ -27,7 +27,7 @@ from services.insights.kept_series import (
     as_series,
     by_catalogue,
     by_kept,
-    count_point,
+    count_points,
     plain_points,
     point_of,
     refuse_impossible,
@@ -47,13 +47,11 @@ from services.insights.periods import (
 )
 from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
-from services.store.follower_counts import FollowerCount, FollowerCounts
-from services.store.history import History, HistoryValue, Kind
+from services.store.follower_counts import DailyCount, FollowerCounts
+from services.store.history import DaysByKind, History, WindowsByKind
 
 MOST_METRICS = 25  # in one request
 USUAL_DAYS: Mapping[Interval, int] = {"day": 30, "week": 182, "month": 365}
-DaysByKind = Mapping[Kind, Mapping[str, HistoryValue]]
-WindowsByKind = Mapping[tuple[Kind, Period], HistoryValue]
 
 
 class KeptKind(TypedDict):
@@ -69,17 +67,17 @@ class _Rows:
 
     days: DaysByKind
     windows: WindowsByKind
-    followers: Mapping[str, FollowerCount]
+    counts: Mapping[str, Mapping[str, DailyCount]]
 
     def read_at(self, default: float) -> float:
         """Return when the oldest value was read that can still change; where none can, when the newest was."""
         values = [each for days in self.days.values() for each in days.values()]
-        values += self.windows.values()
+        values += [each for windows in self.windows.values() for each in windows.values()]
         ageing = [each.read_at for each in values if not each.final]
         if ageing:
             return min(ageing)
         moments = [each.read_at for each in values]
-        moments += [count.read_at for count in self.followers.values()]
+        moments += [count.read_at for counts in self.counts.values() for count in counts.values()]
         return max(moments, default=default)
 
 
@@ -208,42 +206,37 @@ class AccountHistory:
         if not page:
             return _Rows({}, {}, {})
         since, until = page[0].first, page[-1].last
-        is_counted = any(each.name in PROFILE_COUNTS for each in selected)
-        counts = self._follower_counts.days(account.id, since=since, until=until) if is_counted else []
+        names = [name for name in PROFILE_COUNTS if any(each.name == name for each in selected)]
+        counts = self._follower_counts.series(account.id, names, since=since, until=until) if names else {}
         needed = {(each.metric, each.breakdown) for each in selected if each.name not in PROFILE_COUNTS}
-        metrics, breakdowns = {metric for metric, _ in needed}, {each for _, each in needed}
-        days: DaysByKind = {}
-        windows: dict[tuple[Kind, Period], HistoryValue] = {}
-        if needed:
-            found = self._history.days_by_kind(
-                account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
-            )
-            days = {kind: of_kind for kind, of_kind in found.items() if kind in needed}
-        if needed and interval != "day":
-            for key, value in self._history.windows(
-                account.id, since=since, until=until, metrics=metrics, breakdowns=breakdowns
-            ):
-                windows[(key.metric, key.breakdown), Period(key.first_day, key.last_day)] = value
-        return _Rows(days, windows, {count.day: count for count in counts})
+        if not needed:
+            return _Rows({}, {}, counts)
+        days, windows = self._history.series(
+            account.id, since=since, until=until, kinds=needed, with_windows=interval != "day"
+        )
+        return _Rows(
+            {kind: of_kind for kind, of_kind in days.items() if kind in needed},
+            windows,
+            counts,
+        )
 
     def _series(
         self, selected: SelectedMetric, page: Sequence[Period], rows: _Rows, interval: Interval
     ) -> HistorySeries:
         if selected.name in PROFILE_COUNTS:
-            points = [count_point(selected.name, period, rows.followers) for period in page]
+            points = count_points(page, rows.counts.get(selected.name, {}))
             aggregation: Aggregation = "none" if interval == "day" else "last"
             return as_series(selected, interval, aggregation, PROFILE_COUNTS[selected.name], points)
         described, kind = selected.described, (selected.metric, selected.breakdown)
         aggregation = aggregation_of(described, interval)
-        days = rows.days.get(kind, {})
+        days, windows = rows.days.get(kind, {}), rows.windows.get(kind, {})
         unique = described is not None and described.unique
         if interval == "day" and not selected.breakdown:
             points = plain_points(page, days)
         else:
             points = []
             for period in page:
-                whole = rows.windows.get((kind, period))
-                value = value_of_period(period, aggregation, days, whole, unique=unique)
+                value = value_of_period(period, aggregation, days, windows.get(period), unique=unique)
                 points.append(point_of(selected, period, value))
         return as_series(selected, interval, aggregation, None if described is None else described.unit, points)
 

@@ -11,10 +11,10 @@ from services.days import ONE_DAY, Window
 from services.insights.followers import FollowersAtStart, FollowersThen
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
-from services.store.follower_counts import FollowerCount
+from services.store.follower_counts import DailyCount
 
 HISTORY = "history"
-Counts = Mapping[date, FollowerCount]
+Counts = Mapping[date, DailyCount]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Followers:
         return cls(window, FollowersAtStart(window, read_at, today), end, counts)
 
     @property
-    def at_start(self) -> FollowerCount | None:
+    def at_start(self) -> DailyCount | None:
         """The count at the start of the window, if it is kept."""
         return self.counts.get(self.window.first)
 
     @property
-    def at_end(self) -> FollowerCount | None:
+    def at_end(self) -> DailyCount | None:
         """The count at the end of the window, if it is kept and the window does not end now."""
         return None if self.end is None else self.counts.get(self.window.last + ONE_DAY)
 
@@ -76,5 +76,5 @@ class Followers:
         return then, end
 
 
-def _counted(count: FollowerCount | None) -> FollowersThen | None:
-    return None if count is None else FollowersThen(count.followers, None, HISTORY, None, counted_at=count.read_at)
+def _counted(count: DailyCount | None) -> FollowersThen | None:
+    return None if count is None else FollowersThen(count.value, None, HISTORY, None, counted_at=count.read_at)

@@ -31,9 +31,9 @@ class KeptCounts:
         known = reading.get(usual)
         if known is None:
             try:
-                rows = self._table.days(account, since=usual.first.isoformat(), until=usual.last.isoformat())
+                found = self._table.series(account, ("followers",), since=str(usual.first), until=str(usual.last))
             except DatabaseUnavailableError:
                 return {}
-            known = {date.fromisoformat(row.day): row for row in rows}
+            known = {date.fromisoformat(day): count for day, count in found["followers"].items()}
             self._recent.put(account, reading, {usual: known})
-        return {day: count for day, count in known.items() if day >= days.first}
+        return known if usual == days else {day: count for day, count in known.items() if day >= days.first}

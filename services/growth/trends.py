@@ -227,7 +227,7 @@ def _followers_at_ends(fetched: Fetched, followers: Followers) -> tuple[Denomina
     if then is None or (followers.end is not None and end is None):
         return None
     now = Denominator(fetched.followers, fetched.followers_read_at)
-    return now if end is None else Denominator(end.followers, end.read_at), Denominator(then.followers, then.read_at)
+    return now if end is None else Denominator(end.value, end.read_at), Denominator(then.value, then.read_at)
 
 
 def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Basis, method: Method) -> EngagementRate:

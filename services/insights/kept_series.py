@@ -14,8 +14,8 @@ from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_O
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
 from services.insights.request import resolve
-from services.store.follower_counts import FollowerCount
-from services.store.history import HistoryValue, Kind, days_between
+from services.store.follower_counts import DailyCount
+from services.store.history import KeptValue, Kind, days_between
 
 PROFILE_COUNTS: Mapping[str, str] = {"followers": "accounts", "follows": "accounts", "media_count": "posts"}
 """The counts of a profile, which are kept by day, and what each counts."""
@@ -178,7 +178,7 @@ def as_series(
     return series if selected.name == selected.metric else {**series, "answered_by": selected.metric}
 
 
-def plain_points(page: Sequence[Period], days: Mapping[str, HistoryValue]) -> list[Point]:
+def plain_points(page: Sequence[Period], days: Mapping[str, KeptValue]) -> list[Point]:
     """Return the points of days without a breakdown: as `point_of` does, in a fraction of its time."""
     points: list[Point] = []
     for day, _ in page:
@@ -213,23 +213,25 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
     return point
 
 
-def count_point(name: str, period: Period, counts: Mapping[str, FollowerCount]) -> Point:
-    """Return a count of the profile on a day, or the last one that is known of a week or month."""
-    is_day = period.first == period.last
-    days = (period.last,) if is_day else reversed(list(days_between(period.first, period.last)))
-    known = ((counts[day], getattr(counts[day], name)) for day in days if day in counts)
-    count, value = next((found for found in known if found[1] is not None), (None, None))
-    point: Point = {
-        "date": period.last,
-        "value": value,
-        "reason": NOT_KEPT if count is None else None,
-        "final": count is not None,
-    }
-    if not is_day:
-        point["since"] = period.first
-    if count is not None:
-        point["counted_at"] = our_time(count.read_at)
-    return point
+def count_points(page: Sequence[Period], counts: Mapping[str, DailyCount]) -> list[Point]:
+    """Return the points of a count of the profile: that of each day, or the last one known of each week or month."""
+    points: list[Point] = []
+    for first, last in page:
+        days = (last,) if first == last else reversed(list(days_between(first, last)))
+        known = (count for day in days if (count := counts.get(day)) is not None and count.value is not None)
+        count = next(known, None)
+        point: Point = {
+            "date": last,
+            "value": None if count is None else count.value,
+            "reason": NOT_KEPT if count is None else None,
+            "final": count is not None,
+        }
+        if first != last:
+            point["since"] = first
+        if count is not None:
+            point["counted_at"] = our_time(count.read_at)
+        points.append(point)
+    return points
 
 
 def table_rows(series: Iterable[HistorySeries]) -> Iterator[Mapping[str, object]]:

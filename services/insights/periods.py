@@ -12,7 +12,7 @@ from services.days import ONE_DAY, Window
 from services.insights.audience import DEMOGRAPHICS
 from services.insights.catalogue import Metric, Shape
 from services.insights.values import Bucket, MetricValue, add_up
-from services.store.history import HistoryValue, days_between
+from services.store.history import KeptValue, days_between
 
 Interval = Literal["day", "week", "month"]
 Aggregation = Literal["none", "sum", "last"]
@@ -90,8 +90,8 @@ def aggregation_of(metric: Metric | None, interval: Interval) -> Aggregation:
 def value_of_period(
     period: Period,
     aggregation: Aggregation,
-    days: Mapping[str, HistoryValue],
-    whole: HistoryValue | None,
+    days: Mapping[str, KeptValue],
+    whole: KeptValue | None,
     *,
     unique: bool,
 ) -> PeriodValue:
@@ -111,26 +111,30 @@ def value_of_period(
     missing = [day for day in every if day not in days or not is_known(days[day])]
     if missing:
         return PeriodValue(None, DAYS_MISSING, missing=tuple(missing)) if whole is None else _as_period(whole)
-    total = add_up([_as_metric_value(days[day]) for day in every])
-    return PeriodValue(total.value, total.reason, all(days[day].final for day in every), total.buckets)
+    kept = [days[day] for day in every]
+    is_final = all(each.final for each in kept)
+    if all(each.buckets is None for each in kept):
+        return PeriodValue(sum(each.value for each in kept if each.value is not None), None, is_final)
+    total = add_up([_as_metric_value(each) for each in kept])
+    return PeriodValue(total.value, total.reason, is_final, total.buckets)
 
 
-def is_known(kept: HistoryValue) -> bool:
+def is_known(kept: KeptValue) -> bool:
     """Return whether a kept value has a number at all."""
     return kept.value is not None or kept.buckets is not None
 
 
-def _as_metric_value(kept: HistoryValue) -> MetricValue:
+def _as_metric_value(kept: KeptValue) -> MetricValue:
     return MetricValue(kept.value, None if kept.value is not None else kept.reason or "no_total", kept.buckets)
 
 
-def _as_period(kept: HistoryValue | None) -> PeriodValue:
+def _as_period(kept: KeptValue | None) -> PeriodValue:
     if kept is None:
         return PeriodValue(None, NOT_KEPT)
     reason = None if kept.value is not None else reason_of_unknown(kept)
     return PeriodValue(kept.value, reason, kept.final and is_known(kept), kept.buckets, read_at=kept.read_at)
 
 
-def reason_of_unknown(kept: HistoryValue) -> str:
+def reason_of_unknown(kept: KeptValue) -> str:
     """Return why a kept row has no value."""
     return kept.reason or ("no_total" if kept.buckets is not None else NOT_KEPT)

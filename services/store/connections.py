@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a
 STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
 # Connections of a process, at most; PostgreSQL usually allows a hundred in total.
 READERS, WRITERS = 5, 3
+# Readers need no transactions. What a connection keeps costs less than to set it for each statement.
+WITHOUT_TRANSACTIONS: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
 PAGE_CACHE_KIB = 512  # of each connection to a file; SQLite's default is four times that
 # The same of each that reads the lasting database: a year of an account's values lies in 3 MB of pages.
 HISTORY_CACHE_KIB = 3072
@@ -157,6 +159,7 @@ class Connections:
                 "connect_timeout": CONNECT_TIMEOUT,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}",
             },
+            **_options_of(size),
         )
 
         def connect(_dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
@@ -196,6 +199,7 @@ class Connections:
                 "isolation_level": None,
                 "factory": TextTolerantConnection,
             },
+            **_options_of(size),
         )
 
         def prepare(connection: Any, record: Any) -> None:
@@ -217,6 +221,11 @@ class Connections:
         event.listen(engine, "connect", prepare)
         event.listen(engine, "checkout", check)
         return engine
+
+
+def _options_of(size: int) -> Mapping[str, Any]:
+    """Return the options of a pool's engine: only writers have transactions."""
+    return WITHOUT_TRANSACTIONS if size == READERS else {}
 
 
 def _inode(file: Path) -> int | None:

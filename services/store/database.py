@@ -94,7 +94,7 @@ class Database:
         With `before_readers` it is one of those kept for writers: for what other requests or processes wait for.
         """
         with self._guarded(), self._connections.connect(to_write=before_readers) as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection.execution_options(isolation_level="AUTOCOMMIT") if before_readers else connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

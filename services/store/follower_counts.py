@@ -6,9 +6,10 @@ Instagram reports the present number only, and forgets it at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from services.store.database import Database, excluded
 from services.store.history_tables import follower_counts
@@ -29,6 +30,13 @@ class FollowerCount(NamedTuple):
     media_count: int | None = None
     source: str = "instagram"
     api_version: str | None = None
+
+
+class DailyCount(NamedTuple):
+    """One of the counts of a profile on a day, if it is known, and when it was read (Unix seconds)."""
+
+    value: int | None
+    read_at: float
 
 
 class FollowerCounts:
@@ -52,6 +60,16 @@ class FollowerCounts:
             rows = connection.execute(query, {"account": account, "since": since, "until": until}).all()
         return [_count(row) for row in rows]
 
+    def series(self, account: str, names: Sequence[str], *, since: str, until: str) -> dict[str, dict[str, DailyCount]]:
+        """Return some of the counts by day (ISO dates, both included), oldest first."""
+        with self._database.read() as connection:
+            parameters = {"account": account, "since": since, "until": until}
+            rows = connection.execute(_series(tuple(names)), parameters).all()
+        return {
+            name: {row[0]: DailyCount(None if (value := row[position]) is None else int(value), row[1]) for row in rows}
+            for position, name in enumerate(names, 2)
+        }
+
     def known_counts(self, account: str) -> list[str]:
         """Return which of the counts of a profile are known of any day."""
         columns = [follower_counts.c[name] for name in ("followers", "follows", "media_count")]
@@ -73,6 +91,13 @@ _OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields
 )
 _DAY = follower_counts.c.day
 _DAYS = _OF_ACCOUNT.where(_DAY.between(bindparam("since"), bindparam("until"))).order_by(_DAY)
+
+
+@cache
+def _series(names: tuple[str, ...]) -> Select[Any]:
+    columns = [follower_counts.c[name] for name in ("day", "read_at", *names)]
+    query = select(*columns).where(follower_counts.c.account == bindparam("account"))
+    return query.where(_DAY.between(bindparam("since"), bindparam("until"))).order_by(_DAY)
 
 
 def _count(row: Sequence[Any]) -> FollowerCount:

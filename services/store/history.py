@@ -53,6 +53,21 @@ class HistoryValue(NamedTuple):
     api_version: str | None = None
 
 
+class KeptValue(NamedTuple):
+    """A `HistoryValue` as a series shows it: without where it came from."""
+
+    value: float | int | None
+    buckets: Mapping[tuple[str, ...], float | int | None] | None
+    read_at: float
+    reason: str | None
+    final: bool
+
+
+DaysByKind = Mapping[Kind, Mapping[str, KeptValue]]
+WindowsByKind = Mapping[Kind, Mapping[tuple[str, str], KeptValue]]
+"""The windows by their first and last day."""
+
+
 class DayState(NamedTuple):
     """What is kept of a value, without the value itself: when it was read or last asked for (Unix seconds), and why it
     is unknown.
@@ -107,55 +122,36 @@ class History:
 
         Provisional and unknown values are among them.
         """
-        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=False)
-        return list(_values(rows))
-
-    def days_by_kind(
-        self,
-        account: str,
-        *,
-        since: str,
-        until: str,
-        metrics: Collection[str],
-        breakdowns: Collection[tuple[str, ...]],
-    ) -> dict[Kind, dict[str, HistoryValue]]:
-        """Return what `days` returns by metric and breakdown, and then by day."""
-        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=False)
-        found: dict[tuple[str, str], dict[str, HistoryValue]] = {}
-        for metric, breakdown, day, _, value in _read_rows(rows):
-            found.setdefault((metric, breakdown), {})[day] = value
-        return {(metric, _dimensions(breakdown)): days for (metric, breakdown), days in found.items()}
-
-    def windows(
-        self,
-        account: str,
-        *,
-        since: str,
-        until: str,
-        metrics: Collection[str] | None = None,
-        breakdowns: Collection[tuple[str, ...]] | None = None,
-    ) -> list[tuple[HistoryKey, HistoryValue]]:
-        """Return the values of windows of several days that lie within a range, ordered as `days`."""
-        rows = self._range(account, since, until, metrics=metrics, breakdowns=breakdowns, windows=True)
-        return list(_values(rows))
-
-    def _range(
-        self,
-        account: str,
-        since: str,
-        until: str,
-        *,
-        metrics: Collection[str] | None,
-        breakdowns: Collection[tuple[str, ...]] | None,
-        windows: bool,
-    ) -> Sequence[Any]:
-        parameters: dict[str, Any] = {"account": account, "since": since, "until": until}
+        query = select(*_COLUMNS).where(
+            metric_values.c.account == account,
+            metric_values.c.first_day.between(since, until),
+            metric_values.c.last_day == metric_values.c.first_day,
+        )
         if metrics is not None:
-            parameters["metrics"] = sorted(metrics)
+            query = query.where(metric_values.c.metric.in_(metrics))
         if breakdowns is not None:
-            parameters["breakdowns"] = sorted(",".join(each) for each in breakdowns)
+            query = query.where(metric_values.c.breakdown.in_([",".join(each) for each in breakdowns]))
         with self._database.read() as connection:
-            return connection.execute(_values_of_range(frozenset(parameters), windows=windows), parameters).all()
+            return list(_values(connection.execute(query.order_by(*_KEY)).all()))
+
+    def series(
+        self, account: str, *, since: str, until: str, kinds: Collection[Kind], with_windows: bool
+    ) -> tuple[DaysByKind, WindowsByKind]:
+        """Return what is kept of some metrics by day, also provisional and unknown values.
+
+        `with_windows` also the values of windows of several days that lie within the range, by first and last day.
+        """
+        metrics, breakdowns = {metric for metric, _ in kinds}, {",".join(breakdown) for _, breakdown in kinds}
+        parameters = {"account": account, "since": since, "until": until}
+        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        parameters |= {f"breakdown_{number}": each for number, each in enumerate(sorted(breakdowns))}
+        query = _series(len(metrics), len(breakdowns), with_windows=with_windows)
+        with self._database.read() as connection:
+            rows: Sequence[Any] = connection.execute(query, parameters).all()
+        if not with_windows:
+            return _by_kind(rows), {}
+        windows = [(*row[:2], (row[2], row[-1]), *row[3:-1]) for row in rows if row[-1] != row[2]]
+        return _by_kind([row[:-1] for row in rows if row[-1] == row[2]]), _by_kind(windows)
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
@@ -266,21 +262,25 @@ def _final_values(*, by_day: bool) -> Select[Any]:
 
 
 @cache
-def _values_of_range(given: frozenset[str], *, windows: bool) -> Select[Any]:
-    """Return the query for a range by some parameters, in the order of the primary key, which finds and orders rows."""
+def _series(metrics: int, breakdowns: int, *, with_windows: bool) -> Select[Any]:
+    """Return the query for a range of so many metrics and breakdowns, in the order of the primary key.
+
+    Each has a parameter of its own: the text of one list of any length is written again for each request.
+    """
     table = metric_values.c
-    query = select(*_COLUMNS).where(
-        table.account == bindparam("account"), table.first_day.between(bindparam("since"), bindparam("until"))
+    query = select(*(table[name] for name in ("metric", "breakdown", "first_day", *KeptValue._fields))).where(
+        table.account == bindparam("account"),
+        table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
+        table.breakdown.in_([bindparam(f"breakdown_{number}") for number in range(breakdowns)]),
+        table.first_day.between(bindparam("since"), bindparam("until")),
     )
-    if "metrics" in given:
-        query = query.where(table.metric.in_(bindparam("metrics", expanding=True)))
-    if "breakdowns" in given:
-        query = query.where(table.breakdown.in_(bindparam("breakdowns", expanding=True)))
-    if windows:
-        query = query.where(table.last_day != table.first_day, table.last_day <= bindparam("until"), _is_known())
+    is_day = table.last_day == table.first_day
+    if with_windows:
+        is_window = and_(table.last_day <= bindparam("until"), _is_known())
+        query = query.add_columns(table.last_day).where(or_(is_day, is_window))
     else:
-        query = query.where(table.last_day == table.first_day)
-    return query.order_by(*(table[name] for name in HistoryKey._fields))
+        query = query.where(is_day)
+    return query.order_by(*_KEY)
 
 
 def _state(row: Sequence[Any]) -> DayState:
@@ -330,27 +330,39 @@ def _replaced() -> Mapping[str, ColumnElement[Any]]:
     }
 
 
-_COLUMNS = [metric_values.c[name] for name in (*HistoryKey._fields, *HistoryValue._fields)]
+_KEY = [metric_values.c[name] for name in HistoryKey._fields]
+_COLUMNS = [*_KEY, *(metric_values.c[name] for name in HistoryValue._fields)]
 
 
 def _values(rows: Sequence[Any]) -> Iterator[tuple[HistoryKey, HistoryValue]]:
-    for metric, breakdown, first_day, last_day, value in _read_rows(rows):
-        yield HistoryKey(metric, _dimensions(breakdown), first_day, last_day), value
-
-
-def _read_rows(rows: Sequence[Any]) -> Iterator[tuple[str, str, str, str, HistoryValue]]:
     """Read rows; a damaged one is ignored, and the next reading of its days replaces it."""
-    # By position, and without keyword arguments: a year of values is read on a request.
-    make = HistoryValue._make
     for metric, breakdown, first_day, last_day, value, buckets, read_at, reason, final, source, api_version in rows:
         try:
-            # A count as the provider sent it: an integer, unless it is a fraction.
+            number, counts = _number(value), None if buckets is None else _buckets(buckets)
+        except (ValueError, TypeError):
+            continue
+        kept = HistoryValue(number, counts, read_at, reason, final == 1, source, api_version)
+        yield HistoryKey(metric, _dimensions(breakdown), first_day, last_day), kept
+
+
+def _by_kind(rows: Sequence[Any]) -> dict[Kind, dict[Any, KeptValue]]:
+    """Return rows by metric and breakdown, and then by their third column; a damaged one is ignored as above."""
+    found: dict[tuple[str, str], dict[Any, KeptValue]] = {}
+    new = tuple.__new__  # as `_make` does, in half of its time: a year of some metrics has thousands of rows
+    for metric, breakdown, day, value, buckets, read_at, reason, final in rows:
+        try:
             number = int(value) if value is not None and value.is_integer() else value
             counts = None if buckets is None else _buckets(buckets)
         except (ValueError, TypeError):
             continue
-        kept = make((number, counts, read_at, reason, final == 1, source, api_version))
-        yield metric, breakdown, first_day, last_day, kept
+        kept = new(KeptValue, (number, counts, read_at, reason, final == 1))
+        found.setdefault((metric, breakdown), {})[day] = kept
+    return {(metric, _dimensions(breakdown)): of_kind for (metric, breakdown), of_kind in found.items()}
+
+
+def _number(value: float | None) -> float | int | None:
+    """Return a count as the provider sent it: an integer, unless it is a fraction."""
+    return int(value) if value is not None and value.is_integer() else value
 
 
 def _dimensions(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 from services.days import Window
 from services.growth.followers import Followers
 from services.insights.followers import FollowersThen
-from services.store.follower_counts import FollowerCount
+from services.store.follower_counts import DailyCount
 
 WEEK = Window(date(2026, 6, 1), date(2026, 6, 7))
 NET, GROSS = "follows_and_unfollows", "follower_count"
@@ -40,7 +40,7 @@ def test_two_estimates_compare_only_where_they_count_alike(start, end, then):
 
 
 def test_a_count_compares_with_any_estimate():
-    counts = {WEEK.first: FollowerCount(day="2026-06-01", followers=910, read_at=5.0)}
+    counts = {WEEK.first: DailyCount(910, read_at=5.0)}
 
     then, end = ends(estimate(900, NET), estimate(950, GROSS), counts)
 

@@ -108,14 +108,18 @@ def test_a_range_is_read_in_order(store):
     assert [found for found, _ in store.history.days("a", **span)] == wanted
     chosen = store.history.days("a", **span, metrics=["reach"], breakdowns=[("follow_type",)])
     assert [found for found, _ in chosen] == wanted[2:4]
-    by_kind = store.history.days_by_kind("a", **span, metrics=["reach", "views"], breakdowns=[(), ("follow_type",)])
-    assert {key(day, *kind): value for kind, days in by_kind.items() for day, value in days.items()} == dict(
-        store.history.days("a", **span)
-    )
-    assert store.history.windows("a", since="2026-10-01", until="2026-11-01") == [
-        (key("2026-10-26", last="2026-11-01"), FINAL)
-    ]
-    assert store.history.windows("a", since="2026-10-01", until="2026-10-31") == []
+    kinds = [("reach", ()), ("reach", ("follow_type",)), ("views", ())]
+    for with_windows in (False, True):
+        days, windows = store.history.series("a", **span, kinds=kinds, with_windows=with_windows)
+        assert {key(day, *kind): shown for kind, of_kind in days.items() for day, shown in of_kind.items()} == {
+            each: kept[:5] for each, kept in store.history.days("a", **span)
+        }
+        assert windows == {}
+    for until, within in (
+        ("2026-11-01", {("reach", ()): {("2026-10-26", "2026-11-01"): FINAL[:5]}}),
+        ("2026-10-31", {}),
+    ):
+        assert within == store.history.series("a", since="2026-10-01", until=until, kinds=kinds, with_windows=True)[1]
     assert store.history.kept_metrics("a") == [("reach", ()), ("reach", ("follow_type",)), ("views", ())]
 
 
@@ -144,6 +148,10 @@ def test_the_first_follower_count_of_a_day_stays(store):
     counts.keep("a", FollowerCount("2026-11-06", -1, 60.0))
     counts.keep("a", FollowerCount("2026-11-06", 10**400, 60.0))
     assert counts.days("a", since="2026-11-02", until="2026-11-07") == [next_one]
+    assert counts.series("a", ["media_count", "followers"], since="2026-11-01", until="2026-11-07") == {
+        "media_count": {"2026-11-01": (3, 10.0), "2026-11-05": (None, 50.0)},
+        "followers": {"2026-11-01": (100, 10.0), "2026-11-05": (104, 50.0)},
+    }
     assert counts.known_counts("a") == ["followers", "follows", "media_count"]
     assert counts.known_counts("b") == []
 
