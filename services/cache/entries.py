@@ -85,16 +85,14 @@ class CacheEntries:
         process may have fetched a newer value. With `trusts_absence` it is not asked again within moments for what it
         did not have. `unusable` gets the values that their policy does not let serve.
         """
-        rows = {
-            CacheKey(key, part): row
-            for key in {cache_key.key for cache_key in policies}
-            for part, row in self._local.get(account, key).items()
-        }
+        rows = self._local.get(account, policies)
         found = self._entries(policies, policies, rows)
-        absent = {cache_key.key for cache_key in policies if cache_key not in found}
-        if trusts_absence:
-            absent = {key for key in absent if not self._local.was_just_read(account, key)}
-        outdated = absent | {cache_key.key for cache_key, entry in found.items() if entry.stale}
+        outdated = {cache_key.key for cache_key, entry in found.items() if entry.stale}
+        if len(found) < len(policies):
+            absent = {cache_key.key for cache_key in policies if cache_key not in found}
+            if trusts_absence:
+                absent = {key for key in absent if not self._local.was_just_read(account, key)}
+            outdated |= absent
         if outdated:
             stored = self._read(account, outdated, under_lease=under_lease)
             found |= self._entries([each for each in policies if each.key in outdated], policies, stored)
@@ -203,12 +201,13 @@ class CacheEntries:
         unusable: bool = False,
     ) -> dict[CacheKey, CacheEntry]:
         now = self._clock.timestamp()
-        found = {
-            cache_key: self._entry(rows[cache_key], policies[cache_key], now=now, unusable=unusable)
-            for cache_key in cache_keys
-            if cache_key in rows
-        }
-        return {cache_key: entry for cache_key, entry in found.items() if entry is not None}
+        found: dict[CacheKey, CacheEntry] = {}
+        for cache_key in cache_keys:
+            held = rows.get(cache_key)
+            entry = None if held is None else self._entry(held, policies[cache_key], now=now, unusable=unusable)
+            if entry is not None:
+                found[cache_key] = entry
+        return found
 
 
 def _held(rows: Mapping[CacheKey, EntryRow]) -> dict[CacheKey, HeldRow]:

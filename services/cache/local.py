@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from services.cache.values import HeldRow
 from services.store.cache_entries import CacheKey
@@ -47,14 +47,18 @@ class LocalCache:
         """Return the tick at which an account was last dropped, or 0."""
         return self._changed_at.get(account, 0)
 
-    def get(self, account: str, key: str) -> Mapping[str, HeldRow]:
-        """Return the rows of a key by part."""
+    def get(self, account: str, cache_keys: Iterable[CacheKey]) -> dict[CacheKey, HeldRow]:
+        """Return those rows of some keys that are here."""
+        found: dict[CacheKey, HeldRow] = {}
         with self._lock:
-            found = self._rows.get((account, key))
-            if found is None:
-                return {}
-            self._rows.move_to_end((account, key))
-            return dict(found)
+            for cache_key in cache_keys:
+                address = account, cache_key.key
+                parts = self._rows.get(address)
+                if parts is not None:
+                    self._rows.move_to_end(address)
+                    if cache_key.part in parts:
+                        found[cache_key] = parts[cache_key.part]
+        return found
 
     def put(self, account: str, rows: Mapping[CacheKey, HeldRow], *, read_at: int) -> None:
         """Add rows that were read at a tick, unless the account has changed since."""

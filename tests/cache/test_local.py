@@ -10,6 +10,7 @@ from services.store.cache_entries import CacheKey, EntryRow
 
 SIZE = 100  # bytes of each value
 COST = SIZE * READ_FACTOR + ROW_OVERHEAD
+PARTS = ("", "first", "second")
 
 
 def row(size=SIZE):
@@ -21,7 +22,7 @@ def add(local, key, part="", size=SIZE, account="1"):
 
 
 def keys(local, *keys, account="1"):
-    return [key for key in keys if local.get(account, key)]
+    return [key for key in keys if local.get(account, [CacheKey(key, part) for part in PARTS])]
 
 
 def test_the_least_recently_used_value_goes_first():
@@ -29,7 +30,7 @@ def test_the_least_recently_used_value_goes_first():
     for key in "abc":
         add(local, key)
 
-    local.get("1", "a")
+    local.get("1", [CacheKey("a")])
     add(local, "d")
 
     assert keys(local, *"abcd") == ["a", "c", "d"]
@@ -56,6 +57,14 @@ def test_a_value_that_is_replaced_is_counted_once():
 
     add(local, "c", size=2 * SIZE)
     assert keys(local, *"abc") == ["b", "c"]
+
+
+def test_only_the_rows_of_the_named_parts_are_returned():
+    local = LocalCache(3 * COST)
+    add(local, "a", "first")
+    add(local, "a", "second")
+
+    assert set(local.get("1", [CacheKey("a", "second"), CacheKey("a"), CacheKey("b")])) == {CacheKey("a", "second")}
 
 
 def test_what_was_dropped_leaves_its_room_to_others():
