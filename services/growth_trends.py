@@ -68,13 +68,16 @@ class GrowthTrends:
         window = window_of(days, until, now)
         selected = self._accounts.find(account)
         totals = [METRIC_OF[key] for key in metrics if key in METRIC_OF]
-        fetched = self._reader.read(selected, window, now, totals, with_post_insights=er_basis != "followers")
+        before = window.before()
+        fetched = self._reader.read(
+            selected, window, before, now=now, totals=totals, with_post_insights=er_basis != "followers"
+        )
         followers = Followers.of(window, fetched.insights_read_at, pacific_day(now), fetched.counts)
         trends = [
             followers_trend(window, followers, fetched),
-            engagement_trend(window, fetched, followers, basis=er_basis, method=er_method),
+            engagement_trend(window, before, fetched, followers, basis=er_basis, method=er_method),
         ]
-        trends += [total_trend(key, window, fetched) for key in TITLES if key in metrics and key not in ALWAYS]
+        trends += [total_trend(key, window, before, fetched) for key in TITLES if key in metrics and key not in ALWAYS]
         provisional = [trend["provisional_from"] for trend in trends if trend["provisional_from"] is not None]
         warnings = _warnings(trends, window, fetched)
         if not isinstance(fetched.posts, ProviderError):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
+from datetime import date, datetime
+from functools import cached_property, partial
 
 from services.answers import Freshness
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account, as_count
-from services.days import ONE_DAY, Window, pacific_day, utc
+from services.days import ONE_DAY, Window, first_provisional, pacific_day, utc
 from services.errors import ProviderError
 from services.executors import Executor, Future
 from services.growth.followers import Counts, Followers
 from services.growth.kept_counts import KeptCounts
+from services.insights.catalogue import PROVISIONAL_HOURS
 from services.insights.long_windows import LongWindowReader
 from services.insights.reader import Insights
 from services.insights.request import InsightsRequest, ValueKey
@@ -41,10 +42,15 @@ class Fetched:
     post_insights: PostInsights | None = None
     counts: Counts = field(default_factory=dict)
 
-    @property
+    @cached_property
     def followers(self) -> int | None:
         """The present number of followers."""
         return _followers_of(self.profile)
+
+    @cached_property
+    def provisional_from(self) -> date:
+        """The first day whose totals may still change."""
+        return first_provisional(self.insights_read_at, PROVISIONAL_HOURS)
 
     @property
     def followers_read_at(self) -> float:
@@ -82,13 +88,19 @@ class GrowthReader:
         self._executor = executor
 
     def read(
-        self, account: Account, window: Window, now: datetime, totals: Sequence[str], *, with_post_insights: bool
+        self,
+        account: Account,
+        window: Window,
+        before: Window,
+        *,
+        now: datetime,
+        totals: Sequence[str],
+        with_post_insights: bool,
     ) -> Fetched:
         """Read profile and posts beside the insights; only the fallback for followers waits for the profile.
 
-        Raises a failure only if nothing at all is known.
+        `before` is the window that the `window` is compared with. Raises a failure only if nothing at all is known.
         """
-        before = window.before()
         needed = PostListPolicy(since=before.since, read_after=window.until)
         both: Both | None = self._posts.cached_with_profile(account, needed)
         # Another thread is for a provider call; what is cached is here before one could begin.
@@ -96,8 +108,8 @@ class GrowthReader:
         today = pacific_day(now)
         # Of a window that ends now, the number at its end is the present one.
         counts = self._counts.between(account.id, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
-        followers = Followers.of(window, now, today, counts)
-        requests = [request for each in followers.uncounted for request in each.requests()]
+        uncounted = Followers.of(window, now, today, counts).uncounted
+        requests = [request for each in uncounted for request in each.requests()]
         if totals:
             requests += [InsightsRequest(tuple(totals), each) for each in (window, before)]
         metric_values: dict[ValueKey, MetricValue] = {}
@@ -107,9 +119,7 @@ class GrowthReader:
             if is_fallback:
                 both = both or _result(both_read)
                 current = _followers_of(both[0])
-                requests = [
-                    one for each in followers.uncounted for one in each.fallback_requests(current, metric_values)
-                ]
+                requests = [one for each in uncounted for one in each.fallback_requests(current, metric_values)]
             if not requests:
                 continue
             try:

@@ -127,9 +127,10 @@ def followers_trend(window: Window, followers: Followers, fetched: Fetched) -> T
     }
 
 
-def engagement_trend(window: Window, fetched: Fetched, followers: Followers, *, basis: Basis, method: Method) -> Trend:
+def engagement_trend(
+    window: Window, before: Window, fetched: Fetched, followers: Followers, *, basis: Basis, method: Method
+) -> Trend:
     """Return the change of the engagement rate against the window before."""
-    before = window.before()
     at_ends = _followers_at_ends(fetched, followers) if basis == "followers" else None
     now, then = at_ends or (Denominator(fetched.followers), Denominator(fetched.followers))
     current = _rate(window, fetched, now.followers, basis=basis, method=method)
@@ -144,7 +145,7 @@ def engagement_trend(window: Window, fetched: Fetched, followers: Followers, *, 
         coverage["method"] = method
     provisional = None
     if basis != "followers" and (current.rate is not None or previous.rate is not None):
-        provisional = _clipped(first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS), before, window)
+        provisional = _clipped(fetched.provisional_from, before, window)
     return {
         **trend,
         "basis": basis if basis != "followers" else "followers_at_end" if at_ends else "current_followers",
@@ -155,9 +156,8 @@ def engagement_trend(window: Window, fetched: Fetched, followers: Followers, *, 
     }
 
 
-def total_trend(key: TrendKey, window: Window, fetched: Fetched) -> Trend:
+def total_trend(key: TrendKey, window: Window, before: Window, fetched: Fetched) -> Trend:
     """Return the change of a total against the window before: of the posts, or of one of `METRIC_OF`."""
-    before = window.before()
     if key == "posts":
         counts = [_count(each, fetched) for each in (window, before)]
         trend = _trend(key, window, *counts, reason=fetched.gap_in(window) or fetched.gap_in(before))
@@ -172,7 +172,7 @@ def total_trend(key: TrendKey, window: Window, fetched: Fetched) -> Trend:
     trend = _trend(key, window, current.value, previous.value, reason=current.reason or previous.reason)
     provisional = None
     if current.value is not None or previous.value is not None:
-        provisional = _clipped(first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS), before, window)
+        provisional = _clipped(fetched.provisional_from, before, window)
     complete = fetched.insights_read_at - timedelta(hours=PROVISIONAL_HOURS)
     return {
         **trend,
