@@ -162,8 +162,8 @@ class Freshness:
         tomorrow = float(midnight(pacific_day(now) + ONE_DAY))
         limits = [tomorrow, now.timestamp() + INCOMPLETE_REPLY_TTL] if gaps else [tomorrow]
         return cls(
-            fetched_at=min((entry.fetched_at for entry in ageing or known), default=now.timestamp()),
-            expires_at=min([*limits, *(entry.expires_at for entry in ageing)]),
+            fetched_at=min([entry.fetched_at for entry in ageing or known], default=now.timestamp()),
+            expires_at=min([*limits, *[entry.expires_at for entry in ageing]]),
             stale=any(entry.stale for entry in known),
         )
 

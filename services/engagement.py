@@ -77,16 +77,15 @@ class OwnRate(NamedTuple):
     reason: str | None = None
 
 
-def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate:
+def rate_by_own_base(posts: Sequence[OwnRate], method: Method) -> EngagementRate:
     """Return the rate of posts by their own reach or views; posts without a rate are left out and counted."""
-    listed = list(posts)
-    parts = [(post.interactions, post.base) for post in listed if post.interactions is not None and post.base]
+    parts = [(interactions, base) for interactions, base, _ in posts if interactions is not None and base]
     left_out: Counter[str] = Counter()
-    if len(parts) < len(listed):
-        left_out.update(post.reason or "not_answered" for post in listed if post.interactions is None or not post.base)
-    numerator, denominator = sum(each for each, _ in parts), sum(base for _, base in parts)
+    if len(parts) < len(posts):
+        left_out.update(post.reason or "not_answered" for post in posts if post.interactions is None or not post.base)
+    numerator, denominator = sum([each for each, _ in parts]), sum([base for _, base in parts])
     rate, reason = None, None
-    if not listed:
+    if not posts:
         reason = "no_posts"
     elif not parts:
         reason = left_out.most_common(1)[0][0]
@@ -95,7 +94,7 @@ def rate_by_own_base(posts: Iterable[OwnRate], method: Method) -> EngagementRate
     else:
         rates = [interactions / base for interactions, base in parts]
         rate = median(rates) if method == "median" else sum(rates) / len(rates)
-    return EngagementRate(rate, reason, numerator, denominator, len(parts), len(listed) - len(parts), left_out)
+    return EngagementRate(rate, reason, numerator, denominator, len(parts), len(posts) - len(parts), left_out)
 
 
 @dataclass(frozen=True)

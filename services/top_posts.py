@@ -135,8 +135,9 @@ class TopPosts:
             own = [post for post in posts if post.owner is None]
             number = len(posts)
             insights = None if by == BY_SCORE else self._insights.read(selected, own, listed=listed.posts)
-            best = nlargest(limit, posts, key=by_score if insights is None else partial(_by_insight, insights, by))
-            unknown = [] if insights is None else [post for post in posts if insights.value(post, by).value is None]
+            values = {} if insights is None else {post.id: insights.value(post, by).value for post in posts}
+            best = nlargest(limit, posts, key=by_score if insights is None else partial(_by_value, values))
+            unknown = [] if insights is None else [post for post in posts if values[post.id] is None]
             of_others = {"collaborations": number - len(own)} if include else {}
         plain = [_shown(listed.ordered, post) for post in best]
         top_posts = [with_insights(shown, post, insights) for (shown, _), post in zip(plain, best, strict=True)]
@@ -162,7 +163,7 @@ class TopPosts:
                 },
                 **({} if insights is None else {"ranking": {"by": by, "posts_unknown": len(unknown)}}),
             },
-            unavailable=[*_unavailable(best), *_unavailable_insights(insights, best, by, unknown)],
+            unavailable=[*_unavailable(best), *_unavailable_insights(insights, top_posts, by, unknown)],
             warnings=[
                 *listed.warnings,
                 *shared.warnings,
@@ -194,8 +195,8 @@ class TopPosts:
         return Shared(others, [shared.entry], shared.warnings, shared.failure)
 
 
-def _by_insight(insights: PostInsights, metric: str, post: Post) -> tuple[float, float]:
-    value = insights.value(post, metric).value
+def _by_value(values: Mapping[str, float | None], post: Post) -> tuple[float, float]:
+    value = values[post.id]
     return (-1 if value is None else value, post.timestamp.timestamp())
 
 
@@ -231,18 +232,19 @@ def _unavailable(posts: Sequence[Post]) -> list[Unavailable]:
 
 
 def _unavailable_insights(
-    insights: PostInsights | None, best: Sequence[Post], by: str, unknown: Sequence[Post]
+    insights: PostInsights | None, top_posts: Sequence[TopPost], by: str, unknown: Sequence[Post]
 ) -> list[Unavailable]:
     """Explain each kind of unknown insight once, with the number of posts: of all posts for the one that ranks."""
     if insights is None:
         return []
-    of_metric = {metric: unknown if metric == by else best for metric in INSIGHTS}
-    reasons = Counter(
-        (metric, reason)
-        for metric, posts in of_metric.items()
-        for post in posts
-        if (reason := insights.value(post, metric).reason) is not None
-    )
+    shown = [post["reasons"] for post in top_posts if post["reasons"]]
+    reasons: Counter[tuple[str, str]] = Counter()
+    for metric in INSIGHTS:
+        if metric == by:
+            found = [insights.value(post, metric).reason for post in unknown]
+        else:
+            found = [of_post.get(metric) for of_post in shown]
+        reasons.update((metric, reason) for reason in found if reason is not None)
     return [insights.explain(metric, reason, posts) for (metric, reason), posts in reasons.items()]
 
 

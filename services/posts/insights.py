@@ -132,7 +132,7 @@ class PostInsightsReader:
         """
         reading = self._recent.of(account.id)
         recent = self._known(reading, posts)
-        missing = [post for post in posts if post.id not in recent]
+        missing = [post for post in posts if post.id not in recent] if len(recent) < len(posts) else []
         found = self._read(account, missing, listed) if missing else {}
         values = {post_id: known.values for post_id, known in recent.items()}
         entries = [known.entry for known in recent.values()]
@@ -149,7 +149,8 @@ class PostInsightsReader:
                 if not each.stale:  # Else it may have older numbers where newer ones are unknown.
                     read_at[key.part] = each.fetched_at
                     fresh[key.part] = RecentInsights(replace(each, value={}), values[key.part])
-        self._recent.put(account.id, reading, fresh)
+        if fresh:
+            self._recent.put(account.id, reading, fresh)
         return PostInsights(values, entries, failure, read_at)
 
     def _known(self, reading: ReadsOfAccount[str, RecentInsights], posts: Sequence[Post]) -> dict[str, RecentInsights]:
@@ -157,8 +158,12 @@ class PostInsightsReader:
         if request_context.not_before():
             return {}
         now = self._cache.now()
-        found = ((post.id, reading.get(post.id)) for post in posts)
-        return {post_id: known for post_id, known in found if known is not None and now < known.entry.expires_at}
+        recent: dict[str, RecentInsights] = {}
+        for post in posts:
+            known = reading.get(post.id)
+            if known is not None and now < known.entry.expires_at:
+                recent[post.id] = known
+        return recent
 
     def _read(
         self, account: Account, posts: Sequence[Post], listed: Sequence[Post]

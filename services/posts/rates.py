@@ -6,9 +6,9 @@ from typing import Literal
 
 from services.days import Window
 from services.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
+from services.media.expansion import PostValues
 from services.posts.insights import PostInsights, rate_of
 from services.posts.ordered_posts import Posts
-from services.posts.post import Post
 
 Basis = Literal["followers", "reach", "views"]
 
@@ -30,11 +30,10 @@ def rate_of_posts(
     start, end = posts.positions(window)
     if basis == "followers" or insights is None:
         return engagement_rate(posts.ordered.interactions(start, end), followers, method)
-    return rate_by_own_base((_own(insights, post, basis) for post in posts.posts[start:end]), method)
+    return rate_by_own_base([_own(insights.values[post.id], basis) for post in posts.posts[start:end]], method)
 
 
-def _own(insights: PostInsights, post: Post, base: str) -> OwnRate:
-    values = insights.values[post.id]
+def _own(values: PostValues, base: str) -> OwnRate:
     interactions, people = values["total_interactions"].value, values[base].value
     is_known = interactions is not None and people
     return OwnRate(interactions, people, None if is_known else rate_of(values, base).reason)
