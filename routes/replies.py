@@ -20,7 +20,7 @@ from routes.json_encoding import encode
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
 from services.redaction import Redaction
-from services.transfer.cells import BOM, cell
+from services.transfer.cells import BOM, cells
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 CSV_IN_UTF_8 = f"{CSV}; charset=utf-8"
@@ -133,5 +133,5 @@ def _csv(table: Table) -> str:
         if isinstance(row, str):
             text.write(row)
         else:
-            writer.writerow(row if isinstance(row, tuple) else [cell(row.get(name)) for name in table.columns])
+            writer.writerow(row if isinstance(row, tuple) else cells(map(row.get, table.columns)))
     return text.getvalue()

@@ -18,7 +18,7 @@ from services.days import EndTime, Window, provider_time
 from services.insights.reader import Insights
 from services.insights.request import ResolvedMetric, value_of
 from services.insights.values import MetricValue
-from services.transfer.cells import cell, csv_lines
+from services.transfer.cells import cells, csv_lines
 
 COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
 MOST_DAYS = 93  # of one metric
@@ -171,7 +171,7 @@ class ShownInsights:
         for window in windows:
             metric_value = value_of(metric, window, insights.metric_values)
             value = self._value(metric, window, metric_value)
-            rows = [tuple(cell(row.get(name)) for name in COLUMNS) for row in _rows(head, value)]
+            rows = [tuple(cells(map(row.get, COLUMNS))) for row in _rows(head, value)]
             entry = insights.sources.get((metric.source.name, (), window)) if _is_plain(metric) else None
             if entry is not None:
                 entry = None if entry.stale else replace(entry, value={})

@@ -28,7 +28,7 @@ from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
-from services.transfer.cells import cell
+from services.transfer.cells import cells
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"
@@ -266,7 +266,7 @@ def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, tuple[object, ..
     known: tuple[TopPost, tuple[object, ...]] | None = ordered.shown.get(post.id)
     if known is None:
         shown = as_top_post(post)
-        known = shown, tuple(cell(shown.get(name)) for name in PLAIN)
+        known = shown, tuple(cells(map(shown.get, PLAIN)))
         if post.owner is None:  # A collaboration is in another list.
             ordered.shown[post.id] = known
     return known

@@ -104,6 +104,11 @@ def cell(value: object) -> object:
     return value
 
 
+def cells(values: Iterable[object]) -> list[object]:
+    """Return values as the cells of a row; most are numbers or unknown, and take no call each."""
+    return [value if value is None or type(value) in NUMBERS else cell(value) for value in values]
+
+
 def csv_lines(rows: Iterable[Iterable[object]]) -> str:
     """Return rows of cells as they stand in a file."""
     text = io.StringIO()
