@@ -15,6 +15,7 @@ MEASURES = ("mean", "min", "max", "median")
 RATE = "engagement_rate"
 HABITS = "posting_statistics"
 WINDOWS = (6, 12, 30)  # those that Modash promises; a creator with 25 reels was seen with a window of 25
+NUMBERS = (int, float)  # A union of types would be made at each check.
 MAX_NUMBER = 1e300
 MAX_ITEMS = 10**6  # of a window; a larger number counts no posts
 COLUMNS = ("block", "statistic", "measure", "number_of_items", "value")
@@ -35,6 +36,11 @@ class _Measured:
     known: set[int] = field(default_factory=set)
     null: set[int] = field(default_factory=set)
     unreadable: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a number for each window that Modash promises, and none without or unreadable."""
+        return not self.null and not self.unreadable and self.known.issuperset(WINDOWS)
 
     @property
     def listed(self) -> set[int]:
@@ -148,6 +154,8 @@ def _missing_windows(
     name: str, block: Report, statistic: str, measures: Sequence[_Measured]
 ) -> Iterator[tuple[str, str]]:
     """Give a reason, in words too, for each kind of number that a statistic lacks."""
+    if measures and all(measured.is_complete for measured in measures):
+        return
     total = _number(block.get("total"))
     listed = {size for measured in measures for size in measured.listed}
     null = sorted({size for measured in measures for size in measured.null})
@@ -230,7 +238,7 @@ def _hidden(block: Report, statistic: str) -> float:
 
 def _number(value: object) -> float | None:
     """Return a number, or None for anything else and for one of hundreds of digits, which no message can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
         return None
     return value if abs(value) <= MAX_NUMBER else None
 

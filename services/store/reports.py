@@ -13,6 +13,7 @@ from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damage
 from services.store.database import Database, Transaction, excluded, upsert
 from services.store.report_tables import balances, creators, ledger, pending_reports, reports
 
+NESTED = (dict, list)  # A union of types would be made for each child.
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 
 
@@ -224,7 +225,7 @@ def _is_deep(body: Mapping[str, object]) -> bool:
     level: list[Any] = [body]
     for _ in range(DEEPEST):
         children = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
-        level = [child for child in children if isinstance(child, dict | list)]
+        level = [child for child in children if isinstance(child, NESTED)]
         if not level:
             return False
     return True
