@@ -18,7 +18,7 @@ from services.cache.policies import STORIES_LISTED, STORIES_SWR, STORIES_TTL, Js
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
-from services.media.live_story import MAX_ID, LiveStory
+from services.media.live_story import MAX_ID, LiveStory, StoriesAlong
 from services.media.story_reader import StoryReader
 from services.media.story_values import STORY_LIFE, delivered, newest, polled, was_live
 from services.store.cache_entries import CacheKey
@@ -94,9 +94,14 @@ class KeptStories:
         self._table = table
         self._clock = clock
 
-    def live(self, account: Account, *, by_breakdown: Sequence[str] = USUALLY) -> LiveStories:
-        """Return the live stories, at most `STORIES_TTL` old; what had to be read is kept."""
-        fetch = partial(self._fetch, account, by_breakdown)
+    def live(
+        self, account: Account, *, by_breakdown: Sequence[str] = USUALLY, listed: StoriesAlong | None = None
+    ) -> LiveStories:
+        """Return the live stories, at most `STORIES_TTL` old; what had to be read is kept.
+
+        What has been `listed` with another call is not asked for again.
+        """
+        fetch = partial(self._fetch, account, by_breakdown, listed)
         entry = self._cache.get_or_fetch(account.id, KEY, POLICY, fetch, provider="instagram")
         return LiveStories(_rows_of(entry.value), entry)
 
@@ -150,6 +155,11 @@ class KeptStories:
         """Keep stories that were read; raises `DatabaseUnavailableError`."""
         self._table.keep(account, rows)
 
+    def along(self, account: Account) -> StoriesAlong:
+        """Return how the live stories may come along with another call; raises `DatabaseUnavailableError`."""
+        now = self._clock.timestamp()
+        return self._reader.along(account, self._last_read(account.id, now=now), at=now)
+
     def was_listed(self, account_id: str) -> bool:
         """Return whether Instagram has given the list of an account's stories of late.
 
@@ -186,24 +196,30 @@ class KeptStories:
         with suppress(DatabaseUnavailableError):
             self._table.keep(account, [replace(polled(story, read_at), read_at=None) for story in stories])
 
-    def _fetch(self, account: Account, by_breakdown: Sequence[str], cached: CacheEntry | None) -> Json:
+    def _fetch(
+        self, account: Account, by_breakdown: Sequence[str], listed: StoriesAlong | None, cached: CacheEntry | None
+    ) -> Json:
         """Read the live stories, and keep them as they come."""
-        read_at = self._clock.timestamp()
+        read_at = self._clock.timestamp() if listed is None else listed.at
         with suppress(DatabaseUnavailableError):
             self._table.begin(account.id, now=read_at)
         keep = partial(self._keep_part, account.id, read_at)
-        before = [] if cached is None else _rows_of(cached.value)
+        known = was_live([] if cached is None else _rows_of(cached.value), now=read_at)
         with suppress(DatabaseUnavailableError):
-            since = read_at - STORY_LIFE
-            before = self._table.listed(account.id, since=since, until=None, limit=MAX_LIVE)
-        stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep, known=was_live(before, now=read_at))
+            known = self._last_read(account.id, now=read_at)
+        stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep, known=known, listed=listed)
         self._cache.put(account.id, {LISTED_KEY: ({"listed": True}, STORIES_LISTED)})
         rows = [polled(story, read_at) for story in stories]
         with suppress(DatabaseUnavailableError):  # The worker keeps what the cache has.
             self._table.keep(account.id, rows)
             self._table.end(account.id, read_at=read_at)
-        known = {} if cached is None else {row.id: row.numbers for row in _rows_of(cached.value)}
-        return _as_json([replace(row, numbers=newest(known.get(row.id, ()), row.numbers)) for row in rows])
+        numbers = {} if cached is None else {row.id: row.numbers for row in _rows_of(cached.value)}
+        return _as_json([replace(row, numbers=newest(numbers.get(row.id, ()), row.numbers)) for row in rows])
+
+    def _last_read(self, account_id: str, *, now: float) -> list[LiveStory]:
+        """Return the stories that are live still as they were last read, the newest first."""
+        rows = self._table.listed(account_id, since=now - STORY_LIFE, until=None, limit=MAX_LIVE)
+        return was_live(rows, now=now)
 
 
 def _as_json(rows: Sequence[StoryRow]) -> Json:

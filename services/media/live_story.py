@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.clients.graph.models import Item, media_id_of
+from services.clients.graph.client import insights_field
+from services.clients.graph.models import Item, MediaPage, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
 from services.media.refusals import FEW
@@ -49,6 +50,42 @@ class LiveStory:
     def with_values(self, values: Values, *, is_read: bool) -> LiveStory:
         """Return the story with further numbers."""
         return replace(self, values={**self.values, **values}, is_read=is_read)
+
+
+@dataclass
+class StoriesAlong:
+    """That live stories come along with the list of posts, and what has come.
+
+    Without `metrics` their list comes without numbers, and without the list only whether there are any. Where Instagram
+    refuses that call, the list of posts is read without stories, and nothing has come. The moment is that before the
+    call, so that no story is taken for older than it is.
+    """
+
+    at: float  # Unix seconds
+    with_list: bool = False
+    metrics: Sequence[str] = ()
+    as_totals: bool = False
+    page: MediaPage | None = None  # None also where the answer leaves out the list of stories
+    has_come: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of each story."""
+        numbers = (insights_field(self.metrics, as_totals=self.as_totals),) if self.metrics else ()
+        return (*FIELDS, *numbers) if self.with_list else ()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all live stories have come."""
+        return self.with_list and self.page is not None and not self.page.more
+
+    def leave(self, *, numbers_only: bool) -> None:
+        """Let them come without their numbers, or only whether there are any."""
+        self.with_list, self.metrics = self.with_list and numbers_only, ()
+
+    def come(self, page: MediaPage | None) -> None:
+        """Take the list of stories of an answer."""
+        self.page, self.has_come = page, True
 
 
 def live_story(item: Item) -> LiveStory | None:

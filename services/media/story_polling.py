@@ -1,20 +1,24 @@
 """When stories are read in the background: hourly, and at two ages shortly before their end.
 
 Instagram forgets the numbers of a story after 24 hours. So the last reading counts most: it is tried at 23 h 30 min,
-and again at 23 h 50 min for what came in between. While no live story is known, the hourly look at the posts says
-whether there is a new one; only where that did not come in time, the list of stories is read for it.
+and again at 23 h 50 min for what came in between. The hourly look at the posts brings the live stories along, or, while
+none is known, whether there is one; only where that did not come in time, the list of stories is read for it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
 from services.cache.policies import HOUR, MINUTE
+from services.clients.graph.models import Account
 from services.clock import Clock
+from services.errors import ProviderError
 from services.media.kept_stories import LAST, USUALLY, KeptStories
+from services.media.live_story import StoriesAlong
 from services.media.story_values import STORY_LIFE
 from services.store.posts import PostTable
 from services.store.stories import Stories, StoryRow
@@ -38,7 +42,7 @@ def due_at(
     waits for it, but not for long.
     """
     hourly = now if last_read_at is None else last_read_at + READ_EVERY
-    if looked_at is not None and last_read_at is not None and not _live(stories, now):
+    if looked_at is not None and last_read_at is not None:
         after_look = looked_at + READ_EVERY + LOOK_DELAY
         if after_look <= hourly + 2 * LOOK_DELAY:
             hourly = max(hourly, after_look)
@@ -102,8 +106,7 @@ class StoryPolling:
             return due
         if not self._may_work(account_id):
             return now + QUOTA_PAUSE
-        stories = self._table.young(account_id, since=now - STORY_LIFE)
-        ending = [story for story in stories if any(moment <= now for moment in last_moments([story], now=now))]
+        ending = self._ending(account_id, now)
         last_read_at = self._table.last_read_at(account_id)
         if ending and last_read_at is not None and now < last_read_at + READ_EVERY:
             self._kept.read_again(account, ending)
@@ -114,23 +117,38 @@ class StoryPolling:
             self._kept.keep(account_id, live.rows)
         return self._next(account_id, self._clock.timestamp())
 
-    def has_live(self, account_id: str, *, now: float) -> bool:
-        """Return whether a live story of an account is known; raises `DatabaseUnavailableError`."""
-        return bool(self._table.young(account_id, since=now - STORY_LIFE))
+    def along(self, account: Account) -> StoriesAlong:
+        """Return how live stories come along with a look at the posts; raises `DatabaseUnavailableError`."""
+        return self._kept.along(account)
 
-    def listed(self, account_id: str, has_stories: bool | None, *, at: float) -> None:
-        """Take from a look at the posts at a moment (Unix seconds) whether there are live stories.
+    def take(self, account: Account, listed: StoriesAlong) -> None:
+        """Take what has come along with a look at the posts.
 
-        Where there are none, nothing is left to read. New ones are left for their own reading, which is due.
+        Where there are no live stories, nothing is left to read. Where all have come, the numbers that they lack are
+        read. Where it has come only that there are some, they are left for their own reading, which is due; so is what
+        fails here.
         """
-        if has_stories is False or (has_stories is None and self._kept.was_listed(account_id)):
-            self._kept.note_none(account_id, at=at)
+        if not listed.has_come:
+            return
+        is_empty = self._kept.was_listed(account.id) if listed.page is None else not listed.page.posts
+        if is_empty:
+            self._kept.note_none(account.id, at=listed.at)
+        elif listed.has_all:
+            request_context.accept_since(listed.at)
+            by_breakdown = LAST if self._ending(account.id, listed.at) else USUALLY
+            with suppress(ProviderError):
+                self._kept.keep(account.id, self._kept.live(account, by_breakdown=by_breakdown, listed=listed).rows)
 
     def next_last_moment(self, account_id: str) -> float | None:
         """Return the next moment at which a story has to be read for the last time, or None."""
         now = self._clock.timestamp()
         coming = last_moments(self._table.young(account_id, since=now - STORY_LIFE), now=now)
         return min((moment for moment in coming if moment > now), default=None)
+
+    def _ending(self, account_id: str, now: float) -> list[StoryRow]:
+        """Return the stories that are due to be read for the last time."""
+        stories = self._table.young(account_id, since=now - STORY_LIFE)
+        return [story for story in stories if any(moment <= now for moment in last_moments([story], now=now))]
 
     def _next(self, account_id: str, now: float) -> float:
         stories = self._table.young(account_id, since=now - STORY_LIFE)

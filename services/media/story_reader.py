@@ -18,7 +18,7 @@ from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
-from services.media.live_story import LiveStory
+from services.media.live_story import LiveStory, StoriesAlong
 from services.media.metric_names import MetricNames
 from services.media.refusals import MediaRefusals
 from services.media.single_stories import SingleStories
@@ -50,17 +50,39 @@ class StoryReader:
         self._viewers = viewers
         self._single = SingleStories(graph, executor, refusals=refusals, viewers=viewers)
 
+    def along(self, account: Account, known: Sequence[LiveStory], *, at: float) -> StoriesAlong:
+        """Return how the live stories may come along with another call; `known` are those of the last reading.
+
+        They come only where there are any, and their numbers only where none of them is known to be refused: that would
+        refuse the whole call.
+        """
+        if not known:
+            return StoriesAlong(at)
+        names = self._names(account, plain_metrics(account.login))
+        ids = [story.id for story in known]
+        is_refused = any(story.is_refused for story in known)
+        if is_refused or self._refusals.of_single_media(account.id, ids, names.metrics):
+            return StoriesAlong(at, with_list=True)
+        return StoriesAlong(at, with_list=True, metrics=names.metrics, as_totals=names.as_totals)
+
     def read(
-        self, account: Account, *, by_breakdown: Sequence[str], keep: Keep, known: Sequence[LiveStory] = ()
+        self,
+        account: Account,
+        *,
+        by_breakdown: Sequence[str],
+        keep: Keep,
+        known: Sequence[LiveStory] = (),
+        listed: StoriesAlong | None = None,
     ) -> list[LiveStory]:
         """Return the live stories; `by_breakdown` names the metrics that are read by their breakdowns.
 
         `known` are those of the last reading, the newest first, so that no page contains one that was refused. `keep`
-        gets stories as their numbers come. A failure that concerns all calls is raised.
+        gets stories as their numbers come. What has been `listed` with another call is not asked for again. A failure
+        that concerns all calls is raised.
         """
         found, plain = StoryList([story.id for story in known]), plain_metrics(account.login)
         refused = {story.id for story in known if story.is_refused}
-        self._read_pages(account, found, plain, apart=refused, keep=keep)
+        self._read_pages(account, found, plain, apart=refused, keep=keep, listed=listed)
         unread = [story for story in found.stories.values() if not story.is_read]
         self._read_alone(account, found, unread, [*plain, *by_breakdown], few=refused, keep=keep)
         for metric in by_breakdown:
@@ -80,11 +102,17 @@ class StoryReader:
         return list(found.stories.values())
 
     def _read_pages(
-        self, account: Account, found: StoryList, metrics: Sequence[str], *, apart: Collection[str], keep: Keep
+        self,
+        account: Account,
+        found: StoryList,
+        metrics: Sequence[str],
+        *,
+        apart: Collection[str],
+        keep: Keep,
+        listed: StoriesAlong | None = None,
     ) -> None:
         """Read metrics that share a call, page by page; stories that refuse one of them are left for later."""
-        names = MetricNames(self._refusals, account.id, (STORY,), metrics)
-        names.drop(self._refusals.of_metrics(account.id, STORY, metrics))
+        names = self._names(account, metrics)
         if names.metrics or not found.is_listed:
             own = self._refusals.of_single_media(account.id, found.order, names.metrics)
             pages = StoryPages(
@@ -98,10 +126,18 @@ class StoryReader:
                 apart={*apart, *own},
                 keep=keep,
             )
+            if listed is not None and listed.page is not None:
+                pages.take(listed.page, listed.metrics)
             pages.read()
         if unknown := names.unknown():
             read = [story for story in found.stories.values() if story.is_read]
             found.stories |= {each.id: replace(each, values={**unknown, **each.values}) for each in read}
+
+    def _names(self, account: Account, metrics: Sequence[str]) -> MetricNames:
+        """Return those of some metrics that Instagram is not known to refuse of any story."""
+        names = MetricNames(self._refusals, account.id, (STORY,), metrics)
+        names.drop(self._refusals.of_metrics(account.id, STORY, metrics))
+        return names
 
     def _read_by_breakdown(self, account: Account, found: StoryList, metric: str, keep: Keep) -> None:
         """Read a metric by its breakdown; what has the plain numbers refused has this one refused too."""

@@ -1,7 +1,8 @@
 """When an account's posts are looked at in the background: hourly for new ones, and at the fixed ages of each post.
 
 A look is one call where nothing stands in its way: the list of posts, together with their insights where a post is due,
-and with whether there are live stories. Where there are none, the reading of stories has no call to make in that hour.
+and with the live stories or whether there are any. Where there are none, the reading of stories has no call to make in
+that hour; where there are, it has one for each metric with a breakdown.
 A post is due from each fixed age on until it was read after that, by whichever request. So a reading that was missed
 comes once, late, and a young post is read often and an old one seldom. Posts beyond the first page cost further calls,
 so they wait for each other within the tolerance of their age.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
@@ -31,7 +31,7 @@ from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
 from services.posts.post import Post
 from services.posts.reader import PostReader
-from services.posts.with_profile import InsightsAlong, StoriesAlong
+from services.posts.with_profile import InsightsAlong
 from services.store.posts import SEEN_AGAIN, PostRow, PostTable
 
 LOOK_EVERY = HOUR
@@ -137,14 +137,15 @@ class PostPolling:
         request_context.accept_since(needed_since)
         needs_insights = may_read and (overdue or (is_first and not watched.rows))
         along = self._along(account, watched.rows) if needs_insights else None
-        listed = self._posts.read(
-            account, PostListPolicy(since=since), insights=along, stories=self._stories_along(account_id)
-        )
+        stories = self._stories.along(account)
+        listed = self._posts.read(account, PostListPolicy(since=since), insights=along, stories=stories)
         if listed.failure is not None:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
             return now + RETRY_AFTER  # It failed, and the last list was answered.
-        if may_read and not self._read_due(account, listed, since, is_first=is_first):
+        is_done = not may_read or self._read_due(account, listed, since, is_first=is_first)
+        self._stories.take(account, stories)
+        if not is_done:
             return now + GO_ON_AFTER
         self._table.end_look(account_id, looked_at=listed.read_at.timestamp())
         now = self._clock.timestamp()
@@ -178,16 +179,6 @@ class PostPolling:
         ]
         chosen = {post_id for post_id, _, due in ages if due is not None} if all_ else _in_this_look(ages, now)
         return [post for post in posts if post.id in chosen]
-
-    def _stories_along(self, account_id: str) -> StoriesAlong | None:
-        """Return how the list says whether there are live stories, or None where some are known, which are read anyway.
-
-        The moment is that before the call, so that no story is taken for older than it is.
-        """
-        now = self._clock.timestamp()
-        if self._stories.has_live(account_id, now=now):
-            return None
-        return StoriesAlong(partial(self._stories.listed, account_id, at=now))
 
     def _along(self, account: Account, rows: Sequence[PostRow]) -> InsightsAlong | None:
         """Return how insights come with the list, or None where Instagram is known to refuse some of them."""

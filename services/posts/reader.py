@@ -26,11 +26,12 @@ from services.clients.graph.models import MEDIA_PAGE, Account
 from services.clock import Clock
 from services.days import utc
 from services.errors import Charge, InsightsError, ProviderError, ProviderResponseError, RetryStrategy
+from services.media.live_story import StoriesAlong
 from services.media.page_size import PageSize
 from services.posts.cached_list import CachedPostList, ListReading
 from services.posts.listed_posts import ListedPosts, PostListPolicy
 from services.posts.ordered_posts import Posts
-from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong, StoriesAlong
+from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
 from services.store.cache_entries import CacheKey
 
 MAX_PAGES = 1_000  # A list that goes on for longer is none.
@@ -63,7 +64,7 @@ class PostReader:
         Where they cannot be read, the posts that are known, with the failure; raises that where none are. `BusyError`
         is raised in any case: a moment later the whole list may be there. `collaborations` reads the posts of others on
         which the account collaborates. If the account's own list has to be read, `insights` may come with its first
-        page, and whether there are live `stories`.
+        page, and so may live `stories`.
         """
         key = COLLABORATIONS_KEY if collaborations else LIST_KEY
         fetch = partial(self._fetch, account, policy, insights=insights, stories=stories)
@@ -176,8 +177,8 @@ class PostReader:
             pages = Pages(self._graph, account, insights=insights)
         else:
             pages = self._profile.pages(account, on_profile=on_profile)
-        if stories is not None and self._profile.may_have_stories(account):
-            pages.stories = stories
+        if stories is not None:
+            self._profile.take_stories(pages, stories)
         return pages
 
     def _begin(self, policy: PostListPolicy, cached: CacheEntry | None) -> tuple[CachedPostList, ListReading]:

@@ -20,6 +20,7 @@ from services.errors import (
     RetryStrategy,
 )
 from services.media.expansion import POST_METRICS, PostValues
+from services.media.live_story import OF_ONE_STORY, StoriesAlong
 from services.media.page_walk import PAGE_SIZES
 from services.media.values import read_item
 from services.posts.post import Post, as_post
@@ -27,6 +28,7 @@ from services.store.cache_entries import CacheKey
 
 REFUSED_KEY = CacheKey("joint_call_refused")
 STORIES_REFUSED_KEY = CacheKey("stories_with_posts_refused")
+STORY_NUMBERS_REFUSED_KEY = CacheKey("story_numbers_with_posts_refused")
 ABOUT_INSIGHTS = (InsufficientViewersError, MediaTooOldError, PermissionDeniedError, ProviderRefusedError)
 """What a call for posts with their insights may be refused with, where one without insights is answered."""
 
@@ -42,23 +44,13 @@ class InsightsAlong:
     as_totals: bool = False
 
 
-@dataclass(frozen=True)
-class StoriesAlong:
-    """That it comes with the list whether there are live stories; `note` gets None where the answer does not say.
-
-    Where Instagram refuses that call, the list is read without it, and nothing is taken.
-    """
-
-    note: Callable[[bool | None], None]
-
-
 @dataclass
 class Pages:
     """The pages of one reading of the list. The first call brings the profile too, if `on_profile` is there.
 
     Where Instagram refuses that call, the profile is left for a call of its own (`refused`). Any other failure is the
     profile's; whether the list can be read, its own call shows. `stories_refused` says that Instagram has refused to
-    say beside the list whether there are live stories.
+    say beside the list whether there are live stories, `story_numbers_refused` that it has refused their numbers there.
     """
 
     graph: GraphClient
@@ -69,6 +61,7 @@ class Pages:
     stories: StoriesAlong | None = None
     refused: bool = False
     stories_refused: bool = False
+    story_numbers_refused: bool = False
     failure: ProviderError | None = None
     _is_first: bool = field(default=True, init=False)
 
@@ -109,14 +102,21 @@ class Pages:
                 with_profile=self.on_profile is not None,
                 metrics=POST_METRICS if insights is not None else (),
                 as_totals=insights is not None and insights.as_totals,
+                story_fields=stories.fields,
             )
         except ProviderError as error:
             if not isinstance(error, ABOUT_INSIGHTS) and error.retry_strategy is not RetryStrategy.SHRINK:
                 raise
+            if stories.metrics:
+                # Which story that is, the reading of the stories finds out and remembers.
+                is_of_one = isinstance(error, OF_ONE_STORY)
+                self.story_numbers_refused = not is_of_one
+                stories.leave(numbers_only=is_of_one)
+                return self._with_stories(stories, limit)
             # With insights it is most likely one of the posts that refuses them, and the next look goes without.
             self.stories_refused, self.insights = insights is None, None
             return None
-        stories.note(found.has_stories)
+        stories.come(found.stories)
         if self.on_profile is not None:
             self.on_profile(found.profile)
             self.on_profile = None
@@ -181,13 +181,22 @@ class ProfileAlong:
 
     def note(self, account: Account, pages: Pages) -> None:
         """Remember what Instagram does not give in one call with the list."""
-        refused = {REFUSED_KEY: pages.refused, STORIES_REFUSED_KEY: pages.stories_refused}
+        refused = {
+            REFUSED_KEY: pages.refused,
+            STORIES_REFUSED_KEY: pages.stories_refused,
+            STORY_NUMBERS_REFUSED_KEY: pages.story_numbers_refused and not pages.stories_refused,
+        }
         for key in [key for key, is_refused in refused.items() if is_refused]:
             self._cache.put(account.id, {key: ({"refused": True}, JOINT_CALL_REFUSED)})
 
-    def may_have_stories(self, account: Account) -> bool:
-        """Return whether the list may say whether there are live stories: Instagram has not refused that of late."""
-        return STORIES_REFUSED_KEY not in self._cache.peek(account.id, {STORIES_REFUSED_KEY: JOINT_CALL_REFUSED})
+    def take_stories(self, pages: Pages, stories: StoriesAlong) -> None:
+        """Let live stories come along with the list, as far as Instagram has not refused that of late."""
+        policies = dict.fromkeys((STORIES_REFUSED_KEY, STORY_NUMBERS_REFUSED_KEY), JOINT_CALL_REFUSED)
+        found = self._cache.peek(pages.account.id, policies)
+        if STORY_NUMBERS_REFUSED_KEY in found:
+            stories.leave(numbers_only=False)
+        if STORIES_REFUSED_KEY not in found:
+            pages.stories = stories
 
     def alone(self, account: Account, *, again: bool) -> FetchResult:
         """Read the profile by a call of its own; `again` after the joint one was refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import pytest
 
@@ -161,9 +162,7 @@ def test_a_look_at_the_posts_is_the_look_for_stories_too(make_world, monkeypatch
     world = make_world("nothing")
     if not says:
         look = GraphClient.look
-        monkeypatch.setattr(
-            GraphClient, "look", lambda *args, **options: look(*args, **options)._replace(has_stories=None)
-        )
+        monkeypatch.setattr(GraphClient, "look", lambda *args, **options: look(*args, **options)._replace(stories=None))
     worker = look_worker(world)
 
     worker.run_until(world.clock.now() + timedelta(hours=13.2))
@@ -188,18 +187,62 @@ def test_where_the_common_look_is_refused_both_are_read_as_before(make_world, fa
     assert calls["stories"] in {11, 12}
 
 
-def test_no_story_is_lost_while_looks_at_the_posts_find_them(make_world):
-    """New ones are found within the hour, and each is read shortly before its end."""
+KINDS = {
+    "breakdown": "by breakdown",
+    "/stories?": "list",
+    "stories.limit(1)": "look",
+    "stories.limit(50)": "look with list",
+}
+
+
+def kinds_of(calls):
+    """Count calls by what they bring of stories."""
+    return Counter(
+        next((name for part, name in KINDS.items() if part in path), "others") for path in map(unquote, calls)
+    )
+
+
+def test_no_story_is_lost_while_looks_at_the_posts_bring_them_along(make_world):
+    """New ones are found within the hour, and each is read shortly before its end; an hour takes two calls."""
     world = make_world("no_posts")
     worker, begin = look_worker(world), world.clock.timestamp()
     worker.run_until(world.clock.now() + timedelta(hours=36))
+    calls = kinds_of(world.calls())
 
+    # One more look for a new story that refused it, and four lists that isolated that story.
+    assert calls["look"] == 0
+    assert calls["look with list"] in {36, 37}
+    assert calls["list"] <= 6
     rows, now = kept(world), world.clock.timestamp()
     truth = [each for each in true_stories(world, since="2026-11-20") if begin < expires(each) <= now]
     assert len(truth) >= 2
     for each in truth:
         assert rows[each["id"]].read_at - rows[each["id"]].created_at >= LAST_AGES[1]
         assert_last_values(world, rows[each["id"]])
+
+
+def test_where_their_numbers_are_refused_beside_posts_the_stories_are_read_as_before(make_world):
+    world = make_world("no_posts")
+    worker = look_worker(world)
+    world.fault("error", path="stories.limit(50)", code=100)
+
+    worker.run_until(world.clock.now() + timedelta(hours=3.2))
+
+    calls = kinds_of(world.calls())
+    assert calls["look with list"] == 1
+    assert calls["look"] == calls["list"] == calls["by breakdown"] == 3
+
+
+def test_where_a_story_has_too_few_viewers_only_the_numbers_are_left_out_of_the_look(make_world):
+    world = make_world("no_posts")
+    worker = look_worker(world)
+    world.fault("error", path="views", code=10, message="(#10) Not enough viewers for the media to show insights")
+
+    worker.run_until(world.clock.now() + timedelta(hours=2.2))
+
+    calls = kinds_of(world.calls())
+    assert calls["look"] == 0
+    assert 2 <= calls["look with list"] <= 4
 
 
 def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):

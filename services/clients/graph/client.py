@@ -26,6 +26,9 @@ from services.clients.graph.reads import CheckAnswer, GraphReads, accept_any
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import ObjectNotFoundError
 
+NOTHING: Item = {}
+STORY: Item = {"media_product_type": "STORY"}  # which lists of stories do not say
+
 OnListed = Callable[[Account, Sequence[Item]], None]
 """Gets an account and media that Instagram lists as its own."""
 
@@ -179,22 +182,25 @@ class GraphClient:
         with_profile: bool = False,
         metrics: Sequence[str] = (),
         as_totals: bool = False,
+        story_fields: Sequence[str] = (),
     ) -> JointAnswer:
-        """Return the first page of posts, and whether there are live stories, in one call.
+        """Return the first page of posts and of live stories, in one call.
 
-        The profile comes along `with_profile`, the posts' insights as in `media_page_with_insights`. A page that is
-        refused refuses the call as a whole.
+        The profile comes along `with_profile`, the posts' insights as in `media_page_with_insights`. Without
+        `story_fields` only the id of one story comes, which shows that there are any. A page that is refused refuses
+        the call as a whole.
 
         https://developers.facebook.com/docs/graph-api/guides/field-expansion
         """
         listed = ",".join([MEDIA_FIELDS, *([insights_field(metrics, as_totals=as_totals)] if metrics else [])])
         own = [PROFILE_FIELDS] if with_profile else []
-        lists = [f"media.limit({limit}){{{listed}}}", "stories.limit(1){id}"]
-        fields = ",".join([LOGINS[account.login].id_field, *own, *lists])
+        story_list = f"stories.limit({limit}){{{','.join(story_fields)}}}" if story_fields else "stories.limit(1){id}"
+        fields = ",".join([LOGINS[account.login].id_field, *own, f"media.limit({limit}){{{listed}}}", story_list])
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
-        media, stories = (answer.get(name) for name in ("media", "stories"))
-        page = self._listed(account, media) if _is_list(media) else None
-        return JointAnswer(answer, page, bool(stories["data"]) if _is_list(stories) else None)
+        media, stories = answer.get("media"), answer.get("stories")
+        posts = self._listed(account, media) if _is_list(media) else None
+        live = self._listed(account, stories, STORY if story_fields else None) if _is_list(stories) else None
+        return JointAnswer(answer, posts, live)
 
     def stories_page(
         self, account: Account, fields: Sequence[str], *, after: str | None, limit: int = MEDIA_PAGE
@@ -206,9 +212,8 @@ class GraphClient:
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/stories
         """
         params = {"fields": ",".join(fields), "limit": str(limit)} | ({"after": after} if after else {})
-        page = _page(self._reads.get(account, f"{_node(account)}/stories", params, in_parts=True))
-        self._on_listed(account, [{"media_product_type": "STORY", **story} for story in page.posts])
-        return page
+        answer = self._reads.get(account, f"{_node(account)}/stories", params, in_parts=True)
+        return self._listed(account, answer, STORY)
 
     def media_page_with_insights(
         self,
@@ -332,9 +337,11 @@ class GraphClient:
             raise unreadable("an answer without data")
         return details
 
-    def _listed(self, account: Account, answer: Item) -> MediaPage:
+    def _listed(self, account: Account, answer: Item, known: Item | None = NOTHING) -> MediaPage:
+        """Return a page whose media are noted with what is `known` of them, but not where that is None."""
         page = _page(answer)
-        self._on_listed(account, page.posts)
+        if known is not None:
+            self._on_listed(account, [{**known, **media} for media in page.posts])
         return page
 
 

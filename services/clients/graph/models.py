@@ -67,9 +67,10 @@ def as_count(value: object) -> int | None:
 class JointAnswer(NamedTuple):
     """What an account has at the moment: its profile, as far as it was asked for, and its first page of posts.
 
-    `has_stories` says whether any story is live. A list that is missing from the answer is None: empty, or not given.
+    `stories` are its live stories, or only one of them. A list that is missing from the answer is None: empty, or not
+    given.
     """
 
     profile: Item
     posts: MediaPage | None
-    has_stories: bool | None
+    stories: MediaPage | None
