@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from datetime import UTC
 
 import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
 
 from services.export import Export
 from services.store.line_fields import moment_of
 from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
-from tests.stores import new_store, query
+from tests.stores import new_store, query, server
 from tests.support import ROOT
 from tests.transfer.history_rows import fill
 
@@ -73,3 +76,23 @@ def test_the_views_have_the_live_rows_of_every_table():
         (line["account"], line["kind"], line["media"]) for line in lines if line not in numbers
     )
     assert {row[1] for row in found} | {row[1] for row in media} == {section.kind for section in SECTIONS}
+
+
+def test_the_role_of_the_recipes_reads_the_views_and_nothing_else():
+    (statements,) = re.findall(r"^```sql\n(CREATE ROLE.*?)^```", RECIPES.read_text(), re.MULTILINE | re.DOTALL)
+    role = f"test_{uuid.uuid4().hex[:16]}"
+    with new_store("postgresql") as settings, server(settings["DATABASE_URL"]) as owner:
+        try:
+            owner.execute(statements.replace("insights_reader", role))
+            reader = make_conninfo(settings["DATABASE_URL"], user=role, password="choose one")
+            with psycopg.connect(reader, autocommit=True) as connection:
+                for view in ("insights_history", "insights_media"):
+                    assert connection.execute(f"SELECT * FROM {view}").fetchall() == []
+                for table in (*(section.table.name for section in SECTIONS), "accounts", "api_keys"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(f"SELECT * FROM {table}")
+                with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                    connection.execute("CREATE TABLE own (id integer)")
+                assert connection.execute("SHOW statement_timeout").fetchone() == ("1min",)
+        finally:
+            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
