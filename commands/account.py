@@ -127,6 +127,7 @@ class AccountCommands:
         self._table.remove(row.id)
         # That of the settings may be of the same account.
         self._services.store.account_tokens.forget(row.id, but=fingerprint(self._config.access_long_lived_token))
+        self._services.store.account_troubles.forget(row.id)
         self._services.store.cache_entries.forget(row.id)
         print(f"Removed: {_named(row)}. Running gateways stop using it after 2 seconds.")
         if options.purge:

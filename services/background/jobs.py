@@ -154,6 +154,7 @@ def _read_stories(
     try:
         due_at = polling.read(account)
     except AccountUnknownError:
+        troubles.removed(account)
         return None
     except NOT_READ as error:
         again = _after_failure(STORIES_OF, account, error, attempts, troubles)
@@ -177,6 +178,7 @@ def _look_at_posts(
     try:
         due_at = polling.look(account)
     except AccountUnknownError:
+        troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(POSTS_OF, account, error, attempts, troubles)
@@ -196,6 +198,7 @@ def _take_snapshot(
     try:
         run = snapshots.take_snapshot(account, attempts=attempts)
     except AccountUnknownError:
+        troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(SNAPSHOT_OF, account, error, attempts, troubles)
@@ -216,6 +219,7 @@ def _backfill(
     try:
         step = snapshots.backfill(account)
     except AccountUnknownError:
+        troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(BACKFILL_OF, account, error, attempts, troubles)
@@ -257,6 +261,7 @@ def _keep_token(
     try:
         due_at = upkeep.check(account)
     except AccountUnknownError:
+        troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(TOKEN_OF, account, error, attempts, troubles)

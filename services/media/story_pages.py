@@ -72,7 +72,7 @@ class StoryPages:
         self._culprits = 0
         self._is_metric_known = self._is_newest_known = self._has_given_up = False
 
-    def take(self, page: MediaPage, metrics: Sequence[str]) -> None:
+    def use_page(self, page: MediaPage, metrics: Sequence[str]) -> None:
         """Take a page of all stories, which came with another call; with metrics, or without."""
         stories = {story.id: story for item in page.posts if (story := live_story(item)) is not None}
         self._found.order, self._found.stories = list(stories), stories | self._found.stories

@@ -121,7 +121,7 @@ class StoryPolling:
         """Return how live stories come along with a look at the posts; raises `DatabaseUnavailableError`."""
         return self._kept.along(account)
 
-    def take(self, account: Account, listed: StoriesAlong) -> None:
+    def use_look(self, account: Account, listed: StoriesAlong) -> None:
         """Take what has come along with a look at the posts.
 
         Where there are no live stories, nothing is left to read. Where all have come, the numbers that they lack are

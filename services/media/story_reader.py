@@ -127,7 +127,7 @@ class StoryReader:
                 keep=keep,
             )
             if listed is not None and listed.page is not None:
-                pages.take(listed.page, listed.metrics)
+                pages.use_page(listed.page, listed.metrics)
             pages.read()
         if unknown := names.unknown():
             read = [story for story in found.stories.values() if story.is_read]

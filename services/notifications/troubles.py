@@ -44,6 +44,13 @@ class AccountTroubles:
             if (account, kind) in self._troubles():
                 self._end(account, kind)
 
+    def removed(self, account: str) -> None:
+        """Forget the troubles of an account (id) that was removed, which is neither well nor in trouble."""
+        with suppress(DatabaseUnavailableError):
+            self._table.forget(account)
+        with self._lock:
+            self._known = {each for each in self._known if each[0] != account}
+
     def _begin(self, account: str, kind: str, error: ProviderError) -> None:
         if (account, kind) in self._troubles():
             return

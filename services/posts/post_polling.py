@@ -144,7 +144,7 @@ class PostPolling:
         if listed.read_at.timestamp() < needed_since:
             return now + RETRY_AFTER  # It failed, and the last list was answered.
         is_done = not may_read or self._read_due(account, listed, since, is_first=is_first)
-        self._stories.take(account, stories)
+        self._stories.use_look(account, stories)
         if not is_done:
             return now + GO_ON_AFTER
         self._table.end_look(account_id, looked_at=listed.read_at.timestamp())

@@ -46,6 +46,11 @@ class AccountTroubleTable:
             connection, account
         )
 
+    def forget(self, account: str) -> None:
+        """Delete the troubles of an account."""
+        with self._database.write() as connection:
+            connection.execute(delete(account_troubles).where(account_troubles.c.account == account))
+
 
 def _number(connection: Transaction, account: str) -> int:
     # One worker at a time runs the jobs of one kind of an account. Two kinds whose state changes at the same moment

@@ -322,13 +322,16 @@ def test_history_is_kept_unless_it_is_purged(make_account, purge):
     reading = "VALUES ('live', :a, 'reach', '', '2026-01-01', '2026-01-01', 7, 1, 1, 'instagram')"
     columns = "mode, account, metric, breakdown, first_day, last_day, value, read_at, final, source"
     insert = f"INSERT INTO metric_values ({columns}) {reading}"
+    trouble = "INSERT INTO account_troubles (mode, account, kind, code, began_at) VALUES ('live', :a, 'x', 'x', 1)"
     for account in (BAKERY, CAFE):
         query(make_account.store, "gateway", insert, a=account)
+        query(make_account.store, "gateway", trouble, a=account)
 
     make_account("remove", BAKERY, *(["--purge"] if purge else []))
 
     kept = {account for (account,) in query(make_account.store, "gateway", "SELECT account FROM metric_values")}
     assert kept == ({CAFE} if purge else {BAKERY, CAFE})
+    assert query(make_account.store, "gateway", "SELECT account FROM account_troubles") == [(CAFE,)]
 
 
 def test_an_account_is_forgotten_also_after_it_was_removed(make_account):

@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from services.background.job_kinds import POSTS_OF, STORIES_OF
+from services.background.job_kinds import POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.clients.graph.client import GraphClient
+from services.errors import PermissionDeniedError
 from services.media.story_polling import LAST_AGES, due_at
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
@@ -329,12 +330,16 @@ def test_background_work_pauses_above_75_percent_of_the_quota(world):
     assert worker.next_due() - world.clock.timestamp() <= 300
 
 
-def test_the_job_of_a_removed_account_ends(world):
-    worker = story_worker(world)
-    world.services.store.jobs.put(STORIES_OF, "17841499999999999", due_at=world.clock.timestamp())
+def test_the_job_of_a_removed_account_ends_and_its_troubles_with_it(world):
+    worker, removed = story_worker(world), "17841499999999999"
+    for account in (removed, world.account["id"]):
+        denied = PermissionDeniedError("No permission.", provider="instagram")
+        world.services.account_troubles.failed(account, SNAPSHOT_OF, denied)
+    world.services.store.jobs.put(STORIES_OF, removed, due_at=world.clock.timestamp())
     worker.run()
 
     assert world.services.store.jobs.keys(STORIES_OF) == {world.account["id"]}
+    assert world.services.store.account_troubles.known() == {(world.account["id"], SNAPSHOT_OF)}
 
 
 def test_every_account_gets_a_job_once(world):
