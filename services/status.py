@@ -19,7 +19,7 @@ from services.cache.policies import STATUS_CHECKS, Json
 from services.clients.graph.client import GraphClient
 from services.clients.modash.client import ModashClient
 from services.days import our_time
-from services.errors import BusyError, ObjectNotFoundError, PermissionDeniedError
+from services.errors import BusyError, ObjectNotFoundError, PermissionDeniedError, ProviderRefusedError
 from services.store.database import DatabaseUnavailableError
 
 # The states of tokens, the worst first, and how they are said.
@@ -116,7 +116,7 @@ class Status:
         token, login, page_id = self._accounts.configured_token, self._configured.login, self._configured.page_id
         try:
             account = self._accounts.find(None)
-        except (ObjectNotFoundError, PermissionDeniedError) as error:
+        except (ObjectNotFoundError, PermissionDeniedError, ProviderRefusedError) as error:
             # The id is not configured, and could not be found by the page or the token.
             if login == "facebook" and page_id:
                 return self._checks.without_account(token, page_id)

@@ -20,6 +20,7 @@ from services.errors import (
     ObjectNotFoundError,
     PermissionDeniedError,
     ProviderError,
+    ProviderRefusedError,
     TokenExpiredError,
     TokenInvalidError,
 )
@@ -183,7 +184,9 @@ class AccountChecks:
         except (TokenInvalidError, TokenExpiredError) as error:
             found = diagnosis.of_refused_token("instagram", error)
             return self._failed("token", self._settled("instagram", token, found), "instagram", token)
-        except UNREADABLE:
+        except (*UNREADABLE, ProviderRefusedError) as error:
+            if not isinstance(error, UNREADABLE) and not diagnosis.is_not_served("instagram", error):
+                raise
             return Check("token", True, "accepted, but it does not read the account")
         end = self._end(self._current.known_end(token))
         # Instagram says it only where a token is exchanged or refreshed.

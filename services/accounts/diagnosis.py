@@ -39,6 +39,12 @@ APP_SETTINGS = {
 LOG_IN = {login: with_connect(login) for login in ("facebook", "instagram")}
 UNKNOWN_TOKEN = frozenset({"token_not_accepted", "token_revoked"})  # how debug_token calls what is no token of its host
 UNCLEAR = frozenset({"not_accepted", "session_invalid"})  # A long-lived token is refused like this, too.
+NOT_SERVED = "unsupported request - method type"
+"""What graph.instagram.com says with code 100 of every call, also of an exchange, for an account that the app may not
+serve: one without a role on an app of standard access. No code of its own shows it.
+
+https://github.com/diwenne/openreply/pull/17
+"""
 BY_ID = 'make connect ARGS="--id <account id>"'
 
 
@@ -146,8 +152,20 @@ def of_exchange(login: str, error: ProviderError) -> Diagnosis | None:
     """Return why a token is not exchanged; None where the refusal alone does not show it, or passes."""
     if error.message.startswith(APP_REFUSED) or _is_unknown_app(error):
         return of_refused_app(login)
+    if is_not_served(login, error):
+        return _not_served(login)
     is_of_token = isinstance(error, TokenInvalidError | TokenExpiredError)
     return of_refused_token(login, error) if is_of_token and error.reason not in UNCLEAR else None
+
+
+def is_not_served(login: str, error: ProviderError) -> bool:
+    """Return whether a refusal is about the app and the account, and not about the call."""
+    is_refused = login == INSTAGRAM and isinstance(error, ProviderRefusedError)
+    return is_refused and NOT_SERVED in (error.words or "").lower()
+
+
+def _not_served(login: str) -> Diagnosis:
+    return _refused_app_user(login, (), "Instagram refuses every call for the account, though the login succeeded.")
 
 
 def _is_unknown_app(error: ProviderError) -> bool:
@@ -191,11 +209,13 @@ def of_read(
         return of_refused_token(login, error)
     if "appsecret_proof" in (error.words or ""):
         return _refused_proof(login)
+    if is_not_served(login, error):
+        return _not_served(login)
     if isinstance(error, PermissionDeniedError):
         if error.message.startswith(INSTAGRAM_RULES[3, None].message.removesuffix(".")):
             step = f"Add the Instagram product to the app ({APP_DASHBOARD})."
             return one("app_capability_missing", "The app lacks the capability to read accounts.", step)
-        return of_scopes(login, scopes, needed) or _refused_app_user(login, scopes, needed)
+        return of_scopes(login, scopes, needed) or _refused_account(login, scopes, needed)
     if isinstance(error, ObjectNotFoundError):
         return of_scopes(login, scopes, needed) or _missing_account(login, is_shown=is_shown)
     return None
@@ -207,9 +227,14 @@ def _refused_proof(login: str) -> Diagnosis:
     return Diagnosis(causes, "To separate them: the line `token` of `make doctor` shows which of the two it is.")
 
 
-def _refused_app_user(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -> Diagnosis:
-    granted = "All permissions are granted, but the account is refused"
-    fact = f"{granted}." if scopes is not None else "The account is refused."
+def _refused_account(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -> Diagnosis:
+    if scopes is None:
+        return _refused_app_user(login, needed, "The account is refused.")
+    return _refused_app_user(login, (), "All permissions are granted, but the account is refused.")
+
+
+def _refused_app_user(login: str, may_lack: Sequence[str], fact: str) -> Diagnosis:
+    """Return why the app may not serve a user; `may_lack` are permissions that may be the cause as well."""
     causes = [
         Cause("app_role_missing", f"{fact} The user may lack a role on the app.", "Give the user a role on the app "
               f"({APP_DASHBOARD}, App roles; for the Instagram login: Instagram tester, and accept the invitation in "
@@ -218,11 +243,11 @@ def _refused_app_user(login: str, scopes: Sequence[str] | None, needed: Sequence
               f"Set the app to Live ({APP_DASHBOARD}), with advanced access for accounts of others, then run "
               "`make connect` again."),
     ]  # fmt: skip
-    if scopes is None:
-        causes.insert(0, _missing_permissions(login, needed))
+    if may_lack:
+        causes.insert(0, _missing_permissions(login, may_lack))
     check = (
         f"To separate them: {APP_DASHBOARD} shows the app's mode at the top, and its users under App roles."
-        + (" The login dialog shows which permissions are granted." if scopes is None else "")
+        + (" The login dialog shows which permissions are granted." if may_lack else "")
     )  # fmt: skip
     return Diagnosis(tuple(causes), check)
 
@@ -264,7 +289,7 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
         return None
     if scopes is None or scope not in scopes:
         return missing
-    diagnosis = _refused_app_user(login, scopes, (scope,))
+    diagnosis = _refused_account(login, scopes, (scope,))
     if login == "facebook" and not set(ADS) & set(scopes):
         fact = "The role on the Page may come from a business portfolio; then ads_read is needed as well."
         step = f"{LOG_IN[login]}; grant ads_read."

@@ -80,6 +80,8 @@ class InstagramTokens:
         grant = self.of(token, now)
         if grant is None:
             raise cannot_parse()
+        if grant.state and not grant.state.is_served:
+            raise unsupported_request()
         if grant.state and (subcode := grant.state.token_subcode):
             raise GraphError(TOKEN_TEXTS[subcode], 190, subcode=subcode)
         if grant.state is None and (

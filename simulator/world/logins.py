@@ -49,6 +49,7 @@ class LoginState:
     reads: str = "answered"  # "missing" (100/33) or "permission" (10): what reading the account itself gives
     insights: str = "answered"  # "permission" (10) or "empty"
     of_other_app: bool = False
+    is_served: bool = True  # False: every call of the Instagram login is refused, those about tokens too
     code_refusal: str | None = None  # of the exchange of a code by the Instagram login
 
 
@@ -168,6 +169,12 @@ STATES: Mapping[str, LoginState] = {
             BOTH,
             reads="permission",
             insights="permission",
+        ),
+        LoginState(
+            "standard-access",
+            "the app is live with standard access, and the account has no role on it",
+            ("instagram",),
+            is_served=False,
         ),
         LoginState("private", "the account is private", BOTH, reads="missing"),
         LoginState("age-gated", "the account has a minimum age", BOTH, reads="missing"),

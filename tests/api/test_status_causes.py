@@ -70,6 +70,7 @@ CONFIGURED = [
     ("IGAASIMLONG-personal", "account link", ("account_personal", *UNREADABLE)),
     ("IGAASIMLONG-expired", "token", ("token_expired",)),
     ("IGAASIMLONG-in-development", "account link", ("scopes_missing", *APP_USER)),
+    ("IGAASIMLONG-standard-access", "account link", APP_USER),
     ("IGAASIMLONG-no-insights", "insights", ("insights_permission_missing",)),
 ]
 

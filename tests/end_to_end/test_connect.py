@@ -52,6 +52,7 @@ INSTAGRAM = {
     "no-insights": ("insights_permission_missing",),
     "role-missing": ("scopes_missing", *APP_USER),
     "in-development": ("scopes_missing", *APP_USER),
+    "standard-access": APP_USER,
     "private": ("account_personal", *UNREADABLE),
     "age-gated": ("account_personal", *UNREADABLE),
     "expired": ("token_expired",),
@@ -64,6 +65,7 @@ INSTAGRAM = {
 CODES = {
     "wrong-scopes": ("scopes_of_other_login",),
     "role-missing": ("app_role_missing",),
+    "standard-access": APP_USER,
     "no-insights-empty": ("insights_permission_missing",),
 }
 CASES = [
