@@ -180,7 +180,9 @@ class KeyCommands:
         accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
         limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
         limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
-        return f"{row.id}  {_state(row, now):<38}  {row.label:<20}  {', '.join([row.scope, accounts, *limits])}"
+        used = f"used {our_time(row.last_used_at)}" if row.last_used_at is not None else "not used"
+        allowed = ", ".join([row.scope, accounts, *limits])
+        return f"{row.id}  {_state(row, now):<38}  {used:<25}  {row.label:<20}  {allowed}"
 
     def _row(self, key: str) -> ApiKeyRow:
         for row in self._table.rows():
@@ -236,6 +238,7 @@ class KeyCommands:
             "rotated_at": _time(row.rotated_at),
             "former_key_until": _time(row.former_until),
             "revoked_at": _time(row.revoked_at),
+            "last_used_at": _time(row.last_used_at),
         }
 
 

@@ -24,6 +24,7 @@ CHECK_WAIT = 0.5  # seconds that a request waits for a check
 LOOKS_A_SECOND = 5  # for keys that are not known
 MOST_PER_MINUTE, MOST_CREDITS = 1_000_000, 1_000_000  # that a key may have as its own limits
 MAX_ABSENT = 1_000  # wrong keys that are remembered
+USE_EVERY = 300.0  # seconds between two writes of when a key was used last
 
 Known = Mapping[bytes, tuple[Caller, float]]
 """The caller by the digest of its key, and until when the key is valid (Unix seconds)."""
@@ -46,6 +47,8 @@ class AccessKeys:
         self._is_failing = False  # whether the last check found no database, or is going on
         self._looks: deque[float] = deque(maxlen=LOOKS_A_SECOND)  # when unknown keys were looked for last
         self._absent: set[bytes] = set()  # digests that were looked for since the last change
+        self._used: dict[str, float] = {}  # when each key (id) was used last here (Unix seconds)
+        self._noted: dict[str, float] = {}  # the same, as it was written last
 
     def caller_of(self, key: str, now: float) -> Caller | None:
         """Return who sends a key at a moment (Unix seconds), or None where it is not accepted.
@@ -57,7 +60,22 @@ class AccessKeys:
             self._check_beside()
         digest = digest_of(key)
         found = (self._known or self._loaded()).get(digest) or self._look_for(digest)
-        return None if found is None or now >= found[1] else found[0]
+        if found is None or now >= found[1]:
+            return None
+        self._used[found[0].name] = now
+        return found[0]
+
+    def note_use(self) -> None:
+        """Write when keys were used last, of each every few minutes at most; raises `DatabaseUnavailableError`."""
+        now = self._clock.timestamp()
+        news = {
+            key: moment
+            for key, moment in list(self._used.items())
+            if moment > self._noted.get(key, -math.inf) and not 0 <= now - self._noted.get(key, -math.inf) < USE_EVERY
+        }
+        if news:
+            self._table.note_use(news)
+            self._noted |= news
 
     def known_caller_of(self, key: str, now: float) -> Caller | None:
         """Return what `caller_of` would, if that is known without reading or waiting, else None."""

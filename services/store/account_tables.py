@@ -92,6 +92,7 @@ api_keys = Table(
     Column("expires_at", Double),
     Column("rotated_at", Double),
     Column("revoked_at", Double),
+    Column("last_used_at", Double),
 )
 
 # How often another table was changed, by which each process notices it.

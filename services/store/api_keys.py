@@ -31,6 +31,7 @@ class ApiKeyRow:
     revoked_at: float | None = None
     former_digest: str | None = field(default=None, repr=False)
     former_until: float | None = None
+    last_used_at: float | None = None
 
     def is_valid(self, now: float) -> bool:
         """Return whether the key, or the one that it replaced, is accepted at a moment."""
@@ -92,6 +93,14 @@ class ApiKeyTable:
     def revoke(self, key: str, now: float) -> bool:
         """End a key and the one that it replaced; return whether it was not revoked before."""
         return self._update(key, {"revoked_at": now})
+
+    def note_use(self, moments: Mapping[str, float]) -> None:
+        """Write when keys (ids) were used last, unless that is later already; no process has to read that."""
+        with self._database.write() as connection:
+            # In one order, so that two processes never wait for each other.
+            for key, moment in sorted(moments.items()):
+                before = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < moment)
+                connection.execute(update(api_keys).where(api_keys.c.id == key, before).values(last_used_at=moment))
 
     def _update(self, key: str, values: Mapping[str, object]) -> bool:
         with self._database.write() as connection:

@@ -222,6 +222,15 @@ def test_a_key_that_cannot_be_shown_is_not_valid(make_key, monkeypatch):
     assert [each["valid"] for each in json.loads(make_key("list", "--json")[1])] == [False]
 
 
+def test_the_list_shows_when_a_key_was_used_last(created, make_key, store_settings):
+    key = created()["id"]
+    assert "  not used  " in make_key("list")[1]
+    query(store_settings, "gateway", "UPDATE api_keys SET last_used_at = 1.8e9 WHERE id = :id", id=key)
+
+    assert "  used 2027-01-15T08:00:00Z  " in make_key("list")[1]
+    assert json.loads(make_key("list", "--json")[1])[0]["last_used_at"] == "2027-01-15T08:00:00Z"
+
+
 def test_the_list_survives_a_moment_that_no_calendar_has(created, make_key, store_settings):
     key = created()["id"]
     query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 9e11 WHERE id = :id", id=key)

@@ -10,7 +10,9 @@ import pytest
 import logs
 from routes.access import WITHOUT_KEY
 from services.access.key_text import new_id, new_text
+from services.access.keys import USE_EVERY
 from services.redaction import Redaction
+from services.store.database import DatabaseUnavailableError
 from tests.support import NoConnections, add_key, bearer, settings
 
 POSTS = "/top-posts?time_range=7d&limit=3"
@@ -324,3 +326,42 @@ def test_a_browser_may_ask_with_a_key_and_its_preflight_needs_none(make_client, 
     refused(client.options("/quota"))
     other = client.options("/quota", headers=asks | {"Origin": "https://evil.example"})
     assert other.get_json()["code"] == "origin_not_allowed"
+
+
+def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, store, clock, statements):
+    services = client.application.extensions["services"]
+    key, text = add_key(store)
+    other, _ = add_key(store)
+
+    def used():
+        return {row.id: row.last_used_at for row in store.api_keys.rows()}
+
+    first = clock.timestamp()
+    answer(client, bearer(text))
+    answer(client, bearer(text[:-1]))
+    services.access_keys.note_use()
+    assert used() == {key: first, other: None}
+    clock.wait(60)
+    answer(client, bearer(text))
+    statements.clear()
+    services.access_keys.note_use()
+    assert (used()[key], [each for each in statements if "UPDATE" in each]) == (first, [])
+    clock.wait(USE_EVERY)
+    services.access_keys.note_use()
+    assert used()[key] == first + 60
+    store.api_keys.note_use({key: first})  # Of another process, later than it was.
+    assert used()[key] == first + 60
+
+
+def test_a_use_that_cannot_be_written_is_written_later(client, store, clock, monkeypatch):
+    services = client.application.extensions["services"]
+    key, text = add_key(store)
+    answer(client, bearer(text))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.api_keys._database, "_connections", NoConnections())
+        with pytest.raises(DatabaseUnavailableError):
+            services.access_keys.note_use()
+    services.access_keys.note_use()
+
+    assert [row.last_used_at for row in store.api_keys.rows()] == [clock.timestamp()]
