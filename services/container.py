@@ -228,6 +228,7 @@ class Services:
             "read the account table": instagram.registry.read,
             "keep the health of accounts": health.share,
             "read the API keys": access_keys.check,
+            "note the use of API keys": access_keys.note_use,
             "read the table of tokens": instagram.tokens.current.read,
             "settle late bookings": reports.purchasing.settle_late,
         }

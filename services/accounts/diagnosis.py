@@ -212,10 +212,7 @@ def of_read(
     if is_not_served(login, error):
         return _not_served(login)
     if isinstance(error, PermissionDeniedError):
-        if error.message.startswith(INSTAGRAM_RULES[3, None].message.removesuffix(".")):
-            step = f"Add the Instagram product to the app ({APP_DASHBOARD})."
-            return one("app_capability_missing", "The app lacks the capability to read accounts.", step)
-        return of_scopes(login, scopes, needed) or _refused_account(login, scopes, needed)
+        return _refused_account(login, error, scopes, needed)
     if isinstance(error, ObjectNotFoundError):
         return of_scopes(login, scopes, needed) or _missing_account(login, is_shown=is_shown)
     return None
@@ -227,7 +224,16 @@ def _refused_proof(login: str) -> Diagnosis:
     return Diagnosis(causes, "To separate them: the line `token` of `make doctor` shows which of the two it is.")
 
 
-def _refused_account(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -> Diagnosis:
+def _refused_account(
+    login: str, error: ProviderError, scopes: Sequence[str] | None, needed: Sequence[str]
+) -> Diagnosis:
+    if error.message.startswith(INSTAGRAM_RULES[3, None].message.removesuffix(".")):
+        step = f"Add the Instagram product to the app ({APP_DASHBOARD})."
+        return one("app_capability_missing", "The app lacks the capability to read accounts.", step)
+    return of_scopes(login, scopes, needed) or _refused_user(login, scopes, needed)
+
+
+def _refused_user(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -> Diagnosis:
     if scopes is None:
         return _refused_app_user(login, needed, "The account is refused.")
     return _refused_app_user(login, (), "All permissions are granted, but the account is refused.")
@@ -289,7 +295,7 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
         return None
     if scopes is None or scope not in scopes:
         return missing
-    diagnosis = _refused_account(login, scopes, (scope,))
+    diagnosis = _refused_user(login, scopes, (scope,))
     if login == "facebook" and not set(ADS) & set(scopes):
         fact = "The role on the Page may come from a business portfolio; then ads_read is needed as well."
         step = f"{LOG_IN[login]}; grant ads_read."

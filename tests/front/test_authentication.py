@@ -355,11 +355,14 @@ def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, 
 
 def test_a_use_that_cannot_be_written_is_written_later(client, store, clock, monkeypatch):
     services = client.application.extensions["services"]
-    key, text = add_key(store)
+    _, text = add_key(store)
     answer(client, bearer(text))
+    services.access_keys.note_use()
+    clock.wait(USE_EVERY)
 
     with monkeypatch.context() as broken:
         broken.setattr(store.api_keys._database, "_connections", NoConnections())
+        assert services.access_keys.caller_of(text, clock.timestamp())
         with pytest.raises(DatabaseUnavailableError):
             services.access_keys.note_use()
     services.access_keys.note_use()
