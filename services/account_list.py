@@ -215,7 +215,7 @@ def _check(added: Sequence[AccountEntry]) -> Check:
         message = f"{closed} of {number} cannot be read: {why['message']}"
         return Check(name, False, message, why["next_step"], NOT_DECRYPTED)
     counts = _by_state(Counter(entry["health"]["state"] for entry in added))
-    message = f"{number}; {', '.join(f'{count} {state}' for state, count in counts.items())}"
+    message = f"{number}; {', '.join(f'{count} {state}' for state, count in counts.items())}{_when_checked(added)}"
     worst = next(iter(counts))
     if worst not in NAMED:
         return Check(name, True, message)
@@ -224,6 +224,16 @@ def _check(added: Sequence[AccountEntry]) -> Check:
     next_step = f"{first['username'] or first['id']}: {first['health']['next_step'] or ''}{others}"
     is_failing = worst in IN_TROUBLE
     return Check(name, not is_failing, message, next_step, worst, warns=not is_failing)
+
+
+def _when_checked(added: Sequence[AccountEntry]) -> str:
+    """Return when the accounts were checked; those that never were are `unknown` or known from calls for them."""
+    moments = sorted(moment for entry in added if (moment := entry["health"]["checked_at"]) is not None)
+    if not moments:
+        return ""
+    if len(added) == 1:
+        return f"; checked at {moments[0]}"
+    return f"; {len(moments)} checked, between {moments[0]} and {moments[-1]}"
 
 
 def _order(account: str | None) -> tuple[int, str]:
