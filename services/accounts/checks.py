@@ -190,7 +190,11 @@ class AccountChecks:
             return Check("token", True, "accepted, but it does not read the account")
         end = self._end(self._current.known_end(token))
         # Instagram says it only where a token is exchanged or refreshed.
-        return Check("token", True, f"accepted, expires {end}" if end else "accepted; when it expires is not known yet")
+        if end:
+            return Check("token", True, f"accepted, expires {end}")
+        return Check(
+            "token", True, "accepted; when it expires is not known yet", self._current.steps.until_end_is_known()
+        )
 
     def _settled(self, login: str, token: str, found: Diagnosis) -> Diagnosis:
         """Return the diagnosis of a token, or that it belongs to the other login, if that one accepts it."""

@@ -229,15 +229,13 @@ class Connector:
         return Grant(FACEBOOK, given.token, given.expires_at, details, was_exchanged=True)
 
     def _by_instagram(self, token: str, *, is_certain: bool, is_long_lived: bool) -> Grant:
-        failure: ProviderError | None = None
         if not is_long_lived:
             self._check_app(INSTAGRAM)
-            try:
-                given = self._tokens.exchange_short(INSTAGRAM, token)
-            except ProviderError as error:
-                failure = error
-            else:
-                return Grant(INSTAGRAM, given.token, given.expires_at, was_exchanged=True)
+        given = self._exchange_of(token, is_long_lived=is_long_lived)
+        if isinstance(given, NewToken):
+            return Grant(INSTAGRAM, given.token, given.expires_at, was_exchanged=True)
+        failure = given
+        if failure is not None:
             if (found := diagnosis.of_exchange(INSTAGRAM, failure)) is not None:
                 raise NotConnectedError(found)
             if not isinstance(failure, ProviderRefusedError | TokenInvalidError):
@@ -251,6 +249,18 @@ class Connector:
         if not is_certain and FACEBOOK in self._apps and self._refusal(FACEBOOK, token) is None:
             raise NotConnectedError(diagnosis.of_other_login(INSTAGRAM, FACEBOOK))
         raise NotConnectedError(diagnosis.of_refused_token(INSTAGRAM, refusal))
+
+    def _exchange_of(self, token: str, *, is_long_lived: bool) -> NewToken | ProviderError | None:
+        """Return what a token of the Instagram login is exchanged for, or why it is not.
+
+        One that is said to be long-lived is tried too, because only an exchange shows whether it is; None if it is.
+        """
+        if INSTAGRAM not in self._apps:
+            return None
+        try:
+            return self._tokens.exchange_short(INSTAGRAM, token)
+        except ProviderError as error:
+            return None if is_long_lived else error
 
     def _exchanged(self, login: str, token: str) -> NewToken:
         try:

@@ -25,6 +25,15 @@ class TokenSteps:
             command = 'make account ARGS="add --login facebook --page-id <page id>"'
         return f"Generate a new long-lived token ({WHERE[login]}) and run `{command}` with it"
 
+    def until_end_is_known(self) -> str:
+        """Return what to know of a token of the Instagram login whose end is unknown: it may live for an hour only."""
+        if "instagram" in self._exchangeable:
+            return "The worker finds that out within minutes, and exchanges a token that lives for an hour."
+        return (
+            "A token that was not generated in the app's dashboard may end within an hour: set INSTAGRAM_APP_ID and "
+            "INSTAGRAM_APP_SECRET, and run `make connect` with it, which exchanges it."
+        )
+
     def renewal(self, login: str, *, is_configured: bool) -> str:
         """Return the next step for a token that has to be replaced, as a sentence."""
         clause = self.generate(login, is_configured=is_configured)

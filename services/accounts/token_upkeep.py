@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection
 
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
+from services.accounts.diagnosis import UNCLEAR
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
@@ -155,11 +156,24 @@ class TokenUpkeep:
                 except PermissionDeniedError:
                     missing = NEEDED["instagram"][0]
                     row = row._replace(missing_scopes=missing, refresh_due_at=now + CHECK_EVERY)
-                except ProviderRefusedError:
-                    # Most likely it is too young; how old it is, only this answer shows.
+                except (ProviderRefusedError, *TOKEN_REFUSED) as error:
+                    if isinstance(error, TOKEN_REFUSED) and error.reason not in UNCLEAR:
+                        raise
+                    # It is too young, or lives for an hour only: no answer shows which, but an exchange does.
+                    if (new := self._exchanged(account)) is not None:
+                        return self._taken(account, row, new)
+                    if isinstance(error, TOKEN_REFUSED):
+                        raise
                     row = row._replace(refresh_due_at=now + YOUNGEST)
         self._client.owner("instagram", account.token)
         return row._replace(checked_at=now)
+
+    def _exchanged(self, account: Account) -> NewToken | None:
+        """Return the long-lived token for a short-lived one of the Instagram login, or None where it is none."""
+        try:
+            return self._client.exchange_short("instagram", account.token)
+        except (ProviderNotConfiguredError, ProviderRefusedError, PermissionDeniedError, *TOKEN_REFUSED):
+            return None
 
     def _of_facebook(self, account: Account, row: TokenRow) -> TokenRow:
         now = self._clock.timestamp()

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from commands import account as account_command
-from config import Config
+from config import SANDBOX_CREDENTIALS, Config
 from services.background.job_kinds import TOKEN_OF
 from services.errors import ProviderError
 from services.store.account_tokens import AccountTokens
@@ -229,6 +229,20 @@ def test_a_short_token_of_the_facebook_login_is_exchanged(world):
     world.upkeep.check(account)
 
     assert not world.token(account).startswith("EAASHORT")
+
+
+@pytest.mark.parametrize("secret", ["", SANDBOX_CREDENTIALS["instagram_app_secret"]])
+def test_a_token_of_the_instagram_login_that_lives_for_an_hour_is_exchanged_or_its_next_step_named(world, secret):
+    account, given = world.listed[0]["id"], "IGAASHORT-granted"
+    world.add(account, "instagram", given)
+    world.restart(INSTAGRAM_APP_SECRET=secret)
+    step = world.services.checkup.checks.token(given, "instagram").next_step
+
+    world.upkeep.check(account)
+
+    assert world.token(account) == ("IGAASIMLONG-granted" if secret else given)
+    assert ("The worker" if secret else "run `make connect` with it") in step
+    assert (world.row(account).expires_at is not None) == bool(secret)
 
 
 def test_missing_permissions_are_named(world):

@@ -280,6 +280,12 @@ def test_a_long_lived_token_of_the_instagram_login_needs_no_app(run, environ):
     assert run("IGAASANDBOXUSERTOKEN", "--long-lived")[0] == 0
 
 
+def test_a_short_lived_token_that_is_said_to_be_long_lived_is_exchanged(run):
+    ended, found = run("IGAASHORT-granted", "--long-lived")
+
+    assert (ended, found["connected"][0]["token_expires_at"] is not None) == (0, True)
+
+
 def test_insights_that_are_empty_without_known_permissions_are_a_warning(run, rows):
     ended, found = run("IGAASHORT-no-insights-empty")
 
