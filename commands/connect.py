@@ -67,7 +67,7 @@ database did not answer: try again
 
 
 @dataclass
-class Outcome:
+class ConnectReport:
     """What is reported: accounts that are connected, those to choose from, and what is wrong."""
 
     status: str = "not_connected"  # connected, not_connected, choice_needed, usage or try_again
@@ -91,28 +91,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Connect accounts; print what was done and what is wrong, without a traceback."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.WARNING)  # The output says the same.
-    outcome = Outcome()
+    report = ConnectReport()
     try:
-        _run(options, outcome)
+        _run(options, report)
     except NotConnectedError as error:
-        outcome.failures.append((None, error.diagnosis))
+        report.failures.append((None, error.diagnosis))
     except PASSING as error:
-        outcome.status, outcome.message, outcome.next_step = "try_again", error.message, error.hint
+        report.status, report.message, report.next_step = "try_again", error.message, error.hint
     except InsightsError as error:
-        outcome.failures.append((None, one(error.code, error.message, error.hint or "Run `make doctor`.")))
+        report.failures.append((None, one(error.code, error.message, error.hint or "Run `make doctor`.")))
     except DatabaseUnavailableError as error:
-        outcome.status, outcome.message = "try_again", f"The database is unavailable: {error}"
+        report.status, report.message = "try_again", f"The database is unavailable: {error}"
     except (ConfigError, MigrationError, UsageError) as error:
-        outcome.status, outcome.message = "usage", str(error)
+        report.status, report.message = "usage", str(error)
     if options.json:
-        print(json.dumps(_as_json(outcome), indent=2))
+        print(json.dumps(_as_json(report), indent=2))
     else:
-        _say(outcome)
-    return outcome.exit_status
+        _say(report)
+    return report.exit_status
 
 
-def _run(options: argparse.Namespace, outcome: Outcome) -> None:
-    config = _config(options, outcome)
+def _run(options: argparse.Namespace, report: ConnectReport) -> None:
+    config = _config(options, report)
     secret = _secret("Code" if options.redirect_uri else "Token")
     migrate_or_explain(config)
     clock, redaction = Clock(), Redaction(config.secrets)
@@ -126,36 +126,36 @@ def _run(options: argparse.Namespace, outcome: Outcome) -> None:
             encryption=services.token_encryption,
             table=services.store.accounts,
             clock=clock,
-            before_store=partial(_write_key, outcome),
+            before_store=partial(_write_key, report),
         )
         grant = _grant(connector, options, secret, config)
         candidates = connector.candidates(grant, ids=options.id, page_id=options.page_id or "")
         chosen = _chosen(candidates, options)
         if not chosen:
-            outcome.status, outcome.choices = "choice_needed", candidates
+            report.status, report.choices = "choice_needed", candidates
             return
-        _connect(connector, grant, chosen, outcome)
-        if config.has_token_of({each.id for each in outcome.connected}):
-            outcome.note = "The account is that of .env as well: its token there is used until you remove it from .env."
+        _connect(connector, grant, chosen, report)
+        if config.has_token_of({each.id for each in report.connected}):
+            report.note = "The account is that of .env as well: its token there is used until you remove it from .env."
     finally:
         services.close()
 
 
-def _connect(connector: Connector, grant: Grant, chosen: Sequence[Candidate], outcome: Outcome) -> None:
+def _connect(connector: Connector, grant: Grant, chosen: Sequence[Candidate], report: ConnectReport) -> None:
     for candidate in chosen:
         try:
-            outcome.connected.append(connector.connect(grant, candidate))
+            report.connected.append(connector.connect(grant, candidate))
         except NotConnectedError as error:
-            outcome.failures.append((candidate.username or candidate.account.id, error.diagnosis))
-    if outcome.connected and not outcome.failures:
-        outcome.status = "connected"
+            report.failures.append((candidate.username or candidate.account.id, error.diagnosis))
+    if report.connected and not report.failures:
+        report.status = "connected"
 
 
-def _config(options: argparse.Namespace, outcome: Outcome) -> Config:
+def _config(options: argparse.Namespace, report: ConnectReport) -> Config:
     """Return the settings, with a key for the tokens; to connect is to go live, unless PROVIDERS says otherwise."""
     given = dict(settings_now())
     if not given.get("TOKEN_KEY"):
-        given["TOKEN_KEY"] = outcome.new_key = _new_key(options)
+        given["TOKEN_KEY"] = report.new_key = _new_key(options)
     if not given.get("PROVIDERS"):
         given["PROVIDERS"] = "live"
     return Config.from_env(given)
@@ -176,16 +176,16 @@ def _new_key(options: argparse.Namespace) -> str:
     return new_key()
 
 
-def _write_key(outcome: Outcome) -> None:
+def _write_key(report: ConnectReport) -> None:
     """Write a new key into the settings file, once; without it the tokens could not be decrypted."""
     path = settings_file()
-    if outcome.new_key is None or outcome.wrote_key or path is None:
+    if report.new_key is None or report.wrote_key or path is None:
         return
     try:
-        write_setting(path, "TOKEN_KEY", outcome.new_key)
+        write_setting(path, "TOKEN_KEY", report.new_key)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be written: {error}") from None
-    outcome.wrote_key = True
+    report.wrote_key = True
 
 
 def _apps(config: Config) -> Mapping[str, str]:
@@ -231,25 +231,25 @@ def _name(candidate: Candidate) -> str:
     return f"{candidate.username or 'without a name'} ({candidate.account.id}{page})"
 
 
-def _say(outcome: Outcome) -> None:
-    if outcome.wrote_key:
+def _say(report: ConnectReport) -> None:
+    if report.wrote_key:
         print("ok   TOKEN_KEY: written into the settings file; keep a copy where the backup of the database is not")
-    for account in outcome.connected:
+    for account in report.connected:
         _say_connected(account)
-    if outcome.note:
-        print(f"-    {outcome.note}")
-    for name, found in outcome.failures:
+    if report.note:
+        print(f"-    {report.note}")
+    for name, found in report.failures:
         _say_causes(name, found)
-    for candidate in outcome.choices:
+    for candidate in report.choices:
         print(f"-    {_name(candidate)}")
-    if outcome.choices:
+    if report.choices:
         print("Choose with --account (several times for several accounts), or --all.", file=sys.stderr)
-    if outcome.message:
-        print("\n       next: ".join(filter(None, [outcome.message, outcome.next_step])), file=sys.stderr)
-    if outcome.status == "connected":
+    if report.message:
+        print("\n       next: ".join(filter(None, [report.message, report.next_step])), file=sys.stderr)
+    if report.status == "connected":
         print('Then: make key ARGS="create dashboard" if there is no key yet, make run, make doctor')
-    if outcome.failures:
-        print("Nothing else was stored." if outcome.connected else "Nothing was stored.")
+    if report.failures:
+        print("Nothing else was stored." if report.connected else "Nothing was stored.")
 
 
 def _say_connected(account: Connected) -> None:
@@ -284,9 +284,9 @@ def _numbers(account: Connected) -> str:
     return f"{followers} followers, {reach}"
 
 
-def _as_json(outcome: Outcome) -> dict[str, object]:
+def _as_json(report: ConnectReport) -> dict[str, object]:
     return {
-        "status": outcome.status,
+        "status": report.status,
         "connected": [
             {
                 "id": account.id,
@@ -302,17 +302,17 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
                 "replaced": account.was_there,
                 "warning": None if account.warning is None else account.warning.as_json(),
             }
-            for account in outcome.connected
+            for account in report.connected
         ],
         "accounts": [
             {"id": each.account.id, "username": each.username, "page_id": each.account.page_id, "page": each.page_name}
-            for each in outcome.choices
+            for each in report.choices
         ],
-        "failures": [{"account": name, **found.as_json()} for name, found in outcome.failures],
-        "wrote_token_key": outcome.wrote_key,
-        "note": outcome.note,
-        "message": outcome.message,
-        "next_step": outcome.next_step,
+        "failures": [{"account": name, **found.as_json()} for name, found in report.failures],
+        "wrote_token_key": report.wrote_key,
+        "note": report.note,
+        "message": report.message,
+        "next_step": report.next_step,
     }
 
 

@@ -47,10 +47,10 @@ class NotificationDelivery:
             if tried and self._clock.monotonic() - began >= seconds:
                 break
             tried += 1
-            self._deliver(event)
+            self._attempt(event)
         return tried
 
-    def _deliver(self, event: Notification) -> None:
+    def _attempt(self, event: Notification) -> None:
         outcome = self._receiver.post_event(event.id, event.body, at=self._clock.timestamp())
         now = self._clock.timestamp()
         fields = {"event": event.event, "event_id": event.id, "attempts": event.attempts + 1}

@@ -69,7 +69,7 @@ class Connections:
         Raises `NoFreeConnectionError` and `FailedMeanwhileError` where a thread waits for one in vain.
         """
         size = WRITERS if to_write else READERS
-        engine = self._take(size)
+        engine = self._check_out(size)
         try:
             with engine.connect() as connection:
                 yield connection
@@ -78,7 +78,7 @@ class Connections:
                 self._free[size] += 1
                 self._changed[size].notify()
 
-    def _take(self, size: int) -> Engine:
+    def _check_out(self, size: int) -> Engine:
         """Wait for a free connection of a pool, and return the engine that gives it."""
         with self._lock:
             faults = self._faults

@@ -191,12 +191,12 @@ def described_rows(locale: str) -> dict[str, Any]:
         name: {
             "about": row.about,
             "status": row.error.http_status,
-            "graph.facebook.com": _told(row.error),
-            "graph.instagram.com": _told(in_instagrams_words(row.error, locale)),
+            "graph.facebook.com": _as_body(row.error),
+            "graph.instagram.com": _as_body(in_instagrams_words(row.error, locale)),
         }
         for name, row in ROWS.items()
     }
 
 
-def _told(error: GraphError) -> dict[str, Any]:
+def _as_body(error: GraphError) -> dict[str, Any]:
     return {name: value for name, value in error.envelope()["error"].items() if name != "fbtrace_id"}
