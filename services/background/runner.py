@@ -1,4 +1,4 @@
-"""How a worker runs jobs: it claims them, extends their leases, and repeats those that fail later and later."""
+"""How a worker runs jobs: it claims them, extends their leases, and retries those that fail, with backoff."""
 
 from __future__ import annotations
 

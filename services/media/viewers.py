@@ -30,7 +30,7 @@ class ViewersCheck:
         if error.reason != PERMISSION_OR_VIEWERS or account.login != "instagram":
             return error
         try:
-            return _explained(error, is_granted=self._is_granted(account))
+            return _explained(error, is_granted=self._can_read_insights(account))
         except ProviderError as failure:
             return failure
 
@@ -52,11 +52,11 @@ class ViewersCheck:
         known = self._cache.peek(account.id, {key: INSIGHTS_GRANTED}).get(key)
         if known is not None:
             return known.value["granted"] is True
-        is_granted = self._is_granted(account)
+        is_granted = self._can_read_insights(account)
         self._cache.put(account.id, {key: ({"granted": is_granted}, INSIGHTS_GRANTED)})
         return is_granted
 
-    def _is_granted(self, account: Account) -> bool:
+    def _can_read_insights(self, account: Account) -> bool:
         day = last_days(1, now=self._clock.now())
         try:
             self._graph.account_insights(account, ["reach"], since=day.since, until=day.until, series=True)
