@@ -169,3 +169,11 @@ def test_the_progress_of_snapshots_is_kept(store):
     assert snapshots.all() == [AccountSnapshot("a", "2026-11-02", 30.0, 10.0, None, 40, 12)]
     snapshots.note_backfill("a", left=0, ended_at=50.0)
     assert snapshots.find("a").backfill_ended_at == 50.0
+
+
+def test_final_values_of_consecutive_and_of_scattered_days_are_found(store):
+    keys = [key(day) for day in ("2025-01-01", "2026-11-01", "2026-11-02")]
+    store.history.keep("a", {**dict.fromkeys(keys, FINAL), key("2026-11-03"): LATE})
+
+    assert set(store.history.read("a", [*keys[1:], key("2026-11-03")])) == set(keys[1:])
+    assert set(store.history.read("a", [keys[0], keys[2]])) == {keys[0], keys[2]}
