@@ -109,16 +109,19 @@ class GunicornWorker(ThreadWorker):
             super().on_client_socket_readable(conn, client)
 
     def _answer_here(self, conn: Any, client: socket.socket) -> bool:
-        """Send a ready reply; return whether there was one. If not, the request is still in the socket, unread."""
-        if self._ready_replies is None or not self.alive:
-            return False  # A worker that stops closes each connection with the next reply.
+        """Send a ready reply; return whether there was one.
+
+        If not, the request is still in the socket, unread, unless its caller has gone.
+        """
+        if self._ready_replies is None or not self.alive or len(self.keepalived_conns) > self.max_keepalived:
+            return False  # A worker that stops, or keeps too many, closes each connection with the next reply.
         try:
             received = client.recv(MOST_LOOKED_AT, socket.MSG_PEEK)
             reply = self._ready_replies.reply_to(received, conn)
             if reply is None:
                 return False
+            client.recv(len(received))  # Before the reply: where that fails, the request may not be answered again.
             sent = _send_at_once(client, reply)
-            client.recv(len(received))
         except OSError:
             return False  # The thread meets it too, and ends the connection.
         self.keepalived_conns.remove(conn)

@@ -43,6 +43,8 @@ NO_CALLS = ("X-Provider-Calls", "0")
 NOT_REFRESHED = "; detail=refresh-not-permitted"  # of a caller that may not refresh, in Cache-Status
 NOT_STORED = ("Cache-Control", "no-store")
 MAX_LOGGED_PATH = 200  # characters
+# Bytes of a body that is answered without a thread: what a slow reader has not taken yet is a copy for each connection.
+MOST_READY = 64 * 1024
 
 
 class Front:
@@ -127,7 +129,7 @@ class Front:
             return None
         caller = self._authentication.known_caller_of(environ, now)
         cached = None if caller is None else self._responses.get(environ, now, scope=caller.cache_scope)
-        if caller is None or cached is None:
+        if caller is None or cached is None or len(cached.body) > MOST_READY:
             return None
         request = self._request_id(environ)
         headers = self._headers(environ, request)

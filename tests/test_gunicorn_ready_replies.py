@@ -9,9 +9,11 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gunicorn_worker import GunicornWorker
 from tests.ready_application import BIG
 from tests.support import ROOT, environment, free_port
 
@@ -168,3 +170,33 @@ def test_a_caller_that_has_gone_ends_nothing(server):
 
     with Connection(port) as connection:
         assert connection.ask(PLAIN)[1] == b"main"
+
+
+def answered_here(client, *, kept, most):
+    """Whether a worker whose every reply is ready answers on its own thread, when it keeps that many connections."""
+    worker = SimpleNamespace(
+        alive=True,
+        keepalived_conns=[None] * kept,
+        max_keepalived=most,
+        _ready_replies=SimpleNamespace(reply_to=lambda *_: b"a reply"),
+    )
+    return GunicornWorker._answer_here(worker, None, client)
+
+
+def test_a_request_whose_caller_goes_before_the_reply_is_not_answered_again():
+    client, caller = socket.socketpair()
+    with client:
+        caller.sendall(PLAIN)
+        caller.close()
+
+        assert not answered_here(client, kept=1, most=1)
+        assert client.recv(1) == b""
+
+
+def test_a_worker_that_keeps_too_many_connections_closes_them_with_their_next_replies():
+    client, caller = socket.socketpair()
+    with client, caller:
+        caller.sendall(PLAIN)
+
+        assert not answered_here(client, kept=2, most=1)
+        assert client.recv(100) == PLAIN

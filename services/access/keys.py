@@ -60,10 +60,7 @@ class AccessKeys:
             self._check_beside()
         digest = digest_of(key)
         found = (self._known or self._loaded()).get(digest) or self._look_for(digest)
-        if found is None or now >= found[1]:
-            return None
-        self._used[found[0].name] = now
-        return found[0]
+        return self._valid_at(now, found)
 
     def note_use(self) -> None:
         """Write when keys were used last, of each every few minutes at most; raises `DatabaseUnavailableError`."""
@@ -81,8 +78,7 @@ class AccessKeys:
         """Return what `caller_of` would, if that is known without reading or waiting, else None."""
         if self._known is None or self._clock.monotonic() - self._checked_at >= CHECK_AFTER:
             return None
-        found = self._known.get(digest_of(key))
-        return None if found is None or now >= found[1] else found[0]
+        return self._valid_at(now, self._known.get(digest_of(key)))
 
     def named(self, key: str, now: float) -> Caller | None:
         """Return the caller with a key (id), with its limits of now; None where the key is not accepted any more.
@@ -98,6 +94,13 @@ class AccessKeys:
         """Read the keys again if they have changed; raises `DatabaseUnavailableError`."""
         with self._lock:
             self._check()
+
+    def _valid_at(self, now: float, found: tuple[Caller, float] | None) -> Caller | None:
+        """Return the caller whose key was found, if it is valid, and note that it was used."""
+        if found is None or now >= found[1]:
+            return None
+        self._used[found[0].name] = now
+        return found[0]
 
     def _check_beside(self) -> None:
         """Check on another thread, and wait a moment for it: a database that hangs must not hold up requests."""

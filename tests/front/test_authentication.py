@@ -351,6 +351,12 @@ def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, 
     assert used()[key] == first + 60
     store.api_keys.note_use({key: first})  # Of another process, later than it was.
     assert used()[key] == first + 60
+    clock.wait(1)
+    services.access_keys.check()
+    assert services.access_keys.known_caller_of(text, clock.timestamp())  # As a ready reply asks for it.
+    clock.wait(USE_EVERY)
+    services.access_keys.note_use()
+    assert used()[key] == clock.timestamp() - USE_EVERY
 
 
 def test_a_use_that_cannot_be_written_is_written_later(client, store, clock, monkeypatch):

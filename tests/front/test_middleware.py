@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import responses
+from werkzeug.test import create_environ
 
+import front.middleware
 import logs
 from tests.support import GRAPH, ROOT, settings
 
@@ -224,3 +226,17 @@ def test_only_a_sandbox_says_that_it_is_one(make_client):
 
     assert sandbox.get("/healthz").headers["X-Insights-Sandbox"] == "true"
     assert "X-Insights-Sandbox" not in make_client().get("/healthz").headers
+
+
+def test_a_large_reply_is_not_made_on_the_thread_of_all_connections(make_world, monkeypatch):
+    world, path = make_world(), "/top-posts?time_range=7d&limit=3"
+    serve = world.client.application.extensions["front"]
+    body = world.get(path).data
+
+    def ready():
+        return serve.ready_reply(create_environ(path), lambda *_: None)
+
+    assert ready() == [body]
+    monkeypatch.setattr(front.middleware, "MOST_READY", len(body) - 1)
+    assert ready() is None
+    assert world.get(path).headers["Cache-Status"].startswith("insights-gateway; hit")
