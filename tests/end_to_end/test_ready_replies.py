@@ -13,6 +13,8 @@ from tests.support import add_key, bearer, local_session
 PATH = "/top-posts?time_range=7d"
 LIMIT = 8
 ENDS_WITHIN = 2.0  # seconds after a revocation
+MINUTE = 60.0
+MOST_SECONDS = 4.0  # that some requests take on a loaded machine
 A_MOMENT = 2.0  # seconds by which a loaded machine may be late
 OF_THE_MOMENT = {"Date", "Age", "Cache-Status", "X-Request-Id"}
 WARM_UP = 3  # requests that a spelling needs until its reply is found without being parsed
@@ -76,6 +78,8 @@ def test_a_kept_alive_connection_is_answered_as_a_new_one(simulator, store_setti
     for name, reply in refused.items():
         assert reply.json()["code"] == name
 
+    if time.time() % MINUTE > MINUTE - MOST_SECONDS:  # The next minute begins with fewer of its requests counted.
+        time.sleep(MINUTE - time.time() % MINUTE)
     with session_of(gateway, bearer(limited), warm_up=1) as session:
         replies = [session.get(gateway.url + PATH, timeout=30) for _ in range(LIMIT + 2)]
     left = [int(reply.headers["RateLimit"].partition("r=")[2].partition(";")[0]) for reply in replies]
@@ -85,7 +89,7 @@ def test_a_kept_alive_connection_is_answered_as_a_new_one(simulator, store_setti
     with session_of(gateway, bearer(revoked)) as session:
         open_store.api_keys.revoke(revoked_id, now=time.time())
         assert until_refused(session, gateway) <= ENDS_WITHIN + A_MOMENT
-    expires_at = time.time() + 1.0
+    expires_at = time.time() + MOST_SECONDS
     with session_of(gateway, bearer(add_key(open_store, expires_at=expires_at)[1])) as session:
         until_refused(session, gateway)
         assert expires_at <= time.time() <= expires_at + A_MOMENT
