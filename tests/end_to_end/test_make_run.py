@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import shutil
 import signal
 import socket
@@ -161,6 +160,12 @@ def test_gunicorn_refuses_a_port_that_another_program_has(simulator_process):
     assert f"Port {settings['PORT']} is taken. Choose another: PORT=" in ended.stderr
 
 
+def sit_at_terminal(terminal):
+    """Give a new process a terminal, where Ctrl-C counts also if the tests were started in the background."""
+    os.login_tty(terminal)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("key", "status", "words"), [("\x03", 130, "Stopped."), ("\x04", 1, "The input has ended; nothing was done.")]
 )
@@ -174,18 +179,16 @@ def test_a_prompt_is_left_without_a_traceback(key, status, words):
         stdin=child_end,
         stdout=child_end,
         stderr=child_end,
-        preexec_fn=partial(os.login_tty, child_end),  # noqa: PLW1509 - Only so Ctrl-C is a signal.
+        preexec_fn=partial(sit_at_terminal, child_end),  # noqa: PLW1509 - Only so Ctrl-C is a signal.
     )
     os.close(child_end)
     shown = ""
     while "Token (not shown): " not in shown:
         shown += os.read(terminal, 1000).decode()
+    os.write(terminal, key.encode())
     with suppress(OSError):  # So a terminal ends.
-        while True:
-            # Python loses a signal that comes between its last look for one and its read; people press again, too.
-            os.write(terminal, key.encode())
-            while select.select([terminal], [], [], 5)[0]:
-                shown += os.read(terminal, 1000).decode()
+        while part := os.read(terminal, 1000).decode():
+            shown += part
     os.close(terminal)
 
     assert process.wait(30) == status
