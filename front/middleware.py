@@ -104,13 +104,9 @@ class Front:
                 environ[REFRESH] = may_refresh(caller, environ)
             cached = None if environ.get(REFRESH) else self._responses.get(environ, now, scope=caller.cache_scope)
             if cached is not None:
-                headers = [*cached.headers(now), *headers, NO_CALLS]
-                if REFRESH in environ:
-                    headers = [
-                        (name, f"{value}{NOT_REFRESHED}" if name == "Cache-Status" else value)
-                        for name, value in headers
-                    ]
-                return self._answer(environ, start_response, cached, headers, request, started=started, caller=caller)
+                return self._answer(
+                    environ, start_response, cached, headers, request, now=now, started=started, caller=caller
+                )
         refusal = refusal or refusal_of(environ)
         return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
 
@@ -135,8 +131,7 @@ class Front:
         headers = self._headers(environ, request)
         if self._rates.check(environ, caller, headers) is not None:
             return None
-        headers = [*cached.headers(now), *headers, NO_CALLS]
-        return self._answer(environ, start_response, cached, headers, request, started=started, caller=caller)
+        return self._answer(environ, start_response, cached, headers, request, now=now, started=started, caller=caller)
 
     @property
     def cached_bytes(self) -> int:
@@ -162,10 +157,16 @@ class Front:
         headers: Headers,
         request: str,
         *,
+        now: float,
         started: float,
         caller: Caller,
     ) -> Iterable[bytes]:
-        """Answer with a reply of the response cache, or with 304 where the caller has it."""
+        """Answer with a reply of the response cache and the headers of each reply, or 304 where the caller has it."""
+        headers = [*cached.headers(now), *headers, NO_CALLS]
+        if REFRESH in environ:
+            headers = [
+                (name, f"{value}{NOT_REFRESHED}" if name == "Cache-Status" else value) for name, value in headers
+            ]
         status, body = _conditional(environ, cached.etag, cached.body, headers)
         start_response(status, headers)
         self._log_answered(environ, request, status, len(body), started, caller=caller)
