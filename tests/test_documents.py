@@ -144,6 +144,14 @@ def test_the_example_is_what_starts_without_it():
             assert value, f"{name} has a default, which the example does not show"
 
 
+@pytest.mark.parametrize("document", documents(but=[ROOT / "CHANGELOG.md"]))
+def test_a_default_beside_the_name_of_a_setting_is_its_default(document):
+    """As in "`RETRY_BUDGET` (10 seconds)"; the upgrade notes of the CHANGELOG have older ones."""
+    for name, number in re.findall(r"`([A-Z][A-Z_]+)`[^`\n.|(]{0,30}\(([\d.,]*\d)[^)]*\)", text_of(document)):
+        if name in FIELDS:
+            assert float(number.replace(",", "")) == FIELDS[name].default, name
+
+
 @pytest.mark.parametrize("name", re.findall(r"`([A-Z][A-Z_]+)`", section(README, "Settings")))
 def test_a_setting_of_the_readme_exists(name):
     assert name in FIELDS
