@@ -18,8 +18,8 @@ from routes import register_routes
 from routes.json_encoding import JsonEncoder
 from services.access import start
 from services.clock import Clock
-from services.container import Services
 from services.redaction import Redaction
+from services.wiring.container import Services
 
 log = logging.getLogger(__name__)
 

@@ -125,9 +125,9 @@ def main() -> None:
     from services.background.jobs import handlers  # noqa: PLC0415
     from services.background.runner import Runner  # noqa: PLC0415
     from services.clock import Clock  # noqa: PLC0415
-    from services.container import Services  # noqa: PLC0415
     from services.redaction import Redaction  # noqa: PLC0415
     from services.store.database import SchemaError  # noqa: PLC0415
+    from services.wiring.container import Services  # noqa: PLC0415
 
     clock = Clock()
     try:

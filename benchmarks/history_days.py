@@ -23,11 +23,11 @@ from benchmarks.stage import Options, Row, Simulator, Stage
 from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.background.jobs import handlers
 from services.background.runner import Runner
-from services.container import Services
 from services.days import pacific_day, utc
 from services.history.plan import kinds, last_settled_day
 from services.insights.audience import AUDIENCE_METRICS
 from services.store.history import HistoryValue
+from services.wiring.container import Services
 
 START = datetime(2026, 10, 20, 18, 0, tzinfo=UTC).timestamp()
 DAY, HOUR = 86_400.0, 3600.0  # seconds

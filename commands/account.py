@@ -25,11 +25,11 @@ from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
 from services.accounts.token_encryption import new_key
 from services.clock import Clock
-from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
 from services.redaction import Redaction
 from services.store.accounts import AccountRow
+from services.wiring.container import Services
 from services.wiring.provider_clients import graph_client, token_client
 
 EXAMPLE = """\

@@ -21,10 +21,10 @@ from commands.progress import Progress
 from config import Config
 from services import request_context
 from services.clock import Clock
-from services.container import Services
 from services.errors import ProviderError
 from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
 from services.request_context import RequestContext
+from services.wiring.container import Services
 
 FAILURES = 5  # in a row before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time

@@ -19,9 +19,9 @@ from commands.endings import FAILED
 from commands.progress import Progress
 from services.accounts.adding import AccountAdding, Added, AdditionState, NewAccount
 from services.accounts.checks import Check
-from services.container import Services
 from services.errors import BusyError, InsightsError, ProviderError
 from services.store.accounts import AccountRow
+from services.wiring.container import Services
 
 IN_PART = 3  # the exit status: some were added, or skipped, and some failed
 ENDED_WITHIN = 15.0  # seconds that calls under way have after Ctrl-C; a second one ends them

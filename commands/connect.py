@@ -27,7 +27,6 @@ from services.accounts.connecting import Candidate, Connected, Connector, Grant,
 from services.accounts.diagnosis import Diagnosis, one
 from services.accounts.token_encryption import new_key
 from services.clock import Clock
-from services.container import Services
 from services.days import our_time
 from services.errors import (
     BusyError,
@@ -40,6 +39,7 @@ from services.errors import (
 )
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
+from services.wiring.container import Services
 from services.wiring.provider_clients import apps_of, graph_client, token_client
 
 TRY_AGAIN = 3  # the exit status: Instagram or the database did not answer

@@ -15,8 +15,8 @@ from commands.probe import answers
 from config import Config, ConfigError, unknown_settings, unusable_proxies
 from services.access import start
 from services.clock import Clock
-from services.container import Services
 from services.status import Check, overall
+from services.wiring.container import Services
 
 MARKS = {"ok": "ok  ", "warning": "WARN", "failing": "FAIL", "not_checked": "-   "}
 

@@ -22,10 +22,10 @@ from commands.migrate import migrate_or_explain
 from config import Config
 from config_values import listed
 from services.clock import Clock
-from services.container import Services
 from services.errors import AccountUnknownError, InsightsError
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
+from services.wiring.container import Services
 
 SHOWN_EVERY = 50_000  # lines
 MOST_SHOWN = 20  # accounts

@@ -19,9 +19,9 @@ from commands.endings import DONE, FAILED, end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock
-from services.container import Services
 from services.days import pacific_day
 from services.transfer.importing import HistoryImport, OtherModeError
+from services.wiring.container import Services
 
 MOST_SHOWN = 20  # lines that were refused
 SHOWN_EVERY = 10_000  # lines

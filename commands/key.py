@@ -21,10 +21,10 @@ from services.access.key_text import digest_of, new_id, new_text
 from services.access.keys import MOST_CREDITS, MOST_PER_MINUTE
 from services.caller import Scope
 from services.clock import Clock
-from services.container import Services
 from services.days import our_time
 from services.errors import InsightsError
 from services.store.api_keys import ApiKeyRow
+from services.wiring.container import Services
 
 DAY = 86_400.0  # seconds
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}

@@ -18,8 +18,8 @@ from services.accounts.checks import Check
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.container import Services
 from services.redaction import Redaction
+from services.wiring.container import Services
 from services.wiring.provider_clients import callback_checks, graph_client
 
 # Of a page any field will do: it is the subscription that matters. Instagram's fields are chosen in the dashboard.

@@ -7,7 +7,7 @@ from typing import cast
 from flask import current_app, request
 
 from config import Config
-from services.container import Services
+from services.wiring.container import Services
 
 
 def services() -> Services:

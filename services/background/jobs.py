@@ -39,7 +39,7 @@ from services.store.store import Store
 from services.webhooks.application import WebhookApplication
 
 if TYPE_CHECKING:
-    from services.container import Services
+    from services.wiring.container import Services
 
 OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
 RETENTION_INTERVAL = 86_400.0  # seconds

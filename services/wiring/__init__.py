@@ -1,1 +1,1 @@
-"""The parts of the object graph, which `services.container` puts together."""
+"""The object graph: `container` puts it together, the other modules build its parts."""

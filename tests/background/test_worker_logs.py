@@ -10,8 +10,8 @@ import pytest
 import logs
 import worker
 from config import Config
-from services.container import Services
 from services.store.database import SchemaError
+from services.wiring.container import Services
 from tests.support import settings
 
 LEARNT = "EAAreadFROMtheDATABASE0123456789"

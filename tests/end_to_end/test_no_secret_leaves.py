@@ -6,7 +6,7 @@ import pytest
 
 from config import SANDBOX_TOKENS, Config
 from services.clock import Clock
-from services.container import Services
+from services.wiring.container import Services
 from tests.support import UNLIMITED_MODASH_RATE, leaks_in, settings
 
 REQUESTS = {
