@@ -63,9 +63,9 @@ ROOMS: Mapping[str, MutationTarget] = {
         ),
     ),
     "engagement": MutationTarget(
-        ("services/engagement.py",),
+        ("services/posts/engagement.py",),
         (
-            "tests/test_engagement.py",
+            "tests/posts/test_engagement.py",
             "tests/api/test_top_posts.py",
             "tests/api/test_growth_trends_parts.py",
             "tests/api/test_growth_trends_by_reach.py",

@@ -19,8 +19,8 @@ from werkzeug.http import parse_accept_header
 from routes.json_encoding import encode
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
+from services.csv_cells import BOM, cells
 from services.redaction import Redaction
-from services.transfer.cells import BOM, cells
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 CSV_IN_UTF_8 = f"{CSV}; charset=utf-8"

@@ -31,6 +31,7 @@ from services.formats import Format
 from services.growth.trends import Trend
 from services.history.snapshots import HistoryProgress
 from services.insights.kept_series import HistorySeries
+from services.insights.shown_insights import Insight
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
@@ -40,7 +41,6 @@ from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts
 from services.posts.kept_posts import PostProgress
 from services.quota import BreakerStatus, Limit
 from services.readiness import BackgroundWork, ReadinessReport
-from services.shown_insights import Insight
 from services.stories import Story
 from services.top_posts import TopPost
 

@@ -22,7 +22,7 @@ from services.days import Bound, EndTime, Window, between, check_range, first_pr
 from services.errors import InvalidRequestError
 from services.insights.reader import InsightsReader
 from services.insights.request import ResolvedMetric, requests_of, resolve
-from services.shown_insights import COLUMNS, MOST_DAYS, ShownInsights
+from services.insights.shown_insights import COLUMNS, MOST_DAYS, ShownInsights
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 

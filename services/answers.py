@@ -193,7 +193,7 @@ class Provenance:
 class Table:
     """A body as rows and columns, for callers that want CSV; the rows may be read once only, and are made then.
 
-    A row is a mapping, or a tuple of the cells as they stand in the file (`services.transfer.cells`), or the finished
+    A row is a mapping, or a tuple of the cells as they stand in the file (`services.csv_cells`), or the finished
     lines of several rows.
     """
 

@@ -11,12 +11,12 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
 from services.clock import Clock
 from services.days import Window, last_days, pacific_day
-from services.engagement import Method
 from services.errors import ProviderError
 from services.growth.followers import Followers
 from services.growth.parts import Fetched, GrowthReader
 from services.growth.trends import ALWAYS, METRIC_OF, TITLES, Trend, engagement_trend, followers_trend, total_trend
 from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
+from services.posts.engagement import Method
 from services.posts.post import reason_of
 from services.posts.rates import Basis
 

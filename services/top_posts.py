@@ -19,6 +19,7 @@ from services.cache.entries import CacheEntry
 from services.cache.policies import DAY
 from services.clients.graph.models import Account
 from services.clock import Clock
+from services.csv_cells import cells
 from services.days import our_time, provider_time
 from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS
@@ -28,7 +29,6 @@ from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
-from services.transfer.cells import cells
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"

@@ -13,8 +13,8 @@ from typing import Any
 from services.answers import Warning_
 from services.cache.entries import CacheEntry
 from services.days import Window, our_time
-from services.engagement import Interactions
 from services.errors import InsightsError
+from services.posts.engagement import Interactions
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
 
 MOST_MEDIANS = 1_000  # of ranges of one list

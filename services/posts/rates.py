@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from services.days import Window
-from services.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.media.expansion import PostValues
+from services.posts.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.posts.insights import PostInsights, rate_of
 from services.posts.ordered_posts import Posts
 

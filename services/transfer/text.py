@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal
 
+from services.csv_cells import BOM, cell_text, text_cell
 from services.store.line_fields import FIELDS, Line, LineError
-from services.transfer.cells import BOM, cell_text, text_cell
 
 Format = Literal["ndjson", "csv"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv")

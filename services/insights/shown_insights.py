@@ -14,11 +14,11 @@ from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
+from services.csv_cells import cells, csv_lines
 from services.days import EndTime, Window, provider_time
 from services.insights.reader import Insights
 from services.insights.request import ResolvedMetric, value_of
 from services.insights.values import MetricValue
-from services.transfer.cells import cells, csv_lines
 
 COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
 MOST_DAYS = 93  # of one metric

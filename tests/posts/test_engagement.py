@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.engagement import Counts, engagement_rate
+from services.posts.engagement import Counts, engagement_rate
 
 numbers = st.integers(0, 10**7)
 known = st.builds(Counts, numbers, numbers)
