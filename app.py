@@ -15,6 +15,7 @@ from front.authentication import Authentication
 from front.middleware import Front
 from front.rate_limits import RateLimits
 from routes import register_routes
+from routes.application import GatewayApp
 from routes.json_encoding import JsonEncoder
 from services.access import start
 from services.clock import Clock
@@ -32,7 +33,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     config = config or Config.from_env()
     redaction = Redaction(config.secrets)
     logs.set_up(config.log_level, redaction)
-    app = Flask(__name__, static_folder=None)
+    app = GatewayApp(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # A redirect would be a second form of error.
     app.json = JsonEncoder(app)
     clock = clock or Clock()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from select import PIPE_BUF
 from types import TracebackType
+from typing import Any
 
 from services import request_context
 from services.redaction import Redaction, cut, one_line
@@ -98,6 +101,45 @@ def _second(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+class LineHandler(logging.StreamHandler[Any]):
+    """Writes log lines to a stream; a ready line with one system call, if the stream is a file or a pipe.
+
+    A system call passes the interpreter lock on, and the thread goes on once it gets it back. The usual way holds the
+    lock of the handler meanwhile, so under load all other threads that have a line to write wait for that thread.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._descriptor = _descriptor_of(stream)
+
+    def setStream(self, stream: Any) -> Any:  # noqa: N802  # The name of the library.
+        """Write to another stream from now on."""
+        self._descriptor = _descriptor_of(stream)
+        return super().setStream(stream)
+
+    def write_ready(self, record: logging.LogRecord, line: str) -> None:
+        """Write a line that is complete; the record has it too."""
+        written = f"{line}{self.terminator}".encode()
+        # Longer writes to a pipe may be mixed up with those of other threads.
+        if self._descriptor is None or len(written) > PIPE_BUF:
+            self.handle(record)
+            return
+        try:
+            rest = written[os.write(self._descriptor, written) :]
+            while rest:  # A disk was almost full, for example.
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            self.handleError(record)
+
+
+def _descriptor_of(stream: Any) -> int | None:
+    """Return the file descriptor behind a stream, or None for one that is only in this process."""
+    try:
+        return int(stream.fileno())
+    except (AttributeError, OSError):
+        return None
+
+
 def write_ready(logger: logging.Logger, line: str) -> None:
     """Log a line that is complete, and in which no credential can be.
 
@@ -107,7 +149,11 @@ def write_ready(logger: logging.Logger, line: str) -> None:
     if logger.isEnabledFor(logging.INFO):
         record = logging.LogRecord.__new__(logging.LogRecord)
         vars(record).update(_READY, name=logger.name, created=time.time(), ready_line=line)
-        logger.handle(record)
+        for handler in logging.root.handlers:
+            if isinstance(handler, LineHandler):
+                handler.write_ready(record, line)
+            elif record.levelno >= handler.level:
+                handler.handle(record)
 
 
 def set_up(level: str, redaction: Redaction) -> None:
@@ -117,7 +163,7 @@ def set_up(level: str, redaction: Redaction) -> None:
         # By name: after a reload of the code the class of the earlier formatter is another one.
         if handler.name == HANDLER:
             root.removeHandler(handler)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.name = HANDLER
     handler.setFormatter(JsonFormatter(redaction))
     root.addHandler(handler)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os import urandom
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.http import parse_etags, unquote_etag
 
-import logs
 from front.authentication import Authentication
-from front.caller_address import caller_of
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
 from front.rate_limits import RateLimits
 from front.request_limits import Refusal, refusal_of
+from front.request_log import log_answered, log_forwarded
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
 from routes.access import REFRESH, asks_for_refresh, may_refresh
-from routes.errors import HTTP_CODES, SECURITY_HEADERS, ErrorBody, error_body, redacted
+from routes.errors import HTTP_CODES, SECURITY_HEADERS, error_body, redacted
 from services import request_context
 from services.answers import Provenance
 from services.cache.cache import Cache
@@ -29,22 +28,23 @@ from services.caller import ANONYMOUS, UNIDENTIFIED, Caller
 from services.clock import Clock
 from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
-from services.redaction import Redaction, cut
+from services.redaction import Redaction
 from services.request_context import RequestContext, WaitingSlots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger(__name__)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 BODY_HEADERS = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
 NOT_REFRESHED = "; detail=refresh-not-permitted"  # of a caller that may not refresh, in Cache-Status
 NOT_STORED = ("Cache-Control", "no-store")
-MAX_LOGGED_PATH = 200  # characters
 # Bytes of a body that is answered without a thread: what a slow reader has not taken yet is a copy for each connection.
 MOST_READY = 64 * 1024
+
+# A request id is no secret, so it needs no random numbers of the system, which would pass the interpreter lock on.
+_request_ids = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_request_ids.seed)  # Else all workers would give the same ids.
 
 
 class Front:
@@ -143,7 +143,7 @@ class Front:
         given: str | None = environ.get("HTTP_X_REQUEST_ID")
         if given is not None and WELL_FORMED_ID.fullmatch(given) and self._redaction.reply(given) == given:
             return given
-        return urandom(16).hex()
+        return f"{_request_ids.getrandbits(128):032x}"
 
     def _headers(self, environ: WSGIEnvironment, request: str) -> Headers:
         """Return the headers that each reply has."""
@@ -169,7 +169,7 @@ class Front:
             ]
         status, body = _conditional(environ, cached.etag, cached.body, headers)
         start_response(status, headers)
-        self._log_answered(environ, request, status, len(body), started, caller=caller)
+        log_answered(environ, request, status, len(body), started, caller=caller, redaction=self._redaction)
         self._measurements.request("GET", cached.route, status[:3], "hit", started)
         return [body] if body else []
 
@@ -236,19 +236,20 @@ class Front:
             status, [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))], reply.exception_info
         )
         if provenance is not None and environ["REQUEST_METHOD"] == "GET":
-            self._log_answered(
+            log_answered(
                 environ,
-                context.id,
+                request,
                 status,
                 len(body),
                 started,
                 caller=caller,
+                redaction=self._redaction,
                 cache_result=cache_result,
                 calls=context.provider_calls,
                 seconds=context.provider_seconds,
             )
         else:
-            self._log_forwarded(environ, status, len(body), context=context, started=started, cache_result=cache_result)
+            log_forwarded(environ, status, len(body), started, context=context, cache_result=cache_result)
         self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
         request_context.current.set(None)
         return [body] if body else []
@@ -270,74 +271,8 @@ class Front:
                 yield part
         finally:
             getattr(parts, "close", lambda: None)()
-            self._log_forwarded(environ, status, size, context=context, started=started, cache_result="none")
+            log_forwarded(environ, status, size, started, context=context, cache_result="none")
             self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], "none", started)
-
-    def _log_answered(
-        self,
-        environ: WSGIEnvironment,
-        request: str,
-        status: str,
-        size: int,
-        started: float,
-        *,
-        caller: Caller,
-        cache_result: str = "hit",
-        calls: int = 0,
-        seconds: float = 0.0,
-    ) -> None:
-        """Log a GET that was answered from what is cached or was fetched for it."""
-        # Written by hand, because the log line is the most expensive part of a hit. Only a path that was answered is
-        # here, and a request id has no character that JSON would escape. An id that the caller chose may be a secret.
-        logged = self._redaction(request) if "HTTP_X_REQUEST_ID" in environ else request
-        logs.write_ready(
-            log,
-            f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
-            f'"request_id": "{logged}", "key": "{caller.name}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
-            f'"status": {status[:3]}, "bytes": {size}, '
-            f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "{cache_result}", '
-            f'"provider_calls": {calls}, "provider_milliseconds": {round(seconds * 1000, 2)}}}',
-        )
-
-    def _log_forwarded(
-        self,
-        environ: WSGIEnvironment,
-        status: str,
-        size: int,
-        *,
-        context: RequestContext,
-        started: float,
-        cache_result: str,
-    ) -> None:
-        failure: ErrorBody | None = environ.get("insights.failure")
-        # The query is left out: callers put credentials there although the documents forbid it.
-        # A field that is added here for every reply belongs in `_log_answered` too.
-        log.info(
-            "request",
-            extra={
-                "request_id": context.id,
-                "key": context.caller.name or None,
-                "method": environ["REQUEST_METHOD"],
-                "path": cut(environ.get("PATH_INFO", ""), MAX_LOGGED_PATH),
-                "status": int(status[:3]),
-                "bytes": size,
-                "milliseconds": round((time.perf_counter() - started) * 1000, 2),
-                "cache": cache_result,
-                "provider_calls": context.provider_calls,
-                "provider_milliseconds": round(context.provider_seconds * 1000, 2),
-                **({} if failure is None else _of_failure(environ, failure, context)),
-            },
-        )
-
-
-def _of_failure(environ: WSGIEnvironment, failure: ErrorBody, context: RequestContext) -> dict[str, object]:
-    """Return what the log line of a refused or failed request says beyond that of an answered one."""
-    known = {"provider": failure["provider"], "account": context.account}
-    return {
-        "code": failure["code"],
-        **{name: value for name, value in known.items() if value is not None},
-        "caller": caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")),
-    }
 
 
 class _Reply:

@@ -22,5 +22,6 @@ def config() -> Config:
 
 def note_route() -> None:
     """Note the pattern of the path of this request, for the metrics."""
-    if request.url_rule is not None:
-        request.environ["insights.route"] = request.url_rule.rule
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    if current.url_rule is not None:
+        current.environ["insights.route"] = current.url_rule.rule

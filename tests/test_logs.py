@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
 import threading
 
@@ -109,3 +111,75 @@ def test_each_test_sees_the_warnings_whatever_others_have_silenced(silenced, cap
     logging.getLogger("tests").warning("seen")
 
     assert caplog.messages == ["seen"]
+
+
+# Ready lines
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """A handler of a pipe as the only one, and what reads the next bytes from the pipe."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as writer:
+        handler = logs.LineHandler(writer)
+        handler.setFormatter(logs.JsonFormatter(Redaction()))
+        monkeypatch.setattr(logging.root, "handlers", [handler])
+        logger = logging.getLogger("tests.ready")
+        logger.setLevel(logging.INFO)
+        yield handler, logger, lambda: reader.read(100_000).decode()
+
+
+def test_a_ready_line_waits_for_no_other_line(piped):
+    handler, logger, read = piped
+    writer = threading.Thread(target=logs.write_ready, args=(logger, "ready"), daemon=True)
+
+    with handler.lock:
+        writer.start()
+        writer.join(10)
+        waits = writer.is_alive()
+    writer.join()
+
+    assert (waits, read()) == (False, "ready\n")
+
+
+def test_a_ready_line_that_a_pipe_may_divide_is_written_under_the_lock(piped):
+    handler, logger, read = piped
+    writer = threading.Thread(target=logs.write_ready, args=(logger, "x" * 5_000))
+
+    with handler.lock:
+        writer.start()
+        writer.join(0.2)
+        waits = writer.is_alive()
+    writer.join()
+
+    assert (waits, read()) == (True, "x" * 5_000 + "\n")
+
+
+def test_a_level_above_info_leaves_ready_lines_out(piped):
+    _, logger, read = piped
+    logger.setLevel(logging.WARNING)
+
+    logs.write_ready(logger, "ready")
+    logger.warning("seen")
+
+    assert json.loads(read())["message"] == "seen"
+
+
+def test_a_ready_line_that_cannot_be_written_fails_no_request(piped, capsys):
+    handler, logger, _ = piped
+    with open("/dev/full", "w") as full:
+        handler.setStream(full)
+
+        logs.write_ready(logger, "ready")
+
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_a_stream_without_a_descriptor_gets_ready_lines_too(piped):
+    handler, logger, _ = piped
+    written = io.StringIO()
+    handler.setStream(written)
+
+    logs.write_ready(logger, "ready")
+
+    assert written.getvalue() == "ready\n"

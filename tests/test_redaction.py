@@ -8,6 +8,7 @@ import logging
 import pytest
 
 import logs
+from services import redaction as redaction_module
 from services.redaction import MARK, Redaction, cut, one_line
 
 KEY = "modash-key-0123456789"
@@ -103,3 +104,24 @@ def ends(before, grapheme):
 )
 def test_a_long_line_is_cut_between_words_if_it_has_any(text, expected):
     assert one_line(text, 15) == expected
+
+
+def test_a_text_that_was_clean_is_looked_at_again_once_a_secret_is_learned():
+    redaction = Redaction(["secret-word-1"])
+    before = [redaction.is_clean(text) for text in ("17841400000000001", "token-of-an-account", "secret-word-1")]
+
+    redaction.learn("token-of-an-account")
+
+    after = [redaction.is_clean(text) for text in ("17841400000000001", "token-of-an-account", "secret-word-1")]
+    assert (before, after) == ([True, True, False], [True, False, False])
+
+
+def test_the_texts_that_are_known_as_clean_have_a_bound():
+    redaction = Redaction()
+
+    texts = [f"account-{number}" for number in range(3 * redaction_module.MOST_CLEAN)]
+
+    assert all(map(redaction.is_clean, texts))
+    assert redaction.is_clean("x" * 10_000)
+    assert len(redaction._clean) <= redaction_module.MOST_CLEAN
+    assert "x" * 10_000 not in redaction._clean

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_two_requests_without_an_id_get_different_ones(client):
     first, second = client.get("/healthz"), client.get("/healthz")
 
     assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"]
+
+
+FORKED = """
+import os
+from front.middleware import _request_ids
+if os.fork():
+    os.wait()
+print(_request_ids.getrandbits(128))
+"""
+
+
+def test_workers_give_different_request_ids():
+    ended = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert len(set(ended.stdout.split())) == 2
 
 
 # The log line
