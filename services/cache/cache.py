@@ -106,9 +106,15 @@ class Cache:
         request = FetchRequest(account, {cache_key: policy}, single(cache_key, fetch), provider)
         self._background.start(request, [cache_key])
 
-    def peek(self, account: str, policies: Mapping[CacheKey, FreshnessPolicy]) -> dict[CacheKey, CacheEntry]:
-        """Return the fresh values of some keys, without fetching anything."""
-        found = self._entries.look_up(account, policies, trusts_absence=True)
+    def peek(
+        self, account: str, policies: Mapping[CacheKey, FreshnessPolicy], *, trusts_absence: bool = True
+    ) -> dict[CacheKey, CacheEntry]:
+        """Return the fresh values of some keys, without fetching anything.
+
+        With `trusts_absence` the database is not asked again within moments for what it did not have: a value that
+        another process has put meanwhile may be missing.
+        """
+        found = self._entries.look_up(account, policies, trusts_absence=trusts_absence)
         return {key: entry for key, entry in found.items() if not entry.stale or entry.asked_at is not None}
 
     def known(self, account: str, policies: Mapping[CacheKey, FreshnessPolicy]) -> dict[CacheKey, CacheEntry]:

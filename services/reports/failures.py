@@ -48,8 +48,11 @@ class CallFailures:
         self._cache.put(self._source, {_key(name): ({"failure": serialize(error)}, POLICY)})
 
     def since(self, name: str, moment: float = 0.0) -> ProviderError | None:
-        """Return a creator's last failure, if it is fresh and not from before a moment (Unix seconds)."""
-        entry = self._cache.peek(self._source, {_key(name): POLICY}).get(_key(name))
+        """Return a creator's last failure, if it is fresh and not from before a moment (Unix seconds).
+
+        After a moment another process may fail at any time, so the database is asked each time.
+        """
+        entry = self._cache.peek(self._source, {_key(name): POLICY}, trusts_absence=not moment).get(_key(name))
         if entry is None or entry.fetched_at < moment:
             return None
         return deserialize(str(entry.value["failure"]))

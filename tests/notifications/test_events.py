@@ -12,7 +12,7 @@ from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.errors import PermissionDeniedError, ProviderUnavailableError
 from services.notifications.troubles import AccountTroubles
-from tests.support import ACCOUNT_ID, GRAPH, MODASH, graph_error, new_instance, settings
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, add_key, bearer, graph_error, new_instance, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 FOUND = {"posts": {"total": 6, "engagement_rate": [{"numberOfItems": 6, "value": 1.5}]}, "reels": {}}
@@ -133,6 +133,17 @@ def test_a_report_is_announced_as_failed_where_the_credits_of_the_month_are_spen
     assert gateway.deliver() == [
         ("report.failed", {"creator": "nasa", "code": "credit_limit_reached", "attempts": 1}),
     ]
+
+
+def test_a_report_is_announced_as_failed_where_the_key_that_caused_it_was_revoked(wire, gateway):
+    report(wire, LATER)
+    key, text = add_key(gateway.services.store)
+    gateway.client.get("/performance-data?url=nasa", headers=bearer(text))
+    gateway.services.store.api_keys.revoke(key, 0.0)
+
+    follow_up(gateway, 2)
+
+    assert gateway.deliver() == [("report.failed", {"creator": "nasa", "code": "unauthorized", "attempts": 1})]
 
 
 def test_only_the_chosen_events_are_announced(wire, make_gateway):

@@ -7,6 +7,7 @@ import requests
 
 from services.background.jobs import handlers
 from services.background.runner import Runner
+from services.store.ledger import Order
 from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -79,6 +80,16 @@ def test_an_uncertain_call_counts_as_spent_until_the_next_balance_and_a_free_one
     assert cost(client, "nasa")["credits_left"] == 99.5
 
 
+def test_a_call_under_way_counts_as_spent(client, clock, modash, work):
+    cost(client, "nasa")
+    work()
+    clock.wait(1)
+    order = Order("modash", "esa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
+    client.application.extensions["services"].store.ledger.open(order, lambda *_: None)
+
+    assert client.get("/credits").get_json()["balance"]["credits_left"] == 99.5
+
+
 def test_a_ready_reply_says_the_new_balance_and_the_latest_purchase(client, clock, modash, work):
     path = "/performance-data?url=nasa"
     client.get(path)
@@ -121,6 +132,23 @@ def test_a_purchase_during_a_reading_does_not_bring_the_next_one_forward(client,
     work()
 
     assert (within_the_minute, balances_asked(modash)) == (1, 2)
+
+
+def test_a_balance_is_as_old_as_its_call_so_that_what_is_booked_meanwhile_is_subtracted(client, clock, modash, work):
+    cost(client, "nasa")
+
+    def answer(_request):
+        clock.wait(2)
+        cost(client, "esa")
+        clock.wait(2)
+        return 200, {}, '{"billing": {"credits": 99.75}}'
+
+    modash.remove("GET", BALANCE)
+    modash.add_callback("GET", BALANCE, answer)
+    work()
+
+    balance = client.get("/credits").get_json()["balance"]
+    assert balance == {"credits": 99.75, "credits_left": 99.5, "as_of": "2026-06-15T18:00:01Z"}
 
 
 def test_many_purchases_put_one_job(client, modash):

@@ -7,9 +7,10 @@ import json
 import pytest
 import responses
 
-from services.background.jobs import handlers
+from services.background.jobs import OVERDUE_DELAY, handlers
 from services.background.runner import Runner
-from tests.support import MODASH
+from services.store.ledger import Order
+from tests.support import MODASH, NoConnections
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 POSTS = {"total": 6, "engagement_rate": [{"numberOfItems": 6, "value": 1.5}]}
@@ -54,3 +55,50 @@ def test_after_the_last_attempt_the_worker_asks_no_more(client, clock, wire, run
         work(runner)
 
     assert report.call_count == 4
+
+
+def test_after_a_worker_that_died_in_its_call_no_further_one_is_made_for_the_wait(client, clock, wire, runner):
+    report = wire.get(REPORT, json={"status": "retry_later"})
+    client.get("/performance-data?url=nasa")
+    services = client.application.extensions["services"]
+    clock.wait(300)
+    order = Order("modash", "nasa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
+    services.store.ledger.open(order, lambda *_: None)  # the call of the worker that died
+
+    clock.wait(60)
+    work(runner)
+    left = services.store.jobs.keys("report")
+    clock.wait(86_400)
+    work(runner)
+
+    assert (left, report.call_count) == (set(), 1)
+    assert client.get("/performance-data?url=nasa").status_code == 202
+    assert report.call_count == 2
+
+
+@pytest.mark.parametrize("key", ["anonymous", "revoked"])
+def test_a_follow_up_without_the_database_is_due_again_and_not_over(client, clock, wire, runner, monkeypatch, key):
+    wire.get(REPORT, json={"status": "retry_later"})
+    client.get("/performance-data?url=nasa")
+    services = client.application.extensions["services"]
+    follow_up = handlers(services, clock)["report"]
+    follow_up("another", {"caller": "revoked"}, 1)  # The keys are known from now on.
+    monkeypatch.setattr(services.store.ledger._database, "_connections", NoConnections())
+
+    again = follow_up("nasa", {"caller": key}, 1)
+
+    assert (again.seconds, again.reset_attempts) == (OVERDUE_DELAY, False)
+
+
+def test_a_refresh_that_is_not_ready_is_not_followed_up_while_the_kept_report_serves(client, clock, wire, runner):
+    answers = iter([{"posts": POSTS, "reels": {}}, {"status": "retry_later"}])
+    report = wire.add_callback(responses.GET, REPORT, callback=lambda _: (200, {}, json.dumps(next(answers))))
+    client.get("/performance-data?url=nasa")
+    clock.wait(10)
+    client.get("/performance-data?url=nasa&refresh=true")
+
+    clock.wait(300)
+    work(runner)
+
+    assert report.call_count == 2
+    assert client.application.extensions["services"].store.jobs.keys("report") == set()

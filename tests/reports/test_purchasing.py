@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.reports import purchasing
+from services import request_context
+from services.clock import Clock
+from services.reports import purchasing, renewals
 from services.reports.report import identity, missing, windows_of
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
@@ -49,13 +51,13 @@ def modash(wire):
             wire.get(REPORT, json=body, status=status)
 
         @contextmanager
-        def held(self, body):
+        def held(self, body, status=200):
             """Answer a report only after the end of the block."""
             released = threading.Event()
 
             def answer(_request):
                 assert released.wait(20)
-                return 200, {}, json.dumps(body)
+                return status, {}, json.dumps(body)
 
             wire.remove("GET", REPORT)
             wire.add_callback("GET", REPORT, answer)
@@ -103,6 +105,61 @@ def test_an_expired_report_is_answered_at_once_while_one_new_one_is_bought(make_
     assert modash.asked == 2
 
 
+def test_a_renewal_that_failed_is_not_begun_again_within_moments(make_client, clock, modash):
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    get(client)
+    clock.wait(2 * DAY + 1)
+    modash.answers({"error": True, "code": "internal_server_error"}, status=500)
+
+    asked = []
+    for _ in range(4):
+        get(client)
+        settle(client)
+        asked.append(modash.asked)
+        clock.wait(1.4)
+
+    assert asked == [2, 2, 2, 3]
+
+
+def test_a_renewal_is_background_work_which_delays_no_first_report(make_client, clock, modash, wire):
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    is_background = []
+
+    def answer(_request):
+        is_background.append(request_context.current.get().is_background)
+        return 200, {}, json.dumps(WHOLE)
+
+    wire.remove("GET", REPORT)
+    wire.add_callback("GET", REPORT, answer)
+    get(client)
+    clock.wait(2 * DAY + 1)
+    get(client)
+    settle(client)
+
+    assert is_background == [False, True]
+
+
+def test_no_more_renewals_begin_than_there_is_room_for(make_client, clock, modash, monkeypatch):
+    monkeypatch.setattr(renewals, "MAX_RENEWALS", 1)
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    creators = ("nasa", "esa")
+    for creator in creators:
+        get(client, url=creator)
+    clock.wait(2 * DAY + 1)
+
+    with modash.held(WHOLE):
+        for creator in creators:
+            get(client, url=creator)
+    settle(client)
+    at_first = modash.asked
+    clock.wait(2)
+    for creator in creators:
+        get(client, url=creator)
+    settle(client)
+
+    assert (at_first, modash.asked) == (3, 4)
+
+
 def test_a_report_outlives_the_memory_and_the_process(make_client, clock, modash):
     config = settings()
     get(make_client(config, clock=clock))
@@ -138,6 +195,17 @@ def test_an_id_is_the_handle_once_a_report_has_both(client, clock, modash):
     assert by_id["posts"] == by_handle["posts"]
 
 
+def test_a_report_from_before_the_handle_of_an_id_was_known_is_in_the_history_of_the_handle(client, clock, modash):
+    get(client, url="528817151")
+    clock.wait(10)
+    modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}})
+    get(client, url="528817151", refresh="true")
+
+    found = [get(client, "/history", url=creator).get_json()["reports"] for creator in ("nasa", "528817151")]
+
+    assert [len(reports) for reports in found] == [2, 2]
+
+
 def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modash):
     config = settings()
     clients = [make_client(config) for _ in range(2)]
@@ -153,6 +221,31 @@ def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modas
 
     assert [each["meta"]["cost"]["credits"] for each in bodies] == [0.25, 0]
     assert [each["meta"]["creator"] for each in bodies] == ["nasa", "nasa"]
+    assert modash.asked == 1
+
+
+def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_client, modash):
+    waits = threading.Event()
+
+    class WatchedClock(Clock):
+        def wait(self, seconds):
+            waits.set()
+            super().wait(seconds)
+
+    config = settings()
+    buyer, other = make_client(config), make_client(config, clock=WatchedClock())
+
+    with ThreadPoolExecutor() as executor:
+        with modash.held({"error": True, "code": "internal_server_error"}, status=500):
+            first = executor.submit(get, buyer)
+            while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
+                time.sleep(0.01)
+            second = executor.submit(get, other)
+            assert waits.wait(20)
+        replies = [each.result() for each in (first, second)]
+
+    assert [reply.headers["X-Provider-Calls"] for reply in replies] == ["1", "0"]
+    assert len({reply.get_json()["code"] for reply in replies}) == 1
     assert modash.asked == 1
 
 

@@ -212,6 +212,7 @@ def test_a_process_of_the_other_mode_leaves_the_file_alone(buy, make_client, fol
     settle_late(make_client(Config(instance_path=str(folder))))
 
     assert (files(folder), rows(folder)) == (before, [("open", None)])
+    assert rows(folder, "SELECT count(*) FROM settlements_set_apart") == [(0,)]
 
 
 def test_a_file_that_cannot_be_read_is_kept_apart_and_stands_before_no_other(buy, make_client, config, folder):
