@@ -8,6 +8,7 @@ import requests
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.store.ledger import Order
+from services.store.reports import BalanceReading
 from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -149,6 +150,25 @@ def test_a_balance_is_as_old_as_its_call_so_that_what_is_booked_meanwhile_is_sub
 
     balance = client.get("/credits").get_json()["balance"]
     assert balance == {"credits": 99.75, "credits_left": 99.5, "as_of": "2026-06-15T18:00:01Z"}
+
+
+def test_a_new_balance_drops_the_replies_that_say_the_one_before(client, modash):
+    services = client.application.extensions["services"]
+    cost(client, "nasa")
+    changed = []
+    services.cache.on_change(changed.append)
+
+    services.credit_balance.read()
+
+    assert "modash" in changed
+
+
+def test_an_older_balance_that_comes_later_replaces_no_newer_one(client):
+    reports = client.application.extensions["services"].store.reports
+    for credits_left, read_at in ((5.0, 20.0), (9.0, 10.0)):
+        reports.note_balance("modash", BalanceReading(credits_left, read_at))
+
+    assert client.get("/credits").get_json()["balance"]["credits"] == 5.0
 
 
 def test_many_purchases_put_one_job(client, modash):

@@ -77,9 +77,7 @@ def test_after_a_worker_that_died_in_its_call_no_further_one_is_made_for_the_wai
 
 
 @pytest.mark.parametrize("key", ["anonymous", "revoked"])
-def test_a_follow_up_without_the_database_is_due_again_and_not_over(client, clock, wire, runner, monkeypatch, key):
-    wire.get(REPORT, json={"status": "retry_later"})
-    client.get("/performance-data?url=nasa")
+def test_a_follow_up_without_the_database_is_due_again_and_not_over(client, clock, monkeypatch, key):
     services = client.application.extensions["services"]
     follow_up = handlers(services, clock)["report"]
     follow_up("another", {"caller": "revoked"}, 1)  # The keys are known from now on.
