@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
-from services.accounts.checks import Check, attempt
+from services.accounts.checks import Check, attempt, failed
 from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
@@ -19,7 +20,7 @@ from services.cache.policies import STATUS_CHECKS, Json
 from services.clients.graph.client import GraphClient
 from services.clients.modash.client import ModashClient
 from services.days import our_time
-from services.errors import BusyError, ObjectNotFoundError, PermissionDeniedError, ProviderRefusedError
+from services.errors import BusyError, InsightsError
 from services.store.database import DatabaseUnavailableError
 
 # The states of tokens, the worst first, and how they are said.
@@ -73,13 +74,9 @@ class Status:
 
     def latest(self) -> dict[str, object]:
         """Return all checks, at most some minutes old: whether one failed, and when they were made."""
-
-        def fetch(_known: CacheEntry | None) -> Json:
-            return {"checks": [check.as_json() for check in self.checks()]}
-
         # An account that is added or gets another token is checked at once.
         known = fingerprint(" ".join([self._configured.token, *sorted(self._accounts.tokens_of_added())]))
-        entry = self._cache.get_or_fetch("status", f"checks/{known}", STATUS_CHECKS, fetch)
+        entry = self._cache.get_or_fetch("status", f"checks/{known}", STATUS_CHECKS, self._fetch)
         checks = cast("list[dict[str, object]]", entry.value["checks"])
         return {
             "status": overall(checks),
@@ -101,28 +98,20 @@ class Status:
         if tokens.ok is not None:
             yield tokens
         if self._modash is not None:
-            yield attempt("Modash key", self._modash_check)
+            yield _modash_check(self._modash)
         else:
             yield Check("Modash key", None, "Modash is not configured.", "Set MODASH_API_KEY in .env.")
 
+    def _fetch(self, _known: CacheEntry | None) -> Json:
+        return {"checks": list(map(Check.as_json, self.checks()))}
+
     def _configured_checks(self) -> Iterator[Check]:
         token, login = self._accounts.configured_token, self._configured.login
-        link = attempt("account link", self._account_check)
-        yield attempt("token", lambda: self._checks.token(token, login))
+        find = partial(self._accounts.find, None)
+        link = self._checks.link_of_settings(token, login, self._configured.page_id, find=find)
+        yield attempt("token", partial(self._checks.token, token, login))
         yield link
-        yield self._checks.insights_after(link, lambda: self._accounts.find(None))
-
-    def _account_check(self) -> Check:
-        token, login, page_id = self._accounts.configured_token, self._configured.login, self._configured.page_id
-        try:
-            account = self._accounts.find(None)
-        except (ObjectNotFoundError, PermissionDeniedError, ProviderRefusedError) as error:
-            # The id is not configured, and could not be found by the page or the token.
-            if login == "facebook" and page_id:
-                return self._checks.without_account(token, page_id)
-            return self._checks.unreadable(token, login, error)
-        wrong = "Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."
-        return self._checks.account_link(account, page_id, wrong=wrong)
+        yield self._checks.insights_after(link, find)
 
     def _added_account_checks(self) -> Iterator[Check]:
         """Check each added account, if there are a few, in one line each; the result is kept for /accounts."""
@@ -182,10 +171,13 @@ class Status:
             )
         return Check("version", True, served)
 
-    def _modash_check(self) -> Check:
-        assert self._modash is not None  # noqa: S101  # Only called when there is a client.
-        left = self._modash.credits()
-        return Check("Modash key", True, "credits left: " + ("unknown" if left is None else f"{left:g}"))
+
+def _modash_check(modash: ModashClient) -> Check:
+    try:
+        left = modash.credits()
+    except InsightsError as error:
+        return failed("Modash key", error)
+    return Check("Modash key", True, "credits left: " + ("unknown" if left is None else f"{left:g}"))
 
 
 def _verb(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 from services.accounts import diagnosis
@@ -87,8 +88,8 @@ class AccountChecks:
 
     def of(self, account: Account, page_id: str) -> Iterator[Check]:
         """Run all checks of an account; insights are read only where the account can be."""
-        yield attempt("token", lambda: self.token(account.token, account.login))
-        link = attempt("account link", lambda: self.account_link(account, page_id))
+        yield attempt("token", partial(self.token, account.token, account.login))
+        link = attempt("account link", partial(self.account_link, account, page_id))
         yield link
         yield self.insights_after(link, lambda: account)
 
@@ -138,6 +139,19 @@ class AccountChecks:
             return self.without_account(account.token, page_id)
         return self.unreadable(account.token, account.login, failure, is_shown=linked is not None)
 
+    def link_of_settings(self, token: str, login: str, page_id: str, *, find: Callable[[], Account]) -> Check:
+        """Check the same of the account of the settings, whose id may have to be found by its page or its token."""
+        try:
+            account = find()
+        except (*UNREADABLE, ProviderRefusedError) as error:
+            if login == "facebook" and page_id:
+                return attempt("account link", partial(self.without_account, token, page_id))
+            return attempt("account link", partial(self.unreadable, token, login, error))
+        except InsightsError as error:
+            return failed("account link", error)
+        wrong = "Set INSTAGRAM_ACCOUNT_ID={linked}, or leave it empty."
+        return attempt("account link", partial(self.account_link, account, page_id, wrong=wrong))
+
     def without_account(self, token: str, page_id: str) -> Check:
         """Return the check of a page of the login with Facebook that shows no account."""
         details, pages = self._details(token), [Page(page_id, None, None, None, None)]
@@ -159,9 +173,10 @@ class AccountChecks:
         """Check whether insights are answered, unless the account itself cannot be read."""
         if link.ok is False:
             return Check("insights", None, "not checked, because the account cannot be read")
-        return attempt("insights", lambda: self._insights(find()))
+        return attempt("insights", partial(self._insights, find))
 
-    def _insights(self, account: Account) -> Check:
+    def _insights(self, find: Callable[[], Account]) -> Check:
+        account = find()
         window = last_days(1, now=self._clock.now())
         try:
             answered = self._graph.account_insights(account, ("reach",), since=window.since, until=window.until)
@@ -264,4 +279,9 @@ def attempt(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except InsightsError as error:
-        return Check(name, False, error.message, error.hint, error.code)
+        return failed(name, error)
+
+
+def failed(name: str, error: InsightsError) -> Check:
+    """Return the result of a check that a failure has ended."""
+    return Check(name, False, error.message, error.hint, error.code)

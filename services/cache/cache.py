@@ -31,7 +31,7 @@ from time import monotonic
 from services import request_context
 from services.cache.background_refresh import BackgroundRefresh
 from services.cache.entries import CacheEntries, CacheEntry
-from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, only_entry, single
+from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, Single, only_entry
 from services.cache.fetching import Fetching
 from services.cache.policies import FreshnessPolicy, Json
 from services.cache.single_flight import SingleFlight
@@ -80,22 +80,48 @@ class Cache:
         self, account: str, key: str, policy: FreshnessPolicy, fetch: FetchOne, *, provider: str | None = None
     ) -> CacheEntry:
         """Return the value of a key; `fetch` gets the cached one. Raises the failure if there is no value at all."""
-        cache_key = CacheKey(key)
-        return only_entry(self._get(self._request(account, {cache_key: policy}, single(cache_key, fetch), provider)))
+        return only_entry(self.get_or_fetch_many(account, {CacheKey(key): policy}, Single(fetch), provider=provider))
 
     def get_or_fetch_many(
         self,
         account: str,
         policies: Mapping[CacheKey, FreshnessPolicy],
-        fetch: Fetch,
+        fetch: Fetch | Single,
         *,
         provider: str | None = None,
     ) -> Found:
         """Return the value of each key, or the failure if there is none.
 
-        Raises `BusyError` if the request would have to wait, may not, and a value is missing.
+        What is cached is returned if it will do; else it is fetched, or another caller's fetch is waited for. Raises
+        `BusyError` if the request would have to wait, may not, and a value is missing.
         """
-        return self._get(self._request(account, policies, fetch, provider))
+        request = FetchRequest(account, policies, fetch, provider, request_context.not_before())
+        self._prepare()
+        found, last_good = self._cached(request)
+        pending = [key for key in policies if key not in found]
+        if len(last_good) == len(pending) and not request.not_before:
+            return found | last_good | self._refreshed_within_moments(request, pending)
+        if not pending or not self._may_wait(request, is_needed=len(last_good) < len(pending)):
+            return found | last_good
+        deadline = monotonic() + min(MAX_WAIT, request_context.remaining())
+        while pending:
+            led, joined = self._single_flight.join(account, {key.key for key in pending})
+            failures: dict[str, ProviderError] = {}
+            if led:
+                fetched, failures = self._fetching.lead(request, led, pending, deadline)
+                found |= fetched
+            for flight in joined:
+                if not flight.wait(max(0.0, deadline - monotonic())):
+                    failures[flight.key] = request.timed_out()
+                elif flight.failure is not None:
+                    failures[flight.key] = flight.failure
+            # A flight without a failure may still have brought nothing that this caller accepts: it began before
+            # `not_before`, or its process died. Then the key stays pending, and the next round leads its flight.
+            found |= self._fresh(request, [key for key in pending if key not in found])
+            found |= {key: failures[key.key] for key in pending if key not in found and key.key in failures}
+            pending = [key for key in pending if key not in found]
+        failed = {key for key, each in found.items() if isinstance(each, ProviderError)}
+        return found | {key: entry for key, entry in last_good.items() if key in failed}
 
     def refresh(
         self, account: str, key: str, policy: FreshnessPolicy, fetch: FetchOne, *, provider: str | None = None
@@ -103,7 +129,7 @@ class Cache:
         """Fetch a key in the background, unless it is being fetched or has just failed."""
         self._prepare()
         cache_key = CacheKey(key)
-        request = FetchRequest(account, {cache_key: policy}, single(cache_key, fetch), provider)
+        request = FetchRequest(account, {cache_key: policy}, Single(fetch), provider)
         self._background.start(request, [cache_key])
 
     def peek(
@@ -178,11 +204,6 @@ class Cache:
         self._single_flight.close()
         self._background.close()
 
-    def _request(
-        self, account: str, policies: Mapping[CacheKey, FreshnessPolicy], fetch: Fetch, provider: str | None
-    ) -> FetchRequest:
-        return FetchRequest(account, policies, fetch, provider, request_context.not_before())
-
     def _prepare(self) -> None:
         """Begin what has to run beside a used cache, once."""
         if self._is_used:
@@ -195,44 +216,23 @@ class Cache:
                 self._on_first_use()
                 self._is_used = True
 
-    def _get(self, request: FetchRequest) -> Found:
-        """Return what is cached if that will do, else fetch it or wait for another caller's fetch."""
-        self._prepare()
+    def _cached(self, request: FetchRequest) -> tuple[Found, Found]:
+        """Return what will do without waiting, and the last good values of the other keys.
+
+        What has expired is refreshed in the background.
+        """
         cached = self._entries.look_up(request.account, request.policies, trusts_absence=True)
         now = self._clock.timestamp()
         found: Found = {key: entry for key, entry in cached.items() if request.accepts_at_once(key, entry, now=now)}
         expired = [key for key, entry in cached.items() if key in found and entry.stale and now >= entry.retry_at]
         if expired and self._may_refresh(request.account):
             self._background.start(request, expired)
-        pending = [key for key in request.policies if key not in found]
         last_good: Found = {
             key: replace(entry, stale=True, expires_at=min(entry.expires_at, now))
             for key, entry in cached.items()
             if key not in found
         }
-        if len(last_good) == len(pending) and not request.not_before:
-            return found | last_good | self._refreshed_within_moments(request, pending)
-        if not pending or not self._may_wait(request, is_needed=len(last_good) < len(pending)):
-            return found | last_good
-        deadline = monotonic() + min(MAX_WAIT, request_context.remaining())
-        while pending:
-            led, joined = self._single_flight.join(request.account, {key.key for key in pending})
-            failures: dict[str, ProviderError] = {}
-            if led:
-                fetched, failures = self._fetching.lead(request, led, pending, deadline)
-                found |= fetched
-            for flight in joined:
-                if not flight.wait(max(0.0, deadline - monotonic())):
-                    failures[flight.key] = request.timed_out()
-                elif flight.failure is not None:
-                    failures[flight.key] = flight.failure
-            # A flight without a failure may still have brought nothing that this caller accepts: it began before
-            # `not_before`, or its process died. Then the key stays pending, and the next round leads its flight.
-            found |= self._fresh(request, [key for key in pending if key not in found])
-            found |= {key: failures[key.key] for key in pending if key not in found and key.key in failures}
-            pending = [key for key in pending if key not in found]
-        failed = {key for key, each in found.items() if isinstance(each, ProviderError)}
-        return found | {key: entry for key, entry in last_good.items() if key in failed}
+        return found, last_good
 
     def _look_up(self, request: FetchRequest, cache_keys: Collection[CacheKey]) -> dict[CacheKey, CacheEntry]:
         return self._entries.look_up(request.account, {key: request.policies[key] for key in cache_keys})

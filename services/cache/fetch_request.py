@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, FreshnessPolicy, Json
@@ -28,6 +29,13 @@ all that it has not kept."""
 FetchOne = Callable[[CacheEntry | None], FetchResult]
 """The same for a single key that one call fetches."""
 
+
+class Single(NamedTuple):
+    """The fetch of a request for a single key."""
+
+    fetch: FetchOne
+
+
 Found = dict[CacheKey, CacheEntry | ProviderError]
 
 
@@ -37,7 +45,7 @@ class FetchRequest:
 
     account: str
     policies: Mapping[CacheKey, FreshnessPolicy]
-    fetch: Fetch
+    fetch: Fetch | Single
     provider: str | None  # that `fetch` calls; the cache only passes it on in the failure of a wait
     not_before: float = 0.0  # Unix seconds; an older value is not accepted, unless it is final
 
@@ -65,11 +73,6 @@ class FetchRequest:
             hint="Try again.",
             reached=False,
         )
-
-
-def single(cache_key: CacheKey, fetch: FetchOne) -> Fetch:
-    """Return the fetch of a single key in the form of a fetch of many."""
-    return lambda _keys, cached, _keep: {cache_key: fetch(cached.get(cache_key))}
 
 
 def only_entry(by_key: Found) -> CacheEntry:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from services.cache.entries import CacheEntries, CacheEntry
-from services.cache.fetch_request import FetchRequest, FetchResult, Found
+from services.cache.fetch_request import FetchRequest, FetchResult, Found, Single
 from services.cache.policies import RETRY_FAILED_AFTER, Json
 from services.cache.single_flight import Flight, SingleFlight
 from services.clock import Clock
@@ -123,8 +123,12 @@ class Fetching:
                 try:
                     if needed:
                         begin_with = {key: each for key, each in (unusable | cached).items() if key in needed}
-                        fetched = request.fetch(needed, begin_with, attempt.keep)
-                        results = {key: fetched[key] for key in needed}
+                        if isinstance(request.fetch, Single):
+                            (key,) = needed
+                            results = {key: request.fetch.fetch(begin_with.get(key))}
+                        else:
+                            fetched = request.fetch(needed, begin_with, attempt.keep)
+                            results = {key: fetched[key] for key in needed}
                 except ProviderError as error:
                     results = dict.fromkeys(needed, error)
                 finally:

@@ -6,8 +6,10 @@ A post that is refused is remembered with what it refuses, so that no later page
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
-from services.clients.graph.client import GraphClient, listed_insights
+from services.clients.graph.client import GraphClient
+from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import Charge, InsufficientViewersError, MediaTooOldError, ProviderError, ProviderRefusedError
 from services.media.metric_names import MetricNames
@@ -90,7 +92,8 @@ class _PostPages:
         """Walk as far as posts are due."""
         self._read_refusals()
         try:
-            PageWalk(self, self._names).run()
+            read_page = partial(self._graph.media_page_with_insights, self._account)
+            PageWalk(self, self._names, read_page=read_page).run()
         finally:
             for product_type in {each for each, _ in self._culprits.answered}:
                 metrics = [metric for each, metric in self._culprits.answered if each == product_type]
@@ -118,12 +121,6 @@ class _PostPages:
         before = self._posts[self._place - 1].id if self._place else None
         return any((before, metric) in self._refused for metric in metrics)
 
-    def page(self, metrics: Sequence[str], *, after: str | None, limit: int, as_totals: bool) -> MediaPage:
-        """Return a page of posts with their insights."""
-        return self._graph.media_page_with_insights(
-            self._account, metrics, after=after, limit=limit, as_totals=as_totals
-        )
-
     def passed(self, page: MediaPage, metrics: Sequence[str]) -> int:
         """Read the values of a page, and take the place behind it."""
         ids = {_id_of(item) for item in page.posts}
@@ -146,6 +143,10 @@ class _PostPages:
             self._refused |= {(post.id, metric): MediaValue(None, reason, message) for post in self._posts}
         self._make_plan()
 
+    def explained(self, error: ProviderError) -> ProviderError:
+        """Return a refusal as it is: the viewers of posts are not counted."""
+        return error
+
     def is_about_media(self, error: ProviderError) -> bool:
         """Return whether a page may be refused for one of its posts."""
         return is_about_a_post(error)
@@ -159,7 +160,7 @@ class _PostPages:
 
         The post before may have been deleted since the list was read, so the place alone does not tell.
         """
-        page = self.page((), after=after, limit=1, as_totals=False)
+        page = self._graph.media_page_with_insights(self._account, (), after=after, limit=1)
         culprit = _id_of(page.posts[0]) if page.posts else ""
         if culprit in self._places:
             self._attribute(culprit, error, metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.clients.graph.client import insights_field
+from services.clients.graph.lists import insights_field
 from services.clients.graph.models import Item, MediaPage, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError

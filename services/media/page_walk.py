@@ -42,14 +42,14 @@ class MediaList(Protocol):
     def next_run(self) -> Run | None:
         """Return what to ask of the media behind the last page, or None where nothing is left."""
 
-    def page(self, metrics: Sequence[str], *, after: str | None, limit: int, as_totals: bool) -> MediaPage:
-        """Return the page behind a cursor; raises the failure of the call."""
-
     def passed(self, page: MediaPage, metrics: Sequence[str]) -> int:
         """Take what a page has; return how many of its media did not come before."""
 
     def names_changed(self) -> None:
         """Take note that Instagram refuses the names of metrics, or accepts them as totals only."""
+
+    def explained(self, error: ProviderError) -> ProviderError:
+        """Return what the refusal of a page with metrics means, where its code does not say."""
 
     def is_about_media(self, error: ProviderError) -> bool:
         """Return whether a page may be refused for one of its media."""
@@ -64,11 +64,20 @@ class MediaList(Protocol):
         """Find out what the media behind a cursor refuses; return its page, or None where it is still ahead."""
 
 
+class ReadPage(Protocol):
+    """Returns the page behind a cursor, each media with metrics; raises the failure of the call."""
+
+    def __call__(self, metrics: Sequence[str], *, after: str | None, limit: int, as_totals: bool) -> MediaPage:
+        """Make the call."""
+
+
 class PageWalk:
     """One walk over a list, from its first media on."""
 
-    def __init__(self, media: MediaList, names: MetricNames) -> None:
+    def __init__(self, media: MediaList, names: MetricNames, *, read_page: ReadPage) -> None:
+        """Build a walk; `read_page` is the client's method for pages of the list, with its account."""
         self._media = media
+        self._read_page = read_page
         self._names = names
         self._size = PageSize(PAGE_SIZES)
         self._cursor: str | None = None
@@ -81,32 +90,41 @@ class PageWalk:
         """Walk until nothing is left, or the list ends; raises the first failure that is about more than one media."""
         while (run := self._media.next_run()) is not None:
             self._cursor = run.after or self._cursor
-            is_found = self._suspects == 1 and bool(run.metrics) and self._media.asks_culprits
-            page = self._isolate(run, self._refusal) if is_found and self._refusal is not None else self._page(run)
+            if self._suspects == 1 and run.metrics and self._media.asks_culprits and self._refusal is not None:
+                page = self._isolate(run, self._refusal)
+            else:
+                limit, as_totals = self._limit(run), self._names.as_totals
+                try:
+                    page = self._read_page(run.metrics, after=self._cursor, limit=limit, as_totals=as_totals)
+                except ProviderError as error:
+                    page = self._refused(run, error, limit, as_totals=as_totals)
+                else:
+                    self._passed(run, page)
             if page is not None and not self._go_on(page):
                 return
 
-    def _page(self, run: Run) -> MediaPage | None:
-        """Read the next page; return it, or that of the culprit, or None where it was refused."""
-        limit, as_totals = self._limit(run), self._names.as_totals
-        try:
-            page = self._media.page(run.metrics, after=self._cursor, limit=limit, as_totals=as_totals)
-        except ProviderError as error:
-            if self._names.learn(error, run.metrics, as_totals=as_totals):
-                self._media.names_changed()
-                return None
-            if error.retry_strategy is RetryStrategy.SHRINK and self._size.shrink_below(limit):
-                return None
-            if not run.metrics or not self._media.is_about_media(error):
-                raise
-            self._suspects, self._refusal = self._media.suspects(error, limit), error
-            return self._isolate(run, error) if self._suspects == 1 else None
+    def _passed(self, run: Run, page: MediaPage) -> None:
         new = self._media.passed(page, run.metrics)
         if run.metrics:
             self._size.passed(len(page.posts))
             self._repeats = int(new < len(page.posts))
             self._suspects = max(0, self._suspects - new)
-        return page
+
+    def _refused(self, run: Run, refusal: ProviderError, limit: int, *, as_totals: bool) -> MediaPage | None:
+        """Learn from the refusal of a page; return the page of the culprit where that is found by now.
+
+        Raises the failure where it is not about single media.
+        """
+        error = self._media.explained(refusal) if run.metrics else refusal
+        if self._names.learn(error, run.metrics, as_totals=as_totals):
+            self._media.names_changed()
+            return None
+        if error.retry_strategy is RetryStrategy.SHRINK and self._size.shrink_below(limit):
+            return None
+        if not run.metrics or not self._media.is_about_media(error):
+            raise error from None
+        self._suspects, self._refusal = self._media.suspects(error, limit), error
+        return self._isolate(run, error) if self._suspects == 1 else None
 
     def _isolate(self, run: Run, error: ProviderError) -> MediaPage | None:
         self._suspects = 0

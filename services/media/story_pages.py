@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, takewhile
 
-from services.clients.graph.client import GraphClient, insights_field, listed_insights
+from services.clients.graph.client import GraphClient
+from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
 from services.errors import InsufficientViewersError, ProviderError, RetryStrategy
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import SPLIT_FOR, Viewers
 from services.media.live_story import FIELDS, OF_ONE_STORY, LiveStory, live_story
 from services.media.metric_names import MetricNames
-from services.media.page_walk import PageWalk, Run
+from services.media.page_walk import Run
 from services.media.refusals import FEW, MediaRefusal, MediaRefusals
 from services.media.single_stories import SingleStories
 from services.media.values import MediaValue, read_item
@@ -61,10 +63,11 @@ class StoryPages:
         apart: Collection[str],
         keep: Keep,
     ) -> None:
-        self._graph, self._single, self._account = graph, single, account
+        self._single, self._account = single, account
         self._names, self._found = names, found
         self._refusals, self._viewers, self._keep = refusals, viewers, keep
         self._breakdown = breakdown_of(names.metrics)
+        self.read_page = partial(graph.stories_page, account, fields=FIELDS, breakdown=self._breakdown)
         self._apart = set(apart)
         self._came: dict[str, None] = {}  # in their order
         self._passed: set[str] = set()
@@ -80,12 +83,8 @@ class StoryPages:
         if metrics:
             self.passed(page, metrics)
 
-    def read(self) -> None:
-        """Read the pages; where those would take more calls than each story alone, only the list."""
-        if self._takes_fewer_calls():
-            PageWalk(self, self._names).run()
-        elif not self._found.is_listed:
-            self._list()
+    def end(self) -> None:
+        """Put the stories that came into the order of the list."""
         new = [story for story in self._came if story not in self._found.order]
         self._found.order = [*new, *self._found.order] if self._found.is_listed else list(self._came)
         self._found.is_listed = True
@@ -108,15 +107,6 @@ class StoryPages:
         length = MEDIA_PAGE if is_open else len(coming)
         # If a story is published meanwhile, a page may repeat the one before it; a page of one was never seen to.
         return Run(self._names.metrics, 1 if self._is_behind_refused(coming) else length, after)
-
-    def page(self, metrics: Sequence[str], *, after: str | None, limit: int, as_totals: bool) -> MediaPage:
-        """Return a page of stories with their insights."""
-        field_ = insights_field(metrics, breakdown=self._breakdown, as_totals=as_totals) if metrics else None
-        fields = FIELDS if field_ is None else (*FIELDS, field_)
-        try:
-            return self._graph.stories_page(self._account, fields, after=after, limit=limit)
-        except ProviderError as error:
-            raise (self._viewers.explained(self._account, error) if metrics else error) from None
 
     def passed(self, page: MediaPage, metrics: Sequence[str]) -> int:
         """Read the numbers of a page, and take the place behind it."""
@@ -147,6 +137,10 @@ class StoryPages:
     def names_changed(self) -> None:
         """Do nothing: each run takes the metrics as they are."""
 
+    def explained(self, error: ProviderError) -> ProviderError:
+        """Return a refusal, as one of too few viewers where the token is known to have the permission."""
+        return self._viewers.explained(self._account, error)
+
     def is_about_media(self, error: ProviderError) -> bool:
         """Return whether a page may be refused for one of its stories or metrics."""
         return isinstance(error, OF_ONE_STORY) or error.retry_strategy in SPLIT_FOR
@@ -154,7 +148,7 @@ class StoryPages:
     def suspects(self, error: ProviderError, limit: int) -> int:
         """Return how many stories have the culprit among them; at first it is found out how many there are."""
         if not self._found.is_listed:
-            self._list()
+            self.list_all()
         if error.retry_strategy is RetryStrategy.SPLIT and not self._is_metric_known:
             self._is_metric_known = True
             if self._find_metric():
@@ -229,7 +223,7 @@ class StoryPages:
     def _row(self, stories: Sequence[str]) -> list[str]:
         return list(takewhile(lambda story: story not in self._apart, stories))
 
-    def _takes_fewer_calls(self) -> bool:
+    def takes_fewer_calls(self) -> bool:
         """Return whether pages take fewer calls than asking for each story alone, which needs the list too."""
         rows = [(is_apart, list(row)) for is_apart, row in groupby(self._found.order, self._apart.__contains__)]
         if self._found.is_listed and rows and rows[-1][0]:
@@ -239,12 +233,12 @@ class StoryPages:
         alone = sum(len(row) for is_apart, row in rows if not is_apart) + (not self._found.is_listed)
         return pages <= alone
 
-    def _list(self) -> None:
+    def list_all(self) -> None:
         """Read the list without numbers."""
         order: dict[str, LiveStory] = {}
         after: str | None = None
         for _ in range(MAX_PAGES):
-            page = self.page((), after=after, limit=MEDIA_PAGE, as_totals=False)
+            page = self.read_page((), after=after, limit=MEDIA_PAGE, as_totals=False)
             order |= {story.id: story for item in page.posts if (story := live_story(item)) is not None}
             if not page.more or page.after is None or page.after == after:
                 break

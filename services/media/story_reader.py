@@ -20,6 +20,7 @@ from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
 from services.media.live_story import LiveStory, StoriesAlong
 from services.media.metric_names import MetricNames
+from services.media.page_walk import PageWalk
 from services.media.refusals import MediaRefusals
 from services.media.single_stories import SingleStories
 from services.media.story_pages import Keep, StoryList, StoryPages
@@ -128,7 +129,11 @@ class StoryReader:
             )
             if listed is not None and listed.page is not None:
                 pages.use_page(listed.page, listed.metrics)
-            pages.read()
+            if pages.takes_fewer_calls():
+                PageWalk(pages, names, read_page=pages.read_page).run()
+            elif not found.is_listed:
+                pages.list_all()
+            pages.end()
         if unknown := names.unknown():
             read = [story for story in found.stories.values() if story.is_read]
             found.stories |= {each.id: replace(each, values={**unknown, **each.values}) for each in read}

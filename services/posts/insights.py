@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 from services import request_context
@@ -172,16 +173,7 @@ class PostInsightsReader:
             CacheKey(KEY, post.id): PostInsightsPolicy(post.timestamp.timestamp()) for post in posts
         }
 
-        def fetch(keys: Collection[CacheKey], cached: Mapping[CacheKey, CacheEntry], keep: Keep) -> Fetched:
-            # Posts between those that are due come along. Theirs are kept only if complete: what is unknown must
-            # replace nothing.
-            def keep_needed(found: Mapping[CacheKey, PostValues]) -> None:
-                complete = {key for key, each in found.items() if all(value.is_known for value in each.values())}
-                wanted = set(keys) | (complete & policies.keys())
-                keep({key: _as_json(each) for key, each in found.items() if key in wanted})
-
-            return self._fetch(account, listed, keys, cached, keep_needed)
-
+        fetch = partial(self._fetch, account, listed, requested=policies.keys())
         return self._cache.get_or_fetch_many(account.id, policies, fetch, provider="instagram")
 
     def may_read(self, account: Account) -> bool:
@@ -209,14 +201,24 @@ class PostInsightsReader:
         listed: Sequence[Post],
         keys: Collection[CacheKey],
         cached: Mapping[CacheKey, CacheEntry],
-        keep: Callable[[Mapping[CacheKey, PostValues]], None],
+        keep: Keep,
+        *,
+        requested: Collection[CacheKey],
     ) -> Fetched:
+        """Fetch the insights of the posts that are due, those of `keys`, and hand over each page as it comes.
+
+        Posts between them come along. Theirs are kept only if they were `requested` and are complete: what is unknown
+        must replace nothing.
+        """
         posts = [ListedPost(post.id, post.timestamp.timestamp(), post.media_product_type or "") for post in listed]
         few = {key.part for key, each in cached.items() if _has_reason(each.value, TOO_FEW)}
 
         def read(found: Mapping[str, PostValues]) -> None:
             self._on_read(account, listed, found)
-            keep({CacheKey(KEY, post_id): each for post_id, each in found.items()})
+            by_key = {CacheKey(KEY, post_id): each for post_id, each in found.items()}
+            complete = {key for key, each in by_key.items() if all(value.is_known for value in each.values())}
+            wanted = {*keys, *complete.intersection(requested)}
+            keep({key: _as_json(each) for key, each in by_key.items() if key in wanted})
 
         values = self._expansion.read(account, posts, {key.part for key in keys}, alone=few, keep=read)
         return {key: _as_json(values[key.part]) for key in keys}

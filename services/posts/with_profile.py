@@ -9,7 +9,8 @@ from services.accounts.resolver import PROFILE_KEY, AccountResolver
 from services.cache.cache import Cache
 from services.cache.fetch_request import FetchResult
 from services.cache.policies import JOINT_CALL_REFUSED, LAST_KNOWN_PROFILE, PROFILE, Json
-from services.clients.graph.client import GraphClient, listed_insights
+from services.clients.graph.client import GraphClient
+from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import (
     InsufficientViewersError,

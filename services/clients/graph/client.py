@@ -6,10 +6,10 @@ https://developers.facebook.com/docs/instagram-platform/reference
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeGuard
 from urllib.parse import quote
 
 from services.clients.graph.errors import unreadable
+from services.clients.graph.lists import by_name, insights_field, is_list, list_of, page_of, page_params
 from services.clients.graph.logins import LOGINS
 from services.clients.graph.models import (
     COLLABORATIVE_FIELDS,
@@ -97,7 +97,7 @@ class GraphClient:
         https://developers.facebook.com/docs/graph-api/reference/user/accounts
         """
         fields = {"fields": "id,instagram_business_account", "limit": "100"}
-        for page in _list(self._reads.get(account, "me/accounts", fields)):
+        for page in list_of(self._reads.get(account, "me/accounts", fields)):
             if not isinstance(page, dict):
                 continue
             linked, page_id = page.get("instagram_business_account"), str(page.get("id"))
@@ -124,7 +124,7 @@ class GraphClient:
         https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps
         """
         found: dict[str, Sequence[str]] = {}
-        for app in _list(self._reads.get(account, f"{_subscribable(account)}/subscribed_apps", {})):
+        for app in list_of(self._reads.get(account, f"{_subscribable(account)}/subscribed_apps", {})):
             if isinstance(app, dict) and isinstance(app.get("id"), str | int):
                 fields = app.get("subscribed_fields")
                 found[str(app["id"])] = [str(each) for each in fields] if isinstance(fields, list) else []
@@ -151,7 +151,7 @@ class GraphClient:
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
-        params = {"fields": MEDIA_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
+        params = page_params(MEDIA_FIELDS, limit=limit, after=after)
         return self._listed(account, self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1))
 
     def collaborative_page(self, account: Account, *, after: str | None, limit: int) -> MediaPage:
@@ -161,8 +161,8 @@ class GraphClient:
 
         https://developers.facebook.com/docs/instagram-platform/changelog
         """
-        params = {"fields": COLLABORATIVE_FIELDS, "limit": str(limit)} | ({"after": after} if after else {})
-        return _page(self._reads.get(account, f"{_node(account)}/collaborative_media", params, in_parts=limit > 1))
+        params = page_params(COLLABORATIVE_FIELDS, limit=limit, after=after)
+        return page_of(self._reads.get(account, f"{_node(account)}/collaborative_media", params, in_parts=limit > 1))
 
     def profile_and_media(self, account: Account, *, limit: int) -> tuple[Item, MediaPage | None]:
         """Return the profile and the first page of posts, in one call; None where the answer has no list of posts.
@@ -172,7 +172,7 @@ class GraphClient:
         fields = f"{LOGINS[account.login].id_field},{PROFILE_FIELDS},media.limit({limit}){{{MEDIA_FIELDS}}}"
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
         media = answer.get("media")
-        return answer, self._listed(account, media) if _is_list(media) else None
+        return answer, self._listed(account, media) if is_list(media) else None
 
     def look(
         self,
@@ -198,20 +198,27 @@ class GraphClient:
         fields = ",".join([LOGINS[account.login].id_field, *own, f"media.limit({limit}){{{listed}}}", story_list])
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
         media, stories = answer.get("media"), answer.get("stories")
-        posts = self._listed(account, media) if _is_list(media) else None
-        live = self._listed(account, stories, STORY if story_fields else None) if _is_list(stories) else None
+        posts = self._listed(account, media) if is_list(media) else None
+        live = self._listed(account, stories, STORY if story_fields else None) if is_list(stories) else None
         return JointAnswer(answer, posts, live)
 
     def stories_page(
-        self, account: Account, fields: Sequence[str], *, after: str | None, limit: int = MEDIA_PAGE
+        self,
+        account: Account,
+        metrics: Sequence[str],
+        *,
+        fields: Sequence[str],
+        breakdown: str | None = None,
+        after: str | None,
+        limit: int,
+        as_totals: bool = False,
     ) -> MediaPage:
-        """Return one page of an account's live stories (those of the last 24 hours), as `media_page`.
-
-        A field may expand insights. Such a page is refused as a whole where one story's insights are.
+        """Return one page of an account's live stories (those of the last 24 hours), as `media_page_with_insights`.
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/stories
         """
-        params = {"fields": ",".join(fields), "limit": str(limit)} | ({"after": after} if after else {})
+        expansion = [insights_field(metrics, breakdown=breakdown, as_totals=as_totals)] if metrics else []
+        params = page_params(",".join([*fields, *expansion]), limit=limit, after=after)
         answer = self._reads.get(account, f"{_node(account)}/stories", params, in_parts=True)
         return self._listed(account, answer, STORY)
 
@@ -235,9 +242,9 @@ class GraphClient:
         """
         expansion = [insights_field(metrics, as_totals=as_totals)] if metrics else []
         fields = ",".join([MEDIA_FIELDS if in_full else "id,timestamp", *expansion])
-        params = {"fields": fields, "limit": str(limit)} | ({"after": after} if after else {})
+        params = page_params(fields, limit=limit, after=after)
         answer = self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1)
-        return self._listed(account, answer) if in_full else _page(answer)
+        return self._listed(account, answer) if in_full else page_of(answer)
 
     def media(self, account: Account, media_id: str, fields: Sequence[str], *, check: CheckAnswer = accept_any) -> Item:
         """Return fields of one media: a post, a story or a picture of an album. Fields without a value are missing.
@@ -339,7 +346,7 @@ class GraphClient:
 
     def _listed(self, account: Account, answer: Item, known: Item | None = NOTHING) -> MediaPage:
         """Return a page whose media are noted with what is `known` of them, but not where that is None."""
-        page = _page(answer)
+        page = page_of(answer)
         if known is not None:
             self._on_listed(account, [{**known, **media} for media in page.posts])
         return page
@@ -353,48 +360,3 @@ def _node(account: Account) -> str:
 def _subscribable(account: Account) -> str:
     """Return the path of what an app is subscribed to: a page, or the account of a token of the Instagram login."""
     return "me" if account.login == "instagram" else quote(account.page_id)
-
-
-def _page(answer: Item) -> MediaPage:
-    """Read a page of media; the last one has a cursor too."""
-    paging = answer.get("paging")
-    cursors = paging.get("cursors") if isinstance(paging, dict) else None
-    following = cursors.get("after") if isinstance(cursors, dict) else None
-    more = isinstance(paging, dict) and paging.get("next") is not None
-    # What is no object is a media that cannot be read; only the list itself must be one.
-    media = [item if isinstance(item, dict) else {} for item in _list(answer)]
-    return MediaPage(media, more, following if isinstance(following, str) else None)
-
-
-def insights_field(metrics: Sequence[str], *, breakdown: str | None = None, as_totals: bool = False) -> str:
-    """Return the field that expands the insights of each media of a list; the options are as in `media_insights`."""
-    modifiers = [f".breakdown({breakdown})"] if breakdown else []
-    modifiers += [".metric_type(total_value)"] if as_totals else []
-    return f"insights.metric({','.join(metrics)}){''.join(modifiers)}"
-
-
-def by_name(answer: Item) -> dict[str, Item]:
-    """Return the items of an insights answer by the names of their metrics; of one that comes twice the first."""
-    named: dict[str, Item] = {}
-    for item in _list(answer):
-        if isinstance(item, dict):
-            named.setdefault(str(item.get("name")), item)
-    return named
-
-
-def listed_insights(media: Item) -> dict[str, Item]:
-    """Return the insights that a list has of one media, by metric; a media without any may lack them altogether."""
-    insights = media.get("insights")
-    return by_name(insights) if isinstance(insights, dict) and isinstance(insights.get("data"), list) else {}
-
-
-def _is_list(edge: object) -> TypeGuard[Item]:
-    """Return whether an expanded edge is a page; one without anything may be left out of the answer."""
-    return isinstance(edge, dict) and isinstance(edge.get("data"), list)
-
-
-def _list(answer: Item) -> list[object]:
-    data = answer.get("data")
-    if not isinstance(data, list):
-        raise unreadable("an answer without data")
-    return data
