@@ -109,8 +109,14 @@ class Comparison:
         may be there.
         """
         request_context.accept_only_new(refresh=refresh)
-        calls = [partial(self._read, reference, days, until) for reference in references]
-        read = [each for each in self._executor.gather(calls, fatal=lambda _: False) if isinstance(each, _Read)]
+        found = list(map(self._found, references))
+        trends = partial(self._growth_trends.over, days, metrics=ADDED, until=until)
+        calls = [partial(trends, account=each.id) for each in found if isinstance(each, Account)]
+        answers = iter(self._executor.gather(calls, fatal=lambda _: False))
+        read = [
+            _Read(reference, each, next(answers)) if isinstance(each, Account) else _Read(reference, None, each)
+            for reference, each in zip(references, found, strict=True)
+        ]
         days_ = window_of(days, until, self._clock.now())
         window: WindowDays = {"since": days_.first.isoformat(), "until": days_.last.isoformat()}
         rows = [self._row(each) for each in read]
@@ -129,16 +135,13 @@ class Comparison:
             table=Table(COLUMNS, (_cells(row, window) for row in rows)),
         )
 
-    def _read(self, reference: str, days: int, until: Until) -> _Read:
-        account = None
+    def _found(self, reference: str) -> Account | InsightsError:
         try:
-            account = self._accounts.find(reference)
-            answer = self._growth_trends.over(days, metrics=ADDED, until=until, account=account.id)
+            return self._accounts.find(reference)
         except BusyError:
             raise
         except InsightsError as error:
-            return _Read(reference, account, error)
-        return _Read(reference, account, answer)
+            return error
 
     def _row(self, read: _Read) -> ComparedAccount:
         answer, account = read.answer, read.account

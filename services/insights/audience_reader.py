@@ -1,17 +1,15 @@
 """Reads the audience of an account: from the history, from the cache, and from Instagram where neither has it.
 
-One call for each breakdown (both metrics together) and one for all days of followers online. What Instagram refuses is
-taken apart, so that a failure is that of its own metric. Where it refuses all that was asked for, another metric shows
-whether it refuses the metrics or the account's requests as a whole (`services.insights.refusal_check`).
+The calls run side by side (`services.insights.audience_calls`). Where Instagram refuses all that was asked for, another
+metric shows whether it refuses the metrics or the account's requests as a whole (`services.insights.refusal_check`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
-from itertools import groupby
 from typing import TypeGuard
 
 from services.cache.cache import Cache
@@ -21,8 +19,8 @@ from services.cache.policies import FOR_EVER, REFUSED_METRIC, FreshnessPolicy, J
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, EndTime, Window, pacific_day
-from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.days import EndTime, Window
+from services.errors import ProviderError
 from services.executors import Executor
 from services.insights.audience import (
     DEMOGRAPHICS_POLICY,
@@ -31,10 +29,8 @@ from services.insights.audience import (
     ONLINE_FOLLOWERS,
     DemographicKey,
     day_key,
-    read_demographics,
-    read_hours,
-    spans,
 )
+from services.insights.audience_calls import LATE, AudienceCalls, Key, Outcomes, groups_of, is_refusal
 from services.insights.caching import (
     as_json,
     from_history_value,
@@ -43,18 +39,13 @@ from services.insights.caching import (
     policy_of,
     refusal_key,
 )
-from services.insights.fetcher import SPLIT_FOR, TRANSIENT, concerns_all
+from services.insights.fetcher import TRANSIENT, concerns_all
 from services.insights.kept_values import KeptValues
 from services.insights.refusal_check import RefusalCheck
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.cache_entries import CacheKey
 from services.store.history import Kind
-
-NOT_REPORTED_YET = timedelta(days=2)  # Instagram may refuse followers online of the last two days, or send nothing.
-
-Key = DemographicKey | date
-Outcomes = Mapping[Key, MetricValue | ProviderError]
 
 
 @dataclass
@@ -88,11 +79,10 @@ class AudienceReader:
         end_time: EndTime,
         clock: Clock,
     ) -> None:
-        self._graph = graph
+        self._calls = AudienceCalls(graph, end_time=end_time, clock=clock)
         self._executor = executor
         self._cache = cache
         self._kept = kept
-        self._end_time = end_time
         self._clock = clock
         self._check = RefusalCheck(graph, cache, end_time=end_time, clock=clock)
 
@@ -160,9 +150,9 @@ class AudienceReader:
             keep({wanted[key]: as_json(each) for key, each in answered.items()})
             self._keep_in_history(account, answered, fetched_at)
 
-        groups = _groups(list(wanted))
+        groups = groups_of(list(wanted))
         gathered = self._executor.gather(
-            [self._call(account, group) for group in groups], fatal=concerns_all, on_result=keep_values
+            [self._calls.of(account, group) for group in groups], fatal=concerns_all, on_result=keep_values
         )
         outcomes: dict[Key, MetricValue | ProviderError] = {}
         for group, result in zip(groups, gathered, strict=True):
@@ -179,53 +169,13 @@ class AudienceReader:
             if key in wanted
         }
 
-    def _call(self, account: Account, group: Sequence[Key]) -> Callable[[], Outcomes]:
-        tables = [key for key in group if isinstance(key, DemographicKey)]
-        if tables:
-            return partial(self._tables, account, tables)
-        return partial(self._days, account, spans([key for key in group if isinstance(key, date)]))
-
-    def _tables(self, account: Account, tables: Sequence[DemographicKey]) -> Outcomes:
-        """Ask for the metrics of one breakdown, and for each alone where they are refused together."""
-        _, breakdown, timeframe = tables[0]
-        names = [table.metric for table in tables]
-        try:
-            answer = self._graph.audience_insights(
-                account, names, breakdown=breakdown, timeframe=timeframe, in_parts=len(names) > 1
-            )
-        except ProviderError as error:
-            if error.retry_strategy in SPLIT_FOR and len(tables) > 1:
-                return {key: each for table in tables for key, each in self._tables(account, [table]).items()}
-            return dict.fromkeys(tables, _outcome(error))
-        return {table: read_demographics(answer.get(table.metric), breakdown, timeframe) for table in tables}
-
-    def _days(self, account: Account, window: Window) -> Outcomes:
-        """Ask for some days of followers online; where they are refused, without those that come last."""
-        try:
-            answer = self._graph.audience_insights(
-                account, [ONLINE_FOLLOWERS], since=window.since, until=self._end_time.of(window.last)
-            )
-        except ProviderError as error:
-            reported = pacific_day(self._clock.now()) - NOT_REPORTED_YET - ONE_DAY
-            # The range ends at the midnight that ends its last day, which may count as a part of the next day.
-            if not _is_refusal(_outcome(error)) or window.last < reported:
-                return dict.fromkeys(window, _outcome(error))
-            last = min(reported, window.last - ONE_DAY)
-            # A refusal of days that are not reported yet says nothing of the metric.
-            others = self._days(account, Window(window.first, last)) if window.first <= last else {}
-            return {**others, **{day: _LATE for day in window if day > last}}
-        hours = read_hours(answer.get(ONLINE_FOLLOWERS), window, self._end_time)
-        return dict[Key, MetricValue | ProviderError](hours.items())
-
     def _unanswered(self, account: Account, outcomes: Outcomes) -> Outcomes:
         """Return what refusals come to: values that are refused or, where everything is refused, the failure of all."""
-        refusals = {
-            key: each for key, each in outcomes.items() if isinstance(each, ProviderError) and _is_refusal(each)
-        }
+        refusals = {key: each for key, each in outcomes.items() if isinstance(each, ProviderError) and is_refusal(each)}
         if refusals and not any(_is_answer(each) for each in outcomes.values()):
             failure = self._check.failure_of_all(account, next(iter(refusals.values())))
             if failure is not None:
-                return dict.fromkeys([key for key in outcomes if outcomes[key] is _LATE or key in refusals], failure)
+                return dict.fromkeys([key for key in outcomes if outcomes[key] is LATE or key in refusals], failure)
         return {key: _refusal(error.words or "") for key, error in refusals.items()}
 
     def _keep_in_history(self, account: Account, values: Mapping[Key, MetricValue], fetched_at: float) -> None:
@@ -247,23 +197,6 @@ class AudienceReader:
         self._cache.put(account.id, dict[CacheKey, tuple[Json, FreshnessPolicy]](noted))
 
 
-_LATE = MetricValue(None, "not_answered")
-
-
-def _groups(keys: Sequence[Key]) -> list[list[Key]]:
-    """Put together what one call answers: the metrics of a breakdown, or all days that fit."""
-
-    def group_of(key: DemographicKey) -> tuple[str, str]:
-        return key.breakdown, key.timeframe
-
-    tables = [key for key in keys if isinstance(key, DemographicKey)]
-    days = [key for key in keys if isinstance(key, date)]
-    groups: list[list[Key]] = [list(group) for _, group in groupby(sorted(tables, key=group_of), group_of)]
-    for piece in spans(days).pieces() if days else ():
-        groups.append([day for day in days if piece.first <= day <= piece.last])
-    return [group for group in groups if group]
-
-
 def _value_key(day: date) -> ValueKey:
     return ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)
 
@@ -282,18 +215,6 @@ def _refusal(words: str) -> MetricValue:
     return MetricValue(None, "refused", message=words or None)
 
 
-def _outcome(error: ProviderError) -> ProviderError:
-    """Return the failure of one call; one that concerns all calls is raised."""
-    if concerns_all(error):
-        raise error
-    return error
-
-
 def _is_answer(outcome: MetricValue | ProviderError) -> TypeGuard[MetricValue]:
     """Return whether Instagram answered a call, and it is not only assumed what it would say."""
-    return isinstance(outcome, MetricValue) and outcome is not _LATE
-
-
-def _is_refusal(error: ProviderError) -> bool:
-    """Return whether a failure says that Instagram refuses the metrics of its call."""
-    return isinstance(error, ProviderRefusedError) and error.retry_strategy is RetryStrategy.SPLIT
+    return isinstance(outcome, MetricValue) and outcome is not LATE
