@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import orjson
 from flask import Response
 from flask.json.provider import JSONProvider
 
-# A date or a dataclass in a reply is a mistake, which both writers refuse.
-OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+from services.prepared_json import json_text
 
 
 def encode(value: object) -> bytes:
-    """Return a value as the body of a reply: one line in UTF-8, its fields in their documented order.
-
-    orjson takes a fifth of the time, but refuses some of what a provider's report may hold: whole numbers beyond
-    64 bits, for example.
-    """
-    try:
-        return orjson.dumps(value, option=OPTIONS)
-    except TypeError:
-        return f"{json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n".encode()
+    """Return a value as the body of a reply: one line."""
+    return json_text(value) + b"\n"
 
 
 class JsonEncoder(JSONProvider):

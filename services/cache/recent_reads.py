@@ -25,7 +25,10 @@ class ReadsOfAccount(dict[K, V]):
 
 
 class RecentReads(Generic[K, V]):
-    """Readings by account, each for some seconds; the least recently used accounts are dropped first.
+    """Readings by account, each for some seconds.
+
+    Beyond the bound the least recently used accounts are dropped first, and of the last one the values that were added
+    first: one account may have more than all that is kept.
 
     Another process may write meanwhile, which this one sees when the reading ends. A thread takes the reading of an
     account before it reads the database, and puts into that one what it has read. So where `forget` comes in between,
@@ -60,7 +63,11 @@ class RecentReads(Generic[K, V]):
             if self._readings.get(account) is reading:
                 self._weight += more - less
             while self._weight > self._most and self._readings:
-                self._drop(next(iter(self._readings)))
+                oldest, values_of_oldest = next(iter(self._readings.items()))
+                if len(self._readings) > 1 or not values_of_oldest:
+                    self._drop(oldest)
+                else:
+                    self._weight -= self._weigh(values_of_oldest.pop(next(iter(values_of_oldest))))
 
     def forget(self, account: str) -> None:
         """End the reading of an account, of which something has changed."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
 from services.clock import Clock
+from services.csv_cells import cells, csv_lines
 from services.days import our_time
+from services.prepared_json import json_text, prepared
 from services.redaction import Redaction
 from services.reports.balance import CreditBalance, CreditsLeft
 from services.reports.errors import no_ledger
@@ -23,7 +24,6 @@ from services.reports.report import (
     RATE,
     STATISTICS,
     Report,
-    Windows,
     blocks_of,
     measured,
     missing,
@@ -50,28 +50,37 @@ OUTCOMES: Mapping[ReportState, str] = {
 # Keys of our replies, which a report cannot use at its top level. Its `error: false` is Modash's envelope.
 RESERVED = frozenset({"meta", "unrecognized", "windows", "cost", "fetched_at", "code", "message", "status", "dry_run"})
 
-SHOWN_AT_MOST = 64  # reports, of some 30 kB each
+SHOWN_OVERHEAD = 3_000  # bytes of the objects of a report as it is shown
+MOST_LOGGED = 1_000  # ids of reports of another shape
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ShownReport:
-    """What replies show of a report; requests share it, so nothing may change it."""
+    """What replies show of a report; requests share it, so nothing may change it.
 
-    report: Report
-    body: Mapping[str, object]
-    windows: Windows
+    It has text instead of values, which takes a fifth of the memory and no time to write.
+    """
+
+    body: Mapping[str, bytes]  # JSON
+    windows: bytes  # JSON
     unavailable: Sequence[Unavailable]
     warnings: Sequence[Warning_]
 
     @cached_property
-    def _rows(self) -> list[Mapping[str, object]]:
-        return list(rows_of(self.report))
+    def _lines(self) -> str:
+        report = {name: json.loads(text) for name, text in self.body.items() if name in BLOCKS}
+        return csv_lines(cells(map(row.get, COLUMNS)) for row in rows_of(report))
 
-    def rows(self) -> Iterator[Mapping[str, object]]:
-        """Yield the rows of the table, which are made where the first caller wants them."""
-        yield from self._rows
+    @property
+    def size(self) -> int:
+        """The bytes that it takes at most: the rows of its table, made for the first caller, are shorter than it."""
+        return SHOWN_OVERHEAD + 2 * sum(map(len, self.body.values()))
+
+    def rows(self) -> Iterator[str]:
+        """Yield the rows of the table."""
+        yield self._lines
 
 
 class ReportAnswers:
@@ -85,40 +94,23 @@ class ReportAnswers:
         self._balance = balance
         self._redaction = redaction
         self._clock = clock
-        self._lock = threading.Lock()
-        self._last_shown: OrderedDict[int, ShownReport] = OrderedDict()  # by the ids of the stored reports
+        self._logged: set[int] = set()  # the ids of the stored reports of another shape
 
-    def report(self, creator: str, report: KeptReport, freshness: Freshness, *, spent: int) -> Answer:
+    def report(self, creator: str, shown: ShownReport, freshness: Freshness, *, spent: int) -> Answer:
         """Return a report as an answer, for a request that has spent some thousandths of a credit."""
-        shown = self._shown(report)
         return Answer(
-            body=shown.body,
+            body={name: prepared(text) for name, text in shown.body.items()},
             account=self.source,
             origin=Origin(self.source),
             freshness=freshness,
-            meta=self._meta(creator, spent=spent) | {"windows": shown.windows},
+            meta=self._meta(creator, spent=spent) | {"windows": prepared(shown.windows)},
             unavailable=shown.unavailable,
             warnings=shown.warnings,
             table=Table(COLUMNS, shown.rows()),
         )
 
-    def _shown(self, report: KeptReport) -> ShownReport:
-        """Return a report as it is shown, which is made once of what is stored under an id.
-
-        A row that was repaired, restored or damaged, or another one that got the id of a deleted row, is shown as it is
-        now.
-        """
-        shown = self._last_shown.get(report.id) if report.id else None
-        if shown is None or shown.report != report.body:
-            shown = self._read(report)
-            if report.id:
-                with self._lock:
-                    self._last_shown[report.id] = shown
-                    if len(self._last_shown) > SHOWN_AT_MOST:
-                        self._last_shown.popitem(last=False)
-        return shown
-
-    def _read(self, report: KeptReport) -> ShownReport:
+    def shown(self, report: KeptReport) -> ShownReport:
+        """Return a report as it is shown."""
         warnings: list[Warning_] = []
         found = measured(report.body)
         if (odd := unrecognized(report.body, found)) or not blocks_of(report.body):
@@ -126,14 +118,23 @@ class ReportAnswers:
             what = f"{_names(odd)} in an unknown shape" if blocks_of(report.body) else "a report of another shape"
             message = f"Modash sent {what}; it is in `unrecognized` as it came."
             warnings.append({"code": "report_unrecognized", "message": message})
-            log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
+            self._log_odd(report, odd)
         return ShownReport(
-            report.body,
-            self._body(report, odd),
-            windows_of(report.body, found),
+            {name: json_text(value) for name, value in self._body(report, odd).items()},
+            json_text(windows_of(report.body, found)),
             list(missing(report.body, found)),
             warnings,
         )
+
+    def _log_odd(self, report: KeptReport, odd: Report) -> None:
+        """Log a report of another shape, once."""
+        if report.id in self._logged:
+            return
+        if len(self._logged) >= MOST_LOGGED:
+            self._logged.clear()
+        if report.id:
+            self._logged.add(report.id)
+        log.warning("Modash sent a report of another shape", extra={"parts": _names(odd)})
 
     def pending(self, creator: str, message: str, seconds: int, freshness: Freshness) -> Answer:
         """Return that Modash is making a report."""

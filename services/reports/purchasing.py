@@ -6,11 +6,11 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
@@ -21,6 +21,7 @@ from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
 from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
+from services.reports.answers import ShownReport
 from services.reports.balance import CreditBalance
 from services.reports.errors import (
     CreditBudgetReachedError,
@@ -52,7 +53,7 @@ from services.store.store import Store
 
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
-RECENT_AT_MOST = 64  # reports, of some 10 kB each, that are not read again within a minute
+RECENT_AT_MOST = 16 * 1024 * 1024  # bytes of reports that are not read again within a minute: about 1,500 of them
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
     Charge.NONE: "free",
@@ -70,6 +71,13 @@ class KnownCreator:
     name: str
     record: CreatorRecord
     state: ReportState
+
+
+class ServedReport(NamedTuple):
+    """A creator whose report serves, without its body, and the report as it is shown."""
+
+    known: KnownCreator
+    shown: ShownReport
 
 
 class PurchaseInProgress:
@@ -120,7 +128,9 @@ class ReportPurchasing:
         self._lock = threading.Lock()
         self._in_progress: dict[str, PurchaseInProgress] = {}
         self._seen: OrderedDict[str, KeptReport] = OrderedDict()
-        self._recent: RecentReads[str, KnownCreator] = RecentReads(MINUTE, RECENT_AT_MOST)
+        self._recent: RecentReads[str, ServedReport] = RecentReads(
+            MINUTE, RECENT_AT_MOST, weigh=lambda served: served.shown.size
+        )
         cache.on_change(self._recent.forget)
 
     def require_client(self) -> ModashClient:
@@ -152,15 +162,15 @@ class ReportPurchasing:
             self._see(name, record.report)
         return KnownCreator(name, record, self._decide(record, not_before))
 
-    def kept(self, creator: str) -> KnownCreator | None:
+    def kept(self, creator: str, show: Callable[[KeptReport], ShownReport]) -> ServedReport | None:
         """Return a creator whose report serves, as it was known within the last minute; None if `look_up` has to say.
 
         A report that serves is answered whatever else is known of its creator. A newer one, bought by any process, ends
-        what is known here, as it ends the ready replies.
+        what is known here, as it ends the ready replies. `show` makes of a report what is shown of it.
         """
         reading = self._recent.of(self._source)
-        known = reading.get(creator)
-        if known is None:
+        served = reading.get(creator)
+        if served is None:
             try:
                 name = self.name(creator)
                 newest = self._reports.history(self._source, name, limit=1)
@@ -168,12 +178,13 @@ class ReportPurchasing:
                 return None
             if not newest:
                 return None
-            known = KnownCreator(name, CreatorRecord(newest[0]), ReportState.KEPT)
             self._see(name, newest[0])
-            self._recent.put(self._source, reading, {creator: known})
-        if self._settlements.waits_with_report(known.name):
+            record = CreatorRecord(newest[0]._replace(body={}))
+            served = ServedReport(KnownCreator(name, record, ReportState.KEPT), show(newest[0]))
+            self._recent.put(self._source, reading, {creator: served})
+        if self._settlements.waits_with_report(served.known.name):
             return None
-        return known if self._decide(known.record, 0.0) is ReportState.KEPT else None
+        return served if self._decide(served.known.record, 0.0) is ReportState.KEPT else None
 
     def buy(self, name: str, *, asked: str, caller: Caller, not_before: float = 0.0) -> int:
         """Buy a report, unless it is not to be bought; return what this call has spent (thousandths of a credit).

@@ -159,6 +159,15 @@ def test_a_report_of_another_shape_is_handed_on_for_it_was_paid_for(client, wire
     assert body["meta"]["cost"]["credits"] == 0.25
 
 
+def test_a_report_of_another_shape_is_logged_once(client, wire, caplog):
+    plan(wire, {"data": {"posts": POSTS}})
+
+    bodies = [client.get(f"/performance-data?url=nasa&wait={wait}").get_json() for wait in range(3)]
+
+    assert [body["unrecognized"] for body in bodies] == [{"data": {"posts": POSTS}}] * 3
+    assert len([line for line in caplog.messages if line == "Modash sent a report of another shape"]) == 1
+
+
 def test_a_request_that_is_answered_from_the_store_has_spent_nothing(client, wire):
     plan(wire, {"posts": POSTS, "reels": REELS})
 

@@ -37,3 +37,24 @@ def test_a_value_that_replaces_another_one_counts_once():
         recent.put("a", recent.of("a"), {"key": [1, 2]})
 
     assert dict(recent.of("a")) == {"key": [1, 2]}
+
+
+def test_of_one_account_the_values_that_were_added_last_stay_within_the_bound():
+    recent = RecentReads(60, 5, weigh=len)
+    for key in range(10):
+        recent.put("a", recent.of("a"), {key: [1, 2]})
+    recent.put("a", recent.of("a"), {"whole": [1] * 5})
+    alone = dict(recent.of("a"))
+    for key in range(4):
+        recent.put("a", recent.of("a"), {key: [1, 2]})
+
+    assert alone == {"whole": [1] * 5}
+    assert dict(recent.of("a")) == {2: [1, 2], 3: [1, 2]}
+
+
+def test_a_value_that_is_larger_than_the_bound_is_not_kept():
+    recent = RecentReads(60, 5, weigh=len)
+    recent.put("a", recent.of("a"), {"key": [1] * 6})
+    recent.put("a", recent.of("a"), {"next": [1]})
+
+    assert dict(recent.of("a")) == {"next": [1]}
