@@ -175,16 +175,45 @@ class KeptStories:
             self._table.end(account_id, read_at=at)
         self._cache.put(account_id, {CacheKey(KEY): (_as_json([]), POLICY)})
 
-    def read_again(self, account: Account, rows: Sequence[StoryRow]) -> None:
-        """Read some live stories alone, with everything that can be known of them, and keep what comes.
+    def has_refused(self, account: Account) -> bool:
+        """Return whether a live story is known to be refused, so that the numbers of none come with their list."""
+        along = self.along(account)
+        return along.with_list and not along.metrics
+
+    def list_refused(self, account: Account) -> StoriesAlong:
+        """Read the list of live stories, without numbers, where one of them is known to be refused; else nothing.
+
+        Raises the failure of the call, and `DatabaseUnavailableError`.
+        """
+        along = self.along(account)
+        if along.with_list and not along.metrics:
+            along.come(self._reader.first_page(account))
+        return along
+
+    def note_listed(self, account_id: str, *, at: float) -> None:
+        """Note that the live stories were listed, and those that were due read; raises `DatabaseUnavailableError`."""
+        self._table.end(account_id, read_at=at)
+        self._cache.put(account_id, {LISTED_KEY: ({"listed": True}, STORIES_LISTED)})
+
+    def read_again(self, account: Account, rows: Sequence[StoryRow], *, is_last: bool = True) -> None:
+        """Read some live stories alone, and keep what comes; at their last reading everything that can be known.
 
         Raises the failure that concerns all of them, and `DatabaseUnavailableError`.
         """
+        if not rows:
+            return
         read_at = self._clock.timestamp()
         self._table.begin(account.id, now=read_at)
+        refused = {story.id for story in self._last_read(account.id, now=read_at) if story.is_refused}
         stories = [LiveStory(row.id, row.created_at, row.media_type, row.permalink) for row in rows]
-        keep = partial(self._keep_part, account.id, read_at)
-        found = self._reader.read_some(account, stories, by_breakdown=LAST, keep=keep)
+        found = self._reader.read_some(
+            account,
+            stories,
+            by_breakdown=LAST if is_last else USUALLY,
+            keep=partial(self._keep_part, account.id, read_at),
+            few=refused,
+            is_last=is_last,
+        )
         self._table.keep(account.id, [polled(story, read_at) for story in found])
         self._cache.announce_change(account.id)
 

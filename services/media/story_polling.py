@@ -3,6 +3,10 @@
 Instagram forgets the numbers of a story after 24 hours. So the last reading counts most: it is tried at 23 h 30 min,
 and again at 23 h 50 min for what came in between. The hourly look at the posts brings the live stories along, or, while
 none is known, whether there is one; only where that did not come in time, the list of stories is read for it.
+
+A story that is refused, mostly for want of viewers, keeps the numbers of all others out of the look. So while there is
+one, each story has calls of its own, at fixed ages only: an hour then costs a call or two more for each of the few
+stories that reached one, and not one for each live story.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.errors import ProviderError
 from services.media.kept_stories import LAST, USUALLY, KeptStories
-from services.media.live_story import StoriesAlong
-from services.media.story_values import STORY_LIFE
+from services.media.live_story import StoriesAlong, live_story
+from services.media.story_values import STORY_LIFE, polled
 from services.store.posts import PostTable
 from services.store.stories import Stories, StoryRow
 
 READ_EVERY = HOUR
+AGES = tuple(age * HOUR for age in (1, 2, 4, 6, 9, 12, 16, 20))  # of a story whose numbers cannot come with the look
+MOST_APART = 4  # stories that are read by calls of their own; more of them come in fewer calls by the page
 LAST_AGES = (23.5 * HOUR, 23.5 * HOUR + 20 * MINUTE)
 INCOMPLETE_AFTER = 10 * MINUTE  # before a story that could not be read is tried again
 NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading, for instance after its process was killed
@@ -47,10 +53,17 @@ def due_at(
         if after_look <= hourly + 2 * LOOK_DELAY:
             hourly = max(hourly, after_look)
     moments = [hourly, *last_moments(stories, now=now)]
-    for story in _live(stories, now):
-        if last_read_at is not None and (story.read_at is None or story.read_at < last_read_at):
-            moments.append(last_read_at + INCOMPLETE_AFTER)
+    if last_read_at is not None and any(is_due(story, at=last_read_at) for story in _live(stories, now)):
+        moments.append(last_read_at + INCOMPLETE_AFTER)
     return min(moments)
+
+
+def is_due(story: StoryRow, *, at: float) -> bool:
+    """Return whether a story has to be read by calls of its own at a moment: once after each fixed age."""
+    if story.read_at is None or story.created_at is None:
+        return story.read_at is None
+    read_at, age = story.read_at, at - story.created_at
+    return any(each <= age and read_at < story.created_at + each for each in AGES)
 
 
 def _live(stories: Sequence[StoryRow], now: float) -> list[StoryRow]:
@@ -66,6 +79,11 @@ def last_moments(stories: Sequence[StoryRow], *, now: float) -> list[float]:
         for age in LAST_AGES
         if story.read_at is None or story.read_at < created_at + age
     ]
+
+
+def _is_ending(story: StoryRow, now: float) -> bool:
+    """Return whether a story is due to be read for the last time."""
+    return any(moment <= now for moment in last_moments([story], now=now))
 
 
 class StoryPolling:
@@ -110,7 +128,7 @@ class StoryPolling:
         last_read_at = self._table.last_read_at(account_id)
         if ending and last_read_at is not None and now < last_read_at + READ_EVERY:
             self._kept.read_again(account, ending)
-        else:
+        elif not self._read_apart(account, self._kept.list_refused(account)):
             # What was read since the reading became due will do, for instance for a caller of GET /stories.
             request_context.accept_since(due)
             live = self._kept.live(account, by_breakdown=LAST if ending else USUALLY)
@@ -125,8 +143,8 @@ class StoryPolling:
         """Take what has come along with a look at the posts.
 
         Where there are no live stories, nothing is left to read. Where all have come, the numbers that they lack are
-        read. Where it has come only that there are some, they are left for their own reading, which is due; so is what
-        fails here.
+        read: without any, those of the stories that are due. Where it has come only that there are some, they are left
+        for their own reading, which is due; so is what fails here.
         """
         if not listed.has_come:
             return
@@ -134,9 +152,11 @@ class StoryPolling:
         if is_empty:
             self._kept.note_none(account.id, at=listed.at)
         elif listed.has_all:
-            request_context.accept_since(listed.at)
-            by_breakdown = LAST if self._ending(account.id, listed.at) else USUALLY
             with suppress(ProviderError):
+                if self._read_apart(account, listed):
+                    return
+                request_context.accept_since(listed.at)
+                by_breakdown = LAST if self._ending(account.id, listed.at) else USUALLY
                 self._kept.keep(account.id, self._kept.live(account, by_breakdown=by_breakdown, listed=listed).rows)
 
     def next_last_moment(self, account_id: str) -> float | None:
@@ -145,10 +165,32 @@ class StoryPolling:
         coming = last_moments(self._table.young(account_id, since=now - STORY_LIFE), now=now)
         return min((moment for moment in coming if moment > now), default=None)
 
+    def _read_apart(self, account: Account, listed: StoriesAlong) -> bool:
+        """Read those of all live stories that are due, each by calls of its own, where the list came without numbers.
+
+        Return False where that is not known to be for one of them, or where pages take fewer calls.
+        """
+        if listed.page is None or listed.metrics or not listed.has_all:
+            return False
+        known = {row.id: row for row in self._table.young(account.id, since=listed.at - STORY_LIFE)}
+        live = [story for item in listed.page.posts if (story := live_story(item)) is not None]
+        rows = [known.get(story.id) or polled(story, listed.at) for story in live]
+        ending = [row for row in rows if _is_ending(row, listed.at)]
+        due = [row for row in rows if row not in ending and is_due(row, at=listed.at)]
+        is_new = any(row.id not in known for row in due)
+        if len(due) + len(ending) > MOST_APART or not (is_new or self._kept.has_refused(account)):
+            return False
+        self._kept.read_again(account, ending)
+        self._kept.read_again(account, due, is_last=False)
+        if not self._kept.has_refused(account):
+            return False
+        self._kept.note_listed(account.id, at=listed.at)
+        return True
+
     def _ending(self, account_id: str, now: float) -> list[StoryRow]:
         """Return the stories that are due to be read for the last time."""
         stories = self._table.young(account_id, since=now - STORY_LIFE)
-        return [story for story in stories if any(moment <= now for moment in last_moments([story], now=now))]
+        return [story for story in stories if _is_ending(story, now)]
 
     def _next(self, account_id: str, now: float) -> float:
         stories = self._table.young(account_id, since=now - STORY_LIFE)

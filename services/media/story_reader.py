@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import partial
 
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account
+from services.clients.graph.models import Account, MediaPage
 from services.errors import ProviderError
 from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
-from services.media.live_story import LiveStory, StoriesAlong
+from services.media.live_story import FIELDS, LiveStory, StoriesAlong
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk
 from services.media.refusals import MediaRefusals
@@ -90,16 +90,28 @@ class StoryReader:
             self._read_by_breakdown(account, found, metric, keep)
         return [found.stories[story] for story in found.order if story in found.stories]
 
+    def first_page(self, account: Account) -> MediaPage:
+        """Return the first page of live stories, without numbers; raises the failure of the call."""
+        return self._graph.stories_page(account, FIELDS, after=None)
+
     def read_some(
-        self, account: Account, stories: Sequence[LiveStory], *, by_breakdown: Sequence[str], keep: Keep
+        self,
+        account: Account,
+        stories: Sequence[LiveStory],
+        *,
+        by_breakdown: Sequence[str],
+        keep: Keep,
+        few: Collection[str],
+        is_last: bool,
     ) -> list[LiveStory]:
         """Return some live stories with their numbers, without a list of all: for one it takes fewer calls.
 
-        It is the last reading of them, so that metrics of which they had too little are asked for once more.
+        Of those that had too `few` viewers, that number is asked for first. At their last reading, metrics of which
+        they had too little are asked for once more.
         """
         found = StoryList([], {story.id: story for story in stories})
         metrics = [*plain_metrics(account.login), *by_breakdown]
-        self._read_alone(account, found, stories, metrics, keep=keep, is_last=True)
+        self._read_alone(account, found, stories, metrics, keep=keep, few=few, is_last=is_last)
         return list(found.stories.values())
 
     def _read_pages(

@@ -14,7 +14,7 @@ from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.clients.graph.client import GraphClient
 from services.errors import PermissionDeniedError
-from services.media.story_polling import LAST_AGES, due_at
+from services.media.story_polling import AGES, LAST_AGES, due_at
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
 from services.store.stories import StoryRow
@@ -45,6 +45,8 @@ def story(created_at, read_at=None):
         # Its own call failed, or it was never read.
         ([story(9.9 * DAY, 9.95 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + 600),
         ([story(9.9 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + 600),
+        # It was read since its last fixed age, so that it is no later than the others.
+        ([story(9.9 * DAY, 9.99 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + HOUR),
         # Only a webhook has named it.
         ([StoryRow("1", ordered_at=9.9 * DAY)], 10 * DAY, 10 * DAY + 5, 10 * DAY + HOUR),
     ],
@@ -244,6 +246,29 @@ def test_where_a_story_has_too_few_viewers_only_the_numbers_are_left_out_of_the_
     calls = kinds_of(world.calls())
     assert calls["look"] == 0
     assert 2 <= calls["look with list"] <= 4
+
+
+def test_a_story_without_values_among_others_does_not_have_them_asked_for_each_hour(make_world):
+    """Ten hours of four stories, the second of which has too few viewers: each is asked for at its fixed ages only."""
+    world = make_world("big")
+    world.advance(hours=7.5)
+    worker, begin = look_worker(world), world.clock.timestamp()
+    live = {each["id"]: each for each in true_stories(world) if each["is_live"]}
+    few = [each["id"] for each in live.values() if each["final"]["reach"] < 5]
+    places = [list(live).index(each) for each in few]
+
+    worker.run_until(world.clock.now() + timedelta(hours=10))
+
+    calls, listed_at = world.calls(), world.services.store.stories.last_read_at(world.account["id"])
+    assert (len(live), places) == (4, [1])
+    asked = {each: len([path for path in calls if f"/{each}/insights" in path]) for each in live}
+    for each, row in kept(world).items():
+        passed = [row.created_at + age for age in AGES if begin < row.created_at + age <= listed_at]
+        calls_each = 1 if each in few else 2  # too few viewers is one answer; else plain numbers, and navigation
+        assert 0 < asked[each] <= calls_each * len(passed), (row, asked)
+        assert row.read_at >= passed[-1]
+    assert kinds_of(calls)["list"] == 0
+    assert len(calls) <= 50, kinds_of(calls)
 
 
 def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):
