@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account, MediaPage
+from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
 from services.errors import ProviderError
 from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
@@ -92,7 +92,7 @@ class StoryReader:
 
     def first_page(self, account: Account) -> MediaPage:
         """Return the first page of live stories, without numbers; raises the failure of the call."""
-        return self._graph.stories_page(account, FIELDS, after=None)
+        return self._graph.stories_page(account, (), fields=FIELDS, after=None, limit=MEDIA_PAGE)
 
     def read_some(
         self,
