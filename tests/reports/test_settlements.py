@@ -13,7 +13,8 @@ import pytest
 from config import Config
 from services.store import connections, outage
 from services.store.database import DatabaseUnavailableError
-from services.store.ledger import Opened, Order, Settlement
+from services.store.ledger import Opened, Order, Settlement, content_of
+from services.store.settlement_spool import SettlementSpool
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, new_instance, settings
 
@@ -177,13 +178,28 @@ def test_a_result_that_is_booked_late_is_announced_as_one_that_is_booked_at_once
     changed = []
     _, services = buy()
     services.cache.on_change(changed.append)
+    before = services.store.cache_entries.versions().get("modash", 0)
 
     services.settlements.settle_late()
     assert "modash" in changed
+    assert services.store.cache_entries.versions()["modash"] == before + 1
 
     changed.clear()
     services.settlements.settle(Opened(7, order("esa"), 1.0), Settlement("charged", "report", 2.0))
     assert "modash" in changed
+    assert services.store.cache_entries.versions()["modash"] == before + 2
+
+
+def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path):
+    spool = SettlementSpool(str(tmp_path), mode="live")
+    calls = [
+        (Opened(1, order(creator), at), Settlement("charged", "report", at + 1))
+        for creator, at in (("a", 1.0), ("b", 2.0))
+    ]
+    for opened, settlement in calls:
+        spool.put(opened, content_of(opened, settlement))
+
+    assert list(spool.read()) == calls
 
 
 @pytest.mark.parametrize(
