@@ -75,8 +75,8 @@ def test_every_token_is_encrypted_again_refreshed_ones_and_those_on_trial_too(fu
 def test_tokens_that_are_replaced_meanwhile_are_never_set_back(full):
     later = {3: "EAAnewTOKENofANaccount3", 4: "EAAnewTOKENofANaccount4"}
 
-    def replace(_done, total):
-        if total == MANY + 2:  # in the first pass
+    def replace(done, total):
+        if (done, total) == (1, MANY + 2):  # in the first pass, after its tokens were read
             full.accounts.put(account(3, later[3], OLD))  # by a process that still begins with the old key
             full.accounts.put(account(4, later[4], NEW))
             full.account_tokens.put(token_row(0)._replace(pending=None))

@@ -9,8 +9,9 @@ import pytest
 
 from commands import account as account_command
 from config import SANDBOX_CREDENTIALS, Config
+from services.accounts.token_encryption import new_key
 from services.background.job_kinds import TOKEN_OF
-from services.errors import ProviderError
+from services.errors import ProviderError, ProviderNotConfiguredError
 from services.store.account_tokens import AccountTokens
 from tests.accounts.token_world import TokenWorld
 
@@ -82,9 +83,11 @@ def test_a_token_that_is_too_young_is_refreshed_a_day_later(world, added):
 
     assert (world.token(account), world.state(account).state) == (given, "ok")
     assert due_at - world.clock.timestamp() <= DAY
-    world.advance(days=1)
-    world.upkeep.check(account)
-    assert world.calls("refresh_access_token")
+    assert len(world.calls("refresh_access_token")) == 1
+    for days in (0, 1):
+        world.advance(days=days)
+        world.upkeep.check(account)
+        assert world.calls("refresh_access_token") == []
     world.advance(minutes=10)
     world.upkeep.check(account)
     assert world.token(account) != given
@@ -144,6 +147,39 @@ def test_the_old_token_is_used_until_the_new_one_was_answered(world, added):
     world.upkeep.check(account)
     assert world.token(account) != given
     assert world.calls("refresh_access_token") == []
+
+
+@pytest.mark.parametrize("kind", ["of another account", "not accepted"])
+def test_a_refreshed_token_that_does_not_read_the_account_is_dropped_for_a_day(world, added, kind):
+    account = added("instagram", age_days=5)
+    world.upkeep.check(account)
+    world.advance(days=31)
+    used = world.token(account)
+    brought = world.give(world.listed[4]["id"], "instagram") if kind == "of another account" else "IGAASIMunknown"
+    sealed = world.services.token_encryption.seal(brought)
+    world.table.put(world.row(account)._replace(pending=sealed, pending_expires_at=world.clock.timestamp() + DAY))
+    world.calls()
+
+    world.upkeep.check(account)
+
+    assert (world.token(account), world.row(account).pending, world.state(account).state) == (used, None, "ok")
+    assert world.calls("refresh_access_token") == []
+    world.advance(days=1, minutes=1)
+    world.upkeep.check(account)
+    assert world.token(account) not in (used, brought)
+
+
+def test_with_a_wrong_key_the_refreshed_token_of_an_account_stays(world, added):
+    account = added("instagram", age_days=50)
+    world.upkeep.check(account)
+    refreshed, key = world.token(account), world.settings["TOKEN_KEY"]
+    world.restart(TOKEN_KEY=new_key())
+    with pytest.raises(ProviderNotConfiguredError):
+        world.upkeep.check(account)
+
+    world.restart(TOKEN_KEY=key)
+
+    assert world.token(account) == refreshed
 
 
 def test_no_token_is_in_the_clear_in_the_table(world, added):
@@ -211,6 +247,21 @@ def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
     assert world.state(account).expires_at - world.clock.timestamp() == pytest.approx(14 * DAY, abs=5)
 
 
+def test_the_next_end_of_a_token_is_warned_of_once_its_end_was_moved(world, added, caplog):
+    world.simulator.post("/_simulator/switches", {"igl_refresh_new_token": False})
+    account = added("instagram", age_days=50)
+    for _ in range(2):
+        world.upkeep.check(account)
+        world.fault("server_error", path="refresh_access_token")
+        world.advance(days=47)
+        with pytest.raises(ProviderError):
+            world.upkeep.check(account)
+        world.heal()
+        world.advance(hours=1)
+
+    assert [record.days_left for record in warnings(caplog)] == [13, 13]
+
+
 def test_a_page_token_does_not_end_but_its_access_to_data_does(world, added, caplog):
     account = added("facebook", age_days=60, page=True)
     for _ in range(32):
@@ -245,6 +296,38 @@ def test_a_token_of_the_instagram_login_that_lives_for_an_hour_is_exchanged_or_i
     assert (world.row(account).expires_at is not None) == bool(secret)
 
 
+def test_a_refresh_without_permission_is_named_and_tried_again_a_day_later(world, added):
+    account = added("instagram", age_days=50)
+    given = world.token(account)
+    world.fault("permission", path="refresh_access_token")
+
+    due_at = world.upkeep.check(account)
+
+    assert (world.state(account).state, world.state(account).missing_scopes) == (
+        "missing_permission",
+        ("instagram_business_basic",),
+    )
+    assert due_at - world.clock.timestamp() == pytest.approx(DAY, abs=2)
+    world.heal()
+    world.calls()
+    world.upkeep.check(account)
+    assert world.calls("refresh_access_token") == []
+    world.advance(days=1, minutes=1)
+    world.upkeep.check(account)
+    assert (world.state(account).state, world.token(account) != given) == ("ok", True)
+
+
+def test_without_the_credentials_of_its_app_a_token_is_read_and_not_inspected(world, added):
+    account = added("facebook", age_days=5)
+    world.restart(APP_ID="", APP_SECRET="")
+
+    world.upkeep.check(account)
+
+    assert (world.state(account).state, world.state(account).reason) == ("unknown", "not_inspected")
+    assert world.state(account).checked_at == world.clock.timestamp()
+    assert world.calls("debug_token") == []
+
+
 def test_missing_permissions_are_named(world):
     account = world.listed[0]["id"]
     world.add(account, "facebook", "EAASIMLONG-no-insights")
@@ -257,6 +340,23 @@ def test_missing_permissions_are_named(world):
     )
     assert world.token(account) == "EAASIMLONG-no-insights"
     assert world.upkeep.check(account) > world.clock.timestamp()
+
+
+def test_a_refusal_from_before_the_account_of_the_settings_was_known_stays_its_own(make_world):
+    world = make_world()
+    account = world.listed[4]["id"]
+    token = world.give(account, "instagram", age_days=5)
+    world.configure(token)
+    assert world.token(account) == token
+    world.take_back(account, "instagram", 467)
+    world.client.get("/api/instagram/insights/test", query_string={"media_id": "1", "access_token": token})
+    assert [(row.account, row.state) for row in world.table.all()] == [("", "invalid")]
+
+    world.calls()
+    world.upkeep.check(account)
+
+    assert world.calls() == []
+    assert world.state(account).state == "invalid"
 
 
 @pytest.mark.parametrize(("login", "subcode"), [("facebook", 460), ("instagram", 467)])

@@ -334,16 +334,28 @@ def test_a_database_that_is_unavailable_costs_no_attempt(bench):
 
 def test_what_is_applied_or_kept_is_deleted_after_its_time_and_what_waits_is_not(on_each_engine):
     bench = on_each_engine
-    bench.bring(reach(17), body(entry(ACCOUNT, change("comments", {"id": "1"}))))
-    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
     bench.book.failure = ValueError("odd")
     bench.bring(reach(18))
-    bench.table.keep(b"unread", signed_by="facebook", received_at=T - 10 * WEBHOOK_KEPT_FOR)
+    bench.book.failure = None
+    bench.bring(reach(17), body(entry(ACCOUNT, change("comments", {"id": "1"}))))
+    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+    for received_at in (T - 10 * WEBHOOK_KEPT_FOR, bench.clock.timestamp()):
+        bench.table.keep(f"unread of {received_at}".encode(), signed_by="facebook", received_at=received_at)
 
     bench.application.sweep()
 
-    assert bench.rows("field, state") == [("story_insights", "pending")]
-    assert [delivery.body for delivery in bench.table.unread(9)] == [b"unread"]
+    assert bench.rows("field, state, attempts") == [("story_insights", "pending", 1)]
+    assert len(bench.table.unread(9)) == 2
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
+
+
+def test_what_is_deleted_of_an_account_are_deliveries_that_were_read(bench):
+    bench.bring(reach(17), reach(18, account="another"))
+    bench.table.keep(reach(19), signed_by="facebook", received_at=bench.clock.timestamp())
+
+    assert bench.table.forget(ACCOUNT) == 1
+
+    assert [delivery.body for delivery in bench.table.unread(9)] == [reach(19)]
     assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
 
 

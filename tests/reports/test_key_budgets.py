@@ -95,9 +95,10 @@ def test_the_key_that_caused_a_report_stays_named_when_the_worker_asks_again(key
     ("change", "expected"),
     [
         (lambda keys, key: keys.revoke(key, 0.0), [("poor", "nasa", "free")]),
+        (lambda keys, key: keys.change(key, {"expires_at": 1.0}), [("poor", "nasa", "free")]),
         (lambda keys, key: None, [("poor", "nasa", "free"), ("poor", "nasa", "charged")]),
     ],
-    ids=["revoked", "valid"],
+    ids=["revoked", "expired", "valid"],
 )
 def test_the_worker_asks_again_only_for_a_key_that_is_still_accepted(keyed, clock, wire, change, expected):
     wire.get(REPORT, json={"status": "retry_later"})

@@ -1,0 +1,71 @@
+"""After a failure of the database one thread tries it, and the others go on without it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.store import outage
+from services.store.outage import Outage
+
+
+@pytest.fixture
+def threads():
+    """Two threads, each of which does what it is given."""
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        yield [
+            lambda function, *given, thread=thread: thread.submit(function, *given).result() for thread in (one, other)
+        ]
+
+
+@pytest.fixture
+def failed(monkeypatch):
+    """A failure whose pause is over at once."""
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    found = Outage()
+    found.begin("gone")
+    return found
+
+
+def test_during_the_pause_no_thread_tries(threads):
+    found = Outage()
+    found.begin("gone")
+
+    assert [thread(found.fault) for thread in threads] == ["gone", "gone"]
+
+
+def test_one_thread_tries_as_often_as_it_needs_while_the_others_go_on_without(failed, threads):
+    one, other = threads
+
+    assert [one(failed.fault), other(failed.fault), one(failed.fault), other(failed.fault)] == [
+        None,
+        "gone",
+        None,
+        "gone",
+    ]
+
+
+def test_another_thread_tries_where_the_first_one_does_not_come_back(failed, threads, monkeypatch):
+    monkeypatch.setattr(outage, "PROBE_TIMEOUT", 0.0)
+    one, other = threads
+
+    assert [one(failed.fault), other(failed.fault)] == [None, None]
+
+
+def test_another_thread_tries_at_once_where_the_first_one_could_not(failed, threads):
+    one, other = threads
+    one(failed.fault)
+    other(failed.pass_on)
+    still = other(failed.fault)
+    one(failed.pass_on)
+
+    assert (still, other(failed.fault)) == ("gone", None)
+
+
+def test_once_it_has_worked_every_thread_uses_it(failed, threads):
+    one, other = threads
+    one(failed.fault)
+    one(failed.end)
+
+    assert [other(failed.fault), failed.noted] == [None, None]
