@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from ipaddress import ip_address
+from itertools import islice
 
 import hypothesis
 import pytest
@@ -46,9 +47,19 @@ pytest_plugins = ["tests.world"]
 # Before any test: neither this process nor a program that a test starts sees the developer's settings or credentials.
 isolate_this_process()
 
+# To compile this project is a third of the start of each program, and two thirds of the collection of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 GC_THRESHOLDS = (20_000, 10, 10)  # objects; then collections of the younger generation
 
 LOG_LEVEL = logging.WARNING  # at the beginning of each test, the default of Python
+
+LONGEST = (  # files with tests of ten seconds and more, the longest first
+    *("test_matrix", "test_paid_once", "test_reload", "test_readme", "test_developers_credentials", "test_kills"),
+    *("test_many_accounts", "test_stampede", "test_webhooks", "test_rate_limiter", "test_going_live", "test_worker"),
+    *("test_late_settlements", "test_truth", "test_cache_of_processes"),
+)
 
 AT_ONCE = 8  # applications of one test; each has threads of its own, and the oldest ends where there are more
 
@@ -264,14 +275,29 @@ def start(watch):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the long tests that wait for processes; in CI nothing may be skipped, or a service is missing.
+    """Begin with the long tests in every second process; in CI nothing may be skipped, or a service is missing.
 
-    The others keep the cores busy meanwhile, and no long test is left for the end, when other cores have nothing to do.
+    They wait for other programs half of the time, in which the short tests of the other processes keep the cores busy.
+    The longest come first, so that none is left for the end, when other cores have nothing to do.
     """
-    items.sort(key=lambda item: ROOT / "tests" / "end_to_end" not in item.path.parents)
+    items[:] = in_order(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     if os.environ.get("CI") == "true":
         for item in items:
             item.add_marker(pytest.mark.no_skip)
+
+
+def in_order(items, processes):
+    """Return the tests in the order in which pytest-xdist deals them out: one part after the other, of equal size."""
+    parts = max(1, processes // 2)  # each for two processes, of which the first gets the long tests
+    long = [item for item in items if ROOT / "tests" / "end_to_end" in item.path.parents]
+    long.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    short = iter([item for item in items if ROOT / "tests" / "end_to_end" not in item.path.parents])
+    ends = [len(items) * part // parts for part in range(parts + 1)]
+    ordered = []
+    for part in range(parts):
+        ordered += long[part::parts]
+        ordered += islice(short, ends[part + 1] - len(ordered))
+    return ordered
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -300,8 +326,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """One process more than there are cores: many tests only wait for other programs."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than there are cores: many tests only wait for other programs."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_configure(config):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import ROOT
 
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", ".*_cache", ".hypothesis")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", ".*_cache", ".hypothesis", "*.pyc.*")
 # One test of each folder, and one of each file that used to read the settings file while it built a gateway. Each test
 # of the suite is watched as well, by the fixture `no_settings_file`: matrix and stampede would take too long here, and
 # build gateways in the same way.
