@@ -105,17 +105,17 @@ class Comparison:
     def of(self, references: Sequence[str], days: int, *, until: Until = "yesterday", refresh: bool = False) -> Answer:
         """Return the numbers of some accounts, named by id or username, over the last `days` days.
 
-        An account that cannot be read has its failure in its own row. Raises `BusyError`: a moment later each row
-        may be there.
+        One that several names are of has one row, where the first of them stands. An account that cannot be read has
+        its failure in its own row. Raises `BusyError`: a moment later each row may be there.
         """
         request_context.accept_only_new(refresh=refresh)
-        found = list(map(self._found, references))
+        found = self._each_once(references)
         trends = partial(self._growth_trends.over, days, metrics=ADDED, until=until)
-        calls = [partial(trends, account=each.id) for each in found if isinstance(each, Account)]
+        calls = [partial(trends, account=each.id) for each in found.values() if isinstance(each, Account)]
         answers = iter(self._executor.gather(calls, fatal=lambda _: False))
         read = [
             _Read(reference, each, next(answers)) if isinstance(each, Account) else _Read(reference, None, each)
-            for reference, each in zip(references, found, strict=True)
+            for reference, each in found.items()
         ]
         days_ = window_of(days, until, self._clock.now())
         window: WindowDays = {"since": days_.first.isoformat(), "until": days_.last.isoformat()}
@@ -134,6 +134,19 @@ class Comparison:
             warnings=[{**entry, "account": account} for account, each in _answers(read) for entry in each.warnings],
             table=Table(COLUMNS, (_cells(row, window) for row in rows)),
         )
+
+    def _each_once(self, references: Sequence[str]) -> Mapping[str, Account | InsightsError]:
+        """Return what each name is of, by name, without further names of an account that has one."""
+        found: dict[str, Account | InsightsError] = {}
+        ids: set[str] = set()
+        for reference in references:
+            each = self._found(reference)
+            if isinstance(each, Account):
+                if each.id in ids:
+                    continue
+                ids.add(each.id)
+            found[reference] = each
+        return found
 
     def _found(self, reference: str) -> Account | InsightsError:
         try:

@@ -249,6 +249,17 @@ def test_a_list_of_the_largest_size_is_accepted_and_an_account_named_twice_count
     assert [row["error"] is None for row in rows] == [True] + [False] * (MOST_ACCOUNTS - 1)
 
 
+def test_an_account_that_is_named_by_its_id_and_its_username_has_one_row(client, wire):
+    us, _bakery = plan_both(wire)
+    us.posts = []
+
+    rows, meta = ask(client, accounts=f"bakery,{ACCOUNT_ID},{BAKERY},@bakery,BAKERY")
+
+    assert [row["account"] for row in rows] == [BAKERY, ACCOUNT_ID]
+    warnings = [(each["account"], each["code"]) for each in meta["warnings"]]
+    assert len(warnings) == len(set(warnings)) > 0
+
+
 def test_a_busy_gateway_answers_for_no_account(client, wire, monkeypatch):
     plan_both(wire)
 
