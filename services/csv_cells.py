@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 NUMBERS = frozenset({int, float})
 BOM = "\ufeff"  # by which a spreadsheet recognises UTF-8
@@ -58,6 +59,10 @@ def text_cell(text: str) -> str:
     return f"'{text}" if text[0] in _FORMULA_AS_IT_IS or text[0] == "'" or _is_changed(_seen(text)) else text
 
 
+# Names, units, reasons and ids come again in every table.
+_known_text_cell = lru_cache(maxsize=4096)(text_cell)
+
+
 def _may_change(text: str) -> bool:
     """Return whether a text that begins with a letter can be a date or a word that a spreadsheet changes."""
     if len(text) > MOST or not text.isascii():
@@ -96,7 +101,7 @@ def cell(value: object) -> object:
     if value is None or type(value) in NUMBERS:
         return value
     if isinstance(value, str):
-        return text_cell(value)
+        return _known_text_cell(value) if len(value) <= MOST else text_cell(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | dict):

@@ -22,7 +22,7 @@ from services.clock import Clock
 from services.csv_cells import cells
 from services.days import our_time, provider_time
 from services.errors import InsightsError, ProviderError
-from services.media.expansion import POST_METRICS
+from services.media.expansion import POST_METRICS, PostValues
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
@@ -140,7 +140,12 @@ class TopPosts:
             unknown = [] if insights is None else [post for post in posts if values[post.id] is None]
             of_others = {"collaborations": number - len(own)} if include else {}
         plain = [_shown(listed.ordered, post) for post in best]
-        top_posts = [with_insights(shown, post, insights) for (shown, _), post in zip(plain, best, strict=True)]
+        top_posts = [shown for shown, _ in plain]
+        if insights is not None:
+            top_posts = [
+                _with_insights(listed.ordered, shown, post, insights)
+                for shown, post in zip(top_posts, best, strict=True)
+            ]
         if include:
             top_posts = [_marked(shown, post) for shown, post in zip(top_posts, best, strict=True)]
         entries = [listed.entry, *shared.entries, *(insights.entries if insights else ())]
@@ -170,9 +175,7 @@ class TopPosts:
                 *_warnings(untyped, media_product_type),
                 *_unranked(by, len(unknown)),
             ],
-            table=_table(top_posts, by, include)
-            if by != BY_SCORE or include
-            else Table(PLAIN, [row for _, row in plain]),
+            table=_table(top_posts, [row for _, row in plain], by, include),
         )
 
     def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
@@ -204,20 +207,26 @@ def _marked(shown: TopPost, post: Post) -> TopPost:
     return {**shown, "collaboration": post.owner is not None, "owner": post.owner}
 
 
-def _table(top_posts: Sequence[TopPost], by: str, include: Collection[str]) -> Table:
+def _table(
+    top_posts: Sequence[TopPost], plain: Sequence[tuple[object, ...]], by: str, include: Collection[str]
+) -> Table:
     """Return the posts as rows; with insights, `reason` says why the one that ranks is unknown.
 
     With collaborations, `owner` is the username of the post's account.
     """
+    if by == BY_SCORE and not include:
+        return Table(PLAIN, plain)
     columns = [*PLAIN]
     columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
     columns += ["collaboration", "owner"] if include else []
 
-    def rows() -> Iterator[Mapping[str, object]]:
-        for post in top_posts:
-            owner = post.get("owner") or {"username": None}
-            more = {"reason": post.get("reasons", {}).get(by), "owner": owner["username"]}
-            yield {**post, **more}
+    def rows() -> Iterator[tuple[object, ...]]:
+        for post, row in zip(top_posts, plain, strict=True):
+            more = [*map(post.get, INSIGHTS), post.get("reasons", {}).get(by)] if by != BY_SCORE else []
+            if include:
+                owner = post.get("owner") or {"username": None}
+                more += [post.get("collaboration"), owner["username"]]
+            yield (*row, *cells(more))
 
     return Table(columns, rows())
 
@@ -272,14 +281,19 @@ def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, tuple[object, ..
     return known
 
 
-def with_insights(shown: TopPost, post: Post, insights: PostInsights | None) -> TopPost:
-    """Return a post as callers see it, with its insights where they were asked for."""
-    if insights is None:
-        return shown
-    values = {metric: insights.value(post, metric) for metric in INSIGHTS}
-    numbers = {metric: value.value for metric, value in values.items()}
-    reasons = {metric: value.reason for metric, value in values.items() if value.value is None and value.reason}
-    return cast(TopPost, {**shown, **numbers, "reasons": reasons})
+def _with_insights(ordered: OrderedPosts, shown: TopPost, post: Post, insights: PostInsights) -> TopPost:
+    """Return a post as callers see it with its insights: made once of the same values, so nothing may change it."""
+    values = insights.values.get(post.id)
+    known: tuple[PostValues, TopPost] | None = ordered.shown_with_insights.get(post.id)
+    if known is not None and known[0] is values:
+        return known[1]
+    found = {metric: insights.value(post, metric) for metric in INSIGHTS}
+    numbers = {metric: value.value for metric, value in found.items()}
+    reasons = {metric: value.reason for metric, value in found.items() if value.value is None and value.reason}
+    made = cast(TopPost, {**shown, **numbers, "reasons": reasons})
+    if values is not None and post.owner is None:  # A collaboration is in another list.
+        ordered.shown_with_insights[post.id] = values, made
+    return made
 
 
 def as_top_post(post: Post) -> TopPost:

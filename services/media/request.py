@@ -18,11 +18,12 @@ from services.media.values import MediaValue, add_media_values
 from services.store.media import MediaRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResolvedMediaMetric:
     """A metric as a caller requested it, and the metrics that Instagram is asked for in its place.
 
-    `reason` is set where nothing is asked.
+    `reason` is set where nothing is asked. A request has each once, so it is found by its identity: the hash of all its
+    fields would take longer than to make it.
     """
 
     metric: MediaMetric

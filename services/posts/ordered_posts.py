@@ -43,6 +43,7 @@ class OrderedPosts:
         for position, post in enumerate(self.posts):
             self._of_type.setdefault(post.media_product_type, []).append(position)
         self.shown: dict[str, Any] = {}  # by id: what a service has made of a post to show it, which is always the same
+        self.shown_with_insights: dict[str, Any] = {}  # the same with insights, and the values that these were made of
         self._kept = [(position, read_at) for position, post in enumerate(self.posts) for read_at in post.kept.values()]
 
     def since(self, moment: float) -> int:

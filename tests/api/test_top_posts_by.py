@@ -417,6 +417,24 @@ def test_without_the_permission_the_posts_are_answered_with_the_reason(client, m
     assert body["meta"]["warnings"][0]["code"] == "insights_unknown"
 
 
+def test_insights_that_come_after_the_list_are_shown_with_the_same_list(client, media, clock):
+    media.publish(3)
+    body_of(client, "/top-posts", time_range="30d")
+    media.down = graph_error(2, message="(#2) Service temporarily unavailable")
+    before = top(client)
+    media.down = None
+    media.calls()
+    clock.wait(600)
+
+    after = [top(client), top(client, limit=2)]
+
+    assert "list" not in media.calls()[0]
+    assert [post["reach"] for post in before["top_posts"]] == [None] * 3
+    assert [[post["reach"] for post in each["top_posts"]] for each in after] == [
+        [value_of(number, "reach") for number in "012"[:limit]] for limit in (3, 2)
+    ]
+
+
 def test_a_throttle_in_the_middle_keeps_what_was_answered(client, media, clock):
     media.publish(120)
     media.down_after = 3
