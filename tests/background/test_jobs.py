@@ -292,6 +292,29 @@ def test_workers_are_counted_while_they_are_alive(store, store_settings):
     assert query(store_settings, "gateway", "SELECT * FROM workers") == []
 
 
+def test_the_heartbeat_of_a_worker_extends_the_leases_of_the_jobs_that_it_runs(jobs, store, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    taken = claim(jobs)
+    end_leases()
+
+    Runner(store, {}, Clock()).heartbeat("we", taken, host="here", pid=1)
+
+    assert claim(jobs, "they") == []
+    assert store.workers.seen().alive == 1
+
+
+def test_a_worker_that_stops_leaves_its_jobs_to_the_others_at_once(jobs, store):
+    jobs.put("report", "nasa", due_at=NOW)
+    runner = Runner(store, {}, Clock())
+    taken = claim(jobs)
+    runner.heartbeat("we", taken, host="here", pid=1)
+
+    runner.release("we", taken)
+
+    assert keys(claim(jobs, "they", now=Clock().timestamp())) == ["nasa"]
+    assert store.workers.seen().alive == 0
+
+
 def test_without_a_database_nothing_is_claimed_and_nothing_fails():
     store = Store.open("", "/nowhere/at/all", mode="live")
     runner = Runner(store, {"sweep": lambda *_: None}, Clock())

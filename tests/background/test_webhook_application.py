@@ -11,6 +11,7 @@ from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
 from services.webhooks.application import FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
+from services.webhooks.reading import read
 from tests.deliveries import body, change, entry, story_insights
 from tests.stores import query
 from tests.support import MovableClock, new_instance, utc
@@ -140,6 +141,23 @@ def test_a_value_that_comes_back_wins_by_its_newer_time(bench, order):
         bench.bring(deliveries[number])
 
     assert bench.book.newest == {(ACCOUNT, "5"): (T + 9, 10)}
+
+
+def test_a_change_that_becomes_newer_while_it_is_applied_is_applied_again(bench):
+    times = []
+
+    def apply(change):
+        if not times:
+            bench.table.keep(reach(10, time=T + 5), signed_by="facebook", received_at=T + 5)
+            arrived = [read(delivery) for delivery in bench.table.unread(9)]
+            bench.table.enter(arrived, applicable={"story_insights"}, now=bench.clock.timestamp())
+        times.append(change.time)
+
+    bench.application = WebhookApplication(bench.table, {"story_insights": apply}, clock=bench.clock)
+    bench.bring(reach(10, time=T))
+
+    assert times == [T, T + 5]
+    assert bench.rows("state, time") == [("applied", T + 5)]
 
 
 def test_a_duplicate_with_an_older_time_changes_nothing_and_one_with_a_newer_time_is_applied(bench):

@@ -125,6 +125,16 @@ def test_a_change_is_of_one_account_and_has_a_later_tick():
     assert (keys(local, "a"), keys(local, "a", account="2")) == ([], ["a"])
 
 
+def test_a_value_that_goes_for_others_is_not_taken_for_one_that_the_database_lacks():
+    local = LocalCache(COST)
+    add(local, "a")
+    local.note_read("1", ["a"], read_at=local.tick)
+
+    add(local, "b")
+
+    assert (keys(local, "a", "b"), local.was_just_read("1", "a")) == (["b"], False)
+
+
 def test_what_was_read_of_absent_keys_is_remembered_within_a_bound():
     local = LocalCache(COST)
     local.note_read("1", ["a"], read_at=local.tick)

@@ -10,7 +10,7 @@ import pytest
 import logs
 from routes.access import WITHOUT_KEY
 from services.access.key_text import new_id, new_text
-from services.access.keys import USE_EVERY
+from services.access.keys import CHECK_AFTER, USE_EVERY, AccessKeys
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 from tests.support import NoConnections, add_key, bearer, settings
@@ -221,6 +221,18 @@ def test_a_revoked_key_ends_in_two_seconds_without_a_heartbeat(client, store, cl
 
     clock.wait(2)
     refused(answer(client, bearer(text)))
+
+
+def test_without_reading_a_key_is_known_only_where_the_keys_were_checked_moments_ago(store, clock):
+    key, text = add_key(store)
+    keys, now = AccessKeys(store.api_keys, clock), clock.timestamp()
+    before = keys.known_caller_of(text, now)
+    keys.caller_of(text, now)
+    known = keys.known_caller_of(text, now)
+
+    clock.wait(CHECK_AFTER)
+
+    assert (before, known.name, keys.known_caller_of(text, now)) == (None, key, None)
 
 
 def test_a_new_key_works_at_once_and_wrong_keys_cost_few_looks(client, store, clock, monkeypatch):

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
+from services.history.plan import last_settled_day
 from services.history.snapshots import due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from tests.history.worker import HistoryWorker
@@ -251,6 +252,14 @@ def test_snapshots_are_spread_over_the_hour_after_midnight():
     assert min(moments) >= 120
     assert max(moments) < 3600
     assert len(moments) > 800
+
+
+def test_when_a_snapshot_is_due_the_same_day_is_settled_all_year_also_around_a_clock_change():
+    year = [date(2026, 1, 1) + timedelta(days=number) for number in range(365)]
+
+    settled = {day - last_settled_day(due_at("17841400000000001", day)) for day in year}
+
+    assert settled == {timedelta(days=4)}
 
 
 class Killed(BaseException):

@@ -13,7 +13,9 @@ from routes.documentation import VERSION
 from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import PermissionDeniedError, TokenInvalidError
+from services.monitoring import families
 from services.monitoring.families import FAMILIES
+from services.monitoring.state import Sample, is_visible
 from services.store.account_tokens import TokenRow
 from services.store.accounts import AccountRow
 from tests.documents import section
@@ -214,6 +216,20 @@ def test_a_key_with_a_list_of_accounts_gets_no_number_that_counts_others(make_cl
     hidden = ("insights_credits_spent", "insights_credits_limit", "insights_accounts_paused")
     assert [bool(of(found["own"], name)) for name in hidden] == [False] * 3
     assert of(found[""], "insights_credits_limit")
+
+
+def test_a_limit_of_the_whole_app_concerns_each_account_and_a_token_without_an_account_none():
+    shown = [
+        is_visible(Sample(family, labels, 1.0), {"1"})
+        for family, labels in (
+            (families.QUOTA_USED, ("instagram", "")),
+            (families.QUOTA_USED, ("instagram", "2")),
+            (families.TOKEN_EXPIRES, ("",)),
+            (families.TOKEN_EXPIRES, ("1",)),
+        )
+    ]
+
+    assert shown == [True, False, False, True]
 
 
 def test_what_the_database_gives_is_read_every_five_seconds_at_most(client, clock, services):

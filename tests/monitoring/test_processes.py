@@ -9,6 +9,9 @@ from collections import Counter
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.monitoring.exchange import Exchange
+from services.monitoring.families import CALLS
+from services.monitoring.measurements import Measurements
 from services.store.counters import Counters
 from tests.support import errors_of, free_port, lines_of
 
@@ -105,3 +108,19 @@ def test_values_of_a_process_count_while_it_is_alive(store):
     with store.databases[0].write() as connection:
         connection.exec_driver_sql("UPDATE process_gauges SET seen_at = seen_at - 20")
     assert store.counters.gauges() == []
+
+
+def test_the_values_of_a_process_go_with_it_and_what_it_counted_last_stays(store, clock):
+    ours, theirs = (Exchange(Measurements(), store.counters, clock=clock) for _ in range(2))
+    for each in (ours, theirs):
+        each.share()
+    counted = Measurements()
+    ending = Exchange(counted, store.counters, clock=clock)
+    ending.share()
+    counted.call("modash", "200", 0.1)
+    before = len(ours.gauges())
+
+    ending.close()
+
+    assert (before, len(ours.gauges())) == (3, 2)
+    assert ours.counts()[CALLS, ("modash", "200")] == 1

@@ -12,6 +12,7 @@ from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.errors import PermissionDeniedError, ProviderUnavailableError
 from services.notifications.troubles import AccountTroubles
+from tests.stores import query
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, add_key, bearer, graph_error, new_instance, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -225,6 +226,38 @@ def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
 
     troubles.failed(ACCOUNT_ID, POSTS_OF, denied)
     assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
+
+
+@pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_the_trouble_of_an_account_ends_with_it_whichever_job_finds_it_gone(wire, gateway, kind):
+    wire.get(f"{GRAPH}/v25.0/{ACCOUNT_ID}", json={"id": ACCOUNT_ID, "username": "bakery"})
+    gone, jobs = "17841400000000099", gateway.services.store.jobs
+    denied = PermissionDeniedError("No permission.", provider="instagram")
+    gateway.services.account_troubles.failed(gone, kind, denied)
+    jobs.put(kind, gone, due_at=gateway.clock.timestamp())
+
+    gateway.work(kind)
+
+    assert gateway.services.store.account_troubles.known() == set()
+    assert jobs.keys(kind) == set()
+
+
+def test_the_sweep_deletes_events_and_deliveries_that_are_over(wire, gateway):
+    store = gateway.services.store
+    report(wire, LATER, FOUND)
+    gateway.client.get("/performance-data?url=nasa")
+    follow_up(gateway, 1)
+    store.webhooks.keep(b"{}", signed_by="facebook", received_at=gateway.clock.timestamp())
+    gateway.services.webhook_application.run(seconds=1)
+    assert len(gateway.deliver()) == 1
+
+    gateway.clock.wait(8 * 86_400)
+    again = handlers(gateway.services, gateway.clock)["sweep"]("", {}, 1)
+
+    config = {"INSTANCE_PATH": gateway.client.application.extensions["config"].instance_path}
+    for table in ("notifications", "webhook_deliveries"):
+        assert query(config, "gateway", f"SELECT count(*) FROM {table}") == [(0,)]
+    assert (again.seconds, again.reset_attempts) == (600.0, True)
 
 
 def test_the_trouble_that_another_process_has_noted_is_known_after_a_minute(gateway):

@@ -118,6 +118,15 @@ def test_a_clock_that_is_set_while_the_process_runs_moves_nothing(store):
         assert clock.on_this_machine(1000.0) == 1000.0
 
 
+def test_between_two_readings_of_the_database_the_clock_goes_on(store, clock):
+    shared = DatabaseClock(store.databases[1], clock)
+    before = shared.timestamp()
+
+    clock.wait(5.0)
+
+    assert shared.timestamp() - before == pytest.approx(5.0)
+
+
 def test_without_its_database_the_clock_is_the_machines():
     store = Store.open("postgresql://nobody@127.0.0.1:1/none", "", mode="live", clock=WrongClock(3.0))
 

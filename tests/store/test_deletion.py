@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Double, Integer, LargeBinary, insert, select
 
 from config import Config, ConfigError
+from services.background import jobs
 from services.background.job_kinds import RECURRING
 from services.background.jobs import handlers
 from services.history.retention import Retention
@@ -108,7 +109,7 @@ def run(store, clock, seconds=60.0, **days):
 
 
 def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
-    clock = MovableClock(utc("2025-11-08T18:00"))
+    clock = MovableClock(utc("2025-11-09T05:00"))  # The Pacific day is still the eighth.
     before = all_rows(retained)
 
     assert run(retained, clock) is True
@@ -141,6 +142,15 @@ def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
 
     assert rounds > 3
     assert all_rows(retained)["account"] == []
+
+
+def test_a_round_over_all_accounts_ends_however_little_time_each_run_has(make_client, clock, monkeypatch):
+    monkeypatch.setattr(jobs, "RETENTION_RUN", 0.0)
+    services = make_client(settings(history_keep_days=730), clock=clock).application.extensions["services"]
+    fill(services.store, accounts=[FORGOTTEN, OTHER, "17841400000000003"])
+    retain = handlers(services, clock)["retention"]
+
+    assert [retain("", {}, 1).seconds for _ in range(4)] == [5.0, 5.0, 86_400.0, 5.0]
 
 
 def test_the_worker_deletes_once_a_day_what_the_settings_say(make_client, clock):

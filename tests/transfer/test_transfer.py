@@ -19,6 +19,7 @@ from services.store import transfer as transfer_module
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from services.store.line_fields import FIELDS, exact_time, moment_of
+from services.store.posts import PartRow, PostRow
 from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
@@ -72,6 +73,7 @@ def test_the_same_history_is_the_same_export_on_each_engine_and_back(monkeypatch
         fill(first)
         text = exported(first)
 
+        assert len(set(text.splitlines())) == len(text.splitlines())
         assert imported(second, text)[1] == []
         assert exported(second) == text
         assert imported(third, exported(second, "csv"))[1] == []
@@ -197,6 +199,28 @@ def test_a_known_value_is_not_replaced_by_an_unknown_one_nor_a_final_one_by_a_pr
             "followers": 900,
             "media_count": 3,
         }
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_what_two_gateways_know_of_a_post_is_put_together_in_any_order(is_turned):
+    def part(age_label, **values):
+        return PartRow("1", 1_440, age_label, READ_AT, values, {}, "instagram", None)
+
+    seen = READ_AT + 10, READ_AT + 15, READ_AT + 20, READ_AT + 100_000
+    with opened("sqlite") as first, opened("sqlite") as second:
+        earlier = PostRow("1", READ_AT, None, None, "link", "old", first_seen_at=seen[0], last_seen_at=seen[2])
+        later = PostRow("1", READ_AT, "IMAGE", None, None, "new", first_seen_at=seen[1], last_seen_at=seen[3])
+        first.posts.keep(ACCOUNT, [earlier], counts=[part(24, likes=5, comments=1)])
+        second.posts.keep(ACCOUNT, [later], insights=[part(None, reach=7)])
+        into, out_of = (second, first) if is_turned else (first, second)
+
+        imported(into, exported(out_of))
+
+        whole = PostRow("1", READ_AT, "IMAGE", None, "link", "new", first_seen_at=seen[0], last_seen_at=seen[3])
+        assert into.posts.find(ACCOUNT, "1") == whole
+        ((reading,),) = into.posts.readings(ACCOUNT, ["1"]).values()
+        known = {name: number for name, number in reading.values.items() if number is not None}
+        assert (reading.age_label, known) == (24, {"likes": 5, "comments": 1, "reach": 7})
 
 
 # What is refused
