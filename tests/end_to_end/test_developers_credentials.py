@@ -16,10 +16,11 @@ import pytest
 from tests.support import ROOT
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", ".*_cache", ".hypothesis", "*.pyc.*")
-# One test of each folder, and one of each file that used to read the settings file while it built a gateway. Each test
-# of the suite is watched as well, by the fixture `no_settings_file`: matrix and stampede would take too long here, and
-# build gateways in the same way.
+# Files that used to read the settings file while they built a gateway; one test of each, and one of each folder (below).
+# Each test of the suite is watched as well, by the fixture `no_settings_file`: matrix and stampede would take too long
+# here, and build gateways in the same way.
 OFFENDERS = (
+    "end_to_end/test_gunicorn.py",
     "end_to_end/test_many_accounts.py::test_accounts_come_and_go_by_the_command_while_the_gateway_runs",
     "end_to_end/test_odd_accounts.py",
     "end_to_end/test_no_secret_leaves.py",
@@ -27,21 +28,13 @@ OFFENDERS = (
     "end_to_end/test_logins.py",
     "end_to_end/test_provider_calls.py",
 )
-EACH_FOLDER = (
-    "accounts/test_registry.py",
-    "api/test_growth_trends.py",
-    "background/test_jobs.py",
-    "cache/test_freshness.py",
-    "clients/test_rate_limiter.py",
-    "end_to_end/test_gunicorn.py",
-    "front/test_response_cache.py",
-    "insights/test_values.py",
-    "posts/test_cached_list.py",
-    "recorded/test_recorded.py",
-    "reports/test_purchasing.py",
-    "simulator/test_nodes.py",
-    "store/test_ledger.py",
-    "test_config.py",
+TESTS = ROOT / "tests"
+FOLDERS = [TESTS, *(folder for folder in TESTS.iterdir() if folder.is_dir() and folder.name != "end_to_end")]
+EACH_FOLDER = tuple(
+    # The shortest that builds a gateway, if there is one.
+    str(min(files, key=lambda file: ("make_client" not in file.read_text(), file.stat().st_size)).relative_to(TESTS))
+    for folder in sorted(FOLDERS)
+    if (files := list(folder.glob("test_*.py")))
 )
 FIRST_OF_EACH_FILE = """
 def pytest_collection_modifyitems(items):
