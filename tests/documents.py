@@ -46,6 +46,13 @@ def steps_of(path: Path) -> list[Step]:
     return steps
 
 
+def not_run(path: Path) -> list[str]:
+    """Return the first line of each block of commands that no test runs with the others, without its prompt."""
+    blocks = _blocks(path.read_text(encoding="utf-8"))
+    lines = [content.splitlines()[0].removeprefix("$ ") for _, language, content in blocks if language == "console"]
+    return [line.partition("#")[0].strip() for line in lines]
+
+
 def _blocks(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield position, language and content of each block and of each `curl` in a table, in the order of the page."""
     found = [(each.start(), each[1], each[2]) for each in FENCE.finditer(text)]

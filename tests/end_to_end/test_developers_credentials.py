@@ -16,7 +16,7 @@ import pytest
 from tests.support import ROOT
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "instance", ".*_cache", ".hypothesis", "*.pyc.*")
-# Files that used to read the settings file while they built a gateway; one test of each, and one of each folder (below).
+# Files that used to read the settings file while they built a gateway; one test of each, and of each folder (below).
 # Each test of the suite is watched as well, by the fixture `no_settings_file`: matrix and stampede would take too long
 # here, and build gateways in the same way.
 OFFENDERS = (

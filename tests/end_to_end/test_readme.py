@@ -8,24 +8,53 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.documents import DOCUMENTS, Step, steps_of
+from tests.documents import DOCUMENTS, Step, not_run, steps_of
+from tests.stores import new_store
 from tests.support import ROOT, environment, free_port
 
 RUN = [path for path in DOCUMENTS if steps_of(path)]
 START_WITHIN = 60  # seconds
 SECONDS = 240  # for all commands of a document; a bound for what hangs, on a machine that is busy
 EXACT = {"code", "name", "metric", "key", "status", "source", "outcome"}  # keys whose texts must be as shown
+SERVERS = re.compile(r'^.*(?:gunicorn "app:create_app\(\)"|-m worker|-m simulator --port.*)$', re.MULTILINE)
+EXAMPLE_DATABASE = "postgresql://user:password@host:5432/insights"
 OF_THIS_RUN = re.compile(r"^(MAKE|MFLAGS|PYTEST|ENV_FILE)|_PROXY$", re.IGNORECASE)
+
+OTHER_TEST, OWN_TOKEN = "tests/end_to_end/test_going_live.py runs it", "needs a token of the reader's own"
+OTHER_MACHINE, MINUTES = "needs another machine or a service manager", "takes minutes"
+EXAMPLE_GRAPH = "http://127.0.0.1:8001/graph.facebook.com"
+EXAMPLE_ACCOUNT = "INSTAGRAM_ACCOUNT_ID=... ACCESS_LONG_LIVED_TOKEN=..."
+NOT_RUN = {
+    ("README.md", "make install"): OTHER_TEST,
+    ("operations.md", "sudo systemctl stop insights-gateway insights-worker"): OTHER_MACHINE,
+    ("operations.md", "make notify ARGS=test"): OTHER_MACHINE,
+    ("operations.md", "git pull"): OTHER_MACHINE,
+    ("operations.md", "make bench"): MINUTES,
+    ("scale.md", "make bench -- history_scale"): MINUTES,
+    ("set-up.md", "make connect ARGS=--write-env"): OWN_TOKEN,
+    ("set-up.md", "kill %1 %2; wait"): OTHER_TEST,
+    ("set-up.md", ". ./.env"): OWN_TOKEN,
+    ("set-up.md", 'make account ARGS="add --login facebook --page-id 100000000000000"'): OWN_TOKEN,
+    ("set-up.md", 'make account ARGS="add --file accounts.csv"'): OWN_TOKEN,
+    ("set-up.md", 'make webhook ARGS="check https://gateway.example"'): OTHER_MACHINE,
+    ("set-up.md", "make webhook ARGS=subscribe"): OWN_TOKEN,
+    (
+        "simulator.md",
+        "PORT=8002 GRAPH_BASE_URL=http://127.0.0.1:8001/graph.facebook.com INSTAGRAM_ACCOUNT_ID=... ACCESS_LONG_LIVED_TOKEN=... make run",
+    ): OWN_TOKEN,
+}
 
 CURL = """\
 #!/bin/sh
@@ -52,17 +81,34 @@ run_in_background() {{
     return 1
 }}
 """
+# What serves until it is ended is ended once it is ready.
+SERVE = f"""\
+serve() {{
+    PORT="$FURTHER_PORT" setsid bash -c "$1" > "$LOG.served" 2>&1 &
+    for _ in $(seq {START_WITHIN * 5}); do
+        grep -qE "is ready|listening on" "$LOG.served" && break
+        kill -0 $! || break
+        sleep 0.2
+    done
+    kill -TERM -- -$! || true
+    wait $! || true
+    cat "$LOG.served"
+    grep -qE "is ready|listening on" "$LOG.served"
+}}
+"""
 
 
 class Clone:
     """A copy of the tracked files, as a fresh clone has them after the installation, and what ran in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: str = "") -> None:
+        """Make a copy; `database` takes the place of the one of PostgreSQL in a document."""
+        self._database = database
         self.path = folder / "clone"
         self._bin = folder / "bin"
         self._records = folder / "records"
         self._log = folder / "run.log"
-        self._ports = {"8000": str(free_port()), "8001": str(free_port())}
+        self._ports = {port: str(free_port()) for port in ("8000", "8001", "further")}
         for each in (self.path, self._bin, self._records):
             each.mkdir()
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -90,6 +136,7 @@ class Clone:
         own = {
             "PORT": self._ports["8000"],
             "SIMULATOR_PORT": self._ports["8001"],
+            "FURTHER_PORT": self._ports["further"],
             "PATH": f"{self._bin}:{os.environ['PATH']}",
             "REAL_CURL": str(shutil.which("curl")),
             "RECORDS": str(self._records),
@@ -100,7 +147,7 @@ class Clone:
         }
         inherited = {name: text for name, text in environment({}).items() if not OF_THIS_RUN.search(name)}
         return subprocess.run(
-            ["bash", "-c", "\n".join(["set -euo pipefail", RUN_IN_BACKGROUND, *starts, script])],
+            ["bash", "-c", "\n".join(["set -euo pipefail", RUN_IN_BACKGROUND, SERVE, *starts, script])],
             cwd=self.path,
             env=inherited | own,
             stdin=subprocess.DEVNULL,
@@ -117,6 +164,8 @@ class Clone:
             r"(127\.0\.0\.1):(8000|8001)\b", lambda found: f"{found[1]}:{self._ports[found[2]]}", step.commands
         )
         commands = re.sub(r"^make run$", "run_in_background", commands, flags=re.MULTILINE)
+        commands = commands.replace("--port 8001", "--port $FURTHER_PORT").replace(EXAMPLE_DATABASE, self._database)
+        commands = SERVERS.sub(lambda found: f"serve {shlex.quote(found[0])}", commands)
         return f'export STEP={name}\n{{\n{commands}\n}} > "$RECORDS/{name}.output" 2>&1'
 
     def stop(self) -> None:
@@ -161,9 +210,15 @@ def end_group(group: int, first: int = signal.SIGINT) -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    clone = Clone(tmp_path_factory.mktemp("documents"))
-    yield clone
-    clone.stop()
+    folder = tmp_path_factory.mktemp("documents")
+    with ExitStack() as stack:
+        try:
+            database = stack.enter_context(new_store("postgresql", migrated=False))["DATABASE_URL"]
+        except pytest.skip.Exception:
+            database = f"sqlite:///{folder}/other.db"  # of two files, where there is no PostgreSQL
+        clone = Clone(folder, database=database)
+        stack.callback(clone.stop)
+        yield clone
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("make")), reason="curl or make is not installed")
@@ -227,6 +282,10 @@ def differences(shown: Any, real: Any, where: str) -> list[str]:
         for each in (shown, real)
     ]
     return [] if kinds[0] is kinds[1] else [f"{where} is {real!r}, shown as {shown!r}"]
+
+
+def test_every_block_that_is_not_run_has_its_reason():
+    assert {(path.name, line) for path in DOCUMENTS for line in not_run(path)} == NOT_RUN.keys()
 
 
 def test_a_shown_answer_that_is_not_the_real_one_is_found():
