@@ -50,10 +50,7 @@ NOT_RUN = {
     ("set-up.md", 'make account ARGS="add --file accounts.csv"'): OWN_TOKEN,
     ("set-up.md", 'make webhook ARGS="check https://gateway.example"'): OTHER_MACHINE,
     ("set-up.md", "make webhook ARGS=subscribe"): OWN_TOKEN,
-    (
-        "simulator.md",
-        "PORT=8002 GRAPH_BASE_URL=http://127.0.0.1:8001/graph.facebook.com INSTAGRAM_ACCOUNT_ID=... ACCESS_LONG_LIVED_TOKEN=... make run",
-    ): OWN_TOKEN,
+    ("simulator.md", f"PORT=8002 GRAPH_BASE_URL={EXAMPLE_GRAPH} {EXAMPLE_ACCOUNT} make run"): OWN_TOKEN,
 }
 
 CURL = """\
