@@ -203,7 +203,7 @@ def test_every_parameter_has_a_place_in_the_section_of_its_route(client):
 
 @pytest.mark.parametrize("document", documents())
 def test_every_call_of_a_document_is_to_a_route(client, document):
-    called = re.findall(r"(?:127\.0\.0\.1:8000|\$G)(/[\w./-]*)", text_of(document))
+    called = re.findall(r"(?:127\.0\.0\.1:8000|\$G)(/[$\w./-]*)", text_of(document))
 
     patterns = [pattern_of(path) for path in paths_of(client)]
     assert [path for path in called if not any(re.fullmatch(pattern, path) for pattern in patterns)] == []
