@@ -116,7 +116,7 @@ DEMOGRAPHICS_SWR = DAY  # of a known table
 # Stories
 STORIES_TTL = 15 * MINUTE  # of the list of live stories with their numbers
 STORIES_SWR = 45 * MINUTE
-STORIES_LISTED = FixedTTL(6 * HOUR, needs=("listed",))  # that Instagram has given the list of stories by itself
+STORIES_LISTED = FixedTTL(6 * HOUR, needs=("listed",))  # which stories the last list of them by itself had
 
 # Posts
 NEW_POSTS_TTL = HOUR  # of the newest page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -190,10 +190,16 @@ class KeptStories:
             along.come(self._reader.first_page(account))
         return along
 
-    def note_listed(self, account_id: str, *, at: float) -> None:
+    def note_listed(self, account_id: str, ids: Sequence[str], *, at: float) -> None:
         """Note that the live stories were listed, and those that were due read; raises `DatabaseUnavailableError`."""
         self._table.end(account_id, read_at=at)
-        self._cache.put(account_id, {LISTED_KEY: ({"listed": True}, STORIES_LISTED)})
+        self._cache.put(account_id, {LISTED_KEY: ({"listed": list(ids)}, STORIES_LISTED)})
+
+    def last_listed(self, account_id: str) -> Collection[str] | None:
+        """Return the ids of the stories that the last list of an account had, or None where that is not known."""
+        entry = self._cache.peek(account_id, {LISTED_KEY: STORIES_LISTED}).get(LISTED_KEY)
+        ids = None if entry is None else entry.value["listed"]
+        return frozenset(map(str, ids)) if isinstance(ids, list) else None
 
     def read_again(self, account: Account, rows: Sequence[StoryRow], *, is_last: bool = True) -> None:
         """Read some live stories alone, and keep what comes; at their last reading everything that can be known.
@@ -237,7 +243,7 @@ class KeptStories:
         with suppress(DatabaseUnavailableError):
             known = self._last_read(account.id, now=read_at)
         stories = self._reader.read(account, by_breakdown=by_breakdown, keep=keep, known=known, listed=listed)
-        self._cache.put(account.id, {LISTED_KEY: ({"listed": True}, STORIES_LISTED)})
+        self._cache.put(account.id, {LISTED_KEY: ({"listed": [story.id for story in stories]}, STORIES_LISTED)})
         rows = [polled(story, read_at) for story in stories]
         with suppress(DatabaseUnavailableError):  # The worker keeps what the cache has.
             self._table.keep(account.id, rows)

@@ -12,7 +12,7 @@ stories that reached one, and not one for each live story.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from services import request_context
@@ -40,12 +40,18 @@ log = logging.getLogger(__name__)
 
 
 def due_at(
-    stories: Sequence[StoryRow], *, last_read_at: float | None, now: float, looked_at: float | None = None
+    stories: Sequence[StoryRow],
+    *,
+    last_read_at: float | None,
+    now: float,
+    looked_at: float | None = None,
+    listed: Collection[str] | None = None,
 ) -> float:
     """Return when the stories of an account are to be read next: now, or earlier, if that is overdue.
 
     `looked_at` is when its posts were looked at last. The next look may make the hourly reading needless, which
-    waits for it, but not for long.
+    waits for it, but not for long. `listed` are the ids of the stories that the last reading found, if they are known:
+    one that was deleted is not tried again.
     """
     hourly = now if last_read_at is None else last_read_at + READ_EVERY
     if looked_at is not None and last_read_at is not None:
@@ -53,7 +59,8 @@ def due_at(
         if after_look <= hourly + 2 * LOOK_DELAY:
             hourly = max(hourly, after_look)
     moments = [hourly, *last_moments(stories, now=now)]
-    if last_read_at is not None and any(is_due(story, at=last_read_at) for story in _live(stories, now)):
+    there = [story for story in _live(stories, now) if listed is None or story.id in listed]
+    if last_read_at is not None and any(is_due(story, at=last_read_at) for story in there):
         moments.append(last_read_at + INCOMPLETE_AFTER)
     return min(moments)
 
@@ -184,7 +191,7 @@ class StoryPolling:
         self._kept.read_again(account, due, is_last=False)
         if not self._kept.has_refused(account):
             return False
-        self._kept.note_listed(account.id, at=listed.at)
+        self._kept.note_listed(account.id, [story.id for story in live], at=listed.at)
         return True
 
     def _ending(self, account_id: str, now: float) -> list[StoryRow]:
@@ -200,6 +207,7 @@ class StoryPolling:
             last_read_at=self._table.last_read_at(account_id),
             now=now,
             looked_at=None if look is None else look[1],
+            listed=self._kept.last_listed(account_id),
         )
         begun_at = self._table.begun_at(account_id)
         return due if begun_at is None else max(due, begun_at + NEVER_WITHIN)

@@ -411,3 +411,14 @@ def test_a_minimum_for_each_value_costs_few_calls_until_a_story_ends(make_world)
         assert values["reach"].value == counts["reach"]
         assert {values[name].reason for name in PLAIN if counts[name] < 5} <= {"insufficient_viewers", None}
         assert len([path for path in calls if each["id"] in path]) <= 2 + len(PLAIN)
+
+
+def test_a_story_that_was_deleted_before_its_end_does_not_have_the_others_read_again_and_again(make_world):
+    world = make_world("no_posts")
+    worker, now = look_worker(world), world.clock.timestamp()
+    deleted = StoryRow("18099999999999999", ordered_at=now - HOUR, created_at=now - HOUR, read_at=now - 0.9 * HOUR)
+    world.services.store.stories.keep(world.account["id"], [deleted])
+
+    worker.run_until(world.clock.now() + timedelta(hours=2.2))
+
+    assert kinds_of(world.calls()) == {"look with list": 2, "by breakdown": 2}
