@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.accounts.token_encryption import TokenEncryption, new_key
+from services.errors import TokenInvalidError
 from services.store.accounts import AccountRow
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, settings
 
@@ -111,6 +112,19 @@ def test_it_is_logged_once_with_the_next_step_and_without_the_token(gateway, wir
     assert ACCOUNT_ID in line
     assert "app_removed" in line
     assert "set ACCESS_LONG_LIVED_TOKEN to it and restart" in line
+
+
+def test_of_two_processes_that_find_it_at_once_one_says_so(gateway, make_client, config, watch, clock):
+    processes = [each.application.extensions["services"] for each in (gateway, make_client(config, clock=clock))]
+    accounts = [services.accounts.find(ACCOUNT_ID) for services in processes]  # Each has read the table by now.
+
+    for services, account in zip(processes, accounts, strict=True):
+        error = TokenInvalidError("No.", provider="instagram", reason="app_removed")
+        error.reached = True
+        services.token_upkeep._tokens.failed(account, error)
+
+    found = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,9 @@ def test_a_token_that_is_too_young_is_refreshed_a_day_later(world, added):
     assert len(world.calls("refresh_access_token")) == 1
     for days in (0, 1):
         world.advance(days=days)
-        world.upkeep.check(account)
+        due_at = world.upkeep.check(account)
         assert world.calls("refresh_access_token") == []
+    assert due_at - world.clock.timestamp() <= 301
     world.advance(minutes=10)
     world.upkeep.check(account)
     assert world.token(account) != given

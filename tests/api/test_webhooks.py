@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.webhooks import receiver
+from services.webhooks.errors import SignatureInvalidError, SignatureMissingError
 from tests.deliveries import PATH, SIGNATURE, body, change, entry, signature, signed, story_insights
 from tests.stores import query
 from tests.support import (
@@ -238,6 +239,14 @@ def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client,
 
     assert (refused.status_code, refused.get_json()["code"], refused.headers["Retry-After"]) == (503, "busy", "1")
     assert (small.status_code, accepted.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(("given", "failure"), [(None, SignatureMissingError), ("sha256=0", SignatureInvalidError)])
+def test_no_room_is_taken_for_a_large_body_without_a_signature_of_the_right_form(client, given, failure):
+    webhooks = client.application.extensions["services"].webhooks
+
+    with pytest.raises(failure), webhooks.room_for(given, receiver.ROOM):
+        pytest.fail("The body would be read.")
 
 
 def test_a_delivery_that_cannot_be_kept_is_503_so_that_it_is_sent_again(make_client):

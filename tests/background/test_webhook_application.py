@@ -8,6 +8,7 @@ import random
 import pytest
 
 from services.cache.policies import WEBHOOK_KEPT_FOR
+from services.store import webhooks
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
 from services.webhooks.application import FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
@@ -131,6 +132,13 @@ def test_the_newest_time_wins_in_every_order(bench):
         str(number % 7): number for number in range(53, 60)
     }
     assert len(bench.book.calls) == 60
+
+
+def test_of_equal_changes_that_are_read_at_once_the_newest_time_counts(bench):
+    bench.bring(reach(10, time=T + 9), reach(10, time=T))
+
+    assert bench.rows("time, state") == [(T + 9, "applied")]
+    assert [call.time for call in bench.book.calls] == [T + 9]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2)])
@@ -375,6 +383,20 @@ def test_what_is_deleted_of_an_account_are_deliveries_that_were_read(bench):
 
     assert [delivery.body for delivery in bench.table.unread(9)] == [reach(19)]
     assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
+
+
+def test_as_many_bodies_are_read_at_once_as_there_is_memory_for_and_always_one(bench, monkeypatch):
+    monkeypatch.setattr(webhooks, "MAX_READ_BYTES", 10)
+    for number, size in enumerate((20, 5, 5, 1)):
+        bench.table.keep(b"x" * size, signed_by="facebook", received_at=T + number)
+        bench.table.keep(b"y" * size, signed_by="facebook", received_at=T + number + 0.5)
+
+    sizes = []
+    while some := bench.table.unread(9):
+        sizes.append([len(delivery.body) for delivery in some])
+        bench.table.enter([read(delivery) for delivery in some], applicable=(), now=T)
+
+    assert sizes == [[20], [20], [5, 5], [1, 1]]
 
 
 def test_the_modes_do_not_see_each_others_deliveries(store, store_settings):

@@ -83,6 +83,12 @@ def test_a_call_that_failed_today_is_made_again_tomorrow():
     assert plan(changes).backfill() == []
 
 
+def test_a_day_that_failed_before_the_last_settled_ones_is_asked_for_by_snapshot_and_back_fill():
+    changes = {(SAVES, 30): unknown("provider_timeout")}
+
+    assert listed(plan(changes).daily()) == listed(plan(changes).backfill()) == [(30, (), {"saves"})]
+
+
 def test_unknown_days_are_asked_for_daily_in_turn_and_first_what_is_about_to_vanish():
     days = (20, 40, 60, 88, 200, 300, 727)
     changes = {(SAVES, each): unknown() for each in days}

@@ -13,7 +13,7 @@ from routes.documentation import VERSION
 from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import PermissionDeniedError, TokenInvalidError
-from services.monitoring import families
+from services.monitoring import families, state
 from services.monitoring.families import FAMILIES
 from services.monitoring.state import Sample, is_visible
 from services.store.account_tokens import TokenRow
@@ -172,6 +172,30 @@ def test_the_ends_of_tokens_are_shown_by_account(client, clock, services):
     assert of(ended, "insights_token_expires_in_seconds") == {(ACCOUNT_ID,): -86_400}
     assert [state for (state,), number in of(soon, "insights_tokens").items() if number] == ["expiring"]
     assert [state for (state,), number in of(ended, "insights_tokens").items() if number] == ["expired"]
+
+
+def test_of_very_many_accounts_those_that_are_nearest_to_their_end_or_limit_are_shown(
+    make_client, clock, wire, monkeypatch
+):
+    monkeypatch.setattr(state, "MAX_ACCOUNTS", 1)
+    key, now, second = new_key(), clock.timestamp(), "17841400000000900"
+    client = make_client(settings(token_key=key), clock=clock)
+    store = client.application.extensions["services"].store
+    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAtokenOFaccount")
+    store.accounts.put(AccountRow(second, "", "facebook", "", sealed, now))
+    for account, token, days in ((ACCOUNT_ID, TOKEN, 5), (second, "EAAtokenOFaccount", 2)):
+        mine = fingerprint(token)
+        row = TokenRow(account, mine, mine, seen_at=now, written_at=now, expires_at=now + days * 86_400)
+        store.account_tokens.put(row)
+    usage = {"X-App-Usage": '{"call_count": 40, "total_cputime": 1, "total_time": 1}'}
+    usage |= {"X-Business-Use-Case-Usage": f'{{"{ACCOUNT_ID}": [{{"type": "instagram", "call_count": 62}}]}}'}
+    wire.add(responses.GET, re.compile(f"{GRAPH}/.*"), json={"data": []}, headers=usage)
+    client.get(f"/top-posts?time_range=7d&account={ACCOUNT_ID}")
+
+    found = samples(client)
+
+    assert of(found, "insights_token_expires_in_seconds") == {(second,): 2 * 86_400}
+    assert of(found, "insights_quota_used_ratio").keys() == {(ACCOUNT_ID, "instagram")}
 
 
 def test_a_token_that_is_refused_or_not_inspected_or_not_decrypted_is_counted_as_that(make_client, clock):

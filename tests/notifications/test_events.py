@@ -228,6 +228,17 @@ def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
     assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
 
 
+@pytest.mark.parametrize("kind", [POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_no_job_of_an_account_is_tried_again_before_the_time_that_instagram_asked_for(wire, gateway, kind):
+    wire.assert_all_requests_are_fired = False
+    for method in ("GET", "POST"):
+        wire.add(method, re.compile(f"{GRAPH}/.*"), json=graph_error(4), status=400, headers={"Retry-After": "7200"})
+
+    again = handlers(gateway.services, gateway.clock)[kind](ACCOUNT_ID, {}, 1)
+
+    assert (again.seconds, again.reset_attempts) == (pytest.approx(7200, abs=5), False)
+
+
 @pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
 def test_the_trouble_of_an_account_ends_with_it_whichever_job_finds_it_gone(wire, gateway, kind):
     wire.get(f"{GRAPH}/v25.0/{ACCOUNT_ID}", json={"id": ACCOUNT_ID, "username": "bakery"})

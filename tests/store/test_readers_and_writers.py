@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.store import connections
 from services.store.cache_entries import CacheKey, EntryRow
@@ -41,6 +44,51 @@ def test_a_lease_is_taken_extended_watched_and_ended_while_every_reader_is_busy(
 
     assert store.cache_entries.read_under_lease(ACCOUNT, ["profile"]) == {CacheKey("profile"): ROW}
     assert store.cache_entries.versions() == {}
+
+
+@pytest.fixture
+def next_reader(store):
+    """Let every connection for readers be in use, and another thread wait for one; return how it goes on."""
+    database, began = store.databases[0], threading.Event()
+
+    def read():
+        began.set()
+        with database.read():
+            return time.monotonic()
+
+    with ExitStack() as held, ThreadPoolExecutor(1) as executor:
+        for _ in range(connections.READERS - 1):
+            held.enter_context(database.read())
+
+        def go_on(last):
+            with last:
+                waiting = executor.submit(read)
+                assert began.wait(WITHIN)
+                time.sleep(0.05)
+                at = time.monotonic()
+            return waiting, at
+
+        yield go_on
+
+
+def test_a_thread_that_waits_for_a_connection_gets_the_next_free_one_at_once(store, next_reader):
+    waiting, free_at = next_reader(store.databases[0].read())
+
+    assert waiting.result() - free_at < connections.BUSY_TIMEOUT - 1
+
+
+def test_a_thread_that_waits_for_a_connection_learns_at_once_that_the_database_has_failed(store, next_reader):
+    @contextmanager
+    def failing():
+        with suppress(DatabaseUnavailableError), store.databases[0].read():
+            yield
+            raise OperationalError("SELECT 1", None, sqlite3.OperationalError("the disk has gone"))
+
+    waiting, failed_at = next_reader(failing())
+
+    with pytest.raises(DatabaseUnavailableError, match="the disk has gone"):
+        waiting.result()
+    assert time.monotonic() - failed_at < connections.BUSY_TIMEOUT - 1
 
 
 class Query:
