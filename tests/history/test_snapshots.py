@@ -12,6 +12,7 @@ from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
 from services.history.plan import last_settled_day
 from services.history.snapshots import due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
+from services.store.database import DatabaseUnavailableError
 from tests.history.worker import HistoryWorker
 from tests.support import utc
 
@@ -172,6 +173,61 @@ def test_without_room_in_the_quota_nothing_is_called(make_worker):
 
     assert worker.world.calls() == []
     assert worker.next_due() == worker.world.clock.timestamp() + 300
+
+
+def test_a_back_fill_pauses_while_the_quota_has_no_room(make_worker):
+    worker = make_worker(BACKFILL_DAYS="14")
+    worker.run()
+    worker.world.switch(usage=76)
+    worker.world.body("/top-posts?time_range=7d")
+    worker.world.calls()
+
+    worker.run()
+
+    assert worker.world.calls() == []
+    assert worker.store.jobs.keys(BACKFILL_OF) == {worker.account}
+    assert worker.next_due() == worker.world.clock.timestamp() + 300
+
+
+def test_after_a_long_pause_the_days_in_between_are_filled_in_at_once(make_worker):
+    worker = make_worker(BACKFILL_DAYS="14")
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
+    worker.world.advance(days=10)
+
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
+
+    worker.assert_true(date(2026, 11, 7), date(2026, 11, 30), final_until=date(2026, 11, 27))
+
+
+def test_a_snapshot_of_which_calls_were_throttled_is_not_taken_for_complete(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.fault("throttled", path="follow_type", minutes=1)
+    worker.run_until(worker.world.clock.now() + timedelta(hours=1))
+    before = worker.services.snapshots.progress()["snapshots_today"]
+    worker.world.heal()
+
+    worker.run_until(worker.world.clock.now() + timedelta(hours=2))
+
+    assert (before, worker.services.snapshots.progress()["snapshots_today"]) == (0, 1)
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 20), final_until=LAST_FINAL)
+
+
+def test_what_the_database_did_not_take_at_once_is_kept_from_the_cache(make_worker, monkeypatch):
+    worker = make_worker(BACKFILL_DAYS="0")
+    history = worker.store.history
+    keep, failed = history.keep, []
+
+    def fail_once(account, values):
+        if not failed:
+            failed.append(values)
+            raise DatabaseUnavailableError("gone for a moment")
+        keep(account, values)
+
+    monkeypatch.setattr(history, "keep", fail_once)
+    worker.run()
+
+    assert failed
+    worker.assert_true(date(2026, 11, 11), date(2026, 11, 20), final_until=LAST_FINAL)
 
 
 def test_two_workers_at_once_ask_for_nothing_twice(make_worker, store_settings):
