@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import requests
 
+from services.store.ledger import Order
 from tests.support import MODASH, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -49,3 +50,25 @@ def test_what_was_spent_is_listed_by_month_and_caller(make_client, clock, wire):
             "held_until": "2026-07-15T18:01:00Z",
         }
     ]
+
+
+def test_a_call_whose_process_died_is_uncertain_as_soon_as_it_must_be_over(client, clock):
+    order = Order("modash", "nasa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
+    client.application.extensions["services"].store.ledger.open(order, lambda *_: None)
+    states = [client.get("/credits").get_json()["uncertain"][0]["state"]]
+
+    clock.wait(3600)
+    (charge,) = client.get("/credits").get_json()["uncertain"]
+
+    assert (*states, charge["state"], charge["code"]) == ("open", "uncertain", "never_came_back")
+
+
+def test_where_the_limit_was_lowered_below_what_is_spent_nothing_is_left(make_client, clock, wire):
+    config = settings()
+    wire.get(REPORT, json={"posts": {"total": 1}})
+    make_client(config, clock=clock).get("/performance-data?url=nasa")
+    lowered = settings(instance_path=config.instance_path, modash_credit_limit=0.1)
+
+    body = make_client(lowered, clock=clock).get("/credits").get_json()
+
+    assert (body["limit"], body["spent"], body["left"]) == (0.1, 0.25, 0.0)

@@ -281,6 +281,17 @@ def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
     assert len(get(client, "/history").get_json()["reports"]) == 2
 
 
+def test_a_refresh_asks_again_for_a_creator_who_did_not_exist_and_no_other_request_does(client, clock, modash):
+    modash.answers({"error": True, "code": "handle_not_found"}, status=404)
+    get(client)
+    modash.answers(WHOLE)
+    clock.wait(10)
+
+    replies = [get(client, **more).status_code for more in ({}, {"refresh": "true"}, {})]
+
+    assert (replies, modash.asked) == ([404, 200, 200], 2)
+
+
 def test_callers_who_refresh_at_once_pay_once(make_client, modash):
     config = settings()
     clients = [make_client(config) for _ in range(2)]

@@ -254,6 +254,14 @@ def test_a_report_of_a_database_that_was_replaced_is_set_apart(buy, make_client,
     assert client.get("/status").get_json()["work"]["set_apart"] == 1
 
 
+def test_of_a_database_that_was_replaced_nothing_but_a_report_is_set_apart(make_client, config, folder):
+    services = make_client(config).application.extensions["services"]
+
+    services.settlements.settle(Opened(7, order("esa"), 1.0), Settlement("free", "handle_not_found", 2.0))
+
+    assert rows(folder, "SELECT count(*) FROM settlements_set_apart") == [(0,)]
+
+
 def test_a_report_that_no_file_can_take_is_booked_by_its_process(buy, folder):
     (folder / "unbooked").write_text("This is no folder.")
 
