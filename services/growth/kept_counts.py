@@ -24,8 +24,8 @@ class KeptCounts:
         self._recent: RecentReads[Window, Counts] = RecentReads(MINUTE, MOST_READINGS)
         cache.on_change(self._recent.forget)
 
-    def between(self, account: str, days: Window) -> Counts:
-        """Return the kept counts of some days, oldest first; none where the database is unavailable."""
+    def between(self, account: str, days: Window) -> Counts | None:
+        """Return the kept counts of some days, oldest first; None where the database is unavailable."""
         reading = self._recent.of(account)
         usual = Window(min(days.first, days.last - USUAL), days.last)
         known = reading.get(usual)
@@ -33,7 +33,7 @@ class KeptCounts:
             try:
                 found = self._table.series(account, ("followers",), since=str(usual.first), until=str(usual.last))
             except DatabaseUnavailableError:
-                return {}
+                return None
             known = {date.fromisoformat(day): count for day, count in found["followers"].items()}
             self._recent.put(account, reading, {usual: known})
         return known if usual == days else {day: count for day, count in known.items() if day >= days.first}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property, partial
+from typing import NamedTuple
 
-from services.answers import Freshness
+from services.answers import Freshness, Warning_
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account, as_count
@@ -30,6 +31,18 @@ from services.posts.reader import PostReader
 Both = tuple[CacheEntry | ProviderError, Posts | ProviderError]
 
 
+class GrowthSources(NamedTuple):
+    """What a reply rests on: how fresh it is, and what its reader should know of the values behind it.
+
+    `insights_read_at` (Unix seconds) is None where no insight can change any more; then the present moment counts.
+    """
+
+    freshness: Freshness
+    insights_read_at: float | None
+    shifted: Sequence[str]  # the metrics whose days Instagram marks by another time than midnight in California
+    warnings: Sequence[Warning_]  # about the list of posts
+
+
 @dataclass(frozen=True)
 class Fetched:
     """Everything that was read for one answer; a part that could not be had is its failure, and takes no other down."""
@@ -41,6 +54,8 @@ class Fetched:
     freshness: Freshness
     post_insights: PostInsights | None = None
     counts: Counts = field(default_factory=dict)
+    is_ageing: bool = True  # whether any of the insights can still change; else they count as read at present
+    is_lasting: bool = False  # whether another request would be answered by the same until its `freshness` expires
 
     @cached_property
     def followers(self) -> int | None:
@@ -56,6 +71,17 @@ class Fetched:
     def followers_read_at(self) -> float:
         """When the present number of followers was read, in Unix seconds; if it is unknown, when the insights were."""
         return self.insights_read_at.timestamp() if isinstance(self.profile, ProviderError) else self.profile.fetched_at
+
+    @property
+    def sources(self) -> GrowthSources:
+        """What the reply rests on."""
+        shifted = {metric for (metric, _, _), value in self.metric_values.items() if value.is_shifted}
+        return GrowthSources(
+            self.freshness,
+            self.insights_read_at.timestamp() if self.is_ageing else None,
+            sorted(shifted),
+            [] if isinstance(self.posts, ProviderError) else self.posts.warnings,
+        )
 
     def gap_in(self, window: Window) -> str | None:
         """Return why not all posts of a window are known, or None if they are."""
@@ -102,52 +128,57 @@ class GrowthReader:
         `before` is the window that the `window` is compared with. Raises a failure only if nothing at all is known.
         """
         needed = PostListPolicy(since=before.since, read_after=window.until)
-        both: Both | None = self._posts.cached_with_profile(account, needed)
+        cached: Both | None = self._posts.cached_with_profile(account, needed)
         # Another thread is for a provider call; what is cached is here before one could begin.
-        both_read = None if both else self._executor.start(partial(self._posts.read_with_profile, account, needed))
+        both_read = None if cached else self._executor.start(partial(self._posts.read_with_profile, account, needed))
         today = pacific_day(now)
         # Of a window that ends now, the number at its end is the present one.
-        counts = self._counts.between(account.id, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
+        kept = self._counts.between(account.id, Window(window.first, min(window.last + ONE_DAY, today - ONE_DAY)))
+        counts = {} if kept is None else kept
         uncounted = Followers.of(window, now, today, counts).uncounted
         requests = [request for each in uncounted for request in each.requests()]
         if totals:
             requests += [InsightsRequest(tuple(totals), each) for each in (window, before)]
-        metric_values: dict[ValueKey, MetricValue] = {}
-        entries: list[CacheEntry] = []
-        gaps = False
-        for is_fallback in (False, True):
-            if is_fallback:
-                both = both or _result(both_read)
-                current = _followers_of(both[0])
-                requests = [one for each in uncounted for one in each.fallback_requests(current, metric_values)]
-            if not requests:
-                continue
-            try:
-                insights = self._reader.read(account, requests, only_gaps=True)
-            except ProviderError as error:
-                insights = Insights.unknown(requests, error)
-            metric_values |= insights.metric_values
-            entries += insights.entries
-            gaps = gaps or insights.gaps
-        profile, posts = both or _result(both_read)
+        found = [self._insights(account, requests)] if requests else []
+        metric_values = dict(found[0].metric_values) if found else {}
+        profile, posts = cached or _result(both_read)
+        current = _followers_of(profile)
+        if requests := [one for each in uncounted for one in each.fallback_requests(current, metric_values)]:
+            found.append(self._insights(account, requests))
+            metric_values |= found[-1].metric_values
         post_insights = self._insights_of(account, posts, [window, before]) if with_post_insights else None
         is_nothing_known = isinstance(posts, ProviderError) and all(
             each.value is None for each in metric_values.values()
         )
         if isinstance(profile, ProviderError) and is_nothing_known:
             raise profile
-        ageing = [entry.fetched_at for entry in entries if entry.expires_at != FOR_EVER]
-        for part in (profile, posts):
-            if isinstance(part, ProviderError):
-                gaps = True
-            else:
-                entries.append(part if isinstance(part, CacheEntry) else part.entry)
-        if post_insights is not None:
-            entries += post_insights.entries
-            gaps = gaps or post_insights.failure is not None
-        freshness = Freshness.of(entries, now=now, gaps=gaps)
-        read_at = utc(min(ageing, default=now.timestamp()))
-        return Fetched(profile, posts, metric_values, read_at, freshness, post_insights, counts)
+        of_insights = [entry for each in found for entry in each.entries]
+        of_posts = [] if post_insights is None else post_insights.entries
+        entries = [*of_insights, *_entries(profile, posts), *of_posts]
+        gaps = (
+            isinstance(profile, ProviderError) or isinstance(posts, ProviderError) or any(each.gaps for each in found)
+        )
+        ageing = [entry.fetched_at for entry in of_insights if entry.expires_at != FOR_EVER]
+        # Where no insight ages, the present moment stands for them; trends that name it are others a moment later.
+        is_present_named = not ageing and bool(uncounted or (totals and now < _final_at(window)))
+        return Fetched(
+            profile,
+            posts,
+            metric_values,
+            utc(min(ageing, default=now.timestamp())),
+            Freshness.of(entries, now=now, gaps=gaps),
+            post_insights,
+            counts,
+            is_ageing=bool(ageing),
+            is_lasting=kept is not None and not gaps and not is_present_named,
+        )
+
+    def _insights(self, account: Account, requests: Sequence[InsightsRequest]) -> Insights:
+        """Read insights; a failure is the reason of each value."""
+        try:
+            return self._reader.read(account, requests, only_gaps=True)
+        except ProviderError as error:
+            return Insights.unknown(requests, error)
 
     def _insights_of(
         self, account: Account, posts: Posts | ProviderError, windows: Sequence[Window]
@@ -164,6 +195,21 @@ def _result(both_read: Future[Both] | None) -> Both:
     if both_read is None:
         raise TypeError("What is not cached has to be read.")
     return both_read.result()
+
+
+def _entries(*parts: CacheEntry | Posts | ProviderError) -> list[CacheEntry]:
+    """Return the entries behind the parts that could be had."""
+    known = [part for part in parts if not isinstance(part, ProviderError)]
+    return [part if isinstance(part, CacheEntry) else part.entry for part in known]
+
+
+def _has_failed(post_insights: PostInsights | None) -> bool:
+    return post_insights is not None and post_insights.failure is not None
+
+
+def _final_at(window: Window) -> datetime:
+    """Return from when on the totals of a window are final."""
+    return utc(window.until + 1) + timedelta(hours=PROVISIONAL_HOURS)
 
 
 def _posts_in(window: Window, posts: Posts) -> Sequence[Post]:

@@ -193,7 +193,9 @@ class Services:
         accounts = instagram.accounts
         checkup = Checkup(instagram.checks, store.account_health, store.clock)
         compared = ComparedPostsReader(instagram.kept_posts, clock)
-        growth_trends = GrowthTrends(accounts=accounts, reader=instagram.growth, origin=origin, clock=clock)
+        growth_trends = GrowthTrends(
+            accounts=accounts, reader=instagram.growth, cache=cache, origin=origin, clock=clock
+        )
         media_insights = MediaInsightsService(accounts=accounts, reader=instagram.media, origin=origin, clock=clock)
 
         reports = report_parts(

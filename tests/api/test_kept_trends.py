@@ -1,0 +1,155 @@
+"""Growth trends that were shown moments ago: other requests are made of them, and get what reading again would give."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from services.days import midnight, pacific_day
+from services.growth.parts import GrowthReader
+from services.store.follower_counts import FollowerCount
+from services.store.history import HistoryKey, HistoryValue
+from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, totals
+from tests.support import ACCOUNT_ID, NoConnections
+
+COUNTED_DAYS = 15
+SELECTIONS = ("", "&metrics=reach", "&metrics=views,posts")
+PATHS = [
+    f"/growth-trends?period={length}d&until={until}{more}"
+    for length, until in ((7, "yesterday"), (7, "complete"), (9, "yesterday"))  # The last two begin on the same day.
+    for more in (*SELECTIONS, "&er_method=median", "&er_basis=reach&metrics=views", "&er_basis=reach&er_method=median")
+]
+
+
+def keep_counts(world):
+    today = pacific_day(world.clock.now())
+    for number in range(COUNTED_DAYS):
+        day = today - timedelta(days=number + 1)
+        count = FollowerCount(day.isoformat(), 10_000 - number, midnight(day) + 600.0)
+        world.services.store.follower_counts.keep(world.account["id"], count)
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["with a history of followers", "without"])
+def test_what_was_shown_before_is_what_reading_again_gives_at_any_moment(world, is_counted):
+    if is_counted:
+        keep_counts(world)
+    world.advance(hours=13, minutes=40)
+    world.get("/growth-trends?period=7d&metrics=reach,views")
+    # Ten minutes before midnight in California, then after it; then after a part of the values has expired.
+    for minutes in (10, 11, 70):
+        world.advance(minutes=minutes)
+        world.get("/growth-trends?period=7d&refresh=true")  # The metrics that it does not show stay as old as they are.
+        for path in PATHS:
+            world.get(path)
+        world.settle()
+        for path in PATHS:
+            world.get(f"{path}&format=json")
+        kept = [world.body(f"{path}&account={world.account['id']}") for path in PATHS]
+        for path, body in zip(PATHS, kept, strict=True):
+            world.services.cache.forget(world.account["id"])
+            assert world.body(path) == body, (minutes, path)
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["with a history of followers", "without"])
+def test_another_request_over_the_same_values_reads_nothing(world, monkeypatch, is_counted):
+    if is_counted:
+        keep_counts(world)
+    for _ in range(2):
+        for path in PATHS:
+            world.get(path)
+        world.settle()
+        world.services.cache.invalidate_changed()  # As every second: it sees its own changes, and begins again.
+    for form in ("&format=json", f"&account={world.account['id']}"):
+        for path in PATHS:
+            world.get(f"{path}{form}")
+
+    def read(*_arguments, **_options):
+        raise AssertionError("It is read again.")
+
+    monkeypatch.setattr(GrowthReader, "read", read)
+
+    assert [world.get(f"{path}&format=csv").status_code for path in PATHS] == [200] * len(PATHS)
+
+
+def test_a_value_that_is_replaced_is_shown_at_once(client, wire, clock):
+    for followers in (1000, 1100):
+        plan_profile(wire, followers=followers)
+    plan_posts(wire, [])
+    plan_insights(wire, lambda _: follows(gained=50, lost=20))
+
+    def followers_now(**query):
+        return body_of(client, "/growth-trends", **{"period": "7d"} | query)["trends"][0]["current_value"]
+
+    before = [followers_now(), followers_now(er_method="median"), followers_now(format="json")]
+    clock.wait(60)
+    newer = followers_now(period="1d", refresh="true")
+
+    assert (before, newer) == ([1000] * 3, 1100)
+    assert followers_now(er_method="mean_of_posts") == 1100
+
+
+def test_what_was_shown_is_shown_until_it_expires_and_no_longer(world):
+    paths = [f"/growth-trends?period=7d{more}" for more in ("", "&format=json", "&er_method=median")]
+    fetched_at = [world.body(path)["meta"]["fetched_at"] for path in paths]
+    world.advance(minutes=61)
+
+    world.get(f"{paths[0]}&er_method=mean_of_posts")  # It may be answered stale while the values are read again.
+    world.settle()
+
+    assert world.body(f"{paths[0]}&until=yesterday")["meta"]["fetched_at"] > max(fetched_at)
+
+
+def test_the_moment_up_to_which_totals_are_complete_goes_on(client, wire, clock):
+    """Where a total is kept as final although its days are not, as after an import, its trend names the present."""
+    plan_profile(wire)
+    plan_posts(wire, [])
+    store = client.application.extensions["services"].store
+    store.follower_counts.keep(ACCOUNT_ID, FollowerCount("2026-06-08", 1000, midnight(date(2026, 6, 8)) + 600.0))
+    for first, last in (("2026-06-01", "2026-06-07"), ("2026-06-08", "2026-06-14")):
+        store.history.keep(ACCOUNT_ID, {HistoryKey("reach", (), first, last): HistoryValue(5, None, 1.0)})
+
+    def covered_until(**query):
+        trends = body_of(client, "/growth-trends", period="7d", metrics="reach", **query)["trends"]
+        return trends[-1]["coverage"]["covered_until"]
+
+    before = [covered_until(), covered_until(format="json"), covered_until(er_method="median")]
+    clock.wait(60)
+
+    assert before == ["2026-06-13T18:00:00Z"] * 3
+    assert covered_until(er_method="mean_of_posts") == "2026-06-13T18:01:00Z"
+
+
+def test_a_value_that_could_not_be_had_is_read_again_by_the_next_request(client, wire):
+    is_down = True
+    plan_profile(wire)
+    plan_posts(wire, [])
+
+    def answer(query):
+        if "breakdown" in query:
+            return follows(gained=50, lost=20)
+        return (500, {}) if is_down else totals(query, 7)
+
+    plan_insights(wire, answer)
+
+    def reach(**query):
+        return body_of(client, "/growth-trends", period="7d", metrics="reach", **query)["trends"][-1]["current_value"]
+
+    down = [reach(), reach(format="json")]
+    is_down = False
+
+    assert (down, reach(er_method="mean_of_posts")) == ([None, None], 7)
+
+
+def test_what_was_shown_without_the_database_is_not_shown_when_it_is_back(world, monkeypatch):
+    keep_counts(world)
+    path = "/growth-trends?period=7d"
+    world.services.accounts.find(None)
+    with monkeypatch.context() as without:
+        without.setattr(world.services.store.follower_counts._database, "_connections", NoConnections())
+        away = [world.body(f"{path}{more}") for more in ("", "&format=json", "&metrics=posts", "&metrics=followers")]
+
+    back = world.body(f"{path}&until=yesterday")
+
+    assert [body["trends"][0]["basis"] for body in away] == ["follows_and_unfollows"] * len(away)
+    assert back["trends"][0]["basis"] == "history"
