@@ -75,11 +75,11 @@ class Formats:
             listed = self._stories.listed(selected.id, since=found.since, until=found.until, limit=MOST_STORIES)
         except DatabaseUnavailableError:
             raise unavailable() from None
-        stories = [row for row in listed if _is_complete(row, found.until)]
+        stories = [values for row in listed if (values := _story_values(row, found.until)) is not None]
         by_format: dict[str, list[Values]] = defaultdict(list)
         for post in found.posts:
             by_format[format_of(post.row)].append(post.values)
-        by_format[STORIES] = [_story_values(row) for row in stories]
+        by_format[STORIES] = stories
         formats = [_format(name, by_format[name]) for name in (*FORMATS, *sorted(by_format.keys() - set(FORMATS)))]
         return Answer(
             body={"formats": formats},
@@ -109,15 +109,20 @@ def format_of(row: PostRow) -> str:
     return POSTS if row.media_product_type == "FEED" else (row.media_product_type or "unknown").lower()
 
 
-def _is_complete(row: StoryRow, now: float) -> bool:
-    """Return whether a story is over, and was reported by a webhook or read shortly before its end."""
-    is_read = row.read_at is not None and row.read_at >= ends_at(row) - STORY_LIFE + READ_UNTIL
-    return now >= ends_at(row) and (row.delivered_at is not None or is_read)
+def _story_values(row: StoryRow, now: float) -> Values | None:
+    """Return the numbers of a story that is over, and was reported by a webhook or read shortly before its end.
 
-
-def _story_values(row: StoryRow) -> Values:
-    found = {name: each.value for name, each in values_of(row.numbers).items()}
-    missing = MediaValue(None, "not_answered")
+    Of a story that was deleted before, or refused, only earlier numbers are known, which say too little.
+    """
+    numbers, since = values_of(row.numbers), ends_at(row) - STORY_LIFE + READ_UNTIL
+    reach = numbers.get("reach")
+    is_read = reach is not None and reach.read_at >= since
+    if now < ends_at(row) or not (is_read or row.delivered_at is not None):
+        return None
+    early, missing = MediaValue(None, "not_read_at_age"), MediaValue(None, "not_answered")
+    found = {
+        name: early if each.value.is_known and each.read_at < since else each.value for name, each in numbers.items()
+    }
     values = {name: found.get(name, missing) for name in ("reach", "views", "total_interactions", "shares")}
     return values | {"saved": MediaValue(None, "not_for_product_type")}
 

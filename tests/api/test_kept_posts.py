@@ -191,11 +191,16 @@ def test_a_number_that_too_many_posts_lack_is_unknown_for_their_reason(client, t
 
 def test_stories_count_if_they_were_read_until_their_end(client, clock):
     stories, now = client.application.extensions["services"].store.stories, clock.timestamp()
-    for name, hours in enumerate([23.9] * 6 + [2, 23.9]):
-        posted = now - (3 if name < 7 else 0.5) * DAY
-        values = {"reach": 10 + name, "views": 20, "total_interactions": 5, "shares": 2}
-        numbers = [StoryNumber(metric, TOTAL, POLLING, value, None, posted) for metric, value in values.items()]
-        row = StoryRow(str(name), posted, created_at=posted, read_at=posted + hours * HOUR, numbers=numbers)
+    # The last two: one that is live, and one that was deleted, of which its last reading brought nothing.
+    for name, hours in enumerate([23.9] * 6 + [2, 23.9, 2]):
+        posted = now - (0.5 if name == 7 else 3) * DAY
+        values, number_at = (
+            {"reach": 10 + name, "views": 20, "total_interactions": 5, "shares": 2},
+            posted + hours * HOUR,
+        )
+        numbers = [StoryNumber(metric, TOTAL, POLLING, value, None, number_at) for metric, value in values.items()]
+        read_at = posted + (23.9 if name == 8 else hours) * HOUR
+        row = StoryRow(str(name), posted, created_at=posted, read_at=read_at, numbers=numbers)
         stories.keep(ACCOUNT_ID, [row])
 
     body = body_of(client, f"/formats?account={ACCOUNT_ID}")
@@ -203,7 +208,21 @@ def test_stories_count_if_they_were_read_until_their_end(client, clock):
     shown = next(each for each in body["formats"] if each["format"] == "stories")
     assert (shown["posts"], shown["median_reach"], shown["median_views"]) == (6, 12.5, 20)
     assert shown["reasons"] == {"saves_per_1000_views": "not_for_product_type"}
-    assert body["meta"]["stories"] == {"kept": 8, "compared": 6}
+    assert body["meta"]["stories"] == {"kept": 9, "compared": 6}
+
+
+def test_a_number_of_a_story_that_its_last_reading_did_not_bring_is_unknown(client, clock):
+    stories, posted = client.application.extensions["services"].store.stories, clock.timestamp() - 3 * DAY
+    for name in range(5):
+        ages = {"reach": 23.9, "views": 2, "total_interactions": 23.9, "shares": 23.9}
+        numbers = [StoryNumber(each, TOTAL, POLLING, 20, None, posted + age * HOUR) for each, age in ages.items()]
+        row = StoryRow(str(name), posted, created_at=posted, read_at=posted + 23.9 * HOUR, numbers=numbers)
+        stories.keep(ACCOUNT_ID, [row])
+
+    shown = body_of(client, f"/formats?account={ACCOUNT_ID}")["formats"][3]
+
+    assert (shown["posts"], shown["median_reach"], shown["median_views"]) == (5, 20, None)
+    assert shown["reasons"]["median_views"] == "not_read_at_age"
 
 
 @pytest.mark.parametrize("path", ["/posting-times", "/formats"])
