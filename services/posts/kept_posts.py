@@ -7,13 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from typing_extensions import TypedDict
 
 from services.answers import Origin
 from services.clients.graph.models import Account, Item, as_number
 from services.clock import Clock
-from services.days import our_time
+from services.days import midnight, our_time, pacific_day, utc
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.ages import HOUR, AgeSlot, slot_of
 from services.posts.post import Post, as_post
@@ -45,8 +46,10 @@ class _Noted:
 class KeptPosts:
     """The posts that were ever listed, with their numbers at several ages."""
 
-    def __init__(self, table: PostTable, *, origin: Origin, clock: Clock) -> None:
+    def __init__(self, table: PostTable, *, keep_days: int, origin: Origin, clock: Clock) -> None:
+        """Build it; posts older than `keep_days` are not kept, 0 keeps all."""
         self._table = table
+        self._keep_days = keep_days
         self._origin = origin
         self._clock = clock
         self._lock = threading.Lock()
@@ -59,7 +62,7 @@ class KeptPosts:
         """
         now = self._clock.timestamp()
         found = (as_post(item) for item in items if item.get("media_product_type") != STORY)
-        posts = [post for post in found if post is not None]
+        posts = [post for post in found if post is not None and self._is_to_keep(post, now)]
         noted, counts = {}, []
         with self._lock:
             for post in posts:
@@ -85,7 +88,7 @@ class KeptPosts:
     ) -> None:
         """Keep insights of posts as Instagram has just sent them, or as it did at a moment (Unix seconds)."""
         moment = self._clock.timestamp() if read_at is None else read_at
-        known = [post for post in posts if post.id in values]
+        known = [post for post in posts if post.id in values and self._is_to_keep(post, moment)]
         insights = [self._insights(post, values[post.id], moment) for post in known]
         if insights:
             with suppress(DatabaseUnavailableError):
@@ -122,6 +125,12 @@ class KeptPosts:
             return None
         last = counts.last_looked_at
         return {"kept": counts.kept, "last_looked_at": None if last is None else our_time(last)}
+
+    def _is_to_keep(self, post: Post, now: float) -> bool:
+        """Return whether a post is young enough; what retention has deleted, the next list must not bring back."""
+        if not self._keep_days:
+            return True
+        return post.timestamp.timestamp() >= midnight(pacific_day(utc(now)) - timedelta(days=self._keep_days))
 
     def _counts(self, post: Post, slot: AgeSlot, now: float) -> PartRow:
         counts = post.counts

@@ -81,7 +81,7 @@ def instagram_parts(
 ) -> InstagramParts:
     """Build them; no call is made."""
     index = MediaIndex(store.media)
-    kept_posts = KeptPosts(store.posts, origin=origin, clock=clock)
+    kept_posts = KeptPosts(store.posts, keep_days=config.media_keep_days, origin=origin, clock=clock)
     tokens = account_tokens(
         config,
         clock,

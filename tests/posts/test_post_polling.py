@@ -136,6 +136,18 @@ def test_the_first_look_reads_every_post_of_90_days_once(make_world):
     assert world.calls() == []
 
 
+def test_lists_do_not_bring_back_posts_that_retention_deletes(make_world):
+    world = make_world("ordinary", MEDIA_KEEP_DAYS="91")
+    now = world.clock.timestamp()
+
+    trends = world.body("/growth-trends?period=365d&er_basis=reach")["trends"]
+    world.settle()
+
+    assert any(trend["coverage"].get("previous", {}).get("posts_used") for trend in trends)
+    posted = [row.posted_at for row in world.services.store.posts.between(world.account["id"], 0, now)]
+    assert now - 92 * 86_400 < min(posted) < now - 85 * 86_400
+
+
 def test_a_reading_that_was_missed_comes_once_and_says_its_true_age(make_world):
     world = make_world("ordinary")
     worker, truth = post_worker(world), Truth(world)
