@@ -113,15 +113,19 @@ def test_what_is_dropped_is_no_longer_counted():
                 cache.put(request, reply(accounts=[str(n % 2), "shared"]))
             cache.get(request, NOW)
     full = cache.bytes_used
+    targets = [f"/{n}?limit=3" for n in range(20)]
+    found = [sum(map(cache.has_target, targets))]
 
     cache.invalidate("0")
     half = cache.bytes_used
+    found.append(sum(map(cache.has_target, targets)))
     for n in range(20):
         cache.get(environ({"PATH_INFO": f"/{n}", "HTTP_ACCEPT": "a/b"}), NOW + 3600)  # Expired.
     cache.invalidate("shared")
 
     assert full > half > 0
     assert cache.bytes_used == 0
+    assert [*found, sum(map(cache.has_target, targets))] == [20, 10, 0]
 
 
 @pytest.mark.parametrize(

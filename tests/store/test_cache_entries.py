@@ -52,6 +52,15 @@ def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does
     assert table.versions() == {ACCOUNT: 2}
 
 
+def test_values_that_are_forgotten_have_a_later_version_so_that_every_process_drops_them(store):
+    store.cache_entries.raise_version(ACCOUNT)
+    before = store.cache_entries.versions()[ACCOUNT]
+
+    store.cache_entries.forget(ACCOUNT)
+
+    assert store.cache_entries.versions()[ACCOUNT] == before + 1
+
+
 def test_a_sweep_deletes_what_may_not_serve_any_more(store):
     rows = {CacheKey("over"): entry("{}", 1.0, 99.9), CacheKey("just"): entry("{}", 1.0, 100.0)}
     store.cache_entries.put(ACCOUNT, rows)

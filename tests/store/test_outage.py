@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.store import outage
+from services.store.database import DatabaseUnavailableError
 from services.store.outage import Outage
 
 
@@ -69,3 +73,36 @@ def test_once_it_has_worked_every_thread_uses_it(failed, threads):
     one(failed.end)
 
     assert [other(failed.fault), failed.noted] == [None, None]
+
+
+def broken(code):
+    """What SQLAlchemy raises for a failure of the driver."""
+    cause = sqlite3.OperationalError("invented")
+    cause.sqlite_errorcode = code
+    return OperationalError("SELECT 1", None, cause)
+
+
+def test_a_failure_of_the_caller_alone_shows_that_the_database_works(store, threads, monkeypatch):
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    (one, other), database = threads, store.databases[0]
+
+    def use(error=None):
+        with database.read():
+            if error is not None:
+                raise error
+
+    with suppress(DatabaseUnavailableError):
+        one(use, broken(sqlite3.SQLITE_CANTOPEN))
+    with pytest.raises(KeyError):
+        one(use, KeyError("of the caller"))
+
+    other(use)
+
+
+def test_a_probe_finds_out_that_the_database_can_be_written_again(store, monkeypatch):
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    database = store.databases[0]
+    with pytest.raises(DatabaseUnavailableError), database.write():
+        raise broken(sqlite3.SQLITE_FULL)
+
+    assert database.probe() is None
