@@ -29,7 +29,7 @@ from services.clock import Clock
 from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
 from services.redaction import Redaction
-from services.request_context import RequestContext, WaitingSlots
+from services.request_context import RequestContext, Turns, WaitingSlots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,6 +73,7 @@ class Front:
         self._rates = rates
         self._cache = cache
         self._waiting_slots = waiting_slots
+        self._turns = Turns()
         self._measurements = measurements
         self._clock = clock
         self._request_deadline = request_deadline
@@ -199,6 +200,8 @@ class Front:
         )
         request_context.current.set(context)
         try:
+            if environ["REQUEST_METHOD"] == "GET":
+                context.take_turn(self._turns)
             if refusal is not None:
                 parts = _refuse(environ, reply.start, refusal, self._redaction)
             elif (preflight := self._origins.preflight(environ)) is not None:
@@ -208,51 +211,54 @@ class Front:
                 parts = self._app(environ, reply.start)
             is_streamed = environ.get("insights.streamed", False)
             body = b"" if is_streamed else _join(parts)
+            reply.headers = self._origins.with_one_vary(environ, reply.headers)
+            if is_streamed:
+                reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
+                start_response(reply.status, reply.headers)
+                return self._stream(environ, parts, reply.status, context=context, started=started)
+            status, headers, cache_result = reply.status, reply.headers, "none"
+            provenance: Provenance | None = environ.get("insights.provenance")
+            if provenance is not None:
+                cache_result = "miss" if context.provider_calls else "hit"
+                now = self._clock.timestamp()
+                response = CachedResponse.of(provenance, headers, body, now=now)
+                is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
+                response.route = _route(environ)
+                if environ["REQUEST_METHOD"] == "GET" and is_current:
+                    self._responses.put(environ, response, scope=caller.cache_scope)
+                did = (
+                    "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
+                )
+                did += NOT_REFRESHED if environ.get(REFRESH) is False else ""
+                headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
+                status, body = _conditional(environ, response.etag, body, headers)
+            elif not any(name == "Cache-Control" for name, _ in headers):
+                headers = [*headers, NOT_STORED]
+            start_response(
+                status,
+                [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))],
+                reply.exception_info,
+            )
+            if provenance is not None and environ["REQUEST_METHOD"] == "GET":
+                log_answered(
+                    environ,
+                    request,
+                    status,
+                    len(body),
+                    started,
+                    caller=caller,
+                    redaction=self._redaction,
+                    cache_result=cache_result,
+                    calls=context.provider_calls,
+                    seconds=context.provider_seconds,
+                )
+            else:
+                log_forwarded(environ, status, len(body), started, context=context, cache_result=cache_result)
+            self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
+            return [body] if body else []
         finally:
             context.end()
-        reply.headers = self._origins.with_one_vary(environ, reply.headers)
-        if is_streamed:
-            reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
             request_context.current.set(None)
-            start_response(reply.status, reply.headers)
-            return self._stream(environ, parts, reply.status, context=context, started=started)
-        status, headers, cache_result = reply.status, reply.headers, "none"
-        provenance: Provenance | None = environ.get("insights.provenance")
-        if provenance is not None:
-            cache_result = "miss" if context.provider_calls else "hit"
-            now = self._clock.timestamp()
-            response = CachedResponse.of(provenance, headers, body, now=now)
-            is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
-            response.route = _route(environ)
-            if environ["REQUEST_METHOD"] == "GET" and is_current:
-                self._responses.put(environ, response, scope=caller.cache_scope)
-            did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
-            did += NOT_REFRESHED if environ.get(REFRESH) is False else ""
-            headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
-            status, body = _conditional(environ, response.etag, body, headers)
-        elif not any(name == "Cache-Control" for name, _ in headers):
-            headers = [*headers, NOT_STORED]
-        start_response(
-            status, [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))], reply.exception_info
-        )
-        if provenance is not None and environ["REQUEST_METHOD"] == "GET":
-            log_answered(
-                environ,
-                request,
-                status,
-                len(body),
-                started,
-                caller=caller,
-                redaction=self._redaction,
-                cache_result=cache_result,
-                calls=context.provider_calls,
-                seconds=context.provider_seconds,
-            )
-        else:
-            log_forwarded(environ, status, len(body), started, context=context, cache_result=cache_result)
-        self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
-        request_context.current.set(None)
-        return [body] if body else []
 
     def _stream(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -15,7 +16,7 @@ from services import request_context
 from services.errors import BusyError
 from services.executors import Executor
 from services.redaction import Redaction
-from services.request_context import PATIENCE, RequestContext, WaitingSlots
+from services.request_context import PATIENCE, RequestContext, Turns, WaitingSlots
 
 
 @pytest.fixture
@@ -164,3 +165,65 @@ def test_a_refusal_says_when_it_is_its_turn():
         waits.append(refused.value.retry_after)
 
     assert (waits[0], waits[-1]) == (1, 4)
+
+
+# Turns
+
+
+def is_free(turns):
+    free = turns.take()
+    if free:
+        turns.give_back()
+    return free
+
+
+def test_requests_work_one_after_another():
+    turns, first, second = Turns(), request(), request()
+    first.take_turn(turns)
+    second.take_turn(turns)
+    while_first_works = is_free(turns)
+
+    first.end()
+
+    assert (while_first_works, is_free(turns)) == (False, True)
+    second.end()  # It went on without a turn, and has none to give back.
+    assert is_free(turns)
+
+
+@pytest.mark.parametrize("way", ["wait", "give_way", "end"])
+def test_a_turn_is_given_back_before_a_wait_and_at_the_end(in_context, way):
+    turns, context = Turns(), request(WaitingSlots(1))
+    context.take_turn(turns)
+
+    in_context(
+        context, {"wait": lambda: context.wait(*ONE), "end": context.end, "give_way": request_context.give_way}[way]
+    )
+
+    assert is_free(turns)
+    context.end()
+    assert is_free(turns)
+
+
+def test_a_request_without_a_free_slot_gives_its_turn_back_too():
+    turns, context = Turns(), request(WaitingSlots(0))
+    context.take_turn(turns)
+
+    with pytest.raises(BusyError):
+        context.wait(*ONE)
+
+    assert is_free(turns)
+
+
+def test_a_turn_that_is_late_is_waited_for_once(monkeypatch):
+    monkeypatch.setattr(request_context, "LONGEST_TURN", 0.2)
+    turns = Turns()
+    turns.take()
+
+    started = time.monotonic()
+    taken = [turns.take() for _ in range(50)]
+    waited = time.monotonic() - started
+
+    turns.give_back()
+    assert taken == [False] * 50
+    assert 0.2 <= waited < 2
+    assert is_free(turns)

@@ -262,6 +262,7 @@ class Cache:
         """
         if not cache_keys or not self._may_refresh(request.account):
             return {}
+        request_context.give_way()
         for flight in self._background.start(request, cache_keys):
             flight.wait(max(0.0, flight.begun_at + REFRESH_WAIT - monotonic()))
         return {key: entry for key, entry in self._look_up(request, cache_keys).items() if not entry.stale}

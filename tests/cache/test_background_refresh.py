@@ -12,7 +12,7 @@ from services.cache import background_refresh
 from services.cache.cache import Cache
 from services.cache.policies import RETRY_FAILED_AFTER, FixedTTL
 from services.errors import ProviderTimeoutError
-from services.request_context import RequestContext
+from services.request_context import RequestContext, Turns
 
 ACCOUNT, KEY = "17841400000000001", "profile"
 HOUR = FixedTTL(3600)
@@ -152,6 +152,23 @@ def test_a_refresh_is_waited_for_unless_the_last_one_failed(expired, clock, mome
     assert waited_for == (1, True)
     assert (not_waited_for, stuck.calls) == ((1, True), 1)
     assert get(expired, again) == (3, True)  # The failure was forgotten with the success.
+
+
+def test_a_request_that_waits_for_a_refresh_has_given_its_turn_back(expired):
+    turns, context, seen = Turns(), RequestContext("1", started_at=0.0), []
+    context.take_turn(turns)
+
+    def fetch(_cached):
+        seen.append(turns.take())
+        return {"number": 1}
+
+    token = request_context.current.set(context)
+    try:
+        get(expired, fetch)
+    finally:
+        request_context.current.reset(token)
+
+    assert seen == [True]
 
 
 def test_a_refresh_is_background_work_of_its_own_and_not_of_the_request(expired):

@@ -140,6 +140,32 @@ def test_every_reply_and_every_line_count_the_provider_calls(client, lines, path
     assert line["provider_calls"] == calls
 
 
+# Turns
+
+
+def test_a_request_has_the_turn_while_it_works_and_not_while_it_waits_for_a_provider(client):
+    turns, seen = client.application.extensions["front"]._turns, []
+
+    def note(place):
+        free = turns.take()
+        seen.append((place, free))
+        if free:
+            turns.give_back()
+
+    def answered(_request):
+        note("provider")
+        return 200, {}, json.dumps({"data": []})
+
+    client.application.before_request(lambda: note("view"))
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.add_callback(responses.GET, re.compile(rf"{GRAPH}/.*"), callback=answered)
+        client.get("/top-posts?time_range=7d")
+    note("later")
+    client.post("/healthz")
+
+    assert seen == [("view", False), ("provider", True), ("later", True), ("view", True)]
+
+
 # The way to Flask
 
 
