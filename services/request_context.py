@@ -92,14 +92,14 @@ class Turns:
         self._lock = threading.Lock()
         self._is_late = False
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Wait for the turn, for a moment at most; return whether it was taken."""
         if self._lock.acquire(timeout=0 if self._is_late else LONGEST_TURN):
             return True
         self._is_late = True
         return False
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End a turn that was taken."""
         self._is_late = False
         self._lock.release()
@@ -181,7 +181,7 @@ class RequestContext:
 
     def take_turn(self, turns: Turns) -> None:
         """Wait for the turn to work, for a moment at most; it is given back before the request waits or ends."""
-        if turns.take():
+        if turns.acquire():
             self._turns = turns
 
     def give_way(self) -> None:
@@ -192,7 +192,7 @@ class RequestContext:
     def _end_turn(self) -> None:
         turns, self._turns = self._turns, None
         if turns is not None:
-            turns.give_back()
+            turns.release()
 
     def wait(self, provider: str, account: str) -> None:
         """Take a slot to wait in, at most one and until the end; raise `BusyError` where none is free.

@@ -171,9 +171,9 @@ def test_a_refusal_says_when_it_is_its_turn():
 
 
 def is_free(turns):
-    free = turns.take()
+    free = turns.acquire()
     if free:
-        turns.give_back()
+        turns.release()
     return free
 
 
@@ -217,13 +217,13 @@ def test_a_request_without_a_free_slot_gives_its_turn_back_too():
 def test_a_turn_that_is_late_is_waited_for_once(monkeypatch):
     monkeypatch.setattr(request_context, "LONGEST_TURN", 0.2)
     turns = Turns()
-    turns.take()
+    turns.acquire()
 
     started = time.monotonic()
-    taken = [turns.take() for _ in range(50)]
+    taken = [turns.acquire() for _ in range(50)]
     waited = time.monotonic() - started
 
-    turns.give_back()
+    turns.release()
     assert taken == [False] * 50
     assert 0.2 <= waited < 2
     assert is_free(turns)

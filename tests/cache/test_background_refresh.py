@@ -159,7 +159,7 @@ def test_a_request_that_waits_for_a_refresh_has_given_its_turn_back(expired):
     context.take_turn(turns)
 
     def fetch(_cached):
-        seen.append(turns.take())
+        seen.append(turns.acquire())
         return {"number": 1}
 
     token = request_context.current.set(context)

@@ -147,10 +147,10 @@ def test_a_request_has_the_turn_while_it_works_and_not_while_it_waits_for_a_prov
     turns, seen = client.application.extensions["front"]._turns, []
 
     def note(place):
-        free = turns.take()
+        free = turns.acquire()
         seen.append((place, free))
         if free:
-            turns.give_back()
+            turns.release()
 
     def answered(_request):
         note("provider")
