@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,17 +32,49 @@ ALLOWED = {
 LINTER = Path(sys.executable).with_name("lint-imports")
 
 
+@dataclass(frozen=True)
+class Module:
+    """What these tests look for in a module. Its tree would be too large to keep."""
+
+    docstring: str | None
+    imported: frozenset[str | None]
+    is_relative: bool
+    reads_environment: bool
+    classes: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+@cache
 def modules():
     """Every module of the program, by its path."""
     files = [ROOT / f"{name}.py" for name in ALLOWED]
     return {
-        file.relative_to(ROOT): ast.parse(file.read_text())
+        file.relative_to(ROOT): described(ast.parse(file.read_text()))
         for file in [*files, *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
     }
 
 
-def imported(tree):
-    for node in ast.walk(tree):
+def described(tree):
+    nodes = list(ast.walk(tree))
+    return Module(
+        docstring=ast.get_docstring(tree),
+        imported=frozenset(imported(nodes)),
+        is_relative=any(isinstance(node, ast.ImportFrom) and node.level for node in nodes),
+        reads_environment=any(
+            isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"} and name_of(node) == "os"
+            for node in nodes
+        ),
+        classes=tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+        functions=tuple(node.name for node in nodes if isinstance(node, ast.FunctionDef)),
+    )
+
+
+def name_of(attribute):
+    return attribute.value.id if isinstance(attribute.value, ast.Name) else None
+
+
+def imported(nodes):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -55,14 +89,13 @@ def test_the_contracts_hold():
     assert linted.returncode == 0, linted.stdout
 
 
+def of_the_gateway():
+    """Every module but those of the simulator, which is a program of its own."""
+    return {path: module for path, module in modules().items() if path.parts[0] != "simulator"}
+
+
 def test_no_class_of_the_gateway_has_the_name_of_another_one():
-    classes = Counter(
-        node.name
-        for path, tree in modules().items()
-        if path.parts[0] != "simulator"  # a program of its own
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    )
+    classes = Counter(name for module in of_the_gateway().values() for name in module.classes)
 
     assert [name for name, count in classes.items() if count > 1] == []
 
@@ -73,17 +106,13 @@ def test_the_table_names_every_module_at_the_top():
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_a_module_at_the_top_imports_what_the_table_allows(name):
-    tree = ast.parse((ROOT / f"{name}.py").read_text())
+    packages = {module.partition(".")[0] for module in modules()[Path(f"{name}.py")].imported}
 
-    packages = {module.partition(".")[0] for module in imported(tree)} - sys.stdlib_module_names
-
-    assert packages == ALLOWED[name]
+    assert packages - sys.stdlib_module_names == ALLOWED[name]
 
 
 def test_logs_import_only_redaction_and_the_context_of_the_request():
-    tree = ast.parse((ROOT / "logs.py").read_text())
-
-    assert {module for module in imported(tree) if module.startswith("services")} == {
+    assert {name for name in modules()[Path("logs.py")].imported if name.startswith("services")} == {
         "services",  # request_context
         "services.redaction",
     }
@@ -92,34 +121,20 @@ def test_logs_import_only_redaction_and_the_context_of_the_request():
 def test_only_the_settings_read_the_environment():
     readers = {
         str(path)
-        for path, tree in modules().items()
-        if {"os.environ", "os.getenv", "dotenv"} & set(imported(tree))
-        or any(
-            isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"} and name_of(node) == "os"
-            for node in ast.walk(tree)
-        )
+        for path, module in modules().items()
+        if {"os.environ", "os.getenv", "dotenv"} & module.imported or module.reads_environment
     }
 
     # The second one takes settings away from the programs that tests, benchmarks and examples start.
     assert readers == {"config.py", "commands/isolation.py"}
 
 
-def name_of(attribute):
-    return attribute.value.id if isinstance(attribute.value, ast.Name) else None
-
-
 def test_every_module_has_a_docstring():
-    assert [str(path) for path, tree in modules().items() if not ast.get_docstring(tree)] == []
+    assert [str(path) for path, module in modules().items() if not module.docstring] == []
 
 
 def test_no_module_imports_relatively():
-    relative = [
-        str(path)
-        for path, tree in modules().items()
-        if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
-    ]
-
-    assert relative == []
+    assert [str(path) for path, module in modules().items() if module.is_relative] == []
 
 
 # Names that said nothing, or several things, and what is said in their place: docs/architecture.md, "Words".
@@ -133,20 +148,13 @@ GIVEN_UP = frozenset({
 # fmt: on
 
 
-def defined(*kinds):
-    """The classes and functions of the gateway: name and file."""
-    return [
-        (node.name, file)
-        for file, tree in modules().items()
-        for node in ast.walk(tree)
-        if isinstance(node, kinds) and file.parts[0] != "simulator"  # a program of its own
+def test_no_name_that_was_given_up_is_left():
+    names = [
+        *((name, path) for path, module in of_the_gateway().items() for name in (*module.classes, *module.functions)),
+        *((path.stem, path) for path in modules()),
     ]
 
-
-def test_no_name_that_was_given_up_is_left():
-    names = [*defined(ast.ClassDef, ast.FunctionDef), *((file.stem, file) for file in modules())]
-
-    assert [(name, str(file)) for name, file in names if name.lstrip("_") in GIVEN_UP] == []
+    assert [(name, str(path)) for name, path in names if name.lstrip("_") in GIVEN_UP] == []
 
 
 def test_a_gateway_with_sqlite_does_not_load_the_driver_of_postgresql():
