@@ -24,7 +24,7 @@ from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, ST
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.days import pacific_day, utc
-from services.history.plan import kinds, last_settled_day
+from services.history.missing_days import kinds, last_settled_day
 from services.insights.audience import AUDIENCE_METRICS
 from services.store.history import HistoryValue
 from services.wiring.container import Services

@@ -164,7 +164,7 @@ class AccountCommands:
         if options.account:
             # A token that was refused is tried again, because a person asks for it.
             with suppress(InsightsError):
-                self._services.token_upkeep.check(rows[0].id, is_asked=True)
+                self._services.token_refresh.check(rows[0].id, is_asked=True)
         return check_all(self._services, rows, failed_only=options.failed_only, to_json=options.json, named=_named)
 
     def rekey(self, options: argparse.Namespace) -> int:

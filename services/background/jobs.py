@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.accounts.check_rotation import EVERY as CHECKS_EVERY
 from services.accounts.check_rotation import CheckRotation
-from services.accounts.token_upkeep import TokenUpkeep
+from services.accounts.token_refresh import TokenRefresh
 from services.background.job_kinds import (
     BACKFILL_OF,
     FAILURES,
@@ -238,19 +238,19 @@ def deliver_notifications(
 
 
 def _begin_tokens(
-    upkeep: TokenUpkeep, store: Store, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
+    refresh: TokenRefresh, store: Store, clock: Clock, _key: str, _payload: Mapping[str, Any], _attempts: int
 ) -> Reschedule:
     """See to it that every token is checked, at once where it is new here."""
     had = store.jobs.keys(TOKEN_OF)
-    again = _begin_per_account(TOKEN_OF, upkeep.accounts, store, clock, _key, _payload, _attempts)
+    again = _begin_per_account(TOKEN_OF, refresh.accounts, store, clock, _key, _payload, _attempts)
     with suppress(BusyError):
-        for number, account in enumerate(sorted(had & set(upkeep.unseen()))):
+        for number, account in enumerate(sorted(had & set(refresh.unseen()))):
             store.jobs.put(TOKEN_OF, account, due_at=clock.timestamp() + number * ACCOUNTS_APART)
     return replace(again, seconds=NEW_TOKENS_INTERVAL)
 
 
 def _keep_token(
-    upkeep: TokenUpkeep,
+    refresh: TokenRefresh,
     troubles: AccountTroubles,
     clock: Clock,
     account: str,
@@ -259,7 +259,7 @@ def _keep_token(
 ) -> Reschedule | None:
     """Check the token of an account and refresh it; after a failure try again later and later."""
     try:
-        due_at = upkeep.check(account)
+        due_at = refresh.check(account)
     except AccountUnknownError:
         troubles.removed(account)
         return None
@@ -296,8 +296,8 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         "history": partial(_begin_per_account, SNAPSHOT_OF, services.snapshots.accounts, services.store, clock),
         SNAPSHOT_OF: partial(_take_snapshot, services.snapshots, troubles, services.store),
         BACKFILL_OF: partial(_backfill, services.snapshots, troubles),
-        "tokens": partial(_begin_tokens, services.token_upkeep, services.store, clock),
-        TOKEN_OF: partial(_keep_token, services.token_upkeep, troubles, clock),
+        "tokens": partial(_begin_tokens, services.token_refresh, services.store, clock),
+        TOKEN_OF: partial(_keep_token, services.token_refresh, troubles, clock),
         "checks": partial(_check_accounts, services.check_rotation),
         "balance": partial(_read_balance, services.credit_balance, clock),
     }

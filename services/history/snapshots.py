@@ -23,7 +23,7 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, Window, midnight, our_time, pacific_day, utc
 from services.errors import ProviderError
-from services.history.plan import (
+from services.history.missing_days import (
     FAILED,
     RECENT_DAYS,
     SETTLED_DAYS,

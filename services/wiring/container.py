@@ -19,8 +19,8 @@ from services.accounts.health import HealthRecorder
 from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
+from services.accounts.token_refresh import TokenRefresh
 from services.accounts.token_states import TokenStates
-from services.accounts.token_upkeep import TokenUpkeep
 from services.answers import Origin
 from services.audience import Audience
 from services.background.heartbeat import Heartbeat
@@ -68,7 +68,7 @@ from services.stories import AccountStories
 from services.top_posts import TopPosts
 from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
-from services.webhooks.receiver import Webhooks
+from services.webhooks.deliveries import Webhooks
 from services.wiring import provider_clients
 from services.wiring.instagram import instagram_parts
 from services.wiring.monitoring import monitoring_of
@@ -126,7 +126,7 @@ class Services:
     token_encryption: TokenEncryption
     token_client: TokenClient
     token_states: TokenStates
-    token_upkeep: TokenUpkeep
+    token_refresh: TokenRefresh
     cache: Cache
     store: Store
     heartbeat: Heartbeat
@@ -368,7 +368,7 @@ class Services:
             token_encryption=instagram.tokens.encryption,
             token_client=instagram.tokens.client,
             token_states=instagram.tokens.states,
-            token_upkeep=instagram.tokens.upkeep(accounts, store.clock, tries_refused=config.sandbox),
+            token_refresh=instagram.tokens.refresh(accounts, store.clock, tries_refused=config.sandbox),
             cache=cache,
             store=store,
             heartbeat=heartbeat,

@@ -12,8 +12,8 @@ from services.accounts.next_steps import TokenSteps
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
+from services.accounts.token_refresh import TokenRefresh
 from services.accounts.token_states import TokenStates
-from services.accounts.token_upkeep import TokenUpkeep
 from services.clients.graph.client import GraphClient, OnListed, ignore_listed
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads, TokenGate
@@ -94,9 +94,9 @@ class AccountTokenParts(NamedTuple):
     notices: TokenNotices
     table: AccountTokens
 
-    def upkeep(self, accounts: AccountResolver, clock: Clock, *, tries_refused: bool) -> TokenUpkeep:
+    def refresh(self, accounts: AccountResolver, clock: Clock, *, tries_refused: bool) -> TokenRefresh:
         """Build what checks and refreshes the tokens of accounts."""
-        return TokenUpkeep(
+        return TokenRefresh(
             accounts,
             self.current,
             self.table,

@@ -121,7 +121,7 @@ def test_of_two_processes_that_find_it_at_once_one_says_so(gateway, make_client,
     for services, account in zip(processes, accounts, strict=True):
         error = TokenInvalidError("No.", provider="instagram", reason="app_removed")
         error.reached = True
-        services.token_upkeep._tokens.failed(account, error)
+        services.token_refresh._tokens.failed(account, error)
 
     found = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
     assert len(found) == 1

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from services.accounts import token_upkeep
+from services.accounts import token_refresh
 from tests.accounts.token_world import TokenWorld
 
 IS_LONG = os.environ.get("TOKENS") == "all"
@@ -78,7 +78,7 @@ class Persons:
 
 @pytest.fixture
 def persons(simulator, make_client, monkeypatch):
-    monkeypatch.setattr(token_upkeep, "CHECK_EVERY", CHECK_EVERY * 86_400.0)
+    monkeypatch.setattr(token_refresh, "CHECK_EVERY", CHECK_EVERY * 86_400.0)
     return Persons(TokenWorld(simulator, make_client))
 
 

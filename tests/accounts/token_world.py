@@ -47,7 +47,7 @@ class TokenWorld:
         self.settings |= settings
         self.client = self._make_client(Config.from_env(self.settings), clock=self.clock)
         self.services = self.client.application.extensions["services"]
-        self.upkeep, self.table = self.services.token_upkeep, self.services.store.account_tokens
+        self.refresh, self.table = self.services.token_refresh, self.services.store.account_tokens
         self.runner = Runner(self.services.store, handlers(self.services, self.services.store.clock), self.clock)
 
     def configure(self, token, **settings):
@@ -120,7 +120,7 @@ class TokenWorld:
         while self.due and self.due[0][0] <= self.clock.timestamp():
             _, account = heapq.heappop(self.due)
             try:
-                again = self.upkeep.check(account)
+                again = self.refresh.check(account)
             except AccountUnknownError:
                 continue
             except ProviderError:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
-from services.history.plan import last_settled_day
+from services.history.missing_days import last_settled_day
 from services.history.snapshots import due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
 from services.days import midnight, utc
-from services.history.plan import kinds
+from services.history.missing_days import kinds
 from tests.world import WorldWorker
 
 

@@ -210,7 +210,7 @@ def test_a_token_that_is_refused_or_not_inspected_or_not_decrypted_is_counted_as
     services.accounts.find(ACCOUNT_ID)
     error = TokenInvalidError("No.", provider="instagram", reason="app_removed")
     error.reached = True
-    services.token_upkeep._tokens.failed(services.accounts.find(ACCOUNT_ID), error)
+    services.token_refresh._tokens.failed(services.accounts.find(ACCOUNT_ID), error)
 
     found = samples(client)
 

@@ -37,7 +37,7 @@ APP_NOT_ACCEPTED, NOT_INSPECTED = "app_not_accepted", "not_inspected"
 log = logging.getLogger(__name__)
 
 
-class TokenUpkeep:
+class TokenRefresh:
     """Checks the tokens of accounts one by one; a job of the worker for each."""
 
     def __init__(

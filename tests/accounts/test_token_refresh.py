@@ -53,7 +53,7 @@ def test_an_instagram_token_is_refreshed_at_once_where_its_end_is_unknown(world,
     account = added("instagram", age_days=59)
     given = world.token(account)
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.token(account) != given
     assert world.state(account).state == "ok"
@@ -63,13 +63,13 @@ def test_an_instagram_token_is_refreshed_at_once_where_its_end_is_unknown(world,
 
 def test_it_is_refreshed_again_a_month_before_its_end_and_otherwise_only_checked(world, added):
     account = added("instagram", age_days=10)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.calls()
     refreshed, before = [], 0
     for day in (1, 15, 29, 30, 31, 45, 59, 60, 61):
         world.advance(days=day - before)
         before = day
-        world.upkeep.check(account)
+        world.refresh.check(account)
         refreshed += [day] * len(world.calls("refresh_access_token"))
 
     assert refreshed == [30, 60]
@@ -79,18 +79,18 @@ def test_a_token_that_is_too_young_is_refreshed_a_day_later(world, added):
     account = added("instagram", age_days=0.5)
     given = world.token(account)
 
-    due_at = world.upkeep.check(account)
+    due_at = world.refresh.check(account)
 
     assert (world.token(account), world.state(account).state) == (given, "ok")
     assert due_at - world.clock.timestamp() <= DAY
     assert len(world.calls("refresh_access_token")) == 1
     for days in (0, 1):
         world.advance(days=days)
-        due_at = world.upkeep.check(account)
+        due_at = world.refresh.check(account)
         assert world.calls("refresh_access_token") == []
     assert due_at - world.clock.timestamp() <= 301
     world.advance(minutes=10)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert world.token(account) != given
 
 
@@ -99,7 +99,7 @@ def test_a_refresh_may_hand_back_the_same_token(world, added):
     account = added("instagram", age_days=50)
     given = world.token(account)
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.token(account) == given
     assert world.state(account).expires_at > world.clock.timestamp() + 59 * DAY
@@ -119,14 +119,14 @@ def test_killed_at_any_step_the_account_is_read_and_the_next_run_goes_on(world, 
     with monkeypatch.context() as patched:
         patched.setattr(AccountTokens, step, killed)
         try:
-            world.upkeep.check(account)
+            world.refresh.check(account)
         except Killed:
             pass
         else:
             assert step == "note_warning"  # There was nothing to warn of.
     world.restart()
     read = world.services.accounts.profile(world.services.accounts.find(account)).value["username"]
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert read
     assert world.state(account).expires_at > world.clock.timestamp() + 59 * DAY
@@ -139,13 +139,13 @@ def test_the_old_token_is_used_until_the_new_one_was_answered(world, added):
     world.fault("server_error", path="user_id")  # what a new token is tried with
 
     with pytest.raises(ProviderError):
-        world.upkeep.check(account)
+        world.refresh.check(account)
 
     assert (world.token(account), world.row(account).pending is None) == (given, False)
     world.calls()
     world.heal()
     world.clock.wait(60)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert world.token(account) != given
     assert world.calls("refresh_access_token") == []
 
@@ -153,7 +153,7 @@ def test_the_old_token_is_used_until_the_new_one_was_answered(world, added):
 @pytest.mark.parametrize("kind", ["of another account", "not accepted"])
 def test_a_refreshed_token_that_does_not_read_the_account_is_dropped_for_a_day(world, added, kind):
     account = added("instagram", age_days=5)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.advance(days=31)
     used = world.token(account)
     brought = world.give(world.listed[4]["id"], "instagram") if kind == "of another account" else "IGAASIMunknown"
@@ -161,22 +161,22 @@ def test_a_refreshed_token_that_does_not_read_the_account_is_dropped_for_a_day(w
     world.table.put(world.row(account)._replace(pending=sealed, pending_expires_at=world.clock.timestamp() + DAY))
     world.calls()
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert (world.token(account), world.row(account).pending, world.state(account).state) == (used, None, "ok")
     assert world.calls("refresh_access_token") == []
     world.advance(days=1, minutes=1)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert world.token(account) not in (used, brought)
 
 
 def test_with_a_wrong_key_the_refreshed_token_of_an_account_stays(world, added):
     account = added("instagram", age_days=50)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     refreshed, key = world.token(account), world.settings["TOKEN_KEY"]
     world.restart(TOKEN_KEY=new_key())
     with pytest.raises(ProviderNotConfiguredError):
-        world.upkeep.check(account)
+        world.refresh.check(account)
 
     world.restart(TOKEN_KEY=key)
 
@@ -185,7 +185,7 @@ def test_with_a_wrong_key_the_refreshed_token_of_an_account_stays(world, added):
 
 def test_no_token_is_in_the_clear_in_the_table(world, added):
     account = added("instagram", age_days=50)
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.token(account) not in repr([tuple(row) for row in world.table.all()])
     assert world.row(account).sealed
@@ -197,7 +197,7 @@ def test_the_token_of_the_settings_is_refreshed_and_a_new_setting_wins(make_worl
     given = world.give(account, "instagram", age_days=50)
     world.configure(given)
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.restart()
 
     assert world.token(account) != given
@@ -212,7 +212,7 @@ def test_without_a_key_the_token_of_the_settings_is_not_refreshed_and_the_next_s
     world.configure(world.give(account, "instagram", age_days=5), TOKEN_KEY="")
     world.calls()
     for days in (45, 1, 1, 6, 1):
-        world.upkeep.check(account)
+        world.refresh.check(account)
         world.advance(days=days)
 
     assert world.calls("refresh_access_token") == []
@@ -225,7 +225,7 @@ def test_a_facebook_token_is_warned_of_at_14_7_and_1_days_once_each_and_then_cal
     account = added("facebook", age_days=40)
     for _ in range(25):
         for _ in range(3):
-            world.upkeep.check(account)
+            world.refresh.check(account)
         world.advance(days=1)
 
     assert [record.days_left for record in warnings(caplog)] == [14, 7, 1]
@@ -239,11 +239,11 @@ def test_a_facebook_token_is_warned_of_at_14_7_and_1_days_once_each_and_then_cal
 def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
     account = added("facebook", age_days=40.25)
 
-    due_at = world.upkeep.check(account)
+    due_at = world.refresh.check(account)
     world.clock.set(world.clock.now())
     while world.row(account).warned_days is None:
         world.advance(seconds=due_at - world.clock.timestamp())
-        due_at = world.upkeep.check(account)
+        due_at = world.refresh.check(account)
 
     assert world.state(account).expires_at - world.clock.timestamp() == pytest.approx(14 * DAY, abs=5)
 
@@ -252,11 +252,11 @@ def test_the_next_end_of_a_token_is_warned_of_once_its_end_was_moved(world, adde
     world.simulator.post("/_simulator/switches", {"igl_refresh_new_token": False})
     account = added("instagram", age_days=50)
     for _ in range(2):
-        world.upkeep.check(account)
+        world.refresh.check(account)
         world.fault("server_error", path="refresh_access_token")
         world.advance(days=47)
         with pytest.raises(ProviderError):
-            world.upkeep.check(account)
+            world.refresh.check(account)
         world.heal()
         world.advance(hours=1)
 
@@ -266,7 +266,7 @@ def test_the_next_end_of_a_token_is_warned_of_once_its_end_was_moved(world, adde
 def test_a_page_token_does_not_end_but_its_access_to_data_does(world, added, caplog):
     account = added("facebook", age_days=60, page=True)
     for _ in range(32):
-        world.upkeep.check(account)
+        world.refresh.check(account)
         world.advance(days=1)
 
     assert [(record.days_left, record.reason) for record in warnings(caplog)] == [
@@ -278,7 +278,7 @@ def test_a_page_token_does_not_end_but_its_access_to_data_does(world, added, cap
 def test_a_short_token_of_the_facebook_login_is_exchanged(world):
     account = world.listed[0]["id"]
     world.add(account, "facebook", "EAASHORTsomething")
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert not world.token(account).startswith("EAASHORT")
 
@@ -290,7 +290,7 @@ def test_a_token_of_the_instagram_login_that_lives_for_an_hour_is_exchanged_or_i
     world.restart(INSTAGRAM_APP_SECRET=secret)
     step = world.services.checkup.checks.token(given, "instagram").next_step
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.token(account) == ("IGAASIMLONG-granted" if secret else given)
     assert ("The worker" if secret else "run `make connect` with it") in step
@@ -302,7 +302,7 @@ def test_a_refresh_without_permission_is_named_and_tried_again_a_day_later(world
     given = world.token(account)
     world.fault("permission", path="refresh_access_token")
 
-    due_at = world.upkeep.check(account)
+    due_at = world.refresh.check(account)
 
     assert (world.state(account).state, world.state(account).missing_scopes) == (
         "missing_permission",
@@ -311,10 +311,10 @@ def test_a_refresh_without_permission_is_named_and_tried_again_a_day_later(world
     assert due_at - world.clock.timestamp() == pytest.approx(DAY, abs=2)
     world.heal()
     world.calls()
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert world.calls("refresh_access_token") == []
     world.advance(days=1, minutes=1)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert (world.state(account).state, world.token(account) != given) == ("ok", True)
 
 
@@ -322,7 +322,7 @@ def test_without_the_credentials_of_its_app_a_token_is_read_and_not_inspected(wo
     account = added("facebook", age_days=5)
     world.restart(APP_ID="", APP_SECRET="")
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert (world.state(account).state, world.state(account).reason) == ("unknown", "not_inspected")
     assert world.state(account).checked_at == world.clock.timestamp()
@@ -333,14 +333,14 @@ def test_missing_permissions_are_named(world):
     account = world.listed[0]["id"]
     world.add(account, "facebook", "EAASIMLONG-no-insights")
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert (world.state(account).state, world.state(account).missing_scopes) == (
         "missing_permission",
         ("instagram_manage_insights",),
     )
     assert world.token(account) == "EAASIMLONG-no-insights"
-    assert world.upkeep.check(account) > world.clock.timestamp()
+    assert world.refresh.check(account) > world.clock.timestamp()
 
 
 def test_a_refusal_from_before_the_account_of_the_settings_was_known_stays_its_own(make_world):
@@ -354,7 +354,7 @@ def test_a_refusal_from_before_the_account_of_the_settings_was_known_stays_its_o
     assert [(row.account, row.state) for row in world.table.all()] == [("", "invalid")]
 
     world.calls()
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.calls() == []
     assert world.state(account).state == "invalid"
@@ -363,13 +363,13 @@ def test_a_refusal_from_before_the_account_of_the_settings_was_known_stays_its_o
 @pytest.mark.parametrize(("login", "subcode"), [("facebook", 460), ("instagram", 467)])
 def test_a_refused_token_is_tried_no_more_until_it_is_replaced(world, added, login, subcode):
     account = added(login, age_days=5)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.take_back(account, login, subcode)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.calls()
     for _ in range(5):
         world.advance(days=1)
-        world.upkeep.check(account)
+        world.refresh.check(account)
         assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 401
 
     assert world.calls() == []
@@ -377,7 +377,7 @@ def test_a_refused_token_is_tried_no_more_until_it_is_replaced(world, added, log
     world.advance(days=1)
     world.add(account, login, world.give(account, login, age_days=0.5))
     assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert world.state(account).state == "ok"
 
 
@@ -385,16 +385,16 @@ def test_a_refused_token_is_tried_no_more_until_it_is_replaced(world, added, log
 def test_what_the_user_can_make_good_is_tried_once_a_day_by_the_worker_only(world, added, login, subcode):
     account = added(login, age_days=5)
     world.take_back(account, login, subcode)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.calls()
-    world.upkeep.check(account)
+    world.refresh.check(account)
     assert len(world.calls()) == 1
     assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 401
     assert world.calls() == []
 
     world.take_back(account, login, None)
     world.advance(days=1)
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.state(account).state == "ok"
     assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
@@ -405,11 +405,11 @@ def test_a_fault_that_passes_makes_no_token_a_refused_one(world, added, fault):
     account = added("facebook", age_days=5)
     world.fault(**fault)
     with pytest.raises(ProviderError):
-        world.upkeep.check(account)
+        world.refresh.check(account)
     world.heal()
     world.advance(hours=1)
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert world.state(account).state == "ok"
 
@@ -418,7 +418,7 @@ def test_a_wrong_secret_of_the_app_makes_no_token_a_refused_one(world, added):
     account = added("facebook", age_days=5)
     world.restart(APP_SECRET="another-secret-of-the-app")
 
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert (world.state(account).state, world.state(account).reason) == ("unknown", "app_not_accepted")
 
@@ -457,7 +457,7 @@ def check_of_tokens(world):
 
 def test_an_end_that_is_near_is_shown_by_accounts_and_status(world, added):
     account = added("facebook", age_days=50)
-    world.upkeep.check(account)
+    world.refresh.check(account)
 
     assert (health(world, account)["state"], health(world, account)["reason"]) == ("expiring", "expires_soon")
     assert "ends at" in health(world, account)["message"]
@@ -527,7 +527,7 @@ def test_a_refused_token_and_a_missing_permission_are_shown_by_accounts_and_stat
     world.add(other, "facebook", "EAASIMLONG-no-insights")
     world.take_back(account, "instagram", 460)
     for each in (account, other):
-        world.upkeep.check(each)
+        world.refresh.check(each)
 
     assert (health(world, account)["state"], health(world, account)["reason"]) == ("needs_login", "password_changed")
     assert (health(world, other)["state"], health(world, other)["reason"]) == ("permissions_missing", "scopes_missing")
@@ -539,7 +539,7 @@ def test_a_refused_token_and_a_missing_permission_are_shown_by_accounts_and_stat
 def test_the_check_of_one_account_tries_a_refused_token_again_and_remove_deletes_it(world, added, run_command):
     account = added("instagram", age_days=5)
     world.take_back(account, "instagram", 467)
-    world.upkeep.check(account)
+    world.refresh.check(account)
     world.take_back(account, "instagram", None)
     config = Config.from_env(world.settings)
 
