@@ -70,7 +70,7 @@ class AccountInsights:
         resolved = [resolve(name, tuple(breakdown), selected.login) for name in metrics]
         series = None if refresh else self._shown.known(selected.id, resolved, period, windows, now=now.timestamp())
         if series is None:
-            reading = self._shown.reading(selected.id)
+            reading = self._shown.begin(selected.id)
             insights = self._reader.read(selected, requests_of(resolved, windows), with_totals=True)
             freshness = Freshness.of(insights.entries, now=now, gaps=insights.gaps)
             series = self._shown.add(reading, resolved, period, windows, insights)

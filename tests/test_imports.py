@@ -140,6 +140,7 @@ def test_no_module_imports_relatively():
 # Names that said nothing, or several things, and what is said in their place: docs/architecture.md, "Words".
 # fmt: off
 GIVEN_UP = frozenset({
+    "ask", "reading",
     "Memory", "recall", "renew", "Errand", "Memo", "Slot", "Shelf", "Rule", "Lasting", "grace",
     "Flights", "board", "take", "land", "deliver", "Gate", "Standing", "Block", "Blame", "Turn", "Entry", "Pace",
     "Outcome", "Remedy", "Ask", "Wanted", "Inquiry", "Reading", "Told", "Kept", "Terms", "Purchases",

@@ -98,7 +98,7 @@ class BatchFetcher:
     def fetch(self, requests: Sequence[InsightsRequest]) -> Mapping[ValueKey, MetricValue | ProviderError]:
         """Send requests that fit Instagram's limits; return a value or a failure for each of their keys."""
         if self._is_doubtful:
-            requests = self._ask_for_one(requests)
+            requests = self._fetch_one(requests)
         for round_ in rounds(requests):
             left = [rest for request in round_ if (rest := self._left_of(request)) is not None]
             refused = self._accept(
@@ -111,7 +111,7 @@ class BatchFetcher:
                 self._fail(request, self._stopped_by or error)
         return self.values
 
-    def _ask_for_one(self, requests: Sequence[InsightsRequest]) -> Sequence[InsightsRequest]:
+    def _fetch_one(self, requests: Sequence[InsightsRequest]) -> Sequence[InsightsRequest]:
         """Ask for one metric, and return what is left to ask for; all that is left fails if that one is refused."""
         newest = max(requests, key=lambda request: request.window.last)
         refused = self._send([newest.only(newest.metrics[0])])

@@ -119,7 +119,7 @@ class ShownInsights:
         cache.on_change(self._days.forget)
         cache.on_change(self._series.forget)
 
-    def reading(self, account: str) -> KnownInsights:
+    def begin(self, account: str) -> KnownInsights:
         """Return what `add` needs; to be taken before the values are read."""
         return KnownInsights(account, self._days.of(account), self._series.of(account))
 
@@ -129,7 +129,7 @@ class ShownInsights:
         """Return the series of some metrics, or None unless all of them were shown before and have not expired."""
         if not windows or not all(map(_is_plain, metrics)):
             return None
-        reading = self.reading(account)
+        reading = self.begin(account)
         found = []
         for metric in metrics:
             key = (metric.metric.name, period, windows[0].last, windows[-1].last)

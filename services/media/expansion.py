@@ -247,12 +247,12 @@ class _PostPages:
             self._keep(found)
         for post_id in omitted:
             if post_id in self._due and post_id not in self.values:
-                self._ask_omitted(post_id, metrics)
+                self._fetch_omitted(post_id, metrics)
 
-    def _ask_omitted(self, post_id: str, metrics: Sequence[str]) -> None:
+    def _fetch_omitted(self, post_id: str, metrics: Sequence[str]) -> None:
         """Ask for a post alone that came without insights, as refused ones may come instead of refusing the page."""
         try:
-            named = self._culprits.ask(post_id, metrics)
+            named = self._culprits.fetch_alone(post_id, metrics)
         except ProviderError as error:
             if not is_about_a_post(error):
                 raise

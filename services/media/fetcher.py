@@ -199,7 +199,7 @@ class MediaFetcher:
         Meta's rule is about each value, so a call is refused although others of its metrics would be answered.
         """
         if VIEWERS not in self.found.answered and not self._has_viewers:
-            failure = error if call.metrics == (VIEWERS,) else self._ask(Call((VIEWERS,)))
+            failure = error if call.metrics == (VIEWERS,) else self._fetch(Call((VIEWERS,)))
             if failure is not None:
                 self._fail(call, failure)
                 self.found.failure = self.found.failure or failure
@@ -228,7 +228,7 @@ class MediaFetcher:
                 self._each(call)
                 return
             suspects += named
-            failure = self._ask(rest)
+            failure = self._fetch(rest)
             if failure is None:
                 break
             if failure.retry_strategy is not RetryStrategy.SPLIT:
@@ -248,7 +248,7 @@ class MediaFetcher:
         """Ask for less at once after code 1; what has the fault again is not followed any further."""
         middle = len(call.metrics) // 2
         for half in (call.only(call.metrics[:middle]), call.only(call.metrics[middle:])):
-            failure = self._ask(half)
+            failure = self._fetch(half)
             if failure is not None and failure.retry_strategy is RetryStrategy.SHRINK:
                 self._fail(half, failure)
             elif failure is not None:
@@ -258,7 +258,7 @@ class MediaFetcher:
         """Ask for each metric alone, unless what every media has is refused as well: then the media is at fault."""
         refused: dict[str, ProviderError] = {}
         for check in CHECKS if not self.found.answered else ():
-            failure = self._ask(Call((check,)))
+            failure = self._fetch(Call((check,)))
             if failure is None:
                 break
             refused[check] = failure
@@ -281,13 +281,13 @@ class MediaFetcher:
         is_by_place = NAMED_BY_PLACE.search(error.words or "") is not None
         if is_by_place and may_be_total:
             total = call._replace(as_total=True)
-            if (failure := self._ask(total)) is not None:
+            if (failure := self._fetch(total)) is not None:
                 self._resolve(total, failure)
             return
         needs_check = self._is_promised(metric) or isinstance(error, PermissionDeniedError)
         if needs_check and not self.found.answered and error.reason is None:
             checks = [check for check in CHECKS if check != metric]
-            if (failure := self._ask(Call((checks[0],)))) is not None:
+            if (failure := self._fetch(Call((checks[0],)))) is not None:
                 self._fail(call, failure if isinstance(failure, OF_WHOLE_MEDIA) else error)
                 self.found.failure = self.found.failure or failure
                 return
@@ -304,7 +304,7 @@ class MediaFetcher:
             return "refused"
         return described.why_not(self._product_type, self._account.login) or "refused"
 
-    def _ask(self, call: Call) -> ProviderError | None:
+    def _fetch(self, call: Call) -> ProviderError | None:
         """Make one call; return its failure, or None if it was answered."""
         failed = self._send([call])
         return failed[0][1] if failed else None

@@ -68,7 +68,7 @@ class PostCulprits:
         while parts:
             part = parts.pop()
             try:
-                named = self.ask(post_id, part)
+                named = self.fetch_alone(post_id, part)
             except ProviderError as raised:
                 if not is_about_a_post(raised):
                     raise
@@ -88,7 +88,7 @@ class PostCulprits:
         others = [post.id for post in self._due if post.product_type == product_type and post.id not in seen]
         for post_id in others[:ALIKE]:
             try:
-                self.ask(post_id, (metric,))
+                self.fetch_alone(post_id, (metric,))
             except ProviderError as error:
                 if not is_about_a_post(error):
                     raise
@@ -106,7 +106,7 @@ class PostCulprits:
             return False
         other = next((post for post in others if post.product_type != product_type), others[-1])
         try:
-            return bool(self.ask(other.id, self._names.metrics))
+            return bool(self.fetch_alone(other.id, self._names.metrics))
         except ProviderError as error:
             if isinstance(error, MediaTooOldError | InsufficientViewersError):
                 return True
@@ -114,7 +114,7 @@ class PostCulprits:
                 raise
             return False
 
-    def ask(self, post_id: str, metrics: Sequence[str]) -> Mapping[str, Item]:
+    def fetch_alone(self, post_id: str, metrics: Sequence[str]) -> Mapping[str, Item]:
         """Return what a post alone answers; raises its refusal."""
         return self._graph.media_insights(self._account, post_id, metrics, as_total=self._names.as_totals)
 

@@ -28,7 +28,7 @@ class SingleStories:
         self._refusals = refusals
         self._viewers = viewers
 
-    def ask(
+    def fetch(
         self,
         account: Account,
         story: LiveStory,

@@ -179,7 +179,7 @@ class StoryPages:
 
     def _take_apart(self, story: str, viewers: Viewers = "unknown") -> LiveStory:
         """Ask for a story alone."""
-        found = self._single.ask(self._account, self._found.stories[story], self._names.metrics, viewers=viewers)
+        found = self._single.fetch(self._account, self._found.stories[story], self._names.metrics, viewers=viewers)
         self._found.stories[story] = found
         self._apart.add(story)
         self._keep([found])
@@ -197,7 +197,7 @@ class StoryPages:
         values = self._take_apart(ahead[0]).values
         refused = {metric: values[metric].message or "" for metric in before if values.get(metric, NONE).reason}
         if len(ahead) > 1 and refused:
-            other = self._single.ask(self._account, self._found.stories[ahead[1]], list(refused))
+            other = self._single.fetch(self._account, self._found.stories[ahead[1]], list(refused))
             if len(refused) == len(before) and not any(value.is_known for value in other.values.values()):
                 # Instagram refuses everything it is asked for, so nothing shows that it is about these stories.
                 now = 0.0

@@ -183,7 +183,7 @@ class StoryReader:
         usual: Viewers = "enough" if has_viewers else "unknown"
         calls = [
             partial(
-                self._single.ask,
+                self._single.fetch,
                 account,
                 story,
                 metrics,

@@ -155,7 +155,7 @@ class PostTable:
                 if is_labelled:
                     query = query.where(post_readings.c.age_label.is_not(None))
                 for row in connection.execute(query.order_by(post_readings.c.post, post_readings.c.slot)):
-                    found.setdefault(row.post, []).append(_reading(row))
+                    found.setdefault(row.post, []).append(_post_reading(row))
         return found
 
     def last_insights(self, account: str, ids: Collection[str]) -> dict[str, float]:
@@ -272,7 +272,7 @@ def _differs(column: Column[Any]) -> ColumnElement[bool]:
     return and_(new.is_not(None), or_(column.is_(None), column != new))
 
 
-def _reading(row: Row[Any]) -> PostReading:
+def _post_reading(row: Row[Any]) -> PostReading:
     values = {name: _number(getattr(row, name)) for name in (*COUNTS, *INSIGHTS)}
     return PostReading(
         row.post,

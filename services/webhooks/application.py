@@ -9,7 +9,7 @@ from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.clock import Clock
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.webhooks import Change, Delivery, DeliveryContent, PendingChange, WebhookTable
-from services.webhooks.reading import read
+from services.webhooks.parsing import read
 
 READ_AT_ONCE = 100  # deliveries
 APPLIED_AT_ONCE = 50  # changes; so many are at most applied again after a kill
@@ -47,12 +47,12 @@ class WebhookApplication:
 
     def _read(self) -> int:
         """Enter the changes of the next deliveries."""
-        readings = [self._reading(delivery) for delivery in self._table.unread(READ_AT_ONCE)]
+        readings = [self._content(delivery) for delivery in self._table.unread(READ_AT_ONCE)]
         if readings:
             self._table.enter(readings, applicable=self._handlers.keys(), now=self._clock.timestamp())
         return len(readings)
 
-    def _reading(self, delivery: Delivery) -> DeliveryContent:
+    def _content(self, delivery: Delivery) -> DeliveryContent:
         reading = read(delivery)
         if reading.failure is not None:
             extra = {"digest": reading.delivery.digest, "failure": reading.failure}

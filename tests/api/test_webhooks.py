@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.webhooks import receiver
+from services.webhooks import deliveries
 from services.webhooks.errors import SignatureInvalidError, SignatureMissingError
 from tests.deliveries import PATH, SIGNATURE, body, change, entry, signature, signed, story_insights
 from tests.stores import query
@@ -223,11 +223,11 @@ def test_what_only_reads_takes_no_body_at_all(client, method, path):
 
 
 def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client, monkeypatch):
-    monkeypatch.setattr(receiver, "ROOM_WAIT", 0.05)
+    monkeypatch.setattr(deliveries, "ROOM_WAIT", 0.05)
     client = make_client()
     webhooks = client.application.extensions["services"].webhooks
     large = body(entry(ACCOUNT_ID, change("comments", {"id": "1", "text": "x" * 1024 * 1024})))
-    held = [webhooks.room_for(signature(large, APP_SECRET), len(large)) for _ in range(receiver.ROOM // len(large))]
+    held = [webhooks.room_for(signature(large, APP_SECRET), len(large)) for _ in range(deliveries.ROOM // len(large))]
     for each in held:
         each.__enter__()
 
@@ -245,7 +245,7 @@ def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client,
 def test_no_room_is_taken_for_a_large_body_without_a_signature_of_the_right_form(client, given, failure):
     webhooks = client.application.extensions["services"].webhooks
 
-    with pytest.raises(failure), webhooks.room_for(given, receiver.ROOM):
+    with pytest.raises(failure), webhooks.room_for(given, deliveries.ROOM):
         pytest.fail("The body would be read.")
 
 

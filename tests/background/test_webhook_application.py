@@ -12,7 +12,7 @@ from services.store import webhooks
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
 from services.webhooks.application import FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
-from services.webhooks.reading import read
+from services.webhooks.parsing import read
 from tests.deliveries import body, change, entry, story_insights
 from tests.stores import query
 from tests.support import MovableClock, new_instance, utc
