@@ -91,7 +91,7 @@ class GrowthTrends:
 
     def _shown_trends(self, account: Account, request: TrendsRequest, now: datetime) -> ShownGrowth:
         """Return the trends of a request: as they were shown moments ago, else made of what is read for them."""
-        reading = self._shown.reading(account.id)
+        reading = self._shown.begin(account.id)
         known = None if request_context.not_before() else self._shown.known(reading, request, now=now)
         if known is not None:
             return known

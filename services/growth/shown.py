@@ -79,7 +79,7 @@ class ShownTrends:
         self._recent: RecentReads[SourcesKey | ShownKey, GrowthSources | ShownTrend] = RecentReads(MINUTE, MOST_SHOWN)
         cache.on_change(self._recent.forget)
 
-    def reading(self, account: str) -> ReadingOfTrends:
+    def begin(self, account: str) -> ReadingOfTrends:
         """Return what `known` and `add` need; to be taken before the values are read."""
         return self._recent.of(account)
 
