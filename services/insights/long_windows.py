@@ -19,12 +19,13 @@ from services.insights.caching import from_history_value
 from services.insights.catalogue import METRICS, first_retained
 from services.insights.kept_values import KeptValues
 from services.insights.reader import BEYOND_RETENTION, WINDOW_TOO_LONG, Insights, InsightsReader
-from services.insights.request import InsightsRequest, ValueKey
+from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.history import HistoryValue
 
 MOST_RECENT = 4_000  # values and their entries
 
+FinalDays = Mapping[tuple[str, Breakdown], Mapping[date, HistoryValue]]
 KeptDays = Mapping[str, Mapping[date, HistoryValue]]
 
 
@@ -69,20 +70,24 @@ class LongWindowReader:
         known = None if request_context.not_before() else _known(reading, requests, now=self._clock.timestamp())
         if known is not None:
             return known
-        plans = [self._plan(account, request) for request in requests]
+        final = self._final_days(account, requests)
+        plans = [self._plan(account, request, final) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
         found = self._reader.read(account, needed, only_gaps=only_gaps) if needed else Insights({}, [], gaps=False)
         insights = _with_sums(plans, found)
         self._recent.put(account.id, reading, _known_values(plans, insights))
         return insights
 
-    def _plan(self, account: Account, request: InsightsRequest) -> _Plan:
+    def _plan(self, account: Account, request: InsightsRequest, final: FinalDays) -> _Plan:
         window = request.window
-        pieces = [] if request.series else window.pieces()
-        summed = [metric for metric in request.metrics if not METRICS[metric].unique]
-        if len(pieces) < 2 or not summed:  # noqa: PLR2004  # One call needs no sum.
+        summed = _summed_metrics(request)
+        if not summed:
             return _Plan(request, [request])
-        kept = self._final_days(account, request, summed)
+        pieces, days = window.pieces(), frozenset(window)
+        kept = {
+            metric: {day: value for day, value in final.get((metric, request.breakdown), {}).items() if day in days}
+            for metric in summed
+        }
         runs = _runs([day for day in window if not all(day in kept[metric] for metric in summed)])
         others = [metric for metric in request.metrics if metric not in summed]
         rest = [request.only(*others)] if others else []
@@ -97,14 +102,26 @@ class LongWindowReader:
         missing = [InsightsRequest(tuple(summed), run, request.breakdown) for run in runs]
         return _Plan(request, [*rest, *missing], summed, runs, kept)
 
-    def _final_days(self, account: Account, request: InsightsRequest, metrics: Sequence[str]) -> KeptDays:
-        """Return the final values of the days of a request, by metric."""
-        keys = [(metric, request.breakdown, Window(day, day)) for metric in metrics for day in request.window]
-        kept: dict[str, dict[date, HistoryValue]] = {metric: {} for metric in metrics}
-        for (metric, breakdown, day), value in self._kept.final(account, keys).items():
-            if _can_be_added(value, by_breakdown=bool(breakdown)):
-                kept[metric][day.first] = value
-        return kept
+    def _final_days(self, account: Account, requests: Sequence[InsightsRequest]) -> FinalDays:
+        """Return the final values of the days that requests may be made of: one read of all requests by a breakdown."""
+        by_breakdown: dict[Breakdown, dict[ValueKey, None]] = {}
+        for request in requests:
+            days = [Window(day, day) for day in request.window]
+            keys = by_breakdown.setdefault(request.breakdown, {})
+            keys |= {(metric, request.breakdown, day): None for metric in _summed_metrics(request) for day in days}
+        found: dict[tuple[str, Breakdown], dict[date, HistoryValue]] = {}
+        for keys in filter(None, by_breakdown.values()):
+            for (metric, breakdown, day), value in self._kept.final(account, keys).items():
+                if _can_be_added(value, by_breakdown=bool(breakdown)):
+                    found.setdefault((metric, breakdown), {})[day.first] = value
+        return found
+
+
+def _summed_metrics(request: InsightsRequest) -> list[str]:
+    """Return the metrics of a request that may be made of kept days; one call needs no sum."""
+    if request.series or len(request.window.pieces()) < 2:  # noqa: PLR2004
+        return []
+    return [metric for metric in request.metrics if not METRICS[metric].unique]
 
 
 def _known(

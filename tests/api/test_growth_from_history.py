@@ -286,6 +286,21 @@ def test_a_year_whose_first_days_are_gone_is_unknown_without_a_call_for_the_rest
     assert [entry["reason"] for entry in meta["unavailable"]] == ["no_posts", "beyond_retention"]
 
 
+def test_the_days_of_both_windows_and_of_all_metrics_are_read_by_one_statement(client, wire, store, truth, statements):
+    instagram = Instagram(wire, truth)
+    window = Window(date(2026, 3, 15), date(2026, 6, 12))
+    keep_truth(store, truth, window.before().first, window.last)
+    keep_counts(store, {window.first: 800, date(2026, 6, 13): 900})
+    statements.clear()
+
+    trends, _ = ask(client, "90d", until="complete", metrics="views,interactions")
+
+    assert trends["views"]["current_value"] == sum(truth["views"][day] for day in window)
+    assert trends["views"]["previous_value"] == sum(truth["views"][day] for day in window.before())
+    assert instagram.asked == []
+    assert len([each for each in statements if each.startswith("SELECT") and "FROM metric_values" in each]) == 1
+
+
 def test_without_the_database_growth_is_worked_out_as_before(client, wire, store, monkeypatch):
     Instagram(wire, TRUTH, followers=1100)
     keep_counts(store, {date(2026, 6, 8): 1000})
