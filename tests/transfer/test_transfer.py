@@ -311,6 +311,16 @@ def test_a_bad_line_is_refused_with_its_number_and_reason_and_the_others_are_kep
     assert (counts.lines, counts.refused, counts.rows) == (len(BAD) + 2, len(BAD), 2)
 
 
+def test_a_bad_line_between_a_number_and_its_buckets_takes_no_more_than_itself(store):
+    number = line(breakdown="follow_type", value=2**53, details={"buckets": 1})
+    bucket = line(breakdown="follow_type", bucket="FOLLOWER", value=2**53)
+
+    _, refused = imported(store, "\n".join([number, line(kind="orders"), bucket]))
+
+    assert [number for number, _ in refused] == [2]
+    assert [found["value"] for found in lines_of(exported(store))] == [2**53, 2**53]
+
+
 def test_a_number_with_a_bad_bucket_is_refused_as_a_whole(store):
     good = line(breakdown="follow_type", bucket="FOLLOWER")
     bad = line(breakdown="follow_type", bucket="NON_FOLLOWER", value="x")
