@@ -11,7 +11,6 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
 from services.cache.cache import Cache
 from services.cache.policies import HOUR
-from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import Window, last_days, pacific_day
 from services.errors import ProviderError
@@ -70,7 +69,20 @@ class GrowthTrends:
         selected = self._accounts.find(account)
         keys = ALWAYS + tuple([key for key in ADDED if key in metrics])
         request = TrendsRequest(window, pacific_day(now), keys, er_basis, er_method)
-        shown = self._shown_trends(selected, request, now)
+        reading = self._shown.begin(selected.id)
+        shown = None if request_context.not_before() else self._shown.known(reading, request, now=now)
+        if shown is None:
+            fetched = self._reader.read(
+                selected,
+                window,
+                window.before(),
+                now=now,
+                totals=[METRIC_OF[key] for key in keys if key in METRIC_OF],
+                with_post_insights=er_basis != "followers",
+            )
+            shown = _trends_of(fetched, request)
+            if fetched.is_lasting:
+                self._shown.add(selected.id, reading, request, shown, now=now)
         trends = [each.trend for each in shown.trends]
         provisional = [day for trend in trends if (day := trend["provisional_from"]) is not None]
         return Answer(
@@ -89,36 +101,22 @@ class GrowthTrends:
             table=Table(COLUMNS, (each.line for each in shown.trends)),
         )
 
-    def _shown_trends(self, account: Account, request: TrendsRequest, now: datetime) -> ShownGrowth:
-        """Return the trends of a request: as they were shown moments ago, else made of what is read for them."""
-        reading = self._shown.begin(account.id)
-        known = None if request_context.not_before() else self._shown.known(reading, request, now=now)
-        if known is not None:
-            return known
-        window, before = request.window, request.window.before()
-        fetched = self._reader.read(
-            account,
-            window,
-            before,
-            now=now,
-            totals=[METRIC_OF[key] for key in request.keys if key in METRIC_OF],
-            with_post_insights=request.basis != "followers",
-        )
-        followers = Followers.of(window, fetched.insights_read_at, request.today, fetched.counts)
-        trends = [
-            followers_trend(window, followers, fetched),
-            engagement_trend(window, before, fetched, followers, basis=request.basis, method=request.method),
-            *(total_trend(key, window, before, fetched) for key in request.keys if key not in ALWAYS),
-        ]
-        shown = ShownGrowth([ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends], fetched.sources)
-        if fetched.is_lasting:
-            self._shown.add(account.id, reading, request, shown, now=now)
-        return shown
-
 
 def window_of(days: int, until: Until, now: datetime) -> Window:
     """Return the last days: up to yesterday, or to the last one whose values are complete."""
     return last_days(days, now=now, final_after=PROVISIONAL_HOURS if until == "complete" else 0)
+
+
+def _trends_of(fetched: Fetched, request: TrendsRequest) -> ShownGrowth:
+    """Return the trends of a request as they are shown."""
+    window, before = request.window, request.window.before()
+    followers = Followers.of(window, fetched.insights_read_at, request.today, fetched.counts)
+    trends = [
+        followers_trend(window, followers, fetched),
+        engagement_trend(window, before, fetched, followers, basis=request.basis, method=request.method),
+        *(total_trend(key, window, before, fetched) for key in request.keys if key not in ALWAYS),
+    ]
+    return ShownGrowth([ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends], fetched.sources)
 
 
 def _unavailable(trend: Trend, fetched: Fetched) -> Unavailable | None:
