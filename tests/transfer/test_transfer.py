@@ -315,7 +315,7 @@ def test_a_bad_line_between_a_number_and_its_buckets_takes_no_more_than_itself(s
     number = line(breakdown="follow_type", value=2**53, details={"buckets": 1})
     bucket = line(breakdown="follow_type", bucket="FOLLOWER", value=2**53)
 
-    _, refused = imported(store, "\n".join([number, line(kind="orders"), bucket]))
+    _, refused = imported(store, "\n".join([number, line(metric="views", read_at="then"), bucket]))
 
     assert [number for number, _ in refused] == [2]
     assert [found["value"] for found in lines_of(exported(store))] == [2**53, 2**53]
