@@ -49,10 +49,10 @@ def test_a_lease_is_taken_extended_watched_and_ended_while_every_reader_is_busy(
 @pytest.fixture
 def next_reader(store):
     """Let every connection for readers be in use, and another thread wait for one; return how it goes on."""
-    database, began = store.databases[0], threading.Event()
+    database = store.databases[0]
+    waiters = database._connections._changed[connections.READERS]._waiters
 
     def read():
-        began.set()
         with database.read():
             return time.monotonic()
 
@@ -63,8 +63,9 @@ def next_reader(store):
         def go_on(last):
             with last:
                 waiting = executor.submit(read)
-                assert began.wait(WITHIN)
-                time.sleep(0.05)
+                end = time.monotonic() + WITHIN
+                while not waiters and time.monotonic() < end:
+                    time.sleep(0.001)
                 at = time.monotonic()
             return waiting, at
 
