@@ -23,7 +23,7 @@ COLUMNS = (
     *("unit", "basis", "approximate", "since", "until", "provisional_from"),
     *("er_method", "numerator", "denominator", "posts_used", "posts_left_out", "previous_since", "previous_until"),
 )
-MOST_SHOWN = 4_000  # trends, of about 2 kB each
+MOST_SHOWN = 1_000  # trends, of about 2 kB each
 
 
 class TrendsRequest(NamedTuple):

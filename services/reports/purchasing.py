@@ -53,7 +53,7 @@ from services.store.store import Store
 
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
-RECENT_AT_MOST = 16 * 1024 * 1024  # bytes of reports that are not read again within a minute: about 1,500 of them
+RECENT_AT_MOST = 3 * 1024 * 1024  # bytes of reports that are not read again within a minute: about 280 of them
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
     Charge.NONE: "free",
