@@ -194,7 +194,7 @@ class AccountHistory:
             )
             misspelt = did_you_mean_any([name for name in unknown if name not in of_media], [*kept, *METRICS])
             raise InvalidRequestError(
-                f"metrics: {', '.join(unknown)} is not kept of this account, and no metric that could be.{misspelt}",
+                f"metrics: {', '.join(map(ascii, unknown))} is not kept of this account, and cannot be.{misspelt}",
                 hint=f"Kept: {', '.join(kept)}. Accepted, also where nothing is kept: {', '.join(METRICS)}.{elsewhere}",
             )
         refuse_impossible(breakdown, found, kinds)

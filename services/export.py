@@ -133,7 +133,7 @@ class Export:
             ]
             if misspelt := [name for name in unknown if name not in removed]:
                 sentences.append(
-                    f"{', '.join(map(ascii, misspelt))} is not kept, and no metric that could be."
+                    f"{', '.join(map(ascii, misspelt))} is not kept, and cannot be."
                     f"{did_you_mean_any(misspelt, accepted)}"
                 )
             raise InvalidRequestError(f"metrics: {' '.join(sentences)}", hint=f"Accepted: {', '.join(accepted)}.")

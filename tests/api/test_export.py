@@ -160,7 +160,7 @@ def test_without_the_database_the_reply_says_so(kept, monkeypatch):
         ("metrics=a;b", "metrics"),
         ("metrics=,", "metrics"),
         ("metrics=views,nope,%C3%BF", "metrics"),
-        ("metrics=views,nope", "'nope' is not kept"),
+        ("metrics=views,nope", "'nope' is not kept, and cannot be."),
         ("since=2026-06-03&until=2026-06-02", "since"),
         ("acount=1", "account"),
     ],

@@ -439,7 +439,7 @@ def test_a_cursor_whose_day_has_left_the_usual_range_is_refused(client, clock):
         ({"metrics": "views", "cursor": "2026-06-01"}, "not a cursor"),
         ({"metrics": "views", "breakdown": "nope"}, "nope is no breakdown"),
         ({"metrics": "followers", "breakdown": "follow_type,nope"}, "nope is no breakdown"),
-        ({"metrics": "navigation"}, "navigation is not kept"),
+        ({"metrics": "navigation"}, "'navigation' is not kept of this account, and cannot be."),
         ({"metrics": "veiws"}, "Did you mean views?"),
         ({"metrics": "views", "breakdown": "folow_type"}, "Did you mean follow_type?"),
         ({"metrics": "views", "breakdown": "age,gender"}, "age,gender is no breakdown of views"),
