@@ -111,7 +111,7 @@ class Comparison:
         request_context.accept_only_new(refresh=refresh)
         found = self._each_once(references)
         trends = partial(self._growth_trends.over, days, metrics=ADDED, until=until)
-        calls = [partial(trends, account=each.id) for each in found.values() if isinstance(each, Account)]
+        calls = [partial(trends, account=each) for each in found.values() if isinstance(each, Account)]
         answers = iter(self._executor.gather(calls, fatal=lambda _: False))
         read = [
             _Read(reference, each, next(answers)) if isinstance(each, Account) else _Read(reference, None, each)
@@ -136,11 +136,14 @@ class Comparison:
         )
 
     def _each_once(self, references: Sequence[str]) -> Mapping[str, Account | InsightsError]:
-        """Return what each name is of, by name, without further names of an account that has one."""
+        """Return what each name is of, by name, without further names of an account that has one.
+
+        Names that a provider has to be asked about share one call, and its failure.
+        """
+        calls = [partial(self._found, reference) for reference in references]
         found: dict[str, Account | InsightsError] = {}
         ids: set[str] = set()
-        for reference in references:
-            each = self._found(reference)
+        for reference, each in zip(references, self._executor.gather(calls, fatal=lambda _: False), strict=True):
             if isinstance(each, Account):
                 if each.id in ids:
                     continue

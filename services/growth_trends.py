@@ -11,6 +11,7 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
 from services.cache.cache import Cache
 from services.cache.policies import HOUR
+from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import Window, last_days, pacific_day
 from services.errors import ProviderError
@@ -53,7 +54,7 @@ class GrowthTrends:
         until: Until = "yesterday",
         er_basis: Basis = "followers",
         er_method: Method = "mean_of_posts",
-        account: str | None = None,
+        account: Account | str | None = None,
         refresh: bool = False,
     ) -> Answer:
         """Return the trends of `days` days against the days before them.
@@ -66,7 +67,7 @@ class GrowthTrends:
         request_context.accept_only_new(refresh=refresh)
         now = self._clock.now()
         window = window_of(days, until, now)
-        selected = self._accounts.find(account)
+        selected = account if isinstance(account, Account) else self._accounts.find(account)
         keys = ALWAYS + tuple([key for key in ADDED if key in metrics])
         request = TrendsRequest(window, pacific_day(now), keys, er_basis, er_method)
         reading = self._shown.begin(selected.id)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import date, datetime, timedelta
 
 import pytest
 import responses
 
+from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.compare import HEADLINES, MOST_ACCOUNTS
 from services.days import midnight
-from services.errors import BusyError
+from services.errors import AccountUnknownError, BusyError
 from services.store.accounts import AccountRow
 from tests.planners import body_of, follows, post, query_of
 from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows, total_value
@@ -258,6 +260,40 @@ def test_an_account_that_is_named_by_its_id_and_its_username_has_one_row(client,
     assert [row["account"] for row in rows] == [BAKERY, ACCOUNT_ID]
     warnings = [(each["account"], each["code"]) for each in meta["warnings"]]
     assert len(warnings) == len(set(warnings)) > 0
+
+
+def test_names_are_looked_up_side_by_side_so_that_they_share_a_call_and_its_failure(client, wire):
+    calls = []
+
+    def answer(_request):
+        calls.append("profile")
+        time.sleep(0.3)  # All names are waiting for it by then.
+        return 500, {}, "{}"
+
+    wire.add_callback(responses.GET, f"{GRAPH}/v25.0/{ACCOUNT_ID}", callback=answer)
+
+    rows, _ = ask(client, accounts="one,two,three,four")
+
+    assert [row["error"]["code"] for row in rows] == ["provider_unavailable"] * 4
+    assert calls == ["profile"]
+
+
+def test_an_account_that_is_removed_meanwhile_takes_no_other_down(client, wire, monkeypatch):
+    plan_both(wire)
+    find, found = AccountResolver.find, set()
+
+    def find_once(resolver, reference):
+        account = find(resolver, reference)
+        if account.id in found:
+            raise AccountUnknownError("There is no such account here.")
+        found.add(account.id)
+        return account
+
+    monkeypatch.setattr(AccountResolver, "find", find_once)
+
+    rows, _ = ask(client)
+
+    assert [numbers(row)["followers"] for row in rows] == [1000, 500]
 
 
 def test_a_busy_gateway_answers_for_no_account(client, wire, monkeypatch):
