@@ -86,9 +86,13 @@ def checks_of(config: Config) -> Iterator[Check]:
 
 
 def _as_known(added: Check) -> Check:
-    """Return the check of the added accounts, for which nothing was called, with the command that checks them now."""
-    steps = [] if added.next_step is None else [added.next_step]
-    next_step = " ".join([*steps, 'They are checked now by `make account ARGS="check --failed-only"`.'])
+    """Return the check of the added accounts, for which nothing was called.
+
+    Its next step, where there is one, names the command that checks them now.
+    """
+    next_step = added.next_step
+    if next_step is not None:
+        next_step += ' `make account ARGS="check --failed-only"` checks all of them now.'
     return replace(
         added, message=f"{added.message}; from earlier checks and reads".replace(".;", ";"), next_step=next_step
     )

@@ -26,16 +26,15 @@ def world(make_world):
     return make_world(TOKEN_KEY=f"{KEY},{OLD_KEY}")
 
 
-def add(world, *, number, key=KEY, failed_as=None, first=100):
+def add(world, *, number, key=KEY, failed_as=None, first=100, account=None, token=None):
     """Add accounts that no test reads, of which a check failed or did not."""
     store = world.services.store
     encryption = TokenEncryption([key], learn=lambda _: None)
     for index in range(first, first + number):
-        account = f"17841400000000{index}"
-        store.accounts.put(AccountRow(account, f"a{index}", "facebook", "", encryption.seal(f"EAAtoken{index}"), 1.0))
-        row = CheckRow(
-            account, world.clock.timestamp(), failed_as, failed_as and "It failed.", failed_as and "Do this."
-        )
+        id_ = account or f"17841400000000{index}"
+        sealed = encryption.seal(token or f"EAAtoken{index}")
+        store.accounts.put(AccountRow(id_, f"a{index}", "facebook", "", sealed, 1.0))
+        row = CheckRow(id_, world.clock.timestamp(), failed_as, failed_as and "It failed.", failed_as and "Do this.")
         store.account_health.checked(row)
     world.advance(seconds=3)
 
@@ -160,6 +159,13 @@ def test_the_doctor_reports_the_same_as_json_and_by_its_exit_status(world, run_c
     config = Config.from_env(world.settings)
     ended, text, _ = run_command(doctor, config)
     assert (ended, "ok   insights: yesterday's reach is answered" in text) == (0, True), text
+
+    listed = world.simulator.get("/_simulator/accounts").json()["accounts"][1]
+    add(world, number=1, account=listed["id"], token=listed["token"])
+    world.simulator.post("/_simulator/clock", {"now": datetime.now(UTC).isoformat()})
+    ended, text, _ = run_command(doctor, config, "--json")
+    healthy = checks(json.loads(text))["added accounts"]
+    assert (ended, healthy["state"], healthy["next_step"]) == (0, "ok", None), healthy
 
     add(world, number=1, failed_as="token_expired")
     world.simulator.post("/_simulator/clock", {"now": datetime.now(UTC).isoformat()})
