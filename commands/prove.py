@@ -1,6 +1,7 @@
 """`make prove`: what takes too long for `make test`. Each part can be named: make prove ARGS="openapi mutation".
 
-- fuzz: all cases of the fuzzing, of which `make test` takes every twelfth
+- fuzz: all cases of the fuzzing, of which `make test` takes every twentieth
+- truth: the numbers of 200 accounts and windows against the truth of the simulator, of which `make test` takes half
 - openapi: schemathesis calls the sandbox with what the OpenAPI document accepts, and with what it refuses
 - months: a history of months of simulated time, with outages, kills and both clock changes
 - tokens: 200 days of the tokens of 50 accounts of both logins
@@ -44,6 +45,10 @@ def _passes(name: str) -> bool:
 
 def _fuzz() -> int:
     return _run("pytest", "-q", "-n", "auto", "tests/fuzz", FUZZ="all")
+
+
+def _truth() -> int:
+    return _run("pytest", "-q", "-n", "auto", "tests/end_to_end/test_truth.py", TRUTH="all")
 
 
 def _months() -> int:
@@ -113,6 +118,7 @@ CHECKS = ",".join(
 )
 PARTS: Mapping[str, Callable[[], int]] = {
     "fuzz": _fuzz,
+    "truth": _truth,
     "openapi": _openapi,
     "months": _months,
     "tokens": _tokens,
