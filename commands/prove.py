@@ -1,6 +1,6 @@
 """`make prove`: what takes too long for `make test`. Each part can be named: make prove ARGS="openapi mutation".
 
-- fuzz: all cases of the fuzzing, of which `make test` takes every twentieth
+- fuzz: all cases of the fuzzing, of which `make test` takes every twelfth
 - truth: the numbers of 200 accounts and windows against the truth of the simulator, of which `make test` takes half
 - openapi: schemathesis calls the sandbox with what the OpenAPI document accepts, and with what it refuses
 - months: a history of months of simulated time, with outages, kills and both clock changes
