@@ -100,6 +100,30 @@ def test_what_was_shown_is_shown_until_it_expires_and_no_longer(world):
     assert world.body(f"{paths[0]}&until=yesterday")["meta"]["fetched_at"] > max(fetched_at)
 
 
+def test_values_that_have_expired_are_read_again_also_where_nothing_has_replaced_them(client, wire, clock, monkeypatch):
+    plan_profile(wire)
+    plan_posts(wire, [])
+    plan_insights(wire, lambda _: follows(gained=50, lost=20))
+    read, times = GrowthReader.read, []
+
+    def counted(*arguments, **options):
+        times.append(1)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(GrowthReader, "read", counted)
+
+    for query in ({}, {"format": "json"}, {"er_method": "median"}):
+        body_of(client, "/growth-trends", period="7d", **query)
+    before = len(times)
+    body_of(client, "/growth-trends", period="7d", er_method="mean_of_posts")
+    within = len(times)
+    clock.wait(3700)
+    body_of(client, "/growth-trends", period="7d", until="yesterday")
+    assert client.application.extensions["services"].wait_until_quiet(30)
+
+    assert (within, len(times)) == (before, before + 1)
+
+
 def test_the_moment_up_to_which_totals_are_complete_goes_on(client, wire, clock):
     """Where a total is kept as final although its days are not, as after an import, its trend names the present."""
     plan_profile(wire)
