@@ -47,7 +47,13 @@ class Worker:
     def run(self) -> bool:
         """Work until `STOP`; return whether every job that was begun is finished."""
         self._record_alive()
-        self._heartbeat.register("worker", self._record_alive, interval=HEARTBEAT_INTERVAL, delay=HEARTBEAT_INTERVAL)
+        self._heartbeat.register(
+            "worker",
+            self._record_alive,
+            interval=HEARTBEAT_INTERVAL,
+            delay=HEARTBEAT_INTERVAL,
+            extends_leases=True,
+        )
         self._heartbeat.start()
         put_recurring_at = time.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""The heartbeat of a process: one thread that runs the periodic tasks of the process."""
+"""The heartbeat of a process: two threads that run its periodic tasks, one of them those that extend leases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class PeriodicTask:
 
 
 class Heartbeat:
-    """Runs registered tasks in the order of their registration, each at its interval, on one thread.
+    """Runs registered tasks in the order of their registration, each at its interval.
+
+    What extends leases has a thread of its own. Behind the other tasks it came too late where the machine was slow or a
+    statement hung: a lease of five seconds ended while its holder lived, and another process made the same calls again.
 
     `start` is called by the first user that needs the tasks, not by the constructor: gunicorn may build the application
     before it forks its workers, and a thread does not survive a fork.
@@ -35,34 +38,47 @@ class Heartbeat:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tasks: list[PeriodicTask] = []
-        self._thread: threading.Thread | None = None
+        self._lease_tasks: list[PeriodicTask] = []
+        self._threads: tuple[threading.Thread, ...] = ()
         self._stopped = threading.Event()
 
-    def register(self, name: str, run: Callable[[], object], *, interval: float, delay: float = 0.0) -> None:
+    def register(
+        self,
+        name: str,
+        run: Callable[[], object],
+        *,
+        interval: float,
+        delay: float = 0.0,
+        extends_leases: bool = False,
+    ) -> None:
         """Run a task every `interval` seconds, for the first time `delay` seconds from now."""
         with self._lock:
-            # A new list: the thread may be going through the old one.
-            self._tasks = [*self._tasks, PeriodicTask(name, run, interval, time.monotonic() + delay)]
+            tasks = self._lease_tasks if extends_leases else self._tasks
+            tasks.append(PeriodicTask(name, run, interval, time.monotonic() + delay))
 
     def start(self) -> None:
-        """Start the thread, unless it runs already."""
-        if self._thread is not None:
+        """Start the threads, unless they run already."""
+        if self._threads:
             return
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-                self._thread.start()
+            if not self._threads:
+                self._threads = (
+                    threading.Thread(target=self._run, args=(self._lease_tasks,), name="lease heartbeat", daemon=True),
+                    threading.Thread(target=self._run, args=(self._tasks,), name="heartbeat", daemon=True),
+                )
+                for thread in self._threads:
+                    thread.start()
 
     def stop(self, *, timeout: float = 0.0) -> None:
-        """Stop the thread; wait up to `timeout` seconds for the task that it runs."""
+        """Stop the threads; wait up to `timeout` seconds for the tasks that they run."""
         self._stopped.set()
-        thread = self._thread
-        if thread is not None and timeout > 0:
-            thread.join(timeout)
+        deadline = time.monotonic() + timeout
+        for thread in self._threads if timeout > 0 else ():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self) -> None:
+    def _run(self, tasks: list[PeriodicTask]) -> None:
         while not self._stopped.wait(BEAT):
-            for task in self._tasks:
+            for task in tuple(tasks):
                 if time.monotonic() >= task.due_at and not self._stopped.is_set():
                     task.due_at = time.monotonic() + task.interval
                     _attempt(task)

@@ -83,11 +83,11 @@ class Runner:
         return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=kinds)
 
     def heartbeat(self, holder: str, held: Collection[Job], *, host: str, pid: int) -> None:
-        """Record that a worker is alive, and extend the leases of the jobs that it runs."""
-        with suppress(DatabaseUnavailableError):
-            self._store.workers.heartbeat(holder, host=host, pid=pid)
+        """Extend the leases of the jobs that a worker runs, and record that it is alive."""
         with suppress(DatabaseUnavailableError):
             self._store.jobs.extend(held)
+        with suppress(DatabaseUnavailableError):
+            self._store.workers.heartbeat(holder, host=host, pid=pid)
 
     def release(self, holder: str, held: Collection[Job]) -> None:
         """Free the jobs that a worker did not finish, and deregister it."""

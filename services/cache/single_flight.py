@@ -5,8 +5,8 @@ leader takes a lease in the database. A process that does not get the lease poll
 what the other one committed, or fetches itself if the other one died.
 
 The lease is short (`LEASE`), so that a dead process blocks a key only for moments, and a fetch may take longer than
-that; so the heartbeat of the process extends all its leases, on its next beat after a third of their length. One missed
-extension is tolerated. `services.store.leases` explains why a lease alone is not enough, and what the fence adds.
+that; so the heartbeat of the process extends all its leases, on its next beat after a fifth of their length. Two missed
+extensions are tolerated. `services.store.leases` explains why a lease alone is not enough, and what the fence adds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from services.store.leases import LEASE, LeaseTable
 
 POLL_INTERVAL = 0.025  # seconds
 CLOSE_TIMEOUT = 2.0  # seconds
-EXTENSION_INTERVAL = LEASE / 3  # seconds
+EXTENSION_INTERVAL = LEASE / 5  # seconds
 
 Key = tuple[str, str]
 

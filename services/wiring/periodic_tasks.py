@@ -22,8 +22,8 @@ def register(
     store: Store,
     rates: RequestRates,
 ) -> None:
-    """Register the periodic tasks in the order in which they run: a task that hangs must not hold up leases."""
-    heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL)
+    """Register the periodic tasks in the order in which they run."""
+    heartbeat.register("extend cache leases", cache.extend_leases, interval=EXTENSION_INTERVAL, extends_leases=True)
     # With every beat, twice a second: what one process has counted then reaches the others within a second.
     heartbeat.register("exchange request counts", rates.share, interval=0.0)
     for name, task in every_second.items():

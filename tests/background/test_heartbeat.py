@@ -1,15 +1,19 @@
-"""The heartbeat: one thread for all periodic tasks of a process, started by the first use and never before a fork."""
+"""The heartbeat: two threads, one of them for leases, that the first use starts, and never before a fork."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from queue import SimpleQueue
 
 import pytest
 
+from services.access.request_rates import RequestRates
 from services.background.heartbeat import Heartbeat
+from services.cache.cache import Cache
 from services.store.database import DatabaseUnavailableError
+from worker import STOP, Worker
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def wait_until(is_so):
 
 
 def threads():
-    return [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+    return [thread for thread in threading.enumerate() if "heartbeat" in thread.name]
 
 
 def test_tasks_run_again_and_again_in_the_order_of_their_registration(heartbeat):
@@ -96,4 +100,63 @@ def test_an_application_starts_its_heartbeat_with_the_first_use_of_its_cache(wor
     assert set(threads()) == before
     world.get("/top-posts?time_range=7d")
 
-    assert len(set(threads()) - before) == 1
+    assert sorted(thread.name for thread in set(threads()) - before) == ["heartbeat", "lease heartbeat"]
+
+
+@pytest.fixture
+def hanging_task(monkeypatch):
+    """A task of every process that begins and does not end before the test does."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def hang(_):
+        begun.set()
+        ended.wait(60)
+
+    monkeypatch.setattr(RequestRates, "share", hang)
+    yield begun
+    ended.set()
+
+
+def test_a_task_that_hangs_does_not_hold_up_the_leases_of_what_is_fetched(world, monkeypatch, hanging_task):
+    extended = []
+    monkeypatch.setattr("services.wiring.periodic_tasks.EXTENSION_INTERVAL", 0.0)
+    monkeypatch.setattr("services.background.heartbeat.BEAT", 0.01)
+    monkeypatch.setattr(Cache, "extend_leases", lambda _: extended.append(hanging_task.is_set()))
+    world.restart()
+
+    world.get("/top-posts?time_range=7d")
+
+    wait_until(lambda: extended.count(True) >= 3)
+
+
+def test_a_task_that_hangs_does_not_hold_up_the_leases_of_jobs(heartbeat, monkeypatch):
+    monkeypatch.setattr("worker.HEARTBEAT_INTERVAL", 0.0)
+    ended, extended = threading.Event(), threading.Event()
+
+    class Runner:
+        """What a worker needs of the runner, without jobs."""
+
+        def heartbeat(self, _holder, _held, **_):
+            if heartbeat_began.is_set():
+                extended.set()
+
+        def put_recurring(self):
+            """Put nothing."""
+
+        def claim(self, *_):
+            return []
+
+        def release(self, *_):
+            """Release nothing."""
+
+    heartbeat_began = threading.Event()
+    heartbeat.register("hangs", lambda: (heartbeat_began.set(), ended.wait(60)), interval=0.0)
+    signals = SimpleQueue()
+    thread = threading.Thread(target=Worker(Runner(), heartbeat, signals).run)
+    thread.start()
+    try:
+        assert extended.wait(30)
+    finally:
+        ended.set()
+        signals.put(STOP)
+        thread.join(30)
