@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -284,7 +285,7 @@ def test_workers_are_counted_while_they_are_alive(store, store_settings):
 
     query(store_settings, "gateway", "UPDATE workers SET seen_at = seen_at - 40")
 
-    assert readiness(store).worker() == "last seen 40 s ago"
+    assert re.fullmatch("last seen (4[0-9]|[5-9][0-9]) s ago", readiness(store).worker())  # more on a slow machine
     store.workers.deregister("we")
     query(store_settings, "gateway", "UPDATE workers SET seen_at = 0")
     assert readiness(store).worker() == "not seen"
