@@ -39,6 +39,7 @@ def create_app(config: Config | None = None, *, clock: Clock | None = None) -> F
     clock = clock or Clock()
     services = Services.build(config, clock, redaction=redaction)
     services.store.check_versions()
+    services.measurements.count_lost_lines(logs.lost_lines)
     app.extensions["services"] = services
     app.extensions["config"] = config
     app.extensions["redaction"] = redaction

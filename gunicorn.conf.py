@@ -84,6 +84,7 @@ def on_starting(server: Any) -> None:
     The workers open their sockets themselves (`reuse_port`): each of them would end, and be replaced, for ever; and
     two gateways would share the requests. A master that takes over from an older one (USR2) shares its port.
     """
+    logs.set_up(_config.log_level, Redaction(_config.secrets))  # With `--daemon` standard error is another file now.
     shared = bool(server.master_pid)
     for host, port in (address[:2] for address in server.cfg.address if isinstance(address, tuple)):
         if (why := why_unusable(host, port, setting="PORT", shared=shared)) is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import sys
 import threading
@@ -15,6 +14,7 @@ from select import PIPE_BUF
 from types import TracebackType
 from typing import Any
 
+from log_output import LogOutput
 from services import request_context
 from services.redaction import Redaction, cut, one_line
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _READY = vars(logging.LogRecord("", logging.INFO, __file__, 0, "request", None, None))
 HANDLER = "insights-gateway"
+LOST = "Log lines were lost, because they could not be written"
 FIRST = ("time", "level", "logger", "message")
 MAX_TEXT, MAX_TRACEBACK, MAX_LINE = 2000, 8000, 16_000  # characters
 # What JSON leaves as it is, and what a terminal or a viewer of logs obeys: DEL and C1 controls, separators of lines,
@@ -102,34 +103,72 @@ def _second(moment: int) -> str:
 
 
 class LineHandler(logging.StreamHandler[Any]):
-    """Writes log lines to a stream; a ready line with one system call, if the stream is a file or a pipe.
+    """Writes log lines to a stream; never waits for what reads them, if the stream is a file, pipe or socket.
 
-    A system call passes the interpreter lock on, and the thread goes on once it gets it back. The usual way holds the
-    lock of the handler meanwhile, so under load all other threads that have a line to write wait for that thread.
+    A ready line is written with one system call. That passes the interpreter lock on, and the thread goes on once it
+    gets it back. The usual way holds the lock of the handler meanwhile, so under load all other threads that have a
+    line to write wait for that thread.
     """
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self._descriptor = _descriptor_of(stream)
+        self._output = self._output_to(stream)
 
     def setStream(self, stream: Any) -> Any:  # noqa: N802  # The name of the library.
         """Write to another stream from now on."""
-        self._descriptor = _descriptor_of(stream)
+        self._output = self._output_to(stream)
         return super().setStream(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        if self._output is None:
+            super().emit(record)
+            return
+        try:
+            self._output.write(self._encoded(self.format(record)))
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001  # As in each handler of the library.
+            self.handleError(record)
 
     def write_ready(self, record: logging.LogRecord, line: str) -> None:
         """Write a line that is complete; the record has it too."""
-        written = f"{line}{self.terminator}".encode()
+        written = self._encoded(line)
         # Longer writes to a pipe may be mixed up with those of other threads.
-        if self._descriptor is None or len(written) > PIPE_BUF:
+        if self._output is None or len(written) > PIPE_BUF:
             self.handle(record)
-            return
-        try:
-            rest = written[os.write(self._descriptor, written) :]
-            while rest:  # A disk was almost full, for example.
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError:
-            self.handleError(record)
+        else:
+            self._output.write(written)
+
+    def lost_lines(self) -> int:
+        """Return how many lines could not be written since this was called last."""
+        return 0 if self._output is None else self._output.lost_lines()
+
+    def close(self) -> None:
+        """Write what still waits for its reader; lines that come later are written too."""
+        if self._output is not None:
+            self._output.finish()
+        super().close()
+
+    def _output_to(self, stream: Any) -> LogOutput | None:
+        descriptor = _descriptor_of(stream)
+        return None if descriptor is None else LogOutput(descriptor, self._report)
+
+    def _report(self, lost: int, cause: str) -> str:
+        record = logging.makeLogRecord(
+            {
+                "name": log.name,
+                "levelno": logging.ERROR,
+                "levelname": "ERROR",
+                "msg": LOST,
+                "lost": lost,
+                "cause": cause,
+            }
+        )
+        return f"{self.format(record)}{self.terminator}"
+
+    def _encoded(self, line: str) -> bytes:
+        return f"{line}{self.terminator}".encode(errors="backslashreplace")
 
 
 def _descriptor_of(stream: Any) -> int | None:
@@ -170,6 +209,11 @@ def set_up(level: str, redaction: Redaction) -> None:
     root.setLevel(level)
     for name in ("urllib3", "werkzeug"):  # At lower levels they log whole URLs.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def lost_lines() -> int:
+    """Return how many lines of this process could not be written since this was called last."""
+    return sum(handler.lost_lines() for handler in logging.root.handlers if isinstance(handler, LineHandler))
 
 
 def catch_everything() -> None:

@@ -143,6 +143,7 @@ def main() -> None:
         logs.catch_everything()
         services = Services.build(config, clock, redaction=redaction)
         services.store.check_versions()
+        services.measurements.count_lost_lines(logs.lost_lines)
     except (ConfigError, SchemaError) as error:
         raise SystemExit(str(error)) from None
     for sentence in unusable_proxies(config):

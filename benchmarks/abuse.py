@@ -102,10 +102,12 @@ def _row(name: str, gateway: Server, watched: int, commit: Callable[[], int]) ->
     thread = threading.Thread(target=watch.run)
     thread.start()
     began = time.perf_counter()
-    answered = commit()
-    seconds = time.perf_counter() - began
-    watch.stop()
-    thread.join()
+    try:
+        answered = commit()
+        seconds = time.perf_counter() - began
+    finally:  # Also where the benchmark is ended: the process would wait for that thread for ever.
+        watch.stop()
+        thread.join()
     return {
         "abuse": name,
         "answered": answered,

@@ -26,7 +26,8 @@ ALLOWED = {
     "gunicorn_ready_replies": {"front", "gunicorn"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "gunicorn_ready_replies", "routes"},
-    "logs": {"services"},
+    "log_output": set(),
+    "logs": {"log_output", "services"},
     "worker": {"config", "logs", "services"},
 }
 LINTER = Path(sys.executable).with_name("lint-imports")

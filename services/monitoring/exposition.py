@@ -76,6 +76,8 @@ class _Collected(Collector):
 
 def _counter(name: str, counts: Mapping[Key, float]) -> Metric:
     family = CounterMetricFamily(name, FAMILIES[name].help, labels=FAMILIES[name].labels)
+    if not FAMILIES[name].labels:  # Prometheus sees no increase where a series begins.
+        counts = {(name, ()): 0, **counts}
     for (of, labels), value in sorted(counts.items()):
         if of == name:
             family.add_metric(labels, value)

@@ -19,7 +19,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 REQUESTS, REQUEST_SECONDS = "insights_requests", "insights_request_seconds"
 CALLS, CALL_SECONDS = "insights_provider_calls", "insights_provider_call_seconds"
-DELIVERIES = "insights_notification_attempts"
+DELIVERIES, LOG_LINES_LOST = "insights_notification_attempts", "insights_log_lines_lost"
 RESPONSE_CACHE_BYTES, PROCESSES = "insights_response_cache_bytes", "insights_processes"
 BREAKER_STATE, ACCOUNTS_PAUSED = "insights_breaker_state", "insights_accounts_paused"
 DATABASE_UP, BUILD_INFO = "insights_database_up", "insights_build_info"
@@ -36,6 +36,7 @@ FAMILIES: Mapping[str, Family] = {
     CALLS: Family("counter", ("provider", "outcome"), "calls to providers, by status or code of failure"),
     CALL_SECONDS: Family("histogram", ("provider",), "seconds of a call to a provider"),
     DELIVERIES: Family("counter", ("outcome",), "attempts to deliver an event of the outgoing webhook"),
+    LOG_LINES_LOST: Family("counter", (), "log lines that could not be written"),
     RESPONSE_CACHE_BYTES: Family("gauge", (), "bytes of the ready replies of all processes"),
     PROCESSES: Family("gauge", (), "processes that counted something to this within 15 seconds"),
     BREAKER_STATE: Family("gauge", ("provider",), "0 closed, 1 half open, 2 open: the worst of all processes"),

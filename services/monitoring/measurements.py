@@ -11,7 +11,15 @@ from http import HTTPStatus
 from itertools import pairwise
 
 from services.clients.receiver import failure_of
-from services.monitoring.families import BUCKETS, CALL_SECONDS, CALLS, DELIVERIES, REQUEST_SECONDS, REQUESTS
+from services.monitoring.families import (
+    BUCKETS,
+    CALL_SECONDS,
+    CALLS,
+    DELIVERIES,
+    LOG_LINES_LOST,
+    REQUEST_SECONDS,
+    REQUESTS,
+)
 
 RECEIVER = "receiver"  # what the transport calls the receiver of the outgoing webhook
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
@@ -38,6 +46,7 @@ class Measurements:
         self._lock = threading.Lock()
         self._counts: Counter[Key] = Counter()
         self._gauges: list[Callable[[], Mapping[str, float]]] = []
+        self._lost_lines: Callable[[], int] = int
 
     def request(self, method: str, route: str, status: str, cache: str, started: float) -> None:
         """Count one request: `route` is the pattern of its path, `started` a moment of `time.perf_counter`."""
@@ -61,6 +70,10 @@ class Measurements:
         """Register how some values of this process are read, by name."""
         self._gauges.append(read)
 
+    def count_lost_lines(self, read: Callable[[], int]) -> None:
+        """Count what `read` returns each time: how many log lines were lost since it was called last."""
+        self._lost_lines = read
+
     def gauges(self) -> Mapping[str, float]:
         """Return the values of this process by name."""
         return {name: value for read in self._gauges for name, value in read().items()}
@@ -79,7 +92,10 @@ class Measurements:
     def drain(self) -> Mapping[Key, float]:
         """Return what was counted since, and count from zero again."""
         self.collect()
+        lost = self._lost_lines()
         with self._lock:
+            if lost:
+                self._counts[LOG_LINES_LOST, ()] += lost
             taken, self._counts = self._counts, Counter()
         return taken
 
