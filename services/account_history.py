@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 from typing_extensions import TypedDict
@@ -17,6 +16,7 @@ from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range,
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
 from services.insights.catalogue import METRICS
+from services.insights.kept_pages import KeptPage, KeptPageReader
 from services.insights.kept_series import (
     COLUMNS,
     KNOWN_BREAKDOWNS,
@@ -27,9 +27,6 @@ from services.insights.kept_series import (
     as_series,
     by_catalogue,
     by_kept,
-    count_points,
-    plain_points,
-    point_of,
     refuse_impossible,
     table_rows,
 )
@@ -37,18 +34,14 @@ from services.insights.nearest_name import did_you_mean_any
 from services.insights.periods import (
     NOT_KEPT,
     NOT_OVER,
-    Aggregation,
     Interval,
-    Period,
-    aggregation_of,
     period_around,
-    value_of_period,
     whole_periods,
 )
 from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
-from services.store.follower_counts import DailyCount, FollowerCounts
-from services.store.history import DaysByKind, History, WindowsByKind
+from services.store.follower_counts import FollowerCounts
+from services.store.history import History
 
 MOST_METRICS = 25  # in one request
 USUAL_DAYS: Mapping[Interval, int] = {"day": 30, "week": 182, "month": 365}
@@ -59,26 +52,6 @@ class KeptKind(TypedDict):
 
     metric: str
     breakdown: str | None
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The kept rows of one page."""
-
-    days: DaysByKind
-    windows: WindowsByKind
-    counts: Mapping[str, Mapping[str, DailyCount]]
-
-    def read_at(self, default: float) -> float:
-        """Return when the oldest value was read that can still change; where none can, when the newest was."""
-        values = [each for days in self.days.values() for each in days.values()]
-        values += [each for windows in self.windows.values() for each in windows.values()]
-        ageing = [each.read_at for each in values if not each.final]
-        if ageing:
-            return min(ageing)
-        moments = [each.read_at for each in values]
-        moments += [count.read_at for counts in self.counts.values() for count in counts.values()]
-        return max(moments, default=default)
 
 
 class AccountHistory:
@@ -97,6 +70,7 @@ class AccountHistory:
         self._accounts = accounts
         self._history = history
         self._follower_counts = follower_counts
+        self._pages = KeptPageReader(history, follower_counts)
         self._end_time = end_time
         self._origin = origin
         self._clock = clock
@@ -124,11 +98,12 @@ class AccountHistory:
             selected = self._select(selected_account, metrics, tuple(breakdown))
             periods, rest = whole_periods(range_, interval) if range_ is not None else ([], [])
             query = (selected_account.id, metrics, interval, breakdown, since, until)
-            begin = "" if cursor is None else first_day_of(cursor, query, [period.first for period in periods])
-            left = [period for period in periods if period.first >= begin]
-            page = left[:limit]
-            rows = self._read(selected_account, selected, page, interval)
-            series = [self._series(each, page, rows, interval) for each in selected]
+            left = periods
+            if cursor is not None:
+                begins = [period.first for period in periods]
+                left = periods[begins.index(first_day_of(cursor, query, begins)) :]
+            page = self._pages.read(selected_account.id, selected, left[:limit], interval)
+            series = [as_series(each, interval, *page.series(each)) for each in selected]
             kept = self._kept(selected_account, series)
             self._note_today(series)
         except DatabaseUnavailableError:
@@ -144,7 +119,7 @@ class AccountHistory:
             body={"series": series},
             account=selected_account.id,
             origin=self._origin,
-            freshness=self._freshness(rows),
+            freshness=self._freshness(page),
             meta={
                 "account": selected_account.id,
                 "username": self._accounts.username(selected_account),
@@ -200,46 +175,6 @@ class AccountHistory:
         refuse_impossible(breakdown, found, kinds)
         return list(chain.from_iterable(found.values()))
 
-    def _read(
-        self, account: Account, selected: Sequence[SelectedMetric], page: Sequence[Period], interval: Interval
-    ) -> _Rows:
-        if not page:
-            return _Rows({}, {}, {})
-        since, until = page[0].first, page[-1].last
-        names = [name for name in PROFILE_COUNTS if any(each.name == name for each in selected)]
-        counts = self._follower_counts.series(account.id, names, since=since, until=until) if names else {}
-        needed = {(each.metric, each.breakdown) for each in selected if each.name not in PROFILE_COUNTS}
-        if not needed:
-            return _Rows({}, {}, counts)
-        days, windows = self._history.series(
-            account.id, since=since, until=until, kinds=needed, with_windows=interval != "day"
-        )
-        return _Rows(
-            {kind: of_kind for kind, of_kind in days.items() if kind in needed},
-            windows,
-            counts,
-        )
-
-    def _series(
-        self, selected: SelectedMetric, page: Sequence[Period], rows: _Rows, interval: Interval
-    ) -> HistorySeries:
-        if selected.name in PROFILE_COUNTS:
-            points = count_points(page, rows.counts.get(selected.name, {}))
-            aggregation: Aggregation = "none" if interval == "day" else "last"
-            return as_series(selected, interval, aggregation, PROFILE_COUNTS[selected.name], points)
-        described, kind = selected.described, (selected.metric, selected.breakdown)
-        aggregation = aggregation_of(described, interval)
-        days, windows = rows.days.get(kind, {}), rows.windows.get(kind, {})
-        unique = described is not None and described.unique
-        if interval == "day" and not selected.breakdown:
-            points = plain_points(page, days)
-        else:
-            points = []
-            for period in page:
-                value = value_of_period(period, aggregation, days, windows.get(period), unique=unique)
-                points.append(point_of(selected, period, value))
-        return as_series(selected, interval, aggregation, None if described is None else described.unit, points)
-
     def _note_today(self, series: Sequence[HistorySeries]) -> None:
         """Say of a day that is not over that it is not, instead of that it is not kept."""
         today = pacific_day(self._clock.now()).isoformat()
@@ -258,13 +193,13 @@ class AccountHistory:
         ]
         return counts + [{"metric": metric, "breakdown": ",".join(each) or None} for metric, each in kinds]
 
-    def _freshness(self, rows: _Rows) -> Freshness:
+    def _freshness(self, page: KeptPage) -> Freshness:
         """Return the age of the rows; others may be added at any time, so the answer expires soon."""
         now = self._clock.timestamp()
         # At a multiple of the lifetime, so that equal requests until then get equal bytes.
         soon = (now // HISTORY_REPLY_TTL + 1) * HISTORY_REPLY_TTL
         tomorrow = float(midnight(pacific_day(self._clock.now()) + ONE_DAY))
-        return Freshness(rows.read_at(now), min(soon, tomorrow))
+        return Freshness(page.read_at(now), min(soon, tomorrow))
 
 
 def _left_over(days: Window) -> Warning_:

@@ -12,10 +12,10 @@ from services.days import our_time
 from services.errors import InvalidRequestError
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
-from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue, reason_of_unknown
+from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue
 from services.insights.request import resolve
-from services.store.follower_counts import DailyCount
-from services.store.history import KeptValue, Kind, days_between
+from services.store.follower_counts import CountRow
+from services.store.history import DayRow, Kind
 
 PROFILE_COUNTS: Mapping[str, str] = {"followers": "accounts", "follows": "accounts", "media_count": "posts"}
 """The counts of a profile, which are kept by day, and what each counts."""
@@ -178,17 +178,25 @@ def as_series(
     return series if selected.name == selected.metric else {**series, "answered_by": selected.metric}
 
 
-def plain_points(page: Sequence[Period], days: Mapping[str, KeptValue]) -> list[Point]:
+def day_points(page: Sequence[Period], rows: Sequence[DayRow]) -> list[Point]:
     """Return the points of days without a breakdown: as `point_of` does, in a fraction of its time."""
+    if len(rows) == len(page):  # Each day has one row at most, so these are all of them, in their order.
+        return [
+            {"date": day, "value": int(value) if value.is_integer() else value, "reason": None, "final": final == 1}
+            if value is not None
+            else _unknown_day(day, reason)
+            for day, value, reason, final, _, _ in rows
+        ]
+    kept = {row[0]: row for row in rows}
     points: list[Point] = []
     for day, _ in page:
-        kept = days.get(day)
-        if kept is None or kept.value is None:
-            reason = NOT_KEPT if kept is None else reason_of_unknown(kept)
-            points.append({"date": day, "value": None, "reason": reason, "final": False})
-        else:
-            points.append({"date": day, "value": kept.value, "reason": None, "final": kept.final})
+        row = kept.get(day)
+        points += [_unknown_day(day, None)] if row is None else day_points([Period(day, day)], [row])
     return points
+
+
+def _unknown_day(day: str, reason: str | None) -> Point:
+    return {"date": day, "value": None, "reason": reason or NOT_KEPT, "final": False}
 
 
 def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Point:
@@ -213,25 +221,24 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
     return point
 
 
-def count_points(page: Sequence[Period], counts: Mapping[str, DailyCount]) -> list[Point]:
-    """Return the points of a count of the profile: that of each day, or the last one known of each week or month."""
-    points: list[Point] = []
-    for first, last in page:
-        days = (last,) if first == last else reversed(list(days_between(first, last)))
-        known = (count for day in days if (count := counts.get(day)) is not None and count.value is not None)
-        count = next(known, None)
-        point: Point = {
-            "date": last,
-            "value": None if count is None else count.value,
-            "reason": NOT_KEPT if count is None else None,
-            "final": count is not None,
-        }
-        if first != last:
-            point["since"] = first
-        if count is not None:
-            point["counted_at"] = our_time(count.read_at)
-        points.append(point)
-    return points
+def count_points(page: Sequence[Period], rows: Sequence[CountRow], position: int) -> list[Point]:
+    """Return the points of days of a count of the profile, which is at a position of the rows."""
+    by_day = {row[0]: row for row in rows}
+    return [count_point(period, by_day.get(period.last), position) for period in page]
+
+
+def count_point(period: Period, row: CountRow | None, position: int) -> Point:
+    """Return a count of the profile as the point of a period."""
+    count = None if row is None else row[position]
+    if row is None or count is None:
+        point: Point = {"date": period.last, "value": None, "reason": NOT_KEPT, "final": False}
+    else:
+        point = {"date": period.last, "value": int(count), "reason": None, "final": True}
+    if period.first != period.last:
+        point["since"] = period.first
+    if row is not None and count is not None:
+        point["counted_at"] = our_time(row[1])
+    return point
 
 
 def table_rows(series: Iterable[HistorySeries]) -> Iterator[Mapping[str, object]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from services.clients.graph.models import Number
 from services.days import ONE_DAY, Window
@@ -26,6 +26,34 @@ class Period(NamedTuple):
 
     first: str
     last: str
+
+
+class DaysAsPeriods(Sequence[Period]):
+    """Consecutive days, each a period: most pages need their number only, because the rows name their days."""
+
+    def __init__(self, ordinals: range) -> None:
+        self._ordinals = ordinals
+
+    @overload
+    def __getitem__(self, index: int) -> Period: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> DaysAsPeriods: ...
+
+    def __getitem__(self, index: int | slice) -> Period | DaysAsPeriods:
+        """Return the day at a position, or some days."""
+        if isinstance(index, slice):
+            return DaysAsPeriods(self._ordinals[index])
+        day = date.fromordinal(self._ordinals[index]).isoformat()
+        return Period(day, day)
+
+    def __len__(self) -> int:
+        return len(self._ordinals)
+
+    def __iter__(self) -> Iterator[Period]:
+        """Yield the days, oldest first."""
+        days = list(map(date.isoformat, map(date.fromordinal, self._ordinals)))
+        return map(Period, days, days)
 
 
 @dataclass(frozen=True)
@@ -58,11 +86,10 @@ def period_around(day: date, interval: Interval) -> Window:
     return Window(day, day)
 
 
-def whole_periods(days: Window, interval: Interval) -> tuple[list[Period], list[Window]]:
+def whole_periods(days: Window, interval: Interval) -> tuple[Sequence[Period], list[Window]]:
     """Return the periods that lie within some days, oldest first, and the days before and after them."""
     if interval == "day":
-        each = list(map(date.isoformat, days))
-        return list(map(Period, each, each)), []
+        return DaysAsPeriods(range(days.first.toordinal(), days.last.toordinal() + 1)), []
     whole: list[Period] = []
     rest: list[Window] = []
     period = period_around(days.first, interval)

@@ -5,15 +5,17 @@ Instagram reports the present number only, and forgets it at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
-from services.store.database import Database, excluded
+from services.store.database import Database, chunks, excluded, plain_rows
 from services.store.history_tables import follower_counts
 
+CountRow = tuple[Any, ...]
+"""A day, when its counts were read (Unix seconds), and some of them, each a number or None."""
 LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
 
 
@@ -62,13 +64,25 @@ class FollowerCounts:
 
     def series(self, account: str, names: Sequence[str], *, since: str, until: str) -> dict[str, dict[str, DailyCount]]:
         """Return some of the counts by day (ISO dates, both included), oldest first."""
-        with self._database.read() as connection:
-            parameters = {"account": account, "since": since, "until": until}
-            rows = connection.execute(_series(tuple(names)), parameters).all()
+        rows = self.rows(account, names, since=since, until=until)
         return {
             name: {row[0]: DailyCount(None if (value := row[position]) is None else int(value), row[1]) for row in rows}
             for position, name in enumerate(names, 2)
         }
+
+    def rows(self, account: str, names: Sequence[str], *, since: str, until: str) -> Sequence[CountRow]:
+        """Return the same as rows: a day, when it was read (Unix seconds), and its counts in the order of `names`."""
+        with self._database.read() as connection:
+            parameters = {"account": account, "since": since, "until": until}
+            return plain_rows(connection.execute(_series(tuple(names)), parameters))
+
+    def rows_of_days(self, account: str, names: Sequence[str], days: Collection[str]) -> Sequence[CountRow]:
+        """Return the rows of some days, oldest first."""
+        found: list[CountRow] = []
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(days)):
+                found += plain_rows(connection.execute(_of_days(tuple(names)), {"account": account, "days": chunk}))
+        return found
 
     def known_counts(self, account: str) -> list[str]:
         """Return which of the counts of a profile are known of any day."""
@@ -95,9 +109,17 @@ _DAYS = _OF_ACCOUNT.where(_DAY.between(bindparam("since"), bindparam("until"))).
 
 @cache
 def _series(names: tuple[str, ...]) -> Select[Any]:
+    return _rows(names).where(_DAY.between(bindparam("since"), bindparam("until")))
+
+
+@cache
+def _of_days(names: tuple[str, ...]) -> Select[Any]:
+    return _rows(names).where(_DAY.in_(bindparam("days", expanding=True)))
+
+
+def _rows(names: Sequence[str]) -> Select[Any]:
     columns = [follower_counts.c[name] for name in ("day", "read_at", *names)]
-    query = select(*columns).where(follower_counts.c.account == bindparam("account"))
-    return query.where(_DAY.between(bindparam("since"), bindparam("until"))).order_by(_DAY)
+    return select(*columns).where(follower_counts.c.account == bindparam("account")).order_by(_DAY)
 
 
 def _count(row: Sequence[Any]) -> FollowerCount:

@@ -13,11 +13,13 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
 
-from services.store.database import CHUNK, Database, chunks, excluded
+from services.store.database import CHUNK, Database, chunks, excluded, plain_rows
 from services.store.history_tables import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
@@ -66,6 +68,10 @@ class KeptValue(NamedTuple):
 DaysByKind = Mapping[Kind, Mapping[str, KeptValue]]
 WindowsByKind = Mapping[Kind, Mapping[tuple[str, str], KeptValue]]
 """The windows by their first and last day."""
+
+
+DayRow = tuple[str, float | None, str | None, int, float, str]
+"""A day (ISO date), its value, why that is unknown, whether it is final, when it was read, and the metric."""
 
 
 class DayState(NamedTuple):
@@ -155,6 +161,19 @@ class History:
             return _by_kind(rows), {}
         windows = [(*row[:2], (row[2], row[-1]), *row[3:-1]) for row in rows if row[-1] != row[2]]
         return _by_kind([row[:-1] for row in rows if row[-1] == row[2]]), _by_kind(windows)
+
+    def day_rows(
+        self, account: str, metrics: Collection[str], *, since: str, until: str
+    ) -> Mapping[str, Sequence[DayRow]]:
+        """Return what is kept of some metrics without a breakdown by day, oldest first, as plain rows.
+
+        Provisional and unknown values are among them.
+        """
+        parameters = {"account": account, "since": since, "until": until}
+        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        with self._database.read() as connection:
+            rows: Sequence[DayRow] = plain_rows(connection.execute(_day_rows(len(metrics)), parameters))
+        return {metric: list(of_metric) for metric, of_metric in groupby(rows, key=itemgetter(-1))}
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
@@ -284,6 +303,25 @@ def _series(metrics: int, breakdowns: int, *, with_windows: bool) -> Select[Any]
     else:
         query = query.where(is_day)
     return query.order_by(*_KEY)
+
+
+@cache
+def _day_rows(metrics: int) -> Select[Any]:
+    """Return the query for the days of so many metrics without a breakdown, in the order of the primary key."""
+    table = metric_values.c
+    no_total = case((table.buckets.is_not(None), literal_column("'no_total'")))
+    reason = case((table.value.is_(None), func.coalesce(table.reason, no_total)))
+    return (
+        select(table.first_day, table.value, reason, table.final, table.read_at, table.metric)
+        .where(
+            table.account == bindparam("account"),
+            table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
+            table.breakdown == literal_column("''"),
+            table.first_day.between(bindparam("since"), bindparam("until")),
+            table.last_day == table.first_day,
+        )
+        .order_by(*_KEY)
+    )
 
 
 def _state(row: Sequence[Any]) -> DayState:

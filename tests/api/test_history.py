@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import date, timedelta
 from random import Random
 
@@ -12,6 +13,7 @@ from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.accounts import AccountRow
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
+from services.store.sqlite_texts import TextTolerantCursor
 from tests.planners import body_of
 from tests.support import ACCOUNT_ID, NoConnections, settings, table_rows
 
@@ -499,6 +501,50 @@ def test_a_database_that_is_unavailable_is_an_error_and_no_gap(client, monkeypat
     response = client.get("/history?metrics=views")
 
     assert (response.status_code, response.get_json()["code"]) == (503, "busy")
+
+
+def test_a_database_that_fails_while_its_rows_are_fetched_is_an_error_and_no_gap(client, kept, monkeypatch):
+    if client.application.extensions["config"].database_url:
+        pytest.skip("PostgreSQL has sent all rows before the first is fetched.")
+    kept.series("views", {YESTERDAY: 5})
+    kept.followers({YESTERDAY: 100})
+
+    def fails(_cursor):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    for metric in ("views", "followers"):
+        with monkeypatch.context() as patch:
+            patch.setattr(TextTolerantCursor, "fetchall", fails)
+            response = client.get(f"/history?metrics={metric}")
+
+        assert (response.status_code, response.get_json()["code"]) == (503, "busy")
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+def test_a_year_with_every_day_has_the_same_points_as_one_with_a_gap_elsewhere(client, kept, interval):
+    every = days(date(2026, 2, 1), date(2026, 3, 1))
+    values = {day: number * 3 for number, day in enumerate(every)}
+    kept.series("views", values)
+    kept.followers(values)
+    whole = {"since": "2026-02-01", "until": "2026-03-01", "interval": interval}
+    before = {**whole, "since": "2026-01-01"}
+
+    complete = ask(client, "views,followers", **whole)
+    with_gap = ask(client, "views,followers", **before)
+
+    for number in (0, 1):
+        points = points_of(complete, number)
+        assert points
+        assert points.items() <= points_of(with_gap, number).items()
+        assert all(point["value"] is not None for point in points.values())
+
+
+def test_the_last_known_count_of_a_month_counts_where_its_last_day_has_none(client, kept):
+    kept.followers({date(2026, 2, 28): 10, date(2026, 3, 30): 12, date(2026, 4, 30): 13})
+
+    body = ask(client, "followers", since="2026-02-01", until="2026-04-30", interval="month")
+
+    assert values_of(body) == {"2026-02-28": 10, "2026-03-31": 12, "2026-04-30": 13}
 
 
 def test_a_table_has_a_row_for_each_point_and_bucket(client, kept):
