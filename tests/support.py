@@ -37,6 +37,7 @@ from services.clock import Clock
 from services.store.api_keys import ApiKeyRow
 from services.store.schema import gateway, memory
 from services.store.store import Store
+from tests.fork_server import ForkedProcess, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -260,7 +261,7 @@ def local_session() -> requests.Session:
 class Process:
     """A program of this project in a process of its own, with what it wrote."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | ForkedProcess
     url: str
     output: Path
     instance: str = ""  # the folder of a gateway's store
@@ -285,14 +286,21 @@ def environment(settings_: dict[str, str]) -> dict[str, str]:
     return isolated(settings_)
 
 
-def start_simulator(*arguments: str) -> Process:
-    port = free_port()
+@cache
+def fork_server() -> ForkServer | None:
+    """The fork server of this process, or None on a system that is not Linux."""
+    return ForkServer(environment({})) if hasattr(os, "pidfd_open") else None
+
+
+def start_simulator(*arguments: str, port: int | None = None) -> Process:
+    port = port or free_port()
     process = _start(["simulator", "--port", str(port), *arguments], {}, f"http://127.0.0.1:{port}")
     wait_for(f"{process.url}/_simulator/clock", process)
     return process
 
 
-def start_gateway(settings_: dict[str, str], *, code: Path = ROOT) -> Process:
+def start_gateway(settings_: dict[str, str], *, code: Path | None = None) -> Process:
+    """A gateway, forked off a process that has its code, or with the command line from a folder with code."""
     chosen = {"PORT": str(free_port()), "INSTANCE_PATH": new_instance()} | settings_
     process = _start(["gunicorn", "app:create_app()"], chosen, f"http://127.0.0.1:{chosen['PORT']}", code)
     process.instance = chosen["INSTANCE_PATH"]
@@ -305,11 +313,14 @@ def start_worker(settings_: dict[str, str], module: str = "worker") -> Process:
     return _start([module], settings_, "")
 
 
-def _start(module: list[str], settings_: dict[str, str], url: str, code: Path = ROOT) -> Process:
+def _start(module: list[str], settings_: dict[str, str], url: str, code: Path | None = None) -> Process:
     output = Path(tempfile.mkstemp(prefix="insights-", suffix=".log")[1])
+    chosen = environment(settings_)
+    if code is None and (server := fork_server()) is not None and server.may_start(chosen, settings_):
+        return Process(server.start(module[0], module[1:], environment=chosen, output=output), url, output)
     with output.open("wb") as file:
         popen = subprocess.Popen(
-            [sys.executable, "-m", *module], cwd=code, env=environment(settings_), stdout=file, stderr=file
+            [sys.executable, "-m", *module], cwd=code or ROOT, env=chosen, stdout=file, stderr=file
         )
     return Process(popen, url, output)
 

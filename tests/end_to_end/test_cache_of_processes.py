@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.stores import query
-from tests.support import (
-    ROOT,
-    Process,
-    environment,
-    errors_of,
-    free_port,
-    leaks_in,
-    live_settings,
-    local_session,
-    wait_for,
-)
+from tests.support import errors_of, free_port, leaks_in, live_settings, local_session, start_simulator
 
 POSTS, GROWTH = "/top-posts?time_range=7d", "/growth-trends?period=7d"
 TODAY = "/account-insights?period=day&metrics=views,reach"
@@ -35,22 +23,12 @@ PASSWORD = "databasePASSWORDthatMUSTneverLEAK77"
 class Provider:
     """A simulator of its own, which can be stopped and started again on its port."""
 
-    def __init__(self, folder):
+    def __init__(self):
         self.port = free_port()
-        self._output = folder / "simulator.log"
         self.process = None
 
     def start(self):
-        with self._output.open("ab") as file:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "simulator", "--port", str(self.port), "--seed", "7"],
-                cwd=ROOT,
-                env=environment({}),
-                stdout=file,
-                stderr=file,
-            )
-        self.process = Process(popen, f"http://127.0.0.1:{self.port}", self._output)
-        wait_for(f"{self.process.url}/_simulator/clock", self.process)
+        self.process = start_simulator("--seed", "7", port=self.port)
 
     def stop(self):
         if self.process is not None:
@@ -59,8 +37,8 @@ class Provider:
 
 
 @pytest.fixture
-def provider(tmp_path):
-    provider = Provider(tmp_path)
+def provider():
+    provider = Provider()
     provider.start()
     yield provider
     provider.stop()

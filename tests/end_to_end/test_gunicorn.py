@@ -23,7 +23,7 @@ def gateway(simulator, start):
 @pytest.fixture(scope="module")
 def refusing():
     """One gateway for all requests that never reach a provider."""
-    process = start_gateway({"GUNICORN_CMD_ARGS": "--log-level info"})
+    process = start_gateway({"GUNICORN_CMD_ARGS": "--log-level info"}, code=ROOT)  # With the command line.
     yield process
     process.stop()
     text = process.output.read_text()
