@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TypeVar, cast
 
@@ -21,6 +21,7 @@ LONGEST_RETRY = 10  # seconds
 ACCOUNTS_AT_ONCE = 2  # that may use up their slots before those of a provider are used up
 MODASH, INSTAGRAM = "modash", "instagram"
 LONGEST_TURN = 0.01  # seconds that a request waits for the turn of another one
+PATIENT_TURN = 0.25  # seconds that the next part of a stream waits for the turns of requests
 
 T = TypeVar("T")
 
@@ -86,6 +87,9 @@ class Turns:
     A request gives its turn back before it waits for a provider or for another request. One that keeps it longer than
     `LONGEST_TURN`, because of a slow database for example, holds up no more than those that wait for it then: all
     others go on without a turn until it is given back.
+
+    A stream takes a turn for each of its parts: it works for seconds, and would else slow down all requests meanwhile,
+    each of which gets the interpreter lock back up to 5 ms later, at each of its system calls.
     """
 
     def __init__(self) -> None:
@@ -103,6 +107,19 @@ class Turns:
         """End a turn that was taken."""
         self._is_late = False
         self._lock.release()
+
+    def each(self, parts: Iterator[T]) -> Iterator[T]:
+        """Yield the parts of a stream, each made in a turn, or without one where that does not come for long."""
+        while True:
+            has_turn = self._lock.acquire(timeout=0 if self._is_late else PATIENT_TURN)
+            try:
+                part = next(parts)
+            except StopIteration:
+                return
+            finally:
+                if has_turn:
+                    self.release()
+            yield part
 
 
 class RequestContext:

@@ -227,3 +227,44 @@ def test_a_turn_that_is_late_is_waited_for_once(monkeypatch):
     assert taken == [False] * 50
     assert 0.2 <= waited < 2
     assert is_free(turns)
+
+
+def parts_of(turns, made):
+    """A stream whose parts note whether another one could have worked while they were made."""
+    for number in range(3):
+        made.append(is_free(turns))
+        yield number
+
+
+def test_each_part_of_a_stream_is_made_in_a_turn_and_none_is_held_while_it_is_sent():
+    turns, made = Turns(), []
+
+    while_sent = [is_free(turns) for _ in turns.each(parts_of(turns, made))]
+
+    assert (made, while_sent) == ([False] * 3, [True] * 3)
+    assert is_free(turns)
+
+
+def test_a_stream_waits_for_the_turn_of_a_request_but_not_for_ever(monkeypatch):
+    monkeypatch.setattr(request_context, "PATIENT_TURN", 0.2)
+    turns, working = Turns(), request()
+    working.take_turn(turns)
+    stream = turns.each(parts_of(turns, []))
+
+    started = time.monotonic()
+    first = next(stream)
+    waited = time.monotonic() - started
+    working.end()
+
+    assert (first, [*stream]) == (0, [1, 2])
+    assert waited >= 0.2
+    assert is_free(turns)
+
+
+def test_a_stream_that_fails_gives_its_turn_back():
+    turns = Turns()
+
+    with pytest.raises(ZeroDivisionError):
+        list(turns.each(1 // number for number in (1, 0)))
+
+    assert is_free(turns)

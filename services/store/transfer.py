@@ -15,7 +15,7 @@ from services.store.database import Database, upsert
 from services.store.line_fields import Line, Row
 from services.store.sections import SECTIONS, Section
 
-PAGE = 2_000  # rows that are read at once
+PAGE = 250  # rows that are read at once: below 10 ms, in which a process may make no other reply
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,26 @@ def test_an_export_is_sent_as_it_is_read(kept, monkeypatch):
     assert len(pages) > 3
 
 
+def test_other_requests_have_their_turn_between_two_parts(kept, monkeypatch):
+    monkeypatch.setattr(transfer_module, "PAGE", 2)
+    monkeypatch.setattr("services.export.PART", 1)
+    turns = kept.application.extensions["front"]._turns
+    read, while_read = transfer_module.Transfer._page, []
+    monkeypatch.setattr(
+        transfer_module.Transfer, "_page", lambda self, query: while_read.append(turns.acquire()) or read(self, query)
+    )
+    environ = kept.application.test_client()._request_from_builder_args(("/export",), {}).environ
+
+    parts, *_ = run_wsgi_app(kept.application.wsgi_app, environ)
+    between = []
+    for _ in parts:
+        between.append(turns.acquire())
+        turns.release()
+
+    assert set(while_read) == {False}
+    assert set(between) == {True}
+
+
 def test_the_headers_come_without_the_lines(kept):
     response = kept.head("/export")
 
