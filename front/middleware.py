@@ -86,20 +86,12 @@ class Front:
         measurements.register_gauges(lambda: {RESPONSE_CACHE_BYTES: self._responses.bytes_used})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
+        """Serve one request: by a ready reply, or by the application, whose reply is kept if the services allow it."""
         started = time.perf_counter()
         request = self._request_id(environ)
         headers = self._headers(environ, request)
         now = self._clock.timestamp()
-        caller = UNIDENTIFIED
-        refusal = self._checks.refusal_of(environ)
-        if refusal is None and not self._origins.is_preflight(environ):
-            found = self._authentication.caller_of(environ, now)
-            if isinstance(found, Refusal):
-                refusal = self._rates.refusal_of_failure(environ, found)
-            else:
-                caller = found
-                refusal = self._rates.check(environ, caller, headers)
+        caller, refusal = self._admitted(environ, headers, now)
         if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
             if asks_for_refresh(environ):
                 environ[REFRESH] = may_refresh(caller, environ)
@@ -109,7 +101,35 @@ class Front:
                     environ, start_response, cached, headers, request, now=now, started=started, caller=caller
                 )
         refusal = refusal or refusal_of(environ)
-        return self._forward(environ, start_response, request, headers, started=started, refusal=refusal, caller=caller)
+        environ["insights.request_id"] = request
+        # What changes from here on may not be in the reply, so the reply is then not cached.
+        tick = self._cache.tick
+        reply = _Reply()
+        context = RequestContext(
+            request,
+            started_at=self._clock.timestamp(),
+            waiting_slots=self._waiting_slots,
+            caller=caller,
+            seconds=self._request_deadline,
+            monotonic=self._clock.monotonic,
+        )
+        request_context.current.set(context)
+        try:
+            if environ["REQUEST_METHOD"] == "GET":
+                context.take_turn(self._turns)
+            if refusal is not None:
+                parts = _refuse(environ, reply.start, refusal, self._redaction)
+            elif (preflight := self._origins.preflight(environ)) is not None:
+                reply.start("204 No Content", preflight)
+                parts = []
+            else:
+                parts = self._app(environ, reply.start)
+            return self._finish(
+                environ, start_response, reply, parts, headers, context=context, tick=tick, started=started
+            )
+        finally:
+            context.end()
+            request_context.current.set(None)
 
     def may_be_ready(self, target: str) -> bool:
         """Return whether a GET of a target, as it stands in a request line, may have a ready reply without a key."""
@@ -174,91 +194,74 @@ class Front:
         self._measurements.request("GET", cached.route, status[:3], "hit", started)
         return [body] if body else []
 
-    def _forward(
+    def _admitted(self, environ: WSGIEnvironment, headers: Headers, now: float) -> tuple[Caller, Refusal | None]:
+        """Return whose request it is, and why it is refused; add to the headers how much of a limit is left."""
+        refusal = self._checks.refusal_of(environ)
+        if refusal is not None or self._origins.is_preflight(environ):
+            return UNIDENTIFIED, refusal
+        found = self._authentication.caller_of(environ, now)
+        if isinstance(found, Refusal):
+            return UNIDENTIFIED, self._rates.refusal_of_failure(environ, found)
+        return found, self._rates.check(environ, found, headers)
+
+    def _finish(
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
-        request: str,
+        reply: _Reply,
+        parts: Iterable[bytes],
         added_headers: Headers,
         *,
+        context: RequestContext,
+        tick: int,
         started: float,
-        refusal: Refusal | None,
-        caller: Caller,
     ) -> Iterable[bytes]:
-        """Serve a request that is not cached, and cache the reply if the services allow it."""
-        environ["insights.request_id"] = request
-        # What changes from here on may not be in the reply, so the reply is then not cached.
-        tick = self._cache.tick
-        reply = _Reply()
-        context = RequestContext(
-            request,
-            started_at=self._clock.timestamp(),
-            waiting_slots=self._waiting_slots,
-            caller=caller,
-            seconds=self._request_deadline,
-            monotonic=self._clock.monotonic,
+        """Send a reply on, and cache it if the services allow it and nothing has changed since `tick`."""
+        is_streamed = environ.get("insights.streamed", False)
+        body = b"" if is_streamed else _join(parts)
+        reply.headers = self._origins.with_one_vary(environ, reply.headers)
+        if is_streamed:
+            reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
+            start_response(reply.status, reply.headers)
+            return self._stream(environ, parts, reply.status, context=context, started=started)
+        status, headers, cache_result = reply.status, reply.headers, "none"
+        provenance: Provenance | None = environ.get("insights.provenance")
+        if provenance is not None:
+            cache_result = "miss" if context.provider_calls else "hit"
+            now = self._clock.timestamp()
+            response = CachedResponse.of(provenance, headers, body, now=now)
+            is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
+            response.route = _route(environ)
+            if environ["REQUEST_METHOD"] == "GET" and is_current:
+                self._responses.put(environ, response, scope=context.caller.cache_scope)
+            did = "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
+            did += NOT_REFRESHED if environ.get(REFRESH) is False else ""
+            headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
+            status, body = _conditional(environ, response.etag, body, headers)
+        elif not any(name == "Cache-Control" for name, _ in headers):
+            headers = [*headers, NOT_STORED]
+        start_response(
+            status,
+            [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))],
+            reply.exception_info,
         )
-        request_context.current.set(context)
-        try:
-            if environ["REQUEST_METHOD"] == "GET":
-                context.take_turn(self._turns)
-            if refusal is not None:
-                parts = _refuse(environ, reply.start, refusal, self._redaction)
-            elif (preflight := self._origins.preflight(environ)) is not None:
-                reply.start("204 No Content", preflight)
-                parts = []
-            else:
-                parts = self._app(environ, reply.start)
-            is_streamed = environ.get("insights.streamed", False)
-            body = b"" if is_streamed else _join(parts)
-            reply.headers = self._origins.with_one_vary(environ, reply.headers)
-            if is_streamed:
-                reply.headers += [*added_headers, ("X-Provider-Calls", str(context.provider_calls))]
-                start_response(reply.status, reply.headers)
-                return self._stream(environ, parts, reply.status, context=context, started=started)
-            status, headers, cache_result = reply.status, reply.headers, "none"
-            provenance: Provenance | None = environ.get("insights.provenance")
-            if provenance is not None:
-                cache_result = "miss" if context.provider_calls else "hit"
-                now = self._clock.timestamp()
-                response = CachedResponse.of(provenance, headers, body, now=now)
-                is_current = all(self._cache.last_change(account) <= tick for account in provenance.accounts)
-                response.route = _route(environ)
-                if environ["REQUEST_METHOD"] == "GET" and is_current:
-                    self._responses.put(environ, response, scope=caller.cache_scope)
-                did = (
-                    "fwd=request" if context.not_before is not None else "fwd=miss" if context.provider_calls else "hit"
-                )
-                did += NOT_REFRESHED if environ.get(REFRESH) is False else ""
-                headers = [*headers, *freshness_headers(provenance.freshness, now, did)]
-                status, body = _conditional(environ, response.etag, body, headers)
-            elif not any(name == "Cache-Control" for name, _ in headers):
-                headers = [*headers, NOT_STORED]
-            start_response(
+        if provenance is not None and environ["REQUEST_METHOD"] == "GET":
+            log_answered(
+                environ,
+                context.id,
                 status,
-                [*headers, *added_headers, ("X-Provider-Calls", str(context.provider_calls))],
-                reply.exception_info,
+                len(body),
+                started,
+                caller=context.caller,
+                redaction=self._redaction,
+                cache_result=cache_result,
+                calls=context.provider_calls,
+                seconds=context.provider_seconds,
             )
-            if provenance is not None and environ["REQUEST_METHOD"] == "GET":
-                log_answered(
-                    environ,
-                    request,
-                    status,
-                    len(body),
-                    started,
-                    caller=caller,
-                    redaction=self._redaction,
-                    cache_result=cache_result,
-                    calls=context.provider_calls,
-                    seconds=context.provider_seconds,
-                )
-            else:
-                log_forwarded(environ, status, len(body), started, context=context, cache_result=cache_result)
-            self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
-            return [body] if body else []
-        finally:
-            context.end()
-            request_context.current.set(None)
+        else:
+            log_forwarded(environ, status, len(body), started, context=context, cache_result=cache_result)
+        self._measurements.request(environ["REQUEST_METHOD"], _route(environ), status[:3], cache_result, started)
+        return [body] if body else []
 
     def _stream(
         self,

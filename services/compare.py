@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Literal, NotRequired, cast
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -16,11 +16,13 @@ from services.answers import Answer, Freshness, Origin, Table, Unavailable
 from services.cache.policies import UNKNOWN_ACCOUNT_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import our_time
+from services.days import our_time, pacific_day
 from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError
 from services.executors import Executor
+from services.growth.reader import GrowthReader
+from services.growth.shown import ShownGrowth, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES, UNITS, Trend, TrendKey, WindowDays
-from services.growth_trends import GrowthTrends, Until, window_of
+from services.growth_trends import Until, warnings_of, window_of
 from services.posts.post import reason_of
 
 MOST_ACCOUNTS = 20  # in one comparison; each is read as /growth-trends reads it
@@ -81,7 +83,7 @@ class _Read:
 
     reference: str
     account: Account | None
-    answer: Answer | InsightsError
+    growth: ShownGrowth | InsightsError
 
 
 class Comparison:
@@ -91,13 +93,13 @@ class Comparison:
         self,
         *,
         accounts: AccountResolver,
-        growth_trends: GrowthTrends,
+        growth: GrowthReader,
         executor: Executor,
         origin: Origin,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._growth_trends = growth_trends
+        self._growth = growth
         self._executor = executor
         self._origin = origin
         self._clock = clock
@@ -109,15 +111,18 @@ class Comparison:
         its failure in its own row. Raises `BusyError`: a moment later each row may be there.
         """
         request_context.accept_only_new(refresh=refresh)
+        now = self._clock.now()
+        days_ = window_of(days, until, now)
+        request = TrendsRequest(days_, pacific_day(now), ALWAYS + ADDED, "followers", "mean_of_posts")
         found = self._each_once(references)
-        trends = partial(self._growth_trends.over, days, metrics=ADDED, until=until)
-        calls = [partial(trends, account=each) for each in found.values() if isinstance(each, Account)]
-        answers = iter(self._executor.gather(calls, fatal=lambda _: False))
+        calls = [
+            partial(self._growth.read, each, request, now=now) for each in found.values() if isinstance(each, Account)
+        ]
+        results = iter(self._executor.gather(calls, fatal=lambda _: False))
         read = [
-            _Read(reference, each, next(answers)) if isinstance(each, Account) else _Read(reference, None, each)
+            _Read(reference, each, next(results)) if isinstance(each, Account) else _Read(reference, None, each)
             for reference, each in found.items()
         ]
-        days_ = window_of(days, until, self._clock.now())
         window: WindowDays = {"since": days_.first.isoformat(), "until": days_.last.isoformat()}
         rows = [self._row(each) for each in read]
         accounts = [each.account.id for each in read if each.account is not None]
@@ -126,12 +131,14 @@ class Comparison:
             account=accounts[0] if accounts else "",
             further_accounts=accounts[1:],
             origin=self._origin,
-            freshness=self._freshness([each.answer for each in read]),
+            freshness=self._freshness([each.growth for each in read]),
             meta={"api_version": self._origin.api_version, "window": window},
-            unavailable=[
-                *chain.from_iterable(map(_unavailable, read)),
+            unavailable=[*chain.from_iterable(map(_unavailable, read))],
+            warnings=[
+                {**entry, "account": account}
+                for account, growth in _known(read)
+                for entry in warnings_of(growth, days_, now)
             ],
-            warnings=[{**entry, "account": account} for account, each in _answers(read) for entry in each.warnings],
             table=Table(COLUMNS, (_cells(row, window) for row in rows)),
         )
 
@@ -140,10 +147,11 @@ class Comparison:
 
         Names that a provider has to be asked about share one call, and its failure.
         """
-        calls = [partial(self._found, reference) for reference in references]
+        calls = [partial(self._accounts.find, reference) for reference in references]
+        results = self._executor.gather(calls, fatal=_is_busy, failures=InsightsError)
         found: dict[str, Account | InsightsError] = {}
         ids: set[str] = set()
-        for reference, each in zip(references, self._executor.gather(calls, fatal=lambda _: False), strict=True):
+        for reference, each in zip(references, results, strict=True):
             if isinstance(each, Account):
                 if each.id in ids:
                     continue
@@ -151,16 +159,8 @@ class Comparison:
             found[reference] = each
         return found
 
-    def _found(self, reference: str) -> Account | InsightsError:
-        try:
-            return self._accounts.find(reference)
-        except BusyError:
-            raise
-        except InsightsError as error:
-            return error
-
     def _row(self, read: _Read) -> ComparedAccount:
-        answer, account = read.answer, read.account
+        growth, account = read.growth, read.account
         row: ComparedAccount = {
             "account": read.reference if account is None else account.id,
             "username": None if account is None else self._accounts.username(account),
@@ -169,21 +169,21 @@ class Comparison:
             "stale": False,
             "error": None,
         }
-        if isinstance(answer, InsightsError):
-            unknown = {key: _unknown(key, reason_of(answer)) for key in HEADLINES}
-            return {**row, "metrics": unknown, "error": _failure(answer)}
-        trends = {trend["key"]: trend for trend in cast("list[Trend]", answer.body["trends"])}
+        if isinstance(growth, InsightsError):
+            unknown = {key: _unknown(key, reason_of(growth)) for key in HEADLINES}
+            return {**row, "metrics": unknown, "error": _failure(growth)}
+        trends = {each.trend["key"]: each.trend for each in growth.trends}
         return {
             **row,
             "metrics": {key: _headline(key, trends) for key in HEADLINES},
-            "fetched_at": our_time(answer.freshness.fetched_at),
-            "stale": answer.freshness.stale,
+            "fetched_at": our_time(growth.sources.freshness.fetched_at),
+            "stale": growth.sources.freshness.stale,
         }
 
-    def _freshness(self, answers: Sequence[Answer | InsightsError]) -> Freshness:
+    def _freshness(self, read: Sequence[ShownGrowth | InsightsError]) -> Freshness:
         """Return the age of the oldest account's numbers, and the first expiry; a failure expires soon."""
-        parts = [each.freshness for each in answers if isinstance(each, Answer)]
-        failures = [each for each in answers if not isinstance(each, Answer)]
+        parts = [each.sources.freshness for each in read if not isinstance(each, InsightsError)]
+        failures = [each for each in read if isinstance(each, InsightsError)]
         may_pass = not all(isinstance(each, AccountUnknownError) for each in failures)
         none = Freshness.of([], now=self._clock.now(), gaps=may_pass)
         limits = [self._clock.timestamp() + UNKNOWN_ACCOUNT_REPLY_TTL] if failures else []
@@ -197,20 +197,26 @@ class Comparison:
 def _unavailable(read: _Read) -> Iterator[Unavailable]:
     """Explain what is unknown of an account; of one that failed as a whole, each headline."""
     name = read.reference if read.account is None else read.account.id
-    if isinstance(read.answer, Answer):
-        for known in read.answer.unavailable:
-            yield {**known, "account": name}
+    growth = read.growth
+    if not isinstance(growth, InsightsError):
+        for trend in growth.trends:
+            if trend.unavailable is not None:
+                yield {**trend.unavailable, "account": name}
         return
-    reason, wait = reason_of(read.answer), read.answer.retry_after
+    reason, wait = reason_of(growth), growth.retry_after
     for key in HEADLINES:
-        entry: Unavailable = {"metric": key, "reason": reason, "message": read.answer.message, "account": name}
+        entry: Unavailable = {"metric": key, "reason": reason, "message": growth.message, "account": name}
         yield entry if wait is None else {**entry, "retry_after": wait}
 
 
-def _answers(read: Sequence[_Read]) -> Iterator[tuple[str, Answer]]:
+def _known(read: Sequence[_Read]) -> Iterator[tuple[str, ShownGrowth]]:
     for each in read:
-        if each.account is not None and isinstance(each.answer, Answer):
-            yield each.account.id, each.answer
+        if each.account is not None and not isinstance(each.growth, InsightsError):
+            yield each.account.id, each.growth
+
+
+def _is_busy(error: InsightsError) -> bool:
+    return isinstance(error, BusyError)
 
 
 def _headline(key: HeadlineKey, trends: Mapping[TrendKey, Trend]) -> Headline:

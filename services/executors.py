@@ -8,14 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
-from services.errors import BusyError, ProviderError
+from services.errors import BusyError, InsightsError, ProviderError
 from services.request_context import deadline_exceeded
 
 T = TypeVar("T")
 
-IsFatal = Callable[[ProviderError], bool]
+E = TypeVar("E", bound=InsightsError)
+
 OnResult = Callable[[int, T], None]
 
 
@@ -25,21 +26,23 @@ class _Batch(Generic[T]):
     def __init__(
         self,
         calls: Sequence[Callable[[], T]],
-        is_fatal: IsFatal,
+        is_fatal: Callable[[Any], bool],
         lock: threading.Lock,
         on_result: OnResult[T] | None = None,
+        failures: type[InsightsError] = ProviderError,
     ) -> None:
         self.calls = calls
         self.on_result = on_result
         # One copy for each call: a context can only be entered by one thread at a time.
         self.contexts = [contextvars.copy_context() for _ in calls]
         self.not_begun = deque(range(len(calls)))
-        self.results: dict[int, T | ProviderError] = {}
+        self.results: dict[int, T | InsightsError] = {}
         self.failure: BaseException | None = None  # the first fatal one
         self.changed = threading.Condition(lock)
         self.is_fatal = is_fatal
+        self.failures = failures  # Of these, one that is not fatal is the result of its call.
 
-    def stop(self, error: ProviderError) -> None:
+    def stop(self, error: InsightsError) -> None:
         """Give calls that have not begun the failure of another one as their result. The caller holds the lock."""
         self.results |= dict.fromkeys(self.not_begun, error)
         self.not_begun.clear()
@@ -76,7 +79,7 @@ class _Run(Generic[T]):
         with batch.changed:
             if error is None:
                 batch.results[self._index] = self.result
-            elif isinstance(error, ProviderError) and (batch.on_result is not None or not batch.is_fatal(error)):
+            elif isinstance(error, batch.failures) and (batch.on_result is not None or not batch.is_fatal(error)):
                 batch.results[self._index] = error
                 if batch.is_fatal(error):
                     batch.stop(error)
@@ -136,19 +139,39 @@ class Executor:
         self._quiet = threading.Condition(self._lock)
         self._is_closed = False
 
+    @overload
     def gather(
-        self, calls: Sequence[Callable[[], T]], *, fatal: IsFatal, on_result: OnResult[T] | None = None
-    ) -> list[T | ProviderError]:
+        self,
+        calls: Sequence[Callable[[], T]],
+        *,
+        fatal: Callable[[ProviderError], bool],
+        on_result: OnResult[T] | None = None,
+    ) -> list[T | ProviderError]: ...
+
+    @overload
+    def gather(
+        self, calls: Sequence[Callable[[], T]], *, fatal: Callable[[E], bool], failures: type[E]
+    ) -> list[T | E]: ...
+
+    def gather(
+        self,
+        calls: Sequence[Callable[[], T]],
+        *,
+        fatal: Callable[[Any], bool],
+        on_result: OnResult[T] | None = None,
+        failures: type[InsightsError] = ProviderError,
+    ) -> list[Any]:
         """Return what each call returned or, if it is not fatal, the failure it raised, in the order of the calls.
 
         The first fatal failure (or any other exception) is raised at once; calls that have not begun by then never
-        begin. Raises `BusyError` where the executor is closed before all calls have begun.
+        begin. Raises `BusyError` where the executor is closed before all calls have begun. Failures are those of
+        providers, or those of the class `failures`.
 
         `on_result` gets the index and the result of each call at once, on the thread that ran it. With it nothing that
         was answered is lost to a fatal failure: that failure is the result of its call and of those that then never
         begin, and calls under way are waited for.
         """
-        batch = _Batch(calls, fatal, self._lock, on_result)
+        batch = _Batch(calls, fatal, self._lock, on_result, failures)
         if len(calls) > 1:
             self._enqueue(batch)
         try:
@@ -265,7 +288,7 @@ class Executor:
             self._queue.remove(batch)
 
 
-def _always(_error: ProviderError) -> bool:
+def _always(_error: InsightsError) -> bool:
     return True
 
 

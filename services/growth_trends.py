@@ -8,20 +8,15 @@ from typing import Literal
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
-from services.cache.cache import Cache
+from services.answers import Answer, Origin, Table, Warning_, unexpected_end_time
 from services.cache.policies import HOUR
-from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import Window, last_days, pacific_day
-from services.errors import ProviderError
-from services.growth.followers import Followers
-from services.growth.parts import Fetched, GrowthReader
-from services.growth.shown import COLUMNS, ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
-from services.growth.trends import ALWAYS, METRIC_OF, TITLES, Trend, engagement_trend, followers_trend, total_trend
+from services.growth.reader import GrowthReader
+from services.growth.shown import COLUMNS, ShownGrowth, TrendsRequest
+from services.growth.trends import ALWAYS, TITLES
 from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
-from services.posts.post import reason_of
 from services.posts.rates import Basis
 
 Until = Literal["yesterday", "complete"]
@@ -36,12 +31,10 @@ class GrowthTrends:
         *,
         accounts: AccountResolver,
         reader: GrowthReader,
-        cache: Cache,
         origin: Origin,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._shown = ShownTrends(cache)
         self._reader = reader
         self._origin = origin
         self._clock = clock
@@ -54,7 +47,7 @@ class GrowthTrends:
         until: Until = "yesterday",
         er_basis: Basis = "followers",
         er_method: Method = "mean_of_posts",
-        account: Account | str | None = None,
+        account: str | None = None,
         refresh: bool = False,
     ) -> Answer:
         """Return the trends of `days` days against the days before them.
@@ -67,23 +60,10 @@ class GrowthTrends:
         request_context.accept_only_new(refresh=refresh)
         now = self._clock.now()
         window = window_of(days, until, now)
-        selected = account if isinstance(account, Account) else self._accounts.find(account)
+        selected = self._accounts.find(account)
         keys = ALWAYS + tuple([key for key in ADDED if key in metrics])
         request = TrendsRequest(window, pacific_day(now), keys, er_basis, er_method)
-        reading = self._shown.begin(selected.id)
-        shown = None if request_context.not_before() else self._shown.known(reading, request, now=now)
-        if shown is None:
-            fetched = self._reader.read(
-                selected,
-                window,
-                window.before(),
-                now=now,
-                totals=[METRIC_OF[key] for key in keys if key in METRIC_OF],
-                with_post_insights=er_basis != "followers",
-            )
-            shown = _trends_of(fetched, request)
-            if fetched.is_lasting:
-                self._shown.add(selected.id, reading, request, shown, now=now)
+        shown = self._reader.read(selected, request, now=now)
         trends = [each.trend for each in shown.trends]
         provisional = [day for trend in trends if (day := trend["provisional_from"]) is not None]
         return Answer(
@@ -98,7 +78,7 @@ class GrowthTrends:
                 "provisional_from": min(provisional, default=None),
             },
             unavailable=[each.unavailable for each in shown.trends if each.unavailable is not None],
-            warnings=_warnings(trends, window, shown, now),
+            warnings=warnings_of(shown, window, now),
             table=Table(COLUMNS, (each.line for each in shown.trends)),
         )
 
@@ -108,31 +88,9 @@ def window_of(days: int, until: Until, now: datetime) -> Window:
     return last_days(days, now=now, final_after=PROVISIONAL_HOURS if until == "complete" else 0)
 
 
-def _trends_of(fetched: Fetched, request: TrendsRequest) -> ShownGrowth:
-    """Return the trends of a request as they are shown."""
-    window, before = request.window, request.window.before()
-    followers = Followers.of(window, fetched.insights_read_at, request.today, fetched.counts)
-    trends = [
-        followers_trend(window, followers, fetched),
-        engagement_trend(window, before, fetched, followers, basis=request.basis, method=request.method),
-        *(total_trend(key, window, before, fetched) for key in request.keys if key not in ALWAYS),
-    ]
-    return ShownGrowth([ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends], fetched.sources)
-
-
-def _unavailable(trend: Trend, fetched: Fetched) -> Unavailable | None:
-    """Explain an unknown change; where a failure is the reason, with its wait."""
-    reason = trend["reason"]
-    if trend["growth_rate"] is not None or reason is None:
-        return None
-    failures = [fetched.profile, fetched.posts, getattr(fetched.posts, "failure", None)]
-    failures.append(getattr(fetched.post_insights, "failure", None))
-    waits = {value.reason: value.retry_after for value in fetched.metric_values.values()}
-    waits |= {reason_of(each): each.retry_after for each in failures if isinstance(each, ProviderError)}
-    return explain(trend["metric"], reason, retry_after=waits.get(reason), of_media=trend["key"] == "engagement_rate")
-
-
-def _warnings(trends: Sequence[Trend], window: Window, shown: ShownGrowth, now: datetime) -> list[Warning_]:
+def warnings_of(shown: ShownGrowth, window: Window, now: datetime) -> list[Warning_]:
+    """Explain what is less exact in the trends of a window than it looks."""
+    trends = [each.trend for each in shown.trends]
     warnings = [unexpected_end_time(metric) for metric in shown.sources.shifted]
     followers, engagement = trends[:2]
     if engagement["basis"] == "current_followers":

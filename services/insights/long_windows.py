@@ -15,6 +15,7 @@ from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import ONE_DAY, Window, pacific_day
+from services.errors import ProviderError
 from services.insights.caching import from_history_value
 from services.insights.catalogue import METRICS, first_retained
 from services.insights.kept_values import KeptValues
@@ -58,13 +59,13 @@ class LongWindowReader:
         self._recent: RecentReads[ValueKey, KnownValue] = RecentReads(MINUTE, MOST_RECENT, weigh=_size)
         cache.on_change(self._recent.forget)
 
-    def read(self, account: Account, requests: Sequence[InsightsRequest], *, only_gaps: bool = False) -> Insights:
+    def read(self, account: Account, requests: Sequence[InsightsRequest]) -> Insights:
         """Return a value for each requested metric, breakdown and window.
 
         Of an additive metric over several calls' days, days that are kept as final are not requested; where days are
         missing that Instagram does not keep any more, nothing is. It never takes more calls than without the history.
-        Where all values were read within the last minute and are fresh, they are not put together again. Raises as
-        `InsightsReader.read` does.
+        Where all values were read within the last minute and are fresh, they are not put together again. A failure is
+        the reason of each value.
         """
         reading = self._recent.of(account.id)
         known = None if request_context.not_before() else _known(reading, requests, now=self._clock.timestamp())
@@ -73,7 +74,10 @@ class LongWindowReader:
         final = self._final_days(account, requests)
         plans = [self._plan(account, request, final) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
-        found = self._reader.read(account, needed, only_gaps=only_gaps) if needed else Insights({}, [], gaps=False)
+        try:
+            found = self._reader.read(account, needed, only_gaps=True) if needed else Insights({}, [], gaps=False)
+        except ProviderError as error:
+            return Insights.unknown(requests, error)
         insights = _with_sums(plans, found)
         self._recent.put(account.id, reading, _known_values(plans, insights))
         return insights

@@ -5,35 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
-from itertools import groupby
 from typing import Self
 
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.fetch_request import FetchResult, Keep
 from services.cache.policies import (
-    EVERYTHING_REFUSED,
     FAULTY_METRIC,
     FOR_EVER,
-    REFUSAL_CHECK,
     REFUSED_METRIC,
     FreshnessPolicy,
-    Json,
 )
-from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import EndTime, Window, pacific_day
+from services.days import pacific_day
 from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
-from services.executors import Executor
 from services.insights.caching import (
-    CHECK_KEY,
-    EVERYTHING_KEY,
-    as_json,
     cache_key_of,
-    fault_as_json,
     fault_key,
     fault_of,
     from_history_value,
@@ -43,15 +32,12 @@ from services.insights.caching import (
     refusal_key,
 )
 from services.insights.catalogue import METRICS, first_retained
-from services.insights.fetcher import TRANSIENT, BatchFetcher
+from services.insights.fetcher import TRANSIENT
 from services.insights.kept_values import KeptValues
-from services.insights.refusal_check import last_check
-from services.insights.request import Breakdown, InsightsRequest, ValueKey
+from services.insights.missing_values import MissingValues
+from services.insights.request import Breakdown, InsightsRequest, ValueKey, requests_of_totals
 from services.insights.values import MetricValue, add_up
 from services.store.cache_entries import CacheKey
-
-# Meta promises insights for so many days. A refusal for older days may be about the days, not about the metric.
-REFUSALS_COUNT_FOR = timedelta(days=90)
 
 # The strategies of code 1, which may be about the breakdown.
 FAULTS = frozenset({RetryStrategy.SHRINK, RetryStrategy.ONCE_MORE})
@@ -120,21 +106,10 @@ class _Findings:
 class InsightsReader:
     """Reads the values that services request."""
 
-    def __init__(
-        self,
-        graph: GraphClient,
-        executor: Executor,
-        *,
-        cache: Cache,
-        kept: KeptValues,
-        end_time: EndTime,
-        clock: Clock,
-    ) -> None:
-        self._graph = graph
-        self._executor = executor
+    def __init__(self, missing: MissingValues, *, cache: Cache, kept: KeptValues, clock: Clock) -> None:
+        self._missing = missing
         self._cache = cache
         self._kept = kept
-        self._end_time = end_time
         self._clock = clock
 
     def read(
@@ -160,7 +135,7 @@ class InsightsReader:
         if rest:
             in_series = {key for piece in pieces if piece.series for key in piece.value_keys()}
             policies = {cache_key: policy_of(key[0], key[2]) for cache_key, key in rest.items()}
-            fetch = partial(self._fetch, account, rest, in_series)
+            fetch = partial(self._missing.fetch, account, rest, in_series)
             for cache_key, each in self._cache.get_or_fetch_many(
                 account.id, policies, fetch, provider="instagram"
             ).items():
@@ -188,7 +163,7 @@ class InsightsReader:
         totals = _Findings()
         if requested := [total for total, key in without.items() if found.may_have_total(key)]:
             with suppress(ProviderError):  # The reason of the breakdown stands.
-                insights = self.read(account, _totals(requested, ()))
+                insights = self.read(account, requests_of_totals(requested, ()))
                 totals.metric_values |= insights.metric_values
                 found.entries += insights.entries
         self._add_known_totals(account, [total for total in without if total not in totals.metric_values], totals)
@@ -205,7 +180,7 @@ class InsightsReader:
 
     def _add_known_totals(self, account: Account, keys: Sequence[ValueKey], totals: _Findings) -> None:
         """Add what the history and the cache have of some keys; it is stale, for its breakdown was just requested."""
-        self._read_history(account, _totals(keys, ()), totals)
+        self._read_history(account, requests_of_totals(keys, ()), totals)
         for key, entry in self._known(account, [key for key in keys if key not in totals.metric_values]).items():
             totals.add(key, replace(entry, stale=True))
 
@@ -255,40 +230,6 @@ class InsightsReader:
         found = self._cache.known(account.id, policies) if policies else {}
         return {cached[cache_key]: entry for cache_key, entry in found.items() if is_known(entry.value)}
 
-    def _fetch(
-        self,
-        account: Account,
-        rest: Mapping[CacheKey, ValueKey],
-        in_series: Collection[ValueKey],
-        cache_keys: Collection[CacheKey],
-        _cached: Mapping[CacheKey, CacheEntry],
-        keep: Keep,
-    ) -> Mapping[CacheKey, FetchResult]:
-        """Fetch what the cache has no fresh value of; keep each answer as it comes, also in the history."""
-        keys = {rest[cache_key]: cache_key for cache_key in cache_keys}
-        fetched_at = self._clock.timestamp()
-
-        def keep_values(values: Mapping[ValueKey, MetricValue]) -> None:
-            keep({keys[key]: as_json(value) for key, value in values.items() if key in keys})
-
-        batch = BatchFetcher(
-            self._graph,
-            self._executor,
-            account,
-            end_time=self._end_time,
-            keep=keep_values,
-            last_check=partial(last_check, self._cache, account),
-            is_doubtful=self._was_refused_everything(account),
-        )
-        try:
-            values = batch.fetch([*_series([key for key in keys if key in in_series]), *_totals(list(keys), in_series)])
-        finally:
-            self._note(account, batch)
-            answered = ((key, batch.values.get(key)) for key in keys)
-            self._kept.keep(account, {key: each for key, each in answered if isinstance(each, MetricValue)}, fetched_at)
-        outcomes = ((cache_key, values[key]) for key, cache_key in keys.items())
-        return {cache_key: each if isinstance(each, ProviderError) else as_json(each) for cache_key, each in outcomes}
-
     def _remembered(
         self, account: Account, metrics: Collection[tuple[str, Breakdown]]
     ) -> tuple[Mapping[tuple[str, Breakdown], CacheEntry], Mapping[tuple[str, Breakdown], CacheEntry]]:
@@ -302,55 +243,12 @@ class InsightsReader:
             {faults[key]: entry for key, entry in found.items() if key in faults},
         )
 
-    def _was_refused_everything(self, account: Account) -> bool:
-        found = self._cache.peek(account.id, {EVERYTHING_KEY: EVERYTHING_REFUSED}).get(EVERYTHING_KEY)
-        return found is not None and bool(found.value["refused"])
-
-    def _note(self, account: Account, batch: BatchFetcher) -> None:
-        """Remember what Instagram refuses or has a fault with, so that the next requests go without it."""
-        first = self._today() - REFUSALS_COUNT_FOR
-        noted: dict[CacheKey, tuple[Json, FreshnessPolicy]] = {
-            refusal_key(each.metric, each.request.breakdown): ({"message": each.words}, REFUSED_METRIC)
-            for each in batch.refused_metrics
-            if each.request.window.last >= first
-        }
-        for fault in batch.faulty_metrics:
-            of_same = [each.window for each in batch.faulty_metrics if each[:2] == fault[:2]]
-            windows = [window for window in of_same if window is not None]
-            is_everywhere = len(windows) < len(of_same)
-            value = fault_as_json(fault.failure, None if is_everywhere else windows)
-            noted[fault_key(fault.metric, fault.breakdown)] = (value, FAULTY_METRIC)
-        if batch.checked is not None:
-            noted[CHECK_KEY] = ({"answered": batch.checked}, REFUSAL_CHECK)
-        if batch.is_all_refused is not None:
-            noted[EVERYTHING_KEY] = ({"refused": batch.is_all_refused}, EVERYTHING_REFUSED)
-        if noted:
-            self._cache.put(account.id, noted)
-
     def _today(self) -> date:
         return pacific_day(self._clock.now())
 
 
 def _keys(requests: Iterable[InsightsRequest]) -> list[ValueKey]:
     return [key for request in requests for key in request.value_keys()]
-
-
-def _totals(keys: Sequence[ValueKey], in_series: Collection[ValueKey]) -> list[InsightsRequest]:
-    """Put all metrics of a window and a breakdown into one request."""
-    calls: dict[tuple[Window, Breakdown], dict[str, None]] = {}
-    for metric, breakdown, window in keys:
-        if (metric, breakdown, window) not in in_series:
-            calls.setdefault((window, breakdown), {})[metric] = None
-    return [InsightsRequest(tuple(metrics), window, breakdown) for (window, breakdown), metrics in calls.items()]
-
-
-def _series(keys: Sequence[ValueKey]) -> list[InsightsRequest]:
-    """Put the days of each metric into as few requests as Instagram's limits allow; days between come along."""
-    calls = []
-    for metric, of_metric in groupby(sorted(keys, key=lambda key: (key[0], key[2])), key=lambda key: key[0]):
-        days = [window.first for _, _, window in of_metric]
-        calls += InsightsRequest((metric,), Window(min(days), max(days)), series=True).pieces()
-    return calls
 
 
 def _join(request: InsightsRequest, metric_values: dict[ValueKey, MetricValue]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 
 from services.days import Window
 from services.insights.catalogue import METRICS, Metric, Shape
@@ -111,3 +112,21 @@ def value_of(want: ResolvedMetric, window: Window, metric_values: Mapping[ValueK
     reason = want.buckets_reason or metric_value.buckets_reason or ("bucket_unknown" if is_without else None)
     shown = reason if metric_value.value is not None else None
     return metric_value if metric_value.buckets_reason == shown else replace(metric_value, buckets_reason=shown)
+
+
+def requests_of_totals(keys: Sequence[ValueKey], in_series: Collection[ValueKey]) -> list[InsightsRequest]:
+    """Put all metrics of a window and a breakdown into one request."""
+    calls: dict[tuple[Window, Breakdown], dict[str, None]] = {}
+    for metric, breakdown, window in keys:
+        if (metric, breakdown, window) not in in_series:
+            calls.setdefault((window, breakdown), {})[metric] = None
+    return [InsightsRequest(tuple(metrics), window, breakdown) for (window, breakdown), metrics in calls.items()]
+
+
+def requests_of_days(keys: Sequence[ValueKey]) -> list[InsightsRequest]:
+    """Put the days of each metric into as few requests as Instagram's limits allow; days between come along."""
+    calls = []
+    for metric, of_metric in groupby(sorted(keys, key=lambda key: (key[0], key[2])), key=lambda key: key[0]):
+        days = [window.first for _, _, window in of_metric]
+        calls += InsightsRequest((metric,), Window(min(days), max(days)), series=True).pieces()
+    return calls

@@ -193,9 +193,6 @@ class Services:
         accounts = instagram.accounts
         checkup = Checkup(instagram.checks, store.account_health, store.clock)
         compared = ComparedPostsReader(instagram.kept_posts, clock)
-        growth_trends = GrowthTrends(
-            accounts=accounts, reader=instagram.growth, cache=cache, origin=origin, clock=clock
-        )
         media_insights = MediaInsightsService(accounts=accounts, reader=instagram.media, origin=origin, clock=clock)
 
         reports = report_parts(
@@ -241,9 +238,9 @@ class Services:
             account_insights=AccountInsights(
                 accounts=accounts, reader=instagram.reader, cache=cache, end_time=end_time, origin=origin, clock=clock
             ),
-            growth_trends=growth_trends,
+            growth_trends=GrowthTrends(accounts=accounts, reader=instagram.growth, origin=origin, clock=clock),
             compare=Comparison(
-                accounts=accounts, growth_trends=growth_trends, executor=executor, origin=origin, clock=clock
+                accounts=accounts, growth=instagram.growth, executor=executor, origin=origin, clock=clock
             ),
             account_history=AccountHistory(
                 accounts=accounts,

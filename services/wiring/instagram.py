@@ -17,11 +17,12 @@ from services.clock import Clock
 from services.days import EndTime
 from services.executors import Executor
 from services.growth.kept_counts import KeptCounts
-from services.growth.parts import GrowthReader
+from services.growth.reader import GrowthReader
 from services.history.followers import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
 from services.insights.kept_values import KeptValues
 from services.insights.long_windows import LongWindowReader
+from services.insights.missing_values import MissingValues
 from services.insights.reader import InsightsReader
 from services.media.expansion import ExpansionReader
 from services.media.index import MediaIndex
@@ -115,7 +116,8 @@ def instagram_parts(
     )
     checks = AccountChecks(graph, tokens.client, current=tokens.current, app_id=config.app_id, clock=clock)
     kept_values = KeptValues(store.history, cache, origin)
-    reader = InsightsReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
+    missing = MissingValues(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
+    reader = InsightsReader(missing, cache=cache, kept=kept_values, clock=clock)
     audience = AudienceReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
     posts = PostReader(graph, accounts, cache, clock)
     refusals = MediaRefusals(cache)
@@ -140,9 +142,10 @@ def instagram_parts(
     growth = GrowthReader(
         posts=posts,
         post_insights=post_insights,
-        reader=LongWindowReader(reader, kept_values, cache, clock),
+        insights=LongWindowReader(reader, kept_values, cache, clock),
         counts=KeptCounts(store.follower_counts, cache),
         executor=executor,
+        cache=cache,
     )
     return InstagramParts(
         index=index,

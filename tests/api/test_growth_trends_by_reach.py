@@ -136,6 +136,20 @@ def test_insights_that_cannot_be_read_take_no_other_trend_down(client, instagram
     assert ("retry_after" in unavailable["Engagement Rate Change"]) == (reason != "permission_denied")
 
 
+def test_a_reply_without_the_insights_of_posts_is_made_again_within_moments(client, instagram, clock):
+    instagram.answer = (500, {}, json.dumps(graph_error(2)))
+    failed = client.get("/growth-trends?period=7d&er_basis=reach")
+    whole = client.get("/growth-trends?period=7d")
+
+    def seconds(reply):
+        return int(reply.headers["Cache-Control"].rpartition("max-age=")[2].partition(",")[0])
+
+    assert seconds(failed) <= 60 < seconds(whole)
+    instagram.answer = None
+    clock.wait(61)
+    assert rate(client, er_basis="reach", er_method="median")[0]["current_value"] == pytest.approx(0.1)
+
+
 def test_no_insights_are_read_of_windows_whose_posts_are_not_all_known(client, instagram):
     instagram.days, instagram.is_cut = {"2026-06-12T12:00:00+0000": ("a",)}, True
 

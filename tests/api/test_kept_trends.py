@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.days import midnight, pacific_day
-from services.growth.parts import GrowthReader
+from services.growth.kept_counts import KeptCounts
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, totals
@@ -67,7 +67,7 @@ def test_another_request_over_the_same_values_reads_nothing(world, monkeypatch, 
     def read(*_arguments, **_options):
         raise AssertionError("It is read again.")
 
-    monkeypatch.setattr(GrowthReader, "read", read)
+    monkeypatch.setattr(KeptCounts, "between", read)
 
     assert [world.get(f"{path}&format=csv").status_code for path in PATHS] == [200] * len(PATHS)
 
@@ -104,13 +104,13 @@ def test_values_that_have_expired_are_read_again_also_where_nothing_has_replaced
     plan_profile(wire)
     plan_posts(wire, [])
     plan_insights(wire, lambda _: follows(gained=50, lost=20))
-    read, times = GrowthReader.read, []
+    read, times = KeptCounts.between, []
 
     def counted(*arguments, **options):
         times.append(1)
         return read(*arguments, **options)
 
-    monkeypatch.setattr(GrowthReader, "read", counted)
+    monkeypatch.setattr(KeptCounts, "between", counted)
 
     for query in ({}, {"format": "json"}, {"er_method": "median"}):
         body_of(client, "/growth-trends", period="7d", **query)
