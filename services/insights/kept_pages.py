@@ -110,9 +110,9 @@ class KeptPageReader:
         others = [each for each in selected if each.name not in PROFILE_COUNTS]
         in_rows = {each.metric for each in others if _is_in_rows(each, interval)}
         rows = self._history.day_rows(account, in_rows, since=since, until=until) if in_rows else {}
-        if interval != "day":
-            # A sum that lacks a day is not made, and the kept value of exactly its period may be there instead.
-            in_rows = {metric for metric in in_rows if _is_complete(rows.get(metric, ()), periods)}
+        # A sum that lacks a day is not made, and the kept value of exactly its period may be there instead.
+        is_enough = _is_explained if interval == "day" else _is_complete
+        in_rows = {metric for metric in in_rows if is_enough(rows.get(metric, ()), periods)}
         needed = {(each.metric, each.breakdown) for each in others if each.breakdown or each.metric not in in_rows}
         if not needed:
             return KeptPage(periods, interval, rows, counts=counts, counted=names)
@@ -136,6 +136,11 @@ class KeptPageReader:
 def _is_in_rows(selected: SelectedMetric, interval: Interval) -> bool:
     """Return whether the points of a metric can be made of plain rows: days without buckets, or sums of such."""
     return not selected.breakdown and (interval == "day" or aggregation_of(selected.described, interval) == "sum")
+
+
+def _is_explained(rows: Sequence[DayRow], _periods: Sequence[Period]) -> bool:
+    """Return whether each row has a value, or the reason why it has none: else its buckets say that."""
+    return not any(row[1] is None and row[2] is None for row in rows)
 
 
 def _is_complete(rows: Sequence[DayRow], periods: Sequence[Period]) -> bool:

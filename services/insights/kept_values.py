@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from services.answers import Origin
@@ -10,12 +10,12 @@ from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
-from services.days import pacific_day, utc
+from services.days import ONE_DAY, Window, pacific_day, utc
 from services.insights.caching import as_history_value, history_key
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.database import DatabaseUnavailableError
-from services.store.history import History, HistoryKey, HistoryValue, Kind
+from services.store.history import History, HistoryKey, HistoryValue, KeptSum, Kind
 
 MOST_RECENT = 10_000  # values, of some hundred bytes each
 
@@ -44,6 +44,18 @@ class KeptValues:
                 return {}
             self._recent.put(account.id, reading, {key: found.get(key) for key in unread})
         return {key: value for each, key in by_history_key.items() if (value := reading[each]) is not None}
+
+    def sums(
+        self, account: Account, metrics: Collection[str], windows: Collection[Window]
+    ) -> Mapping[ValueKey, KeptSum]:
+        """Return the sums of additive metrics over windows, where the final values are of consecutive days."""
+        found: dict[ValueKey, KeptSum] = {}
+        with suppress(DatabaseUnavailableError):
+            for run in _consecutive(sorted(windows)):
+                by_days = {(window.first.isoformat(), window.last.isoformat()): window for window in run}
+                sums = self._history.sums(account.id, metrics, list(by_days))
+                found |= {(metric, (), by_days[days]): each for (metric, days), each in sums.items()}
+        return found
 
     def keep_present(self, account: Account, values: Mapping[Kind, MetricValue], read_at: float) -> None:
         """Keep values that describe the present, as those of the Pacific day on which they were read (Unix seconds)."""
@@ -75,3 +87,14 @@ class KeptValues:
         with suppress(DatabaseUnavailableError):
             self._history.keep(account.id, kept)
         self._recent.forget(account.id)
+
+
+def _consecutive(windows: Sequence[Window]) -> list[list[Window]]:
+    """Return windows, in order, as runs in which each begins on the day after the one before it."""
+    runs: list[list[Window]] = []
+    for window in windows:
+        if runs and runs[-1][-1].last + ONE_DAY == window.first:
+            runs[-1].append(window)
+        else:
+            runs.append([window])
+    return runs

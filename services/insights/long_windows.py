@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from services.insights.kept_values import KeptValues
 from services.insights.reader import BEYOND_RETENTION, WINDOW_TOO_LONG, Insights, InsightsReader
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
-from services.store.history import HistoryValue
+from services.store.history import HistoryValue, KeptSum
 
 MOST_RECENT = 4_000  # values and their entries
 
@@ -39,7 +39,13 @@ class _Plan:
     summed: Sequence[str] = ()
     runs: Sequence[Window] = ()
     kept: KeptDays = field(default_factory=dict)
+    sums: Mapping[str, KeptSum] = field(default_factory=dict)  # of the kept days, by metric, in place of these
     beyond: bool = False  # whether days are missing that Instagram does not keep any more
+
+    def read_at(self) -> list[float]:
+        """Return when the kept days were read, or the oldest of each sum of them."""
+        of_days = [kept.read_at for days in self.kept.values() for kept in days.values()]
+        return of_days + [each.read_at for each in self.sums.values()]
 
 
 class KnownValue(NamedTuple):
@@ -71,8 +77,9 @@ class LongWindowReader:
         known = None if request_context.not_before() else _known(reading, requests, now=self._clock.timestamp())
         if known is not None:
             return known
-        final = self._final_days(account, requests)
-        plans = [self._plan(account, request, final) for request in requests]
+        sums = self._sums(account, requests)
+        final = self._final_days(account, [request for request in requests if request not in sums])
+        plans = [self._plan(account, request, final, sums.get(request, {})) for request in requests]
         needed = [each for plan in plans for each in plan.requests]
         try:
             found = self._reader.read(account, needed, only_gaps=True) if needed else Insights({}, [], gaps=False)
@@ -82,19 +89,21 @@ class LongWindowReader:
         self._recent.put(account.id, reading, _known_values(plans, insights))
         return insights
 
-    def _plan(self, account: Account, request: InsightsRequest, final: FinalDays) -> _Plan:
+    def _plan(self, account: Account, request: InsightsRequest, final: FinalDays, sums: Mapping[str, KeptSum]) -> _Plan:
         window = request.window
         summed = _summed_metrics(request)
         if not summed:
             return _Plan(request, [request])
-        pieces, days = window.pieces(), frozenset(window)
-        kept = {
-            metric: {day: value for day, value in final.get((metric, request.breakdown), {}).items() if day in days}
-            for metric in summed
-        }
-        runs = _runs([day for day in window if not all(day in kept[metric] for metric in summed)])
-        others = [metric for metric in request.metrics if metric not in summed]
-        rest = [request.only(*others)] if others else []
+        pieces, kept = window.pieces(), dict[str, Mapping[date, HistoryValue]]()
+        if sums:
+            runs = _around(window, next(iter(sums.values())))
+        else:
+            days = frozenset(window)
+            for metric in summed:
+                of_metric = final.get((metric, request.breakdown), {})
+                kept[metric] = {day: value for day, value in of_metric.items() if day in days}
+            runs = _runs([day for day in window if not all(day in kept[metric] for metric in summed)])
+        rest = _others(request, summed)
         first = max(
             first_retained(account.login, metric, request.breakdown, today=pacific_day(self._clock.now()))
             for metric in summed
@@ -104,7 +113,25 @@ class LongWindowReader:
         if sum(len(run.pieces()) for run in runs) >= len(pieces):
             return _Plan(request, [request])
         missing = [InsightsRequest(tuple(summed), run, request.breakdown) for run in runs]
-        return _Plan(request, [*rest, *missing], summed, runs, kept)
+        return _Plan(request, [*rest, *missing], summed, runs, kept, sums)
+
+    def _sums(
+        self, account: Account, requests: Sequence[InsightsRequest]
+    ) -> Mapping[InsightsRequest, Mapping[str, KeptSum]]:
+        """Return the sums of the requests of which consecutive days are kept; then no day has to be looked at."""
+        plain = [request for request in requests if not request.breakdown and _summed_metrics(request)]
+        if not plain:
+            return {}
+        metrics = {metric for request in plain for metric in _summed_metrics(request)}
+        found = self._kept.sums(account, metrics, {request.window for request in plain})
+        sums = {}
+        for request in plain:
+            of_request = {metric: found.get((metric, (), request.window)) for metric in _summed_metrics(request)}
+            known = {metric: each for metric, each in of_request.items() if each is not None}
+            days = {(each.first_day, each.last_day) for each in known.values()}
+            if len(known) == len(of_request) and len(days) == 1:
+                sums[request] = known
+        return sums
 
     def _final_days(self, account: Account, requests: Sequence[InsightsRequest]) -> FinalDays:
         """Return the final values of the days that requests may be made of: one read of all requests by a breakdown."""
@@ -119,6 +146,12 @@ class LongWindowReader:
                 if _can_be_added(value, by_breakdown=bool(breakdown)):
                     found.setdefault((metric, breakdown), {})[day.first] = value
         return found
+
+
+def _others(request: InsightsRequest, summed: Collection[str]) -> list[InsightsRequest]:
+    """Return what is requested as a whole beside the summed metrics."""
+    others = [metric for metric in request.metrics if metric not in summed]
+    return [request.only(*others)] if others else []
 
 
 def _summed_metrics(request: InsightsRequest) -> list[str]:
@@ -169,6 +202,7 @@ def _entries_of(plan: _Plan, metric: str, window: Window, insights: Insights) ->
     parts = plan.runs if metric in plan.summed else [window]
     entries = [sources.get((metric, breakdown, piece)) for part in parts for piece in part.pieces()]
     read_at = [kept.read_at for kept in plan.kept.get(metric, {}).values()]
+    read_at += [plan.sums[metric].read_at] if metric in plan.sums else []
     return [*entries, *([CacheEntry({}, min(read_at), FOR_EVER)] if read_at else [])]
 
 
@@ -194,13 +228,20 @@ def _runs(days: Sequence[date]) -> list[Window]:
     return runs
 
 
+def _around(window: Window, kept: KeptSum) -> list[Window]:
+    """Return the days of a window before and after those of a sum."""
+    first, last = date.fromisoformat(kept.first_day), date.fromisoformat(kept.last_day)
+    around = (Window(window.first, first - ONE_DAY), Window(last + ONE_DAY, window.last))
+    return [each for each in around if each.first <= each.last]
+
+
 def _with_sums(plans: Sequence[_Plan], found: Insights) -> Insights:
     """Return what was read and what is added up; kept days count as read when the oldest of them was."""
     values = dict(found.metric_values)
     entries = list(found.entries)
     for plan in plans:
         values |= _summed(plan, values)
-        read_at = [kept.read_at for days in plan.kept.values() for kept in days.values()]
+        read_at = plan.read_at()
         entries += [CacheEntry({}, min(read_at), FOR_EVER)] if read_at else []
     return Insights(values, entries, found.gaps, sources=found.sources)
 
@@ -214,6 +255,9 @@ def _summed(plan: _Plan, values: Mapping[ValueKey, MetricValue]) -> dict[ValueKe
     sums = {}
     for metric in plan.summed:
         parts = [(run.first, values[metric, breakdown, run]) for run in plan.runs]
-        parts += [(day, from_history_value(kept)) for day, kept in plan.kept[metric].items() if day not in in_runs]
+        kept = plan.kept.get(metric, {})
+        parts += [(day, from_history_value(each)) for day, each in kept.items() if day not in in_runs]
+        if (known := plan.sums.get(metric)) is not None:
+            parts.append((date.fromisoformat(known.first_day), MetricValue(known.value)))
         sums[metric, breakdown, window] = add_up([value for _, value in sorted(parts, key=lambda part: part[0])])
     return sums

@@ -71,7 +71,19 @@ WindowsByKind = Mapping[Kind, Mapping[tuple[str, str], KeptValue]]
 
 
 DayRow = tuple[str, float | None, str | None, int, float, str]
-"""A day (ISO date), its value, why that is unknown, whether it is final, when it was read, and the metric."""
+"""A day (ISO date), its value, why that is unknown, whether it is final, when it was read, and the metric.
+
+A day without a value and without a reason has buckets only, if anything.
+"""
+
+
+class KeptSum(NamedTuple):
+    """The sum of the final values of consecutive days (ISO dates), and when the oldest was read (Unix seconds)."""
+
+    value: float | int
+    read_at: float
+    first_day: str
+    last_day: str
 
 
 class DayState(NamedTuple):
@@ -107,7 +119,7 @@ class History:
             "breakdowns": sorted({",".join(each.breakdown) for each in keys}),
         }
         first, last = min(days), max(days)
-        length = date.fromisoformat(last).toordinal() - date.fromisoformat(first).toordinal() + 1
+        length = _length(first, last)
         # Most requests are for consecutive days, and a range costs less than a list of each.
         if length <= 2 * len(days) or len(days) > CHUNK:
             query = _final_values(by_day=False)
@@ -117,6 +129,25 @@ class History:
         with self._database.read() as connection:
             found = dict(_values(connection.execute(query, parameters).all()))
         return {key: found[key] for key in keys if key in found}
+
+    def sums(
+        self, account: str, metrics: Collection[str], windows: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, tuple[str, str]], KeptSum]:
+        """Return the sums of metrics without a breakdown over consecutive windows (first and last day, oldest first).
+
+        A sum is of every final value of its window. There is one only where these are of consecutive days, such as all
+        days but the last ones, which are still provisional. For additive metrics.
+        """
+        parameters = {"account": account, "since": windows[0][0], "until": windows[-1][1]}
+        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        parameters |= {f"begin_{number}": first for number, (first, _) in enumerate(windows)}
+        with self._database.read() as connection:
+            rows = plain_rows(connection.execute(_sums(len(metrics), len(windows)), parameters))
+        return {
+            (metric, windows[number]): KeptSum(_number(total) or 0, read_at, first, last)
+            for metric, number, days, total, read_at, first, last in rows
+            if days == _length(first, last)
+        }
 
     def days(
         self,
@@ -267,6 +298,10 @@ def days_between(since: str, until: str) -> Iterator[str]:
     return map(date.isoformat, map(date.fromordinal, range(first, last + 1)))
 
 
+def _length(since: str, until: str) -> int:
+    return date.fromisoformat(until).toordinal() - date.fromisoformat(since).toordinal() + 1
+
+
 @cache
 def _final_values(*, by_day: bool) -> Select[Any]:
     """Return the query for the final values that begin on some days, or between the first and the last of them."""
@@ -305,14 +340,17 @@ def _series(metrics: int, breakdowns: int, *, with_windows: bool) -> Select[Any]
     return query.order_by(*_KEY)
 
 
+def _as_text(name: str) -> ColumnElement[str]:
+    """Return a column by which the rows are found, without a look at its type: what equals a text is one."""
+    return literal_column(f"metric_values.{name}")
+
+
 @cache
 def _day_rows(metrics: int) -> Select[Any]:
     """Return the query for the days of so many metrics without a breakdown, in the order of the primary key."""
     table = metric_values.c
-    no_total = case((table.buckets.is_not(None), literal_column("'no_total'")))
-    reason = case((table.value.is_(None), func.coalesce(table.reason, no_total)))
     return (
-        select(table.first_day, table.value, reason, table.final, table.read_at, table.metric)
+        select(_as_text("first_day"), table.value, table.reason, table.final, table.read_at, _as_text("metric"))
         .where(
             table.account == bindparam("account"),
             table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
@@ -321,6 +359,39 @@ def _day_rows(metrics: int) -> Select[Any]:
             table.last_day == table.first_day,
         )
         .order_by(*_KEY)
+    )
+
+
+@cache
+def _sums(metrics: int, windows: int) -> Select[Any]:
+    """Return the query for the sums of so many metrics over so many consecutive windows."""
+    table = metric_values.c
+    window: ColumnElement[int] = literal_column("0")
+    for number in range(1, windows):
+        has_begun = _as_text("first_day") >= bindparam(f"begin_{number}")
+        window = case((has_begun, literal_column(str(number))), else_=window)
+    columns: list[ColumnElement[Any]] = [
+        _as_text("metric"),
+        window,
+        func.count(table.value),
+        func.sum(table.value),
+        func.min(table.read_at),
+        func.min(_as_text("first_day")),
+        func.max(_as_text("first_day")),
+    ]
+    return (
+        select(*columns)
+        .where(
+            table.account == bindparam("account"),
+            table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
+            table.breakdown == literal_column("''"),
+            table.first_day.between(bindparam("since"), bindparam("until")),
+            table.last_day == table.first_day,
+            table.final == literal_column("1"),
+            table.value.is_not(None),
+        )
+        # By their positions: PostgreSQL would not know the parameters of the second as those of the first.
+        .group_by(literal_column("1"), literal_column("2"))
     )
 
 

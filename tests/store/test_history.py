@@ -123,6 +123,32 @@ def test_a_range_is_read_in_order(store):
     assert store.history.kept_metrics("a") == [("reach", ()), ("reach", ("follow_type",)), ("views", ())]
 
 
+def test_final_values_of_consecutive_days_are_added_up(store):
+    november = [f"2026-11-{day:02}" for day in range(1, 10)]
+    for metric in ("views", "likes"):
+        days = {key(day, metric): value(number + 0.5, 10.0 + number, final=True) for number, day in enumerate(november)}
+        store.history.keep("a", days)
+    store.history.keep("a", {key("2026-11-01", "views", ("follow_type",)): FINAL, key("2026-10-31", "views"): FINAL})
+    store.history.keep("a", {key("2026-11-04", "views", last="2026-11-06"): FINAL})
+    store.history.keep("a", {key("2026-11-10", "likes"): LATE, key("2026-11-10", "views"): UNKNOWN})
+    store.history.keep("b", {key(day, "saves"): FINAL for day in november})
+    store.history.keep("c", {key(day, "views"): FINAL for day in november if day != "2026-11-05"})
+    store.history.keep("c", {key("2026-11-05", "views"): LATE})
+
+    first, second = ("2026-11-01", "2026-11-03"), ("2026-11-04", "2026-11-10")
+    assert store.history.sums("a", ["views", "likes", "saves"], [first, second]) == {
+        (metric, window): found
+        for metric in ("views", "likes")
+        for window, found in ((first, (4.5, 10.0, *first)), (second, (36, 13.0, "2026-11-04", "2026-11-09")))
+    }
+    all_days = (november[0], november[-1])
+    whole = store.history.sums("b", ["saves"], [all_days])
+    assert whole == {("saves", all_days): (63, 15.0, *all_days)}
+    assert isinstance(whole["saves", all_days].value, int)
+    assert store.history.sums("c", ["views"], [all_days]) == {}
+    assert store.history.sums("c", ["views"], [first, second]) == {("views", first): (21, 15.0, *first)}
+
+
 def test_days_without_a_known_value_are_missing(store):
     store.history.keep("a", {key("2026-11-01"): FINAL, key("2026-11-02"): UNKNOWN, key("2026-11-03"): LATE})
 
