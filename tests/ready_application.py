@@ -27,10 +27,10 @@ def answer(path=""):
 
 
 class Ready:
-    """Has a reply ready for each path but one."""
+    """Has a reply ready for each path but two, and for one of them where the request has a key."""
 
     def may_be_ready(self, target):
-        return target != "/unknown"
+        return target not in {"/unknown", "/keyed"}
 
     def ready_reply(self, environ, start_response):
         path = environ["PATH_INFO"]

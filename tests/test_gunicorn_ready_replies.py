@@ -94,11 +94,12 @@ def test_the_requests_of_a_kept_alive_connection_need_no_thread(server):
         [b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"0\r\n\r\n"],
         [b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\n\r\n"],
         [b"GET /unknown HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+        [b"GET /keyed HTTP/1.1\r\nHost: localhost\r\n\r\n"],
         [b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n"],
         [b"GET /other HTTP/1.1\r\nHost: localhost\r\nX-API-Key: x\r\n\r\n"],
         [b"GET /fails HTTP/1.1\r\nHost: localhost\r\n\r\n"],
     ],
-    ids=["in parts", "POST", "body", "chunks", "upgrade", "unknown", "not ready", "not ready, key", "fault"],
+    ids=["in parts", "POST", "body", "chunks", "upgrade", "unknown", "no key", "not ready", "not ready, key", "fault"],
 )
 def test_what_is_not_one_whole_get_with_a_ready_reply_gets_a_thread(server, parts):
     with Connection(server[0]) as connection:
@@ -119,9 +120,16 @@ def test_a_fault_is_logged_and_ends_nothing(server):
     assert "A ready reply could not be made" in output.read_text()
 
 
-def test_requests_that_come_together_are_answered_in_their_order(server):
+@pytest.mark.parametrize("header", [b"X-API-Key: x", b"x-api-key: x", b"Authorization: Bearer x"])
+def test_a_request_with_a_key_is_looked_at_whatever_others_have_requested(server, header):
     with Connection(server[0]) as connection:
-        connection.socket.sendall(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n" + PLAIN)
+        assert connection.ask(b"GET /keyed HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")[1] == b"main"
+
+
+@pytest.mark.parametrize("first", [PLAIN, b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["ready", "not"])
+def test_requests_that_come_together_are_answered_in_their_order(server, first):
+    with Connection(server[0]) as connection:
+        connection.socket.sendall(first + PLAIN)
 
         assert [connection.answer()[1], connection.answer()[1]] == [b"pool", b"pool"]
         assert connection.ask(PLAIN)[1] == b"main"

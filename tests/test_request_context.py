@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +15,10 @@ import pytest
 
 import logs
 from services import request_context
-from services.errors import BusyError
+from services.errors import BusyError, DeadlineExceededError
 from services.executors import Executor
 from services.redaction import Redaction
-from services.request_context import PATIENCE, RequestContext, Turns, WaitingSlots
+from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, Turns, WaitingSlots
 
 
 @pytest.fixture
@@ -100,6 +102,56 @@ def test_background_work_needs_no_slot_and_has_no_bound_of_patience(in_context):
     assert in_context(context, request_context.patience) is None
     assert in_context(request(), request_context.patience) == PATIENCE
     assert request_context.patience() is None
+
+
+def test_a_part_that_goes_on_after_the_end_of_its_request_takes_no_slot():
+    slots = WaitingSlots(1)
+    context = request(slots)
+
+    context.end()
+    context.wait(*ONE)
+
+    assert slots.acquire(*ONE)
+
+
+def test_accounts_that_wait_no_more_take_no_memory():
+    slots = WaitingSlots(1)
+
+    for number in range(100):
+        assert slots.acquire("instagram", str(number))
+        slots.release("instagram", str(number))
+
+    assert not slots._of_account
+
+
+@pytest.mark.parametrize(
+    ("accounts", "account"), [([], None), ([""], None), (["1"], "1"), (["1", "1"], "1"), (["1", "2"], None)]
+)
+def test_a_line_names_the_account_of_work_that_is_about_one(accounts, account):
+    context = request()
+
+    for each in accounts:
+        context.is_about(each)
+
+    assert context.account == account
+
+
+def test_work_ends_with_its_last_second(in_context):
+    now = [0.0]
+    context = request(seconds=5.0, monotonic=lambda: now[0])
+    background = RequestContext(started_at=0.0, is_background=True, monotonic=lambda: now[0])
+
+    in_context(context, lambda: request_context.require(4.9))
+    with pytest.raises(DeadlineExceededError):
+        in_context(context, lambda: request_context.require(5.0))
+    now[0] = 4.0
+    assert in_context(context, request_context.patience) == 1.0
+    now[0] = 5.0
+    with pytest.raises(DeadlineExceededError):
+        in_context(context, request_context.require)
+
+    assert background.remaining() == BACKGROUND_DEADLINE - 5
+    assert request().remaining() == math.inf
 
 
 def test_a_refresh_accepts_nothing_fetched_before_the_request_came():
@@ -268,3 +320,17 @@ def test_a_stream_that_fails_gives_its_turn_back():
         list(turns.each(1 // number for number in (1, 0)))
 
     assert is_free(turns)
+
+
+def test_a_turn_is_waited_for_again_once_a_late_one_was_given_back(monkeypatch):
+    monkeypatch.setattr(request_context, "LONGEST_TURN", 0.01)
+    turns = Turns()
+    turns.acquire()
+    late = turns.acquire()
+    turns.release()
+    monkeypatch.setattr(request_context, "LONGEST_TURN", 30)
+    turns.acquire()
+
+    threading.Timer(0.05, turns.release).start()
+
+    assert (late, turns.acquire()) == (False, True)

@@ -11,10 +11,12 @@ from dataclasses import replace
 from services.accounts.current_tokens import CurrentTokens
 from services.accounts.token_encryption import TokenEncryption
 from services.cache.cache import Cache
+from services.clients.graph.logins import LOGINS
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.errors import BusyError, ProviderNotConfiguredError
 from services.store.accounts import AccountRow
+from services.store.damaged_rows import log_damaged
 from services.store.database import DatabaseUnavailableError
 from services.store.store import Store
 
@@ -154,7 +156,7 @@ class AccountRegistry:
 
     def _read(self) -> None:
         before = self._rows
-        now = {row.id: row for row in self._store.accounts.rows()}
+        now = {row.id: row for row in self._store.accounts.rows() if _is_readable(row)}
         self._rows, self._read_at = now, self._clock.monotonic()
         self._named = {row.username: row for row in now.values() if row.username}
         if before is None:
@@ -167,3 +169,11 @@ class AccountRegistry:
             self._cache.forget(account)
         for account in before.keys() - now.keys():
             self._store.cache_entries.forget(account)  # A request that began before may have cached values.
+
+
+def _is_readable(row: AccountRow) -> bool:
+    """Return whether an account can be read at all; a damaged row must not stop the others."""
+    if row.login in LOGINS:
+        return True
+    log_damaged("accounts", (row.id, row.login))
+    return False

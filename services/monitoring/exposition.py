@@ -18,6 +18,7 @@ from services.monitoring.state import GatewayState, Sample, is_visible
 from services.store.counters import ProcessGauges
 
 BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
+OF_BREAKERS = frozenset({families.BREAKER_STATE, families.ACCOUNTS_PAUSED})
 
 
 class Monitoring:
@@ -47,7 +48,7 @@ class Monitoring:
         return generate_latest(registry)
 
     def _collect(self, version: str, accounts: Collection[str] | None) -> Iterator[Metric]:
-        counts = self._exchange.counts()
+        counts = {key: value for key, value in self._exchange.counts().items() if _fits(*key)}
         build = self._build | {"version": version}
         found = [
             *self._state.samples(accounts),
@@ -72,6 +73,12 @@ class _Collected(Collector):
 
     def collect(self) -> Sequence[Metric]:
         return self._collected
+
+
+def _fits(name: str, labels: tuple[str, ...]) -> bool:
+    """Return whether a count has the labels of its family; a row that was written by another program need not."""
+    family = FAMILIES.get(name)
+    return family is not None and len(labels) == len(family.labels) + (family.kind == "histogram")
 
 
 def _counter(name: str, counts: Mapping[Key, float]) -> Metric:
@@ -115,7 +122,7 @@ def _of_processes(processes: Sequence[ProcessGauges]) -> Iterator[Sample]:
     worst: dict[str, float] = {}
     for process in processes:
         for key, value in process.values.items():
-            if " " in key:
+            if key.partition(" ")[0] in OF_BREAKERS:
                 worst[key] = max(value, worst.get(key, 0))
     for key, value in sorted(worst.items()):
         family, _, provider = key.partition(" ")

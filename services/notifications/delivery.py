@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from services.clients.receiver import DeliveryOutcome, ReceiverClient
 from services.clock import Clock
+from services.store.damaged_rows import next_attempt
 from services.store.notifications import Notification, NotificationTable
 
 # The schedule that Standard Webhooks gives as an example: the first attempt at once, the tenth after three days.
@@ -53,7 +54,7 @@ class NotificationDelivery:
     def _attempt(self, event: Notification) -> None:
         outcome = self._receiver.post_event(event.id, event.body, at=self._clock.timestamp())
         now = self._clock.timestamp()
-        fields = {"event": event.event, "event_id": event.id, "attempts": event.attempts + 1}
+        fields = {"event": event.event, "event_id": event.id, "attempts": next_attempt(event.attempts)}
         if outcome.failure is None:
             self._table.delivered(event, now)
             log.info("An event was delivered", extra=fields)
@@ -73,5 +74,5 @@ class NotificationDelivery:
         """
         if attempts >= len(RETRY_AFTER) or outcome.status == HTTPStatus.GONE:
             return None
-        wait = RETRY_AFTER[attempts] * (1 + JITTER * self._randomness())
+        wait = RETRY_AFTER[max(attempts, 0)] * (1 + JITTER * self._randomness())
         return max(wait, outcome.retry_after or 0)

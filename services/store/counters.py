@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select
 
-from services.store.damaged_rows import parsed
+from services.store.damaged_rows import is_writable, parsed
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.memory_tables import counters, process_gauges
 
 ALIVE_FOR = 15.0  # seconds after which a process that wrote nothing counts as ended
 FORGOTTEN_AFTER = 3600.0  # seconds
+LARGEST = 1e15  # of the values of a process
 
 Key = tuple[str, tuple[str, ...]]
 
@@ -48,7 +49,7 @@ class Counters:
         with self._database.read() as connection:
             rows = connection.execute(select(counters.c.name, counters.c.labels, counters.c.value)).all()
         found = ((row, parsed(row.labels, counters.c.labels)) for row in rows)
-        return {(row.name, tuple(labels)): row.value for row, labels in found if isinstance(labels, list)}
+        return {(row.name, tuple(labels)): row.value for row, labels in found if _are_labels(labels)}
 
     def write_gauges(self, process: str, values: Mapping[str, float]) -> None:
         """Write the values of one process."""
@@ -66,10 +67,23 @@ class Counters:
         with self._database.read() as connection:
             rows = connection.execute(select(process_gauges.c.process, process_gauges.c.content).where(alive)).all()
         found = ((row.process, parsed(row.content, process_gauges.c.content)) for row in rows)
-        return [ProcessGauges(process, values) for process, values in found if isinstance(values, dict)]
+        return [ProcessGauges(process, _numbers(values)) for process, values in found if isinstance(values, dict)]
 
     def sweep(self) -> None:
         """Delete the values of processes that ended without a word."""
         old = process_gauges.c.seen_at < self._database.now() - FORGOTTEN_AFTER
         with self._database.write() as connection:
             connection.execute(delete(process_gauges).where(old))
+
+
+def _are_labels(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and is_writable(each) for each in value)
+
+
+def _numbers(values: Mapping[str, object]) -> dict[str, float]:
+    """Return the values that a process can have written; others are damaged."""
+    return {
+        name: value
+        for name, value in values.items()
+        if is_writable(name) and isinstance(value, int | float) and -LARGEST <= value <= LARGEST
+    }

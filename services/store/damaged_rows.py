@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any
@@ -24,6 +25,9 @@ MOST_NOTED = 1_000  # rows that are logged by one process
 WITH_DAMAGED_ROWS = "with_damaged_rows"  # an execution option of a SELECT that sorts out damage itself
 SHOWN = 200  # characters by which a value is recognized
 LATEST = 1e11  # Unix seconds; the year 5138
+UNDECODED = "\ufffd"  # what stands for a part of a text that is no UTF-8
+SURROGATE = re.compile("[\ud800-\udfff]")
+MOST_ATTEMPTS = 1_000_000  # of whatever is repeated
 MOMENTS = ("_at", "_until", "time")  # how the names of columns with moments end
 
 log = logging.getLogger(__name__)
@@ -58,7 +62,7 @@ def parsed(text: str, column: Column[Any], *, otherwise: Any = None) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        log_damaged(column.table.name, (column.name, text[:SHOWN]))
+        log_damaged(column.table.name, (column.name, str(text[:SHOWN])))
         return otherwise
 
 
@@ -77,6 +81,21 @@ def log_damaged_report(database: str | None, row: int) -> None:
 def is_moment(value: object) -> bool:
     """Return whether a value can be a moment (Unix seconds)."""
     return isinstance(value, int | float) and -LATEST <= value <= LATEST
+
+
+def can_be_found(name: str) -> bool:
+    """Return whether a row can be found again by a name that was read from it: one that is no UTF-8 is another one."""
+    return UNDECODED not in name
+
+
+def is_writable(text: str) -> bool:
+    """Return whether a text of a JSON value can be written anywhere: one with half a surrogate pair cannot."""
+    return SURROGATE.search(text) is None
+
+
+def next_attempt(attempts: int) -> int:
+    """Return the number of the attempt after so many; a damaged number is taken as the nearest that can be."""
+    return min(max(attempts, 0), MOST_ATTEMPTS) + 1
 
 
 @cache

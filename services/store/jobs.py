@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tuple_, update
 
-from services.store.damaged_rows import parsed
+from services.store.damaged_rows import MOST_ATTEMPTS, can_be_found, log_damaged, parsed
 from services.store.database import Database
 from services.store.job_tables import jobs
 
 JOB_LEASE = 10.0  # seconds
 LATE_AFTER = 60.0  # seconds
 UNHELD = ""  # the holder of a job that no worker holds
+# What only a damaged row has: such a job runs now, instead of never.
+LATEST_DUE, LATEST_LEASE = 400 * 86_400.0, 600.0  # seconds from now, far beyond any job and any lease
+SPARE = 100  # jobs of damaged names that keep no worker from the others
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,15 @@ class Jobs:
             select(*key)
             .where(jobs.c.kind.in_(sorted(kinds)), self._is_claimable(now))
             .order_by(func.coalesce(jobs.c.due_at, jobs.c.lease_until))
-            .limit(limit)
         )
         if self._database.is_postgresql:
             # Rows that another worker is claiming right now are skipped instead of waited for.
-            claimable = claimable.with_for_update(skip_locked=True)
+            claimable = claimable.limit(limit).with_for_update(skip_locked=True)
+        else:
+            claimable = claimable.limit(limit + SPARE)
         with self._database.write() as connection:
             found = [(row.kind, row.key) for row in connection.execute(claimable)]
+            found = [each for each in found if can_be_found(each[1])][:limit]
             if not found:
                 return []
             claimed = (
@@ -105,14 +110,14 @@ class Jobs:
                 .values(
                     holder=holder,
                     lease_until=self._database.now() + JOB_LEASE,
-                    attempts=jobs.c.attempts + 1,
+                    attempts=case((jobs.c.attempts.between(0, MOST_ATTEMPTS), jobs.c.attempts), else_=0) + 1,
                     due_at=None,
                 )
                 .returning(*key, jobs.c.payload, jobs.c.attempts)
             )
             rows = {(row.kind, row.key): row for row in connection.execute(claimed)}
         return [
-            Job(kind, key, parsed(rows[kind, key].payload, jobs.c.payload), rows[kind, key].attempts, holder)
+            Job(kind, key, _payload(kind, key, rows[kind, key].payload), rows[kind, key].attempts, holder)
             for kind, key in found
         ]
 
@@ -162,10 +167,19 @@ class Jobs:
             return JobCounts(*(int(count) for count in connection.execute(select(*columns)).one()))
 
     def _is_claimable(self, now: float) -> ColumnElement[bool]:
-        return or_(
-            and_(jobs.c.holder == UNHELD, jobs.c.due_at <= now),
-            and_(jobs.c.holder != UNHELD, jobs.c.lease_until <= self._database.now()),
-        )
+        is_due = or_(jobs.c.due_at <= now, jobs.c.due_at > now + LATEST_DUE)
+        lease, moment = jobs.c.lease_until, self._database.now()
+        has_ended = or_(lease <= moment, lease > moment + LATEST_LEASE)
+        return or_(and_(jobs.c.holder == UNHELD, is_due), and_(jobs.c.holder != UNHELD, has_ended))
+
+
+def _payload(kind: str, key: str, text: str) -> Mapping[str, Any]:
+    """Return the payload of a job; a damaged one is empty, as that of most jobs."""
+    payload = parsed(text, jobs.c.payload, otherwise={})
+    if isinstance(payload, dict):
+        return payload
+    log_damaged(jobs.name, (kind, key))
+    return {}
 
 
 def _is_claim(job: Job) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 
+from services.store.damaged_rows import can_be_found, next_attempt
 from services.store.database import Database, Transaction, upsert
 from services.store.job_tables import notifications
 
@@ -69,11 +70,11 @@ class NotificationTable:
         query = select(*_COLUMNS).where(IS_WAITING, notifications.c.due_at <= now)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(notifications.c.due_at, notifications.c.id).limit(limit))
-            return [Notification(*row) for row in rows]
+            return [Notification(*row) for row in rows if can_be_found(row.id)]
 
     def delivered(self, event: Notification, now: float) -> None:
         """Note that the receiver has accepted an event."""
-        done = {"attempts": event.attempts + 1, "due_at": None, "delivered_at": now, "failure": None}
+        done = {"attempts": next_attempt(event.attempts), "due_at": None, "delivered_at": now, "failure": None}
         with self._database.write() as connection:
             connection.execute(update(notifications).where(notifications.c.id == event.id).values(done))
 
@@ -81,7 +82,7 @@ class NotificationTable:
         """Note that an attempt failed; the event waits for the next one, or (without a due time) is given up."""
         # A worker that was suspended during its attempt changes nothing where another one has gone on meanwhile.
         same = (notifications.c.id == event.id) & IS_WAITING & (notifications.c.attempts == event.attempts)
-        values = {"attempts": event.attempts + 1, "failure": failure, "due_at": due_at}
+        values = {"attempts": next_attempt(event.attempts), "failure": failure, "due_at": due_at}
         if due_at is None:
             values["given_up_at"] = now
         with self._database.write() as connection:

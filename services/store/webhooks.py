@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, case, delete, func, select, update
 
-from services.store.damaged_rows import parsed
+from services.store.damaged_rows import can_be_found, next_attempt, parsed
 from services.store.database import Database, chunks, excluded
 from services.store.group_commit import GroupCommit
 from services.store.job_tables import webhook_changes as changes
@@ -142,6 +142,7 @@ class WebhookTable:
                 row.digest, Change(row.account, row.field, parsed(row.value, changes.c.value), row.time), row.attempts
             )
             for row in rows
+            if can_be_found(row.digest)
         ]
 
     def applied(self, pending: Collection[PendingChange], *, now: float) -> None:
@@ -157,7 +158,7 @@ class WebhookTable:
         values = {"state": FAILED if due_at is None else PENDING, "due_at": due_at, "failure": failure}
         failed = update(changes).where(changes.c.digest == pending.digest)
         with self._database.write() as connection:
-            connection.execute(failed.values(attempts=pending.attempts + 1, **values))
+            connection.execute(failed.values(attempts=next_attempt(pending.attempts), **values))
 
     def counts(self) -> WebhookCounts:
         """Return how much waits, and how much could not be applied."""

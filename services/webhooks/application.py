@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.clock import Clock
+from services.store.damaged_rows import next_attempt
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.webhooks import Change, Delivery, DeliveryContent, PendingChange, WebhookTable
 from services.webhooks.parsing import read
@@ -75,8 +76,8 @@ class WebhookApplication:
         except Exception as error:
             if isinstance(error, DatabaseUnavailableError) and not isinstance(error, StatementRefusedError):
                 raise  # It says nothing about the change.
-            attempts = pending.attempts + 1
-            delay = min(FIRST_RETRY_DELAY * 2.0**attempts, MAX_RETRY_DELAY)
+            attempts = next_attempt(pending.attempts)
+            delay = min(FIRST_RETRY_DELAY * 2.0 ** min(attempts, MAX_ATTEMPTS), MAX_RETRY_DELAY)
             due_at = self._clock.timestamp() + delay if attempts < MAX_ATTEMPTS else None
             extra = {"digest": pending.digest, "field": pending.change.field, "attempts": attempts}
             log.exception("A change could not be applied", extra=extra)

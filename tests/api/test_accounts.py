@@ -326,3 +326,15 @@ def test_an_account_table_that_cannot_be_read_is_no_unexpected_error_of_a_job(ga
         message for message, _ in FAILURES.values()
     )
     assert services.store.jobs.counts(now=clock.timestamp()).waiting == len(FAILURES)
+
+
+def test_an_account_whose_login_is_none_is_absent_and_takes_no_other_one_with_it(gateway, clock, caplog):
+    client = gateway(BAKERY, CAFE, **NO_OTHER)
+    with services_of(client).store.databases[1].write() as connection:
+        connection.exec_driver_sql(f"UPDATE accounts SET login = 'fax' WHERE id = '{CAFE}'")
+    clock.wait(2)
+
+    assert [each["id"] for each in listed(client)["accounts"]] == [BAKERY]
+    assert client.get("/status").status_code == 200
+    assert client.get(f"/compare?accounts={CAFE}").get_json()["accounts"][0]["error"]["code"] == "account_unknown"
+    assert [record.table for record in caplog.records if "damaged row" in record.message] == ["accounts"]

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,51 @@ def test_no_task_runs_after_a_stop_that_waits(heartbeat):
 
     assert len(runs) == stopped_after
     assert not any(thread.is_alive() for thread in threads())
+
+
+def test_a_stop_waits_for_the_task_that_runs_and_lets_none_follow(heartbeat):
+    began, ended, followed = threading.Event(), threading.Event(), []
+
+    def slow():
+        began.set()
+        time.sleep(0.1)
+        ended.set()
+
+    heartbeat.register("slow", slow, interval=0.0)
+    heartbeat.register("next", lambda: followed.append(1), interval=0.0)
+    heartbeat.start()
+    began.wait(30)
+
+    heartbeat.stop(timeout=10)
+
+    assert (ended.is_set(), followed) == (True, [])
+
+
+def test_runs_that_a_suspended_process_has_missed_are_not_made_up_for(heartbeat, monkeypatch):
+    now, runs, beats = [0.0], [], []
+    monkeypatch.setattr("services.background.heartbeat.time", SimpleNamespace(monotonic=lambda: now[0]))
+    heartbeat.register("each minute", lambda: runs.append(1), interval=60)
+    heartbeat.register("always", lambda: beats.append(1), interval=0.0)
+    heartbeat.start()
+    wait_until(lambda: beats)
+
+    now[0], before = 3600.0, len(beats)
+    wait_until(lambda: len(beats) >= before + 5)
+
+    assert len(runs) == 2
+
+
+def test_two_first_users_start_the_threads_once(heartbeat):
+    before = set(threads())
+    users = [threading.Thread(target=heartbeat.start) for _ in range(2)]
+    with heartbeat._lock:
+        for user in users:
+            user.start()
+        time.sleep(0.05)
+    for user in users:
+        user.join()
+
+    assert len(set(threads()) - before) == 2
 
 
 def test_an_application_starts_its_heartbeat_with_the_first_use_of_its_cache(world):

@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -14,9 +15,11 @@ from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.quota import Quota
 from services.readiness import Readiness
+from services.store.database import StatementRefusedError
 from services.store.jobs import JobCounts
+from services.store.sqlite_texts import TextTolerantConnection
 from services.store.store import Store
-from tests.stores import query
+from tests.stores import new_store, query
 
 NOW = 1_000_000.0
 KINDS = ("report", "sweep")
@@ -247,6 +250,73 @@ def test_jobs_are_counted(jobs, end_leases):
     end_leases()
 
     assert jobs.counts(now=NOW).late == 2
+
+
+# Damaged rows
+
+
+@pytest.mark.parametrize("damage", ["due_at = 1e300", "due_at = -1e300", "holder = 'they', lease_until = 1e300"])
+def test_a_job_with_a_moment_that_none_can_be_runs_now(jobs, store_settings, damage):
+    jobs.put("report", "nasa", due_at=NOW + 60)
+    query(store_settings, "gateway", f"UPDATE jobs SET {damage}")
+
+    assert keys(claim(jobs)) == ["nasa"]
+
+
+@pytest.mark.parametrize("attempts", [2**31 - 1, -5])
+def test_a_number_of_attempts_that_none_can_be_begins_again(jobs, store_settings, attempts):
+    jobs.put("report", "nasa", due_at=NOW)
+    query(store_settings, "gateway", f"UPDATE jobs SET attempts = {attempts}")
+
+    (job,) = claim(jobs)
+    jobs.complete(job)
+
+    assert job.attempts == 1
+    assert jobs.keys("report") == set()
+
+
+@pytest.fixture
+def odd_jobs():
+    """The jobs of a SQLite file, and a change of its rows."""
+    with new_store("sqlite") as settings:
+        store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+        yield store.jobs, lambda statement: query(settings, "gateway", statement)
+        store.close()
+
+
+@pytest.mark.parametrize("damage", ["due_at = 'words'", "due_at = x'00ff'", "holder = 'they', lease_until = 'words'"])
+def test_a_job_with_no_moment_at_all_runs_now(odd_jobs, damage):
+    jobs, change = odd_jobs
+    jobs.put("report", "nasa", due_at=NOW + 60)
+    change(f"UPDATE jobs SET {damage}")
+
+    assert keys(claim(jobs)) == ["nasa"]
+
+
+@pytest.mark.parametrize("payload", ["'{'", "'[]'", "'7'", "'null'", "x'00ff'", "CAST(x'7bff' AS TEXT)"])
+def test_a_job_whose_payload_is_damaged_runs_without_one(odd_jobs, monkeypatch, payload):
+    monkeypatch.setattr(TextTolerantConnection, "replaces", False)
+    jobs, change = odd_jobs
+    jobs.put("report", "nasa", due_at=NOW, payload={"caller": "x"})
+    change(f"UPDATE jobs SET payload = {payload}")
+
+    claimed = []
+    for _ in range(2):  # From the first text that is no UTF-8 on, this process replaces them.
+        with suppress(StatementRefusedError):
+            claimed += claim(jobs)
+
+    assert [job.payload for job in claimed] == [{}]
+
+
+def test_jobs_whose_key_is_no_utf_8_keep_no_worker_from_the_others(odd_jobs, monkeypatch):
+    monkeypatch.setattr(TextTolerantConnection, "replaces", False)
+    jobs, change = odd_jobs
+    for number in range(3):
+        jobs.put("report", f"damaged {number}", due_at=NOW - 9)
+    change("UPDATE jobs SET key = CAST(key || x'ff' AS TEXT)")
+    jobs.put("report", "nasa", due_at=NOW)
+
+    assert keys(claim(jobs, limit=2)) == ["nasa"]
 
 
 def test_concurrent_workers_share_the_jobs(store):

@@ -413,3 +413,32 @@ def test_the_modes_do_not_see_each_others_deliveries(store, store_settings):
         ("live",),
         ("sandbox",),
     ]
+
+
+# Damaged rows
+
+
+def test_a_change_whose_digest_is_no_utf_8_is_not_applied_again_and_again(bench):
+    bench.book.failure = DatabaseUnavailableError()
+    with pytest.raises(DatabaseUnavailableError):
+        bench.bring(reach(3), reach(4, media="6"))
+    bench.book.failure, bench.book.calls = None, []
+    where = "WHERE value LIKE '%\"5\"%'"
+    query(bench.settings, "gateway", f"UPDATE webhook_changes SET digest = CAST(digest || x'ff' AS TEXT) {where}")
+
+    done = [bench.application.run(seconds=0) for _ in range(2)]
+
+    assert (done, [call.value["media_id"] for call in bench.book.calls]) == ([1, 0], ["6"])
+
+
+@pytest.mark.parametrize("attempts", [2**31 - 1, 5000, -5])
+def test_a_change_with_a_number_of_attempts_that_none_can_be_stands_before_no_other(on_each_engine, attempts):
+    bench = on_each_engine
+    bench.book.failure = ValueError("refused")
+    bench.bring(reach(3))
+    query(bench.settings, "gateway", f"UPDATE webhook_changes SET attempts = {attempts}, due_at = 1")
+
+    bench.bring(reach(4, media="6"))
+
+    assert {call.value["media_id"] for call in bench.book.calls} == {"5", "6"}
+    assert bench.rows("failure") == [("ValueError",)] * 2

@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from werkzeug.test import create_environ
 
 import front.middleware
 import logs
-from tests.support import GRAPH, ROOT, settings
+from tests.support import GRAPH, ROOT, graph_error, settings
 
 DAYS = "/account-insights?period=day&metrics=views&since=2026-06-01&until=2026-06-05"
 MADE = re.compile(r"[0-9a-f]{32}")
@@ -138,6 +139,36 @@ def test_every_reply_and_every_line_count_the_provider_calls(client, lines, path
     (line,) = [line for line in lines() if line["message"] == "request"]
     assert response.headers["X-Provider-Calls"] == str(calls)
     assert line["provider_calls"] == calls
+
+
+@pytest.mark.parametrize(("status", "answer"), [(200, {"data": []}), (400, graph_error(190))], ids=["reply", "failure"])
+def test_a_line_has_its_times_in_milliseconds(client, clock, lines, status, answer):
+    def answered(_request):
+        clock.wait(0.05)
+        time.sleep(0.05)
+        return status, {}, json.dumps(answer)
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.add_callback(responses.GET, re.compile(rf"{GRAPH}/.*"), callback=answered)
+        client.get("/top-posts?time_range=7d", buffered=True)
+
+    (line,) = [line for line in lines() if line["message"] == "request"]
+    assert line["provider_calls"] == 1
+    assert line["provider_milliseconds"] == pytest.approx(50)
+    assert 50 <= line["milliseconds"] < 50_000
+
+
+def test_a_line_says_that_the_caller_had_the_reply_and_hides_an_id_that_looks_like_a_credential(client, lines):
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get(re.compile(rf"{GRAPH}/.*"), json={"data": []})
+        etag = client.get("/top-posts?time_range=7d").headers["ETag"]
+
+        headers = {"If-None-Match": etag, "X-Request-Id": "access_token:abcdefgh"}
+        client.get("/top-posts?time_range=7d", headers=headers, buffered=True)
+
+    *_, line = lines()
+    assert (line["status"], line["bytes"], line["key"]) == (304, 0, "anonymous")
+    assert "abcdefgh" not in line["request_id"]
 
 
 # Turns

@@ -8,6 +8,7 @@ import pytest
 import requests
 import responses
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from routes.documentation import VERSION
 from services.accounts.current_tokens import fingerprint
@@ -345,3 +346,42 @@ def test_measurements_that_no_heartbeat_collects_are_bounded(services):
 
     assert len(services.measurements._pending) < 10_000
     assert services.measurements.drain()["insights_requests", ("GET", "/healthz", "200", "none")] == 25_000
+
+
+@pytest.mark.parametrize(
+    "labels", ['["GET"]', "[1, 2, 3, 4]", "[[1], 2, 3, 4]", '["\\ud800", "/x", "200", "hit"]', "[]", "{", "7"]
+)
+def test_a_damaged_count_does_not_take_the_others_with_it(client, services, labels):
+    client.get("/healthz")
+    with services.store.databases[0].write() as connection:
+        for family in ("insights_requests", "insights_provider_call_seconds", "of another program"):
+            row = {"family": family, "labels": labels}
+            connection.execute(text("INSERT INTO counters VALUES ('live', :family, :labels, 1)"), row)
+
+    assert of(samples(client), "insights_requests_total")["none", "GET", "/healthz", "200"] == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"insights_response_cache_bytes": "x", "insights_breaker_state modash": "x"}',
+        '{"insights_response_cache_bytes": 1%s}' % ("0" * 400),
+        '{"insights_response_cache_bytes": NaN, "insights_breaker_state \\ud800": 1}',
+        '{"of another program": 1, "insights_jobs x": 1}',
+        "[]",
+        "{",
+    ],
+)
+def test_damaged_values_of_a_process_do_not_take_those_of_the_others_with_them(make_client, clock, content):
+    client = make_client(settings(allow_anonymous=False), clock=clock)
+    store = client.application.extensions["services"].store
+    store.counters.write_gauges("sound", {"insights_response_cache_bytes": 7e6, "insights_breaker_state modash": 2})
+    store.counters.write_gauges("damaged", {})
+    with store.databases[0].write() as connection:
+        statement = text("UPDATE process_gauges SET content = :content WHERE process = 'damaged'")
+        connection.execute(statement, {"content": content})
+
+    for more in ({}, {"accounts": (ACCOUNT_ID,)}):
+        found = samples(client, headers=bearer(add_key(store, scope="admin", **more)[1]))
+        assert found["insights_response_cache_bytes",] >= 7e6
+        assert found["insights_breaker_state", "modash"] == 2

@@ -17,7 +17,7 @@ from services.notifications.notifications import Notifications
 from services.store import notifications as outbox
 from services.store.store import Store
 from tests.notifications.receiver import HIDDEN, KEY, SECRET
-from tests.stores import query
+from tests.stores import new_store, query
 from tests.support import ROOT, MovableClock, errors_of, free_port, start_worker, utc
 
 ACCOUNT = "17841400000000001"
@@ -110,6 +110,10 @@ def clock():
 
 @pytest.fixture
 def delivery(store, receiver, clock):
+    return delivery_to(store, receiver, clock)
+
+
+def delivery_to(store, receiver, clock):
     """What the worker's job does, with a receiver that has half a second to answer."""
     receiver.now = clock.timestamp
     transport = Transport(RECEIVER, connect_timeout=0.5, read_timeout=0.25, connections=1, clock=Clock())
@@ -279,6 +283,39 @@ def test_a_worker_that_was_suspended_during_its_attempt_changes_nothing(store, c
 
     (kept,) = store.notifications.listed(1)
     assert (kept.failure, kept.attempts, kept.due_at) == ("http_500", 1, now + 5)
+
+
+@pytest.mark.parametrize(("attempts", "status"), [(2**31 - 1, 204), (2**31 - 1, 500), (-100, 204), (-100, 500)])
+def test_an_event_with_a_number_of_attempts_that_none_can_be_stands_before_no_other(
+    store, receiver, clock, attempts, status
+):
+    delivery = delivery_to(store, receiver, clock)
+    put(store, clock=clock)
+    with store.databases[1].write() as connection:
+        connection.exec_driver_sql(f"UPDATE notifications SET attempts = {attempts}")
+    clock.wait(1)
+    put(store, Event.TOKEN_DEAD, clock=clock)
+    receiver.answers = [(status, {}, b"")]
+
+    tried = [delivery.run(seconds=5), delivery.run(seconds=5)]
+
+    assert tried == [2, 0]
+    assert [event["type"] for event in receiver.events] == ["token.expiring", "token.dead"]
+
+
+def test_an_event_whose_id_is_no_utf_8_is_not_delivered_again_and_again(receiver, clock):
+    with new_store("sqlite") as settings:
+        store = Store.open("", settings["INSTANCE_PATH"], mode="sandbox")
+        put(store, clock=clock)
+        query(settings, "gateway", "UPDATE notifications SET id = CAST(id || x'ff' AS TEXT)")
+        put(store, Event.TOKEN_DEAD, clock=clock)
+        delivery = delivery_to(store, receiver, clock)
+
+        tried = [delivery.run(seconds=5), delivery.run(seconds=5)]
+        store.close()
+
+    assert tried == [1, 0]
+    assert [event["type"] for event in receiver.events] == ["token.dead"]
 
 
 def test_old_events_are_deleted(store, receiver, clock, delivery):
