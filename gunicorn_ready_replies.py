@@ -44,7 +44,7 @@ class ReadyReplies:
             return None
         try:
             return self._reply_to(received, conn)
-        except (ParseException, StopIteration):
+        except ParseException:
             return None
         except Exception:
             # Raised here, it would end the worker, with the requests of all its connections.

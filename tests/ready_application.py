@@ -38,6 +38,9 @@ class Ready:
             raise RuntimeError("a fault of the program")
         if path == "/other":
             return None
+        if path == "/known":
+            start_response("304 Not Modified", [("ETag", '"1"')])
+            return []
         body = BIG if path == "/big" else of_this_thread()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]

@@ -152,6 +152,16 @@ def test_a_connection_that_ends_with_its_reply_is_closed(server, request_):
         assert connection.socket.recv(1) == b""
 
 
+def test_a_reply_without_a_body_has_its_head(server):
+    with Connection(server[0]) as connection:
+        connection.socket.sendall(b"GET /known HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while not received.endswith(b"\r\n\r\n"):
+            received += connection.socket.recv(1)
+
+    assert received.startswith(b"HTTP/1.1 304 Not Modified\r\n")
+
+
 def test_slow_readers_of_large_replies_hold_up_no_other_caller(server):
     """There are as many of them as threads: each has one for the rest of its reply, and others need none."""
     port = server[0]

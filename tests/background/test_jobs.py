@@ -62,6 +62,16 @@ def test_due_jobs_are_claimed_the_longest_overdue_first(jobs):
     assert (taken[0].payload, taken[0].attempts) == ({"why": "asked"}, 1)
 
 
+def test_a_job_of_a_lost_worker_waits_for_its_turn_among_those_that_are_due(jobs, store_settings):
+    jobs.put("report", "lost", due_at=NOW)
+    claim(jobs)
+    for number in (5, 1):
+        jobs.put("report", f"due {number} s ago", due_at=NOW - number)
+    query(store_settings, "gateway", f"UPDATE jobs SET lease_until = {NOW - 3} WHERE holder <> ''")
+
+    assert keys(claim(jobs)) == ["due 5 s ago", "lost", "due 1 s ago"]
+
+
 def test_a_held_job_is_not_claimed_by_another_worker(jobs):
     jobs.put("report", "nasa", due_at=NOW)
 
@@ -239,7 +249,7 @@ def test_a_released_job_can_be_claimed_at_once(jobs):
     assert keys(claim(jobs, "they")) == ["nasa"]
 
 
-def test_jobs_are_counted(jobs, end_leases):
+def test_jobs_are_counted(jobs, store_settings, end_leases):
     jobs.put("report", "running", due_at=NOW - 90)
     claim(jobs)
     jobs.put("report", "waiting", due_at=NOW + 90)
@@ -248,8 +258,11 @@ def test_jobs_are_counted(jobs, end_leases):
     assert jobs.counts(now=NOW) == JobCounts(waiting=3, running=1, late=1, given_up=0)
 
     end_leases()
-
     assert jobs.counts(now=NOW).late == 2
+
+    ended = time.time() - 30
+    query(store_settings, "gateway", f"UPDATE jobs SET lease_until = {ended} WHERE holder <> ''")
+    assert jobs.counts(now=NOW).late == 1
 
 
 # Damaged rows

@@ -15,6 +15,17 @@ def test_what_was_read_before_a_change_is_not_put_back_after_it():
     assert dict(recent.of("a")) == {}
 
 
+def test_what_comes_after_a_change_takes_no_room_of_what_is_kept():
+    recent = RecentReads(60, 3)
+    ended = recent.of("a")
+    recent.forget("a")
+    recent.put("a", ended, {"one": 1, "two": 2, "three": 3})
+
+    recent.put("b", recent.of("b"), {"key": 1})
+
+    assert dict(recent.of("b")) == {"key": 1}
+
+
 def test_a_reading_ends_after_its_seconds():
     recent = RecentReads(0, 10)
     recent.put("a", recent.of("a"), {"key": 1})

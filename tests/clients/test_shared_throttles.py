@@ -100,6 +100,20 @@ def test_a_usage_at_its_limit_stops_other_processes_too(make_guard, clock):
     assert [each.blocked_until for each in other.usages()] == [clock.timestamp() + 300]
 
 
+def test_the_answer_to_a_probe_ends_no_throttle_that_began_after_the_probed_one(make_guard, clock):
+    first, other = make_guard(), make_guard()
+    under_way = other.acquire("1")
+    refuse(first, seconds=900, reported=False)
+    clock.wait(PROBED_EVERY)
+    probe = first.acquire("1")
+    clock.wait(1)
+    other.failed(under_way, throttled(seconds=600))
+
+    first.succeeded(probe)
+
+    assert wait_of(make_guard()) == 600
+
+
 @pytest.mark.parametrize("prober", ["the process that was refused", "another one"])
 def test_a_probe_that_is_answered_ends_it_for_all(make_guard, clock, prober):
     first, other = make_guard(), make_guard()

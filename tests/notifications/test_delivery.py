@@ -164,12 +164,13 @@ def test_an_event_that_was_given_up_is_delivered_when_it_is_sent_again(store, re
 @pytest.mark.parametrize(
     "case",
     [
+        ((300, {}, b""), "http_300"),
         ((302, {"Location": "/elsewhere"}, b""), "http_302"),
         ((404, {}, b"{}"), "http_404"),
         ((500, {}, b"x" * 10_000_000), "http_500"),
         ((200, {"X-Large": "x" * 60_000, "X-Larger": "x" * 60_000}, b""), "receiver_failed"),
     ],
-    ids=["redirect", "not found", "error with a huge body", "huge head"],
+    ids=["choices", "redirect", "not found", "error with a huge body", "huge head"],
 )
 def test_an_answer_that_is_no_acceptance_is_a_failure(store, receiver, clock, delivery, case):
     answer, failure = case

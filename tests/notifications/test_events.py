@@ -253,6 +253,17 @@ def test_the_trouble_of_an_account_ends_with_it_whichever_job_finds_it_gone(wire
     assert jobs.keys(kind) == set()
 
 
+def test_an_account_that_is_removed_and_added_again_is_announced_again(gateway):
+    troubles = gateway.services.account_troubles
+    denied = PermissionDeniedError("No permission.", provider="instagram")
+
+    troubles.failed(ACCOUNT_ID, STORIES_OF, denied)
+    troubles.removed(ACCOUNT_ID)
+    troubles.failed(ACCOUNT_ID, STORIES_OF, denied)
+
+    assert [event for event, _ in gateway.deliver()] == ["account.trouble"] * 2
+
+
 def test_the_sweep_deletes_events_and_deliveries_that_are_over(wire, gateway):
     store = gateway.services.store
     report(wire, LATER, FOUND)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from services.store import group_commit
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.group_commit import MOST, GroupCommit
 
@@ -21,12 +22,15 @@ class Disk:
         self.refused = set()
         self.failure = None
         self.at_once = 0
+        self.goes_on = threading.Event()  # Until it is set, no batch is written.
+        self.goes_on.set()
 
     def __call__(self, items):
         self.at_once += 1
         assert self.at_once == 1
         try:
             time.sleep(0.002)
+            self.goes_on.wait(WITHIN)
             if self.failure is not None:
                 raise self.failure
             if self.refused & set(items):
@@ -41,8 +45,11 @@ def disk():
     return Disk()
 
 
-def write_at_once(disk, items):
-    """Write each item on a thread of its own; return what each of them raised."""
+def write_at_once(disk, items, *, queue_up=False):
+    """Write each item on a thread of its own; return what each of them raised.
+
+    With `queue_up` all others have come, in their order, before the first one is written.
+    """
     commit, outcomes = GroupCommit(disk), {}
 
     def write(item):
@@ -54,8 +61,13 @@ def write_at_once(disk, items):
             outcomes[item] = None
 
     threads = [threading.Thread(target=write, args=(item,)) for item in items]
-    for thread in threads:
+    if queue_up:
+        disk.goes_on.clear()
+    for number, thread in enumerate(threads):
         thread.start()
+        while queue_up and not (disk.at_once and len(commit._queue) == number):
+            time.sleep(0.001)
+    disk.goes_on.set()
     for thread in threads:
         thread.join(WITHIN)
     assert len(outcomes) == len(items), "a thread was never woken"
@@ -88,6 +100,23 @@ def test_a_refused_item_does_not_take_the_others_with_it(disk):
     assert {item for item, error in outcomes.items() if error is not None} == disk.refused
     assert all(isinstance(outcomes[item], StatementRefusedError) for item in disk.refused)
     assert sorted(item for batch in disk.batches for item in batch) == sorted(set(range(60)) - disk.refused)
+
+
+def test_one_of_two_that_is_refused_does_not_take_the_other_with_it(disk):
+    disk.refused = {1}
+
+    outcomes = write_at_once(disk, range(3), queue_up=True)
+
+    assert [type(outcomes[item]) for item in range(3)] == [type(None), StatementRefusedError, type(None)]
+    assert disk.batches == [[0], [2]]
+
+
+def test_a_transaction_has_a_bound_and_takes_the_items_in_the_order_in_which_they_came(disk, monkeypatch):
+    monkeypatch.setattr(group_commit, "MOST", 3)
+
+    write_at_once(disk, range(8), queue_up=True)
+
+    assert disk.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
 
 
 def test_each_thread_gets_a_failure_of_its_own(disk):

@@ -96,24 +96,46 @@ def test_a_value_that_comes_after_a_takeover_is_not_written(store, memory, step)
     assert (state.held, state.failure) == (True, None)
 
 
-def test_a_holder_that_lost_its_lease_to_itself_commits_nothing_under_the_old_fence(store, memory):
+def write(store, step, fences, holder, text):
+    """Commit a value, or keep it while its lease goes on; return what that returns."""
+    if step == "commit":
+        return commit(store, fences, holder, text)
+    return store.cache_entries.keep(ACCOUNT, fences, holder, {CacheKey(KEY): row(text)})
+
+
+@pytest.mark.parametrize("step", ["commit", "keep"])
+def test_a_holder_that_lost_its_lease_to_itself_writes_nothing_under_the_old_fence(store, memory, step):
     old = store.leases.acquire(ACCOUNT, [KEY], "one")
     end_all(memory)
     new = store.leases.acquire(ACCOUNT, [KEY], "one")
 
-    assert commit(store, old, "one", '"old"') == (set(), None)
+    assert write(store, step, old, "one", '"old"') == (set(), None)
     assert values(store) == {}
-    assert commit(store, new, "one", '"new"') == ({KEY}, None)
+    assert write(store, step, new, "one", '"new"') == ({KEY}, None)
     assert values(store) == {CacheKey(KEY): '"new"'}
 
 
-def test_a_foreign_holder_with_the_right_fence_ends_no_lease(store):
+@pytest.mark.parametrize("step", ["commit", "keep"])
+def test_a_foreign_holder_with_the_right_fence_writes_nothing_and_ends_no_lease(store, step):
     fences = store.leases.acquire(ACCOUNT, [KEY], "one")
 
-    assert commit(store, fences, "two", '"foreign"') == (set(), None)
+    assert write(store, step, fences, "two", '"foreign"') == (set(), None)
 
     assert store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
     assert values(store) == {}
+
+
+@pytest.mark.parametrize("step", ["commit", "keep"])
+def test_the_lease_of_another_account_is_none_of_this_one(store, memory, step):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    end_all(memory)
+    store.leases.acquire(ACCOUNT, [KEY], "two")
+    store.leases.acquire("17841400000000002", [KEY], "one")
+
+    assert write(store, step, fences, "one", '"late"') == (set(), None)
+
+    assert values(store) == {}
+    assert store.leases.states([("17841400000000002", KEY)])["17841400000000002", KEY].held
 
 
 def test_a_commit_ends_the_lease_and_a_kept_part_extends_it(store, memory):
