@@ -212,6 +212,6 @@ def _unavailable(selected: Sequence[SelectedMetric], series: Sequence[HistorySer
     for each, shown in zip(selected, series, strict=True):
         if each.buckets_reason is not None:
             yield explain(each.name, each.buckets_reason)
-        for reason in dict.fromkeys(point["reason"] for point in shown["points"]):
+        for reason in dict.fromkeys([point["reason"] for point in shown["points"]]):
             if reason is not None:
                 yield explain(each.name, reason)

@@ -129,7 +129,9 @@ class InsightsReader:
         """
         pieces = [piece for request in requests for piece in request.pieces()]
         found = _Findings()
-        self._read_history(account, pieces, found)
+        # The parts of a window say nothing of a unique metric.
+        useless = _unique_parts(requests)
+        self._read_history(account, [key for key in _keys(pieces) if key not in useless], found)
         self._rule_out(account, requests, found)
         rest = {cache_key_of(*key): key for key in found.missing(pieces)}
         if rest:
@@ -180,13 +182,13 @@ class InsightsReader:
 
     def _add_known_totals(self, account: Account, keys: Sequence[ValueKey], totals: _Findings) -> None:
         """Add what the history and the cache have of some keys; it is stale, for its breakdown was just requested."""
-        self._read_history(account, requests_of_totals(keys, ()), totals)
+        self._read_history(account, keys, totals)
         for key, entry in self._known(account, [key for key in keys if key not in totals.metric_values]).items():
             totals.add(key, replace(entry, stale=True))
 
-    def _read_history(self, account: Account, pieces: Sequence[InsightsRequest], found: _Findings) -> None:
+    def _read_history(self, account: Account, keys: Sequence[ValueKey], found: _Findings) -> None:
         """Add the final values that the history has."""
-        for key, value in self._kept.final(account, _keys(pieces)).items():
+        for key, value in self._kept.final(account, keys).items():
             found.metric_values[key] = from_history_value(value)
             entry = found.sources[key] = CacheEntry({}, value.read_at, FOR_EVER)
             found.entries.append(entry)
@@ -249,6 +251,17 @@ class InsightsReader:
 
 def _keys(requests: Iterable[InsightsRequest]) -> list[ValueKey]:
     return [key for request in requests for key in request.value_keys()]
+
+
+def _unique_parts(requests: Iterable[InsightsRequest]) -> set[ValueKey]:
+    """Return the keys of unique metrics that are requested only as parts of longer windows."""
+    parts, wholes = set[ValueKey](), set[ValueKey]()
+    for request in requests:
+        pieces = request.pieces()
+        is_cut = not request.series and len(pieces) > 1
+        for key in _keys(pieces):
+            (parts if is_cut and METRICS[key[0]].unique else wholes).add(key)
+    return parts - wholes
 
 
 def _join(request: InsightsRequest, metric_values: dict[ValueKey, MetricValue]) -> None:

@@ -81,7 +81,8 @@ class FollowerCounts:
         found: list[CountRow] = []
         with self._database.read() as connection:
             for chunk in chunks(sorted(days)):
-                found += plain_rows(connection.execute(_of_days(tuple(names)), {"account": account, "days": chunk}))
+                parameters = {"account": account} | {f"day_{number}": day for number, day in enumerate(chunk)}
+                found += plain_rows(connection.execute(_of_days(tuple(names), len(chunk)), parameters))
         return found
 
     def known_counts(self, account: str) -> list[str]:
@@ -113,8 +114,9 @@ def _series(names: tuple[str, ...]) -> Select[Any]:
 
 
 @cache
-def _of_days(names: tuple[str, ...]) -> Select[Any]:
-    return _rows(names).where(_DAY.in_(bindparam("days", expanding=True)))
+def _of_days(names: tuple[str, ...], days: int) -> Select[Any]:
+    """Return the query for so many days: the text of one list of any length is written again for each request."""
+    return _rows(names).where(_DAY.in_([bindparam(f"day_{number}") for number in range(days)]))
 
 
 def _rows(names: Sequence[str]) -> Select[Any]:

@@ -13,8 +13,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
@@ -204,7 +202,9 @@ class History:
         parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
         with self._database.read() as connection:
             rows: Sequence[DayRow] = plain_rows(connection.execute(_day_rows(len(metrics)), parameters))
-        return {metric: list(of_metric) for metric, of_metric in groupby(rows, key=itemgetter(-1))}
+        in_order = [row[-1] for row in rows]
+        starts = {metric: in_order.index(metric) for metric in metrics if metric in in_order}
+        return {metric: rows[start : start + in_order.count(metric)] for metric, start in starts.items()}
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
