@@ -34,7 +34,8 @@ from services.insights.kept_series import HistorySeries
 from services.insights.shown_insights import Insight
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
-from services.media_insights import MediaBreakdown, MediaInsight, RecommendedMetric
+from services.media.shown_metrics import MediaBreakdown, MediaInsight
+from services.media_insights import RecommendedMetric
 from services.post_history import KeptPost, MedianPoint, PostPoint
 from services.posting_times import PostingTime
 from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts

@@ -2,85 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NotRequired
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
 
 from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import (
-    VIEWS_FROM_IMPRESSIONS,
-    Answer,
-    Freshness,
-    Origin,
-    Substitution,
-    Table,
-    Unavailable,
-    Warning_,
-    explain,
-)
+from services.answers import VIEWS_FROM_IMPRESSIONS, Answer, Freshness, Origin, Table, Warning_
+from services.cache.cache import Cache
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.catalogue import FAMILIES, MEDIA_METRICS, RECOMMENDED, MediaMetric
 from services.media.errors import no_such_media
-from services.media.reader import MediaInsights, MediaReader
-from services.media.request import ResolvedMediaMetric, recommended_metrics, resolve_media_metric
-from services.media.values import MediaValue
+from services.media.reader import MediaReader
+from services.media.request import recommended_metrics, resolve_media_metric
+from services.media.shown_metrics import COLUMNS, MediaInsight, ShownMetric, ShownMetrics
+from services.prepared_json import prepared
 from services.store.media import MediaRow
-
-PERIOD = "lifetime"
-COLUMNS = ("media_id", "name", "breakdown", "bucket", "value", "unit", "reason")
-
-
-class LifetimeValue(TypedDict):
-    """The number of a media's whole life; null where it is unknown, and `reason` says why."""
-
-    value: float | None
-    reason: NotRequired[str]
-
-
-class MediaBucket(TypedDict):
-    """One bucket of a breakdown, named as Instagram's answers name it."""
-
-    dimension_values: list[str]
-    value: float | None
-
-
-class MediaBreakdown(TypedDict):
-    """A number by the buckets of one breakdown."""
-
-    dimension_keys: list[str]
-    results: list[MediaBucket]
-
-
-class MediaTotal(TypedDict):
-    """A number with its breakdowns."""
-
-    value: float | None
-    breakdowns: list[MediaBreakdown]
-
-
-class MediaInsight(TypedDict):
-    """One metric, under the requested name.
-
-    `unit` says what is counted; `milliseconds` and `percent` are no counts. `family` says which interactions are in it,
-    and `estimated` that Meta calls its numbers estimates.
-    """
-
-    name: str
-    period: str
-    values: list[LifetimeValue]
-    title: str
-    description: str
-    id: str
-    unit: str
-    family: str
-    estimated: NotRequired[bool]
-    answered_by: NotRequired[str]
-    total_value: NotRequired[MediaTotal]
 
 
 class RecommendedMetric(TypedDict):
@@ -97,28 +40,24 @@ class RecommendedMetric(TypedDict):
     successor: str | None
 
 
-@dataclass(frozen=True)
-class _MediaReading:
-    """What one request has read of a media, and the parts that every reply has."""
+class _ShownMedia(NamedTuple):
+    """What one reply shows of a media."""
 
     account: Account
     media: MediaRow
-    insights: MediaInsights
+    metrics: Sequence[ShownMetric]
     freshness: Freshness
-    values: Mapping[ResolvedMediaMetric, MediaValue]
     warnings: Sequence[Warning_]
-
-    def answered_by(self, resolved: ResolvedMediaMetric) -> str | None:
-        """Return the metrics whose numbers answer, if they are others than the requested one."""
-        answering = [self.insights.answered_by(source) or source for source in resolved.sources]
-        return "+".join(answering) if answering and answering != [resolved.metric.name] else None
 
 
 class MediaInsightsService:
     """The numbers of single media."""
 
-    def __init__(self, *, accounts: AccountResolver, reader: MediaReader, origin: Origin, clock: Clock) -> None:
+    def __init__(
+        self, *, accounts: AccountResolver, reader: MediaReader, cache: Cache, origin: Origin, clock: Clock
+    ) -> None:
         self._accounts = accounts
+        self._shown = ShownMetrics(cache)
         self._reader = reader
         self._origin = origin
         self._clock = clock
@@ -139,26 +78,25 @@ class MediaInsightsService:
         request_context.accept_only_new(refresh=refresh)
         selected = self.account_of(media_id, account)
         media, warnings = _typed(self._reader.media(selected, media_id), media_type)
-        reading = self._read(selected, media, metrics or recommended_metrics(media.product_type), warnings)
-        insights = _insights(reading)
+        shown = self._read(selected, media, metrics or recommended_metrics(media.product_type), warnings)
         body = {
             "success": True,
             "media_id": media_id,
             "media_type": media.product_type or media_type,
-            "insights": insights,
-            "timestamp": our_time(reading.freshness.fetched_at),
+            "insights": [prepared(metric.text) for metric in shown.metrics],
+            "timestamp": our_time(shown.freshness.fetched_at),
         }
-        return self._answer(reading, body, insights)
+        return self._answer(shown, body)
 
     def by_breakdown(self, media_id: str, metric: str, *, account: str | None = None, refresh: bool = False) -> Answer:
         """Return one metric of a media with its breakdown."""
         request_context.accept_only_new(refresh=refresh)
         selected = self.account_of(media_id, account)
-        reading = self._read(selected, self._reader.media(selected, media_id), [metric], [])
-        (insight,) = _insights(reading)
+        shown = self._read(selected, self._reader.media(selected, media_id), [metric], [])
+        insight: MediaInsight = json.loads(shown.metrics[0].text)
         total = insight.get("total_value")
         body = {"success": True, "data": insight, "breakdown": total["breakdowns"] if total is not None else []}
-        return self._answer(reading, body, [insight])
+        return self._answer(shown, body)
 
     def recommended(self, media_type: str) -> Mapping[str, object]:
         """Return the metrics that are recommended for a type of media; no provider is called."""
@@ -176,7 +114,13 @@ class MediaInsightsService:
 
     def _read(
         self, account: Account, media: MediaRow, metrics: Sequence[str], warnings: Sequence[Warning_]
-    ) -> _MediaReading:
+    ) -> _ShownMedia:
+        now = self._clock.now()
+        known = self._shown.begin(account.id)
+        if not request_context.not_before():
+            shown = self._shown.known(known, media, metrics, now=now.timestamp())
+            if shown is not None:
+                return _ShownMedia(account, media, shown, _freshness_of(shown, now), warnings)
         resolved = [resolve_media_metric(MEDIA_METRICS[name], media) for name in metrics]
         sources = dict.fromkeys(source for each in resolved for source in each.sources)
         insights = self._reader.read(account, media, list(sources))
@@ -190,25 +134,32 @@ class MediaInsightsService:
             ended.append({"code": "story_expired", "message": message})
         if any(insights.answered_by(source) == "impressions" for each in resolved for source in each.sources):
             ended.append(VIEWS_FROM_IMPRESSIONS)
-        return _MediaReading(account, media, insights, freshness, values, [*warnings, *ended])
+        shown = self._shown.add(known, media, values, insights)
+        return _ShownMedia(account, media, shown, freshness, [*warnings, *ended])
 
-    def _answer(self, reading: _MediaReading, body: Mapping[str, object], insights: Sequence[MediaInsight]) -> Answer:
-        account = reading.account
+    def _answer(self, shown: _ShownMedia, body: Mapping[str, object]) -> Answer:
+        account = shown.account
         return Answer(
             body=body,
             account=account.id,
             origin=self._origin,
-            freshness=reading.freshness,
+            freshness=shown.freshness,
             meta={
                 "account": account.id,
                 "username": self._accounts.username(account),
                 "api_version": self._origin.api_version,
             },
-            unavailable=list(_unavailable(reading)),
-            substitutions=list(_substitutions(reading)),
-            warnings=reading.warnings,
-            table=Table(COLUMNS, _rows(reading.media.id, insights)),
+            unavailable=[metric.unavailable for metric in shown.metrics if metric.unavailable is not None],
+            substitutions=[metric.substitution for metric in shown.metrics if metric.substitution is not None],
+            warnings=shown.warnings,
+            table=Table(COLUMNS, (metric.lines for metric in shown.metrics)),
         )
+
+
+def _freshness_of(metrics: Sequence[ShownMetric], now: datetime) -> Freshness:
+    """Return how fresh metrics are that were shown before; what is refused counts only where there is nothing else."""
+    entries = [entry for metric in metrics for entry in metric.entries]
+    return Freshness.of(entries or [entry for metric in metrics for entry in metric.refusals], now=now)
 
 
 def _typed(media: MediaRow, media_type: str | None) -> tuple[MediaRow, list[Warning_]]:
@@ -225,41 +176,6 @@ def _typed(media: MediaRow, media_type: str | None) -> tuple[MediaRow, list[Warn
     return media, []
 
 
-def _insights(reading: _MediaReading) -> list[MediaInsight]:
-    return [
-        _insight(resolved, value, reading.media.id, reading.answered_by(resolved))
-        for resolved, value in reading.values.items()
-    ]
-
-
-def _insight(resolved: ResolvedMediaMetric, value: MediaValue, media_id: str, answered_by: str | None) -> MediaInsight:
-    metric, source = resolved.metric, resolved.described_by
-    number: LifetimeValue = {"value": value.value}
-    if value.reason is not None:
-        number["reason"] = value.reason
-    insight: MediaInsight = {
-        "name": metric.name,
-        "period": PERIOD,
-        "values": [number],
-        "title": metric.title,
-        "description": metric.description,
-        "id": f"{media_id}/insights/{metric.name}/{PERIOD}",
-        "unit": metric.unit,
-        "family": source.family,
-    }
-    if source.estimated:
-        insight["estimated"] = True
-    if answered_by is not None:
-        insight["answered_by"] = answered_by
-    if value.buckets is not None:
-        results: list[MediaBucket] = [
-            {"dimension_values": [name], "value": count} for name, count in sorted(value.buckets.items())
-        ]
-        breakdowns: list[MediaBreakdown] = [{"dimension_keys": list(metric.breakdowns), "results": results}]
-        insight["total_value"] = {"value": value.value, "breakdowns": breakdowns}
-    return insight
-
-
 def _described(metric: MediaMetric) -> RecommendedMetric:
     return {
         "name": metric.name,
@@ -272,40 +188,3 @@ def _described(metric: MediaMetric) -> RecommendedMetric:
         "breakdowns": list(metric.breakdowns),
         "successor": metric.successor.name if metric.successor is not None else None,
     }
-
-
-def _unavailable(reading: _MediaReading) -> Iterator[Unavailable]:
-    for resolved, value in reading.values.items():
-        name = resolved.metric.name
-        failure = next(
-            (reading.insights.failures[each] for each in resolved.sources if each in reading.insights.failures), None
-        )
-        if value.reason is not None:
-            waits = [reading.insights.waits[each] for each in resolved.sources if each in reading.insights.waits]
-            wait = failure.retry_after if failure is not None else max(waits, default=None)
-            yield explain(name, value.reason, value.message, retry_after=wait, of_media=True)
-        elif value.buckets is not None and None in value.buckets.values():
-            yield explain(name, "bucket_unknown")
-
-
-def _substitutions(reading: _MediaReading) -> Iterator[Substitution]:
-    for resolved in reading.values:
-        successor, answered_by = resolved.metric.successor, reading.answered_by(resolved)
-        if answered_by is not None and successor is not None:
-            yield {"requested": resolved.metric.name, "answered_by": answered_by, "since": successor.since}
-
-
-def _rows(media_id: str, insights: Iterable[MediaInsight]) -> Iterator[Mapping[str, object]]:
-    """Yield one row for each metric and, below it, one for each of its buckets."""
-    for insight in insights:
-        (value,) = insight["values"]
-        row = {"media_id": media_id, "name": insight["name"], "unit": insight["unit"]}
-        yield row | {"breakdown": "", "bucket": "", "value": value["value"], "reason": value.get("reason", "")}
-        for part in insight["total_value"]["breakdowns"] if "total_value" in insight else ():
-            for result in part["results"]:
-                yield row | {
-                    "breakdown": ",".join(part["dimension_keys"]),
-                    "bucket": ",".join(result["dimension_values"]),
-                    "value": result["value"],
-                    "reason": "" if result["value"] is not None else "bucket_unknown",
-                }

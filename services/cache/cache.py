@@ -37,7 +37,7 @@ from services.cache.policies import FreshnessPolicy, Json
 from services.cache.single_flight import SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
-from services.store.cache_entries import CacheEntryTable, CacheKey
+from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.leases import LeaseTable
 
@@ -137,8 +137,8 @@ class Cache:
     ) -> dict[CacheKey, CacheEntry]:
         """Return the fresh values of some keys, without fetching anything.
 
-        With `trusts_absence` the database is not asked again within moments for what it did not have: a value that
-        another process has put meanwhile may be missing.
+        With `trusts_absence` the database is not asked again for what it did not have, before it has new values of the
+        account: one that another process has put within the last second may be missing.
         """
         found = self._entries.look_up(account, policies, trusts_absence=trusts_absence)
         return {key: entry for key, entry in found.items() if not entry.stale or entry.asked_at is not None}
@@ -188,12 +188,19 @@ class Cache:
         self._single_flight.extend_leases()
 
     def invalidate_changed(self) -> None:
-        """Drop the accounts whose values another process has replaced; raises `DatabaseUnavailableError`."""
+        """Drop the accounts whose values another process has replaced; raises `DatabaseUnavailableError`.
+
+        Of an account that has new values, only that they were absent is forgotten.
+        """
         versions = self._table.versions()
         known, self._versions = self._versions, versions
-        for account, version in versions.items():
-            if version != known.get(account, 0):
-                self.forget(account)
+        for name, version in versions.items():
+            if version == known.get(name, 0):
+                continue
+            if name.endswith(ADDED):
+                self._entries.forget_absences(name.removesuffix(ADDED))
+            else:
+                self.forget(name)
 
     def wait_until_quiet(self, seconds: float) -> bool:
         """Wait until this process fetches nothing; return whether that came in time."""

@@ -82,8 +82,8 @@ class CacheEntries:
         """Return the cached values of some keys, marked stale if they have expired.
 
         The database is read only for keys that are absent from this process or expired in it: for those another
-        process may have fetched a newer value. With `trusts_absence` it is not asked again within moments for what it
-        did not have. `unusable` gets the values that their policy does not let serve.
+        process may have fetched a newer value. With `trusts_absence` it is not asked again for what it did not have,
+        before it has new values of the account. `unusable` gets the values that their policy does not let serve.
         """
         rows = self._local.get(account, policies)
         found = self._entries(policies, policies, rows)
@@ -91,7 +91,7 @@ class CacheEntries:
         if len(found) < len(policies):
             absent = {cache_key.key for cache_key in policies if cache_key not in found}
             if trusts_absence:
-                absent = {key for key in absent if not self._local.was_just_read(account, key)}
+                absent = {key for key in absent if not self._local.is_whole(account, key)}
             outdated |= absent
         if outdated:
             stored = self._read(account, outdated, under_lease=under_lease)
@@ -180,6 +180,10 @@ class CacheEntries:
         self._local.drop(account)
         for listener in self._listeners:
             listener(account)
+
+    def forget_absences(self, account: str) -> None:
+        """Forget what the database did not have of an account: it has new values."""
+        self._local.drop_absences(account)
 
     def _read(self, account: str, keys: Collection[str], *, under_lease: bool) -> Mapping[CacheKey, HeldRow]:
         read_at = self._local.tick

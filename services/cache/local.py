@@ -15,7 +15,9 @@ from services.store.cache_entries import CacheKey
 ROW_OVERHEAD = 1_200  # bytes
 READ_FACTOR = 4
 
-ABSENT_FOR = 2.0  # seconds for which the database is not asked again for what it did not have
+# Seconds for which the database is not asked again for what it did not have. Before them a change counter says that it
+# has new values; this is for the case that no counter can be read.
+ABSENT_FOR = 60.0
 MOST_ABSENT = 10_000  # keys
 
 Key = tuple[str, str]
@@ -35,6 +37,7 @@ class LocalCache:
         self._rows: OrderedDict[Key, dict[str, HeldRow]] = OrderedDict()
         self._bytes = 0
         self._changed_at: dict[str, int] = {}
+        self._added_at: dict[str, int] = {}  # when values came to what was absent
         self._read_at: dict[Key, float] = {}  # when all parts of a key were read last, monotonic
         self._tick = 0
 
@@ -75,15 +78,15 @@ class LocalCache:
                 self._read_at.pop(key, None)
                 self._bytes -= sum(map(_size, dropped.values()))
 
-    def was_just_read(self, account: str, key: str) -> bool:
-        """Return whether all that the database has of a key was read within moments."""
+    def is_whole(self, account: str, key: str) -> bool:
+        """Return whether all that the database has of a key was read, so that what is not here is absent there."""
         read_at = self._read_at.get((account, key))
         return read_at is not None and time.monotonic() - read_at < ABSENT_FOR
 
     def note_read(self, account: str, keys: Collection[str], *, read_at: int) -> None:
         """Note that all parts of some keys were read at a tick."""
         with self._lock:
-            if self._changed_at.get(account, 0) > read_at:
+            if max(self._changed_at.get(account, 0), self._added_at.get(account, 0)) > read_at:
                 return
             if len(self._read_at) + len(keys) > MOST_ABSENT:
                 self._read_at.clear()
@@ -95,10 +98,20 @@ class LocalCache:
         with self._lock:
             self._tick += 1
             self._changed_at[account] = self._tick
-            for key in [key for key in self._read_at if key[0] == account]:
-                del self._read_at[key]
+            self._forget_reads(account)
             for key in [key for key in self._rows if key[0] == account]:
                 self._bytes -= sum(map(_size, self._rows.pop(key).values()))
+
+    def drop_absences(self, account: str) -> None:
+        """Forget what was absent of an account, because there are new values; those that are here stay."""
+        with self._lock:
+            self._tick += 1
+            self._added_at[account] = self._tick
+            self._forget_reads(account)
+
+    def _forget_reads(self, account: str) -> None:
+        for key in [key for key in self._read_at if key[0] == account]:
+            del self._read_at[key]
 
 
 def _size(held: HeldRow) -> int:

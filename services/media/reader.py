@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from services import request_context
 from services.cache.cache import Cache
@@ -39,13 +40,20 @@ NODE_FIELDS = ("id", "media_type", "media_product_type", "permalink", "timestamp
 NODE_SHOWN = frozenset({"media_type", "media_product_type", "timestamp"})  # a media that is shown has one at least
 
 
+class LastingEntry(NamedTuple):
+    """What a later request finds again for a metric until it expires: a fresh value, or that the metric is refused."""
+
+    entry: CacheEntry
+    is_refusal: bool = False
+
+
 @dataclass(frozen=True)
 class MediaInsights:
     """A value for each requested metric, the cache entries they were made of, and whether something is missing.
 
     `failures` are those of metrics that could not be read, `waits` the seconds until one is asked for again of which
     there was too little. `has_ended` says that the media is a story that is over. `kept` has what was kept of such a
-    story, also under names of metrics that Meta removed.
+    story, also under names of metrics that Meta removed. `lasting` is empty where a failure is about the whole media.
     """
 
     values: Mapping[str, MediaValue]
@@ -54,6 +62,7 @@ class MediaInsights:
     has_ended: bool = False
     kept: Mapping[str, StoryValue] = field(default_factory=dict)
     waits: Mapping[str, int] = field(default_factory=dict)
+    lasting: Mapping[str, LastingEntry] = field(default_factory=dict)
 
     def answered_by(self, metric: str) -> str | None:
         """Return the metric whose number answers a requested one that was never read."""
@@ -161,9 +170,16 @@ class MediaReader:
         values = ruled_out | {metric: media_value_of(entry.value) for metric, entry in found.items()}
         values |= {metric: _failed(error) for metric, error in failures.items()}
         # What is refused for good says nothing of the age of the numbers, where there are some.
-        entries = list(found.values()) or [CacheEntry({}, each.since, each.until) for each in refusals.values()]
+        lasting = {
+            metric: LastingEntry(CacheEntry({}, each.since, each.until), is_refusal=True)
+            for metric, each in refusals.items()
+        }
+        entries = list(found.values()) or [each.entry for each in lasting.values()]
         requested = {metric: values[metric] for metric in metrics}
-        return MediaInsights(requested, entries, failures, waits=self._waits(account, media, requested))
+        waits = self._waits(account, media, requested)
+        lasting = {metric: each for metric, each in lasting.items() if metric not in waits and metric not in found}
+        lasting |= {metric: LastingEntry(entry) for metric, entry in found.items() if _is_lasting(entry)}
+        return MediaInsights(requested, entries, failures, waits=waits, lasting=lasting if refused is None else {})
 
     def _waits(self, account: Account, media: MediaRow, values: Mapping[str, MediaValue]) -> dict[str, int]:
         """Return after how many seconds metrics are asked for again of which a story has too little."""
@@ -342,6 +358,12 @@ class MediaReader:
         )
         self._refusals.note_media(account.id, media.id, failure)
         raise failure
+
+
+def _is_lasting(entry: CacheEntry) -> bool:
+    """Return whether a later request finds a value again; one that was just refused is then ruled out instead."""
+    value = media_value_of(entry.value)
+    return not entry.stale and (value.is_known or value.reason == "not_answered")
 
 
 def _type_of(media: MediaRow) -> str:

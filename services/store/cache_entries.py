@@ -14,6 +14,8 @@ from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
 
 MAX_ROWS = 500_000
+# After an account, in the name of the counter of its new values; the other one counts those that replaced others.
+ADDED = "+"
 
 
 class CacheKey(NamedTuple):
@@ -70,7 +72,7 @@ class CacheEntryTable:
     def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
         """Write values without a lease, where it does not matter which process writes first."""
         with self._database.write() as connection:
-            self._write(connection, account, rows)
+            self._put(connection, account, rows)
 
     def commit(
         self,
@@ -90,7 +92,8 @@ class CacheEntryTable:
         with self._database.write() as connection:
             current = self._leases.release(connection, account, fences, holder, failures=failures)
             written = {cache_key: row for cache_key, row in rows.items() if cache_key.key in current}
-            version = self._raise_version(connection, account) if self._write(connection, account, written) else None
+            replaced = self._put(connection, account, written)
+            version = self._raise_version(connection, account) if replaced else None
         return current, version
 
     def keep(
@@ -100,11 +103,16 @@ class CacheEntryTable:
         with self._database.write() as connection:
             current = self._leases.confirm(connection, account, fences, holder)
             written = {cache_key: row for cache_key, row in rows.items() if cache_key.key in current}
-            version = self._raise_version(connection, account) if self._write(connection, account, written) else None
+            replaced = self._put(connection, account, written)
+            version = self._raise_version(connection, account) if replaced else None
         return current, version
 
     def versions(self) -> dict[str, int]:
-        """Return the version of each account's values; every replacement raises it by one."""
+        """Return the version of each account's values; every replacement raises it by one.
+
+        Under the account's name with `ADDED` there is another counter, which values raise that replace none: before
+        them a process may have found that there is none.
+        """
         with self._database.read(before_readers=True) as connection:
             return {row.account: row.counter for row in connection.execute(select(cache_versions))}
 
@@ -133,10 +141,17 @@ class CacheEntryTable:
             self._leases.sweep(connection)
         return int(deleted)
 
-    def _write(self, connection: Connection, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
-        """Insert values, or replace older ones; return whether a value existed before."""
+    def _put(self, connection: Connection, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
+        """Write values and announce new ones; return whether a value existed before."""
+        existing = self._write(connection, account, rows)
+        if len(existing) < len(rows):
+            self._raise_version(connection, account + ADDED)
+        return bool(existing)
+
+    def _write(self, connection: Connection, account: str, rows: Mapping[CacheKey, EntryRow]) -> set[CacheKey]:
+        """Insert values, or replace older ones; return those that existed before."""
         if not rows:
-            return False
+            return set()
         existing: set[CacheKey] = set()
         for chunk in chunks({cache_key.key for cache_key in rows}):
             query = select(cache_entries.c.key, cache_entries.c.part).where(
@@ -161,7 +176,7 @@ class CacheEntryTable:
             replace=("value", "fetched_at", "kept_until"),
             only_if=cache_entries.c.fetched_at <= excluded(cache_entries.c.fetched_at),
         )
-        return bool(existing & rows.keys())
+        return existing & rows.keys()
 
     def _raise_version(self, connection: Connection, account: str) -> int:
         raised = upsert(

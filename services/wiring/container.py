@@ -193,7 +193,9 @@ class Services:
         accounts = instagram.accounts
         checkup = Checkup(instagram.checks, store.account_health, store.clock)
         compared = ComparedPostsReader(instagram.kept_posts, clock)
-        media_insights = MediaInsightsService(accounts=accounts, reader=instagram.media, origin=origin, clock=clock)
+        media_insights = MediaInsightsService(
+            accounts=accounts, reader=instagram.media, cache=cache, origin=origin, clock=clock
+        )
 
         reports = report_parts(
             config,

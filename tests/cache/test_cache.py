@@ -157,17 +157,47 @@ def test_a_final_value_is_kept_for_a_day_only_as_the_history_has_it(cache, store
     assert deleted == [0, 1]
 
 
-def test_an_absent_value_is_looked_for_in_the_database_again_after_moments_only(cache, store, monkeypatch):
+def test_an_absent_value_is_looked_for_in_the_database_again_after_a_minute_only(cache, store, monkeypatch):
     reads, now = [], time.monotonic()
     read = store.cache_entries.read
     monkeypatch.setattr(store.cache_entries, "read", lambda *keys: reads.append(keys) or read(*keys))
     monkeypatch.setattr("services.cache.local.time.monotonic", lambda: now)
-    known = [cache.known(ACCOUNT, {CacheKey(KEY): HOUR}) for _ in range(3)]
-    assert (known, len(reads)) == ([{}] * 3, 1)
+    for seconds in (0, 2, 50):
+        now += seconds
+        assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 1)
 
-    now += 2.0
+    now += 8.0
 
     assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 2)
+
+
+@pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "put"])
+def test_an_absent_value_is_looked_for_again_once_another_process_has_it(make_cache, is_fetched):
+    here, there = make_cache(), make_cache()
+    get(here, 1, key="another")
+    here.invalidate_changed()
+    assert here.known(ACCOUNT, {CacheKey(KEY): HOUR}) == {}
+
+    if is_fetched:
+        get(there, 2)
+    else:
+        there.put(ACCOUNT, {CacheKey(KEY): ({"number": 2}, HOUR)})
+    assert here.known(ACCOUNT, {CacheKey(KEY): HOUR}) == {}
+    here.invalidate_changed()
+
+    assert here.known(ACCOUNT, {CacheKey(KEY): HOUR})[CacheKey(KEY)].value == {"number": 2}
+
+
+def test_a_new_value_leaves_what_is_known_of_the_account_in_place(make_cache):
+    here, there, changes = make_cache(), make_cache(), []
+    get(here, 1)
+    here.invalidate_changed()
+    here.on_change(changes.append)
+
+    there.put(ACCOUNT, {CacheKey("another"): ({"number": 2}, HOUR)})
+    here.invalidate_changed()
+
+    assert changes == []
 
 
 def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clock, refreshing):

@@ -110,7 +110,7 @@ def test_what_was_read_before_a_change_of_its_account_is_not_held(account):
     local.note_read("1", ["a"], read_at=read_at)
 
     assert keys(local, "a") == (["a"] if account == "2" else [])
-    assert local.was_just_read("1", "a") is (account == "2")
+    assert local.is_whole("1", "a") is (account == "2")
 
 
 def test_a_change_is_of_one_account_and_has_a_later_tick():
@@ -132,7 +132,7 @@ def test_a_value_that_goes_for_others_is_not_taken_for_one_that_the_database_lac
 
     add(local, "b")
 
-    assert (keys(local, "a", "b"), local.was_just_read("1", "a")) == (["b"], False)
+    assert (keys(local, "a", "b"), local.is_whole("1", "a")) == (["b"], False)
 
 
 def test_what_was_read_of_absent_keys_is_remembered_within_a_bound():
@@ -140,4 +140,25 @@ def test_what_was_read_of_absent_keys_is_remembered_within_a_bound():
     local.note_read("1", ["a"], read_at=local.tick)
     local.note_read("1", [str(number) for number in range(MOST_ABSENT)], read_at=local.tick)
 
-    assert (local.was_just_read("1", "a"), local.was_just_read("1", "0")) == (False, True)
+    assert (local.is_whole("1", "a"), local.is_whole("1", "0")) == (False, True)
+
+
+def test_what_was_absent_before_new_values_came_is_not_remembered_later():
+    local = LocalCache(COST)
+    before = local.tick
+    local.note_read("1", ["a"], read_at=before)
+    assert local.is_whole("1", "a")
+
+    local.drop_absences("1")
+    local.note_read("1", ["b"], read_at=before)
+
+    assert [local.is_whole("1", key) for key in "ab"] == [False, False]
+
+
+def test_new_values_leave_those_in_place_that_are_here():
+    local = LocalCache(COST)
+    add(local, "a")
+
+    local.drop_absences("1")
+
+    assert (keys(local, "a"), local.last_change("1")) == (["a"], 0)

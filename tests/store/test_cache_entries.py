@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.store import cache_entries as module
-from services.store.cache_entries import CacheKey, EntryRow
+from services.store.cache_entries import ADDED, CacheKey, EntryRow
 
 ACCOUNT = "17841400000000001"
 LATER = 4_000_000_000.0
@@ -46,10 +46,10 @@ def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does
 
     assert commit("profile", 100.0) == ({"profile"}, None)
     assert commit("posts", 100.0) == ({"posts"}, None)
-    assert table.versions() == {}
+    assert table.versions() == {f"{ACCOUNT}{ADDED}": 2}
     assert commit("profile", 101.0) == ({"profile"}, 1)
     assert commit("profile", 102.0) == ({"profile"}, 2)
-    assert table.versions() == {ACCOUNT: 2}
+    assert table.versions() == {ACCOUNT: 2, f"{ACCOUNT}{ADDED}": 2}
 
 
 def test_values_that_are_forgotten_have_a_later_version_so_that_every_process_drops_them(store):
