@@ -6,6 +6,9 @@ import logging
 import math
 from typing import Any
 
+from gunicorn_boot import send_held_reload
+
+# isort: split
 # Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that replace
 # a killed one while the next release is being installed.
 import app  # noqa: F401
@@ -95,8 +98,13 @@ def on_starting(server: Any) -> None:
 control_socket_disable = True
 
 # A reload (HUP) is tried before it takes place, and with a setting, a schema or code that does not work it does not.
-when_ready = check_reloads
 on_reload = close_listeners
+
+
+def when_ready(server: Any) -> None:
+    """Have reloads tried first, also one that was wanted during the start."""
+    check_reloads(server)
+    send_held_reload()
 
 
 def post_fork(_server: Any, _worker: Any) -> None:

@@ -19,7 +19,11 @@ STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worke
 INSTAGRAM_EXAMPLES = ("/account-insights?period=day&metrics=impressions,reach", "/growth-trends?period=30d")
 FREE_EXAMPLES = ("/accounts", "/status")
 MODASH_EXAMPLE = "/performance-data?url=nasa"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEY_HEADER = ' -H "Authorization: Bearer $KEY"'
+
+
+Processes = dict[str, subprocess.Popen[str]]
 
 
 class Stopped(Exception):
@@ -28,21 +32,23 @@ class Stopped(Exception):
 
 def main() -> int:
     """Start all processes, print how to try them, and end them together."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in SIGNALS:
         signal.signal(each, _stop)
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+    processes: Processes = {}
+    is_ready = False
     try:
         config = Config.from_env()
         _refuse_unusable_addresses(config)
-        _migrate()
+        _migrate(processes)
         if not config.sandbox:
-            _require_access()
+            _require_access(processes)
         if config.sandbox:
-            processes["simulator"] = _start("simulator", "--port", str(config.simulator_port))
-        processes["worker"] = _start("worker")
-        processes["gateway"] = _start("gunicorn", "app:create_app()")
+            _start(processes, "simulator", "simulator", "--port", str(config.simulator_port))
+        _start(processes, "worker", "worker")
+        _start(processes, "gateway", "gunicorn", "app:create_app()")
         _wait_until_ready(f"{config.url}/healthz", processes)
-        _say_how_to_try(config)
+        _say_how_to_try(config, _added_accounts(config, processes))
+        is_ready = True
         return _watch(processes)
     except Stopped:
         print("\nStopping ...", flush=True)
@@ -51,22 +57,52 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     finally:
-        _end(processes)
+        # Ctrl-C is what ends gunicorn at once, but a program that still starts ignores it.
+        _end(processes, signal.SIGINT if is_ready else signal.SIGTERM)
 
 
-def _start(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", *arguments])
+def _start(processes: Processes, name: str, *arguments: str, output: int | None = None) -> subprocess.Popen[str]:
+    """Start a module as one of the processes. A signal waits until it is one, for otherwise it would not be ended."""
+    command = [sys.executable, "-m", *arguments]
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        processes[name] = process = subprocess.Popen(
+            command,
+            stdout=output,
+            text=True,
+            preexec_fn=_leave_ctrl_c_to_parent,  # noqa: PLW1509  # This process has one thread.
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return process
 
 
-def _migrate() -> None:
+def _leave_ctrl_c_to_parent() -> None:
+    """Ignore Ctrl-C, which reaches all processes of a terminal, until a program has a handler of its own.
+
+    Before that it would end the program with a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _run(processes: Processes, *arguments: str, output: int | None = None) -> tuple[int, str]:
+    """Run a command to its end, in a child process; return its exit status and what it wrote to `output`."""
+    process = _start(processes, arguments[0], *arguments, output=output)
+    written, _ = process.communicate()
+    del processes[arguments[0]]
+    return process.returncode, written
+
+
+def _migrate(processes: Processes) -> None:
     # In a child process: Alembic is not needed afterwards, and its memory is freed with the process.
-    if subprocess.run([sys.executable, "-m", "commands.migrate", "--quiet"], check=False).returncode:
+    if _run(processes, "commands.migrate", "--quiet")[0]:
         raise RuntimeError("The store could not be migrated; the line above says why.")
 
 
-def _require_access() -> None:
+def _require_access(processes: Processes) -> None:
     # In a child process too: this one needs no database.
-    if subprocess.run([sys.executable, "-m", "commands.key", "check"], check=False).returncode:
+    if _run(processes, "commands.key", "check")[0]:
         raise RuntimeError("Nothing was started; the line above says why.")
 
 
@@ -87,7 +123,7 @@ def _refuse_unusable_addresses(config: Config) -> None:
             raise RuntimeError(why)
 
 
-def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_until_ready(url: str, processes: Processes) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         for name, process in processes.items():
@@ -99,8 +135,7 @@ def _wait_until_ready(url: str, processes: dict[str, subprocess.Popen[bytes]]) -
     raise RuntimeError(f"The gateway did not answer within {READY_WITHIN:g} seconds.")
 
 
-def _say_how_to_try(config: Config) -> None:
-    added = _added_accounts(config)
+def _say_how_to_try(config: Config, added: Sequence[str]) -> None:
     has_account = config.instagram_configured or bool(added)
     if config.sandbox:
         print("\nSandbox: simulated accounts, no token needed. With a token in .env the same calls are live.")
@@ -135,20 +170,18 @@ def _why_no_account(config: Config) -> str:
     return "Instagram is not configured (ACCESS_LONG_LIVED_TOKEN is empty)."
 
 
-def _added_accounts(config: Config) -> list[str]:
+def _added_accounts(config: Config, processes: Processes) -> list[str]:
     """Return the ids of the added accounts."""
     if not config.token_key:
         return []
     # In a child process: this one needs no database.
-    listed = subprocess.run(
-        [sys.executable, "-m", "commands.account", "list", "--json"], stdout=subprocess.PIPE, check=False, text=True
-    )
-    if listed.returncode:
+    status, listed = _run(processes, "commands.account", "list", "--json", output=subprocess.PIPE)
+    if status:
         raise RuntimeError("The accounts could not be listed; the line above says why.")
-    return [account["id"] for account in json.loads(listed.stdout)]
+    return [account["id"] for account in json.loads(listed)]
 
 
-def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
+def _watch(processes: Processes) -> int:
     while True:
         for name, process in processes.items():
             if process.poll() is not None:
@@ -156,11 +189,11 @@ def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
         time.sleep(0.5)
 
 
-def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+def _end(processes: Processes, number: signal.Signals) -> None:
+    for each in SIGNALS:
         signal.signal(each, _ignore)
     for process in processes.values():
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     deadline = time.monotonic() + STOP_WITHIN
     for process in processes.values():
         try:

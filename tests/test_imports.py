@@ -22,7 +22,8 @@ ALLOWED = {
     "config_checks": {"config", "services"},  # the settings for type checkers only
     "config_names": set(),
     "config_values": {"config_checks"},
-    "gunicorn.conf": {"app", "config", "front", "gunicorn_reload", "logs", "services"},
+    "gunicorn.conf": {"app", "config", "front", "gunicorn_boot", "gunicorn_reload", "logs", "services"},
+    "gunicorn_boot": set(),
     "gunicorn_ready_replies": {"front", "gunicorn"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "gunicorn_ready_replies", "routes"},

@@ -102,6 +102,23 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
     assert members_of(process.pid) == []
 
 
+@pytest.mark.parametrize("processes", [2, 4], ids=["while it migrates", "while the gateway starts"])
+def test_ctrl_c_during_the_start_ends_all_without_a_traceback(run, processes):
+    process = run(ports())
+    deadline = time.monotonic() + 60
+    while len(members_of(process.pid)) < processes:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    os.killpg(process.pid, signal.SIGINT)
+    code = process.wait(60)
+    written = process.stdout.read()
+
+    assert (code, members_of(process.pid)) == (0, [])
+    assert written.endswith("Stopping ...\n")
+    assert "Traceback" not in written
+
+
 def test_a_worker_runs_beside_the_gateway(run, tmp_path):
     host = "::1" if has_ipv6() else "127.0.0.1"
     chosen = ports() | {"INSTANCE_PATH": str(tmp_path), "HOST": host}

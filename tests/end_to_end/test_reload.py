@@ -6,15 +6,19 @@ import http.client
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from commands.probe import free_port
 from services.store.metadata import GATEWAY, VERSIONS
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
-from tests.support import ROOT, lines_of, new_instance, wait_for
+from tests.support import ROOT, Process, environment, lines_of, new_instance, wait_for
 
 WITHIN = 60.0  # seconds
 WORKERS = 2  # of `gunicorn.conf.py`
@@ -160,6 +164,47 @@ def test_reloads_lose_no_request_and_those_that_would_not_start_change_nothing(
     assert "services/days.py" in of_the_code
     assert "new code in services.days" in gateway.output.read_text()
     assert ready(gateway) == len(first) == WORKERS  # The new workers have the new LOG_LEVEL.
+
+
+@pytest.fixture
+def starting(settings, tmp_path):
+    """A gateway of one worker that has just begun to start."""
+    output = tmp_path / "output"
+    chosen = settings | {"PORT": str(free_port()), "GUNICORN_CMD_ARGS": "--workers 1"}
+    with output.open("wb") as file:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "app:create_app()"],
+            cwd=ROOT,
+            env=environment(chosen),
+            stdout=file,
+            stderr=file,
+        )
+    process = Process(popen, f"http://127.0.0.1:{chosen['PORT']}", output)
+    until(lambda: is_caught(popen.pid, signal.SIGHUP), process)
+    yield process
+    process.stop()
+
+
+def is_caught(pid, number):
+    """Whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("SigCgt:\t")[2].split()[0], 16) >> number - 1 & 1
+
+
+def test_a_reload_during_the_start_takes_place_after_it(starting):
+    starting.popen.send_signal(signal.SIGHUP)
+
+    until(lambda: ready(starting) == 2, starting)
+
+    assert refusals(starting) == []
+    assert starting.get("/healthz").ok
+
+
+def test_ctrl_c_during_the_start_is_no_fault(starting):
+    starting.popen.send_signal(signal.SIGINT)
+
+    assert starting.popen.wait(WITHIN) == 130
+    assert starting.output.read_text() == ""
 
 
 def test_a_killed_worker_is_replaced_by_what_was_checked_or_tried_again(gateway, settings, settings_file, code):
