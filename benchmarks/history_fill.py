@@ -133,6 +133,16 @@ def _without_keys(connection: Connection, *, is_postgresql: bool) -> Iterator[No
         connection.execute(text(f"ALTER TABLE {table.name} ADD PRIMARY KEY ({columns})"))
 
 
+def is_empty(database_url: str, instance_path: str) -> bool:
+    """Return whether no post is kept."""
+    engine = create_engine(addresses(database_url, instance_path)["gateway"])
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT 1 FROM posts LIMIT 1")).first() is None
+    finally:
+        engine.dispose()
+
+
 def sizes(database_url: str, instance_path: str) -> dict[str, tuple[int, int, int]]:
     """Return of each filled table its rows, and the bytes of the rows and of the indexes (SQLite: 0)."""
     engine = create_engine(addresses(database_url, instance_path)["gateway"])

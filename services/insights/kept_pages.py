@@ -146,7 +146,7 @@ def _is_explained(rows: Sequence[DayRow], _periods: Sequence[Period]) -> bool:
 def _is_complete(rows: Sequence[DayRow], periods: Sequence[Period]) -> bool:
     """Return whether every day of some consecutive periods has a known value."""
     is_each_there = len(rows) == _days(periods[0].first, periods[-1].last)
-    return is_each_there and not any(row[1] is None for row in rows)
+    return is_each_there and None not in [row[1] for row in rows]
 
 
 def _days(since: str, until: str) -> int:
@@ -155,13 +155,13 @@ def _days(since: str, until: str) -> int:
 
 def _sums(periods: Sequence[Period], rows: Sequence[DayRow]) -> Iterator[PeriodValue]:
     """Yield the sum of each of some consecutive periods, every day of which is known."""
+    values, finals = [row[1] or 0.0 for row in rows], [row[3] for row in rows]
     begin = 0
     for period in periods:
         end = begin + _days(period.first, period.last)
-        part = rows[begin:end]
-        # Each of them is a float; a sum of counts is a count, as if they had been added up as such.
-        total = sum([row[1] for row in part if row[1] is not None])
-        yield PeriodValue(int(total) if float(total).is_integer() else total, None, all(row[3] == 1 for row in part))
+        total = sum(values[begin:end], 0.0)
+        # Each value is a float; a sum of counts is a count.
+        yield PeriodValue(int(total) if total.is_integer() else total, None, min(finals[begin:end]) == 1)
         begin = end
 
 

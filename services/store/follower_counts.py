@@ -15,7 +15,7 @@ from services.store.database import Database, chunks, excluded, plain_rows
 from services.store.history_tables import follower_counts
 
 CountRow = tuple[Any, ...]
-"""A day, when its counts were read (Unix seconds), and some of them, each a number or None."""
+"""A day, when its counts were read (Unix seconds), and those that were requested in their order, or None."""
 LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
 
 
@@ -62,19 +62,11 @@ class FollowerCounts:
             rows = connection.execute(query, {"account": account, "since": since, "until": until}).all()
         return [_count(row) for row in rows]
 
-    def series(self, account: str, names: Sequence[str], *, since: str, until: str) -> dict[str, dict[str, DailyCount]]:
-        """Return some of the counts by day (ISO dates, both included), oldest first."""
-        rows = self.rows(account, names, since=since, until=until)
-        return {
-            name: {row[0]: DailyCount(None if (value := row[position]) is None else int(value), row[1]) for row in rows}
-            for position, name in enumerate(names, 2)
-        }
-
     def rows(self, account: str, names: Sequence[str], *, since: str, until: str) -> Sequence[CountRow]:
-        """Return the same as rows: a day, when it was read (Unix seconds), and its counts in the order of `names`."""
+        """Return some of the counts by day (ISO dates, both included), oldest first."""
         with self._database.read() as connection:
             parameters = {"account": account, "since": since, "until": until}
-            return plain_rows(connection.execute(_series(tuple(names)), parameters))
+            return plain_rows(connection.execute(_between(tuple(names)), parameters))
 
     def rows_of_days(self, account: str, names: Sequence[str], days: Collection[str]) -> Sequence[CountRow]:
         """Return the rows of some days, oldest first."""
@@ -109,7 +101,7 @@ _DAYS = _OF_ACCOUNT.where(_DAY.between(bindparam("since"), bindparam("until"))).
 
 
 @cache
-def _series(names: tuple[str, ...]) -> Select[Any]:
+def _between(names: tuple[str, ...]) -> Select[Any]:
     return _rows(names).where(_DAY.between(bindparam("since"), bindparam("until")))
 
 

@@ -174,10 +174,10 @@ def test_the_first_follower_count_of_a_day_stays(store):
     counts.keep("a", FollowerCount("2026-11-06", -1, 60.0))
     counts.keep("a", FollowerCount("2026-11-06", 10**400, 60.0))
     assert counts.days("a", since="2026-11-02", until="2026-11-07") == [next_one]
-    assert counts.series("a", ["media_count", "followers"], since="2026-11-01", until="2026-11-07") == {
-        "media_count": {"2026-11-01": (3, 10.0), "2026-11-05": (None, 50.0)},
-        "followers": {"2026-11-01": (100, 10.0), "2026-11-05": (104, 50.0)},
-    }
+    rows = [("2026-11-01", 10.0, 3, 100), ("2026-11-05", 50.0, None, 104)]
+    names = ["media_count", "followers"]
+    assert list(counts.rows("a", names, since="2026-11-01", until="2026-11-07")) == rows
+    assert list(counts.rows_of_days("a", names, ["2026-11-05", "2026-11-06", "2026-11-01"])) == rows
     assert counts.known_counts("a") == ["followers", "follows", "media_count"]
     assert counts.known_counts("b") == []
 
