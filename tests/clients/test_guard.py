@@ -13,6 +13,7 @@ import requests
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.models import Account
 from services.clients.guard import guard as guard_module
+from services.clients.guard.attribution import RECENT, FaultAttribution
 from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
 from services.clients.guard.guard import MAX_WAIT, NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
@@ -41,6 +42,16 @@ TOP_POSTS = "/top-posts?time_range=7d"
 HTML = "<html>Sorry, something went wrong.</html>"
 ONE, OTHER = Account("1", TOKEN), Account("2", TOKEN)
 FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
+
+
+def test_the_account_that_was_answered_last_shows_that_the_provider_is_up():
+    attribution = FaultAttribution()
+    for account in "abc":
+        attribution.answered(account, 0.0)
+
+    attribution.answered("d", RECENT + 1)
+
+    assert not attribution.is_provider_fault("e", RECENT + 2)
 
 
 @pytest.fixture

@@ -56,6 +56,13 @@ def test_an_accounts_percentages_are_the_largest_of_all_that_is_listed():
     assert usage == Usage("1", 40.0, {"call_count": 5, "total_time": 40, "total_cputime": 1}, None, UNIX)
 
 
+@pytest.mark.parametrize(("minutes", "seconds"), [(5, 300), (1440, MAX_WAIT), (1441, MAX_WAIT), (10**9, MAX_WAIT)])
+def test_no_account_is_blocked_for_longer_than_a_day(minutes, seconds):
+    usage = account_usage(business(FULL | {"estimated_time_to_regain_access": minutes}), ONE, now=UNIX)
+
+    assert usage.blocked_until == UNIX + seconds
+
+
 OTHER_USES = ["ads_insights", "ads_management", "custom_audience", "leadgen", "messenger", "pages", "", None, 7, []]
 
 
