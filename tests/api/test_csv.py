@@ -43,6 +43,15 @@ def test_the_format_parameter_wins_over_the_accept_header(client, wire, path, he
     assert table_text(response).startswith(head)
 
 
+def test_json_that_is_requested_by_the_parameter_is_no_table(client, wire):
+    wire.get(ANY, json={"data": [POST]})
+
+    response = client.get("/top-posts?time_range=7d&format=json", headers={"Accept": "text/csv"})
+
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.get_json()["top_posts"]
+
+
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html,*/*;q=0.8", "", "image/png"])
 def test_the_default_is_json(client, wire, accept):
     wire.get(ANY, json={"data": [POST]})

@@ -145,6 +145,7 @@ def test_the_headers_come_without_the_lines(kept):
 
     assert (response.status_code, response.get_data()) == (200, b"")
     assert response.headers["Cache-Control"] == "no-store"
+    assert "Accept" in response.headers["Vary"].split(", ")
 
 
 def test_more_exports_than_there_are_places_for_are_refused_until_one_ends(kept):
