@@ -14,7 +14,7 @@ from config import Config
 from services.store import connections, outage
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Opened, Order, Settlement, content_of
-from services.store.settlement_spool import SettlementSpool
+from services.store.settlement_spool import SettlementSpool, spooled_files, write_spooled_files
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, new_instance, settings
 
@@ -200,6 +200,13 @@ def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path):
         spool.put(opened, content_of(opened, settlement))
 
     assert list(spool.read()) == calls
+
+
+def test_a_result_that_waits_is_not_replaced_by_one_of_a_backup(tmp_path):
+    for content in ("newer", "of the backup"):
+        write_spooled_files(str(tmp_path), {"live-1-1000.json": content})
+
+    assert spooled_files(str(tmp_path)) == {"live-1-1000.json": "newer"}
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,18 @@ def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does
     assert table.versions() == {ACCOUNT: 2, f"{ACCOUNT}{ADDED}": 2}
 
 
+def test_values_of_another_account_and_other_parts_of_a_key_are_not_replaced(store):
+    table = store.cache_entries
+    table.put("17841400000000002", {CacheKey("profile", "text"): entry("{}", 100.0)})
+    table.put(ACCOUNT, {CacheKey("profile", "counts"): entry("{}", 100.0)})
+
+    fences = store.leases.acquire(ACCOUNT, ["profile"], "one")
+    rows = {CacheKey("profile", "text"): entry("{}", 101.0)}
+
+    assert table.commit(ACCOUNT, fences, "one", rows, failures={}) == ({"profile"}, None)
+    assert not {ACCOUNT, "17841400000000002"} & table.versions().keys()
+
+
 def test_values_that_are_forgotten_have_a_later_version_so_that_every_process_drops_them(store):
     store.cache_entries.raise_version(ACCOUNT)
     before = store.cache_entries.versions()[ACCOUNT]
@@ -71,11 +83,11 @@ def test_a_sweep_deletes_what_may_not_serve_any_more(store):
 
 
 def test_a_sweep_deletes_the_oldest_values_beyond_the_limit(store, monkeypatch):
-    monkeypatch.setattr(module, "MAX_ROWS", 3)
-    keys = [str(number) for number in range(5)]
+    monkeypatch.setattr(module, "MAX_ROWS", 4)
+    keys = [str(number) for number in range(6)]
     store.cache_entries.put(ACCOUNT, {CacheKey(key): entry("{}", 100.0 + int(key)) for key in keys})
 
     assert store.cache_entries.sweep(100.0) == 2
 
-    assert set(found(store, *keys)) == {"2", "3", "4"}
+    assert set(found(store, *keys)) == {"2", "3", "4", "5"}
     assert store.cache_entries.sweep(100.0) == 0

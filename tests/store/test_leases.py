@@ -67,6 +67,17 @@ def test_each_takeover_raises_the_fence_and_forgets_the_failure_before(store, me
     assert store.leases.acquire(ACCOUNT, [KEY], "one") == {KEY: 3}
 
 
+def test_a_failure_is_that_of_one_account(store):
+    other = "17841400000000002"
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    store.leases.acquire(other, [KEY], "one")
+
+    commit(store, fences, "one", "{}", failures={KEY: "it failed"})
+
+    states = store.leases.states([(ACCOUNT, KEY), (other, KEY)])
+    assert (states[ACCOUNT, KEY].failure, states[other, KEY].failure) == ("it failed", None)
+
+
 @pytest.mark.parametrize(("seconds", "taken"), [(590, {}), (610, {KEY: 2})])
 def test_only_a_lease_that_ends_later_than_any_can_is_damaged_and_taken_over(store, memory, seconds, taken):
     store.leases.acquire(ACCOUNT, [KEY], "one")

@@ -447,6 +447,21 @@ def test_a_month_is_one_of_utc(moment, month):
     assert month_of(moment) == month
 
 
+def test_a_charge_counts_from_the_moment_after_the_balance_that_has_it(store):
+    store.ledger.settle(open_row(store), Settlement("charged", "ok", NOW + 2))
+
+    booked = [store.spending.since("modash", NOW + seconds, longest_call=30) for seconds in (1, 2, 3)]
+
+    assert booked == [PRICE, 0, 0]
+
+
+def test_unsettled_calls_are_listed_the_newest_first(store):
+    for number, creator in enumerate(("first", "second", "third")):
+        open_row(store, creator, at=NOW + number)
+
+    assert [call.creator for call in store.spending.unsettled("modash")] == ["third", "second", "first"]
+
+
 def test_a_new_month_begins_with_nothing_spent(store):
     open_row(store, "a", limit=PRICE)
 
