@@ -116,6 +116,8 @@ def test_a_refused_metric_is_asked_for_once_a_week():
 
     assert plan(changes).daily() == []
     assert listed(plan(changes, now=NOW + 2 * 86_400).daily())[-1][2] >= {"saves"}
+    week_ago = {(SAVES, 5): unknown("refused", read_at=NOW - 7 * 86_400), (SAVES, 4): None}
+    assert listed(plan(week_ago).daily())[-1][2] >= {"saves"}
 
 
 def test_a_refusal_of_old_days_says_nothing_of_new_ones():

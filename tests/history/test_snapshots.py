@@ -9,8 +9,9 @@ from datetime import date, timedelta
 import pytest
 
 from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
+from services.errors import ProviderError
 from services.history.missing_days import last_settled_day
-from services.history.snapshots import due_at
+from services.history.snapshots import ATTEMPTS, due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError
 from tests.history.worker import HistoryWorker
@@ -210,6 +211,19 @@ def test_a_snapshot_of_which_calls_were_throttled_is_not_taken_for_complete(make
 
     assert (before, worker.services.snapshots.progress()["snapshots_today"]) == (0, 1)
     worker.assert_true(date(2026, 11, 11), date(2026, 11, 20), final_until=LAST_FINAL)
+
+
+def test_in_the_end_a_snapshot_is_taken_without_the_profile(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.fault("html", path="followers_count")
+    snapshots = worker.services.snapshots
+
+    with pytest.raises(ProviderError):
+        snapshots.take_snapshot(worker.account, attempts=ATTEMPTS - 1)
+    before = snapshots.progress()["snapshots_today"]
+    snapshots.take_snapshot(worker.account, attempts=ATTEMPTS)
+
+    assert (before, snapshots.progress()["snapshots_today"]) == (0, 1)
 
 
 def test_what_the_database_did_not_take_at_once_is_kept_from_the_cache(make_worker, monkeypatch):
