@@ -11,7 +11,9 @@ from datetime import date
 import pytest
 import responses
 
-from services.days import midnight
+from services.days import Window, midnight
+from services.insights.request import InsightsRequest
+from services.insights.rounds import FIRST_ROUND, rounds
 from tests.planners import INSIGHTS, MEDIA, USER, plan_insights, totals, values_of
 from tests.support import graph_error, settings, total_value
 
@@ -237,3 +239,11 @@ def test_faults_are_found_for_each_day_alone_where_others_are_answered(client, p
     assert [value["value"] for value in again["data"][0]["values"]].count(None) == 1
     assert faults <= SPENT
     assert provider.faults == faults
+
+
+def test_requests_that_are_no_more_than_a_first_round_go_out_at_once():
+    days = [date(2026, 6, day) for day in range(1, FIRST_ROUND + 2)]
+    *few, one_more = [InsightsRequest(("views",), Window(day, day)) for day in days]
+
+    assert list(rounds(few)) == [few]
+    assert len(list(rounds([*few, one_more]))) == 2

@@ -14,7 +14,7 @@ from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.clients.graph.client import GraphClient
 from services.errors import PermissionDeniedError
-from services.media.story_polling import AGES, LAST_AGES, due_at
+from services.media.story_polling import AGES, LAST_AGES, due_at, is_due
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
 from services.store.stories import StoryRow
@@ -53,6 +53,20 @@ def story(created_at, read_at=None):
 )
 def test_when_the_stories_of_an_account_are_read_next(stories, last_read_at, now, due):
     assert due_at(stories, last_read_at=last_read_at, now=now) == due
+
+
+@pytest.mark.parametrize(
+    ("read_after", "age", "is_so"),
+    [
+        (AGES[0] - 1, AGES[0] - 1, False),
+        (AGES[0] - 1, AGES[0], True),
+        (AGES[0], AGES[1] - 1, False),
+        (AGES[0], AGES[1], True),
+        (AGES[-1], DAY, False),
+    ],
+)
+def test_a_story_is_read_by_itself_once_after_each_fixed_age(read_after, age, is_so):
+    assert is_due(story(10 * DAY, 10 * DAY + read_after), at=10 * DAY + age) is is_so
 
 
 # A worker
