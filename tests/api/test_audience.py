@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pytest
 import responses
 
-from services.days import EndTime, provider_time
+from services.days import EndTime, midnight, provider_time
 from tests.planners import NOTHING, body_of, plan_insights, plan_profile, totals
-from tests.support import graph_error, table_rows, total_value
+from tests.support import graph_error, table_rows, total_value, utc
 
 PATH = "/audience"
 FOLLOWERS, ENGAGED, ONLINE = "follower_demographics", "engaged_audience_demographics", "online_followers"
@@ -304,6 +304,16 @@ def test_a_refusal_of_days_that_are_not_reported_yet_is_none_of_the_metric(clien
 
 
 # Failures
+
+
+def test_a_refusal_of_all_is_checked_with_the_day_before_in_california(client, provider, clock):
+    clock.set(utc("2026-06-15T05:00:00"))
+    provider.special |= dict.fromkeys((FOLLOWERS, "reach"), (400, graph_error(100)))
+
+    client.get(ONE)
+
+    (check,) = [query for query in provider.queries if query["metric"] == "reach"]
+    assert int(check["since"]) == midnight(date(2026, 6, 13))
 
 
 def test_a_refused_metric_does_not_affect_the_other_and_is_remembered(client, provider, clock):
