@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from services.accounts.check_rotation import CHECKED_EVERY, CheckRotation
 from services.accounts.token_encryption import TokenEncryption, new_key
+from services.clients.graph.models import Account
+from services.store.account_health import CheckRow
 from services.store.accounts import AccountRow
 from tests.world import WorldWorker
 
@@ -58,3 +63,19 @@ def test_each_account_is_checked_once_a_day_and_a_rejected_one_no_more(world):
     second = rounds(world, worker, 2)
 
     assert set.union(*second) == set(world.ids) - {world.ids[REJECTED]}
+
+
+def test_those_that_were_checked_longest_ago_come_first_as_far_as_their_quota_has_room(store, clock):
+    accounts, checked = [Account(str(number), "token") for number in range(MANY)], []
+    for number, account in enumerate(accounts):
+        store.account_health.checked(CheckRow(account.id, clock.timestamp() - CHECKED_EVERY - number))
+    rotation = CheckRotation(
+        SimpleNamespace(all=lambda: accounts),
+        SimpleNamespace(of=lambda account: checked.append(account.id)),
+        store.account_health,
+        may_work=lambda account: account != "6",
+        clock=clock,
+    )
+
+    assert rotation.run() == 5
+    assert checked == ["7", "5", "4", "3", "2"]

@@ -13,8 +13,9 @@ from services.background.job_kinds import FAILURES
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.caller import Caller, Scope
+from services.errors import TokenInvalidError
 from services.request_context import RequestContext
-from services.store.account_health import CheckRow
+from services.store.account_health import CallRow, CheckRow
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows
@@ -338,3 +339,26 @@ def test_an_account_whose_login_is_none_is_absent_and_takes_no_other_one_with_it
     assert client.get("/status").status_code == 200
     assert client.get(f"/compare?accounts={CAFE}").get_json()["accounts"][0]["error"]["code"] == "account_unknown"
     assert [record.table for record in caplog.records if "damaged row" in record.message] == ["accounts"]
+
+
+def test_an_answer_soon_after_a_rejection_ends_it(gateway, clock):
+    client = gateway(BAKERY)
+    rejected = TokenInvalidError("Refused.", provider="instagram")
+    found = []
+    for end in (None, rejected, None):
+        services_of(client).health_recorder.ended(BAKERY, end)
+        found.append(state(client, BAKERY))
+        clock.wait(10)
+
+    assert found == [("ok", None), ("needs_login", "token_invalid"), ("ok", None)]
+
+
+def test_a_check_after_a_rejection_ends_it(gateway, clock):
+    client = gateway(BAKERY)
+    health = services_of(client).store.account_health
+    health.called([CallRow(BAKERY, None, clock.timestamp(), "token_invalid")])
+    before = state(client, BAKERY)
+
+    health.checked(CheckRow(BAKERY, clock.timestamp() + 1))
+
+    assert (before, state(client, BAKERY)) == (("needs_login", "token_invalid"), ("ok", None))

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -349,3 +350,13 @@ def test_the_newest_delivery_of_each_story_is_what_is_kept_of_it(gateway, store_
     kept = "SELECT story, value FROM story_numbers WHERE metric = 'reach' AND source = 'webhook'"
     known = {story: reach for story, reach, _ in reports if reach >= 0}  # -1 is unknown, which replaces no number
     assert {str(story)[-1]: value for story, value in query(store_settings, "gateway", kept)} == known
+
+
+def test_a_body_that_waits_for_room_is_read_as_soon_as_another_one_gives_it_back():
+    room = deliveries.Room(10)
+    room.acquire(10, within=0)
+    threading.Timer(0.05, room.give_back, (10,)).start()
+
+    began = time.monotonic()
+    assert room.acquire(10, within=30)
+    assert time.monotonic() - began < 15
