@@ -362,3 +362,11 @@ def test_a_check_after_a_rejection_ends_it(gateway, clock):
     health.checked(CheckRow(BAKERY, clock.timestamp() + 1))
 
     assert (before, state(client, BAKERY)) == (("needs_login", "token_invalid"), ("ok", None))
+
+
+def test_a_profile_without_a_username_leaves_the_known_one(gateway):
+    services = services_of(gateway(BAKERY))
+
+    services.accounts.as_profile(services.accounts.find(BAKERY), {"followers_count": 7})
+
+    assert [row.username for row in services.store.accounts.rows()] == ["a11"]
