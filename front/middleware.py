@@ -16,7 +16,7 @@ from front.authentication import Authentication
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
 from front.rate_limits import RateLimits
-from front.request_limits import Refusal, refusal_of
+from front.request_limits import Refusal, has_body, refusal_of
 from front.request_log import log_answered, log_forwarded
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
 from routes.access import REFRESH, asks_for_refresh, may_refresh
@@ -92,7 +92,7 @@ class Front:
         headers = self._headers(environ, request)
         now = self._clock.timestamp()
         caller, refusal = self._admitted(environ, headers, now)
-        if refusal is None and environ["REQUEST_METHOD"] == "GET" and not environ.get("CONTENT_LENGTH"):
+        if refusal is None and environ["REQUEST_METHOD"] == "GET" and not has_body(environ):
             if asks_for_refresh(environ):
                 environ[REFRESH] = may_refresh(caller, environ)
             cached = None if environ.get(REFRESH) else self._responses.get(environ, now, scope=caller.cache_scope)

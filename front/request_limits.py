@@ -69,6 +69,11 @@ def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
     return None
 
 
+def has_body(environ: WSGIEnvironment) -> bool:
+    """Return whether a request says that it has a body; whether it may have one is not decided by that."""
+    return bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
+
+
 def has_too_many_parameters(query: str) -> bool:
     """Return whether a query costs too much to be read: thousands of parameters fit into a URL."""
     return query.count("&") >= MAX_PARAMETERS

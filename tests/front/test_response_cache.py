@@ -289,6 +289,19 @@ def test_a_wrong_refresh_is_refused_although_the_reply_is_cached(world, query):
     assert world.get(f"{POSTS}&{query}").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "status"), [("HTTP_TRANSFER_ENCODING", "chunked", 400), ("CONTENT_LENGTH", "3", 413)]
+)
+def test_a_body_is_refused_although_the_reply_is_cached(world, header, value, status):
+    path = "/top-posts?time_range=7d"
+    world.get(path)
+
+    refused = world.get(path, environ_overrides={header: value})
+
+    assert refused.status_code == status
+    assert "; hit" in world.get(path).headers["Cache-Status"]
+
+
 def test_refresh_false_is_answered_as_without(world):
     first = world.get(POSTS)
 
