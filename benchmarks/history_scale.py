@@ -49,7 +49,7 @@ from app import create_app
 from benchmarks.empty import app as empty
 from benchmarks.history_by_hand import MODE, POSTS, ByHand, growth, history_by_day, history_by_month
 from benchmarks.history_fill import FIRST_ACCOUNT, fill, is_empty, sizes
-from benchmarks.postgresql import new_database
+from benchmarks.postgresql import SKIPPED, new_database
 from benchmarks.stage import Options, Row, Stage
 from commands.isolation import isolated
 from config import Config
@@ -80,7 +80,9 @@ def measure(options: Options) -> list[Row]:
     with Stage() as stage, nullcontext(filled) if filled else new_database() as url:
         simulator = stage.simulator()
         days = int(os.environ.get("BENCH_DAYS") or options.pick(365, 100))
-        if url is not None:
+        if url is None:
+            rows.append({"what": "PostgreSQL", "note": SKIPPED})
+        else:
             accounts = int(os.environ.get("BENCH_ACCOUNTS") or options.pick(200, 10))
             rows += _engine(stage.settings(simulator, database_url=url), "postgresql", accounts, days)
         if not os.environ.get("BENCH_ACCOUNTS"):

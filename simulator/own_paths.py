@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from simulator.simulator import Simulator
 
 Json = dict[str, Any]
+EVENT_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 MOST_DAYS = 60  # how old a token can be that is given
 SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 USERNAME = re.compile(r"[a-z0-9._]{1,30}")
@@ -249,6 +250,20 @@ def webhook_deliveries(simulator: "Simulator", _: Request) -> Json:
     return simulator.webhooks.deliveries()
 
 
+def events(simulator: "Simulator", _: Request) -> Json:
+    """List the newest events of an outgoing webhook."""
+    return {"events": [*simulator.events]}
+
+
+def keep_event(simulator: "Simulator", request: Request) -> Json:
+    """Accept an event of an outgoing webhook, as a program of its operator does."""
+    missing = [name for name in EVENT_HEADERS if name not in request.headers]
+    if missing:
+        raise BadInputError(f"an event has the headers {', '.join(EVENT_HEADERS)}")
+    simulator.events.append({**{name: request.headers[name] for name in EVENT_HEADERS}, "body": _body(request)})
+    return {"accepted": True}
+
+
 def reset(simulator: "Simulator", _: Request) -> Json:
     """Put everything back."""
     simulator.reset()
@@ -270,6 +285,7 @@ VIEWS: Mapping[str, Mapping[str, View]] = {
     "/webhooks/run": {"POST": run_webhooks},
     "/webhooks/changes": {"GET": webhook_changes},
     "/webhooks/deliveries": {"GET": webhook_deliveries},
+    "/events": {"GET": events, "POST": keep_event},
     "/reset": {"POST": reset},
 }
 BELOW: Mapping[str, Mapping[str, View]] = {

@@ -2,9 +2,10 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from simulator.calls import Calls
 from simulator.clock import Clock
@@ -25,6 +26,7 @@ from simulator.world.creators import Creators
 from simulator.world.days import day_of
 
 OWN_PREFIX = "/_simulator"
+MOST_EVENTS = 100  # of an outgoing webhook that are listed
 SLOW = 5  # seconds, where a slow fault names no other time
 
 
@@ -55,6 +57,7 @@ class Simulator:
         self.accounts = Accounts(seed, accounts, day_of(started))
         self.creators = Creators(seed, self.accounts)
         self.webhooks = Webhooks(self.accounts, self.switches, self.clock)
+        self.events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
         instagram = InstagramProvider(self.accounts, self.switches, self.webhooks.subscriptions, started=started)
         self._hosts: Mapping[str, Provider] = {
             "/graph.facebook.com": FacebookProvider(self.accounts, self.switches, self.webhooks),
@@ -91,13 +94,14 @@ class Simulator:
             self._server = None
 
     def reset(self) -> None:
-        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports, webhooks."""
+        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports, webhooks, events."""
         self.faults.clear()
         self.switches.reset()
         self.clock.release()
         self.calls.reset()
         self.accounts.reset()
         self.webhooks.reset()
+        self.events.clear()
         for provider in self._hosts.values():
             provider.reset()
 

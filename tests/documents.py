@@ -46,11 +46,14 @@ def steps_of(path: Path) -> list[Step]:
     return steps
 
 
-def not_run(path: Path) -> list[str]:
-    """Return the first line of each block of commands that no test runs with the others, without its prompt."""
-    blocks = _blocks(path.read_text(encoding="utf-8"))
-    lines = [content.splitlines()[0].removeprefix("$ ") for _, language, content in blocks if language == "console"]
-    return [line.partition("#")[0].strip() for line in lines]
+def console_lines(path: Path, *, after: str = "") -> list[str]:
+    """Return the commands of a document's `console` blocks, or of the first one behind the line that begins so."""
+    text = path.read_text(encoding="utf-8")
+    start = re.search(rf"^{re.escape(after)}", text, re.MULTILINE)
+    assert start is not None, f"{path.name} has no line that begins {after}"
+    blocks = [content for _, language, content in _blocks(text[start.start() :]) if language == "console"]
+    chosen = blocks[:1] if after else blocks
+    return [line.removeprefix("$ ") for block in chosen for line in block.splitlines() if line.startswith("$ ")]
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str, str]]:

@@ -13,28 +13,24 @@ from contextlib import closing
 
 import pytest
 
-from tests.end_to_end.test_readme import OF_THIS_RUN, Clone, end_group
+from tests.documents import console_lines
+from tests.end_to_end.test_readme import CLEAN_UP, GO_LIVE, OF_THIS_RUN, Clone, end_group
 from tests.support import ROOT, environment, free_port, leaks_in
 
 MOST_COMMANDS = 10
 KEEP = ("cp .env kept.env", "set +e")
 
 
-def commands_after(begin, document):
-    found = re.search(rf"^{begin}.*?```console\n(.*?)```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
-    return [line.removeprefix("$ ") for line in found[1].splitlines()]
-
-
 @pytest.fixture
 def commands():
     """The commands of the README that lead to a live gateway."""
-    return commands_after("To go live,", "README.md")
+    return console_lines(ROOT / "README.md", after=GO_LIVE)
 
 
 @pytest.fixture
 def clean_up():
     """Those that undo it."""
-    return commands_after("### After the rehearsal", "docs/set-up.md")
+    return console_lines(ROOT / "docs/set-up.md", after=CLEAN_UP)
 
 
 @pytest.fixture

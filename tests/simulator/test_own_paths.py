@@ -208,6 +208,19 @@ def test_a_method_that_a_path_does_not_take_is_405(caller):
     assert (reply.status_code, reply.headers["Allow"]) == (405, "GET, POST")
 
 
+def test_events_of_an_outgoing_webhook_are_accepted_and_listed(caller):
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": "1790000000", "webhook-signature": "v1,c2lnbmVk"}
+    url = f"{caller.simulator.url}/_simulator/events"
+
+    accepted = caller.session.post(url, json={"type": "token.dead"}, headers=headers, timeout=5)
+    refused = caller.session.post(url, json={"type": "token.dead"}, timeout=5)
+
+    assert (accepted.status_code, refused.status_code) == (200, 400)
+    assert caller.own("/events") == {"events": [{**headers, "body": {"type": "token.dead"}}]}
+    caller.order("/reset")
+    assert caller.own("/events") == {"events": []}
+
+
 def test_reset_puts_everything_back(caller):
     caller.order("/clock", now="2026-01-01T00:00:00Z")
     caller.order("/faults", provider="instagram", kind="empty")
