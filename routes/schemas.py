@@ -22,6 +22,7 @@ from routes.meta_schemas import (
     TopPostsMeta,
 )
 from services.account_list import AccountEntry, AccountsSummary
+from services.answers import BreakdownOfValue
 from services.audience import Demographic, OnlineFollowers
 from services.capabilities import Capability
 from services.compare import ComparedAccount
@@ -34,7 +35,7 @@ from services.insights.kept_series import HistorySeries
 from services.insights.shown_insights import Insight
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
-from services.media.shown_metrics import MediaBreakdown, MediaInsight
+from services.media.shown_metrics import MediaInsight
 from services.media_insights import RecommendedMetric
 from services.post_history import KeptPost, MedianPoint, PostPoint
 from services.posting_times import PostingTime
@@ -168,7 +169,7 @@ class MediaBreakdownBody(TypedDict):
 
     success: Literal[True]
     data: MediaInsight
-    breakdown: list[MediaBreakdown]
+    breakdown: list[BreakdownOfValue]
     meta: AccountMeta
 
 

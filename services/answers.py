@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NotRequired, Self
@@ -189,6 +189,20 @@ class Provenance:
     complete: bool = True
 
 
+class BucketValue(TypedDict):
+    """One bucket of a breakdown, named as Instagram's answers name it."""
+
+    dimension_values: list[str]
+    value: float | None
+
+
+class BreakdownOfValue(TypedDict):
+    """A value by the buckets of one breakdown, or of two together."""
+
+    dimension_keys: list[str]
+    results: list[BucketValue]
+
+
 @dataclass(frozen=True)
 class Table:
     """A body as rows and columns, for callers that want CSV; the rows may be read once only, and are made then.
@@ -199,6 +213,22 @@ class Table:
 
     columns: Sequence[str]
     rows: Iterable[Mapping[str, object] | tuple[object, ...] | str]
+
+
+def rows_with_buckets(
+    row: Mapping[str, object], value: float | None, reason: str | None, breakdowns: Iterable[BreakdownOfValue]
+) -> Iterator[Mapping[str, object]]:
+    """Yield the row of a value and, below it, one for each of its buckets."""
+    yield {**row, "breakdown": "", "bucket": "", "value": value, "reason": reason or ""}
+    for part in breakdowns:
+        for result in part["results"]:
+            yield {
+                **row,
+                "breakdown": ",".join(part["dimension_keys"]),
+                "bucket": ",".join(result["dimension_values"]),
+                "value": result["value"],
+                "reason": "" if result["value"] is not None else "bucket_unknown",
+            }
 
 
 @dataclass(frozen=True, kw_only=True)

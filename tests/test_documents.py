@@ -318,6 +318,15 @@ def test_every_file_that_a_document_names_exists(document):
     assert sorted(name for name in named.difference(there) if name not in modules) == []
 
 
+def test_the_architecture_names_every_module():
+    folders = ("front", "routes", "services", "commands")
+    modules = {path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    modules |= {path.relative_to(ROOT) for path in ROOT.glob("*.py")}
+    text = text_of(ROOT / "docs" / "architecture.md")
+
+    assert [str(path) for path in sorted(modules) if path.name != "__init__.py" and f"`{path}`" not in text] == []
+
+
 def test_a_name_that_the_architecture_puts_into_a_file_is_there():
     places = re.findall(r"`([\w/]+\.py)` \(((?:`[\w.]+`(?:, )?)+)\)", text_of(ROOT / "docs" / "architecture.md"))
     places = [(file, name) for file, names in places for name in re.findall(r"[\w.]+", names)]

@@ -9,7 +9,7 @@ from typing import NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.answers import Unavailable, explain
+from services.answers import BreakdownOfValue, BucketValue, Unavailable, explain, rows_with_buckets
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, MINUTE
@@ -24,20 +24,6 @@ COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value",
 MOST_DAYS = 93  # of one metric
 MOST_SHOWN = 4_000  # values, of about 1 kB each
 MOST_IN_SERIES = 8_000  # values, which take about 100 bytes each as lines of CSV
-
-
-class BucketValue(TypedDict):
-    """One bucket of a breakdown."""
-
-    dimension_values: list[str]
-    value: float | None
-
-
-class BreakdownOfValue(TypedDict):
-    """A value by the buckets of one breakdown, or of two together."""
-
-    dimension_keys: list[str]
-    results: list[BucketValue]
 
 
 class InsightValue(TypedDict):
@@ -273,12 +259,4 @@ def _reasons(metric_value: MetricValue) -> Iterator[str]:
 def _rows(head: Mapping[str, object], value: InsightValue) -> Iterator[Mapping[str, object]]:
     """Yield one row for a value and, below it, one for each of its buckets."""
     row = {**head, "date": value["date"], "end_time": value["end_time"]}
-    yield row | {"breakdown": "", "bucket": "", "value": value["value"], "reason": value.get("reason", "")}
-    for part in value.get("breakdowns", ()):
-        for result in part["results"]:
-            yield row | {
-                "breakdown": ",".join(part["dimension_keys"]),
-                "bucket": ",".join(result["dimension_values"]),
-                "value": result["value"],
-                "reason": "" if result["value"] is not None else "bucket_unknown",
-            }
+    return rows_with_buckets(row, value["value"], value.get("reason"), value.get("breakdowns", ()))

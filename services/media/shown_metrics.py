@@ -9,7 +9,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from services.answers import Substitution, Unavailable, explain
+from services.answers import BreakdownOfValue, BucketValue, Substitution, Unavailable, explain, rows_with_buckets
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import MINUTE
@@ -34,25 +34,11 @@ class LifetimeValue(TypedDict):
     reason: NotRequired[str]
 
 
-class MediaBucket(TypedDict):
-    """One bucket of a breakdown, named as Instagram's answers name it."""
-
-    dimension_values: list[str]
-    value: float | None
-
-
-class MediaBreakdown(TypedDict):
-    """A number by the buckets of one breakdown."""
-
-    dimension_keys: list[str]
-    results: list[MediaBucket]
-
-
 class MediaTotal(TypedDict):
     """A number with its breakdowns."""
 
     value: float | None
-    breakdowns: list[MediaBreakdown]
+    breakdowns: list[BreakdownOfValue]
 
 
 class MediaInsight(TypedDict):
@@ -212,10 +198,10 @@ def insight_of(
     if answered_by is not None:
         insight["answered_by"] = answered_by
     if value.buckets is not None:
-        results: list[MediaBucket] = [
+        results: list[BucketValue] = [
             {"dimension_values": [name], "value": count} for name, count in sorted(value.buckets.items())
         ]
-        breakdowns: list[MediaBreakdown] = [{"dimension_keys": list(metric.breakdowns), "results": results}]
+        breakdowns: list[BreakdownOfValue] = [{"dimension_keys": list(metric.breakdowns), "results": results}]
         insight["total_value"] = {"value": value.value, "breakdowns": breakdowns}
     return insight
 
@@ -236,12 +222,5 @@ def rows_of(media_id: str, insight: MediaInsight) -> Iterator[Mapping[str, objec
     """Yield one row for a metric and, below it, one for each of its buckets."""
     (value,) = insight["values"]
     row = {"media_id": media_id, "name": insight["name"], "unit": insight["unit"]}
-    yield row | {"breakdown": "", "bucket": "", "value": value["value"], "reason": value.get("reason", "")}
-    for part in insight["total_value"]["breakdowns"] if "total_value" in insight else ():
-        for result in part["results"]:
-            yield row | {
-                "breakdown": ",".join(part["dimension_keys"]),
-                "bucket": ",".join(result["dimension_values"]),
-                "value": result["value"],
-                "reason": "" if result["value"] is not None else "bucket_unknown",
-            }
+    breakdowns = insight["total_value"]["breakdowns"] if "total_value" in insight else ()
+    return rows_with_buckets(row, value["value"], value.get("reason"), breakdowns)

@@ -66,9 +66,9 @@ from services.store.sections import DAYS, MEDIA
 from services.store.store import Store
 from services.stories import AccountStories
 from services.top_posts import TopPosts
-from services.webhooks.application import Handler as WebhookHandler
 from services.webhooks.application import WebhookApplication
 from services.webhooks.deliveries import Webhooks
+from services.webhooks.handlers import handlers_by_field
 from services.wiring import provider_clients
 from services.wiring.instagram import instagram_parts
 from services.wiring.monitoring import monitoring_of
@@ -210,9 +210,6 @@ class Services:
             on_use=heartbeat.start,
         )
 
-        # What a webhook brings, by its field. Changes of other fields are kept for a while, and not applied.
-        webhook_handlers: dict[str, WebhookHandler] = {"story_insights": instagram.kept_stories.apply_webhook}
-
         monitoring = monitoring_of(
             config,
             measurements,
@@ -340,7 +337,9 @@ class Services:
                 verify_token=config.webhook_verify_token,
                 clock=store.clock,
             ),
-            webhook_application=WebhookApplication(store.webhooks, webhook_handlers, clock=store.clock),
+            webhook_application=WebhookApplication(
+                store.webhooks, handlers_by_field(kept_stories=instagram.kept_stories), clock=store.clock
+            ),
             notifications=notifications,
             notification_delivery=(
                 NotificationDelivery(
