@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from commands import UsageError
 from config_checks import login_of
 from services.accounts.adding import NewAccount
+from services.wording import counted
 
 COLUMNS = ("token", "login", "page_id", "id", "username")
 LOGINS = ("facebook", "instagram")
@@ -99,7 +100,9 @@ def _csv_lines(text: str, faults: list[str]) -> Iterator[Line]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(names):
-                faults.append(f"line {number}: it has {len(row)} values, and the first line has {len(names)}")
+                faults.append(
+                    f"line {number}: it has {counted(len(row), 'value')}, and the first line has {len(names)}"
+                )
                 continue
             yield number, {name: cell.strip() for name, cell in zip(names, row, strict=True)}
     except csv.Error:

@@ -25,6 +25,7 @@ from services.errors import ProviderError
 from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
 from services.request_context import RequestContext
 from services.wiring.container import Services
+from services.wording import counted
 
 FAILURES = 5  # in a row before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time
@@ -51,10 +52,11 @@ class Backfill:
 
     def _account(self, account: str, since: date | None, until: date | None) -> bool:
         done = failures = 0
+        limit = 0  # First it is said how many calls it will take.
         self._progress.begin()
         while True:
             try:
-                step = self._slice(account, since, until)
+                step = self._slice(account, since, until, limit=limit)
             except ProviderError as error:
                 failures += 1
                 if failures == FAILURES:
@@ -63,6 +65,10 @@ class Backfill:
                 self._wait(account, max(FIRST_WAIT * 2 ** (failures - 1), error.retry_after or 0), error.code)
                 continue
             failures = 0
+            if not limit and step.left:
+                limit = SLICE
+                self._progress.say(f"{account}: {counted(step.left, 'call')} to make")
+                continue
             if step.is_paused:
                 self._wait(account, QUOTA_PAUSE, "75 % of its quota are used")
                 continue
@@ -74,13 +80,13 @@ class Backfill:
             if not step.left:
                 return True
 
-    def _slice(self, account: str, since: date | None, until: date | None) -> BackfillStep:
+    def _slice(self, account: str, since: date | None, until: date | None, *, limit: int) -> BackfillStep:
         """Read a slice as background work, which never takes a place or the quota from callers."""
 
         def read() -> BackfillStep:
             context = RequestContext(started_at=self._clock.timestamp(), is_background=True)
             request_context.current.set(context)
-            return self._snapshots.backfill(account, since=since, until=until, limit=SLICE)
+            return self._snapshots.backfill(account, since=since, until=until, limit=limit)
 
         return contextvars.Context().run(read)
 

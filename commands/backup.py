@@ -21,6 +21,7 @@ from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.postgresql_tools import Program
 from services.store.settlement_spool import spooled_files
+from services.wording import counted
 
 FOLDER = "backups"  # in INSTANCE_PATH
 NAMED_BY_US = re.compile(r"gateway-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")
@@ -66,9 +67,11 @@ def _target(config: Config, out: str | None) -> Path:
 
 def _copy(config: Config, target: Path) -> str:
     copy = backup.back_up(config.instance_path, target)
-    waiting = f", {copy.unbooked} results that wait to be booked" if copy.unbooked else ""
+    waiting = (
+        f", {counted(copy.unbooked, 'result that waits', 'results that wait')} to be booked" if copy.unbooked else ""
+    )
     size = target.stat().st_size / 1e6
-    return f"Backed up: version {copy.version}, {copy.reports:,} reports{waiting}, {size:,.1f} MB, checked."
+    return f"Backed up: version {copy.version}, {counted(copy.reports, 'report')}{waiting}, {size:,.1f} MB, checked."
 
 
 def _dump(config: Config, target: Path) -> str:
@@ -84,7 +87,11 @@ def _dump(config: Config, target: Path) -> str:
         _run(postgresql_tools.dump(config.database_url, str(part)))
         _run(postgresql_tools.check(str(part)))
     waiting = len(spooled_files(config.instance_path))
-    also = f" {waiting} results wait in {config.instance_path}/unbooked: copy that folder too." if waiting else ""
+    also = (
+        f" {counted(waiting, 'result waits', 'results wait')} in {config.instance_path}/unbooked: copy that folder too."
+        if waiting
+        else ""
+    )
     return f"Backed up with pg_dump, {target.stat().st_size / 1e6:,.1f} MB, checked.{also}"
 
 

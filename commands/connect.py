@@ -125,6 +125,7 @@ def _run(options: argparse.Namespace, report: ConnectReport) -> None:
             apps=_apps(config),
             encryption=services.token_encryption,
             table=services.store.accounts,
+            health=services.store.account_health,
             clock=clock,
             before_store=partial(_write_key, report),
         )

@@ -26,6 +26,7 @@ from services.errors import AccountUnknownError, InsightsError
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
 from services.wiring.container import Services
+from services.wording import counted
 
 SHOWN_EVERY = 50_000  # lines
 MOST_SHOWN = 20  # accounts
@@ -74,7 +75,9 @@ def _export(services: Services, options: argparse.Namespace) -> None:
             if count % SHOWN_EVERY == 0 and sys.stderr.isatty():
                 print(f"\r{count:,} lines", end="", file=sys.stderr)
     if options.out:
-        print(f"{count:,} lines of {len(accounts)} accounts are in {options.out}.", file=sys.stderr)
+        of = counted(len(accounts), "account")
+        lines = counted(count, f"line of {of} is", f"lines of {of} are")
+        print(f"{lines} in {options.out}.", file=sys.stderr)
 
 
 def _id(services: Services, reference: str, kept: Sequence[str]) -> str:
@@ -87,7 +90,9 @@ def _id(services: Services, reference: str, kept: Sequence[str]) -> str:
     try:
         return services.accounts.find(reference).id
     except InsightsError as error:
-        shown = ", ".join(kept[:MOST_SHOWN]) + (f" and {len(kept) - MOST_SHOWN} others" if kept[MOST_SHOWN:] else "")
+        shown = ", ".join(kept[:MOST_SHOWN]) + (
+            f" and {counted(len(kept) - MOST_SHOWN, 'other')}" if kept[MOST_SHOWN:] else ""
+        )
         why = "" if isinstance(error, AccountUnknownError) else f"\nIt was not looked up as a username: {error.message}"
         raise AccountUnknownError(
             f"--account {reference!a}: there is no such account here, and no history of one.",

@@ -22,6 +22,7 @@ from services.clock import Clock
 from services.days import pacific_day
 from services.transfer.importing import HistoryImport, OtherModeError
 from services.wiring.container import Services
+from services.wording import counted
 
 MOST_SHOWN = 20  # lines that were refused
 SHOWN_EVERY = 10_000  # lines
@@ -52,8 +53,11 @@ def _run(name: str) -> int:
             raise Refused(f"The file cannot be read: {error}") from None
         except OtherModeError as error:
             raise Refused(str(error)) from None
-    print(f"{counts.lines:,} lines were read, {counts.rows:,} values and stories are kept, ", end="")
-    print(f"{counts.refused:,} lines were refused.")
+    kept = counted(counts.rows, "value, post or story is", "values, posts and stories are")
+    refused = counted(counts.refused, "line was", "lines were")
+    others = counts.lines > counts.rows + counts.refused
+    why = " (with their buckets, of which each has a line of its own)" if others else ""
+    print(f"{counted(counts.lines, 'line was', 'lines were')} read: {kept} kept{why}, {refused} refused.")
     return FAILED if counts.refused else DONE
 
 

@@ -25,6 +25,7 @@ from services.days import our_time
 from services.errors import InsightsError
 from services.store.api_keys import ApiKeyRow
 from services.wiring.container import Services
+from services.wording import counted
 
 DAY = 86_400.0  # seconds
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
@@ -97,7 +98,7 @@ class KeyCommands:
         for row in rows:
             print(self._line(row, now))
         valid = sum(row.is_valid(now) for row in rows)
-        print(f"{valid} of {len(rows)} keys are valid in {self._config.providers} mode.")
+        print(f"{valid} of {counted(len(rows), 'key is', 'keys are')} valid in {self._config.providers} mode.")
         return 0
 
     def change(self, options: argparse.Namespace) -> int:
@@ -177,7 +178,7 @@ class KeyCommands:
         return DEFAULT if ALL in references else frozenset(map(self._account, references))
 
     def _line(self, row: ApiKeyRow, now: float) -> str:
-        accounts = "all accounts" if row.accounts is None else f"{len(row.accounts)} accounts"
+        accounts = "all accounts" if row.accounts is None else counted(len(row.accounts), "account")
         limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
         limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
         used = f"used {our_time(row.last_used_at)}" if row.last_used_at is not None else "not used"

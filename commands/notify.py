@@ -25,6 +25,7 @@ from services.notifications.events import TEST
 from services.notifications.notifications import body_of
 from services.store.store import Store
 from services.wiring.provider_clients import receiver_client
+from services.wording import counted
 
 LISTED = 100  # events
 KEY_BYTES = 32
@@ -71,15 +72,13 @@ def send_test(config: Config) -> int:
 def show(store: Store) -> int:
     """Print the events that wait or were given up, the newest first."""
     counts = store.notifications.counts()
-    print(f"{counts.waiting} wait, {counts.given_up} were given up.")
+    print(f"{counted(counts.waiting, 'waits', 'wait')}, {counted(counts.given_up, 'was', 'were')} given up.")
     for event in store.notifications.listed(LISTED):
         about = event.account or event.creator or ""
         state = "given up" if event.due_at is None else f"next at {our_time(event.due_at)}"
         failure = f", {event.failure}" if event.failure else ""
-        print(
-            f"{event.id}  {our_time(event.created_at)}  {event.event} {about}: {state}, {event.attempts}"
-            f" attempts{failure}"
-        )
+        attempts = counted(event.attempts, "attempt")
+        print(f"{event.id}  {our_time(event.created_at)}  {event.event} {about}: {state}, {attempts}{failure}")
     if counts.waiting + counts.given_up > LISTED:
         print(f"The newest {LISTED} are shown.")
     return 0

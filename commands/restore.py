@@ -16,6 +16,7 @@ from config import Config
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.metadata import GATEWAY
+from services.wording import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,11 +49,12 @@ def _restore(config: Config, file: Path) -> None:
             tables_at=partial(tables_at, GATEWAY),
             aside=f"replaced-{now:%Y%m%dT%H%M%S}Z",
         )
-    print(f"Restored {file}: version {copy.version}, {copy.reports:,} reports.")
+    print(f"Restored {file}: version {copy.version}, {counted(copy.reports, 'report')}.")
     if replaced is not None:
         print(f"The replaced database is {replaced}.")
     if copy.unbooked:
-        print(f"{copy.unbooked} results of calls that wait to be booked are in {config.instance_path}/unbooked.")
+        results = counted(copy.unbooked, "result of a call waits", "results of calls wait")
+        print(f"{results} to be booked, in {config.instance_path}/unbooked.")
     migrate_or_explain(config)
     print("What was paid after the backup is missing: compare /credits with the balance that Modash shows.")
     print("TOKEN_KEY must be the one of the time of the backup. Start the gateway and the worker now.")

@@ -16,6 +16,7 @@ from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.nearest_name import did_you_mean
 from services.reports.creators import creator_name
+from services.wording import counted
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
@@ -33,7 +34,7 @@ def _refusal(wrong: Sequence[str], accepted: Sequence[str], what: str, suggest: 
     """Return the refusal of some names: each with what was probably meant, and what is accepted."""
     named = [f"{shown(text)} is not a valid {what}.{suggest(text, accepted)}" for text in wrong[:MOST_NAMED]]
     if len(wrong) > MOST_NAMED:
-        named.append(f"{len(wrong) - MOST_NAMED} others are not valid either.")
+        named.append(f"{counted(len(wrong) - MOST_NAMED, 'other is', 'others are')} not valid either.")
     return ValueError(f"{' '.join(named)} Accepted: {', '.join(accepted)}.")
 
 

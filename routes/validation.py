@@ -17,6 +17,7 @@ from routes.nearest import nearest_paths, shown
 from routes.query_string import Parameters, parameters_of
 from services.errors import InsightsError, InvalidRequestError
 from services.insights.nearest_name import did_you_mean
+from services.wording import counted
 
 MOST_NAMED = 5  # unknown parameters that a message repeats
 Query = TypeVar("Query", bound=BaseModel)
@@ -85,7 +86,8 @@ def _accepted_once(model: type[BaseModel], path: Mapping[str, str], pairs: Param
     unknown = [name for name in times if name not in known]
     faults = [_unknown(name, known) for name in unknown[:MOST_NAMED]]
     if len(unknown) > MOST_NAMED:
-        faults.append(f"{len(unknown) - MOST_NAMED} others are not parameters either.")
+        others = counted(len(unknown) - MOST_NAMED, "other is not a parameter", "others are not parameters")
+        faults.append(f"{others} either.")
     faults += [f"{name} is given {times[name]} times; once is accepted." for name in known if times[name] > 1]
     if faults:
         raise InvalidRequestError(" ".join(faults), hint=f"Accepted parameters: {', '.join(known) or 'none'}.")

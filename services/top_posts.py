@@ -29,6 +29,7 @@ from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
+from services.wording import counted
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"
@@ -260,13 +261,15 @@ def _unavailable_insights(
 def _unranked(by: str, posts: int) -> list[Warning_]:
     if not posts:
         return []
-    return [{"code": "insights_unknown", "message": f"{posts} posts have no known {by}; they come last."}]
+    message = f"{counted(posts, 'post has', 'posts have')} no known {by}; such posts come last."
+    return [{"code": "insights_unknown", "message": message}]
 
 
 def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
     if not untyped or media_product_type is None:
         return []
-    message = f"{untyped} posts of the range have no known type; they are not among the posts of {media_product_type}."
+    number = counted(untyped, "post of the range has", "posts of the range have")
+    message = f"{number} no known type; such posts are not among those of {media_product_type}."
     return [{"code": "types_unknown", "message": message}]
 
 

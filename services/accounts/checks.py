@@ -25,6 +25,7 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
+from services.wording import counted
 
 DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
 EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds
@@ -271,7 +272,7 @@ class AccountChecks:
             return None
         end = utc(moment)
         days = (end - self._clock.now()).days
-        return f"in {days} days, at {our_time(end)}" if days >= 0 else f"since {our_time(end)}"
+        return f"in {counted(days, 'day')}, at {our_time(end)}" if days >= 0 else f"since {our_time(end)}"
 
 
 def attempt(name: str, look: Callable[[], Check]) -> Check:

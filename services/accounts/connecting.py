@@ -25,6 +25,7 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
+from services.store.account_health import AccountHealthTable, CallRow, CheckRow
 from services.store.accounts import AccountRow, AccountTable
 
 FACEBOOK, INSTAGRAM = "facebook", "instagram"
@@ -95,6 +96,7 @@ class Connector:
         apps: Mapping[str, str],
         encryption: TokenEncryption,
         table: AccountTable,
+        health: AccountHealthTable,
         clock: Clock,
         before_store: Callable[[], None] = lambda: None,
     ) -> None:
@@ -107,6 +109,7 @@ class Connector:
         self._apps = apps
         self._encryption = encryption
         self._table = table
+        self._health = health
         self._clock = clock
         self._before_store = before_store
 
@@ -171,6 +174,12 @@ class Connector:
         name = profile.get("username")
         username = name if isinstance(name, str) and name else candidate.username
         was_there = self._store(account, (username or "").lower())
+        # Token, account and insights were read, as a check does, so that /accounts need not wait for the worker's.
+        now = self._clock.timestamp()
+        if warning is None:
+            self._health.checked(CheckRow(account.id, now))
+        else:
+            self._health.called([CallRow(account.id, answered_at=now)])
         return Connected(
             id=account.id,
             username=username,

@@ -25,6 +25,7 @@ from services.posts.ages import COMPARED_FROM, HOUR
 from services.posts.kept_posts import KeptPosts
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostReading, PostRow
+from services.wording import counted
 
 
 class ComparedAt(TypedDict):
@@ -190,9 +191,9 @@ def _warnings(counts: ComparedCounts, *, has_looked: bool) -> Iterable[Warning_]
         message = "The account published nothing in this period that the gateway has seen. Ask for a longer period."
         yield {"code": "no_kept_posts", "message": message}
     else:
+        young, not_read = counted(counts["too_young"], "is", "are"), counted(counts["not_read"], "was", "were")
         message = (
-            f"None of the {counts['kept']} posts of this period can be compared: {counts['too_young']} are younger "
-            f"than {COMPARED_FROM} hours, {counts['not_read']} were not read at that age. Ask for a longer period, or "
-            "later."
+            f"None of the {counted(counts['kept'], 'post')} of this period can be compared: {young} younger than "
+            f"{COMPARED_FROM} hours, {not_read} not read at that age. Ask for a longer period, or later."
         )
         yield {"code": "no_posts_compared", "message": message}

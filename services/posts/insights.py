@@ -34,6 +34,7 @@ from services.media.post_culprits import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
 from services.posts.post import Post, reason_of
 from services.store.cache_entries import CacheKey
+from services.wording import counted
 
 MOST_RECENT = 4_000  # posts, of about 1 kB each
 
@@ -90,7 +91,7 @@ class PostInsights:
     def explain(self, metric: str, reason: str, posts: int) -> Unavailable:
         """Return the entry of `meta.unavailable` for a metric that some posts lack."""
         wait = None if self.failure is None or reason_of(self.failure) != reason else self.failure.retry_after
-        detail = f"{posts} posts" if posts > 1 else "1 post"
+        detail = counted(posts, "post")
         return explain(metric, reason, detail, retry_after=wait, of_media=True)
 
 

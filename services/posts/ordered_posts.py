@@ -16,6 +16,7 @@ from services.days import Window, our_time
 from services.errors import InsightsError
 from services.posts.engagement import Interactions
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
+from services.wording import counted
 
 MOST_MEDIANS = 1_000  # of ranges of one list
 
@@ -151,17 +152,18 @@ class Posts:
             "posts_out_of_order": self.unordered
             and "Instagram's list of posts is not in the order of time, so posts may be missing.",
             "posts_unreadable": self.unreadable
-            and f"{self.unreadable} posts without a readable id or time are left out.",
+            and f"{counted(self.unreadable, 'post was', 'posts were')} left out for want of a readable id or time.",
             "posts_kept": self.posts_kept and "Instagram lists no posts at present; the posts listed before are used.",
             "counts_kept": self.counts_kept
-            and f"{self.counts_kept} counts are missing in Instagram's last answer; the last known ones are used.",
+            and f"{counted(self.counts_kept, 'count is', 'counts are')} missing in Instagram's last answer; what was "
+            "known last is used.",
         }
         return [{"code": code, "message": message} for code, message in found.items() if isinstance(message, str)]
 
     def _incomplete(self) -> str:
         since = f" Posts before {our_time(self.complete_from)} are not known." if self.posts else ""
         wait = None if self.failure is None else self.failure.retry_after
-        again = f" Ask again in {wait} seconds; then only the rest is read." if wait else " Ask again later."
+        again = f" Ask again in {counted(wait, 'second')}; then only the rest is read." if wait else " Ask again later."
         return f"The list of posts could not be read to its end: {self.failure and self.failure.message}{since}{again}"
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from services.errors import ProviderError, ProviderNotConfiguredError
 from services.reports.policy import credits_of, next_month
+from services.wording import counted
 
 
 class CreditLimitReachedError(ProviderError):
@@ -103,7 +104,7 @@ def uncertain(seconds: float) -> ReportUncertainError:
 def not_ready(attempts: int, seconds: int) -> ReportNotReadyError:
     """Return the failure of a report that was not ready however often it was asked for."""
     return ReportNotReadyError(
-        f"Modash did not have the report ready, though it was asked {attempts} times.",
+        f"Modash did not have the report ready, though it was asked {counted(attempts, 'time')}.",
         provider="modash",
         hint="Ask again when the wait is over; the attempts then start over. Nothing was charged.",
         retry_after=seconds,

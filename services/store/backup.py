@@ -91,6 +91,7 @@ def restore(
     """
     lock = InstanceLock(instance_path)
     with _explained(backup):
+        _require_file(backup)
         _refuse_foreign_owner(Path(instance_path))
         try:
             lock.take_alone()
@@ -158,10 +159,15 @@ def _copy_pages(source: Path, part: Path) -> None:
         read.execute("ROLLBACK")
 
 
+def _require_file(backup: Path) -> None:
+    """Refuse what is no file that can be read, before anything has to be stopped for it."""
+    if backup.is_dir():
+        raise BackupError(f"{backup} is a folder; give the file that `make backup` made.")
+    backup.open("rb").close()
+
+
 def _copy_file(backup: Path, part: Path) -> None:
     """Copy a backup, with the log of one that was copied as plain files."""
-    if not backup.name:
-        raise BackupError(f"{backup} is a folder; give the file that `make backup` made.")
     for ending in ("", "-wal"):
         original = backup.with_name(backup.name + ending)
         if ending and not original.exists():

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from services.csv_cells import BOM, cell_text, text_cell
 from services.store.line_fields import FIELDS, Line, LineError
+from services.wording import counted
 
 Format = Literal["ndjson", "csv"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv")
@@ -70,7 +71,7 @@ def _read_csv(texts: Iterable[str], before: int) -> Iterator[tuple[int, Line | L
                     yield number, LineError(f"the head has no {missing[0]}; accepted: {', '.join(FIELDS)}")
                     return
             elif len(cells) != len(head):
-                yield number, LineError(f"it has {len(cells)} cells, and the head {len(head)}")
+                yield number, LineError(f"it has {counted(len(cells), 'cell')}, and the head {len(head)}")
             else:
                 yield number, _csv_line(dict(zip(head, cells, strict=True)))
     except csv.Error as error:

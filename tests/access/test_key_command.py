@@ -48,7 +48,7 @@ def test_a_key_is_printed_once_and_stored_as_a_digest(make_key, config, store_se
     assert text[-20:] not in rows
     _, listed, _ = make_key("list")
     assert text[4:14] in listed
-    assert "1 of 1 keys are valid in live mode." in listed
+    assert "1 of 1 key is valid in live mode." in listed
     assert text[-20:] not in listed
     assert make_client(config).get("/quota", headers=bearer(text)).status_code == 200
 

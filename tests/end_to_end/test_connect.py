@@ -191,6 +191,16 @@ def test_the_token_of_the_page_is_stored_and_the_first_number_is_the_true_one(ru
     assert rows()[ACCOUNT] == ("corner.bakery", "facebook", PAGE, "EAASIMPAGE-granted-0")
 
 
+def test_a_connected_account_is_shown_as_healthy_at_once(run, environ, make_client, simulator):
+    environ(ALLOW_ANONYMOUS="true")
+    run("EAASHORT-granted")
+
+    (account,) = make_client(Config.from_env()).get("/accounts").get_json()["accounts"]
+
+    assert (account["id"], account["health"]["state"], account["health"]["reason"]) == (ACCOUNT, "ok", None)
+    assert account["health"]["checked_at"] is not None
+
+
 def test_the_text_names_the_cause_and_the_next_step(run):
     ended, text = run.text("EAASHORT-portfolio")
 

@@ -46,6 +46,7 @@ def test_a_range_is_read_and_nothing_else_and_nothing_twice(backfill):
     total = 4 * OF_EACH_DAY + SERIES
     assert first == (
         0,
+        f"{account}: {total} calls to make\n"
         f"{account}: 10 of {total} calls\n{account}: 20 of {total} calls\n{account}: {total} of {total} calls\n",
     )
     assert len(calls) == len(set(calls)) == total
@@ -90,7 +91,7 @@ def test_it_waits_for_a_throttle_and_gives_up_where_nothing_comes(backfill):
 
     assert code == 0
     assert world.clock.timestamp() - before >= 300
-    assert shown.splitlines()[0] == f"{account}: waits 300 s (provider_rate_limited)"
+    assert shown.splitlines()[1] == f"{account}: waits 300 s (provider_rate_limited)"
     world.fault("server_error")
     code, shown = backfill(since=date(2026, 11, 1), until=date(2026, 11, 2))
     assert code == 1

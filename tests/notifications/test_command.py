@@ -93,8 +93,8 @@ def test_what_waits_is_listed_and_counted_and_sent_again(run_command, receiver, 
     ended, sent, _ = run_command(command, chosen, "resend", esa.id)
     unknown, _, complained = run_command(command, chosen, "resend", "msg_unknown")
 
-    assert listed.startswith("1 wait, 1 were given up.")
-    assert re.search(rf"{esa.id} .*report.failed esa: given up, 1 attempts, http_410", listed)
+    assert listed.startswith("1 waits, 1 was given up.")
+    assert re.search(rf"{esa.id} .*report.failed esa: given up, 1 attempt, http_410", listed)
     assert re.search(r"report.failed nasa: next at ", listed)
     assert work["notifications"] == {"waiting": 1, "given_up": 1}
     assert (ended, sent[:2]) == (0, "1 ")

@@ -276,11 +276,14 @@ def test_nothing_is_restored_while_a_process_uses_the_store(run, settings, tmp_p
     store = Store.open("", settings["INSTANCE_PATH"], mode="live")
 
     refused = run(restore, str(file))
+    missing, folder = run(restore, str(tmp_path / "missing.db")), run(restore, str(tmp_path))
     store.close()
     restored = run(restore, str(file))
 
     assert refused[0] == 1
     assert "Stop them" in refused[2]
+    assert (missing[0], "missing.db: No such file" in missing[2], "Stop" in missing[2]) == (1, True, False)
+    assert (folder[0], "is a folder" in folder[2], "Stop" in folder[2]) == (1, True, False)
     assert restored[0] == 0
 
 
@@ -383,7 +386,7 @@ def test_results_that_wait_to_be_booked_are_backed_up_and_restored(run, settings
     assert ended == 0
     assert len(waiting) == 1
     assert spooled_files(settings["INSTANCE_PATH"]) == waiting
-    assert "1 results" in said
+    assert "1 result of a call waits to be booked" in said
 
 
 @pytest.fixture

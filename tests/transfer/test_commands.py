@@ -60,6 +60,7 @@ def test_a_file_is_written_and_read_again(run, kept, settings, tmp_path):
     run(export, "--out", str(again))
     assert again.read_bytes() == first.read_bytes()
     assert (ended, said.endswith(" 0 lines were refused.\n")) == (0, True)
+    assert "are kept (with their buckets, of which each has a line of its own)" in said
     assert list(tmp_path.glob("*.part")) == []
 
 
@@ -107,7 +108,7 @@ def test_a_bad_line_is_named_and_the_command_fails(run, tmp_path):
 
     ended, said, errors = run(import_history, str(file))
 
-    assert (ended, said) == (1, "2 lines were read, 0 values and stories are kept, 2 lines were refused.\n")
+    assert (ended, said) == (1, "2 lines were read: 0 values, posts and stories are kept, 2 lines were refused.\n")
     assert errors == "line 1: mode: accepted: live, sandbox\nline 2: it is not JSON; the file may be cut off here\n"
 
 

@@ -1,0 +1,22 @@
+"""Numbers in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.wording import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (0, ("report",), "0 reports"),
+        (1, ("report",), "1 report"),
+        (2, ("report",), "2 reports"),
+        (12_345, ("report",), "12,345 reports"),
+        (1, ("key is", "keys are"), "1 key is"),
+        (0, ("key is", "keys are"), "0 keys are"),
+    ],
+)
+def test_one_is_counted_in_the_singular(number, words, text):
+    assert counted(number, *words) == text
