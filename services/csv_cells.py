@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 NUMBERS = frozenset({int, float})
-END_OF_LINE = "\r\n"
 BOM = "\ufeff"  # by which a spreadsheet recognises UTF-8
 
 # What a spreadsheet may skip before it looks at a text: spaces, control characters, and characters that are not seen.
@@ -118,7 +117,7 @@ def cells(values: Iterable[object]) -> list[object]:
 def csv_lines(rows: Iterable[Iterable[object]]) -> str:
     """Return rows of cells as they stand in a file."""
     text = io.StringIO()
-    csv.writer(text, lineterminator=END_OF_LINE).writerows(rows)
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue()
 
 

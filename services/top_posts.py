@@ -19,7 +19,7 @@ from services.cache.entries import CacheEntry
 from services.cache.policies import DAY
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.csv_cells import END_OF_LINE, cells, csv_lines
+from services.csv_cells import cells
 from services.days import our_time, provider_time
 from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS, PostValues
@@ -176,7 +176,7 @@ class TopPosts:
                 *_warnings(untyped, media_product_type),
                 *_unranked(by, len(unknown)),
             ],
-            table=_table(top_posts, [line for _, line in plain], by, include),
+            table=_table(top_posts, [row for _, row in plain], by, include),
         )
 
     def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
@@ -208,8 +208,10 @@ def _marked(shown: TopPost, post: Post) -> TopPost:
     return {**shown, "collaboration": post.owner is not None, "owner": post.owner}
 
 
-def _table(top_posts: Sequence[TopPost], plain: Sequence[str], by: str, include: Collection[str]) -> Table:
-    """Return the posts as lines; with insights, `reason` says why the one that ranks is unknown.
+def _table(
+    top_posts: Sequence[TopPost], plain: Sequence[tuple[object, ...]], by: str, include: Collection[str]
+) -> Table:
+    """Return the posts as rows; with insights, `reason` says why the one that ranks is unknown.
 
     With collaborations, `owner` is the username of the post's account.
     """
@@ -219,15 +221,15 @@ def _table(top_posts: Sequence[TopPost], plain: Sequence[str], by: str, include:
     columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
     columns += ["collaboration", "owner"] if include else []
 
-    def lines() -> Iterator[str]:
-        for post, line in zip(top_posts, plain, strict=True):
+    def rows() -> Iterator[tuple[object, ...]]:
+        for post, row in zip(top_posts, plain, strict=True):
             more = [*map(post.get, INSIGHTS), post.get("reasons", {}).get(by)] if by != BY_SCORE else []
             if include:
                 owner = post.get("owner") or {"username": None}
                 more += [post.get("collaboration"), owner["username"]]
-            yield f"{line.removesuffix(END_OF_LINE)},{csv_lines([cells(more)])}"
+            yield (*row, *cells(more))
 
-    return Table(columns, lines())
+    return Table(columns, rows())
 
 
 def _unavailable(posts: Sequence[Post]) -> list[Unavailable]:
@@ -246,8 +248,6 @@ def _unavailable_insights(
     if insights is None:
         return []
     shown = [post["reasons"] for post in top_posts if post["reasons"]]
-    if not shown and not unknown:
-        return []
     reasons: Counter[tuple[str, str]] = Counter()
     for metric in INSIGHTS:
         if metric == by:
@@ -273,12 +273,12 @@ def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
     return [{"code": "types_unknown", "message": message}]
 
 
-def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, str]:
-    """Return a post as callers see it, and the same as a line of CSV: made once for a list, so nothing may change."""
-    known: tuple[TopPost, str] | None = ordered.shown.get(post.id)
+def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, tuple[object, ...]]:
+    """Return a post as callers see it, and the cells of its row: made once for a list, so nothing may change them."""
+    known: tuple[TopPost, tuple[object, ...]] | None = ordered.shown.get(post.id)
     if known is None:
         shown = as_top_post(post)
-        known = shown, csv_lines([cells(map(shown.get, PLAIN))])
+        known = shown, tuple(cells(map(shown.get, PLAIN)))
         if post.owner is None:  # A collaboration is in another list.
             ordered.shown[post.id] = known
     return known
