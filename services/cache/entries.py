@@ -161,12 +161,14 @@ class CacheEntries:
         self._local.put(account, _held(rows), read_at=self._local.tick)
 
     def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
-        """Write rows without a lease."""
+        """Write rows without a lease; if they replace others, report the change to listeners."""
         self._local.put(account, _held(rows), read_at=self._local.tick)
         try:
-            self._table.put(account, rows)
+            replaced = self._table.put(account, rows)
         except DatabaseUnavailableError:
             return  # This process has them.
+        if replaced:
+            self.committed(account, rows, replaced=True)
 
     def raise_version(self, account: str) -> None:
         """Have the other processes drop what they know of an account."""

@@ -69,10 +69,16 @@ class CacheEntryTable:
                     found[CacheKey(key, part)] = EntryRow(bytes(value), fetched_at, kept_until)
         return found
 
-    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
-        """Write values without a lease, where it does not matter which process writes first."""
+    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
+        """Write values without a lease, where it does not matter which process writes first.
+
+        Returns whether a value was replaced; then the account has a new version.
+        """
         with self._database.write() as connection:
-            self._put(connection, account, rows)
+            replaced = self._put(connection, account, rows)
+            if replaced:
+                self._raise_version(connection, account)
+        return replaced
 
     def commit(
         self,

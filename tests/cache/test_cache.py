@@ -200,6 +200,29 @@ def test_a_new_value_leaves_what_is_known_of_the_account_in_place(make_cache):
     assert changes == []
 
 
+@pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "put"])
+def test_a_value_that_replaces_another_is_news_to_every_process(make_cache, clock, refreshing, is_fetched):
+    here, there, changes = make_cache(), make_cache(), {"here": [], "there": []}
+    get(there, 1)
+    get(here, 3, key="another")
+    assert get(here, 3).value == {"number": 1}
+    here.invalidate_changed()
+    here.on_change(changes["here"].append)
+    there.on_change(changes["there"].append)
+    clock.wait(1)
+
+    if is_fetched:
+        refreshing(lambda: get(there, 2))
+    else:
+        there.put(ACCOUNT, {CacheKey(KEY): ({"number": 2}, HOUR)})
+    here.invalidate_changed()
+
+    assert [each.known(ACCOUNT, {CacheKey(KEY): HOUR})[CacheKey(KEY)].value for each in (here, there)] == [
+        {"number": 2}
+    ] * 2
+    assert changes == {"here": [ACCOUNT], "there": [ACCOUNT]}
+
+
 def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clock, refreshing):
     get(cache, 1)
     clock.wait(10)
