@@ -107,6 +107,10 @@ def when_ready(server: Any) -> None:
     send_held_reload()
 
 
-def post_fork(_server: Any, _worker: Any) -> None:
-    """Keep the settings that were checked: the file may hold others when a killed worker is replaced."""
+def post_fork(server: Any, worker: Any) -> None:
+    """Keep the settings that were checked: the file may hold others when a killed worker is replaced.
+
+    Until the worker has handlers of its own, a signal to it goes into its copy of this queue.
+    """
     keep_settings(_settings)
+    worker.signals_since_fork = server.SIG_QUEUE

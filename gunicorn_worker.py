@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import socket
 import struct
 import time
@@ -14,6 +15,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -23,7 +25,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_limits import MAX_URL
-from gunicorn_ready_replies import ReadyReplies, ends_connection
+from gunicorn_ready_replies import ReadyReplies
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ LOOK_EVERY = 0.5  # seconds
 LINGER = 1.0  # seconds
 START_AGAIN_AFTER = 10.0  # seconds
 MOST_LOOKED_AT = 16_384  # bytes of a request that may be answered without a thread
+TO_STOP = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 HANDSHAKE = 0.02  # seconds that a handshake under way needs at most to be complete
 
 # Options of glibc's `mallopt`: the most arenas, and the size from which on a block is mapped and later unmapped.
@@ -86,6 +89,20 @@ class GunicornWorker(ThreadWorker):
         self._look_at = 0.0  # monotonic seconds
         self._free_memory = FreeMemory()
         self._ready_replies: ReadyReplies | None = None
+        self.signals_since_fork: SimpleQueue[Any] = SimpleQueue()  # `gunicorn.conf.py` puts the inherited one here.
+
+    def init_signals(self) -> None:
+        """Set the handlers, and follow what came before them.
+
+        Until then the worker has its master's handlers, which only note a signal for a loop that no worker runs. One
+        that was to stop would start, and its master wait for it until the graceful timeout.
+        """
+        super().init_signals()
+        with suppress(Empty):
+            while True:
+                number = self.signals_since_fork.get_nowait()
+                if number in TO_STOP:
+                    os.kill(os.getpid(), number)
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, on a thread of the pool."""
@@ -101,8 +118,6 @@ class GunicornWorker(ThreadWorker):
             self._unread[conn] = UnreadRequest(time.monotonic() + BODY_WITHIN, req.body.reader)
         else:
             self._unread.pop(conn, None)
-        if ends_connection(req):
-            req.force_close()
         return super().handle_request(req, conn)
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:

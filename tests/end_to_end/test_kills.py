@@ -133,9 +133,11 @@ def test_workers_killed_under_load_delay_callers_briefly_and_lose_nothing_that_i
     for thread in (*callers, observer):
         thread.start()
 
+    began = time.monotonic()
     for _ in range(KILLS):
         time.sleep(random.uniform(0.05, 1.0))
         kill_a_worker(gateway)
+    killed_for = time.monotonic() - began
     deadline = time.monotonic() + SLACK
     while observer.changes <= KILLS / 4 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -154,7 +156,8 @@ def test_workers_killed_under_load_delay_callers_briefly_and_lose_nothing_that_i
     print(f"{KILLS} kills: longest {longest:.2f} s, {counts}, cut {cut}, {observer.changes} values")  # noqa: T201  # For `-s`.
     assert set(counts) <= {200, 503}
     assert counts[200] > KILLS / 4
-    assert longest < LEASE + 3 * LATENCY + SLACK
+    # Each who takes over a lease may be killed again; after the last one was, its lease ends, and the next one fetches.
+    assert longest < killed_for + LEASE + 3 * LATENCY + SLACK
     assert observer.gone_back == []
     assert observer.changes > KILLS / 4
     assert answered[-1].json()["store"] == {"memory": "ok", "gateway": "ok"}

@@ -32,6 +32,7 @@ FAULTS = {
 }
 DEAD, REMOVED = 1, 40
 WORKERS = 2
+COMPARED_EVERY = 3  # An odd number, so that accounts of both logins are compared.
 OK = 200
 EXPECTED = {number: shown for number, (_, shown) in FAULTS.items()} | {
     DEAD: (401, "token_invalid"),
@@ -168,6 +169,8 @@ def test_five_broken_accounts_change_nothing_for_the_others(simulator, accounts,
         if number in EXPECTED:
             continue
         assert [answer.status_code for answer in answers[number]] == [200] * 3, answers[number][0].text
+        if number % COMPARED_EVERY:
+            continue
         client = alone(account)
         for path, answer in zip(REQUESTS, answers[number], strict=True):
             assert without_times(answer.json()) == without_times(client.get(path).get_json()), (number, path)

@@ -23,17 +23,17 @@ from tests.stores import query
 from tests.support import UNLIMITED_MODASH_RATE, add_key, bearer, local_session
 
 KILLS = int(os.environ.get("KILLS", "12"))
-CALLERS = 200
+CALLERS = 80
 PRICE = 250  # thousandths of a credit
 SPELLINGS = [
     text.format(name)
     for name in ("nasa", "NASA", "Nasa", "nAsA")
     for text in ("{}", "@{}", "instagram.com/{}", "https://www.instagram.com/{}/", "https://m.instagram.com/{}?hl=en")
 ]
-HOLD = 6  # seconds
+HOLD = 2  # seconds
 # A call of a worker that was killed is over after 0 + 1 + 3 * 1 + 5 seconds.
 SOON_OVER = {"RETRY_BUDGET": "0", "CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "UNCERTAIN_CHARGE_HOLD": str(HOLD)}
-OVER_AFTER = 9 + HOLD  # seconds
+WITHIN = 60  # seconds; far beyond such a call and its hold, also on a busy machine
 
 
 @pytest.fixture
@@ -138,6 +138,21 @@ class Asker(threading.Thread):
         session.close()
 
 
+def open_rows(store_settings):
+    return query(store_settings, "gateway", "SELECT count(*) FROM ledger WHERE state = 'open'")[0][0]
+
+
+def credits_when_all_is_settled(gateway, store_settings):
+    """What `/credits` shows once no call of a killed worker can be under way; it makes their rows uncertain itself."""
+    deadline = time.monotonic() + WITHIN
+    while True:
+        shown = gateway.get("/credits").json()
+        if open_rows(store_settings) == 0:
+            return shown
+        assert time.monotonic() < deadline, "a call that must be over is still open"
+        time.sleep(0.2)
+
+
 def test_workers_killed_at_any_moment_leave_a_true_ledger(simulator, store_settings, gateways, record_property):
     both, over = gateways(**SOON_OVER), threading.Event()
     askers = [Asker(both, over) for _ in range(8)]
@@ -150,9 +165,7 @@ def test_workers_killed_at_any_moment_leave_a_true_ledger(simulator, store_setti
     over.set()
     for asker in askers:
         asker.join(90)
-    time.sleep(OVER_AFTER)
-
-    shown = both[0].get("/credits").json()
+    shown = credits_when_all_is_settled(both[0], store_settings)
     rows = query(store_settings, "gateway", "SELECT creator, state, milli_credits FROM ledger")
     reports = Counter(creator for (creator,) in query(store_settings, "gateway", "SELECT creator FROM reports"))
     charged = Counter(creator for creator, state, _ in rows if state == "charged")
@@ -182,9 +195,8 @@ def test_a_creator_whose_call_was_killed_is_held_and_then_paid_for_once_more(sim
     simulator.post("/_simulator/switches", {"latency_ms": 2000})
     first = threading.Thread(target=ask_in_vain, args=(both[0],))
     first.start()
-    open_rows = "SELECT count(*) FROM ledger WHERE state = 'open'"
     deadline = time.monotonic() + 30
-    while query(store_settings, "gateway", open_rows)[0][0] == 0 and time.monotonic() < deadline:
+    while open_rows(store_settings) == 0 and time.monotonic() < deadline:
         time.sleep(0.02)
     for worker in workers_of(both[0].popen.pid):
         os.kill(worker, signal.SIGKILL)
@@ -192,10 +204,10 @@ def test_a_creator_whose_call_was_killed_is_held_and_then_paid_for_once_more(sim
     simulator.post("/_simulator/switches", {"latency_ms": 0})
 
     held = both[1].get("/performance-data?url=nasa")
-    deadline = time.monotonic() + OVER_AFTER + 20
+    deadline = time.monotonic() + WITHIN
     while (response := both[1].get("/performance-data?url=nasa")).status_code != 200 and time.monotonic() < deadline:
         assert (response.status_code, response.json()["code"]) == (503, "report_uncertain")
-        time.sleep(1)
+        time.sleep(0.25)
 
     assert (held.status_code, held.json()["code"]) == (503, "report_uncertain")
     assert int(held.headers["Retry-After"]) >= 1
