@@ -174,8 +174,11 @@ def test_what_a_killed_worker_fetched_is_fetched_by_another_within_its_lease(sim
     first.start()
     deadline = time.monotonic() + 30
     held = "SELECT holder FROM leases WHERE holder <> ''"
-    while not query(store_settings, "memory", held) and time.monotonic() < deadline:
+    # The slow call is under way: killed before it, the worker would leave it to the next one, which would wait for it.
+    while simulator.get("/_simulator/faults").json()["faults"]:
+        assert time.monotonic() < deadline
         time.sleep(0.02)
+    assert query(store_settings, "memory", held)
 
     for worker in workers_of(gateway.popen.pid):
         os.kill(worker, signal.SIGKILL)

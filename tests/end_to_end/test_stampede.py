@@ -44,16 +44,18 @@ def ports(simulator, store_settings, start):
 
 
 @pytest.mark.parametrize(
-    ("store_settings", "path", "callers"),
+    ("store_settings", "stampede"),
     [
-        ("postgresql", PATHS[0], MOST),
-        ("postgresql", PATHS[1], FEWER),
-        ("sqlite", PATHS[0], FEWER),
-        ("sqlite", PATHS[1], FEWER),
+        ("postgresql", (PATHS[0], MOST)),
+        ("postgresql", (PATHS[1], FEWER)),
+        ("sqlite", (PATHS[0], FEWER)),
+        ("sqlite", (PATHS[1], FEWER)),
     ],
     indirect=["store_settings"],
+    ids=lambda value: value if isinstance(value, str) else f"{value[1]} callers of {value[0].partition('?')[0]}",
 )
-def test_a_thousand_cold_callers_cost_one_flight(simulator, make_client, ports, record_property, path, callers):
+def test_a_thousand_cold_callers_cost_one_flight(simulator, make_client, ports, record_property, stampede):
+    path, callers = stampede
     alone = calls_of_one(make_client, simulator, path)
     run(Plan(ports=ports, paths=("/healthz",), callers=32, requests=320))
     simulator.post("/_simulator/switches", {"latency_ms": LATENCY_MS})
