@@ -164,14 +164,16 @@ def forget_everything(app: Flask) -> None:
     services = app.extensions["services"]
     for database, tables in zip(services.store.databases, (memory, gateway), strict=True):
         with database.read() as connection:  # Each statement on its own; there is no other user.
-            connection.exec_driver_sql("PRAGMA synchronous=OFF")
-            for table in tables.sorted_tables:
+            # Nearly all tables are empty, and SQLAlchemy would take ten times as long to say so.
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA synchronous=OFF")
+            for table in tables.tables.values():
                 owner = table.c.get("account", table.c.get("source"))
                 if owner is not None:
-                    accounts = connection.exec_driver_sql(f"SELECT DISTINCT {owner.name} FROM {table.name}")
-                    for account in accounts.scalars().all():
+                    for (account,) in cursor.execute(f"SELECT DISTINCT {owner.name} FROM {table.name}").fetchall():
                         services.cache.forget(account)
-                connection.exec_driver_sql(f"DELETE FROM {table.name}")
+                cursor.execute(f"DELETE FROM {table.name}")
+            cursor.close()
 
 
 def leaks_in(text: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 `/history` and the other endpoints over what is kept call no provider, so they have no column.
 
-`UPDATE_MATRIX=1 pytest tests/end_to_end/test_matrix.py` writes the table again; read its difference before you keep it.
+`UPDATE_MATRIX=1 pytest tests/end_to_end/test_matrix.py` writes the table again, in one process, because several tests
+share a section of it; read its difference before you keep it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ OF_MEDIA = {
 }
 REPORT = "/performance-data?url=nasa"
 LOGINS = ("facebook", "instagram")
+
+# Tests that share the rows of a section: the longest test decides when a run in several processes ends.
+PARTS, PARTS_OF_MEDIA = 4, 2
 
 
 def row_name(code: int, subcode: int | None) -> str:
@@ -136,61 +140,77 @@ def head_of(endpoints: dict[str, str]) -> list[str]:
 
 
 def row_of(client_of, simulator, paths: Iterable[str], name: str, fault: dict) -> str:
-    cells = []
-    for login in LOGINS:
-        for path in paths:
-            simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=10)
-            # A new gateway for each cell, so that none remembers what another was refused.
-            client = client_of(login)
-            simulator.post("/_simulator/faults", {"provider": "instagram", **fault})
-            cells.append(cell(client.get(path)))
+    fail(simulator, {"provider": "instagram", **fault})
+    # A new gateway for each cell, so that none remembers what another was refused.
+    cells = [cell(client_of(login).get(path)) for login in LOGINS for path in paths]
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def fail(simulator, fault: dict) -> None:
+    """Have every call of a provider fail in one way, and in no other one."""
+    simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=10)
+    simulator.post("/_simulator/faults", fault)
 
 
 def rows_of(simulator, provider: str) -> list[str]:
     return list(simulator.get("/_simulator/faults/rows").json()[provider])
 
 
-def check(lines: list[str], section: str) -> None:
-    """Compare with (or write) the section of the table."""
-    text = MATRIX.read_text(encoding="utf-8") if MATRIX.exists() else ""
+def section_of(text: str, section: str) -> tuple[str, list[str], str]:
+    """Return what stands before the lines of a section of the table, these, and what stands after them."""
     begin, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
-    made = begin + "\n".join(lines) + "\n" + end
+    before, _, rest = text.partition(begin)
+    lines, _, after = rest.partition(end)
+    return before + begin, lines.splitlines(), end + after
+
+
+def check(section: str, head: list[str], names: Iterable[str], part: list[str]) -> None:
+    """Compare rows with (or write them to) a section of the table, which has the named rows and no other one."""
+    text = MATRIX.read_text(encoding="utf-8")
+    before, kept, after = section_of(text, section)
+    rows = {name_of(row): row for row in kept[len(head) :]} | {name_of(row): row for row in part}
+    made = [*head, *(rows[name] for name in names if name in rows)]
     if os.environ.get("UPDATE_MATRIX"):
-        before, _, rest = text.partition(begin)
-        MATRIX.write_text(before + made + rest.partition(end)[2], encoding="utf-8")
-    assert made in MATRIX.read_text(encoding="utf-8")
-    assert not any("| |" in line or "500" in line.split("|")[2:] for line in lines)
+        kept = made
+        MATRIX.write_text("".join([before, *(f"{line}\n" for line in kept), after]), encoding="utf-8")
+    assert kept == made
+    assert os.environ.get("UPDATE_MATRIX") or [name_of(row) for row in made[len(head) :]] == list(names)
+    assert not any("| |" in line or "500" in line.split("|")[2:] for line in part)
 
 
-def test_instagram_s_part_of_the_matrix(client_of, simulator):
+def name_of(row: str) -> str:
+    return row.strip("| ").partition(" | ")[0]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_instagram_s_part_of_the_matrix(client_of, simulator, part):
     # The simulator words each refusal as the provider does, in the dialect of the login.
     worded = {f"as worded: {row}": {"kind": "refusal", "row": row} for row in rows_of(simulator, "instagram")}
-    rows = [row_of(client_of, simulator, ENDPOINTS.values(), *row) for row in (OF_INSTAGRAM | worded).items()]
+    faults = OF_INSTAGRAM | worded
+    rows = [row_of(client_of, simulator, ENDPOINTS.values(), *row) for row in list(faults.items())[part::PARTS]]
 
-    check([*head_of(ENDPOINTS), *rows], "Instagram")
+    check("Instagram", head_of(ENDPOINTS), faults, rows)
 
 
-def test_the_part_of_audience_stories_and_media(client_of, simulator):
+@pytest.mark.parametrize("part", range(PARTS_OF_MEDIA))
+def test_the_part_of_audience_stories_and_media(client_of, simulator, part):
     [newest, *_] = client_of("facebook").get(ENDPOINTS["top-posts"]).get_json()["top_posts"]
     paths = [path.format(media_id=newest["id"]) for path in OF_MEDIA.values()]
     # Words and damage are read in one place for all endpoints, so some of the damage will do.
     faults = {name: fault for name, fault in OF_INSTAGRAM.items() if name not in WIRE or name in DAMAGED}
-    rows = [row_of(client_of, simulator, paths, *row) for row in faults.items()]
+    rows = [row_of(client_of, simulator, paths, *row) for row in list(faults.items())[part::PARTS_OF_MEDIA]]
 
-    check([*head_of(OF_MEDIA), *rows], "audience, stories and media")
+    check("audience, stories and media", head_of(OF_MEDIA), faults, rows)
 
 
 def test_modash_s_part_of_the_matrix(client_of, simulator):
-    rows = ["| fault | performance-data |", "| --- | --- |"]
     worded = {f"as worded: {row}": {"kind": "refusal", "row": row} for row in rows_of(simulator, "modash")}
-    for name, fault in (OF_MODASH | worded).items():
-        simulator.session.delete(f"{simulator.url}/_simulator/faults", timeout=10)
-        client = client_of("facebook")
-        simulator.post("/_simulator/faults", {"provider": "modash", "path": "performance-data", **fault})
-        rows.append(f"| {name} | {cell(client.get(REPORT))} |")
+    faults, rows = OF_MODASH | worded, []
+    for name, fault in faults.items():
+        fail(simulator, {"provider": "modash", "path": "performance-data", **fault})
+        rows.append(f"| {name} | {cell(client_of('facebook').get(REPORT))} |")
 
-    check(rows, "Modash")
+    check("Modash", ["| fault | performance-data |", "| --- | --- |"], faults, rows)
 
 
 def test_every_row_of_the_outcomes_is_what_callers_get():
