@@ -15,6 +15,10 @@ class Refused(Exception):
     """What was asked for cannot be done; the text says why, and what to do."""
 
 
+class MigrationError(Refused):
+    """The store cannot be brought to the version this code needs; the text says why, on one line."""
+
+
 class UsageError(Exception):
     """An argument, a file or a setting is missing or wrong; the text says what to do."""
 

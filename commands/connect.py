@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from commands import UsageError
+from commands import MigrationError, UsageError
 from commands.endings import DONE, FAILED, USAGE
 from commands.env_file import write_setting
-from commands.migrate import MigrationError, migrate_or_explain
+from commands.migrate import migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now
 from config_checks import TOKEN_PREFIXES
 from config_values import unquoted

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from commands import MigrationError
 from commands.endings import DONE, FAILED, USAGE
-from commands.migrate import MigrationError, migrate_or_explain
+from commands.migrate import migrate_or_explain
 from commands.probe import answers
 from config import Config, ConfigError, unknown_settings, unusable_proxies
 from services.access import start

@@ -6,32 +6,25 @@ import argparse
 import fcntl
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import logs
-from commands import Refused
+from commands import MigrationError
 from commands.endings import DONE, end
 from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
 from services.redaction import Redaction
-from services.store.database import is_newer, version_fault
 from services.store.metadata import VERSIONS
 from services.store.store import addresses
 
-MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK = 7_251_902_117  # the key of the advisory lock; any number that no other program uses
 CONNECT_TIMEOUT = 10  # seconds
 SIMULATED_TOKENS = ("EAASANDBOX", "EAASIM", "IGAASANDBOX", "IGAASIM")  # how the tokens of the simulator begin
@@ -52,10 +45,6 @@ def _run(*, quiet: bool) -> int:
         if done.before != done.after or not quiet:
             print(done.in_words())
     return DONE
-
-
-class MigrationError(Refused):
-    """The store cannot be brought to the version this code needs; the text says why, on one line."""
 
 
 class Migrated(NamedTuple):
@@ -84,8 +73,6 @@ def migrate_or_explain(config: Config) -> list[Migrated]:
         cause = getattr(error, "orig", None) or error
         text_ = " ".join(str(cause).split())
         raise MigrationError(f"The database cannot be migrated: {type(cause).__name__}: {text_}") from None
-    except CommandError as error:
-        raise MigrationError(f"The database cannot be migrated: {error}.") from None
 
 
 def migrate(config: Config) -> list[Migrated]:
@@ -105,38 +92,6 @@ def migrate(config: Config) -> list[Migrated]:
             finally:
                 engine.dispose()
     return done
-
-
-def alembic_config(name: str) -> AlembicConfig:
-    """Return the Alembic configuration of one database."""
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", str(MIGRATIONS))
-    settings.set_main_option("version_locations", str(MIGRATIONS / name / "versions"))
-    settings.set_main_option("path_separator", "os")
-    settings.attributes["database"] = name
-    return settings
-
-
-def known_versions(name: str) -> list[str]:
-    """Return every version of one database that the migrations know."""
-    return [each.revision for each in ScriptDirectory.from_config(alembic_config(name)).walk_revisions()]
-
-
-def tables_at(name: str, version: str) -> Mapping[str, Collection[str]]:
-    """Return the tables that one database has at a version, each with its columns."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    engine = create_engine("sqlite://")
-    try:
-        with engine.connect() as connection:
-            settings = alembic_config(name)
-            settings.attributes["connection"] = connection
-            command.upgrade(settings, version)
-            schema = inspect(connection)
-            return {
-                table: [column["name"] for column in schema.get_columns(table)] for table in schema.get_table_names()
-            }
-    finally:
-        engine.dispose()
 
 
 @contextmanager
@@ -179,17 +134,22 @@ def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
-    found = MigrationContext.configure(connection, opts={"version_table": f"{name}_version"}).get_current_revision()
+    is_current = _versions(name, connection) == [VERSIONS[name]]
     connection.rollback()
-    if found is not None and found not in known_versions(name):
-        unknown = f"The {name} database is at version {found}, which this code does not know. Restore a backup."
-        raise MigrationError(version_fault(name, found) if is_newer(name, found) else unknown)
-    settings = alembic_config(name)
-    settings.attributes["connection"] = connection
-    settings.attributes["is_simulated"] = is_simulated
-    command.upgrade(settings, "head")
-    connection.commit()
-    return found
+    if is_current:
+        return VERSIONS[name]
+    # Importing Alembic and its list of the migrations is a quarter of a command, and nearly always for nothing.
+    from commands.upgrade import upgrade  # noqa: PLC0415
+
+    return upgrade(name, connection, is_simulated=is_simulated)
+
+
+def _versions(name: str, connection: Connection) -> list[str]:
+    """Return what the version table of a database has; nothing where there is none yet."""
+    table = f"{name}_version"
+    if not connection.dialect.has_table(connection, table):
+        return []
+    return list(connection.execute(text(f"SELECT version_num FROM {table}")).scalars())  # noqa: S608
 
 
 if __name__ == "__main__":

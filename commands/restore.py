@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from commands import Refused
+from commands import MigrationError, Refused
 from commands.endings import DONE, end
-from commands.migrate import MigrationError, alone, known_versions, migrate_or_explain, tables_at
+from commands.migrate import alone, migrate_or_explain
+from commands.upgrade import known_versions, tables_at
 from config import Config
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError

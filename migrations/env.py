@@ -1,4 +1,4 @@
-"""Alembic's entry point; it uses the connection that `commands.migrate` passes."""
+"""Alembic's entry point; it uses the connection that `commands.upgrade` passes."""
 
 from __future__ import annotations
 

@@ -6,9 +6,8 @@ from importlib import import_module
 
 import pytest
 
-from commands import INTERRUPTED, Refused, UsageError
+from commands import INTERRUPTED, MigrationError, Refused, UsageError
 from commands.endings import DONE, FAILED, USAGE, end
-from commands.migrate import MigrationError
 from config import ConfigError
 from services.errors import AccountUnknownError
 from services.store.database import DatabaseUnavailableError
