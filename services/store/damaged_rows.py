@@ -47,10 +47,10 @@ class DamageLog:
         return 0
 
 
-def readable(statement: Select[Any], table: Table) -> Select[Any]:
-    """Return a query that leaves out rows in which a column that it selects holds a value of another type."""
+def readable(statement: Select[Any], table: Table) -> tuple[ColumnElement[bool], ...]:
+    """Return what leaves out rows in which a column that a query selects holds a value of another type."""
     selected = [column for each in statement.selected_columns for column in _columns_in(each)]
-    return statement.where(_condition(table, tuple(dict.fromkeys(selected)))) if selected else statement
+    return (_condition(table, tuple(dict.fromkeys(selected))),) if selected else ()
 
 
 def _columns_in(element: Any) -> Iterable[Column[Any]]:

@@ -7,9 +7,11 @@ from sqlalchemy import Index, bindparam, delete, func, insert, select, union, up
 
 from services.background.jobs import handlers
 from services.background.runner import Runner
+from services.store import modes
 from services.store.accounts import AccountRow
+from services.store.damaged_rows import WITH_DAMAGED_ROWS
 from services.store.job_tables import jobs, workers
-from services.store.modes import scoped
+from services.store.modes import MODES, scoped
 from services.store.schema import gateway, memory
 from services.store.store import Store
 from tests.stores import query
@@ -56,6 +58,41 @@ def test_every_index_over_all_rows_of_a_table_begins_with_the_mode():
 def test_a_statement_that_could_escape_its_mode_is_refused(statement):
     with pytest.raises(NotImplementedError):
         scoped(statement, "live")
+
+
+def test_what_is_known_of_a_statement_holds_for_no_other_one():
+    base = select(jobs.c.kind).where(jobs.c.key == "nasa")
+    of_one_shape = [base, select(jobs.c.kind).where(jobs.c.key == "esa")]
+    others = [
+        *(base.add_columns(jobs.c.attempts), base.order_by(jobs.c.kind), base.where(jobs.c.kind == workers.c.holder)),
+        *(select(workers.c.holder), base.execution_options(**{WITH_DAMAGED_ROWS: True})),
+        *(update(jobs).where(jobs.c.key == "nasa").values(attempts=0), delete(jobs).where(jobs.c.key == "nasa")),
+    ]
+    variants = [(mode, is_file) for mode in MODES for is_file in (True, False)]
+
+    def written(statement, mode, is_file):
+        compiled = scoped(statement, mode, is_file=is_file).compile()
+        return str(compiled), compiled.params
+
+    def alone(statement, mode, is_file):
+        modes._known.clear()
+        return written(statement, mode, is_file)
+
+    every = [(statement, *variant) for statement in of_one_shape + others for variant in variants]
+    expected = [alone(*each) for each in every]
+    modes._known.clear()
+
+    assert [written(*each) for each in every * 2] == expected * 2
+    # With the option, the first statement needs of a file what it needs of PostgreSQL.
+    assert len(modes._known) == len(others) * len(variants)
+
+
+def test_what_is_known_of_statements_is_bounded(monkeypatch):
+    monkeypatch.setattr(modes, "MOST_KNOWN", 3)
+    for count in range(10):
+        scoped(select(jobs.c.kind).where(*[jobs.c.attempts > 0] * count), "live")
+
+    assert len(modes._known) <= 3
 
 
 def test_a_store_has_no_other_modes():
