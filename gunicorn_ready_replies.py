@@ -63,7 +63,11 @@ class ReadyReplies:
 
     def _reply_to(self, received: bytes, conn: Any) -> bytes | None:
         request = next(get_parser(self._cfg, iter((received,)), conn.client))
-        if request.should_close() or any(name in OTHER_REQUESTS for name, _ in request.headers):
+        if (
+            request.should_close()
+            or ends_connection(request)
+            or any(name in OTHER_REQUESTS for name, _ in request.headers)
+        ):
             return None
         reply = _Output()
         response, environ = wsgi.create(request, reply, conn.client, conn.server, self._cfg)
@@ -75,6 +79,15 @@ class ReadyReplies:
             response.write(part)
         response.close()
         return bytes(reply.sent)
+
+
+def ends_connection(request: Any) -> bool:
+    """Return whether a request wants its connection closed (RFC 9112, section 9.3).
+
+    gunicorn reads the first `Connection` header only, and in it no list of options.
+    """
+    options = (value for name, value in request.headers if name == "CONNECTION")
+    return any(option.strip(" \t").lower() == "close" for value in options for option in value.split(","))
 
 
 class _Output:

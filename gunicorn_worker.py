@@ -25,7 +25,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_limits import MAX_URL
-from gunicorn_ready_replies import ReadyReplies
+from gunicorn_ready_replies import ReadyReplies, ends_connection
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,8 @@ class GunicornWorker(ThreadWorker):
             self._unread[conn] = UnreadRequest(time.monotonic() + BODY_WITHIN, req.body.reader)
         else:
             self._unread.pop(conn, None)
+        if ends_connection(req):
+            req.force_close()
         return super().handle_request(req, conn)
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:

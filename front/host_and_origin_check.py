@@ -26,6 +26,11 @@ OWN_SITES = frozenset({None, "same-origin", "none"})  # `none` is a person who t
 LINKED_PATHS = frozenset({"/healthz", "/openapi.json"})
 MOST_KNOWN = 100  # spellings of `Host`, with their ports, that are found without being parsed
 
+HOST_MISSING = Refusal(  # RFC 9112, section 3.2
+    HTTPStatus.BAD_REQUEST,
+    "The request has no `Host` header.",
+    "Accepted: HTTP/1.1 with one `Host` header, or HTTP/1.0.",
+)
 HOST_NOT_ALLOWED = Refusal(
     HTTPStatus.FORBIDDEN,
     "The gateway does not answer under this host name.",
@@ -58,6 +63,8 @@ class HostAndOriginCheck:
     def refusal_of(self, environ: WSGIEnvironment) -> Refusal | None:
         """Return why a request is refused, or None. It costs four looks into dictionaries."""
         host = environ.get("HTTP_HOST", "")  # HTTP/1.0 has none; every browser sends one
+        if not host and "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+            return HOST_MISSING
         if host not in self._known_hosts and not self._allows_host(host):
             return HOST_NOT_ALLOWED
         target = environ.get("RAW_URI", "/")

@@ -17,6 +17,13 @@ from gunicorn_worker import GunicornWorker
 from tests.ready_application import BIG
 from tests.support import ROOT, environment, free_port
 
+CLOSING = [
+    b"close",
+    b"Upgrade, HTTP2-Settings, close",
+    b"keep-alive ,\tClose",
+    b"keep-alive\r\nConnection: close",
+    b"close, keep-alive",
+]
 PLAIN = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -138,11 +145,14 @@ def test_requests_that_come_together_are_answered_in_their_order(server, first):
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        *(
+            b"%s HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n" % (asked, options)
+            for asked in (b"GET /", b"GET /other", b"POST /")
+            for options in CLOSING
+        ),
         b"GET / HTTP/1.0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nNo colon\r\n\r\n",
     ],
-    ids=["close", "HTTP/1.0", "no header"],
 )
 def test_a_connection_that_ends_with_its_reply_is_closed(server, request_):
     with Connection(server[0]) as connection:
@@ -150,6 +160,15 @@ def test_a_connection_that_ends_with_its_reply_is_closed(server, request_):
 
         assert "\r\nConnection: close" in head
         assert connection.socket.recv(1) == b""
+
+
+@pytest.mark.parametrize("options", [b"keep-alive", b"Upgrade, HTTP2-Settings", b"closed", b"x-close, keep-alive", b""])
+@pytest.mark.parametrize("path", [b"/", b"/other"])
+def test_a_connection_whose_request_does_not_end_it_stays_open(server, path, options):
+    with Connection(server[0]) as connection:
+        connection.ask(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n" % (path, options))
+
+        assert connection.ask(PLAIN)[1] == b"main"
 
 
 def test_a_reply_without_a_body_has_its_head(server):

@@ -104,13 +104,14 @@ class Connections:
 
     def failed(self, fault: str) -> None:
         """Close every connection and try the database again only after a while."""
-        # Existing connections may lead to a file or server that has been replaced.
-        self.close()
         self._outage.begin(fault)
         with self._lock:
+            # Before connections are closed, which takes a while: a waiting thread would get the one that has failed.
             self._faults += 1
             for changed in self._changed.values():
                 changed.notify_all()
+        # Existing connections may lead to a file or server that has been replaced.
+        self.close()
 
     def failed_to_write(self, fault: str) -> None:
         """Try to write again only after a while; readers go on."""

@@ -110,6 +110,29 @@ def test_a_stop_waits_for_the_task_that_runs_and_lets_none_follow(heartbeat):
     assert (ended.is_set(), followed) == (True, [])
 
 
+def test_a_stop_waits_no_longer_than_it_may_for_all_threads_together(heartbeat, monkeypatch):
+    now, waits, ended = [0.0], [], threading.Event()
+    began = [threading.Event(), threading.Event()]
+    for is_lease, event in enumerate(began):
+        heartbeat.register(
+            "hangs", lambda event=event: (event.set(), ended.wait(60)), interval=0.0, extends_leases=is_lease
+        )
+    heartbeat.start()
+    assert all(event.wait(30) for event in began)
+
+    def join(_, timeout):
+        waits.append(timeout)
+        now[0] += timeout - 2
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.background.heartbeat.time", SimpleNamespace(monotonic=lambda: now[0]))
+        patched.setattr(threading.Thread, "join", join)
+        heartbeat.stop(timeout=10)
+    ended.set()
+
+    assert waits == [10, 2]
+
+
 def test_runs_that_a_suspended_process_has_missed_are_not_made_up_for(heartbeat, monkeypatch):
     now, runs, beats = [0.0], [], []
     monkeypatch.setattr("services.background.heartbeat.time", SimpleNamespace(monotonic=lambda: now[0]))

@@ -112,6 +112,18 @@ def test_every_code_has_its_own_outcome(client, wire, code, http_status, expecte
     assert len(wire.calls) == 1
 
 
+@pytest.mark.parametrize("name", ["code", "status"])
+@pytest.mark.parametrize(("code", "expected"), [("handle_not_found", 404), ("not_enough_credits", 403)])
+def test_a_known_code_refuses_without_the_word_error_too(client, wire, name, code, expected):
+    wire.get(REPORT, json={name: code, "message": "invented"}, status=200)
+
+    response = ask(client)
+
+    assert response.status_code == expected
+    (month,) = client.get("/credits").get_json()["months"]
+    assert (month["charged"], month["free"], month["uncertain"]) == (0, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("http_status", "expected"),
     [
@@ -223,10 +235,12 @@ def test_a_redirect_is_not_followed(client, wire):
 def test_where_the_charge_is_unknown_no_caller_is_advised_to_ask_again(client, wire, planned, code):
     wire.get(REPORT, **planned)
 
-    body = ask(client).get_json()
+    response = ask(client)
 
+    body = response.get_json()
     assert body["code"] == code
     assert "may have been charged" in body["hint"]
+    assert (body["retry_after"], response.headers.get("Retry-After")) == (None, None)
     assert len(wire.calls) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 REPORT, POSTS = "/performance-data?url=nasa", "/top-posts?time_range=7d&limit=3"
 DASHBOARD, EVIL = "https://dashboard.example", "https://evil.example"
@@ -180,6 +181,26 @@ def test_the_address_that_the_gateway_is_bound_to_is_answered(make_world, bound,
 
     assert {world.get("/healthz", headers={"Host": host}).status_code for host in answered} == {200}
     assert {refusal(world.get("/healthz", headers={"Host": host})) for host in refused} == {"host_not_allowed"}
+
+
+@pytest.mark.parametrize("allowed", ["", "*"])
+def test_without_a_host_only_an_older_version_is_answered(make_world, allowed):
+    world = make_world(ALLOWED_HOSTS=allowed)
+    app = world.client.application
+
+    def sent(protocol):
+        """Send a request without `Host` twice, the second time with a ready reply, and return the statuses."""
+        statuses = []
+        for _ in range(2):
+            environ = EnvironBuilder(POSTS).get_environ() | {"SERVER_PROTOCOL": protocol}
+            del environ["HTTP_HOST"]
+            statuses.append(run_wsgi_app(app, environ)[1][:3])
+        ready = app.wsgi_app.ready_reply(environ, lambda *_: None)
+        return statuses, ready is not None
+
+    assert sent("HTTP/1.1") == (["400", "400"], False)
+    assert sent("HTTP/1.0") == (["200", "200"], True)
+    assert sent("HTTP/1.1") == (["400", "400"], False)
 
 
 def test_a_star_answers_under_every_name(make_world):

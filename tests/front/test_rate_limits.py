@@ -203,15 +203,16 @@ def test_a_process_without_limits_starts_no_exchange(make_client, clock):
 
     send(client, times=3)
 
-    assert services.heartbeat._thread is None
+    assert services.heartbeat._threads == ()
 
 
 def test_a_limited_request_starts_the_exchange_in_its_process(make_client, clock):
     client = make_client(settings(requests_per_minute=10), clock=clock)
     services = client.application.extensions["services"]
-    before = services.heartbeat._thread
+    before = services.heartbeat._threads
 
     send(client)
 
-    assert before is None
-    assert services.heartbeat._thread.is_alive()
+    assert before == ()
+    assert all(thread.is_alive() for thread in services.heartbeat._threads)
+    assert services.heartbeat._threads

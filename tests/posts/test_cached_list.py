@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cache.policies import DAY, HOUR, OLD_POSTS_TTL
+from services.cache.policies import DAY, HOUR, KEPT_POSTS_TTL, OLD_POSTS_TTL
 from services.posts.cached_list import CachedPostList, ListReading
 from services.posts.listed_posts import PostListPolicy
 
@@ -149,6 +151,28 @@ def test_a_list_never_claims_to_reach_further_back_than_it_does(moments, later, 
 
     further = NOW - more_days * DAY
     assert not listed.reaches(further) or since_of(listed, further) == instagram.ids(further)
+
+
+def test_a_list_that_ends_after_the_older_one_was_read_is_not_continued_by_it():
+    instagram = Instagram([NOW - HOUR])
+    known = instagram.read(NOW - DAY)
+    for minutes in range(1, 3 * PAGE + 1):  # Nothing is known of the first ones, which are not read.
+        instagram.publish(NOW + minutes * 60)
+
+    later = CachedPostList.from_json(instagram.read(NOW + 14 * 60, read_at=NOW + HOUR).above(known).as_json())
+
+    assert later.head_from > known.read_at
+    assert not later.reaches(NOW - DAY)
+    assert str(0) not in ids_of(later)
+
+
+@pytest.mark.parametrize(("waited", "is_kept"), [(KEPT_POSTS_TTL - 1, True), (KEPT_POSTS_TTL, False)])
+def test_posts_that_no_answer_has_are_kept_for_a_day_and_no_longer(waited, is_kept):
+    known = replace(Instagram([NOW - HOUR]).read(NOW - DAY), empty_since=NOW)
+
+    kept = CachedPostList(read_at=NOW + waited).without_posts_of(known)
+
+    assert (kept is not None) is is_kept
 
 
 @given(spread, st.integers(1, DAYS), st.integers(1, 48), st.integers(0, 12))

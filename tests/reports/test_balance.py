@@ -186,6 +186,9 @@ def test_many_purchases_put_one_job(client, modash):
         ({"credits": "99"}, None),
         ({"credits": None}, None),
         ({"credits": True}, None),
+        ({"credits": 10**12}, 1e12),
+        ({"credits": 10**12 + 1}, None),
+        ({"credits": -(10**12) - 1}, None),
         ({"rawRequests": 99}, None),
     ],
 )
