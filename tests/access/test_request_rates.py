@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from services.access.request_rates import WINDOW, RequestRates
+from services.access.request_rates import WINDOW, RequestRates, quota_left
 from services.caller import ANONYMOUS, Caller, Scope
 from services.store import request_counts
 from services.store.database import Database, DatabaseUnavailableError
@@ -50,6 +52,20 @@ def test_after_an_exchange_no_process_accepts_more_than_what_is_left_for_all(pro
     share(processes)
     share(processes)
     assert [send(each, KEYS[0], 5) for each in processes] == [0, 0]
+
+
+@pytest.mark.parametrize(("left", "reset"), [(20.0, 20), (20.1, 21), (0.1, 1)])
+def test_what_is_left_is_for_the_rest_of_the_window_to_its_whole_end(left, reset):
+    assert quota_left(10, previous=0, current=3, left=left) == (7, reset)
+
+
+def test_a_request_that_was_refused_has_nothing_left_even_if_there_is_room_by_now(processes):
+    rates = processes[0]
+    rates._limiter = SimpleNamespace(hit=lambda _: False)
+
+    status = rates.count(KEYS[0], "192.0.2.1")
+
+    assert (status.is_allowed, status.remaining, status.reset) == (False, 0, 1)
 
 
 def test_a_process_knows_a_key_of_which_it_has_seen_no_request(processes):

@@ -11,6 +11,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 from routes.documentation import error_classes
 from services.cache.failure_text import deserialize, serialize
 from services.clients.http import Transport
+from services.clients.retries import FIRST_DELAY, Backoff
 from services.clock import Clock
 from services.errors import (
     Charge,
@@ -34,6 +35,13 @@ PREVIOUS_FORM = {
     "remedy": "TRY_AGAIN",
     "cause": "provider_timeout",
 }
+
+
+@pytest.mark.parametrize(("left", "may_wait"), [(FIRST_DELAY / 2, False), (FIRST_DELAY + 0.01, True)])
+def test_a_try_that_would_begin_after_the_deadline_is_not_waited_for(clock, left, may_wait):
+    backoff = Backoff(clock, deadline=clock.monotonic() + left)
+
+    assert (backoff.wait(), len(clock.waits)) == (may_wait, int(may_wait))
 
 
 @pytest.mark.parametrize("charge", Charge)

@@ -8,6 +8,8 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
+from services.store.database import StatementRefusedError
+from services.store.ledger import Ledger
 from tests.support import MODASH, MODASH_KEY, settings
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
@@ -52,6 +54,7 @@ def test_retry_later_is_known_in_every_shape_at_every_status(client, wire, shape
     body = response.get_json()
     assert (response.status_code, body["status"], body["retry_after"]) == (202, "retry_later", 300)
     assert response.headers["Retry-After"] == "300"
+    assert (response.headers["Cache-Control"], response.headers.get("ETag")) == ("no-store", None)
     assert body["message"]
     assert body["meta"]["cost"] == {"credits": 0, "credits_left": None, "as_of": None}
     assert len(wire.calls) == 1
@@ -213,6 +216,19 @@ def test_a_call_that_may_have_been_charged_is_never_sent_again(client, wire, clo
     assert outcome(ask(client)) == expected
     assert len(wire.calls) == 1
     assert clock.waits == []
+
+
+def test_a_call_that_was_never_sent_is_free_also_where_its_row_cannot_be_deleted(client, wire, monkeypatch):
+    def refuse(*_):
+        raise StatementRefusedError
+
+    monkeypatch.setattr(Ledger, "forget", refuse)
+    wire.get(REPORT, body=UNREACHED)
+
+    ask(client)
+
+    (month,) = client.get("/credits").get_json()["months"]
+    assert (month["charged"], month["free"], month["uncertain"], month["open"]) == (0, 1, 0, 0)
 
 
 def test_a_redirect_is_not_followed(client, wire):

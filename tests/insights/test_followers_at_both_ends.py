@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from services.days import Window
 from services.growth.followers import Followers
-from services.insights.followers import FollowersThen
+from services.insights.catalogue import MIN_FOLLOWERS
+from services.insights.followers import BREAKDOWN, FollowersAtStart, FollowersThen
+from services.insights.values import MetricValue
 from services.store.follower_counts import DailyCount
 
 WEEK = Window(date(2026, 6, 1), date(2026, 6, 7))
@@ -22,6 +24,22 @@ def estimate(value, basis, reason=None):
 
 def ends(start, end, counts=None):
     return Followers(WEEK, start, end, counts or {}).values(1000, 1.0, {})
+
+
+@pytest.mark.parametrize(("current", "is_asked"), [(MIN_FOLLOWERS - 1, False), (MIN_FOLLOWERS, True)])
+def test_new_followers_are_asked_for_where_instagram_has_them(current, is_asked):
+    start = FollowersAtStart(WEEK, datetime(2026, 6, 10, tzinfo=UTC), date(2026, 6, 10))
+
+    assert bool(start.fallback_requests(current, {})) is is_asked
+
+
+@pytest.mark.parametrize(("count", "is_asked"), [(0, False), (1, True), (None, True)])
+def test_an_unknown_kind_of_follows_makes_the_net_number_unknown_unless_there_are_none(count, is_asked):
+    start = FollowersAtStart(WEEK, datetime(2026, 6, 10, tzinfo=UTC), date(2026, 6, 10))
+    buckets = {("FOLLOWER",): 5, ("NON_FOLLOWER",): 2, ("OF_TOMORROW",): count}
+    found = {(NET, BREAKDOWN, Window(WEEK.first, date(2026, 6, 10))): MetricValue(7, None, buckets)}
+
+    assert bool(start.fallback_requests(1000, found)) is is_asked
 
 
 @pytest.mark.parametrize(

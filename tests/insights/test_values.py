@@ -71,6 +71,8 @@ def test_a_total_is_read(value):
         ({"values": [{"value": 5, "end_time": "2026-05-03T07:00:00+0000"}]}, "unreadable"),
         ({"values": [{"value": 5, "end_time": "soon"}]}, "unreadable"),
         ({"total_value": {"value": "5"}}, "unreadable"),
+        ({"total_value": {"value": ""}}, "unreadable"),
+        ({"total_value": {"value": False}}, "unreadable"),
         ({"total_value": {"value": True}}, "unreadable"),
         ({"total_value": {"value": [5]}}, "unreadable"),
         ({"total_value": {"value": {"value": 5}}}, "unreadable"),

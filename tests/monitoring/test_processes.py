@@ -6,13 +6,17 @@ import signal
 import time
 from collections import Counter
 
+import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.monitoring import families
 from services.monitoring.exchange import Exchange
+from services.monitoring.exposition import _of_processes
 from services.monitoring.families import CALLS
 from services.monitoring.measurements import Measurements
-from services.store.counters import Counters
+from services.monitoring.state import Sample
+from services.store.counters import Counters, ProcessGauges
 from tests.support import errors_of, free_port, lines_of
 
 REQUESTS = 60
@@ -95,6 +99,14 @@ def test_concurrent_processes_lose_no_count(store):
 
     assert ours.read() == total
     assert all(isinstance(value, float) for value in theirs.read().values())
+
+
+@pytest.mark.parametrize("states", [(2, 0), (0, 2), (0, 0)])
+def test_the_worst_state_of_a_breaker_is_shown_whichever_process_comes_last(states):
+    name = f"{families.BREAKER_STATE} modash"
+    processes = [ProcessGauges(str(number), {name: state}) for number, state in enumerate(states)]
+
+    assert Sample(families.BREAKER_STATE, ("modash",), max(states)) in list(_of_processes(processes))
 
 
 def test_values_of_a_process_count_while_it_is_alive(store):

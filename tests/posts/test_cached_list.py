@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.cache.policies import DAY, HOUR, KEPT_POSTS_TTL, OLD_POSTS_TTL
-from services.posts.cached_list import CachedPostList, ListReading
+from services.posts.cached_list import LIMIT_REACHED, CachedPostList, ListReading
 from services.posts.listed_posts import PostListPolicy
 
 NOW = datetime(2026, 11, 21, 18, tzinfo=UTC).timestamp()
@@ -151,6 +151,37 @@ def test_a_list_never_claims_to_reach_further_back_than_it_does(moments, later, 
 
     further = NOW - more_days * DAY
     assert not listed.reaches(further) or since_of(listed, further) == instagram.ids(further)
+
+
+def test_a_list_may_lack_posts_of_the_second_with_which_it_ends():
+    listed = CachedPostList(head_from=NOW)
+
+    assert (listed.reaches(NOW), listed.reaches(NOW + 1)) == (False, True)
+
+
+def test_a_post_that_comes_on_two_pages_is_listed_once():
+    reading = ListReading(NOW - DAY, read_at=NOW)
+    reading.add([item(1, NOW - 1), item(2, NOW - 2)])
+    reading.add([item(2, NOW - 2), item(3, NOW - 3)])
+
+    assert [post["id"] for post in reading.ended().posts] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("unreadable", "is_cut"), [(LIMIT_REACHED - 2, False), (LIMIT_REACHED - 1, True)])
+def test_a_list_that_ends_at_the_limit_of_instagram_is_cut_there(unreadable, is_cut):
+    reading = ListReading(NOW - DAY, read_at=NOW)
+    reading.add([item(1, NOW - 1), *[{}] * unreadable])
+
+    assert reading.ended().truncated is is_cut
+
+
+def test_a_list_out_of_order_that_was_read_far_enough_reaches_what_was_needed():
+    reading = ListReading(NOW - DAY, read_at=NOW)
+    reading.add([item(1, NOW - 2), item(2, NOW - 1)])
+    ends = [reading.add([item(number, NOW - 2 * DAY - number)]) for number in (3, 4, 5)]
+
+    assert ends == [False, False, True]
+    assert reading.done().reaches(NOW - DAY)
 
 
 def test_a_list_that_ends_after_the_older_one_was_read_is_not_continued_by_it():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 
-from services.reports.policy import PurchasePolicy
+from services.reports.policy import PurchasePolicy, next_month
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
@@ -26,6 +28,26 @@ PENDING = {
     "given up": PendingReport(NOW - 299, 3, "Wait."),
     "starts over": PendingReport(NOW - 300, 3, "Wait."),
 }
+
+
+@pytest.mark.parametrize(("fetched_at", "serves"), [(NOW - 1, False), (NOW, True), (NOW + 1, True)])
+def test_a_report_that_came_at_the_moment_of_a_refresh_is_new_enough(fetched_at, serves):
+    assert POLICY.serves(fetched_at, now=NOW + 2, not_before=NOW) is serves
+
+
+@pytest.fixture
+def in_new_york(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(("moment", "then"), [((2026, 6, 30, 23), (2026, 7, 1)), ((2026, 12, 1, 0), (2027, 1, 1))])
+@pytest.mark.usefixtures("in_new_york")
+def test_a_month_begins_in_utc_on_any_machine(moment, then):
+    assert next_month(datetime(*moment, tzinfo=UTC).timestamp()) == datetime(*then, tzinfo=UTC).timestamp()
 
 
 def call(opened_at, settled_at=None):

@@ -356,6 +356,12 @@ def test_lines_of_buckets_that_come_twice_are_one_row_and_the_last_number_of_a_b
     ]
 
 
+def test_a_time_of_the_last_day_is_accepted_to_its_end(store):
+    _, refused = imported(store, line(read_at="2026-12-03T07:59:59Z"))
+
+    assert refused == []
+
+
 def test_a_bucket_says_why_it_is_unknown_as_an_export_does(store):
     total = line(breakdown="follow_type", details={"buckets": 1})
     bucket = line(breakdown="follow_type", bucket="FOLLOWER", value=None, reason="refused")
@@ -374,6 +380,7 @@ def test_a_bucket_says_why_it_is_unknown_as_an_export_does(store):
         ("account,kind,mode\r\n1,account\r\n", (2, "it has 2 cells, and the head 3")),
         ("account,kind,mode,value\r\n1,account,live,x\r\n", (2, "value: accepted: a number")),
         ('account,kind,mode\r\n1,account,"live\r\n', (2, "it is not CSV")),
+        ("\r\n\r\naccount,kind,mode,value\r\n1,account,live,x\r\n", (4, "value: accepted: a number")),
     ],
 )
 def test_bad_csv_is_refused_with_its_line(store, text, expected):
