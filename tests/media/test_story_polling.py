@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.clients.graph.client import GraphClient
 from services.errors import PermissionDeniedError
-from services.media.story_polling import AGES, LAST_AGES, due_at, is_due
+from services.media.story_polling import AGES, INCOMPLETE_AFTER, LAST_AGES, due_at, is_due
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
 from services.store.stories import StoryRow
@@ -338,6 +339,25 @@ def test_numbers_that_were_read_before_a_process_ends_are_kept(world, monkeypatc
         assert row.read_at is None
         assert {"views", "reach"} <= last_values(row).keys()
         assert kept(world)[row.id].read_at is not None
+
+
+def test_a_story_whose_own_call_failed_is_read_again_soon_although_the_list_is_still_fresh(world, monkeypatch):
+    worker, began, read = story_worker(world), world.clock.timestamp(), StoryReader.read
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            StoryReader,
+            "read",
+            lambda *given, **options: [replace(story, is_read=False) for story in read(*given, **options)],
+        )
+        worker.run()
+    failed = [row.read_at for row in kept(world).values()]
+    world.calls()
+
+    worker.run_until(world.clock.now() + timedelta(seconds=INCOMPLETE_AFTER + 1))
+
+    assert failed == [None] * len(failed) != []
+    assert {round(row.read_at - began) for row in kept(world).values()} == {INCOMPLETE_AFTER}
+    assert world.calls("/stories")
 
 
 def test_a_provider_that_fails_is_tried_again_also_before_a_story_ends(world):
