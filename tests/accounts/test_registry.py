@@ -200,6 +200,19 @@ def test_a_renamed_account_is_found_by_its_new_name_once_its_profile_was_read(ga
     assert ask(client, CAFE).status_code == 503  # It is still here, by its id.
 
 
+@pytest.mark.parametrize("username", ["", "bakery"])
+def test_a_profile_without_a_new_name_renames_nothing(gateway, wire, username):
+    client = gateway("bakery", "cafe", **NO_OTHER)
+    plan(wire, f"{GRAPH}/v25.0/{BAKERY}/media")
+    assert ask(client, "bakery").status_code == 200
+    services, renamed = client.application.extensions["services"], []
+    services.store.accounts.rename = lambda *names: renamed.append(names)
+
+    services.accounts._registry.saw_username(BAKERY, username)
+
+    assert renamed == []
+
+
 # One that is broken
 
 

@@ -13,7 +13,7 @@ from services import request_context
 from services.cache.cache import Cache
 from services.cache.failure_text import serialize
 from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
-from services.errors import DeadlineExceededError, ProviderTimeoutError
+from services.errors import DeadlineExceededError, ProviderError, ProviderTimeoutError
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
@@ -221,6 +221,29 @@ def test_a_value_that_replaces_another_is_news_to_every_process(make_cache, cloc
         {"number": 2}
     ] * 2
     assert changes == {"here": [ACCOUNT], "there": [ACCOUNT]}
+
+
+def test_a_fetch_of_another_caller_is_waited_for_no_longer_than_the_request_may_take(cache, clock):
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(_cached):
+        begun.set()
+        ended.wait(5)
+        return {"number": 1}
+
+    other = threading.Thread(target=cache.get_or_fetch, args=(ACCOUNT, KEY, HOUR, slow))
+    other.start()
+    assert begun.wait(30)
+    token = request_context.current.set(RequestContext("1", started_at=clock.timestamp(), seconds=0.1))
+    try:
+        with pytest.raises(ProviderError):
+            get(cache, 2)
+        assert not ended.is_set()
+        assert other.is_alive()
+    finally:
+        request_context.current.reset(token)
+        ended.set()
+        other.join()
 
 
 def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clock, refreshing):

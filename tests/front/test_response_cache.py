@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
+from front.response_cache import freshness_headers
+from services.answers import Freshness
 from tests.support import fresh_for
 
 POSTS = "/top-posts?time_range=7d&limit=3"
@@ -13,6 +16,25 @@ FINISHED = "/account-insights?period=day&metrics=views&since=2026-11-10&until=20
 REPORT = "/performance-data?url=nasa"
 CSV, JSON = "text/csv; charset=utf-8", "application/json"
 ELSEWHERE = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
+
+
+def test_a_request_for_new_values_is_never_answered_with_a_ready_reply(world):
+    world.get(POSTS)
+    front = world.client.application.wsgi_app
+
+    def is_ready(**headers):
+        return front.ready_reply(EnvironBuilder(POSTS, headers=headers).get_environ(), lambda *_: None) is not None
+
+    assert is_ready()
+    assert not is_ready(**{"Cache-Control": "no-cache"})
+
+
+@pytest.mark.parametrize(("stale", "seconds"), [(False, 15), (True, 10)])
+def test_a_stale_reply_is_kept_no_longer_than_it_is_old(stale, seconds):
+    headers = dict(freshness_headers(Freshness(1000.0, 1015.0, stale), 1010.0, "hit"))
+
+    assert headers["Age"] == "10"
+    assert headers["Cache-Control"].startswith(f"private, max-age={seconds},")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.days import Window
+from services.insights.periods import Period, value_of_period
 from services.insights.values import MetricValue, add_up, merge_values, read_total
+from services.store.history import KeptValue
 from tests.support import total_value
 
 DAY = Window(date(2026, 5, 1), date(2026, 5, 1))
@@ -40,6 +42,18 @@ answers_without_numbers = st.dictionaries(
 
 def by_follow_type(value, *results):
     return total_value("views", value, [(["follow_type"], [([name], count) for name, count in results])])
+
+
+# Sums of periods
+
+
+@pytest.mark.parametrize("finals", [(True, True), (True, False), (False, True)])
+def test_a_sum_of_days_is_final_once_each_day_is(finals):
+    days = {f"2026-05-0{day}": KeptValue(day, None, 0.0, None, final) for day, final in enumerate(finals, 1)}
+
+    found = value_of_period(Period("2026-05-01", "2026-05-02"), "sum", days, None, unique=False)
+
+    assert (found.value, found.final) == (3, all(finals))
 
 
 # Plain totals
