@@ -57,6 +57,40 @@ def test_another_thread_tries_where_the_first_one_does_not_come_back(failed, thr
     assert [one(failed.fault), other(failed.fault)] == [None, None]
 
 
+def test_only_what_shows_that_it_works_ends_an_outage_of_all_or_of_writing(store):
+    connections = store.databases[1]._connections
+
+    def faults():
+        return connections.fault(), connections.write_fault()
+
+    connections.failed("gone")
+    found = [faults()]
+    connections.failed_to_write("full")  # It was reached.
+    found.append(faults())
+    for to_write in (False, True):
+        connections.worked(to_write=to_write)
+        found.append(faults())
+
+    assert found == [("gone", None), (None, "full"), (None, "full"), (None, None)]
+
+
+def test_where_no_connection_was_free_another_thread_tries_to_read_and_to_write(store, threads, monkeypatch):
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    connections, (one, other) = store.databases[1]._connections, threads
+    connections.failed_to_write("full")
+    connections.failed("gone")
+
+    def faults():
+        return connections.fault(), connections.write_fault()
+
+    found = [one(faults), other(faults)]
+    one(connections.was_full)
+    found.append(other(faults))
+    connections.worked(to_write=True)
+
+    assert found == [(None, None), ("gone", "full"), (None, None)]
+
+
 def test_another_thread_tries_at_once_where_the_first_one_could_not(failed, threads):
     one, other = threads
     one(failed.fault)
