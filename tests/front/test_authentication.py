@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -338,6 +339,16 @@ def test_a_browser_may_ask_with_a_key_and_its_preflight_needs_none(make_client, 
     refused(client.options("/quota"))
     other = client.options("/quota", headers=asks | {"Origin": "https://evil.example"})
     assert other.get_json()["code"] == "origin_not_allowed"
+
+
+def test_keys_are_read_again_after_every_change_also_where_a_backup_has_counted_fewer(clock):
+    counter, reads = [5], []
+    keys = AccessKeys(SimpleNamespace(changes=lambda: counter[0], rows=lambda: reads.append(counter[0]) or []), clock)
+
+    for counter[0] in (5, 5, 3, 3, 4):
+        keys.check()
+
+    assert reads == [5, 3, 4]
 
 
 def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, store, clock, statements):
