@@ -28,6 +28,8 @@ PLAIN = [
 MOMENTS = ["2026-11-03T18:00", "2026-03-09T10:30", "2026-07-15T23:59", "2025-11-02T09:30", "2026-01-01T08:00"]
 CASES = 20 if os.environ.get("TRUTH") == "all" else 10
 ACCOUNTS_OF_A_CASE = 10
+# No question goes further back, and the truth of every day takes longer than the answers.
+ASKED_FOR = timedelta(days=220)
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def gateway_of(simulator, make_client):
         live = live_settings(simulator.url, account, listed["app"], listed["modash"]["key"])
         live |= {"PROVIDER_PARALLEL": "8", "LOG_LEVEL": "WARNING"} | environment
         client = make_client(Config.from_env(live), clock=MovableClock(now))
-        truth = simulator.get(f"/_simulator/truth/{account['id']}").json()
+        since = {"since": f"{(now - ASKED_FOR).date()}"}
+        truth = simulator.get(f"/_simulator/truth/{account['id']}", params=since).json()
         return client, Truth(truth, now)
 
     return build

@@ -15,7 +15,7 @@ def days(first, last):
 def followers_at(world, moment):
     """The true number of followers at a moment of the past."""
     world.simulator.post("/_simulator/clock", {"now": moment})
-    found = world.truth()["followers_count"]
+    found = world.truth(since=moment[:10])["followers_count"]
     world.advance(seconds=0)
     return found
 
