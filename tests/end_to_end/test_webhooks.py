@@ -27,7 +27,7 @@ from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
 from tests.support import errors_of, free_port, local_session, start_gateway, start_worker
 
-DELIVERIES, KILLS = int(os.environ.get("DELIVERIES", "800")), int(os.environ.get("KILLS", "5"))
+DELIVERIES, KILLS = int(os.environ.get("DELIVERIES", "400")), int(os.environ.get("KILLS", "5"))
 ACCOUNT = SANDBOX_CREDENTIALS["instagram_account_id"]
 SENDERS = 8
 WITHIN = 120 + DELIVERIES / 20  # seconds

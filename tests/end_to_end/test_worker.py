@@ -14,7 +14,7 @@ from tests.stores import query
 from tests.support import lines_of, start_worker
 from worker import MAX_RUNNING
 
-JOBS, KILLS = 200, 4
+JOBS, KILLS = 120, 4
 WITHIN = 120  # seconds
 
 
