@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -124,6 +125,7 @@ def signals_of_this_process() -> Signals:
 
 def main() -> None:
     """Work with the settings of the environment and `.env` until a signal stops it."""
+    argparse.ArgumentParser(prog="python -m worker", description=__doc__).parse_args()
     signals = signals_of_this_process()
     # Imported after the signal handlers are set, because the imports take a second in which Ctrl-C may come.
     import logs  # noqa: PLC0415

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -77,6 +78,7 @@ class StandingClock(Clock):
 
 def main() -> int:
     """Write one file for each endpoint."""
+    argparse.ArgumentParser(prog="make examples", description=__doc__).parse_args()
     isolate_this_process()
     with standing_simulator(PORT):
         for name, recorded in record(PORT).items():

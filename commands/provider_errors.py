@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ HEAD = "| refusal | answer | message and hint | retry_after | gateway |\n| --- |
 
 def main() -> int:
     """Write the tables into the document."""
+    argparse.ArgumentParser(prog="make provider-errors", description=__doc__).parse_args()
     DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -32,6 +33,7 @@ class Stopped(Exception):
 
 def main() -> int:
     """Start all processes, print how to try them, and end them together."""
+    argparse.ArgumentParser(prog="make run", description=__doc__).parse_args()
     for each in SIGNALS:
         signal.signal(each, _stop)
     processes: Processes = {}

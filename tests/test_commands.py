@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -25,3 +26,21 @@ def test_output_that_is_not_read_to_its_end_is_no_error(monkeypatch, said, unbuf
         process.stdin.close()
 
         assert (process.stderr.read(), process.wait(30) in {0, 141}) == ("", True)
+
+
+OF_MAKE_PROVE = {"mutation"}  # It imports what only `make prove` installs.
+COMMANDS = [path.stem for path in (ROOT / "commands").glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+PROGRAMS = ["simulator.__main__", "worker", *(f"commands.{name}" for name in sorted({*COMMANDS} - OF_MAKE_PROVE))]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--no-such-option", 2)])
+def test_a_command_says_what_it_accepts_before_it_does_anything(program, argument, status, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program, argument])
+
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(importlib.import_module(program).main())
+
+    assert ended.value.code == status
+    written = capsys.readouterr()
+    assert (written.out if status == 0 else written.err).startswith("usage: ")

@@ -110,3 +110,21 @@ def test_what_is_stale_is_not_shown_again(world, media, monkeypatch):
     stale = [world.body(f"{path}{more}")["meta"]["stale"] for more in ("&format=json", "&media_type=FEED")]
 
     assert (stale, len(times)) == ([True, True], 2)
+
+
+def test_a_refusal_that_has_expired_is_not_shown_again(world, media, monkeypatch):
+    path = f"/api/instagram/insights/{media[0]}?metrics=replies"
+    for form in ("", "&format=json"):
+        world.get(f"{path}{form}")
+        world.settle()
+        world.services.cache.invalidate_changed()
+    read, reads = MediaReader.read, []
+    monkeypatch.setattr(MediaReader, "read", lambda *given: reads.append(given) or read(*given))
+    own = f"{path}&format=csv"
+    assert world.get(own).status_code == 200
+    assert reads == []
+
+    world.advance(days=31)
+    world.get(own)
+
+    assert len(reads) == 1
