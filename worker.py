@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -123,9 +124,9 @@ def signals_of_this_process() -> Signals:
     return signals
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Work with the settings of the environment and `.env` until a signal stops it."""
-    argparse.ArgumentParser(prog="python -m worker", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="python -m worker", description=__doc__).parse_args(arguments)
     signals = signals_of_this_process()
     # Imported after the signal handlers are set, because the imports take a second in which Ctrl-C may come.
     import logs  # noqa: PLC0415

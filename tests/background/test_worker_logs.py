@@ -29,7 +29,7 @@ def test_a_token_that_the_services_of_a_worker_learn_is_removed_from_its_log(mon
     monkeypatch.setattr(Services, "build", build)
 
     with pytest.raises(SystemExit, match="the end of this test"):
-        worker.main()
+        worker.main([])
 
     written = capsys.readouterr().err
     assert '"message": "refused: ' in written
