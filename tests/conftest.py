@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from copy import deepcopy
 from functools import wraps
@@ -350,6 +351,16 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and item.get_closest_marker("no_skip"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
+
+
+@pytest.fixture
+def in_new_york(monkeypatch):
+    """The machine's own zone is another one than UTC."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def pytest_collection_finish():

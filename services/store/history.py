@@ -136,8 +136,7 @@ class History:
         A sum is of every final value of its window. There is one only where these are of consecutive days, such as all
         days but the last ones, which are still provisional. For additive metrics.
         """
-        parameters = {"account": account, "since": windows[0][0], "until": windows[-1][1]}
-        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        parameters = _range_parameters(account, metrics, since=windows[0][0], until=windows[-1][1])
         parameters |= {f"begin_{number}": first for number, (first, _) in enumerate(windows)}
         with self._database.read() as connection:
             rows = plain_rows(connection.execute(_sums(len(metrics), len(windows)), parameters))
@@ -180,8 +179,7 @@ class History:
         `with_windows` also the values of windows of several days that lie within the range, by first and last day.
         """
         metrics, breakdowns = {metric for metric, _ in kinds}, {",".join(breakdown) for _, breakdown in kinds}
-        parameters = {"account": account, "since": since, "until": until}
-        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        parameters = _range_parameters(account, metrics, since=since, until=until)
         parameters |= {f"breakdown_{number}": each for number, each in enumerate(sorted(breakdowns))}
         query = _series(len(metrics), len(breakdowns), with_windows=with_windows)
         with self._database.read() as connection:
@@ -198,8 +196,7 @@ class History:
 
         Provisional and unknown values are among them.
         """
-        parameters = {"account": account, "since": since, "until": until}
-        parameters |= {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+        parameters = _range_parameters(account, metrics, since=since, until=until)
         with self._database.read() as connection:
             rows: Sequence[DayRow] = plain_rows(connection.execute(_day_rows(len(metrics)), parameters))
         in_order = [row[-1] for row in rows]
@@ -318,18 +315,32 @@ def _final_values(*, by_day: bool) -> Select[Any]:
     )
 
 
-@cache
-def _series(metrics: int, breakdowns: int, *, with_windows: bool) -> Select[Any]:
-    """Return the query for a range of so many metrics and breakdowns, in the order of the primary key.
+def _range_parameters(account: str, metrics: Collection[str], *, since: str, until: str) -> dict[str, str]:
+    """Return what the parameters of `_in_range` stand for."""
+    each = {f"metric_{number}": metric for number, metric in enumerate(sorted(metrics))}
+    return {"account": account, "since": since, "until": until} | each
+
+
+def _in_range(metrics: int) -> list[ColumnElement[bool]]:
+    """Return the conditions for so many metrics of an account, with a first day in a range.
 
     Each has a parameter of its own: the text of one list of any length is written again for each request.
     """
     table = metric_values.c
-    query = select(*(table[name] for name in ("metric", "breakdown", "first_day", *KeptValue._fields))).where(
+    return [
         table.account == bindparam("account"),
         table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
-        table.breakdown.in_([bindparam(f"breakdown_{number}") for number in range(breakdowns)]),
         table.first_day.between(bindparam("since"), bindparam("until")),
+    ]
+
+
+@cache
+def _series(metrics: int, breakdowns: int, *, with_windows: bool) -> Select[Any]:
+    """Return the query for a range of so many metrics and breakdowns, in the order of the primary key."""
+    table = metric_values.c
+    query = select(*(table[name] for name in ("metric", "breakdown", "first_day", *KeptValue._fields))).where(
+        *_in_range(metrics),
+        table.breakdown.in_([bindparam(f"breakdown_{number}") for number in range(breakdowns)]),
     )
     is_day = table.last_day == table.first_day
     if with_windows:
@@ -345,19 +356,19 @@ def _as_text(name: str) -> ColumnElement[str]:
     return literal_column(f"metric_values.{name}")
 
 
+def _are_days(metrics: int) -> list[ColumnElement[bool]]:
+    """Return the conditions for the days of so many metrics without a breakdown."""
+    table = metric_values.c
+    return [*_in_range(metrics), table.breakdown == literal_column("''"), table.last_day == table.first_day]
+
+
 @cache
 def _day_rows(metrics: int) -> Select[Any]:
     """Return the query for the days of so many metrics without a breakdown, in the order of the primary key."""
     table = metric_values.c
     return (
         select(_as_text("first_day"), table.value, table.reason, table.final, table.read_at, _as_text("metric"))
-        .where(
-            table.account == bindparam("account"),
-            table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
-            table.breakdown == literal_column("''"),
-            table.first_day.between(bindparam("since"), bindparam("until")),
-            table.last_day == table.first_day,
-        )
+        .where(*_are_days(metrics))
         .order_by(*_KEY)
     )
 
@@ -381,15 +392,7 @@ def _sums(metrics: int, windows: int) -> Select[Any]:
     ]
     return (
         select(*columns)
-        .where(
-            table.account == bindparam("account"),
-            table.metric.in_([bindparam(f"metric_{number}") for number in range(metrics)]),
-            table.breakdown == literal_column("''"),
-            table.first_day.between(bindparam("since"), bindparam("until")),
-            table.last_day == table.first_day,
-            table.final == literal_column("1"),
-            table.value.is_not(None),
-        )
+        .where(*_are_days(metrics), table.final == literal_column("1"), table.value.is_not(None))
         # By their positions: PostgreSQL would not know the parameters of the second as those of the first.
         .group_by(literal_column("1"), literal_column("2"))
     )

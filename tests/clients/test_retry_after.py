@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 
@@ -44,15 +43,6 @@ NEITHER += ["Mon, 31 Feb 2026 20:00:00 GMT", "Mon, 15 Jun 99999 20:00:00 GMT", "
 )
 def test_seconds_and_dates_are_read_within_bounds(text, seconds):
     assert retry_after({"retry-after": text}, now=NOW) == seconds
-
-
-@pytest.fixture
-def in_new_york(monkeypatch):
-    monkeypatch.setenv("TZ", "America/New_York")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize("text", [*IN_TWO_HOURS, "Mon, 15 Jun 2026 20:00:00 -0000"])

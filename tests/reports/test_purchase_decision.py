@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from itertools import product
 
@@ -33,15 +32,6 @@ PENDING = {
 @pytest.mark.parametrize(("fetched_at", "serves"), [(NOW - 1, False), (NOW, True), (NOW + 1, True)])
 def test_a_report_that_came_at_the_moment_of_a_refresh_is_new_enough(fetched_at, serves):
     assert POLICY.serves(fetched_at, now=NOW + 2, not_before=NOW) is serves
-
-
-@pytest.fixture
-def in_new_york(monkeypatch):
-    monkeypatch.setenv("TZ", "America/New_York")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize(("moment", "then"), [((2026, 6, 30, 23), (2026, 7, 1)), ((2026, 12, 1, 0), (2027, 1, 1))])
