@@ -340,7 +340,7 @@ def in_order(items, processes):
     ordered = []
     for part in range(parts):
         ordered += long[part::parts]
-        ordered += islice(short, ends[part + 1] - len(ordered))
+        ordered += islice(short, max(0, ends[part + 1] - len(ordered)))
     return ordered
 
 

@@ -539,6 +539,20 @@ def test_a_year_with_every_day_has_the_same_points_as_one_with_a_gap_elsewhere(c
         assert all(point["value"] is not None for point in points.values())
 
 
+@pytest.mark.parametrize("interval", ["week", "month"])
+def test_a_sum_with_a_day_whose_value_is_unknown_is_not_made(client, kept, interval):
+    unknown = date(2026, 2, 18)
+    kept.series("views", {day: 5 for day in days(date(2026, 2, 1), date(2026, 3, 1)) if day != unknown})
+    kept.day("views", unknown, None, reason="not_answered")
+    whole = ("2026-02-02", "2026-03-01") if interval == "week" else ("2026-02-01", "2026-02-28")
+
+    points = points_of(ask(client, "views", interval=interval, since=whole[0], until=whole[1]))
+
+    lacking = "2026-02-22" if interval == "week" else "2026-02-28"
+    assert (points[lacking]["value"], points[lacking]["missing_days"]) == (None, ["2026-02-18"])
+    assert {point["value"] for day, point in points.items() if day != lacking} <= {35}
+
+
 def test_the_last_known_count_of_a_month_counts_where_its_last_day_has_none(client, kept):
     kept.followers({date(2026, 2, 28): 10, date(2026, 3, 30): 12, date(2026, 4, 30): 13})
 
