@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections import Counter, deque
 from typing import Any
 
@@ -24,38 +25,39 @@ class Calls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.resets = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
-            self.resets += 1
+            self._began_at = time.monotonic()
             self._counted: Counter[str] = Counter()
             self._by_path: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
             self._by_host: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
             self._recent: dict[str, deque[dict[str, Any]]] = {name: deque(maxlen=REMEMBERED) for name in PROVIDERS}
             self._charges: dict[str, dict[str, int]] = {}
 
-    def record(self, provider: str, request: Request, reply: Reply, *, at: float, resets: int) -> None:
+    def record(self, provider: str, request: Request, reply: Reply, *, at: float, received_at: float) -> None:
         """Note a call and its answer; one that was cut has no status.
 
-        `resets` is their number when the call came. A call that came before the last one, and was answered slowly, is
-        not of those that are counted since.
+        A call that was received before the last reset, and was answered slowly, is not of those that are counted since.
+        `received_at` is that of the batch for each of its calls.
         """
         status = None if reply.cut else reply.status
         call = {"method": request.method, "path": request.without_secrets, "status": status, "at": round(at, 3)}
         with self._lock:
-            if resets != self.resets:
+            if received_at < self._began_at:
                 return
             self._counted[provider] += reply.weight
             self._by_path[provider][f"{request.method} {_general(provider, request.path)}"] += 1
             self._by_host[provider][request.base.rpartition("/")[2]] += 1
             self._recent[provider].append(call)
 
-    def charge(self, handle: str, milli_credits: int) -> None:
-        """Note a call for a creator's report and what it cost."""
+    def charge(self, request: Request, handle: str, milli_credits: int) -> None:
+        """Note a call for a creator's report and what it cost, if it was received after the last reset."""
         with self._lock:
+            if request.received_at < self._began_at:
+                return
             charged = self._charges.setdefault(handle, {"calls": 0, "milli_credits": 0})
             charged["calls"] += 1
             charged["milli_credits"] += milli_credits

@@ -1,6 +1,7 @@
 """What comes in and what goes out, once the wire is taken away."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     base: str = ""
+    received_at: float = field(default_factory=time.monotonic, compare=False)  # seconds of no known beginning
 
     @classmethod
     def parse(cls, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Self:

@@ -66,6 +66,7 @@ class Simulator:
             "/api.modash.io": ModashProvider(self.creators, self.switches, self.calls),
         }
         self._server: Server | None = None
+        self._reset_at = 0.0
 
     @property
     def url(self) -> str:
@@ -94,7 +95,11 @@ class Simulator:
             self._server = None
 
     def reset(self) -> None:
-        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports, webhooks, events."""
+        """Put everything back: faults, switches, clock, counters, names, tokens, balance, reports, webhooks, events.
+
+        A call whose answer is still delayed then is cut: it changes nothing of what begins.
+        """
+        self._reset_at = time.monotonic()
         self.faults.clear()
         self.switches.reset()
         self.clock.release()
@@ -114,11 +119,11 @@ class Simulator:
         if provider is None:
             hosts = ", ".join([*self._hosts, OWN_PREFIX])
             return Reply.json(404, {"error": f"no such host; paths begin with {hosts}"})
-        request, resets = request.under(prefix), self.calls.resets
+        request = request.under(prefix)
         reply = self._provided(provider, request)
         # Each call of a batch counts, and the batch itself does not.
         for call, answer in reply.parts or ((request, reply),):
-            self.calls.record(provider.name, call, answer, at=self.clock.now(), resets=resets)
+            self.calls.record(provider.name, call, answer, at=self.clock.now(), received_at=request.received_at)
         return reply
 
     def _provided(self, provider: Provider, request: Request) -> Reply:
@@ -129,6 +134,8 @@ class Simulator:
         )
         if delay:
             time.sleep(delay)
+        if request.received_at < self._reset_at:
+            return Reply(503, b"", cut=True)
         work = partial(provider.answer, request, faults, now)
         for fault in faults:
             if fault.replaces:

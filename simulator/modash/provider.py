@@ -76,12 +76,12 @@ class ModashProvider:
             raise ModashError(400, "bad_request", "The url parameter is missing or badly formed.")
         for beginning, outcome in OUTCOMES.items():
             if handle.startswith(beginning):
-                self._calls.charge(handle, self._desk.fine())
+                self._calls.charge(request, handle, self._desk.fine())
                 raise ModashError(outcome.status, outcome.code, outcome.message)
         if not self._desk.is_ready(handle, now):
-            self._calls.charge(handle, 0)
+            self._calls.charge(request, handle, 0)
             return retry_later(self._switches["retry_later_shape"], self._switches["retry_later_status"])
-        self._calls.charge(handle, self._desk.pay(handle))
+        self._calls.charge(request, handle, self._desk.pay(handle))
         return Reply.json(200, report(self._creators.named(handle), self._switches))
 
 

@@ -235,14 +235,45 @@ def test_reset_puts_everything_back(caller):
     assert (caller.own("/calls")["total"], caller.own("/calls")["charges"]) == (0, {})
 
 
-def test_a_call_that_came_before_a_reset_and_is_answered_after_it_is_not_counted(caller):
-    caller.fault("instagram", "slow", delay_seconds=0.3)
-    late = threading.Thread(target=caller.graph, args=(f"/{ACCOUNT}",), kwargs={"fields": "username"})
+def balance(caller):
+    """The credits that Modash says are left."""
+    return caller.get("/api.modash.io/v1/user/info", access_token=KEY).json()["billing"]["credits"]
+
+
+def begin_slowly(caller, provider, call, *arguments):
+    """Begin a call of which the answer is delayed, and return its thread once it has been received."""
+    caller.fault(provider, "slow", delay_seconds=0.3)
+    late = threading.Thread(target=call, args=arguments)
     late.start()
     while not caller.own("/faults")["faults"][0]["hits"]:
         time.sleep(0.01)
+    return late
+
+
+def test_a_call_that_came_before_the_counts_were_reset_is_answered_and_not_counted(caller):
+    statuses = []
+    late = begin_slowly(caller, "modash", lambda: statuses.append(caller.modash("some.one").status_code))
 
     caller.order("/calls/reset")
     late.join()
 
-    assert caller.own("/calls")["total"] == 0
+    assert statuses == [200]
+    assert (caller.own("/calls")["total"], caller.own("/calls")["charges"]) == (0, {})
+
+
+def test_a_call_that_came_before_a_reset_is_cut_and_changes_nothing_of_what_begins(caller):
+    before, cut = balance(caller), []
+
+    def ask():
+        with pytest.raises(requests.ConnectionError):
+            caller.modash("some.one")
+        cut.append(True)
+
+    late = begin_slowly(caller, "modash", ask)
+
+    caller.order("/reset")
+    late.join()
+
+    assert cut == [True]
+    assert (caller.own("/calls")["total"], caller.own("/calls")["charges"]) == (0, {})
+    assert balance(caller) == before
