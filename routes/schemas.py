@@ -37,12 +37,12 @@ from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress
 from services.media.shown_metrics import MediaInsight
 from services.media_insights import RecommendedMetric
+from services.monitoring.readiness import BackgroundWork, ReadinessReport
 from services.post_history import KeptPost, MedianPoint, PostPoint
 from services.posting_times import PostingTime
 from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts
 from services.posts.kept_posts import PostProgress
 from services.quota import BreakerStatus, Limit
-from services.readiness import BackgroundWork, ReadinessReport
 from services.stories import Story
 from services.top_posts import TopPost
 

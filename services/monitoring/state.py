@@ -12,8 +12,8 @@ from services.accounts.token_states import TokenState, TokenStates
 from services.clock import Clock
 from services.errors import BusyError
 from services.monitoring import families
+from services.monitoring.readiness import Readiness
 from services.quota import BreakerStatus, Quota
-from services.readiness import Readiness
 from services.reports.balance import CreditBalance
 from services.reports.policy import PurchasePolicy, credits_of
 from services.store.database import DatabaseUnavailableError

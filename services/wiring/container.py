@@ -44,6 +44,7 @@ from services.media.story_polling import StoryPolling
 from services.media_insights import MediaInsightsService
 from services.monitoring.exposition import Monitoring
 from services.monitoring.measurements import Measurements
+from services.monitoring.readiness import Readiness
 from services.notifications.delivery import NotificationDelivery
 from services.notifications.notifications import Notifications
 from services.notifications.troubles import AccountTroubles
@@ -54,7 +55,6 @@ from services.posts.compared import ComparedPostsReader
 from services.posts.kept_posts import KeptPosts
 from services.posts.post_polling import PostPolling
 from services.quota import Quota
-from services.readiness import Readiness
 from services.redaction import Redaction
 from services.reports.balance import CreditBalance
 from services.reports.follow_up import FollowUp

@@ -8,9 +8,9 @@ from services.accounts.token_states import TokenStates
 from services.monitoring.exchange import Exchange
 from services.monitoring.exposition import Monitoring
 from services.monitoring.measurements import Measurements
+from services.monitoring.readiness import Readiness
 from services.monitoring.state import GatewayState, breaker_values
 from services.quota import Quota
-from services.readiness import Readiness
 from services.reports.balance import CreditBalance
 from services.store.store import Store
 from services.wiring.provider_clients import (

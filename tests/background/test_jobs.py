@@ -13,8 +13,8 @@ import pytest
 from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
+from services.monitoring.readiness import Readiness
 from services.quota import Quota
-from services.readiness import Readiness
 from services.store.database import StatementRefusedError
 from services.store.jobs import JobCounts
 from services.store.sqlite_texts import TextTolerantConnection
