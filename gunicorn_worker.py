@@ -122,6 +122,17 @@ class GunicornWorker(ThreadWorker):
             req.force_close()
         return super().handle_request(req, conn)
 
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Return whether a connection stays open after a reply; the rest of the request's body is read off it first.
+
+        Where that rest is malformed, the connection is closed. gunicorn would refuse it with a second reply, which a
+        proxy takes for that to the next request.
+        """
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except ParseException:
+            return False
+
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """Answer the next request of a kept-alive connection: on this thread if its reply is ready, else on another."""
         if not self._answer_here(conn, client):

@@ -121,6 +121,20 @@ def test_what_never_was_a_request_is_answered_with_what_is_accepted(refusing, re
     assert hint in body["hint"]
 
 
+@pytest.mark.parametrize("body", [b"ZZZ\r\n", b"2\r\n{}?\r\n0\r\n\r\n", b"0\r\nNo colon\r\n\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_refused_request_with_a_malformed_body_gets_one_reply(refusing, method, body):
+    host, port = refusing.url.removeprefix("http://").split(":")
+    head = b" /webhooks/instagram HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(method + head + body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 def test_wrong_settings_are_listed_without_a_traceback():
     wrong = environment({"PROVIDERS": "live", "PORT": "eighty", "LOG_LEVEL": "LOUD"})
 
