@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.history_fill import FIRST_ACCOUNT
 from services.days import Window, midnight
-from services.insights.periods import whole_periods
+from services.history.periods import whole_periods
 
 Results = Sequence[Sequence[Sequence[Any]]]
 """The rows of each statement."""

@@ -23,9 +23,9 @@ from services import request_context
 from services.clock import Clock
 from services.errors import ProviderError
 from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
+from services.plurals import counted
 from services.request_context import RequestContext
 from services.wiring.container import Services
-from services.wording import counted
 
 FAILURES = 5  # in a row before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time

@@ -17,11 +17,11 @@ from commands.arguments import given_path
 from commands.endings import DONE, end
 from commands.isolation import isolated
 from config import Config
+from services.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.postgresql_tools import Program
 from services.store.settlement_spool import spooled_files
-from services.wording import counted
 
 FOLDER = "backups"  # in INSTANCE_PATH
 NAMED_BY_US = re.compile(r"gateway-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")

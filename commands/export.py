@@ -23,10 +23,10 @@ from config import Config
 from config_values import listed
 from services.clock import Clock
 from services.errors import AccountUnknownError, InsightsError
+from services.plurals import counted
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
 from services.wiring.container import Services
-from services.wording import counted
 
 SHOWN_EVERY = 50_000  # lines
 MOST_SHOWN = 20  # accounts

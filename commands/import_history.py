@@ -20,9 +20,9 @@ from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock
 from services.days import pacific_day
+from services.plurals import counted
 from services.transfer.importing import HistoryImport, OtherModeError
 from services.wiring.container import Services
-from services.wording import counted
 
 MOST_SHOWN = 20  # lines that were refused
 SHOWN_EVERY = 10_000  # lines

@@ -23,9 +23,9 @@ from services.caller import Scope
 from services.clock import Clock
 from services.days import our_time
 from services.errors import InsightsError
+from services.plurals import counted
 from services.store.api_keys import ApiKeyRow
 from services.wiring.container import Services
-from services.wording import counted
 
 DAY = 86_400.0  # seconds
 UNITS = {"m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}

@@ -81,7 +81,7 @@ ROOMS: Mapping[str, MutationTarget] = {
             "services/reports/purchasing.py",
             "services/reports/settlements.py",
             "services/reports/purchase_decision.py",
-            "services/reports/policy.py",
+            "services/reports/purchase_policy.py",
         ),
         ("tests/reports", "tests/store/test_ledger.py"),
     ),

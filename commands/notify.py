@@ -23,9 +23,9 @@ from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import TEST
 from services.notifications.notifications import body_of
+from services.plurals import counted
 from services.store.store import Store
 from services.wiring.provider_clients import receiver_client
-from services.wording import counted
 
 LISTED = 100  # events
 KEY_BYTES = 32

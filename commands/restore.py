@@ -14,10 +14,10 @@ from commands.endings import DONE, end
 from commands.migrate import alone, migrate_or_explain
 from commands.upgrade import known_versions, tables_at
 from config import Config
+from services.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.metadata import GATEWAY
-from services.wording import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ from routes.nearest import shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.nearest_name import did_you_mean
+from services.plurals import counted
 from services.reports.creators import creator_name
-from services.wording import counted
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800

@@ -30,8 +30,8 @@ from services.credits import Overview
 from services.export import ExportLine
 from services.formats import Format
 from services.growth.trends import Trend
+from services.history.kept_series import HistorySeries
 from services.history.snapshots import HistoryProgress
-from services.insights.kept_series import HistorySeries
 from services.insights.shown_insights import Insight
 from services.insights_test import InsightsTestResult
 from services.media.kept_stories import StoryProgress

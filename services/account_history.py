@@ -15,9 +15,8 @@ from services.clock import Clock
 from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
-from services.insights.catalogue import METRICS
-from services.insights.kept_pages import KeptPage, KeptPageReader
-from services.insights.kept_series import (
+from services.history.kept_pages import KeptPage, KeptPageReader
+from services.history.kept_series import (
     COLUMNS,
     KNOWN_BREAKDOWNS,
     PROFILE_COUNTS,
@@ -30,14 +29,15 @@ from services.insights.kept_series import (
     refuse_impossible,
     table_rows,
 )
-from services.insights.nearest_name import did_you_mean_any
-from services.insights.periods import (
+from services.history.periods import (
     NOT_KEPT,
     NOT_OVER,
     Interval,
     period_around,
     whole_periods,
 )
+from services.insights.catalogue import METRICS
+from services.insights.nearest_name import did_you_mean_any
 from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts

@@ -1,6 +1,8 @@
 """The tree of failures. Each class carries its HTTP status and the code that callers branch on.
 
-Those that one package raises are there: `services.media`, `services.reports.errors`, `services.webhooks.errors`.
+Those that one package raises are there: `services.media`, `services.reports.errors`, `services.webhooks.errors`. The
+message of a failure, where it differs from that of its class, and the hint stand where it is raised; for a provider's
+refusals that is the row of its code, in `services.clients.graph.error_codes` and `services.clients.modash.error_codes`.
 
 InsightsError
 ├── InvalidRequestError            400  the caller must change the request

@@ -13,8 +13,8 @@ from services.executors import Executor
 from services.reports.answers import ReportAnswers
 from services.reports.errors import no_ledger, not_ready, uncertain
 from services.reports.failures import CallFailures
-from services.reports.policy import PurchasePolicy
 from services.reports.purchase_decision import ReportState, held_until, is_under_way
+from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import KnownCreator, ReportPurchasing
 from services.reports.renewals import ReportRenewals
 from services.store.database_clock import DatabaseClock

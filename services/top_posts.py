@@ -23,13 +23,13 @@ from services.csv_cells import cells
 from services.days import our_time, provider_time
 from services.errors import InsightsError, ProviderError
 from services.media.expansion import POST_METRICS, PostValues
+from services.plurals import counted
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import Owner, Post
 from services.posts.reader import PostReader
 from services.redaction import cut
-from services.wording import counted
 
 MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"

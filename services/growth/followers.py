@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Self
 
 from services.days import ONE_DAY, Window
-from services.insights.followers import FollowersAtStart, FollowersThen
+from services.insights.followers_at_start import FollowersAtStart, FollowersThen
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.follower_counts import DailyCount

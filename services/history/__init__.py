@@ -1,1 +1,1 @@
-"""The account's past: daily snapshots, the repair of missing days, and the back-fill of what Instagram still has."""
+"""The account's past: the snapshots, repairs and back-fill that keep it, and the days, weeks and months read of it."""

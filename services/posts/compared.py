@@ -21,11 +21,11 @@ from services.days import ONE_DAY, last_days, midnight, our_time, pacific_day
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
+from services.plurals import counted
 from services.posts.ages import COMPARED_FROM, HOUR
 from services.posts.kept_posts import KeptPosts
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostReading, PostRow
-from services.wording import counted
 
 
 class ComparedAt(TypedDict):

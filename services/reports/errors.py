@@ -6,8 +6,8 @@ import math
 from datetime import UTC, datetime
 
 from services.errors import ProviderError, ProviderNotConfiguredError
-from services.reports.policy import credits_of, next_month
-from services.wording import counted
+from services.plurals import counted
+from services.reports.purchase_policy import credits_of, next_month
 
 
 class CreditLimitReachedError(ProviderError):

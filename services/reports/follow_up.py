@@ -8,8 +8,8 @@ from collections.abc import Callable
 from services.caller import ANONYMOUS, ANONYMOUS_NAME, Caller
 from services.errors import CreatorNotFoundError, ProviderError
 from services.reports.errors import CreditBudgetReachedError, CreditLimitReachedError
-from services.reports.policy import PurchasePolicy
 from services.reports.purchase_decision import ReportState
+from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import ReportPurchasing
 from services.store.database import DatabaseUnavailableError
 

@@ -1,11 +1,14 @@
-"""Whether a report is bought now, and if not, why not: the one decision for the service and the ledger."""
+"""Whether a report is bought now, and if not, why not: one decision for the service and the ledger.
+
+Credits that are spent, of the month or of a caller, are found out by the ledger (`Ledger.open`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 
-from services.reports.policy import PurchasePolicy
+from services.reports.purchase_policy import PurchasePolicy
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
 

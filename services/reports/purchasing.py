@@ -33,8 +33,8 @@ from services.reports.errors import (
     uncertain,
 )
 from services.reports.failures import CallFailures
-from services.reports.policy import PRICE, PurchasePolicy
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
+from services.reports.purchase_policy import PRICE, PurchasePolicy
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
 from services.store.database import DatabaseUnavailableError

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any, Literal
 
 from services.csv_cells import BOM, cell_text, text_cell
+from services.plurals import counted
 from services.store.line_fields import FIELDS, Line, LineError
-from services.wording import counted
 
 Format = Literal["ndjson", "csv"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv")

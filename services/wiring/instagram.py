@@ -18,7 +18,7 @@ from services.days import EndTime
 from services.executors import Executor
 from services.growth.kept_counts import KeptCounts
 from services.growth.reader import GrowthReader
-from services.history.followers import FollowerRecorder
+from services.history.follower_recorder import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
 from services.insights.kept_values import KeptValues
 from services.insights.long_windows import LongWindowReader

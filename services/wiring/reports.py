@@ -20,7 +20,7 @@ from services.reports.announcements import ReportAnnouncements
 from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
 from services.reports.failures import CallFailures
-from services.reports.policy import PurchasePolicy
+from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import ReportPurchasing
 from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements

@@ -12,7 +12,7 @@ from services.clients.rate_limiter import MAX_BACKGROUND_WAIT, RateLimiter
 from services.clock import Clock
 from services.errors import Charge, ProviderRateLimitedError
 from services.quota import shared_rate_limit
-from services.reports.policy import longest_call
+from services.reports.purchase_policy import longest_call
 from services.store.store import Store
 from tests.stores import query
 from tests.support import MODASH, settings

@@ -18,7 +18,7 @@ POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
 
 @pytest.fixture(autouse=True)
 def always_looked(monkeypatch):
-    monkeypatch.setattr("services.clients.guard.sharing.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 0.0)
 
 
 @pytest.fixture

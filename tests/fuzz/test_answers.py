@@ -162,7 +162,7 @@ def untruths_of(path: str, status: int, body: Any, provider: Provider) -> Iterat
 @pytest.fixture(autouse=True)
 def looks_before_each_call(monkeypatch):
     """Have a gateway notice at once that its throttles were deleted with everything else."""
-    monkeypatch.setattr("services.clients.guard.sharing.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 0.0)
 
 
 @pytest.mark.parametrize("name", KINDS)

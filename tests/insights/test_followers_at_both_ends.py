@@ -10,7 +10,7 @@ import pytest
 from services.days import Window
 from services.growth.followers import Followers
 from services.insights.catalogue import MIN_FOLLOWERS
-from services.insights.followers import BREAKDOWN, FollowersAtStart, FollowersThen
+from services.insights.followers_at_start import BREAKDOWN, FollowersAtStart, FollowersThen
 from services.insights.values import MetricValue
 from services.store.follower_counts import DailyCount
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.days import Window
-from services.insights.periods import Period, value_of_period
+from services.history.periods import Period, value_of_period
 from services.insights.values import MetricValue, add_up, merge_values, read_total
 from services.store.history import KeptValue
 from tests.support import total_value

@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 
-from services.reports.policy import PurchasePolicy, next_month
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
+from services.reports.purchase_policy import PurchasePolicy, next_month
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
 

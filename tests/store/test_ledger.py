@@ -13,8 +13,8 @@ import requests
 from sqlalchemy.exc import OperationalError
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from services.reports.policy import PRICE, PurchasePolicy
 from services.reports.purchase_decision import ReportState, obstacle
+from services.reports.purchase_policy import PRICE, PurchasePolicy
 from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement, month_of
 from services.store.reports import NewReport
 from tests.stores import query

@@ -1,4 +1,7 @@
-"""A bulkhead: bounds the calls that one process makes to a provider at once, and shares the places fairly."""
+"""A bulkhead: bounds the calls that one process makes to a provider at once, and shares the places fairly.
+
+How many places there are is the setting `PROVIDER_PARALLEL`.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from services.clients.guard.breaker import (
 )
 from services.clients.guard.bulkhead import Bulkhead
 from services.clients.guard.probe import Moment, Permit
-from services.clients.guard.sharing import Sharing, ThrottleStore
+from services.clients.guard.shared_throttles import Sharing, ThrottleStore
 from services.clients.guard.state import GuardedProvider, GuardState, admit, refusal
 from services.clients.guard.usage import APP, Usage
 from services.clients.rate_limiter import RateLimiter

@@ -10,9 +10,9 @@ from typing_extensions import TypedDict
 
 from services.days import our_time
 from services.errors import InvalidRequestError
+from services.history.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
-from services.insights.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue
 from services.insights.request import resolve
 from services.store.follower_counts import CountRow
 from services.store.history import DayRow, Kind

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
-from services.insights.kept_series import (
+from services.history.kept_series import (
     PROFILE_COUNTS,
     Point,
     SelectedMetric,
@@ -21,7 +21,7 @@ from services.insights.kept_series import (
     day_points,
     point_of,
 )
-from services.insights.periods import Aggregation, Interval, Period, PeriodValue, aggregation_of, value_of_period
+from services.history.periods import Aggregation, Interval, Period, PeriodValue, aggregation_of, value_of_period
 from services.store.follower_counts import CountRow, FollowerCounts
 from services.store.history import DayRow, DaysByKind, History, WindowsByKind
 

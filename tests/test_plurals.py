@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.wording import counted
+from services.plurals import counted
 
 
 @pytest.mark.parametrize(
