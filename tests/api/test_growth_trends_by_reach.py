@@ -174,6 +174,17 @@ def test_unknown_words_are_refused(client):
         assert client.get(f"/growth-trends?period=7d&{query}").status_code == 400
 
 
+@pytest.mark.parametrize(("day", "first"), [(12, "2026-06-13"), (5, "2026-06-13"), (20, None)])
+def test_a_rate_of_either_window_may_change_with_its_insights(client, instagram, day, first):
+    instagram.days = {f"2026-06-{day:02}T12:00:00+0000": ("a",)}
+
+    trend, _ = rate(client, er_basis="reach")
+
+    known = [trend["current_value"] is not None, trend["previous_value"] is not None]
+    assert known == [day == 12, day == 5]
+    assert (trend["provisional_from"], trend["approximate"]) == (first, first is not None)
+
+
 @pytest.mark.parametrize("basis", ["reach", "views"])
 def test_days_that_may_change_are_named_by_a_warning(client, instagram, basis):
     trend, meta = rate(client, er_basis=basis)

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from services.accounts.token_encryption import TokenEncryption, new_key
+from services.days import our_time
 from services.store.accounts import AccountRow
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
@@ -224,6 +225,22 @@ def test_every_count_of_the_profile_is_answered_by_day_and_by_week(client, kept)
     weeks = [(each["unit"], each["aggregation"], each["points"][0]["value"]) for each in by_week["series"]]
     assert weeks == [("accounts", "last", 910), ("accounts", "last", 77), ("posts", "last", 31)]
     assert [each["metric"] for each in nothing["meta"]["kept"]] == ["followers", "follows", "media_count"]
+
+
+@pytest.mark.parametrize("interval", ["day", "week"])
+@pytest.mark.parametrize(
+    ("finals", "age"), [((True, True, True), 30), ((True, False, False), 10), ((False, False, True), 0)]
+)
+def test_a_page_is_as_old_as_the_oldest_value_that_may_change_else_as_the_newest(client, interval, finals, age):
+    history = client.application.extensions["services"].store.history
+    for day, seconds, final in zip((8, 9, 10), (0, 10, 20), finals, strict=True):
+        key = HistoryKey("views", (), f"2026-06-{day:02}", f"2026-06-{day:02}")
+        history.keep(ACCOUNT_ID, {key: HistoryValue(5, None, READ_AT + seconds, final=final)})
+    Kept(client).counts([FollowerCount("2026-06-11", 900, READ_AT + 30), FollowerCount("2026-06-12", 900, READ_AT)])
+
+    meta = ask(client, "views,followers", since="2026-06-08", interval=interval)["meta"]
+
+    assert meta["fetched_at"] == our_time(READ_AT + age)
 
 
 def test_every_metric_of_an_export_that_is_about_days_is_answered(client, kept):

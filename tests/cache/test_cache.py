@@ -303,6 +303,16 @@ def test_a_part_that_could_not_be_written_at_once_is_written_at_the_end(make_cac
     assert calls == []
 
 
+def test_a_part_that_was_written_at_once_is_not_written_again_at_the_end(cache, store):
+    def fetch(_keys, _cached, keep):
+        keep({CacheKey(KEY): {"number": 1}})
+        return {CacheKey(KEY): {"number": 1}}
+
+    cache.get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch)
+
+    assert ACCOUNT not in store.cache_entries.versions()  # Nothing was replaced.
+
+
 def test_a_part_that_cannot_serve_is_where_the_next_fetch_begins_although_the_fetch_then_failed(
     cache, clock, refreshing
 ):

@@ -42,6 +42,17 @@ def test_the_accounts_that_were_used_last_stay_within_the_bound():
     assert dict(recent.of("a")) == {}
 
 
+def test_an_account_that_is_only_looked_at_is_used_too():
+    recent = RecentReads(60, 2)
+    for account in "ab":
+        recent.put(account, recent.of(account), {"key": 1})
+    recent.of("a")
+
+    recent.put("c", recent.of("c"), {"key": 1})
+
+    assert [dict(recent.of(account)) for account in "abc"] == [{"key": 1}, {}, {"key": 1}]
+
+
 def test_a_value_that_replaces_another_one_counts_once():
     recent = RecentReads(60, 5, weigh=len)
     for _ in range(10):

@@ -17,7 +17,7 @@ from services.clients.guard.attribution import RECENT, FaultAttribution
 from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
 from services.clients.guard.guard import MAX_WAIT, NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
-from services.clients.guard.usage import Usage
+from services.clients.guard.usage import APP, Usage
 from services.errors import (
     DeadlineExceededError,
     ObjectNotFoundError,
@@ -298,6 +298,16 @@ def test_a_token_that_is_accepted_again_lets_its_account_through(graph, clock, w
     assert [asked(graph), asked(graph)] == [None, None]
 
 
+def test_a_token_whose_probe_met_a_limit_is_tried_again_after_the_limit(guard, clock):
+    fail(guard, failure(TokenExpiredError))
+    pass_(clock, 5)
+    fail(guard, failure(ProviderRateLimitedError, retry_after=10, wait_reported=True))
+
+    pass_(clock, 10)
+
+    assert guard.acquire("1")
+
+
 @pytest.mark.parametrize("kind", [PermissionDeniedError, ObjectNotFoundError])
 def test_what_concerns_one_request_stops_no_account(guard, kind):
     fail(guard, failure(kind), times=20)
@@ -391,6 +401,20 @@ def test_a_probe_whose_request_had_no_time_left_leaves_its_turn_to_the_next(guar
         raise failure(DeadlineExceededError)
 
     assert guard.acquire("1")
+
+
+def test_a_probe_that_fails_once_the_provider_is_up_again_leaves_its_turn_to_the_next(guard, clock):
+    under_way = guard.acquire("2")
+    fail(guard, account=NO_ACCOUNT, times=5)
+    pass_(clock, 1)
+    probe = guard.acquire("1")
+    guard.succeeded(under_way)
+
+    guard.failed(probe, failure())
+
+    fail(guard, account=NO_ACCOUNT, times=5)
+    pass_(clock, 1)
+    assert guard.acquire("2")
 
 
 def test_the_least_recently_used_accounts_are_forgotten_beyond_the_maximum(guard, monkeypatch):
@@ -640,6 +664,7 @@ def test_modash_is_not_called_while_it_asks_to_slow_down(clock, wire, headers, s
         with pytest.raises(ProviderRateLimitedError):
             modash.performance_data("nasa")
         assert len(wire.calls) == calls
+    assert [each.account for each in modash.guard.usages() if each.blocked_until] == [APP]
 
 
 # Log lines

@@ -126,6 +126,18 @@ def test_a_probe_that_is_answered_ends_it_for_all(make_guard, clock, prober):
     assert [wait_of(guard) for guard in (first, other, make_guard())] == [None] * 3
 
 
+def test_what_the_probe_of_another_process_has_ended_admits_more_than_one_call(make_guard, clock):
+    one, other = make_guard(), make_guard()
+    refuse(one, seconds=900, reported=False)
+    assert wait_of(other) == 900
+    clock.wait(PROBED_EVERY)
+    one.succeeded(one.acquire("1"))
+
+    other.acquire("1")
+
+    assert wait_of(other) is None
+
+
 def test_one_process_alone_makes_the_probe(make_guard, clock):
     guards = [make_guard() for _ in range(4)]
     refuse(guards[0], seconds=900, reported=False)
@@ -142,6 +154,21 @@ def test_one_process_alone_makes_the_probe(make_guard, clock):
     (guard, permit) = admitted[0]
     guard.failed(permit, throttled(900, reported=False))
     assert all(wait_of(each) == 900 for each in guards)
+
+
+def test_a_process_that_came_second_for_a_probe_may_make_the_next_one(make_guard, clock, monkeypatch):
+    one, other = make_guard(), make_guard()
+    refuse(one, seconds=900, reported=False)
+    assert wait_of(other) == 900
+    clock.wait(PROBED_EVERY)
+    one.acquire("1")  # It never comes back.
+    with monkeypatch.context() as patched:
+        patched.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 3600.0)  # Each has looked before both probed.
+        assert wait_of(other) == 900 - PROBED_EVERY
+
+    clock.wait(PROBED_EVERY)
+
+    assert wait_of(other) is None
 
 
 def test_a_guess_never_replaces_the_end_that_the_provider_gave(make_guard):

@@ -91,7 +91,8 @@ def test_what_differs_in_a_parameter_differs_in_the_reply(world):
     again = [world.get(path).data for path in reversed(paths)]
 
     assert again == once[::-1]
-    assert len(set(once)) == len(paths) - 1  # `format=json` is the default.
+    assert len(set(once)) == len(paths) - 1
+    assert once[-1] == world.get(POSTS).data  # `format=json` is the default.
 
 
 @pytest.mark.parametrize("path", [POSTS, FINISHED])

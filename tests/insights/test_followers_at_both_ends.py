@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.days import Window
+from services.days import ONE_DAY, Window
 from services.growth.followers import Followers
 from services.insights.catalogue import MIN_FOLLOWERS
 from services.insights.followers_at_start import BREAKDOWN, FollowersAtStart, FollowersThen
@@ -55,14 +55,17 @@ def test_two_estimates_compare_only_where_they_count_alike(start, end, then):
     found, _ = ends(estimate(*start), estimate(*end))
 
     assert (found.value, found.reason) == (then, None if then else "inconsistent")
+    assert found.basis == start[1]
 
 
-def test_a_count_compares_with_any_estimate():
-    counts = {WEEK.first: DailyCount(910, read_at=5.0)}
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [(WEEK.first, (910, "history", 950, GROSS)), (WEEK.last + ONE_DAY, (900, NET, 910, "history"))],
+)
+def test_a_count_at_either_end_compares_with_any_estimate(day, expected):
+    then, end = ends(estimate(900, NET), estimate(950, GROSS), {day: DailyCount(910, read_at=5.0)})
 
-    then, end = ends(estimate(900, NET), estimate(950, GROSS), counts)
-
-    assert (then.value, then.basis, end.value) == (910, "history", 950)
+    assert (then.value, then.basis, end.value, end.basis) == expected
 
 
 def test_an_unknown_end_keeps_its_own_reason():

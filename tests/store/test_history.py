@@ -145,6 +145,9 @@ def test_final_values_of_consecutive_days_are_added_up(store):
     whole = store.history.sums("b", ["saves"], [all_days])
     assert whole == {("saves", all_days): (63, 15.0, *all_days)}
     assert isinstance(whole["saves", all_days].value, int)
+    store.history.keep("b", {key("2026-11-10", "saves"): value(None, 5.0, final=True, buckets={("REEL",): 1})})
+    longer = (november[0], "2026-11-10")
+    assert store.history.sums("b", ["saves"], [longer]) == {("saves", longer): (63, 15.0, *all_days)}
     assert store.history.sums("c", ["views"], [all_days]) == {}
     assert store.history.sums("c", ["views"], [first, second]) == {("views", first): (21, 15.0, *first)}
 
