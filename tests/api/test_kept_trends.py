@@ -12,7 +12,7 @@ from services.growth.kept_counts import KeptCounts
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, totals
-from tests.support import ACCOUNT_ID, NoConnections
+from tests.support import ACCOUNT_ID, MovableClock, NoConnections, settings, utc
 
 COUNTED_DAYS = 15
 SELECTIONS = ("", "&metrics=reach", "&metrics=views,posts")
@@ -143,6 +143,25 @@ def test_the_moment_up_to_which_totals_are_complete_goes_on(client, wire, clock)
 
     assert before == ["2026-06-13T18:00:00Z"] * 3
     assert covered_until(er_method="mean_of_posts") == "2026-06-13T18:01:00Z"
+
+
+def test_a_day_that_becomes_final_is_none_that_may_change_any_more(make_client, wire):
+    """The 72 hours in which follows may change end an hour after midnight where the clocks were moved meanwhile."""
+    plan_profile(wire, followers=None)
+    plan_posts(wire, [])
+    clock = MovableClock(utc("2026-03-11T07:59:40"))  # 20 seconds before one in California
+    client = make_client(settings(), clock=clock)
+    counts = client.application.extensions["services"].store.follower_counts
+    counts.keep(ACCOUNT_ID, FollowerCount("2026-03-04", 1000, midnight(date(2026, 3, 4)) + 600.0))
+
+    def provisional_from(**query):
+        return body_of(client, "/growth-trends", period="7d", **query)["trends"][0]["provisional_from"]
+
+    before = [provisional_from(), provisional_from(format="json")]
+    clock.wait(30)
+
+    assert before == ["2026-03-07"] * 2
+    assert provisional_from(er_method="mean_of_posts") == "2026-03-08"
 
 
 def test_a_value_that_could_not_be_had_is_read_again_by_the_next_request(client, wire):

@@ -420,7 +420,29 @@ def test_without_the_database_a_process_keeps_what_it_fetches_and_says_what_has_
     assert calls == []
 
 
+def test_without_a_lease_a_process_keeps_what_it_fetches(cache, store, monkeypatch):
+    monkeypatch.setattr(store.leases, "acquire", unavailable)
+    calls = []
+
+    found = [get(cache, number, calls=calls).value for number in (1, 2)]
+
+    assert (found, calls) == ([{"number": 1}] * 2, [1])
+
+
 # Several processes
+
+
+def test_what_was_replaced_before_a_process_began_is_no_news_to_it(make_cache, clock, refreshing):
+    other, mine, changed = make_cache(), make_cache(), []
+    get(other, 1)
+    clock.wait(10)
+    refreshing(lambda: get(other, 2))
+    mine.on_change(changed.append)
+    assert get(mine, 9).value == {"number": 2}
+
+    mine.invalidate_changed()
+
+    assert changed == []
 
 
 def test_each_change_of_another_process_is_seen_and_nothing_else(make_cache, clock, refreshing):

@@ -199,6 +199,15 @@ def test_each_refusal_is_a_fresh_failure_that_says_what_opened_the_breaker(guard
     assert (first.words, first.reached, first.retry_strategy) == ("Oh.", False, RetryStrategy.STOP)
 
 
+def test_a_probe_that_fails_otherwise_says_what_the_next_call_is_refused_with(guard, clock):
+    fail(guard, times=5)
+    pass_(clock, 1)
+
+    fail(guard, failure(ProviderUnavailableError))
+
+    assert type(refusal(guard)) is ProviderUnavailableError
+
+
 # One probe
 
 
@@ -381,6 +390,16 @@ def test_an_account_that_fails_now_does_not_show_that_the_provider_answers(guard
     fail(guard, account="1", times=5)
 
     assert not refusal(guard, "2").reached
+
+
+def test_accounts_that_fail_now_do_not_show_each_other_that_the_provider_answers(guard):
+    for account in "12":
+        guard.succeeded(guard.acquire(account))
+
+    fail(guard, account="1", times=1)
+    fail(guard, account="2", times=5)
+
+    assert not refusal(guard, "9").reached
 
 
 def test_a_failed_probe_counts_for_the_provider_whichever_account_made_it(guard, clock):

@@ -163,7 +163,9 @@ def test_a_process_that_came_second_for_a_probe_may_make_the_next_one(make_guard
     clock.wait(PROBED_EVERY)
     one.acquire("1")  # It never comes back.
     with monkeypatch.context() as patched:
-        patched.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 3600.0)  # Each has looked before both probed.
+        patched.setattr(
+            "services.clients.guard.shared_throttles.LOOK_EVERY", 3600.0
+        )  # Each has looked before both probed.
         assert wait_of(other) == 900 - PROBED_EVERY
 
     clock.wait(PROBED_EVERY)
