@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from services.answers import Freshness, Warning_
 from services.cache.entries import CacheEntry
+from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
 from services.days import Window, first_provisional
 from services.errors import ProviderError
@@ -22,6 +23,19 @@ from services.posts.ordered_posts import Posts
 from services.posts.post import reason_of
 
 
+class SourcesPart(NamedTuple):
+    """What a part of a reply rests on: one of the totals, or all else.
+
+    Of its entries, those of insights and others, only their ages and expiries count (`condensed`).
+    """
+
+    insights: Sequence[CacheEntry]
+    others: Sequence[CacheEntry] = ()
+    shifted: Sequence[str] = ()  # the metrics whose days Instagram marks by another time than midnight in California
+    warnings: Sequence[Warning_] = ()  # about the list of posts
+    is_worked_back: bool = False  # whether a number of followers is worked back from insights
+
+
 class GrowthSources(NamedTuple):
     """What a reply rests on: how fresh it is, and what its reader should know of the values behind it.
 
@@ -30,8 +44,40 @@ class GrowthSources(NamedTuple):
 
     freshness: Freshness
     insights_read_at: float | None
-    shifted: Sequence[str]  # the metrics whose days Instagram marks by another time than midnight in California
-    warnings: Sequence[Warning_]  # about the list of posts
+    shifted: Sequence[str]
+    warnings: Sequence[Warning_]
+
+    @classmethod
+    def of(cls, parts: Sequence[SourcesPart], *, now: datetime, gaps: bool = False) -> Self:
+        """Return what a reply of some parts rests on; `gaps` if a part could not be fetched."""
+        insights = [entry for part in parts for entry in part.insights]
+        others = [entry for part in parts for entry in part.others]
+        return cls(
+            Freshness.of([*insights, *others], now=now, gaps=gaps),
+            min([entry.fetched_at for entry in insights if entry.expires_at != FOR_EVER], default=None),
+            sorted({metric for part in parts for metric in part.shifted}),
+            [warning for part in parts for warning in part.warnings],
+        )
+
+
+def condensed(entries: Iterable[CacheEntry]) -> tuple[CacheEntry, ...]:
+    """Return up to two entries, which are as old as some, expire as they do, and are stale if one of them is.
+
+    One stands for those that can change, the other one for those that are final.
+    """
+    known = list(entries)
+    ageing = [entry for entry in known if entry.expires_at != FOR_EVER]
+    final = [entry for entry in known if entry.expires_at == FOR_EVER]
+    return tuple(
+        CacheEntry(
+            {},
+            min(entry.fetched_at for entry in group),
+            min(entry.expires_at for entry in group),
+            any(entry.stale for entry in group),
+        )
+        for group in (ageing, final)
+        if group
+    )
 
 
 @dataclass(frozen=True)
@@ -42,10 +88,8 @@ class Fetched:
     posts: Posts | ProviderError
     metric_values: Mapping[ValueKey, MetricValue]
     insights_read_at: datetime
-    freshness: Freshness
     post_insights: PostInsights | None = None
     counts: Counts = field(default_factory=dict)
-    is_ageing: bool = True  # whether any of the insights can still change; else they count as read at present
 
     @cached_property
     def followers(self) -> int | None:
@@ -61,17 +105,6 @@ class Fetched:
     def followers_read_at(self) -> float:
         """When the present number of followers was read, in Unix seconds; if it is unknown, when the insights were."""
         return self.insights_read_at.timestamp() if isinstance(self.profile, ProviderError) else self.profile.fetched_at
-
-    @property
-    def sources(self) -> GrowthSources:
-        """What the reply rests on."""
-        shifted = {metric for (metric, _, _), value in self.metric_values.items() if value.is_shifted}
-        return GrowthSources(
-            self.freshness,
-            self.insights_read_at.timestamp() if self.is_ageing else None,
-            sorted(shifted),
-            [] if isinstance(self.posts, ProviderError) else self.posts.warnings,
-        )
 
     def gap_in(self, window: Window) -> str | None:
         """Return why not all posts of a window are known, or None if they are."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 from services import request_context
-from services.answers import Freshness, Unavailable, explain
+from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.policies import FOR_EVER
 from services.clients.graph.models import Account
 from services.days import ONE_DAY, Window, utc
 from services.errors import ProviderError
 from services.executors import Executor, Future
 from services.growth.followers import Followers
 from services.growth.kept_counts import KeptCounts
-from services.growth.parts import Fetched, followers_of
+from services.growth.parts import Fetched, GrowthSources, SourcesPart, condensed, followers_of
 from services.growth.shown import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
-from services.growth.trends import ALWAYS, METRIC_OF, Trend, engagement_trend, followers_trend, total_trend
-from services.insights.catalogue import PROVISIONAL_HOURS
+from services.growth.trends import ALWAYS, METRIC_OF, Trend, TrendKey, engagement_trend, followers_trend, total_trend
 from services.insights.long_windows import LongWindowReader
-from services.insights.request import InsightsRequest
+from services.insights.request import InsightsRequest, ValueKey
+from services.insights.values import MetricValue
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
@@ -63,7 +62,6 @@ class GrowthReader:
         if shown is not None:
             return shown
         window, before = request.window, request.window.before()
-        totals = [METRIC_OF[key] for key in request.keys if key in METRIC_OF]
         needed = PostListPolicy(since=before.since, read_after=window.until)
         cached: Both | None = self._posts.cached_with_profile(account, needed)
         # Another thread is for a provider call; what is cached is here before one could begin.
@@ -74,14 +72,16 @@ class GrowthReader:
         )
         counts = {} if kept is None else kept
         uncounted = Followers.of(window, now, request.today, counts).uncounted
-        requests = [one for each in uncounted for one in each.requests()]
-        if totals:
-            requests += [InsightsRequest(tuple(totals), each) for each in (window, before)]
+        totals = {key: METRIC_OF[key] for key in request.keys if key in METRIC_OF}
+        of_followers = [one for each in uncounted for one in each.requests()]
+        of_totals = [InsightsRequest(tuple(totals.values()), each) for each in (window, before)] if totals else []
+        requests = [*of_followers, *of_totals]
         found = [self._insights.read(account, requests)] if requests else []
         metric_values = dict(found[0].metric_values) if found else {}
         profile, posts = cached or _result(both_read)
         current = followers_of(profile)
         if requests := [one for each in uncounted for one in each.fallback_requests(current, metric_values)]:
+            of_followers += requests
             found.append(self._insights.read(account, requests))
             metric_values |= found[-1].metric_values
         post_insights = self._insights_of(account, posts, [window, before]) if request.basis != "followers" else None
@@ -90,27 +90,32 @@ class GrowthReader:
         )
         if isinstance(profile, ProviderError) and is_nothing_known:
             raise profile
-        of_insights = [entry for each in found for entry in each.entries]
-        of_posts = [] if post_insights is None else post_insights.entries
-        entries = [*of_insights, *_entries(profile, posts), *of_posts]
         failed = [isinstance(profile, ProviderError), isinstance(posts, ProviderError), _has_failed(post_insights)]
         gaps = any(failed) or any(each.gaps for each in found)
-        ageing = [entry.fetched_at for entry in of_insights if entry.expires_at != FOR_EVER]
-        # Where no insight ages, the present moment stands for them; trends that name it are others a moment later.
-        is_present_named = not ageing and bool(uncounted or (totals and now < _final_at(window)))
-        fetched = Fetched(
-            profile,
-            posts,
-            metric_values,
-            utc(min(ageing, default=now.timestamp())),
-            Freshness.of(entries, now=now, gaps=gaps),
-            post_insights,
-            counts,
-            is_ageing=bool(ageing),
+        of_posts = [] if post_insights is None else post_insights.entries
+        rest = SourcesPart(
+            [entry for each in found for entry in each.entries],
+            [*_entries(profile, posts), *of_posts],
+            _shifted(metric_values.items()),
+            [] if isinstance(posts, ProviderError) else posts.warnings,
+            is_worked_back=bool(uncounted),
         )
-        shown = _trends_of(fetched, request)
-        if kept is not None and not gaps and not is_present_named:
-            self._shown.add(account.id, reading, request, shown, now=now)
+        sources = GrowthSources.of([rest], now=now, gaps=gaps)
+        # Where no insight ages, the present moment stands for them.
+        read_at = now if sources.insights_read_at is None else utc(sources.insights_read_at)
+        fetched = Fetched(profile, posts, metric_values, read_at, post_insights, counts)
+        shown = ShownGrowth(_trends_of(fetched, request), sources)
+        if kept is not None and not gaps:
+            behind = {key: entries for each in found for key, entries in each.parts.items()}
+            parts: dict[TrendKey | None, SourcesPart | None] = {
+                key: _part([(metric, (), each) for each in (window, before)], metric_values, behind)
+                for key, metric in totals.items()
+            }
+            of_rest = _part([key for each in of_followers for key in each.value_keys()], metric_values, behind)
+            parts[None] = of_rest and rest._replace(
+                insights=of_rest.insights, others=condensed(rest.others), shifted=of_rest.shifted
+            )
+            self._shown.add(account.id, reading, request, shown, parts, now=now)
         return shown
 
     def _insights_of(
@@ -140,9 +145,20 @@ def _has_failed(post_insights: PostInsights | None) -> bool:
     return post_insights is not None and post_insights.failure is not None
 
 
-def _final_at(window: Window) -> datetime:
-    """Return from when on the totals of a window are final."""
-    return utc(window.until + 1) + timedelta(hours=PROVISIONAL_HOURS)
+def _part(
+    keys: Sequence[ValueKey],
+    metric_values: Mapping[ValueKey, MetricValue],
+    behind: Mapping[ValueKey, Sequence[CacheEntry]],
+) -> SourcesPart | None:
+    """Return what some values rest on, or None where not all entries behind them are known."""
+    if not all(key in behind for key in keys):
+        return None
+    entries = condensed(entry for key in keys for entry in behind[key])
+    return SourcesPart(entries, shifted=_shifted((key, metric_values[key]) for key in keys))
+
+
+def _shifted(values: Iterable[tuple[ValueKey, MetricValue]]) -> list[str]:
+    return sorted({metric for (metric, _, _), value in values if value.is_shifted})
 
 
 def _posts_in(window: Window, posts: Posts) -> Sequence[Post]:
@@ -150,7 +166,7 @@ def _posts_in(window: Window, posts: Posts) -> Sequence[Post]:
     return posts.posts[start:end]
 
 
-def _trends_of(fetched: Fetched, request: TrendsRequest) -> ShownGrowth:
+def _trends_of(fetched: Fetched, request: TrendsRequest) -> list[ShownTrend]:
     """Return the trends of a request as they are shown."""
     window, before = request.window, request.window.before()
     followers = Followers.of(window, fetched.insights_read_at, request.today, fetched.counts)
@@ -159,7 +175,7 @@ def _trends_of(fetched: Fetched, request: TrendsRequest) -> ShownGrowth:
         engagement_trend(window, before, fetched, followers, basis=request.basis, method=request.method),
         *(total_trend(key, window, before, fetched) for key in request.keys if key not in ALWAYS),
     ]
-    return ShownGrowth([ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends], fetched.sources)
+    return [ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends]
 
 
 def _unavailable(trend: Trend, fetched: Fetched) -> Unavailable | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from services.answers import Unavailable
@@ -11,8 +11,8 @@ from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
 from services.csv_cells import cells, csv_lines
-from services.days import Window, first_provisional
-from services.growth.parts import GrowthSources
+from services.days import Window, first_provisional, utc
+from services.growth.parts import GrowthSources, SourcesPart
 from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
@@ -23,7 +23,8 @@ COLUMNS = (
     *("unit", "basis", "approximate", "since", "until", "provisional_from"),
     *("er_method", "numerator", "denominator", "posts_used", "posts_left_out", "previous_since", "previous_until"),
 )
-MOST_SHOWN = 1_000  # trends, of about 2 kB each
+MOST_SHOWN = 2 * 1024 * 1024  # bytes
+TREND_SIZE, PART_SIZE = 2_000, 900  # bytes, about
 
 
 class TrendsRequest(NamedTuple):
@@ -34,6 +35,11 @@ class TrendsRequest(NamedTuple):
     keys: tuple[TrendKey, ...]
     basis: Basis
     method: Method
+
+    @property
+    def parts(self) -> list[TrendKey | None]:
+        """The parts that a reply rests on: all that is no total (None), and each of the totals."""
+        return [None, *[key for key in self.keys if key in METRIC_OF]]
 
 
 class ShownTrend:
@@ -62,21 +68,25 @@ class ShownGrowth(NamedTuple):
 
 
 Moment = float | tuple[date, date]
-SourcesKey = tuple[date, date, date, tuple[str, ...], bool]  # first and last day, today, metrics, with post insights
+# First and last day, today, the total (None: all else), and whether the insights of posts were read.
+PartKey = tuple[date, date, date, TrendKey | None, bool]
 ShownKey = tuple[date, date, date, TrendKey, Basis | None, Method | None, Moment]
-ReadingOfTrends = ReadsOfAccount[SourcesKey | ShownKey, GrowthSources | ShownTrend]
+ReadingOfTrends = ReadsOfAccount[PartKey | ShownKey, SourcesPart | ShownTrend]
 
 
 class ShownTrends:
     """What replies showed moments ago, so that others over the same values are made of it without reading anything.
 
     A trend is kept with everything that it depends on in its key: the days, the day on which it was requested, how it
-    is calculated, and when the insights were read. It ends with the first of the values that it was made of, and as
-    soon as any value of the account is replaced.
+    is calculated, and when the insights were read. What a reply rests on is kept by the part, so that a reply of other
+    metrics is made of the parts of several. A reply ends with the first of the values that it was made of, and as soon
+    as any value of the account is replaced.
     """
 
     def __init__(self, cache: Cache) -> None:
-        self._recent: RecentReads[SourcesKey | ShownKey, GrowthSources | ShownTrend] = RecentReads(MINUTE, MOST_SHOWN)
+        self._recent: RecentReads[PartKey | ShownKey, SourcesPart | ShownTrend] = RecentReads(
+            MINUTE, MOST_SHOWN, weigh=_size
+        )
         cache.on_change(self._recent.forget)
 
     def begin(self, account: str) -> ReadingOfTrends:
@@ -86,8 +96,14 @@ class ShownTrends:
     @staticmethod
     def known(reading: ReadingOfTrends, request: TrendsRequest, *, now: datetime) -> ShownGrowth | None:
         """Return the trends of a request, or None unless all of them were shown before and have not expired."""
-        sources = reading.get(_sources_key(request))
-        if not isinstance(sources, GrowthSources) or now.timestamp() >= sources.freshness.expires_at:
+        parts = []
+        for key in request.parts:
+            part = reading.get(_part_key(request, key))
+            if not isinstance(part, SourcesPart):
+                return None
+            parts.append(part)
+        sources = GrowthSources.of(parts, now=now)
+        if now.timestamp() >= sources.freshness.expires_at or _is_present_named(request, parts, sources, now):
             return None
         moment = _moment(sources, now)
         trends = []
@@ -104,15 +120,37 @@ class ShownTrends:
         reading: ReadingOfTrends,
         request: TrendsRequest,
         shown: ShownGrowth,
+        parts: Mapping[TrendKey | None, SourcesPart | None],
         *,
         now: datetime,
     ) -> None:
-        """Keep the trends of a request; to be called where another one would be answered by the same values."""
-        moment = _moment(shown.sources, now)
-        kept: dict[SourcesKey | ShownKey, GrowthSources | ShownTrend] = {_sources_key(request): shown.sources}
-        for key, each in zip(request.keys, shown.trends, strict=True):
-            kept[_shown_key(request, key, moment)] = each
+        """Keep the trends of a request, and what they rest on as far as it is known.
+
+        To be called where another request would be answered by the same values.
+        """
+        known = {key: part for key, part in parts.items() if part is not None}
+        kept: dict[PartKey | ShownKey, SourcesPart | ShownTrend] = {
+            _part_key(request, key): part for key, part in known.items()
+        }
+        if len(known) == len(parts) and not _is_present_named(request, list(known.values()), shown.sources, now):
+            moment = _moment(shown.sources, now)
+            for key, each in zip(request.keys, shown.trends, strict=True):
+                kept[_shown_key(request, key, moment)] = each
         self._recent.put(account, reading, kept)
+
+
+def _is_present_named(
+    request: TrendsRequest, parts: Sequence[SourcesPart], sources: GrowthSources, now: datetime
+) -> bool:
+    """Return whether trends name the present moment, because no insight ages: then they are others a moment later."""
+    if sources.insights_read_at is not None:
+        return False
+    return any(part.is_worked_back for part in parts) or (len(parts) > 1 and now < _final_at(request.window))
+
+
+def _final_at(window: Window) -> datetime:
+    """Return from when on the totals of a window are final."""
+    return utc(window.until + 1) + timedelta(hours=PROVISIONAL_HOURS)
 
 
 def _moment(sources: GrowthSources, now: datetime) -> Moment:
@@ -122,10 +160,9 @@ def _moment(sources: GrowthSources, now: datetime) -> Moment:
     return first_provisional(now, PROVISIONAL_HOURS), first_provisional(now, PROVISIONAL_HOURS_OF_FOLLOWS)
 
 
-def _sources_key(request: TrendsRequest) -> SourcesKey:
+def _part_key(request: TrendsRequest, key: TrendKey | None) -> PartKey:
     window = request.window
-    metrics = tuple([key for key in request.keys if key in METRIC_OF])
-    return window.first, window.last, request.today, metrics, request.basis != "followers"
+    return window.first, window.last, request.today, key, key is None and request.basis != "followers"
 
 
 def _shown_key(request: TrendsRequest, key: TrendKey, moment: Moment) -> ShownKey:
@@ -133,6 +170,10 @@ def _shown_key(request: TrendsRequest, key: TrendKey, moment: Moment) -> ShownKe
     if key == "engagement_rate":
         return window.first, window.last, request.today, key, request.basis, request.method, moment
     return window.first, window.last, request.today, key, None, None, moment
+
+
+def _size(shown: SourcesPart | ShownTrend) -> int:
+    return TREND_SIZE if isinstance(shown, ShownTrend) else PART_SIZE
 
 
 def _row(trend: Trend) -> Mapping[str, object]:

@@ -86,8 +86,9 @@ class LongWindowReader:
         except ProviderError as error:
             return Insights.unknown(requests, error)
         insights = _with_sums(plans, found)
-        self._recent.put(account.id, reading, _known_values(plans, insights))
-        return insights
+        known_values = _known_values(plans, insights)
+        self._recent.put(account.id, reading, known_values)
+        return replace(insights, parts={key: each.entries for key, each in known_values.items()})
 
     def _plan(self, account: Account, request: InsightsRequest, final: FinalDays, sums: Mapping[str, KeptSum]) -> _Plan:
         window = request.window
@@ -166,14 +167,13 @@ def _known(
 ) -> Insights | None:
     """Return the values of some requests, or None unless all of them were read moments ago and are fresh."""
     values: dict[ValueKey, MetricValue] = {}
-    entries: list[CacheEntry] = []
+    parts: dict[ValueKey, Sequence[CacheEntry]] = {}
     for key in (key for request in requests for key in request.value_keys()):
         known = reading.get(key)
         if known is None or not all(now < entry.expires_at for entry in known.entries):
             return None
-        values[key] = known.value
-        entries += known.entries
-    return Insights(values, entries, gaps=False)
+        values[key], parts[key] = known
+    return Insights(values, [entry for part in parts.values() for entry in part], gaps=False, parts=parts)
 
 
 def _known_values(plans: Sequence[_Plan], insights: Insights) -> dict[ValueKey, KnownValue]:
@@ -196,11 +196,15 @@ def _known_values(plans: Sequence[_Plan], insights: Insights) -> dict[ValueKey, 
 
 def _entries_of(plan: _Plan, metric: str, window: Window, insights: Insights) -> list[CacheEntry | None]:
     """Return the entries that a value was made of; None stands for one that is not known."""
-    breakdown, sources = plan.request.breakdown, insights.sources
-    if (alone := sources.get((metric, breakdown, window))) is not None:
-        return [alone]
-    parts = plan.runs if metric in plan.summed else [window]
-    entries = [sources.get((metric, breakdown, piece)) for part in parts for piece in part.pieces()]
+    breakdown, sources, refusals = plan.request.breakdown, insights.sources, insights.refusals
+    key = (metric, breakdown, window)
+    if (alone := sources.get(key)) is not None:
+        return [alone, *([refusals[key]] if key in refusals else [])]
+    entries: list[CacheEntry | None] = []
+    for part in plan.runs if metric in plan.summed else [window]:
+        for piece in part.pieces():
+            of_piece = [each.get((metric, breakdown, piece)) for each in (sources, refusals)]
+            entries += [each for each in of_piece if each is not None] or [None]
     read_at = [kept.read_at for kept in plan.kept.get(metric, {}).values()]
     read_at += [plan.sums[metric].read_at] if metric in plan.sums else []
     return [*entries, *([CacheEntry({}, min(read_at), FOR_EVER)] if read_at else [])]
@@ -243,7 +247,7 @@ def _with_sums(plans: Sequence[_Plan], found: Insights) -> Insights:
         values |= _summed(plan, values)
         read_at = plan.read_at()
         entries += [CacheEntry({}, min(read_at), FOR_EVER)] if read_at else []
-    return Insights(values, entries, found.gaps, sources=found.sources)
+    return Insights(values, entries, found.gaps, sources=found.sources, refusals=found.refusals)
 
 
 def _summed(plan: _Plan, values: Mapping[ValueKey, MetricValue]) -> dict[ValueKey, MetricValue]:

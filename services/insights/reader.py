@@ -51,7 +51,8 @@ class Insights:
     """A value for each requested key, the cache entries they were made of, and whether something is missing.
 
     `failures` has the failure behind each value that could not be fetched, `sources` the entry behind each that is made
-    of one alone.
+    of one alone, `refusals` the remembered refusal of each that Instagram refuses. `parts` are all the entries behind a
+    value, of those whose entries are known and fresh (`services.insights.long_windows`).
     """
 
     metric_values: Mapping[ValueKey, MetricValue]
@@ -59,6 +60,8 @@ class Insights:
     gaps: bool
     failures: Mapping[ValueKey, ProviderError] = field(default_factory=dict)
     sources: Mapping[ValueKey, CacheEntry] = field(default_factory=dict)
+    refusals: Mapping[ValueKey, CacheEntry] = field(default_factory=dict)
+    parts: Mapping[ValueKey, Sequence[CacheEntry]] = field(default_factory=dict)
 
     @classmethod
     def unknown(cls, requests: Iterable[InsightsRequest], error: ProviderError) -> Self:
@@ -74,7 +77,7 @@ class _Findings:
     entries: list[CacheEntry] = field(default_factory=list)
     failures: dict[ValueKey, ProviderError] = field(default_factory=dict)
     sources: dict[ValueKey, CacheEntry] = field(default_factory=dict)
-    refusals: list[CacheEntry] = field(default_factory=list)  # those remembered; the answer expires with them
+    refusals: dict[ValueKey, CacheEntry] = field(default_factory=dict)  # remembered; the answer expires with them
 
     def missing(self, requests: Iterable[InsightsRequest]) -> list[ValueKey]:
         """Return the keys of requests for which there is no value yet."""
@@ -150,8 +153,10 @@ class InsightsReader:
             worst = next((error for error in found.failures.values() if not isinstance(error, TRANSIENT)), None)
             if worst is not None or not only_gaps:
                 raise worst or next(iter(found.failures.values()))
-        entries = [*found.entries, *found.refusals]
-        return Insights(found.metric_values, entries, bool(found.failures), found.failures, found.sources)
+        entries = [*found.entries, *found.refusals.values()]
+        return Insights(
+            found.metric_values, entries, bool(found.failures), found.failures, found.sources, found.refusals
+        )
 
     def _read_totals(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
         """Read the totals of values that are unknown by their breakdown; their buckets stay unknown.
@@ -208,7 +213,7 @@ class InsightsReader:
                 ruled_out[key] = BEYOND_RETENTION
             elif (refusal := refused.get((metric, breakdown))) is not None:
                 ruled_out[key] = MetricValue(None, "refused", message=str(refusal.value["message"]))
-                found.refusals.append(refusal)
+                found.refusals[key] = refusal
             elif key in cut and METRICS[metric].unique:
                 ruled_out[key] = WINDOW_TOO_LONG
             elif (fault := faults.get((metric, breakdown))) and (failure := fault_of(fault.value, window)):

@@ -21,6 +21,11 @@ PATHS = [
     for length, until in ((7, "yesterday"), (7, "complete"), (9, "yesterday"))  # The last two begin on the same day.
     for more in (*SELECTIONS, "&er_method=median", "&er_basis=views&metrics=views", "&er_basis=reach&er_method=median")
 ]
+# Sets of metrics that none of those has, made of what those read.
+OTHER_SETS = [
+    f"/growth-trends?period=7d{more}"
+    for more in ("&metrics=views", "&metrics=reach,posts", "&metrics=reach,views", "&er_basis=views&metrics=reach")
+]
 
 
 def keep_counts(world):
@@ -46,8 +51,9 @@ def test_what_was_shown_before_is_what_reading_again_gives_at_any_moment(world, 
         world.settle()
         for path in PATHS:
             world.get(f"{path}&format=json")
-        kept = [world.body(f"{path}&account={world.account['id']}") for path in PATHS]
-        for path, body in zip(PATHS, kept, strict=True):
+        paths = [*PATHS, *OTHER_SETS]
+        kept = [world.body(f"{path}&account={world.account['id']}") for path in paths]
+        for path, body in zip(paths, kept, strict=True):
             world.services.cache.forget(world.account["id"])
             assert world.body(path) == body, (minutes, path)
 
@@ -70,7 +76,36 @@ def test_another_request_over_the_same_values_reads_nothing(world, monkeypatch, 
 
     monkeypatch.setattr(KeptCounts, "between", read)
 
-    assert [world.get(f"{path}&format=csv").status_code for path in PATHS] == [200] * len(PATHS)
+    paths = [*PATHS, *OTHER_SETS]
+    assert [world.get(f"{path}&format=csv").status_code for path in paths] == [200] * len(paths)
+
+
+def test_a_metric_that_instagram_refuses_is_shown_again_beside_others(client, wire, monkeypatch):
+    plan_profile(wire)
+    plan_posts(wire, [])
+
+    def answer(query):
+        if "reach" in query["metric"]:
+            return 400, {"error": {"code": 100, "message": "(#100) metric[0] must be one of the following values"}}
+        return follows(gained=50, lost=20) if "breakdown" in query else totals(query, 7)
+
+    plan_insights(wire, answer)
+    for metrics in ("reach,views", "reach,views,posts"):
+        body_of(client, "/growth-trends", period="7d", metrics=metrics)
+    assert client.application.extensions["services"].wait_until_quiet(30)
+    for metrics in ("reach,views", "reach,views,posts"):
+        body_of(client, "/growth-trends", period="7d", metrics=metrics, format="json")
+
+    def read(*_arguments, **_options):
+        raise AssertionError("It is read again.")
+
+    monkeypatch.setattr(KeptCounts, "between", read)
+    body = body_of(client, "/growth-trends", period="7d", metrics="reach,posts")
+
+    assert [(trend["key"], trend["current_value"], trend["reason"]) for trend in body["trends"][2:]] == [
+        ("reach", None, "refused"),
+        ("posts", 0, "zero_base"),
+    ]
 
 
 def test_a_value_that_is_replaced_is_shown_at_once(client, wire, clock):
