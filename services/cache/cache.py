@@ -242,7 +242,8 @@ class Cache:
         return found, last_good
 
     def _look_up(self, request: FetchRequest, cache_keys: Collection[CacheKey]) -> dict[CacheKey, CacheEntry]:
-        return self._entries.look_up(request.account, {key: request.policies[key] for key in cache_keys})
+        policies = {key: request.policies[key] for key in cache_keys}
+        return self._entries.look_up(request.account, policies, not_before=request.not_before)
 
     def _fresh(self, request: FetchRequest, cache_keys: Collection[CacheKey]) -> dict[CacheKey, CacheEntry]:
         cached, now = self._look_up(request, cache_keys), self._clock.timestamp()

@@ -46,6 +46,10 @@ class CacheEntry:
         """When the provider was last asked for the value."""
         return self.fetched_at if self.asked_at is None else self.asked_at
 
+    def is_older_than(self, moment: float) -> bool:
+        """Return whether the provider was last asked before a moment (Unix seconds) for a value that may change."""
+        return self.last_asked < moment and self.expires_at != FOR_EVER
+
 
 class CacheEntries:
     """The cached values of all accounts, in this process and in the database."""
@@ -78,16 +82,18 @@ class CacheEntries:
         unusable: dict[CacheKey, CacheEntry] | None = None,
         under_lease: bool = False,
         trusts_absence: bool = False,
+        not_before: float = 0.0,
     ) -> dict[CacheKey, CacheEntry]:
         """Return the cached values of some keys, marked stale if they have expired.
 
-        The database is read only for keys that are absent from this process or expired in it: for those another
-        process may have fetched a newer value. With `trusts_absence` it is not asked again for what it did not have,
-        before it has new values of the account. `unusable` gets the values that their policy does not let serve.
+        The database is read only for keys that are absent from this process, or of which its value has expired or is
+        older than `not_before` (Unix seconds): for those another process may have fetched a newer one. With
+        `trusts_absence` it is not asked again for what it did not have, before it has new values of the account.
+        `unusable` gets the values that their policy does not let serve.
         """
         rows = self._local.get(account, policies)
         found = self._entries(policies, policies, rows)
-        outdated = {cache_key.key for cache_key, entry in found.items() if entry.stale}
+        outdated = {key.key for key, entry in found.items() if entry.stale or entry.is_older_than(not_before)}
         if len(found) < len(policies):
             absent = {cache_key.key for cache_key in policies if cache_key not in found}
             if trusts_absence:

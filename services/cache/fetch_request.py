@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.cache.entries import CacheEntry
-from services.cache.policies import FOR_EVER, FreshnessPolicy, Json
+from services.cache.policies import FreshnessPolicy, Json
 from services.errors import DeadlineExceededError, ProviderError
 from services.store.cache_entries import CacheKey
 
@@ -51,7 +51,7 @@ class FetchRequest:
 
     def rejects(self, entry: CacheEntry) -> bool:
         """Return whether an entry is older than the caller accepts."""
-        return entry.last_asked < self.not_before and entry.expires_at != FOR_EVER
+        return entry.is_older_than(self.not_before)
 
     def accepts_as_fresh(self, entry: CacheEntry, *, now: float) -> bool:
         """Return whether an entry will do without a fetch: it is fresh, or was asked for in vain moments ago."""

@@ -114,7 +114,9 @@ class Fetching:
                 # Another thread or process may have committed between the look-up and the lease.
                 wanted = {key: request.policies[key] for key in cache_keys if key.key in keys}
                 unusable: dict[CacheKey, CacheEntry] = {}
-                cached = self._entries.look_up(request.account, wanted, unusable=unusable, under_lease=True)
+                cached = self._entries.look_up(
+                    request.account, wanted, unusable=unusable, under_lease=True, not_before=request.not_before
+                )
                 fetched_at = self._clock.timestamp()  # Before the call: the provider's answer may be as old as that.
                 found |= {key: each for key, each in cached.items() if request.accepts_as_fresh(each, now=fetched_at)}
                 needed = [key for key in wanted if key not in found]

@@ -484,8 +484,43 @@ def test_a_value_that_was_read_before_a_change_and_comes_after_it_is_not_held(
     assert values == [{"number": 1}, {"number": 2}]
 
 
+def test_what_another_process_has_fetched_since_a_request_came_is_new_enough_for_it(make_cache, clock, refreshing):
+    mine, other = make_cache(), make_cache()
+    calls = []
+    get(other, 1)
+    get(mine, 9)
+    clock.wait(10)
+
+    def both():
+        return get(other, 2), get(mine, 3, calls=calls)
+
+    theirs, found = refreshing(both)
+
+    assert theirs.value == found.value == {"number": 2}
+    assert calls == []
+
+
 def held(store, holder="another process"):
     return store.leases.acquire(ACCOUNT, [KEY], holder)
+
+
+def test_a_request_for_new_values_waits_for_another_process_and_does_not_fetch_again(cache, store, clock, refreshing):
+    calls = []
+    get(cache, 1)
+    clock.wait(10)
+    fences, now = held(store), clock.timestamp()
+    new = {CacheKey(KEY): EntryRow(b'{"number": 2}', now, now + 60)}
+
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(refreshing, lambda: get(cache, 3, calls=calls))
+        deadline = time.monotonic() + 10
+        while not cache._single_flight._watched:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        store.cache_entries.commit(ACCOUNT, fences, "another process", new, failures={})
+
+        assert waiting.result(10).value == {"number": 2}
+    assert calls == []
 
 
 def test_the_failure_of_another_process_is_the_answer_of_those_that_wait_for_it(cache, store):
