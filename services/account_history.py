@@ -138,9 +138,9 @@ class AccountHistory:
         )
 
     def _range(self, since: Bound | None, until: Bound | None, interval: Interval) -> Window | None:
-        now = self._clock.now()
-        check_range(since, until, pacific_day(now))
-        range_ = between(since, until, length=USUAL_DAYS[interval], now=now, end_time=self._end_time)
+        today = pacific_day(self._clock.now())
+        check_range(since, until, today)
+        range_ = between(since, until, length=USUAL_DAYS[interval], today=today, end_time=self._end_time)
         if range_ is None or since is not None:
             return range_
         return Window(period_around(range_.first, interval).first, range_.last)

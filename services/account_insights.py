@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date
+from functools import lru_cache
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
@@ -65,7 +66,9 @@ class AccountInsights:
         """
         request_context.accept_only_new(refresh=refresh)
         now = self._clock.now()
-        windows, warnings = _windows(self._range(since, until, PERIOD_DAYS[period], now), period)
+        today = pacific_day(now)
+        check_range(since, until, today)
+        windows, warnings = _windows(since, until, period, today, self._end_time)
         selected = self._accounts.find(account)
         resolved = [resolve(name, tuple(breakdown), selected.login) for name in metrics]
         series = None if refresh else self._shown.known(selected.id, resolved, period, windows, now=now.timestamp())
@@ -93,20 +96,24 @@ class AccountInsights:
             table=Table(COLUMNS, (each.lines for each in series)),
         )
 
-    def _range(self, since: Bound | None, until: Bound | None, length: int, now: datetime) -> Window | None:
-        check_range(since, until, pacific_day(now))
-        range_ = between(since, until, length=length, now=now, end_time=self._end_time)
-        if range_ is not None and len(range_) > MOST_DAYS:
-            raise InvalidRequestError(
-                f"since and until span {len(range_)} days.", hint=f"Accepted: at most {MOST_DAYS} days in one request."
-            )
-        return range_
 
+@lru_cache(maxsize=64)
+def _windows(
+    since: Bound | None, until: Bound | None, period: str, today: date, end_time: EndTime
+) -> tuple[Sequence[Window], Sequence[Warning_]]:
+    """Return the windows of a range on a Pacific day, oldest first; raise `InvalidRequestError` where it is too long.
 
-def _windows(range_: Window | None, period: str) -> tuple[list[Window], list[Warning_]]:
+    Callers request the same few ranges all day long.
+    """
+    length = PERIOD_DAYS[period]
+    range_ = between(since, until, length=length, today=today, end_time=end_time)
     if range_ is None:
-        return [], [{"code": "empty_range", "message": "No day ends between since and until."}]
-    windows, rest = range_.counted_back(PERIOD_DAYS[period])
+        return (), [{"code": "empty_range", "message": "No day ends between since and until."}]
+    if len(range_) > MOST_DAYS:
+        raise InvalidRequestError(
+            f"since and until span {len(range_)} days.", hint=f"Accepted: at most {MOST_DAYS} days in one request."
+        )
+    windows, rest = range_.counted_back(length)
     if rest is None:
         return windows, []
     message = f"{rest.first} to {rest.last} is shorter than the period and is not part of the answer."

@@ -143,16 +143,13 @@ def first_provisional(read_at: datetime, final_after: float) -> date:
     return pacific_day(read_at - timedelta(hours=final_after))
 
 
-def between(
-    since: Bound | None, until: Bound | None, *, length: int, now: datetime, end_time: EndTime
-) -> Window | None:
-    """Return the days of a caller's range, or None if no day belongs to it.
+def between(since: Bound | None, until: Bound | None, *, length: int, today: date, end_time: EndTime) -> Window | None:
+    """Return the days of a caller's range, or None if no day belongs to it; `today` is the Pacific day.
 
     A date means that day. For Unix seconds a day belongs if its `end_time` lies within, both ends included. Without
     `until` the range ends with the last finished day (or today, if it begins there); without `since` it has `length`
     days. Today is the last possible day.
     """
-    today = pacific_day(now)
     last = None if until is None else min(until if isinstance(until, date) else _last_day(until, end_time), today)
     first = since if since is None or isinstance(since, date) else _first_day(since, end_time)
     if last is None:

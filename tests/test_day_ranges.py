@@ -13,7 +13,7 @@ from tests.support import utc
 
 DAY = timedelta(days=1)
 HOUR = 3600
-FAR_FUTURE = utc("2040-01-01T12:00:00")
+FAR_FUTURE = date(2040, 1, 1)
 CLOCK_CHANGES = [date(2025, 3, 9), date(2025, 11, 2), date(2026, 3, 8), date(2026, 11, 1)]
 
 days = st.dates(date(2015, 1, 1), date(2035, 12, 31)) | st.sampled_from(CLOCK_CHANGES)
@@ -29,19 +29,18 @@ def test_a_day_belongs_to_a_unix_range_if_its_end_time_lies_within(day, offset, 
     until = since + width
     around = [day + index * DAY for index in range(-5, 14)]
 
-    window = between(since, until, length=1, now=FAR_FUTURE, end_time=reading)
+    window = between(since, until, length=1, today=FAR_FUTURE, end_time=reading)
 
     assert [*(window or ())] == [each for each in around if since <= reading.of(each) <= until]
 
 
 @given(days, st.integers(0, 100))
 def test_dates_mean_whole_days_and_both_belong(day, length):
-    window = between(day, day + length * DAY, length=1, now=FAR_FUTURE, end_time=EndTime.DAY_END)
+    window = between(day, day + length * DAY, length=1, today=FAR_FUTURE, end_time=EndTime.DAY_END)
 
     assert window == Window(day, day + length * DAY)
 
 
-NOW = utc("2026-06-15T18:00:00")
 TODAY = date(2026, 6, 15)
 
 
@@ -59,13 +58,13 @@ TODAY = date(2026, 6, 15)
     ],
 )
 def test_what_is_left_out_is_filled_with_finished_days(since, until, length, expected):
-    assert between(since, until, length=length, now=NOW, end_time=EndTime.DAY_END) == Window(*expected)
+    assert between(since, until, length=length, today=TODAY, end_time=EndTime.DAY_END) == Window(*expected)
 
 
 def test_a_range_without_any_end_time_has_no_days():
     noon = midnight(TODAY) - 12 * HOUR
 
-    assert between(noon, noon + HOUR, length=1, now=NOW, end_time=EndTime.DAY_END) is None
+    assert between(noon, noon + HOUR, length=1, today=TODAY, end_time=EndTime.DAY_END) is None
 
 
 @pytest.mark.parametrize(
