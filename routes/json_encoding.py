@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from flask import Response
 from flask.json.provider import JSONProvider
 
 from services.prepared_json import json_text
+from services.prepared_parts import PreparedList
+
+
+class Body(NamedTuple):
+    """The body of a reply, and the bytes that stand for it: equal ones for equal bodies, others for others.
+
+    In these, each prepared part is its digest.
+    """
+
+    text: bytes
+    named_by: bytes
+
+
+def encode_fields(fields: Mapping[str, object]) -> Body:
+    """Return the fields of a reply as its body: one line. A field may be a list of prepared parts."""
+    if not any(isinstance(value, PreparedList) for value in fields.values()):
+        text = encode(fields)
+        return Body(text, text)
+    texts, names = [], []
+    for name, value in fields.items():
+        if isinstance(value, PreparedList):
+            texts.append(b"%b:[%b]" % (json_text(name), b",".join([item.text for item in value.items])))
+            names += [item.digest for item in value.items]
+        else:
+            texts.append(b"%b:%b" % (json_text(name), json_text(value)))
+            names.append(texts[-1])
+    return Body(b"{%b}\n" % b",".join(texts), b"".join(names))
 
 
 def encode(value: object) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
 from itertools import chain, islice
@@ -17,10 +18,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from routes.json_encoding import encode
+from routes.json_encoding import Body, encode_fields
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
-from services.csv_cells import BOM, cells
+from services.csv_cells import BOM, cells, csv_lines
+from services.prepared_parts import PreparedPart
 from services.redaction import Redaction
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ MAX_ACCEPTED, MAX_ACCEPTED_ITEM = 20, 100  # items of an Accept header, and char
 RANGES = ("period", "time_range", "interval", "timeframe", "since", "until")
 # Every file system takes these characters in a name.
 UNSAFE = re.compile(r"[^\w.-]+|^[.-]+")
-DIGEST = 24  # hexadecimal digits of the SHA-256 of a body
+DIGEST = 24  # hexadecimal digits of the SHA-256 of what names a body
 PART, MOST_IN_PARTS = 2_047, 64 * 1024  # bytes of a body
 MAX_PART = 80  # characters; most file systems take 255 bytes in a name
 
@@ -47,15 +49,17 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
     environ = request.environ
     is_csv = answer.table is not None and prefers_csv(format_)
     if answer.table is not None and is_csv:
-        body = _csv(answer.table).encode()
+        body, named_by = _csv(answer.table)
         headers = [("Content-Type", CSV_IN_UTF_8), ("Content-Disposition", attachment(_file_name(answer)))]
     else:
-        body = encode(answer.as_json())
+        body, named_by = encode_fields(answer.as_json())
         headers = [("Content-Type", JSON)]
-    body = _without_credentials(environ, body, is_json=not is_csv)
+    shown = _without_credentials(environ, body, is_json=not is_csv)
+    if shown is not body:
+        body = named_by = shown
     headers += [("Content-Length", str(len(body))), ("Vary", "Accept")]
     if answer.status == HTTPStatus.OK and cacheable:
-        headers.append(("ETag", f'"{_digest(body)}"'))
+        headers.append(("ETag", f'"{_digest(named_by)}"'))
         environ["insights.provenance"] = answer.provenance
     else:
         headers.append(("Cache-Control", "no-store"))
@@ -80,16 +84,16 @@ class CompleteResponse(Response):
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-def _digest(body: bytes) -> str:
-    """Return what stands for a body in its ETag.
+def _digest(named_by: bytes) -> str:
+    """Return what stands for a body in its ETag, made of the bytes that name it.
 
     hashlib passes the interpreter lock on for a part of 2,048 bytes or more, and gets it back after other threads.
     """
-    if len(body) > MOST_IN_PARTS:
-        return sha256(body).hexdigest()[:DIGEST]
+    if len(named_by) > MOST_IN_PARTS:
+        return sha256(named_by).hexdigest()[:DIGEST]
     digest = sha256()
-    for start in range(0, len(body), PART):
-        digest.update(body[start : start + PART])
+    for start in range(0, len(named_by), PART):
+        digest.update(named_by[start : start + PART])
     return digest.hexdigest()[:DIGEST]
 
 
@@ -160,14 +164,27 @@ def _safe(name: str) -> str:
     return (name if name.isalnum() else UNSAFE.sub("_", name))[:MAX_PART]
 
 
-def _csv(table: Table) -> str:
+def _csv(table: Table) -> Body:
+    head = _csv_head(tuple(table.columns))
+    rows = list(table.rows)
+    parts = [row for row in rows if isinstance(row, PreparedPart)]
+    if parts and len(parts) == len(rows):
+        lines = [part for part in parts if part.text]
+        texts, digests = [part.text for part in lines], [part.digest for part in lines]
+        return Body(b"".join([head, *texts]), b"".join([head, *digests]))
     text = io.StringIO()
-    text.write(BOM)
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    for row in table.rows:
-        if isinstance(row, str):
+    for row in rows:
+        if isinstance(row, PreparedPart):
+            text.write(row.text.decode())
+        elif isinstance(row, str):
             text.write(row)
         else:
             writer.writerow(row if isinstance(row, tuple) else cells(map(row.get, table.columns)))
-    return text.getvalue()
+    whole = head + text.getvalue().encode()
+    return Body(whole, whole)
+
+
+@lru_cache(maxsize=64)
+def _csv_head(columns: Sequence[str]) -> bytes:
+    return f"{BOM}{csv_lines([columns])}".encode()

@@ -24,6 +24,7 @@ from services.errors import InvalidRequestError
 from services.insights.reader import InsightsReader
 from services.insights.request import ResolvedMetric, requests_of, resolve
 from services.insights.shown_insights import COLUMNS, MOST_DAYS, ShownInsights
+from services.prepared_parts import PreparedList
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 
@@ -78,9 +79,9 @@ class AccountInsights:
             freshness = Freshness.of(insights.entries, now=now, gaps=insights.gaps)
             series = self._shown.add(reading, resolved, period, windows, insights)
         else:
-            freshness = Freshness.of((entry for each in series for entry in each.entries), now=now)
+            freshness = Freshness.of([each.entry for each in series if each.entry is not None], now=now)
         return Answer(
-            body={"data": [each.insight for each in series]},
+            body={"data": PreparedList([each.insight for each in series])},
             account=selected.id,
             origin=self._origin,
             freshness=freshness,
@@ -92,8 +93,8 @@ class AccountInsights:
             },
             unavailable=[entry for each in series for entry in each.unavailable],
             substitutions=list(_substitutions(resolved)),
-            warnings=[*warnings, *(unexpected_end_time(each.insight["name"]) for each in series if each.is_shifted)],
-            table=Table(COLUMNS, (each.lines for each in series)),
+            warnings=[*warnings, *(unexpected_end_time(each.name) for each in series if each.is_shifted)],
+            table=Table(COLUMNS, [each.lines for each in series]),
         )
 
 

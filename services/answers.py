@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, INCOMPLETE_REPLY_TTL
 from services.days import ONE_DAY, midnight, our_time, pacific_day
+from services.prepared_parts import PreparedPart
 
 REASONS: Mapping[str, str] = {
     "beyond_retention": "Instagram does not keep this metric for that long.",
@@ -176,6 +177,18 @@ class Freshness:
         }
 
 
+def deciding_entry(entries: Collection[CacheEntry]) -> CacheEntry | None:
+    """Return one entry that makes an answer as fresh as some entries do, or None of none; it has no value.
+
+    `Freshness.of` says why final ones do not count beside others.
+    """
+    counted = [entry for entry in entries if entry.expires_at != FOR_EVER] or entries
+    if not counted:
+        return None
+    fetched_at, expires_at = min([each.fetched_at for each in counted]), min([each.expires_at for each in counted])
+    return CacheEntry({}, fetched_at, expires_at, any(each.stale for each in entries))
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What the response cache must know of a reply: the accounts whose cached values it shows, and their freshness.
@@ -208,11 +221,11 @@ class Table:
     """A body as rows and columns, for callers that want CSV; the rows may be read once only, and are made then.
 
     A row is a mapping, or a tuple of the cells as they stand in the file (`services.csv_cells`), or the finished
-    lines of several rows.
+    lines of several rows. Where all are prepared parts, nothing is written again.
     """
 
     columns: Sequence[str]
-    rows: Iterable[Mapping[str, object] | tuple[object, ...] | str]
+    rows: Iterable[Mapping[str, object] | tuple[object, ...] | str | PreparedPart]
 
 
 def rows_with_buckets(

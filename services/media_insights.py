@@ -22,7 +22,7 @@ from services.media.errors import no_such_media
 from services.media.reader import MediaReader
 from services.media.request import recommended_metrics, resolve_media_metric
 from services.media.shown_metrics import COLUMNS, MediaInsight, ShownMetric, ShownMetrics
-from services.prepared_json import prepared
+from services.prepared_parts import PreparedList
 from services.store.media import MediaRow
 
 
@@ -83,7 +83,7 @@ class MediaInsightsService:
             "success": True,
             "media_id": media_id,
             "media_type": media.product_type or media_type,
-            "insights": [prepared(metric.text) for metric in shown.metrics],
+            "insights": PreparedList([metric.insight for metric in shown.metrics]),
             "timestamp": our_time(shown.freshness.fetched_at),
         }
         return self._answer(shown, body)
@@ -93,7 +93,7 @@ class MediaInsightsService:
         request_context.accept_only_new(refresh=refresh)
         selected = self.account_of(media_id, account)
         shown = self._read(selected, self._reader.media(selected, media_id), [metric], [])
-        insight: MediaInsight = json.loads(shown.metrics[0].text)
+        insight: MediaInsight = json.loads(shown.metrics[0].insight.text)
         total = insight.get("total_value")
         body = {"success": True, "data": insight, "breakdown": total["breakdowns"] if total is not None else []}
         return self._answer(shown, body)

@@ -9,21 +9,23 @@ from typing import NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.answers import BreakdownOfValue, BucketValue, Unavailable, explain, rows_with_buckets
+from services.answers import BreakdownOfValue, BucketValue, Unavailable, deciding_entry, explain, rows_with_buckets
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.policies import FOR_EVER, MINUTE
+from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
 from services.csv_cells import cells, csv_lines
 from services.days import EndTime, Window, provider_time
 from services.insights.reader import Insights
 from services.insights.request import ResolvedMetric, value_of
 from services.insights.values import MetricValue
+from services.prepared_json import json_text
+from services.prepared_parts import PreparedPart
 
 COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
 MOST_DAYS = 93  # of one metric
 MOST_SHOWN = 4_000  # values, of about 1 kB each
-MOST_IN_SERIES = 8_000  # values, which take about 100 bytes each as lines of CSV
+MOST_IN_SERIES = 8_000  # values, which take about 200 bytes each as JSON and as lines of CSV
 
 
 class InsightValue(TypedDict):
@@ -70,15 +72,17 @@ class ShownDay(NamedTuple):
 class ShownSeries:
     """What replies show of one metric over some windows; requests share it, so nothing may change it.
 
-    `entries` are those that its age and its expiry depend on. It can be shown again until `expires_at`, in Unix
-    seconds; where it cannot, that is 0.
+    `entry` stands for all those that its age and its expiry depend on. It can be shown again until `expires_at`, in
+    Unix seconds; where it cannot, that is 0.
     """
 
-    insight: Insight
-    lines: str  # the same as CSV
+    name: str
+    values: int  # how many
+    insight: PreparedPart  # as JSON
+    lines: PreparedPart  # the same as CSV
     unavailable: Sequence[Unavailable]
     is_shifted: bool  # whether Instagram marks a day by another time than midnight in California
-    entries: Sequence[CacheEntry]
+    entry: CacheEntry | None
     expires_at: float
 
 
@@ -183,7 +187,7 @@ class ShownInsights:
 
 
 def _length(series: ShownSeries) -> int:
-    return len(series.insight["values"])
+    return series.values
 
 
 def _is_plain(metric: ResolvedMetric) -> bool:
@@ -203,11 +207,13 @@ def _fresh(known: Days | None, windows: Sequence[Window], *, now: float) -> list
 def _series(resolved: ResolvedMetric, period: str, days: Sequence[ShownDay], account: str) -> ShownSeries:
     entries = [day.entry for day in days if day.entry is not None]
     return ShownSeries(
-        _insight(resolved, period, days, account),
-        csv_lines(row for day in days for row in day.rows),
+        resolved.metric.name,
+        len(days),
+        PreparedPart(json_text(_insight(resolved, period, days, account))),
+        PreparedPart(csv_lines(row for day in days for row in day.rows).encode()),
         _unavailable(resolved.metric.name, days),
         any(day.metric_value.is_shifted for day in days),
-        _deciding(entries),
+        deciding_entry(entries),
         min((entry.expires_at for entry in entries), default=0.0) if len(entries) == len(days) else 0.0,
     )
 
@@ -228,13 +234,6 @@ def _insight(resolved: ResolvedMetric, period: str, days: Sequence[ShownDay], ac
     if metric.successor is not None:
         insight["answered_by"] = resolved.source.name
     return insight
-
-
-def _deciding(entries: Sequence[CacheEntry]) -> list[CacheEntry]:
-    """Return the entries that decide how fresh a reply is: of final ones, which do not age, the oldest one alone."""
-    final = [entry for entry in entries if entry.expires_at == FOR_EVER]
-    oldest = [min(final, key=lambda entry: entry.fetched_at)] if final else []
-    return [*(entry for entry in entries if entry.expires_at != FOR_EVER), *oldest]
 
 
 def _unavailable(name: str, days: Sequence[ShownDay]) -> list[Unavailable]:

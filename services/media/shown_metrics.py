@@ -20,6 +20,7 @@ from services.media.reader import MediaInsights
 from services.media.request import ResolvedMediaMetric
 from services.media.values import MediaValue
 from services.prepared_json import json_text
+from services.prepared_parts import PreparedPart
 from services.store.media import MediaRow
 
 PERIOD = "lifetime"
@@ -67,7 +68,7 @@ class ShownMetric:
     `entries` are those that its age and its expiry depend on; `refusals` do so where a reply has no other ones.
     """
 
-    __slots__ = ("_lines", "entries", "media_id", "refusals", "substitution", "text", "unavailable")
+    __slots__ = ("_lines", "entries", "insight", "media_id", "refusals", "substitution", "unavailable")
 
     def __init__(
         self,
@@ -80,19 +81,19 @@ class ShownMetric:
         substitution: Substitution | None,
     ) -> None:
         self.media_id = media_id
-        self.text = json_text(insight)
+        self.insight = PreparedPart(json_text(insight))
         self.entries = entries
         self.refusals = refusals
         self.unavailable = unavailable
         self.substitution = substitution
-        self._lines: str | None = None
+        self._lines: PreparedPart | None = None
 
     @property
-    def lines(self) -> str:
+    def lines(self) -> PreparedPart:
         """The metric as lines of CSV, which are made once."""
         if self._lines is None:
-            rows = rows_of(self.media_id, json.loads(self.text))
-            self._lines = csv_lines(cells(map(row.get, COLUMNS)) for row in rows)
+            rows = rows_of(self.media_id, json.loads(self.insight.text))
+            self._lines = PreparedPart(csv_lines(cells(map(row.get, COLUMNS)) for row in rows).encode())
         return self._lines
 
     def is_fresh(self, now: float) -> bool:

@@ -83,6 +83,28 @@ def test_the_spelling_of_a_query_makes_no_difference(world, spelled):
     assert {reply.headers["X-Provider-Calls"] for reply in replies} == {"0"}
 
 
+def test_bodies_are_equal_where_their_tags_are_whatever_they_were_made_of(world):
+    """Fetched for the reply, shown by another reply before, or read from the database."""
+    posts = "/top-posts?time_range=30d"
+    (media,) = [post["id"] for post in world.body(f"{posts}&limit=1")["top_posts"]]
+    metrics = ("reach", "views", "reach,views", "views,reach", "reach,views,likes")
+    paths = [f"/account-insights?period=day&metrics={each}" for each in metrics]
+    paths += [f"/account-insights?period=day&metrics=reach&since=2026-11-0{day}&until=2026-11-09" for day in (7, 8)]
+    paths += [f"/api/instagram/insights/{media}?metrics={each}" for each in metrics]
+    paths += [f"{posts}&limit={limit}{by}" for limit in (2, 3) for by in ("", "&by=reach", "&by=views")]
+    paths = [f"{path}&format={format_}" for path in paths for format_ in ("json", "csv")]
+
+    cold = {path: world.get(path) for path in paths}
+    world.restart()
+    kept = {path: world.get(path) for path in reversed(paths)}
+
+    replies = [*cold.values(), *kept.values()]
+    assert {path: reply.data for path, reply in kept.items()} == {path: reply.data for path, reply in cold.items()}
+    assert [reply.status_code for reply in replies] == [200] * len(replies)
+    found = {(reply.headers["ETag"], reply.data) for reply in replies}
+    assert len(found) == len({tag for tag, _ in found}) == len({body for _, body in found})
+
+
 def test_what_differs_in_a_parameter_differs_in_the_reply(world):
     paths = [f"/top-posts?time_range={days}d&limit={limit}" for days in (7, 30) for limit in (1, 3)]
     paths += [f"{POSTS}&media_product_type=REELS", f"{POSTS}&format=csv", f"{POSTS}&format=json"]
