@@ -185,17 +185,34 @@ def test_a_reader_that_has_ended_costs_lines_and_nothing_else(tmp_path, monkeypa
 
     log.write(0)
     os.close(reading)
-    log.write(1)
-    log.write(2)
+    for number in (1, 2, 3):
+        log.write(number)
     log.reading = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)  # A log collector that was restarted.
-    log.write(3)
-    lines = log.read_until(lambda lines: 3 in numbers(lines))
+    log.write(4)
+    lines = log.read_until(lambda lines: 4 in numbers(lines))
     os.close(log.reading)
     os.close(writing)
 
-    assert [line.get("number", "lost") for line in lines] == [0, "lost", 3]
-    assert (lost(lines), log.handler.lost_lines(), lines[1]["cause"]) == ([2], 2, "Broken pipe")
+    assert [line.get("number", "lost") for line in lines] == [0, "lost", 4]
+    assert (lost(lines), log.handler.lost_lines(), lines[1]["cause"]) == ([3], 3, "Broken pipe")
     assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_ends_right_after_a_failure_says_what_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_output, "TRY_AGAIN_AFTER", 3600.0)
+    os.mkfifo(tmp_path / "log")
+    reading = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(tmp_path / "log", os.O_WRONLY)
+    log = Log(writing, reading)
+    os.close(reading)
+    log.write(1)
+    log.reading = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+
+    log.handler.close()
+
+    os.close(writing)
+    assert lost([json.loads(os.read(log.reading, 100_000) or "{}")]) == [1]
+    os.close(log.reading)
 
 
 def test_a_failure_is_not_met_with_each_line(tmp_path):

@@ -10,11 +10,13 @@ from contextlib import suppress
 
 import pytest
 
+from services import request_context
 from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.monitoring.readiness import Readiness
 from services.quota import Quota
+from services.request_context import RequestContext
 from services.store.database import StatementRefusedError
 from services.store.jobs import JobCounts
 from services.store.sqlite_texts import TextTolerantConnection
@@ -461,6 +463,20 @@ def lines(caplog):
         for record in caplog.records
         if record.message == "job"
     ]
+
+
+def test_a_job_is_background_work_and_no_part_of_the_request_of_its_thread(work, put):
+    served, during = RequestContext(started_at=NOW), []
+    token = request_context.current.set(served)
+    try:
+        put()
+        work(lambda *_: during.append(request_context.current.get()))
+        after = request_context.current.get()
+    finally:
+        request_context.current.reset(token)
+
+    assert [context.is_background for context in during] == [True]
+    assert after is served
 
 
 def test_a_job_that_reschedules_itself_runs_at_that_time(work, put, caplog):

@@ -9,8 +9,9 @@ import pytest
 
 from services import request_context
 from services.cache import background_refresh
-from services.cache.cache import Cache
+from services.cache.cache import REFRESH_WAIT, Cache
 from services.cache.policies import RETRY_FAILED_AFTER, FixedTTL
+from services.cache.single_flight import Flight
 from services.errors import ProviderTimeoutError
 from services.request_context import RequestContext, Turns
 
@@ -152,6 +153,19 @@ def test_a_refresh_is_waited_for_unless_the_last_one_failed(expired, clock, mome
     assert waited_for == (1, True)
     assert (not_waited_for, stuck.calls) == ((1, True), 1)
     assert get(expired, again) == (3, True)  # The failure was forgotten with the success.
+
+
+def test_a_refresh_is_waited_for_since_its_beginning_by_all_together(expired, held, monkeypatch):
+    stuck, waits = held({"number": 1}), []
+    monkeypatch.setattr(Flight, "wait", lambda _flight, seconds: waits.append(seconds))
+    get(expired, stuck)
+    monkeypatch.setattr("services.cache.cache.monotonic", lambda: time.monotonic() + REFRESH_WAIT)
+
+    get(expired, stuck)
+
+    stuck.may_end.set()
+    assert 0 < waits[0] <= REFRESH_WAIT
+    assert waits[1:] == [0]
 
 
 def test_a_request_that_waits_for_a_refresh_has_given_its_turn_back(expired):

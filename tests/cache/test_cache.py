@@ -256,6 +256,22 @@ def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clo
     assert kept.expires_at <= clock.timestamp()
 
 
+class ExpiredLongSince(Final):
+    """The policy of a value that had expired before it was fetched."""
+
+    def expires_at(self, _value, fetched_at):
+        return fetched_at - 2 * STALE_IF_ERROR
+
+
+def test_a_value_that_had_expired_before_is_kept_from_when_it_was_fetched(make_cache, clock):
+    get(make_cache(), 1, ExpiredLongSince())
+    clock.wait(STALE_IF_ERROR - 1)
+
+    last_good = get(make_cache(), timeout(), ExpiredLongSince())
+
+    assert (last_good.value, last_good.stale) == ({"number": 1}, True)
+
+
 def test_what_was_asked_for_in_vain_is_asked_for_again_after_a_moment(cache, clock, refreshing):
     get(cache, 1)
     clock.wait(10)

@@ -118,10 +118,13 @@ def test_a_change_is_of_one_account_and_has_a_later_tick():
     add(local, "a")
     add(local, "a", account="2")
     before = local.tick
+    for account in "12":
+        local.note_read(account, ["a"], read_at=before)
 
     local.drop("1")
 
     assert (local.last_change("1"), local.last_change("2")) == (before + 1, 0)
+    assert (local.is_whole("1", "a"), local.is_whole("2", "a")) == (False, True)
     assert (keys(local, "a"), keys(local, "a", account="2")) == ([], ["a"])
 
 

@@ -451,6 +451,15 @@ def test_the_least_recently_used_accounts_are_forgotten_beyond_the_maximum(guard
     assert guard.acquire("1")
 
 
+def test_the_accounts_that_may_be_refreshed_are_not_kept_in_place_of_others(guard, monkeypatch):
+    monkeypatch.setattr(guard_module, "MAX_ACCOUNTS", 2)
+    fail(guard, failure(TokenExpiredError), account="1")
+
+    assert [guard.may_refresh(account) for account in "12345"] == [False, True, True, True, True]
+
+    assert not refusal(guard, "1").reached
+
+
 def test_a_token_that_is_accepted_in_the_query_is_not_refused(clock, wire):
     graph = graph_client(settings(), clock)
     refused = wire.get(ANY_OF_INSTAGRAM, json=graph_error(190), status=400)
@@ -520,6 +529,14 @@ def test_where_no_time_was_given_one_call_probes_every_20_seconds(graph, clock, 
         pass_(clock, 1)
         assert (asked(graph).retry_after, asked(graph).retry_after) == (900, 900)
         assert len(wire.calls) == number + 1
+
+
+def test_of_calls_that_come_at_once_one_probes_a_block_without_a_time(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, PROBED_EVERY)
+
+    assert guard.acquire("1")
+    assert refusal(guard).retry_after == 900 - PROBED_EVERY
 
 
 def test_a_probe_that_is_answered_ends_a_block_without_a_time(graph, clock, wire):

@@ -13,6 +13,8 @@ import requests
 from sqlalchemy.exc import OperationalError
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from services.clients.modash.client import ModashClient
+from services.errors import Charge, ProviderUnavailableError
 from services.reports.purchase_decision import ReportState, obstacle
 from services.reports.purchase_policy import PRICE, PurchasePolicy
 from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement, month_of
@@ -117,6 +119,17 @@ def test_a_call_that_was_never_sent_is_not_booked(client, wire):
 
     assert response.status_code == 503
     assert (rows(client), month(client)) == ([], [0])
+
+
+def test_a_call_that_may_be_charged_is_booked_also_where_it_is_not_known_to_have_been_sent(client, monkeypatch):
+    def lost(*_):
+        raise ProviderUnavailableError("It is lost.", provider="modash", reached=False, charge=Charge.UNKNOWN)
+
+    monkeypatch.setattr(ModashClient, "performance_data", lost)
+
+    client.get("/performance-data?url=nasa")
+
+    assert ([row[0] for row in rows(client)], month(client)) == (["uncertain"], [250])
 
 
 # An id and its handle

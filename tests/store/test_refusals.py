@@ -315,6 +315,24 @@ def test_a_settlement_that_is_refused_is_set_apart_and_counted(gateway, wire, re
     assert [state for state, _ in rows(gateway)] == ["open", "charged"]
 
 
+def test_a_settlement_that_is_refused_everywhere_is_one_line_of_the_log(gateway, wire, refuse, monkeypatch, caplog):
+    wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK, "extra": {"key": settings().modash_api_key}})
+    refuse("nasa")
+
+    def refused(*_):
+        raise StatementRefusedError("gateway", "DataError: value refused")
+
+    monkeypatch.setattr(gateway.application.extensions["services"].store.ledger, "set_apart", refused)
+
+    gateway.get("/performance-data?url=nasa")
+    late(gateway)()
+
+    (line,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    kept = json.loads(line.content)
+    assert json.loads(kept["settlement"]["report"][0])["posts"] == BLOCK
+    assert settings().modash_api_key not in line.content
+
+
 def test_a_settlement_that_fails_does_not_stand_before_the_others(gateway, wire, refuse):
     wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
     refuse("nasa", "esa", error=DatabaseUnavailableError)
