@@ -86,8 +86,10 @@ class PerformanceData:
 
     def _answer(self, creator: str, not_before: float) -> Answer:
         served = None if not_before else self._purchasing.kept(creator, self._answers.shown)
-        known = self._purchasing.look_up(creator, not_before=not_before) if served is None else served.known
-        spent = 0
+        if served is not None:
+            freshness = self._freshness(served.report, not_before)
+            return self._answers.report(served.name, served.shown, freshness, spent=0)
+        known, spent = self._purchasing.look_up(creator, not_before=not_before), 0
         if known.state is ReportState.BUY and known.record.report is not None and not not_before:
             self._renewals.start(known.name, asked=creator, caller=request_context.caller())
         elif known.state is ReportState.BUY or (known.state is ReportState.IN_FLIGHT and _is_needed(known, not_before)):
@@ -101,10 +103,9 @@ class PerformanceData:
                 if known.record.report is None:
                     raise
             known = self._purchasing.look_up(creator, not_before=not_before)
-        if known.record.report is not None:
-            freshness = self._freshness(known.record.report, not_before)
-            shown = self._answers.shown(known.record.report) if served is None else served.shown
-            return self._answers.report(known.name, shown, freshness, spent=spent)
+        if (report := known.record.report) is not None:
+            freshness = self._freshness(report, not_before)
+            return self._answers.report(known.name, self._answers.shown(report), freshness, spent=spent)
         return self._without_report(known)
 
     def _new_since(self, creator: str) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from itertools import accumulate
+from zlib import compress, decompress
 
 from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
 from services.clock import Clock
@@ -50,37 +50,56 @@ OUTCOMES: Mapping[ReportState, str] = {
 # Keys of our replies, which a report cannot use at its top level. Its `error: false` is Modash's envelope.
 RESERVED = frozenset({"meta", "unrecognized", "windows", "cost", "fetched_at", "code", "message", "status", "dry_run"})
 
-SHOWN_OVERHEAD = 3_000  # bytes of the objects of a report as it is shown
+COMPRESSION = 1  # the fastest: the next level takes twice the time and saves a tenth
+UNAVAILABLE_SIZE = 500  # bytes of an entry of `unavailable`, about
 MOST_LOGGED = 1_000  # ids of reports of another shape
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class ShownReport:
     """What replies show of a report; requests share it, so nothing may change it.
 
-    It has text instead of values, which takes a fifth of the memory and no time to write.
+    It has compressed text instead of values, which takes a thirtieth of the memory, and a hundredth of a millisecond
+    to read again.
     """
 
-    body: Mapping[str, bytes]  # JSON
-    windows: bytes  # JSON
-    unavailable: Sequence[Unavailable]
-    warnings: Sequence[Warning_]
+    __slots__ = ("_ends", "_lines", "_text", "unavailable", "warnings")
 
-    @cached_property
-    def _lines(self) -> str:
-        report = {name: json.loads(text) for name, text in self.body.items() if name in BLOCKS}
-        return csv_lines(cells(map(row.get, COLUMNS)) for row in rows_of(report))
+    def __init__(
+        self,
+        body: Mapping[str, bytes],
+        windows: bytes,
+        unavailable: Sequence[Unavailable],
+        warnings: Sequence[Warning_],
+    ) -> None:
+        """Take the fields of the body and the windows as JSON."""
+        self._ends = tuple(zip(body, accumulate(map(len, body.values())), strict=True))
+        self._text = compress(b"".join([*body.values(), windows]), COMPRESSION)
+        self._lines: bytes | None = None
+        self.unavailable = unavailable
+        self.warnings = warnings
 
     @property
     def size(self) -> int:
         """The bytes that it takes at most: the rows of its table, made for the first caller, are shorter than it."""
-        return SHOWN_OVERHEAD + 2 * sum(map(len, self.body.values()))
+        return 2 * len(self._text) + UNAVAILABLE_SIZE * len(self.unavailable)
+
+    def parts(self) -> tuple[dict[str, bytes], bytes]:
+        """Return the fields of the body and the windows, as JSON."""
+        text, begin, body = decompress(self._text), 0, {}
+        for name, end in self._ends:
+            body[name] = text[begin:end]
+            begin = end
+        return body, text[begin:]
 
     def rows(self) -> Iterator[str]:
         """Yield the rows of the table."""
-        yield self._lines
+        if self._lines is None:
+            report = {name: json.loads(text) for name, text in self.parts()[0].items() if name in BLOCKS}
+            lines = csv_lines(cells(map(row.get, COLUMNS)) for row in rows_of(report))
+            self._lines = compress(lines.encode(), COMPRESSION)
+        yield decompress(self._lines).decode()
 
 
 class ReportAnswers:
@@ -98,12 +117,13 @@ class ReportAnswers:
 
     def report(self, creator: str, shown: ShownReport, freshness: Freshness, *, spent: int) -> Answer:
         """Return a report as an answer, for a request that has spent some thousandths of a credit."""
+        body, windows = shown.parts()
         return Answer(
-            body={name: prepared(text) for name, text in shown.body.items()},
+            body={name: prepared(text) for name, text in body.items()},
             account=self.source,
             origin=Origin(self.source),
             freshness=freshness,
-            meta=self._meta(creator, spent=spent) | {"windows": prepared(shown.windows)},
+            meta=self._meta(creator, spent=spent) | {"windows": prepared(windows)},
             unavailable=shown.unavailable,
             warnings=shown.warnings,
             table=Table(COLUMNS, shown.rows()),

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from services.cache.cache import Cache
-from services.cache.policies import MINUTE
-from services.cache.recent_reads import RecentReads
 from services.caller import Caller
 from services.clients.modash.client import Body, ModashClient, NotReady
 from services.clock import Clock
@@ -35,6 +33,7 @@ from services.reports.errors import (
 from services.reports.failures import CallFailures
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.reports.purchase_policy import PRICE, PurchasePolicy
+from services.reports.recent import RecentReports, ServedReport
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
 from services.store.database import DatabaseUnavailableError
@@ -53,7 +52,6 @@ from services.store.store import Store
 
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
-RECENT_AT_MOST = 3 * 1024 * 1024  # bytes of reports that are not read again within a minute: about 280 of them
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
 BOOKED_AS: Mapping[Charge, Literal["free", "uncertain", "charged"]] = {
     Charge.NONE: "free",
@@ -71,13 +69,6 @@ class KnownCreator:
     name: str
     record: CreatorRecord
     state: ReportState
-
-
-class ServedReport(NamedTuple):
-    """A creator whose report serves, without its body, and the report as it is shown."""
-
-    known: KnownCreator
-    shown: ShownReport
 
 
 class PurchaseInProgress:
@@ -128,10 +119,7 @@ class ReportPurchasing:
         self._lock = threading.Lock()
         self._in_progress: dict[str, PurchaseInProgress] = {}
         self._seen: OrderedDict[str, KeptReport] = OrderedDict()
-        self._recent: RecentReads[str, ServedReport] = RecentReads(
-            MINUTE, RECENT_AT_MOST, weigh=lambda served: served.shown.size
-        )
-        cache.on_change(self._recent.forget)
+        self._recent = RecentReports(source, cache)
 
     def require_client(self) -> ModashClient:
         """Return the client of Modash; raise where there is no key."""
@@ -163,28 +151,15 @@ class ReportPurchasing:
         return KnownCreator(name, record, self._decide(record, not_before))
 
     def kept(self, creator: str, show: Callable[[KeptReport], ShownReport]) -> ServedReport | None:
-        """Return a creator whose report serves, as it was known within the last minute; None if `look_up` has to say.
+        """Return a creator's report that serves, as it was known within the last minute; None: `look_up` has to say.
 
         A report that serves is answered whatever else is known of its creator. A newer one, bought by any process, ends
         what is known here, as it ends the ready replies. `show` makes of a report what is shown of it.
         """
-        reading = self._recent.of(self._source)
-        served = reading.get(creator)
-        if served is None:
-            try:
-                name = self.name(creator)
-                newest = self._reports.history(self._source, name, limit=1)
-            except DatabaseUnavailableError:
-                return None
-            if not newest:
-                return None
-            self._see(name, newest[0])
-            record = CreatorRecord(newest[0]._replace(body={}))
-            served = ServedReport(KnownCreator(name, record, ReportState.KEPT), show(newest[0]))
-            self._recent.put(self._source, reading, {creator: served})
-        if self._settlements.waits_with_report(served.known.name):
+        served = self._recent.current(creator) or self._newest(creator, show)
+        if served is None or self._settlements.waits_with_report(served.name):
             return None
-        return served if self._decide(served.known.record, 0.0) is ReportState.KEPT else None
+        return served if self._decide(CreatorRecord(served.report), 0.0) is ReportState.KEPT else None
 
     def buy(self, name: str, *, asked: str, caller: Caller, not_before: float = 0.0) -> int:
         """Buy a report, unless it is not to be bought; return what this call has spent (thousandths of a credit).
@@ -351,6 +326,22 @@ class ReportPurchasing:
     def _held(self, record: CreatorRecord) -> ProviderError:
         now = self._now()
         return uncertain(held_until(record.unsettled, self._policy, now=now) - now)
+
+    def _newest(self, creator: str, show: Callable[[KeptReport], ShownReport]) -> ServedReport | None:
+        """Return the newest report of a creator, which is read only if it is not the last one that was."""
+        change, last = self._recent.change, self._recent.last(creator)
+        try:
+            name = self.name(creator)
+            if last is None or self._reports.newest_of(self._source, name) != (last.report.id, last.report.fetched_at):
+                reports = self._reports.history(self._source, name, limit=1)
+                if not reports:
+                    return None
+                self._see(name, reports[0])
+                last = ServedReport(name, reports[0]._replace(body={}), show(reports[0]))
+        except DatabaseUnavailableError:
+            return None if creator in self._seen else last  # What was seen may be newer.
+        self._recent.put(creator, last, change=change)
+        return last
 
     def _decide(self, record: CreatorRecord, not_before: float) -> ReportState:
         return decide(*record, self._policy, now=self._now(), not_before=not_before)

@@ -68,6 +68,13 @@ class Reports:
         with self._database.read() as connection:
             return newest(connection, source, creator, limit=limit)
 
+    def newest_of(self, source: str, creator: str) -> tuple[int, float] | None:
+        """Return the id and the moment of the newest report of a creator, without reading it."""
+        whose = {"of_source": source, "of_creator": creator}
+        with self._database.read() as connection:
+            row = connection.execute(NEWEST_ID, whose).first()
+        return None if row is None else (row.id, row.fetched_at)
+
     def handle_of(self, source: str, creator_id: str) -> str | None:
         """Return the handle that a numeric id is known to belong to."""
         with self._database.read() as connection:
@@ -143,6 +150,7 @@ OF_CREATOR = (
     .execution_options(**{WITH_DAMAGED_ROWS: True})
 )
 NEWEST = OF_CREATOR.limit(bindparam("most", type_=Integer))
+NEWEST_ID = OF_CREATOR.with_only_columns(reports.c.id, reports.c.fetched_at).limit(1)
 
 
 def newest(connection: Connection, source: str, creator: str, *, limit: int) -> list[KeptReport]:

@@ -13,7 +13,9 @@ import pytest
 from services import request_context
 from services.clock import Clock
 from services.reports import purchasing, renewals
+from services.reports.purchase_policy import PRICE
 from services.reports.report import identity, missing, windows_of
+from services.store.reports import NewReport, Reports
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
 
@@ -547,6 +549,71 @@ def test_without_the_database_the_reports_that_were_seen_last_are_answered(make_
     found = {creator: get(client, url=creator).status_code for creator in ("nasa", "esa", "jaxa")}
 
     assert found == {"nasa": 200, "esa": 503, "jaxa": 200}
+
+
+def test_a_report_that_was_answered_from_what_is_kept_is_answered_without_the_database(
+    make_client, clock, modash, monkeypatch
+):
+    monkeypatch.setattr(purchasing, "SEEN_AT_MOST", 1)
+    client = make_client(settings(), clock=clock)
+    creators = ("nasa", "esa", "jaxa")
+    for creator in creators:
+        get(client, url=creator)
+    for creator in creators:
+        get(client, url=creator, format="csv")
+    services = client.application.extensions["services"]
+    services.cache.announce_change("modash")
+    monkeypatch.setattr(services.store.ledger._database, "_connections", NoConnections())
+
+    assert [get(client, url=creator).status_code for creator in creators] == [200] * 3
+
+
+def keep(services, creator, body, *, fetched_at):
+    """Keep a report as another process does, before this one notices it."""
+    with services.store.databases[-1].write() as connection:
+        new = NewReport(json.dumps(body))
+        services.store.reports.keep(connection, "modash", creator, new, fetched_at=fetched_at, price=PRICE)
+
+
+def never(*_arguments, **_options):
+    raise AssertionError("It is read again.")
+
+
+def test_reports_of_a_thousand_creators_are_read_once(client, clock, modash, monkeypatch):
+    services = client.application.extensions["services"]
+    creators = [f"creator{number}" for number in range(1_000)]
+    for creator in creators:
+        keep(services, creator, WHOLE | {"named": creator}, fetched_at=clock.now().timestamp())
+    for creator in creators:
+        get(client, url=creator)
+
+    for read in ("history", "newest_of"):
+        monkeypatch.setattr(Reports, read, never)
+    bodies = [get(client, url=creator, format="json").get_json() for creator in creators]
+
+    assert [(body["named"], body["posts"]) for body in bodies] == [(each, WHOLE["posts"]) for each in creators]
+    assert modash.asked == 0
+
+
+def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of_another(
+    client, clock, modash, monkeypatch
+):
+    services = client.application.extensions["services"]
+    get(client)
+    before = [get(client, format=format_).data for format_ in ("json", "csv")]
+    get(client, url="esa")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Reports, "history", never)
+        after = [get(client, format=format_).data for format_ in ("csv", "json")]
+    keep(services, "nasa", {"posts": block(6, total=6), "reels": None}, fetched_at=clock.now().timestamp())
+    services.cache.forget("modash")  # As where another process has announced it.
+    newer = [get(client, format=format_) for format_ in ("json", "csv")]
+
+    assert after == before[::-1]
+    assert (newer[0].get_json()["posts"]["total"], newer[0].get_json()["reels"]) == (6, None)
+    assert b"reels" not in newer[1].data
+    assert modash.asked == 2
 
 
 def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, clock, modash, monkeypatch):
