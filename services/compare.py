@@ -20,8 +20,8 @@ from services.days import our_time, pacific_day
 from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError
 from services.executors import Executor
 from services.growth.reader import GrowthReader
-from services.growth.shown import ShownGrowth, TrendsRequest
-from services.growth.trends import ALWAYS, TITLES, UNITS, Trend, TrendKey, WindowDays
+from services.growth.shown import ShownGrowth, ShownTrend, TrendsRequest
+from services.growth.trends import ALWAYS, TITLES, UNITS, TrendKey, WindowDays
 from services.growth_trends import Until, warnings_of, window_of
 from services.posts.post import reason_of
 
@@ -172,7 +172,7 @@ class Comparison:
         if isinstance(growth, InsightsError):
             unknown = {key: _unknown(key, reason_of(growth)) for key in HEADLINES}
             return {**row, "metrics": unknown, "error": _failure(growth)}
-        trends = {each.trend["key"]: each.trend for each in growth.trends}
+        trends = {trend.key: trend for trend in growth.trends}
         return {
             **row,
             "metrics": {key: _headline(key, trends) for key in HEADLINES},
@@ -219,29 +219,29 @@ def _is_busy(error: InsightsError) -> bool:
     return isinstance(error, BusyError)
 
 
-def _headline(key: HeadlineKey, trends: Mapping[TrendKey, Trend]) -> Headline:
+def _headline(key: HeadlineKey, trends: Mapping[TrendKey, ShownTrend]) -> Headline:
     """Return one number out of the trends: the current value of a trend, or the growth of the followers."""
     if key == "follower_growth":
         followers = trends["followers"]
-        return _number(key, followers["growth_rate"], followers["reason"], followers)
+        return _number(key, followers.growth_rate, followers.reason, followers)
     trend = trends[key]
     return {
-        **_number(key, trend["current_value"], trend["reason"], trend),
-        "previous_value": trend["previous_value"],
-        "growth_rate": trend["growth_rate"],
-        "growth_reason": trend["reason"],
+        **_number(key, trend.current_value, trend.reason, trend),
+        "previous_value": trend.previous_value,
+        "growth_rate": trend.growth_rate,
+        "growth_reason": trend.reason,
     }
 
 
-def _number(key: HeadlineKey, value: float | None, reason: str | None, trend: Trend) -> Headline:
+def _number(key: HeadlineKey, value: float | None, reason: str | None, trend: ShownTrend) -> Headline:
     # The reason of a trend is that of its change; where the current value is unknown, it is that of the value too.
     return {
         "value": value,
         "reason": reason if value is None or key == "follower_growth" else None,
         "unit": _unit(key),
-        "basis": trend["basis"],
-        "approximate": trend["approximate"],
-        "provisional_from": trend["provisional_from"],
+        "basis": trend.basis,
+        "approximate": trend.approximate,
+        "provisional_from": trend.provisional_from,
     }
 
 

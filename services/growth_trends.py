@@ -18,6 +18,7 @@ from services.growth.trends import ALWAYS, TITLES
 from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
 from services.posts.rates import Basis
+from services.prepared_parts import PreparedList
 
 Until = Literal["yesterday", "complete"]
 ADDED = tuple(key for key in TITLES if key not in ALWAYS)
@@ -64,10 +65,9 @@ class GrowthTrends:
         keys = ALWAYS + tuple([key for key in ADDED if key in metrics])
         request = TrendsRequest(window, pacific_day(now), keys, er_basis, er_method)
         shown = self._reader.read(selected, request, now=now)
-        trends = [each.trend for each in shown.trends]
-        provisional = [day for trend in trends if (day := trend["provisional_from"]) is not None]
+        provisional = [day for trend in shown.trends if (day := trend.provisional_from) is not None]
         return Answer(
-            body={"trends": trends},
+            body={"trends": PreparedList([trend.json for trend in shown.trends])},
             account=selected.id,
             origin=self._origin,
             freshness=shown.sources.freshness,
@@ -77,9 +77,9 @@ class GrowthTrends:
                 "api_version": self._origin.api_version,
                 "provisional_from": min(provisional, default=None),
             },
-            unavailable=[each.unavailable for each in shown.trends if each.unavailable is not None],
+            unavailable=[trend.unavailable for trend in shown.trends if trend.unavailable is not None],
             warnings=warnings_of(shown, window, now),
-            table=Table(COLUMNS, (each.line for each in shown.trends)),
+            table=Table(COLUMNS, (trend.line for trend in shown.trends)),
         )
 
 
@@ -90,20 +90,19 @@ def window_of(days: int, until: Until, now: datetime) -> Window:
 
 def warnings_of(shown: ShownGrowth, window: Window, now: datetime) -> list[Warning_]:
     """Explain what is less exact in the trends of a window than it looks."""
-    trends = [each.trend for each in shown.trends]
     warnings = [unexpected_end_time(metric) for metric in shown.sources.shifted]
-    followers, engagement = trends[:2]
-    if engagement["basis"] == "current_followers":
+    followers, engagement = shown.trends[:2]
+    if engagement.basis == "current_followers":
         message = "Both engagement rates are divided by the current followers; earlier follower counts are not known."
         warnings.append({"code": "current_followers", "message": message})
     read_at = shown.sources.insights_read_at or now.timestamp()
-    if followers["approximate"] and read_at - PROVISIONAL_HOURS_OF_FOLLOWS * HOUR <= window.since:
+    if followers.approximate and read_at - PROVISIONAL_HOURS_OF_FOLLOWS * HOUR <= window.since:
         message = (
             f"Instagram reports follows and unfollows up to {PROVISIONAL_HOURS_OF_FOLLOWS} hours late; "
             "request a longer period."
         )
         warnings.append({"code": "follows_not_reported_yet", "message": message})
-    totals = {trend["key"]: day for trend in trends[1:] if (day := trend["provisional_from"]) is not None}
+    totals = {trend.key: day for trend in shown.trends[1:] if (day := trend.provisional_from) is not None}
     if totals:
         message = (
             f"{', '.join(totals)}: Instagram reports the days from {min(totals.values())} on only in part so far, up "

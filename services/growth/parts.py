@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -26,7 +26,8 @@ from services.posts.post import reason_of
 class SourcesPart(NamedTuple):
     """What a part of a reply rests on: one of the totals, or all else.
 
-    Of its entries, those of insights and others, only their ages and expiries count (`condensed`).
+    Of its entries, those of insights and others, only their ages and expiries count, so that one may stand for several
+    (`services.answers.deciding_entry`).
     """
 
     insights: Sequence[CacheEntry]
@@ -58,26 +59,6 @@ class GrowthSources(NamedTuple):
             sorted({metric for part in parts for metric in part.shifted}),
             [warning for part in parts for warning in part.warnings],
         )
-
-
-def condensed(entries: Iterable[CacheEntry]) -> tuple[CacheEntry, ...]:
-    """Return up to two entries, which are as old as some, expire as they do, and are stale if one of them is.
-
-    One stands for those that can change, the other one for those that are final.
-    """
-    known = list(entries)
-    ageing = [entry for entry in known if entry.expires_at != FOR_EVER]
-    final = [entry for entry in known if entry.expires_at == FOR_EVER]
-    return tuple(
-        CacheEntry(
-            {},
-            min(entry.fetched_at for entry in group),
-            min(entry.expires_at for entry in group),
-            any(entry.stale for entry in group),
-        )
-        for group in (ageing, final)
-        if group
-    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from services import request_context
-from services.answers import Unavailable, explain
+from services.answers import Unavailable, deciding_entry, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.clients.graph.models import Account
@@ -16,7 +16,7 @@ from services.errors import ProviderError
 from services.executors import Executor, Future
 from services.growth.followers import Followers
 from services.growth.kept_counts import KeptCounts
-from services.growth.parts import Fetched, GrowthSources, SourcesPart, condensed, followers_of
+from services.growth.parts import Fetched, GrowthSources, SourcesPart, followers_of
 from services.growth.shown import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
 from services.growth.trends import ALWAYS, METRIC_OF, Trend, TrendKey, engagement_trend, followers_trend, total_trend
 from services.insights.long_windows import LongWindowReader
@@ -113,7 +113,7 @@ class GrowthReader:
             }
             of_rest = _part([key for each in of_followers for key in each.value_keys()], metric_values, behind)
             parts[None] = of_rest and rest._replace(
-                insights=of_rest.insights, others=condensed(rest.others), shifted=of_rest.shifted
+                insights=of_rest.insights, others=_deciding(rest.others), shifted=of_rest.shifted
             )
             self._shown.add(account.id, reading, request, shown, parts, now=now)
         return shown
@@ -153,8 +153,13 @@ def _part(
     """Return what some values rest on, or None where not all entries behind them are known."""
     if not all(key in behind for key in keys):
         return None
-    entries = condensed(entry for key in keys for entry in behind[key])
+    entries = _deciding([entry for key in keys for entry in behind[key]])
     return SourcesPart(entries, shifted=_shifted((key, metric_values[key]) for key in keys))
+
+
+def _deciding(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
+    entry = deciding_entry(entries)
+    return () if entry is None else (entry,)
 
 
 def _shifted(values: Iterable[tuple[ValueKey, MetricValue]]) -> list[str]:
@@ -175,7 +180,7 @@ def _trends_of(fetched: Fetched, request: TrendsRequest) -> list[ShownTrend]:
         engagement_trend(window, before, fetched, followers, basis=request.basis, method=request.method),
         *(total_trend(key, window, before, fetched) for key in request.keys if key not in ALWAYS),
     ]
-    return [ShownTrend(trend, _unavailable(trend, fetched)) for trend in trends]
+    return [ShownTrend.of(trend, _unavailable(trend, fetched)) for trend in trends]
 
 
 def _unavailable(trend: Trend, fetched: Fetched) -> Unavailable | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from services.answers import Unavailable
 from services.cache.cache import Cache
@@ -17,6 +19,8 @@ from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
 from services.posts.rates import Basis
+from services.prepared_json import json_text
+from services.prepared_parts import PreparedPart
 
 COLUMNS = (
     *("metric", "key", "current_value", "previous_value", "growth_rate", "reason"),
@@ -24,7 +28,7 @@ COLUMNS = (
     *("er_method", "numerator", "denominator", "posts_used", "posts_left_out", "previous_since", "previous_until"),
 )
 MOST_SHOWN = 2 * 1024 * 1024  # bytes
-TREND_SIZE, PART_SIZE = 2_000, 900  # bytes, about
+TREND_OVERHEAD, PART_SIZE = 600, 600  # bytes of objects, about
 
 
 class TrendsRequest(NamedTuple):
@@ -42,22 +46,50 @@ class TrendsRequest(NamedTuple):
         return [None, *[key for key in self.keys if key in METRIC_OF]]
 
 
+@dataclass(slots=True, kw_only=True)
 class ShownTrend:
-    """A trend as JSON and as CSV; requests share it, so nothing may change it."""
+    """A trend as JSON and as CSV, and what else replies say of it; requests share it, so nothing may change it."""
 
-    __slots__ = ("_line", "trend", "unavailable")
+    key: TrendKey
+    current_value: float | None
+    previous_value: float | None
+    growth_rate: float | None
+    reason: str | None
+    basis: str | None
+    approximate: bool
+    provisional_from: str | None
+    unavailable: Unavailable | None
+    json: PreparedPart
+    _line: PreparedPart | None = None
 
-    def __init__(self, trend: Trend, unavailable: Unavailable | None) -> None:
-        self.trend = trend
-        self.unavailable = unavailable
-        self._line: str | None = None
+    @classmethod
+    def of(cls, trend: Trend, unavailable: Unavailable | None) -> Self:
+        """Return a trend as it is shown."""
+        return cls(
+            key=trend["key"],
+            current_value=trend["current_value"],
+            previous_value=trend["previous_value"],
+            growth_rate=trend["growth_rate"],
+            reason=trend["reason"],
+            basis=trend["basis"],
+            approximate=trend["approximate"],
+            provisional_from=trend["provisional_from"],
+            unavailable=unavailable,
+            json=PreparedPart(json_text(trend)),
+        )
 
     @property
-    def line(self) -> str:
+    def line(self) -> PreparedPart:
         """The trend as a line of CSV, which is made once."""
         if self._line is None:
-            self._line = csv_lines([cells(map(_row(self.trend).get, COLUMNS))])
+            row = _row(json.loads(self.json.text))
+            self._line = PreparedPart(csv_lines([cells(map(row.get, COLUMNS))]).encode())
         return self._line
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes, about: its line of CSV is half as long as its JSON at most."""
+        return TREND_OVERHEAD + len(self.json.text) * 3 // 2
 
 
 class ShownGrowth(NamedTuple):
@@ -173,7 +205,7 @@ def _shown_key(request: TrendsRequest, key: TrendKey, moment: Moment) -> ShownKe
 
 
 def _size(shown: SourcesPart | ShownTrend) -> int:
-    return TREND_SIZE if isinstance(shown, ShownTrend) else PART_SIZE
+    return shown.size if isinstance(shown, ShownTrend) else PART_SIZE
 
 
 def _row(trend: Trend) -> Mapping[str, object]:
