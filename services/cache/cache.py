@@ -133,15 +133,20 @@ class Cache:
         self._background.start(request, [cache_key])
 
     def peek(
-        self, account: str, policies: Mapping[CacheKey, FreshnessPolicy], *, trusts_absence: bool = True
+        self, account: str, policies: Mapping[CacheKey, FreshnessPolicy], *, not_before: float = 0.0
     ) -> dict[CacheKey, CacheEntry]:
         """Return the fresh values of some keys, without fetching anything.
 
-        With `trusts_absence` the database is not asked again for what it did not have, before it has new values of the
-        account: one that another process has put within the last second may be missing.
+        The database is not asked again for what it did not have, before it has new values of the account: one that
+        another process has put within the last second may be missing. With `not_before` (Unix seconds) the values are
+        those since that moment, and the database is asked for each that this process does not have.
         """
-        found = self._entries.look_up(account, policies, trusts_absence=trusts_absence)
-        return {key: entry for key, entry in found.items() if not entry.stale or entry.asked_at is not None}
+        found = self._entries.look_up(account, policies, trusts_absence=not not_before, not_before=not_before)
+        return {
+            key: entry
+            for key, entry in found.items()
+            if (not entry.stale or entry.asked_at is not None) and not entry.is_older_than(not_before)
+        }
 
     def known(self, account: str, policies: Mapping[CacheKey, FreshnessPolicy]) -> dict[CacheKey, CacheEntry]:
         """Return the last values of some keys, fresh or stale, without fetching anything."""

@@ -52,8 +52,8 @@ class CallFailures:
 
         After a moment another process may fail at any time, so the database is asked each time.
         """
-        entry = self._cache.peek(self._source, {_key(name): POLICY}, trusts_absence=not moment).get(_key(name))
-        if entry is None or entry.fetched_at < moment:
+        entry = self._cache.peek(self._source, {_key(name): POLICY}, not_before=moment).get(_key(name))
+        if entry is None:
             return None
         return deserialize(str(entry.value["failure"]))
 

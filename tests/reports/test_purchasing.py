@@ -226,7 +226,8 @@ def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modas
     assert modash.asked == 1
 
 
-def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_client, modash):
+@pytest.mark.parametrize("has_failed_before", [False, True])
+def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_client, modash, has_failed_before):
     waits = threading.Event()
 
     class WatchedClock(Clock):
@@ -236,19 +237,22 @@ def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_cli
 
     config = settings()
     buyer, other = make_client(config), make_client(config, clock=WatchedClock())
+    modash.answers({"error": True, "code": "handle_not_found"}, status=404)
+    earlier = [get(other).status_code] if has_failed_before else []
 
     with ThreadPoolExecutor() as executor:
         with modash.held({"error": True, "code": "internal_server_error"}, status=500):
-            first = executor.submit(get, buyer)
+            first = executor.submit(get, buyer, refresh="true")
             while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
                 time.sleep(0.01)
-            second = executor.submit(get, other)
+            second = executor.submit(get, other, refresh="true")
             assert waits.wait(20)
         replies = [each.result() for each in (first, second)]
 
+    assert earlier in ([], [404])
     assert [reply.headers["X-Provider-Calls"] for reply in replies] == ["1", "0"]
     assert len({reply.get_json()["code"] for reply in replies}) == 1
-    assert modash.asked == 1
+    assert modash.asked == 1 + len(earlier)
 
 
 def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_client, modash):
