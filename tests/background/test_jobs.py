@@ -11,13 +11,14 @@ from contextlib import suppress
 import pytest
 
 from services import request_context
+from services.background.job_kinds import BACKFILL_OF
 from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.monitoring.readiness import Readiness
 from services.quota import Quota
 from services.request_context import RequestContext
-from services.store.database import StatementRefusedError
+from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.jobs import JobCounts
 from services.store.sqlite_texts import TextTolerantConnection
 from services.store.store import Store
@@ -463,6 +464,22 @@ def lines(caplog):
         for record in caplog.records
         if record.message == "job"
     ]
+
+
+def test_what_was_claimed_is_run_although_the_claim_of_long_work_then_failed(store, clock, put, monkeypatch):
+    put()
+    claim_any = store.jobs.claim
+
+    def claim_short(holder, limit, *, now, kinds):
+        if BACKFILL_OF in kinds:
+            raise DatabaseUnavailableError("gateway", "it is away")
+        return claim_any(holder, limit, now=now, kinds=kinds)
+
+    monkeypatch.setattr(store.jobs, "claim", claim_short)
+
+    claimed = Runner(store, {"report": None, BACKFILL_OF: None}, clock).claim("we", 10)
+
+    assert keys(claimed) == ["nasa"]
 
 
 def test_a_job_is_background_work_and_no_part_of_the_request_of_its_thread(work, put):

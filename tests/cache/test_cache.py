@@ -516,6 +516,26 @@ def test_what_another_process_has_fetched_since_a_request_came_is_new_enough_for
     assert calls == []
 
 
+def test_what_was_absent_before_a_change_is_looked_for_again_although_it_was_read_during_it(
+    make_cache, store, monkeypatch
+):
+    mine, other = make_cache(), make_cache()
+    read, wanted = store.cache_entries.read, {CacheKey(KEY): HOUR}
+
+    def delayed(account, keys):
+        rows = read(account, keys)
+        monkeypatch.undo()
+        get(other, 1)
+        mine.invalidate_changed()
+        return rows
+
+    monkeypatch.setattr(store.cache_entries, "read", delayed)
+    before = mine.peek(ACCOUNT, wanted)
+
+    assert before == {}
+    assert [each.value for each in mine.peek(ACCOUNT, wanted).values()] == [{"number": 1}]
+
+
 def held(store, holder="another process"):
     return store.leases.acquire(ACCOUNT, [KEY], holder)
 

@@ -196,6 +196,20 @@ def test_an_interrupted_waiter_leaves_neither_a_place_nor_a_waiter_behind(one, m
     assert queue.order == ["3"]
 
 
+def test_a_waiter_that_is_interrupted_after_the_end_ends_by_its_own_interruption(one, monkeypatch):
+    bulkhead, _queue = one
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            bulkhead.close()
+            raise KeyboardInterrupt
+
+    with bulkhead.place("first"), monkeypatch.context() as patch:
+        patch.setattr("services.clients.guard.bulkhead.threading.Event", Interrupted)
+        with pytest.raises(KeyboardInterrupt), bulkhead.place("1"):
+            raise AssertionError("It never had a place.")
+
+
 def test_closing_wakes_every_waiting_call_and_admits_no_more(one):
     bulkhead, queue = one
     with bulkhead.place("first"):

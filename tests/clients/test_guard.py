@@ -317,6 +317,15 @@ def test_a_token_whose_probe_met_a_limit_is_tried_again_after_the_limit(guard, c
     assert guard.acquire("1")
 
 
+def test_a_token_whose_probe_lacks_a_permission_is_accepted_again(guard, clock):
+    fail(guard, failure(TokenExpiredError))
+    pass_(clock, 5)
+
+    fail(guard, failure(PermissionDeniedError))
+
+    assert [guard.acquire("1") for _ in range(2)]
+
+
 @pytest.mark.parametrize("kind", [PermissionDeniedError, ObjectNotFoundError])
 def test_what_concerns_one_request_stops_no_account(guard, kind):
     fail(guard, failure(kind), times=20)
@@ -676,15 +685,17 @@ def test_a_clock_that_is_set_back_makes_no_block_longer(guard, clock):
 
 
 def test_calls_to_modash_are_paused_too_and_no_refused_call_speaks_of_a_charge(clock, wire):
-    modash = modash_client(settings(), clock)
+    modash = modash_client(settings(retry_budget=30), clock)
     wire.get(REPORT, body=HTML)
     errors = []
     for _ in range(6):
+        waits = clock.waits.copy()
         with pytest.raises(ProviderResponseError) as caught:
             modash.performance_data("nasa")
         errors.append(caught.value)
 
     assert len(wire.calls) == 5
+    assert clock.waits == waits  # A call that is not sent is not tried again either.
     assert "charged" in errors[4].hint
     assert "charged" not in errors[5].hint
     assert not errors[5].reached

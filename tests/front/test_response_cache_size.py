@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from front.response_cache import MAX_SPELLINGS, CachedResponse, ResponseCache
+from front.response_cache import KEY, MAX_SPELLINGS, CachedResponse, ResponseCache
 from services.answers import Freshness, Provenance
 from services.cache.policies import STALE_REPLY_TTL
 
@@ -208,6 +208,35 @@ def test_a_new_spelling_of_a_reply_that_is_dropped_meanwhile_takes_no_room(monke
 
     assert cache.get(environ({"HTTP_ACCEPT": "image/x-1, */*"}), NOW) is not None
     assert cache.bytes_used == 0
+
+
+class AddedMeanwhile(DroppedMeanwhile):
+    """The lock of a cache, before which another thread asks for the same in the same spelling."""
+
+    def __enter__(self):
+        if self._is_first:
+            self._is_first = False
+            self._cache.get(environ({"HTTP_ACCEPT": "image/x-1, */*"}), NOW)
+        self._lock.acquire()
+
+
+def test_a_new_spelling_that_another_thread_adds_meanwhile_takes_its_room_once(monkeypatch):
+    cache, other = ResponseCache(MAX_BYTES), ResponseCache(MAX_BYTES)
+    for each in (cache, other):
+        each.put(environ({}), reply())
+    other.get(environ({"HTTP_ACCEPT": "image/x-1, */*"}), NOW)
+    monkeypatch.setattr(cache, "_lock", AddedMeanwhile(cache))
+
+    cache.get(environ({"HTTP_ACCEPT": "image/x-1, */*"}), NOW)
+
+    assert cache.bytes_used == other.bytes_used
+
+
+def test_a_request_with_too_many_parameters_is_not_parsed():
+    many, few = (environ({"QUERY_STRING": "&".join(["a=1"] * number)}) for number in (5_000, 2))
+
+    assert [ResponseCache(MAX_BYTES).get(each, NOW) for each in (many, few)] == [None, None]
+    assert (KEY in many, KEY in few) == (False, True)
 
 
 def test_the_least_recently_used_reply_goes_first():

@@ -10,7 +10,7 @@ import responses
 from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
 from services.background.jobs import handlers
 from services.background.runner import Runner
-from services.errors import PermissionDeniedError, ProviderUnavailableError
+from services.errors import PermissionDeniedError, ProviderRateLimitedError, ProviderUnavailableError
 from services.notifications.troubles import AccountTroubles
 from tests.stores import query
 from tests.support import ACCOUNT_ID, GRAPH, MODASH, add_key, bearer, graph_error, new_instance, settings
@@ -237,6 +237,24 @@ def test_no_job_of_an_account_is_tried_again_before_the_time_that_instagram_aske
     again = handlers(gateway.services, gateway.clock)[kind](ACCOUNT_ID, {}, 1)
 
     assert (again.seconds, again.reset_attempts) == (pytest.approx(7200, abs=5), False)
+
+
+@pytest.mark.parametrize(("seconds", "retry_after", "expected"), [(5, None, 120), (300, None, 300), (300, 900, 900)])
+def test_stories_are_read_again_before_one_ends_but_neither_at_once_nor_against_a_throttle(
+    gateway, monkeypatch, seconds, retry_after, expected
+):
+    polling = gateway.services.story_polling
+    error = ProviderRateLimitedError("Too many.", provider="instagram", retry_after=retry_after)
+
+    def fail(_account):
+        raise error
+
+    monkeypatch.setattr(polling, "read", fail)
+    monkeypatch.setattr(polling, "next_last_moment", lambda _account: gateway.clock.timestamp() + seconds)
+
+    again = handlers(gateway.services, gateway.clock)[STORIES_OF](ACCOUNT_ID, {}, 9)
+
+    assert again.seconds == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])

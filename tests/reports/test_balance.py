@@ -104,6 +104,18 @@ def test_a_ready_reply_says_the_new_balance_and_the_latest_purchase(client, cloc
     assert client.get(path).get_json()["meta"]["cost"]["credits_left"] == 99.5
 
 
+def test_a_ready_reply_says_that_an_uncertain_call_counts_as_spent(client, clock, modash, work):
+    path = "/performance-data?url=nasa"
+    client.get(path)
+    work()
+    before = [client.get(path).get_json()["meta"]["cost"]["credits_left"] for _ in range(2)]
+    clock.wait(1)
+    modash.replace("GET", REPORT, body=requests.ReadTimeout("late"))
+    client.get("/performance-data?url=esa")
+
+    assert (before, client.get(path).get_json()["meta"]["cost"]["credits_left"]) == ([99.75, 99.75], 99.5)
+
+
 def test_the_balance_is_read_once_a_minute_at_most_and_only_after_purchases(client, clock, modash, work):
     asked = []
     for creator, seconds in (("a", 0), ("b", 0), ("c", 57), ("d", 0), (None, 300), (None, 300)):

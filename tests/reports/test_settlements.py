@@ -280,6 +280,37 @@ def test_a_report_that_no_file_can_take_is_booked_by_its_process(buy, folder):
     assert rows(folder) == [("charged", "report")]
 
 
+def test_a_creator_whose_call_waits_to_be_booked_is_not_to_be_bought(make_client, config):
+    client = make_client(config)
+    services = client.application.extensions["services"]
+    opened = services.store.ledger.open(order("nasa"), lambda _record, _now: None)
+    services.settlements._late.append((opened, Settlement("uncertain", "provider_timeout", opened.at)))
+
+    assert client.get("/performance-data?url=nasa&dry_run=true").get_json()["outcome"] == "in_flight"
+
+
+def test_results_are_booked_late_in_the_order_in_which_they_came(make_client, config, monkeypatch):
+    services = make_client(config).application.extensions["services"]
+    ledger, booked = services.store.ledger, []
+    calls = [ledger.open(order(creator), lambda _record, _now: None) for creator in ("nasa", "esa", "jaxa")]
+
+    def unavailable(*_, **__):
+        raise DatabaseUnavailableError("gateway", "it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "settle", unavailable)
+        for opened in calls:
+            services.settlements.settle(opened, Settlement("free", "retry_later", opened.at))
+    settle = ledger.settle
+    monkeypatch.setattr(
+        ledger, "settle", lambda opened, *rest, **more: booked.append(opened) or settle(opened, *rest, **more)
+    )
+
+    services.settlements.settle_late()
+
+    assert booked == calls
+
+
 def test_a_settlement_that_is_never_taken_stands_before_no_other(buy, make_client, config, monkeypatch):
     client = make_client(config)
     services = client.application.extensions["services"]
