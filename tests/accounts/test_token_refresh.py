@@ -11,6 +11,7 @@ from commands import account as account_command
 from config import SANDBOX_CREDENTIALS, Config
 from services.accounts.token_encryption import new_key
 from services.background.job_kinds import TOKEN_OF
+from services.clients.graph.tokens import NewToken
 from services.errors import ProviderError, ProviderNotConfiguredError
 from services.store.account_tokens import AccountTokens
 from tests.accounts.token_world import TokenWorld
@@ -398,6 +399,74 @@ def test_what_the_user_can_make_good_is_tried_once_a_day_by_the_worker_only(worl
 
     assert world.state(account).state == "ok"
     assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
+
+
+def test_a_token_that_another_process_found_refused_meanwhile_stays_refused(world, added, monkeypatch):
+    account = added("facebook", age_days=5)
+    world.take_back(account, "facebook", 460)
+    world.refresh.check(account)
+    world.take_back(account, "facebook", None)
+    world.advance(hours=1)
+    monkeypatch.setattr(world.table, "accepted", lambda _row: False)
+
+    world.refresh.check(account, is_asked=True)
+
+    assert world.state(account).state == "invalid"
+    assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 401
+
+
+def test_a_refused_token_is_looked_at_daily_whenever_it_would_have_been_refreshed(world, added):
+    account = added("instagram", age_days=50)
+    world.refresh.check(account)
+    world.advance(days=29, hours=20)
+    world.take_back(account, "instagram", 467)
+
+    assert world.refresh.check(account) == world.clock.timestamp() + DAY
+
+
+def test_a_token_that_ends_early_is_refreshed_again_once_it_is_old_enough(world, added, monkeypatch):
+    account, asked = added("instagram", age_days=50), []
+
+    def refresh(token):
+        asked.append(world.clock.timestamp())
+        return NewToken(token, world.clock.timestamp() + 20 * DAY)
+
+    monkeypatch.setattr(world.refresh._client, "refresh", refresh)
+    began_at = world.clock.timestamp()
+    for moment in (0, DAY, DAY + 299, DAY + 300):
+        world.advance(seconds=began_at + moment - world.clock.timestamp())
+        world.refresh.check(account)
+
+    assert asked == [began_at, began_at + DAY + 300]
+
+
+def test_the_token_that_takes_the_place_of_another_is_written_at_that_moment(world, added, monkeypatch):
+    """By that moment other processes find it, however long its trial took."""
+    account, owner = added("instagram", age_days=50), world.refresh._client.owner
+    given = world.token(account)
+
+    def slow(login, token):
+        if token != given:
+            world.clock.wait(10)
+        return owner(login, token)
+
+    monkeypatch.setattr(world.refresh._client, "owner", slow)
+
+    world.refresh.check(account)
+
+    assert world.token(account) != given
+    assert world.row(account).written_at == world.clock.timestamp()
+
+
+def test_of_two_processes_that_find_an_end_near_one_says_so(world, added, caplog):
+    account = added("facebook", age_days=50)
+    world.refresh.check(account)
+    row = world.row(account)._replace(warned_days=None)
+    caplog.clear()
+
+    world.refresh._notices.warn(row, world.services.token_states)
+
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize("fault", [{"kind": "server_error"}, {"kind": "throttled", "minutes": 5}, {"kind": "html"}])

@@ -256,6 +256,16 @@ def test_a_last_good_value_has_expired_by_now_whatever_it_said_before(cache, clo
     assert kept.expires_at <= clock.timestamp()
 
 
+def test_a_fresh_value_that_could_not_be_read_again_has_expired_at_that_moment(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+    refreshing(lambda: get(cache, timeout()))
+
+    found = get(cache, 2)
+
+    assert (found.value, found.expires_at) == ({"number": 1}, clock.timestamp())
+
+
 class ExpiredLongSince(Final):
     """The policy of a value that had expired before it was fetched."""
 

@@ -661,6 +661,12 @@ def test_background_work_and_refreshes_stop_at_their_part_of_a_limit(guard, cloc
     assert (guard.may_work("2"), guard.may_refresh("2")) == (True, True)
 
 
+def test_a_usage_of_a_clock_that_was_set_back_stops_nothing_for_long(guard, clock):
+    guard.learn(Usage("1", 95, {"call_count": 95}, None, clock.timestamp() + 3600))
+
+    assert guard.may_refresh("1")
+
+
 def test_an_older_usage_of_another_process_replaces_no_newer_one(guard, clock):
     now = clock.timestamp()
     guard.learn(Usage("1", 95, {"call_count": 95}, None, now))

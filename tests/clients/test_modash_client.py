@@ -41,6 +41,7 @@ SHAPES = {
     "status": {"status": "retry_later", "message": "Come back later."},
     "both": {"error": False, "status": "retry_later", "code": "retry_later", "message": "Come back later."},
     "no message": {"status": "retry_later"},
+    "another status": refusal("retry_later", "Come back later.") | {"status": "error"},
 }
 
 

@@ -224,6 +224,17 @@ def test_without_the_database_a_process_keeps_its_own_and_writes_it_later(store,
     assert wait_of(other) == 600
 
 
+def test_a_guess_that_is_written_later_gives_way_at_once_to_an_end_that_the_provider_gave(store, make_guard, clock):
+    away = Unavailable(SharedThrottles("instagram", store.throttles, clock))
+    guard = Guard(INSTAGRAM, clock, places=32, throttles=away)
+    refuse(guard, seconds=900, reported=False)
+    refuse(make_guard(), seconds=600)
+
+    away.is_away = False
+
+    assert wait_of(guard) == 600
+
+
 def unavailable(*_arguments, **_options):
     raise DatabaseUnavailableError("gateway", "the disk is full")
 

@@ -239,6 +239,14 @@ def test_a_request_with_too_many_parameters_is_not_parsed():
     assert (KEY in many, KEY in few) == (False, True)
 
 
+def test_a_target_is_ready_for_those_only_who_have_its_replies():
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({}), reply(), scope="a")
+    cache.get(environ({}), NOW, scope="a")
+
+    assert [cache.has_target("/top-posts?limit=3", scope=scope) for scope in ("a", "b", "")] == [True, False, False]
+
+
 def test_the_least_recently_used_reply_goes_first():
     def use(cache, path):
         if cache.get(environ({"PATH_INFO": path}), NOW) is None:

@@ -218,6 +218,17 @@ def test_a_dry_run_names_the_spent_budget_of_its_key(keyed, modash):
     assert [(each["outcome"], each["would_call"]) for each in dry] == [("budget", False), ("ask", True)]
 
 
+def test_a_rest_of_a_budget_that_is_less_than_a_report_buys_none(keyed, modash):
+    gateway = keyed()
+    _, text = add_key(gateway.services.store, scope="refresh", milli_credits=400)
+    gateway.headers["odd"] = bearer(text)
+    gateway.ask("odd", "nasa")
+
+    dry, refused = gateway.ask("odd", "esa", dry_run="true"), gateway.ask("odd", "esa")
+
+    assert (dry.get_json()["outcome"], refused.get_json()["code"]) == ("budget", "credit_budget_reached")
+
+
 def test_credits_are_shown_by_key_and_each_key_sees_its_own(keyed, wire):
     wire.get(REPORT, json=BODY)
     gateway = keyed(modash_credit_limit=10)

@@ -174,6 +174,15 @@ def test_an_extension_is_of_all_leases_of_its_holder_and_of_no_other_one(store, 
     assert all(after[key] >= before[key] + lease_module.LEASE for key in (KEY, "posts"))
 
 
+def test_a_lease_that_has_ended_is_not_extended_any_more(store):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    commit(store, fences, "one", "{}")
+
+    store.leases.extend("one")
+
+    assert store.leases.acquire(ACCOUNT, [KEY], "two") == {KEY: 2}
+
+
 def test_the_fence_of_an_ended_lease_outlives_any_holder_that_could_come_back(store, memory):
     fences = store.leases.acquire(ACCOUNT, [KEY], "one")
     commit(store, fences, "one", "{}")

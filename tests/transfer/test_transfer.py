@@ -372,6 +372,17 @@ def test_a_bucket_says_why_it_is_unknown_as_an_export_does(store):
     assert exported(store) == ""
 
 
+def test_a_cell_may_be_as_long_as_an_export_writes_it(store):
+    before = csv.field_size_limit(1_000)
+    try:
+        _, refused = imported(store, f"account,kind,mode\r\n{'1' * 5_000},account,live\r\n")
+    finally:
+        csv.field_size_limit(before)
+
+    assert [reason for _, reason in refused if "not CSV" in reason] == []
+    assert len(refused) == 1  # For want of all that a line has.
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
