@@ -15,17 +15,17 @@ from services.clock import Clock
 from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
-from services.history.kept_pages import KeptPage, KeptPageReader
+from services.history.kept_pages import KeptPage, KeptPageReader, SeriesOfPage
 from services.history.kept_series import (
     COLUMNS,
     KNOWN_BREAKDOWNS,
     PROFILE_COUNTS,
-    HistorySeries,
     SelectedMetric,
     accepted_breakdowns,
     as_series,
     by_catalogue,
     by_kept,
+    reasons_of,
     refuse_impossible,
     table_rows,
 )
@@ -103,14 +103,15 @@ class AccountHistory:
                 begins = [period.first for period in periods]
                 left = periods[begins.index(first_day_of(cursor, query, begins)) :]
             page = self._pages.read(selected_account.id, selected, left[:limit], interval)
-            series = [as_series(each, interval, *page.series(each)) for each in selected]
-            kept = self._kept(selected_account, series)
-            self._note_today(series)
+            pages = [page.series(each) for each in selected]
+            kept = self._kept(selected_account, pages)
+            self._note_today(pages)
         except DatabaseUnavailableError:
             raise BusyError(
                 "The database is unavailable, so nothing that is kept can be read.",
                 hint="Try again; /readyz says what is wrong.",
             ) from None
+        series = [as_series(each, interval, *of_page) for each, of_page in zip(selected, pages, strict=True)]
         following = cursor_of(left[limit].first, query) if len(left) > limit else None
         warnings = [_left_over(days) for days in rest]
         if range_ is None:
@@ -127,14 +128,14 @@ class AccountHistory:
                 "next_cursor": following,
                 **({} if kept is None else {"kept": kept}),
             },
-            unavailable=list(_unavailable(selected, series)),
+            unavailable=list(_unavailable(selected, pages)),
             substitutions=[
                 {"requested": each.name, "answered_by": each.metric, "since": successor.since}
                 for each in selected
                 if each.name != each.metric and (successor := METRICS[each.name].successor) is not None
             ],
             warnings=warnings,
-            table=Table(COLUMNS, table_rows(series)),
+            table=Table(COLUMNS, table_rows(series, [each.points for each in pages])),
         )
 
     def _range(self, since: Bound | None, until: Bound | None, interval: Interval) -> Window | None:
@@ -175,17 +176,17 @@ class AccountHistory:
         refuse_impossible(breakdown, found, kinds)
         return list(chain.from_iterable(found.values()))
 
-    def _note_today(self, series: Sequence[HistorySeries]) -> None:
+    def _note_today(self, pages: Sequence[SeriesOfPage]) -> None:
         """Say of a day that is not over that it is not, instead of that it is not kept."""
         today = pacific_day(self._clock.now()).isoformat()
-        for each in series:
-            if each["points"] and each["points"][-1]["date"] >= today and each["points"][-1]["reason"] == NOT_KEPT:
-                each["points"][-1]["reason"] = NOT_OVER
+        for points in [each.points for each in pages if isinstance(each.points, list)]:
+            if points and points[-1]["date"] >= today and points[-1]["reason"] == NOT_KEPT:
+                points[-1]["reason"] = NOT_OVER
 
-    def _kept(self, account: Account, series: Sequence[HistorySeries]) -> list[KeptKind] | None:
+    def _kept(self, account: Account, pages: Sequence[SeriesOfPage]) -> list[KeptKind] | None:
         """Return what is kept of an account, where a series has no value at all; else None."""
-        is_any_empty = any(all(point["reason"] == NOT_KEPT for point in each["points"]) for each in series)
-        if not is_any_empty:
+        lists = [each.points for each in pages if isinstance(each.points, list)]
+        if not any(all(point["reason"] == NOT_KEPT for point in points) for points in lists):
             return None
         kinds = self._history.kept_metrics(account.id)
         counts: list[KeptKind] = [
@@ -207,11 +208,10 @@ def _left_over(days: Window) -> Warning_:
     return {"code": "days_left_over", "message": message}
 
 
-def _unavailable(selected: Sequence[SelectedMetric], series: Sequence[HistorySeries]) -> Iterator[Unavailable]:
+def _unavailable(selected: Sequence[SelectedMetric], pages: Sequence[SeriesOfPage]) -> Iterator[Unavailable]:
     """Explain each reason of each series once."""
-    for each, shown in zip(selected, series, strict=True):
+    for each, of_page in zip(selected, pages, strict=True):
         if each.buckets_reason is not None:
             yield explain(each.name, each.buckets_reason)
-        for reason in dict.fromkeys([point["reason"] for point in shown["points"]]):
-            if reason is not None:
-                yield explain(each.name, reason)
+        for reason in reasons_of(of_page.points):
+            yield explain(each.name, reason)

@@ -10,7 +10,7 @@ from services.cache.recent_reads import RecentReads
 from services.days import Window
 from services.growth.followers import Counts
 from services.store.database import DatabaseUnavailableError
-from services.store.follower_counts import DailyCount, FollowerCounts
+from services.store.follower_counts import FollowerCounts
 
 USUAL = timedelta(days=31)  # before the last day; most requests are about no more
 MOST_READINGS = 200  # of which each has some dozens of rows
@@ -31,9 +31,9 @@ class KeptCounts:
         known = reading.get(usual)
         if known is None:
             try:
-                rows = self._table.rows(account, ("followers",), since=str(usual.first), until=str(usual.last))
+                columns = self._table.columns(account, ("followers",), since=str(usual.first), until=str(usual.last))
             except DatabaseUnavailableError:
                 return None
-            known = {date.fromisoformat(day): DailyCount(int(count), read_at) for day, read_at, count in rows}
+            known = {date.fromisoformat(day): count for day, count in columns.known("followers").items()}
             self._recent.put(account, reading, {usual: known})
         return known if usual == days else {day: count for day, count in known.items() if day >= days.first}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NotRequired
+from typing import Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
 from services.days import our_time
 from services.errors import InvalidRequestError
 from services.history.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue
+from services.history.points import KnownDays, Point, number
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.request import resolve
-from services.store.follower_counts import CountRow
-from services.store.history import DayRow, Kind
+from services.prepared_json import prepared
+from services.store.follower_counts import CountColumns, DailyCount
+from services.store.history import DayColumns, Kind
 
 PROFILE_COUNTS: Mapping[str, str] = {"followers": "accounts", "follows": "accounts", "media_count": "posts"}
 """The counts of a profile, which are kept by day, and what each counts."""
@@ -28,34 +30,10 @@ COLUMNS = (
     *("metric", "breakdown", "bucket", "interval", "aggregation", "since", "date", "value", "reason", "final"),
     *("missing_days", "counted_at"),
 )
+Points = list[Point] | KnownDays
 _HEAD: tuple[Literal["metric", "breakdown", "interval", "aggregation"], ...] = (
     *("metric", "breakdown", "interval", "aggregation"),
 )
-
-
-class BucketOfPoint(TypedDict):
-    """One bucket of a breakdown; null where it is unknown."""
-
-    dimension_values: list[str]
-    value: float | None
-
-
-class Point(TypedDict):
-    """One day, week or month: `value` is null where it is unknown, and `reason` says why.
-
-    `date` is the Pacific day that the value describes; of a week or month their last day, and `since` their first.
-    `missing_days` lists the days that a sum lacks. `counted_at` is when a count of the profile, or demographics, were
-    read.
-    """
-
-    date: str
-    value: float | None
-    reason: str | None
-    final: bool
-    since: NotRequired[str]
-    results: NotRequired[list[BucketOfPoint]]
-    missing_days: NotRequired[list[str]]
-    counted_at: NotRequired[str]
 
 
 class HistorySeries(TypedDict):
@@ -164,39 +142,44 @@ def _may_combine(name: str, breakdown: tuple[str, ...]) -> bool:
 
 
 def as_series(
-    selected: SelectedMetric, interval: Interval, aggregation: Aggregation, unit: str | None, points: list[Point]
+    selected: SelectedMetric, interval: Interval, aggregation: Aggregation, unit: str | None, points: Points
 ) -> HistorySeries:
     """Return the points of a metric as a series."""
+    shown = prepared(points.as_json()) if isinstance(points, KnownDays) else points
     series: HistorySeries = {
         "metric": selected.name,
         "breakdown": (",".join(selected.breakdown) or None) if selected.bucket is None else None,
         "interval": interval,
         "aggregation": aggregation,
         "unit": unit,
-        "points": points,
+        "points": cast("list[Point]", shown),
     }
     return series if selected.name == selected.metric else {**series, "answered_by": selected.metric}
 
 
-def day_points(page: Sequence[Period], rows: Sequence[DayRow]) -> list[Point]:
-    """Return the points of days without a breakdown: as `point_of` does, in a fraction of its time."""
-    if len(rows) == len(page):  # Each day has one row at most, so these are all of them, in their order.
-        return [
-            {"date": day, "value": int(value) if value.is_integer() else value, "reason": None, "final": final == 1}
-            if value is not None
-            else _unknown_day(day, reason)
-            for day, value, reason, final, _, _ in rows
-        ]
-    kept = {row[0]: row for row in rows}
-    points: list[Point] = []
-    for day, _ in page:
-        row = kept.get(day)
-        points += [_unknown_day(day, None)] if row is None else day_points([Period(day, day)], [row])
-    return points
+def reasons_of(points: Points) -> list[str]:
+    """Return why values of some points are unknown, each reason once."""
+    if isinstance(points, KnownDays):
+        return []
+    return [reason for reason in dict.fromkeys([point["reason"] for point in points]) if reason is not None]
 
 
-def _unknown_day(day: str, reason: str | None) -> Point:
-    return {"date": day, "value": None, "reason": reason or NOT_KEPT, "final": False}
+def day_points(page: Sequence[Period], columns: DayColumns) -> Points:
+    """Return the points of days without a breakdown."""
+    days, values, reasons, finals = columns.days, columns.values, columns.reasons, columns.finals
+    # Each day has one row at most, so as many as the page has are all of them, in their order.
+    if len(days) == len(page) and None not in values:
+        return KnownDays(days, cast("Sequence[float]", values), finals)
+    rows = list(zip(days, values, reasons, finals, strict=True))
+    if len(days) != len(page):
+        kept = {row[0]: row for row in rows}
+        rows = [kept.get(day, (day, None, None, 0)) for day, _ in page]
+    return [
+        {"date": day, "value": number(value), "reason": None, "final": final == 1}
+        if value is not None
+        else {"date": day, "value": None, "reason": reason or NOT_KEPT, "final": False}
+        for day, value, reason, final in rows
+    ]
 
 
 def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Point:
@@ -221,36 +204,35 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
     return point
 
 
-def count_points(page: Sequence[Period], rows: Sequence[CountRow], position: int) -> list[Point]:
-    """Return the points of days of a count of the profile, which is at a position of the rows."""
-    if len(rows) == len(page) and None not in [row[position] for row in rows]:
-        return [
-            {"date": row[0], "value": int(row[position]), "reason": None, "final": True, "counted_at": our_time(row[1])}
-            for row in rows
-        ]
-    by_day = {row[0]: row for row in rows}
-    return [count_point(period, by_day.get(period.last), position) for period in page]
+def count_points(page: Sequence[Period], columns: CountColumns, name: str) -> Points:
+    """Return the points of days of a count of the profile."""
+    counts = columns.counts.get(name, ())
+    if len(counts) == len(page) and None not in counts and all(map(float.is_integer, cast("Sequence[float]", counts))):
+        return KnownDays(columns.days, cast("Sequence[float]", counts), (1,) * len(page), columns.read_ats)
+    known = columns.known(name)
+    return [count_point(period, known.get(period.last)) for period in page]
 
 
-def count_point(period: Period, row: CountRow | None, position: int) -> Point:
+def count_point(period: Period, count: DailyCount | None) -> Point:
     """Return a count of the profile as the point of a period."""
-    count = None if row is None else row[position]
-    if row is None or count is None:
-        point: Point = {"date": period.last, "value": None, "reason": NOT_KEPT, "final": False}
-    else:
-        point = {"date": period.last, "value": int(count), "reason": None, "final": True}
+    point: Point = {
+        "date": period.last,
+        "value": None if count is None else count.value,
+        "reason": NOT_KEPT if count is None else None,
+        "final": count is not None,
+    }
     if period.first != period.last:
         point["since"] = period.first
-    if row is not None and count is not None:
-        point["counted_at"] = our_time(row[1])
+    if count is not None:
+        point["counted_at"] = our_time(count.read_at)
     return point
 
 
-def table_rows(series: Iterable[HistorySeries]) -> Iterator[Mapping[str, object]]:
-    """Yield one row for each point and, below it, one for each of its buckets."""
-    for each in series:
+def table_rows(series: Iterable[HistorySeries], points: Iterable[Points]) -> Iterator[Mapping[str, object]]:
+    """Yield one row for each point of some series and, below it, one for each of its buckets."""
+    for each, points_of_series in zip(series, points, strict=True):
         head: dict[str, object] = {name: each[name] for name in _HEAD}
-        for point in each["points"]:
+        for point in points_of_series:
             row = {**head, **{name: value for name, value in point.items() if name != "results"}}
             row["missing_days"] = " ".join(point.get("missing_days", ()))
             yield row

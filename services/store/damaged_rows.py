@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Double, Integer, LargeBinary, Select, Table, literal_column
@@ -98,6 +99,40 @@ def next_attempt(attempts: int) -> int:
     return min(max(attempts, 0), MOST_ATTEMPTS) + 1
 
 
+ColumnCheck = tuple[frozenset[type], bool]
+"""The types that a column may hold, and whether it holds moments: then a null is not sure to be readable."""
+
+
+def checks_of(statement: Select[Any]) -> list[ColumnCheck | None]:
+    """Return what each column that a query selects may hold; None for one that is none of a table."""
+    return [_check(each) if isinstance(each, Column) else None for each in statement.selected_columns]
+
+
+def are_readable(columns: Sequence[Sequence[Any]], checks: Sequence[ColumnCheck | None]) -> bool:
+    """Return whether all rows are readable, of which these are the columns; where this is not sure, they are not."""
+    return all(map(_is_readable, columns, checks))
+
+
+def _is_readable(values: Sequence[Any], check: ColumnCheck | None) -> bool:
+    if check is None or not values:
+        return True
+    types, is_moment = check
+    if not is_moment and values.count(values[0]) == len(values):  # such as reasons of known values, which are all null
+        return type(values[0]) in types
+    if not types.issuperset(map(type, values)):
+        return False
+    return not is_moment or (min(values) >= -LATEST and max(values) <= LATEST)
+
+
+def _check(column: Column[Any]) -> ColumnCheck:
+    type_ = _type_of(column)
+    if isinstance(type_, Double):
+        is_moment = column.name.endswith(MOMENTS)
+        return frozenset({float} if is_moment else {float, NoneType}), is_moment
+    of_values = int if isinstance(type_, Integer) else bytes if isinstance(type_, LargeBinary) else str
+    return frozenset({of_values, NoneType}), False
+
+
 @cache
 def _condition(table: Table, columns: tuple[Column[Any], ...]) -> ColumnElement[bool]:
     # As text: a tree of dozens of elements would cost more than the query. The function comes last, so that it is
@@ -113,7 +148,7 @@ def _damage(column: Column[Any]) -> str:
     several times as fast as `typeof`.
     """
     name = f"{column.table.name}.{column.name}"
-    type_ = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    type_ = _type_of(column)
     if isinstance(type_, Double) and column.name.endswith(MOMENTS):
         return f"{name} NOT BETWEEN {-LATEST} AND {LATEST}"
     if isinstance(type_, Integer):
@@ -123,3 +158,7 @@ def _damage(column: Column[Any]) -> str:
         return f"{name} >= ''"
     # A number in a column for texts was stored as a text.
     return f"{name} < x''" if isinstance(type_, LargeBinary) else f"{name} >= x''"
+
+
+def _type_of(column: Column[Any]) -> Any:
+    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
-from services.store.database import Database, chunks, excluded, plain_rows
+from services.store.database import Database, chunks, excluded
 from services.store.history_tables import follower_counts
 
-CountRow = tuple[Any, ...]
-"""A day, when its counts were read (Unix seconds), and those that were requested in their order, or None."""
 LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
 
 
@@ -35,10 +34,23 @@ class FollowerCount(NamedTuple):
 
 
 class DailyCount(NamedTuple):
-    """One of the counts of a profile on a day, if it is known, and when it was read (Unix seconds)."""
+    """One of the counts of a profile on a day, and when it was read (Unix seconds)."""
 
-    value: int | None
+    value: int
     read_at: float
+
+
+class CountColumns(NamedTuple):
+    """Days (ISO dates), oldest first, when the counts of each were read (Unix seconds), and each requested count."""
+
+    days: Sequence[str] = ()
+    read_ats: Sequence[float] = ()
+    counts: Mapping[str, Sequence[float | None]] = {}
+
+    def known(self, name: str) -> dict[str, DailyCount]:
+        """Return a count by the days of which it is known."""
+        rows = zip(self.days, self.counts.get(name, ()), self.read_ats, strict=True)
+        return {day: DailyCount(int(count), read_at) for day, count, read_at in rows if count is not None}
 
 
 class FollowerCounts:
@@ -62,20 +74,21 @@ class FollowerCounts:
             rows = connection.execute(query, {"account": account, "since": since, "until": until}).all()
         return [_count(row) for row in rows]
 
-    def rows(self, account: str, names: Sequence[str], *, since: str, until: str) -> Sequence[CountRow]:
-        """Return some of the counts by day (ISO dates, both included), oldest first."""
-        with self._database.read() as connection:
-            parameters = {"account": account, "since": since, "until": until}
-            return plain_rows(connection.execute(_between(tuple(names)), parameters))
+    def columns(self, account: str, names: Sequence[str], *, since: str, until: str) -> CountColumns:
+        """Return some of the counts by day (ISO dates, both included)."""
+        parameters = {"account": account, "since": since, "until": until}
+        return _columns(names, self._database.plain_columns(_between(tuple(names)), parameters))
 
-    def rows_of_days(self, account: str, names: Sequence[str], days: Collection[str]) -> Sequence[CountRow]:
-        """Return the rows of some days, oldest first."""
-        found: list[CountRow] = []
-        with self._database.read() as connection:
-            for chunk in chunks(sorted(days)):
-                parameters = {"account": account} | {f"day_{number}": day for number, day in enumerate(chunk)}
-                found += plain_rows(connection.execute(_of_days(tuple(names), len(chunk)), parameters))
-        return found
+    def columns_of_days(self, account: str, names: Sequence[str], days: Collection[str]) -> CountColumns:
+        """Return the same of some days."""
+        parts = []
+        for chunk in chunks(sorted(days)):
+            parameters = {"account": account} | {f"day_{number}": day for number, day in enumerate(chunk)}
+            parts.append(self._database.plain_columns(_of_days(tuple(names), len(chunk)), parameters))
+        columns = (
+            parts[0] if len(parts) == 1 else [tuple(chain.from_iterable(each)) for each in zip(*parts, strict=True)]
+        )
+        return _columns(names, columns)
 
     def known_counts(self, account: str) -> list[str]:
         """Return which of the counts of a profile are known of any day."""
@@ -112,8 +125,15 @@ def _of_days(names: tuple[str, ...], days: int) -> Select[Any]:
 
 
 def _rows(names: Sequence[str]) -> Select[Any]:
-    columns = [follower_counts.c[name] for name in ("day", "read_at", *names)]
-    return select(*columns).where(follower_counts.c.account == bindparam("account")).order_by(_DAY)
+    columns = [follower_counts.c[name] for name in ("read_at", *names)]
+    # Its type needs no look: what lies between two texts is one.
+    day: ColumnElement[str] = literal_column("follower_counts.day")
+    return select(day, *columns).where(follower_counts.c.account == bindparam("account")).order_by(_DAY)
+
+
+def _columns(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> CountColumns:
+    days, read_ats, *counts = columns
+    return CountColumns(days, read_ats, dict(zip(names, counts, strict=True)))
 
 
 def _count(row: Sequence[Any]) -> FollowerCount:

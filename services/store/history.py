@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
 
-from services.store.database import CHUNK, Database, chunks, excluded, plain_rows
+from services.store.database import CHUNK, Database, chunks, excluded
 from services.store.history_tables import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
@@ -68,11 +69,29 @@ WindowsByKind = Mapping[Kind, Mapping[tuple[str, str], KeptValue]]
 """The windows by their first and last day."""
 
 
-DayRow = tuple[str, float | None, str | None, int, float, str]
-"""A day (ISO date), its value, why that is unknown, whether it is final, when it was read, and the metric.
+@dataclass(frozen=True, slots=True)
+class DayColumns:
+    """Values of days without a breakdown, oldest first: each day (ISO date), its value, why that is unknown, whether it
+    is final (1), and when it was read (Unix seconds).
 
-A day without a value and without a reason has buckets only, if anything.
-"""
+    A day without a value and without a reason has buckets only, if anything.
+    """
+
+    days: Sequence[str] = ()
+    values: Sequence[float | None] = ()
+    reasons: Sequence[str | None] = ()
+    finals: Sequence[int] = ()
+    read_ats: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumns:
+    """The same without the days, for sums over days that are all there."""
+
+    values: Sequence[float | None] = ()
+    reasons: Sequence[str | None] = ()
+    finals: Sequence[int] = ()
+    read_ats: Sequence[float] = ()
 
 
 class KeptSum(NamedTuple):
@@ -138,8 +157,7 @@ class History:
         """
         parameters = _range_parameters(account, metrics, since=windows[0][0], until=windows[-1][1])
         parameters |= {f"begin_{number}": first for number, (first, _) in enumerate(windows)}
-        with self._database.read() as connection:
-            rows = plain_rows(connection.execute(_sums(len(metrics), len(windows)), parameters))
+        rows = self._database.plain_rows(_sums(len(metrics), len(windows)), parameters)
         return {
             (metric, windows[number]): KeptSum(_number(total) or 0, read_at, first, last)
             for metric, number, days, total, read_at, first, last in rows
@@ -189,19 +207,36 @@ class History:
         windows = [(*row[:2], (row[2], row[-1]), *row[3:-1]) for row in rows if row[-1] != row[2]]
         return _by_kind([row[:-1] for row in rows if row[-1] == row[2]]), _by_kind(windows)
 
-    def day_rows(
+    def day_columns(
         self, account: str, metrics: Collection[str], *, since: str, until: str
-    ) -> Mapping[str, Sequence[DayRow]]:
-        """Return what is kept of some metrics without a breakdown by day, oldest first, as plain rows.
+    ) -> Mapping[str, DayColumns]:
+        """Return what is kept of some metrics without a breakdown by day, by metric as far as there is anything.
 
         Provisional and unknown values are among them.
         """
+        found = self._columns(account, metrics, _DAY_COLUMNS, since=since, until=until)
+        return {metric: DayColumns(*columns) for metric, columns in found.items()}
+
+    def number_columns(
+        self, account: str, metrics: Collection[str], *, since: str, until: str
+    ) -> Mapping[str, NumberColumns]:
+        """Return the same without the days."""
+        found = self._columns(account, metrics, _NUMBER_COLUMNS, since=since, until=until)
+        return {metric: NumberColumns(*columns) for metric, columns in found.items()}
+
+    def _columns(
+        self, account: str, metrics: Collection[str], names: tuple[str, ...], *, since: str, until: str
+    ) -> Mapping[str, Sequence[Sequence[Any]]]:
         parameters = _range_parameters(account, metrics, since=since, until=until)
-        with self._database.read() as connection:
-            rows: Sequence[DayRow] = plain_rows(connection.execute(_day_rows(len(metrics)), parameters))
-        in_order = [row[-1] for row in rows]
+        columns = self._database.plain_columns(_day_columns(len(metrics), names), parameters)
+        if len(metrics) == 1:
+            return dict.fromkeys(metrics, columns) if columns[0] else {}
+        *columns, in_order = columns
         starts = {metric: in_order.index(metric) for metric in metrics if metric in in_order}
-        return {metric: rows[start : start + in_order.count(metric)] for metric, start in starts.items()}
+        return {
+            metric: [column[start : start + in_order.count(metric)] for column in columns]
+            for metric, start in starts.items()
+        }
 
     def kept_metrics(self, account: str) -> list[Kind]:
         """Return the metrics and breakdowns of which any value of an account is known, in order."""
@@ -362,15 +397,20 @@ def _are_days(metrics: int) -> list[ColumnElement[bool]]:
     return [*_in_range(metrics), table.breakdown == literal_column("''"), table.last_day == table.first_day]
 
 
+_DAY_COLUMNS = ("first_day", "value", "reason", "final", "read_at")
+_NUMBER_COLUMNS = _DAY_COLUMNS[1:]
+
+
 @cache
-def _day_rows(metrics: int) -> Select[Any]:
-    """Return the query for the days of so many metrics without a breakdown, in the order of the primary key."""
-    table = metric_values.c
-    return (
-        select(_as_text("first_day"), table.value, table.reason, table.final, table.read_at, _as_text("metric"))
-        .where(*_are_days(metrics))
-        .order_by(*_KEY)
-    )
+def _day_columns(metrics: int, names: tuple[str, ...]) -> Select[Any]:
+    """Return the query for the days of so many metrics without a breakdown, in the order of the primary key.
+
+    Where there are several, the last column is the metric.
+    """
+    columns = [_as_text(name) if name == "first_day" else metric_values.c[name] for name in names]
+    if metrics > 1:
+        columns.append(_as_text("metric"))
+    return select(*columns).where(*_are_days(metrics)).order_by(*_KEY)
 
 
 @cache

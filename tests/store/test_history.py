@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from services.store.account_snapshots import AccountSnapshot
-from services.store.follower_counts import FollowerCount
-from services.store.history import DayState, HistoryKey, HistoryValue
+from services.store.follower_counts import DailyCount, FollowerCount
+from services.store.history import DayColumns, DayState, HistoryKey, HistoryValue, NumberColumns
+from tests.stores import query
 
 
 def key(day="2026-11-01", metric="reach", breakdown=(), last=None):
@@ -177,10 +178,14 @@ def test_the_first_follower_count_of_a_day_stays(store):
     counts.keep("a", FollowerCount("2026-11-06", -1, 60.0))
     counts.keep("a", FollowerCount("2026-11-06", 10**400, 60.0))
     assert counts.days("a", since="2026-11-02", until="2026-11-07") == [next_one]
-    rows = [("2026-11-01", 10.0, 3, 100), ("2026-11-05", 50.0, None, 104)]
     names = ["media_count", "followers"]
-    assert list(counts.rows("a", names, since="2026-11-01", until="2026-11-07")) == rows
-    assert list(counts.rows_of_days("a", names, ["2026-11-05", "2026-11-06", "2026-11-01"])) == rows
+    for columns in (
+        counts.columns("a", names, since="2026-11-01", until="2026-11-07"),
+        counts.columns_of_days("a", names, ["2026-11-05", "2026-11-06", "2026-11-01"]),
+    ):
+        assert (columns.days, columns.read_ats) == (("2026-11-01", "2026-11-05"), (10.0, 50.0))
+        assert columns.counts == {"media_count": (3, None), "followers": (100, 104)}
+        assert columns.known("media_count") == {"2026-11-01": DailyCount(3, 10.0)}
     assert counts.known_counts("a") == ["followers", "follows", "media_count"]
     assert counts.known_counts("b") == []
 
@@ -206,3 +211,37 @@ def test_final_values_of_consecutive_and_of_scattered_days_are_found(store):
 
     assert set(store.history.read("a", [*keys[1:], key("2026-11-03")])) == set(keys[1:])
     assert set(store.history.read("a", [keys[0], keys[2]])) == {keys[0], keys[2]}
+
+
+def test_days_are_read_by_column_in_their_order(store):
+    store.history.keep("a", {key("2026-11-02"): LATE, key("2026-11-01"): UNKNOWN, key("2026-11-01", "views"): FINAL})
+    store.history.keep("a", {key("2026-11-03", breakdown=("follow_type",)): EARLY, key("2026-11-04"): EARLY})
+    store.history.keep("b", {key("2026-11-03"): EARLY})
+    of_reach = DayColumns(("2026-11-01", "2026-11-02"), (None, 6.0), ("not_answered", None), (0, 0), (40.0, 20.0))
+    range_ = {"since": "2026-11-01", "until": "2026-11-03"}
+
+    together = store.history.day_columns("a", ["views", "reach", "likes"], **range_)
+
+    assert together == {"reach": of_reach, "views": DayColumns(("2026-11-01",), (7.0,), (None,), (1,), (15.0,))}
+    assert store.history.day_columns("a", ["reach"], **range_) == {"reach": of_reach}
+    assert store.history.day_columns("a", ["likes"], **range_) == {}
+    assert store.history.number_columns("a", ["views"], **range_) == {
+        "views": NumberColumns((7.0,), (None,), (1,), (15.0,))
+    }
+
+
+@pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "damage",
+    ["value = 'many'", "value = x'00'", "read_at = 'then'", "read_at = 1e20", "final = 0.5", "reason = x'ff'"],
+)
+def test_a_damaged_day_is_absent_from_the_columns(store, store_settings, damage):
+    store.history.keep("a", {key("2026-11-01"): FINAL, key("2026-11-02"): FINAL, key("2026-11-03"): UNKNOWN})
+    query(store_settings, "gateway", f"UPDATE metric_values SET {damage} WHERE first_day = '2026-11-02'")
+    range_ = {"since": "2026-11-01", "until": "2026-11-03"}
+
+    days = store.history.day_columns("a", ["reach"], **range_)["reach"]
+    numbers = store.history.number_columns("a", ["reach"], **range_)["reach"]
+
+    assert (days.days, days.values) == (("2026-11-01", "2026-11-03"), (7.0, None))
+    assert numbers.values == (7.0, None)

@@ -140,6 +140,20 @@ def test_a_statement_that_is_built_once_keeps_to_the_mode_of_each_store(stores):
     assert found == [["nasa"], ["esa"]] * 2
 
 
+def test_a_query_of_the_driver_keeps_to_the_mode_of_each_store(stores):
+    keys = select(jobs.c.key, jobs.c.attempts).where(jobs.c.kind == bindparam("kind"))
+    stores["live"].jobs.put("report", "nasa", due_at=1.0)
+    stores["sandbox"].jobs.put("report", "esa", due_at=1.0)
+    databases = [store.databases[1] for store in stores.values()] * 2
+
+    assert [each.plain_rows(keys, {"kind": "report"}) for each in databases] == [[("nasa", 0)], [("esa", 0)]] * 2
+    assert [each.plain_columns(keys, {"kind": "report"}) for each in databases] == [
+        [("nasa",), (0,)],
+        [("esa",), (0,)],
+    ] * 2
+    assert databases[0].plain_columns(keys, {"kind": "none"}) == [(), ()]
+
+
 # One clone, used alternately
 
 

@@ -76,6 +76,18 @@ def test_a_refused_statement_leaves_the_database_available(store, database, way)
     assert store.jobs.counts(now=0.0).waiting == len(REFUSED)
 
 
+@pytest.mark.parametrize(
+    "refused", [select(text("missing")).select_from(text("no_such_table")), select(text("SELEKT 1"))]
+)
+def test_a_refused_query_of_the_driver_leaves_the_database_available(database, refused):
+    for read in (database.plain_rows, database.plain_columns):
+        with pytest.raises(StatementRefusedError):
+            read(refused, {})
+
+        assert database.fault is None
+        assert read(select(balances.c.source), {}) in ([], [()])
+
+
 @pytest.mark.parametrize("store_settings", ["postgresql"], indirect=True)
 def test_a_nul_is_refused_and_a_statement_that_takes_too_long_makes_the_database_unavailable(store, database):
     with pytest.raises(StatementRefusedError):
