@@ -8,7 +8,7 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import NamedTuple, Self
 
-from services.answers import Freshness, Warning_
+from services.answers import Freshness, Warning_, deciding_entry
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
@@ -26,15 +26,21 @@ from services.posts.post import reason_of
 class SourcesPart(NamedTuple):
     """What a part of a reply rests on: one of the totals, or all else.
 
-    Of its entries, those of insights and others, only their ages and expiries count, so that one may stand for several
-    (`services.answers.deciding_entry`).
+    `entry` stands for all entries behind it (`services.answers.deciding_entry`). `insights_read_at` (Unix seconds) is
+    None where no insight of it can change any more.
     """
 
-    insights: Sequence[CacheEntry]
-    others: Sequence[CacheEntry] = ()
+    entry: CacheEntry | None
+    insights_read_at: float | None
     shifted: Sequence[str] = ()  # the metrics whose days Instagram marks by another time than midnight in California
     warnings: Sequence[Warning_] = ()  # about the list of posts
     is_worked_back: bool = False  # whether a number of followers is worked back from insights
+
+    @classmethod
+    def of(cls, insights: Sequence[CacheEntry], shifted: Sequence[str], others: Sequence[CacheEntry] = ()) -> Self:
+        """Return a part that rests on some entries of insights, and on others."""
+        ageing = [entry.fetched_at for entry in insights if entry.expires_at != FOR_EVER]
+        return cls(deciding_entry([*insights, *others]), min(ageing, default=None), shifted)
 
 
 class GrowthSources(NamedTuple):
@@ -51,13 +57,12 @@ class GrowthSources(NamedTuple):
     @classmethod
     def of(cls, parts: Sequence[SourcesPart], *, now: datetime, gaps: bool = False) -> Self:
         """Return what a reply of some parts rests on; `gaps` if a part could not be fetched."""
-        insights = [entry for part in parts for entry in part.insights]
-        others = [entry for part in parts for entry in part.others]
+        read_at = [part.insights_read_at for part in parts if part.insights_read_at is not None]
         return cls(
-            Freshness.of([*insights, *others], now=now, gaps=gaps),
-            min([entry.fetched_at for entry in insights if entry.expires_at != FOR_EVER], default=None),
-            sorted({metric for part in parts for metric in part.shifted}),
-            [warning for part in parts for warning in part.warnings],
+            Freshness.of([part.entry for part in parts if part.entry is not None], now=now, gaps=gaps),
+            min(read_at) if read_at else None,
+            sorted({metric for part in parts if part.shifted for metric in part.shifted}),
+            [warning for part in parts if part.warnings for warning in part.warnings],
         )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from services import request_context
-from services.answers import Unavailable, deciding_entry, explain
+from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.clients.graph.models import Account
@@ -92,29 +92,23 @@ class GrowthReader:
             raise profile
         failed = [isinstance(profile, ProviderError), isinstance(posts, ProviderError), _has_failed(post_insights)]
         gaps = any(failed) or any(each.gaps for each in found)
-        of_posts = [] if post_insights is None else post_insights.entries
-        rest = SourcesPart(
-            [entry for each in found for entry in each.entries],
-            [*_entries(profile, posts), *of_posts],
-            _shifted(metric_values.items()),
-            [] if isinstance(posts, ProviderError) else posts.warnings,
-            is_worked_back=bool(uncounted),
-        )
-        sources = GrowthSources.of([rest], now=now, gaps=gaps)
+        others = [*_entries(profile, posts), *([] if post_insights is None else post_insights.entries)]
+        warnings = [] if isinstance(posts, ProviderError) else posts.warnings
+        of_insights = [entry for each in found for entry in each.entries]
+        whole = SourcesPart.of(of_insights, _shifted(metric_values.items()), others)._replace(warnings=warnings)
+        sources = GrowthSources.of([whole], now=now, gaps=gaps)
         # Where no insight ages, the present moment stands for them.
         read_at = now if sources.insights_read_at is None else utc(sources.insights_read_at)
         fetched = Fetched(profile, posts, metric_values, read_at, post_insights, counts)
         shown = ShownGrowth(_trends_of(fetched, request), sources)
         if kept is not None and not gaps:
             behind = {key: entries for each in found for key, entries in each.parts.items()}
+            part_of = partial(_part, metric_values=metric_values, behind=behind)
+            rest = part_of([key for each in of_followers for key in each.value_keys()], others=others)
             parts: dict[TrendKey | None, SourcesPart | None] = {
-                key: _part([(metric, (), each) for each in (window, before)], metric_values, behind)
-                for key, metric in totals.items()
+                None: rest and rest._replace(warnings=warnings, is_worked_back=bool(uncounted)),
+                **{key: part_of([(metric, (), each) for each in (window, before)]) for key, metric in totals.items()},
             }
-            of_rest = _part([key for each in of_followers for key in each.value_keys()], metric_values, behind)
-            parts[None] = of_rest and rest._replace(
-                insights=of_rest.insights, others=_deciding(rest.others), shifted=of_rest.shifted
-            )
             self._shown.add(account.id, reading, request, shown, parts, now=now)
         return shown
 
@@ -147,19 +141,16 @@ def _has_failed(post_insights: PostInsights | None) -> bool:
 
 def _part(
     keys: Sequence[ValueKey],
+    *,
     metric_values: Mapping[ValueKey, MetricValue],
     behind: Mapping[ValueKey, Sequence[CacheEntry]],
+    others: Sequence[CacheEntry] = (),
 ) -> SourcesPart | None:
-    """Return what some values rest on, or None where not all entries behind them are known."""
+    """Return what some values and other entries make a part of; None where not all entries of a value are known."""
     if not all(key in behind for key in keys):
         return None
-    entries = _deciding([entry for key in keys for entry in behind[key]])
-    return SourcesPart(entries, shifted=_shifted((key, metric_values[key]) for key in keys))
-
-
-def _deciding(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
-    entry = deciding_entry(entries)
-    return () if entry is None else (entry,)
+    entries = [entry for key in keys for entry in behind[key]]
+    return SourcesPart.of(entries, _shifted((key, metric_values[key]) for key in keys), others)
 
 
 def _shifted(values: Iterable[tuple[ValueKey, MetricValue]]) -> list[str]:
