@@ -58,8 +58,8 @@ class CallFailures:
         return deserialize(str(entry.value["failure"]))
 
     def unknown_creator(self, name: str) -> ProviderError | None:
-        """Return the failure of a creator that Modash did not know within the last hour."""
-        failure = self.since(name)
+        """Return the failure of a creator that Modash did not know within the last hour, whichever process asked."""
+        failure = self.since(name, self.now() - UNKNOWN_CREATOR_TTL)
         return failure if isinstance(failure, CreatorNotFoundError) else None
 
 

@@ -298,6 +298,21 @@ def test_a_refresh_asks_again_for_a_creator_who_did_not_exist_and_no_other_reque
     assert (replies, modash.asked) == ([404, 200, 200], 2)
 
 
+def test_a_creator_whom_another_gateway_did_not_find_is_not_asked_for_again(make_client, modash):
+    config = settings()
+    first, other = make_client(config), make_client(config)
+    other.application.extensions["services"].heartbeat.stop(timeout=10)  # It learns of no change by itself.
+    modash.answers({"error": True, "code": "handle_not_found"}, status=404)
+    assert get(other, dry_run="true").get_json()["outcome"] == "ask"
+
+    replies = [get(first), get(other)]
+
+    assert [reply.status_code for reply in replies] == [404, 404]
+    assert [reply.headers["X-Provider-Calls"] for reply in replies] == ["1", "0"]
+    assert get(other, dry_run="true").get_json()["outcome"] == "unknown"
+    assert modash.asked == 1
+
+
 def test_callers_who_refresh_at_once_pay_once(make_client, modash):
     config = settings()
     clients = [make_client(config) for _ in range(2)]
