@@ -57,9 +57,13 @@ class CallFailures:
             return None
         return deserialize(str(entry.value["failure"]))
 
+    def latest(self, name: str) -> ProviderError | None:
+        """Return a creator's last failure, if it is fresh, whichever process had it."""
+        return self.since(name, self.now() - UNKNOWN_CREATOR_TTL)
+
     def unknown_creator(self, name: str) -> ProviderError | None:
-        """Return the failure of a creator that Modash did not know within the last hour, whichever process asked."""
-        failure = self.since(name, self.now() - UNKNOWN_CREATOR_TTL)
+        """Return the failure of a creator that Modash did not know within the last hour."""
+        failure = self.latest(name)
         return failure if isinstance(failure, CreatorNotFoundError) else None
 
 

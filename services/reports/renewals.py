@@ -60,7 +60,9 @@ class ReportRenewals:
         context = RequestContext(started_at=self._clock.timestamp(), is_background=True, caller=caller)
         request_context.current.set(context)
         try:
-            self._purchasing.buy(name, asked=asked, caller=caller)
+            # `start` may not know of what another process has found out within the last second.
+            if self._failures.latest(name) is None:
+                self._purchasing.buy(name, asked=asked, caller=caller)
         except ProviderError as error:
             log.warning("An expired report could not be bought again", extra={"code": error.code})
         except Exception:

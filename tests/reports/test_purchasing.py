@@ -123,6 +123,22 @@ def test_a_renewal_that_failed_is_not_begun_again_within_moments(make_client, cl
     assert asked == [2, 2, 2, 3]
 
 
+def test_a_renewal_that_failed_is_begun_again_by_no_other_gateway_within_moments(make_client, clock, modash):
+    config = settings(performance_ttl=2 * DAY)
+    first, other = make_client(config, clock=clock), make_client(config, clock=clock)
+    other.application.extensions["services"].heartbeat.stop(timeout=10)  # It learns of no change by itself.
+    get(first)
+    clock.wait(2 * DAY + 1)
+    assert get(other, dry_run="true").get_json()["outcome"] == "ask"
+    modash.answers({"error": True, "code": "internal_server_error"}, status=500)
+
+    for client in (first, other):
+        assert get(client).get_json()["meta"]["stale"] is True
+        settle(client)
+
+    assert modash.asked == 2
+
+
 def test_a_renewal_is_background_work_which_delays_no_first_report(make_client, clock, modash, wire):
     client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
     is_background = []
