@@ -96,6 +96,8 @@ def test_since_is_after_until_in_every_mix_of_forms(since, until, after):
         ("2026-05-07T06:00:34-0700", utc("2026-05-07T13:00:34")),
         ("2026-05-07T13:00:34", None),
         ("2026-05-07", None),
+        ("1999-12-31T23:59:59+0000", None),
+        ("2101-01-01T00:00:00+0000", None),
         ("yesterday", None),
         ("", None),
         (1_780_000_000, None),

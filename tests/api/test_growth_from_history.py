@@ -11,8 +11,8 @@ import responses
 from services.days import Window, midnight, pacific_day
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
-from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, post
-from tests.support import ACCOUNT_ID, NoConnections, total_value
+from tests.planners import USER, body_of, follows, plan_insights, plan_posts, plan_profile, post
+from tests.support import ACCOUNT_ID, NoConnections, graph_error, total_value
 
 TODAY = date(2026, 6, 15)
 FINAL_UNTIL = date(2026, 6, 11)  # the last day that a worker has read as final
@@ -125,6 +125,16 @@ def test_a_window_that_ended_before_now_has_the_count_of_its_own_end(client, wir
     assert (trend["previous_value"], trend["basis"]) == (1000, "history")
     assert (trend["current_value"], trend["approximate"]) == ((1080, False) if is_end_counted else (1095, True))
     assert len(instagram.asked) == (0 if is_end_counted else 1)
+
+
+def test_a_rate_of_counted_ends_has_no_reason_although_the_profile_could_not_be_read(client, wire, store):
+    wire.get(USER, json=graph_error(2), status=500)
+    plan_posts(wire, [])
+    keep_counts(store, {date(2026, 6, 6): 1000, date(2026, 6, 13): 1080})
+
+    trend = ask(client, "7d", until="complete")[0]["followers"]
+
+    assert (trend["current_value"], trend["growth_rate"], trend["reason"]) == (1080, 8, None)
 
 
 def test_a_count_that_comes_meanwhile_is_seen_once_it_is_announced(client, wire, store):

@@ -205,6 +205,17 @@ def test_an_unknown_total_of_either_window_makes_the_change_unknown(client, wire
     assert (reach["current_value"], reach["previous_value"], reach["growth_rate"]) == (150, None, None)
     assert reach["reason"] == "not_answered"
     assert trends["Views Change"]["reason"] == "not_answered"
+    assert [trends[name]["provisional_from"] for name in ("Reach Change", "Views Change")] == ["2026-06-13", None]
+
+
+def test_the_total_of_the_window_before_may_change_where_it_alone_is_known(client, wire):
+    plan(wire, totals={midnight(NOW[0]): {}, midnight(BEFORE[0]): {"reach": 150}})
+
+    trends, _ = ask(client, metrics="reach")
+
+    reach = trends["Reach Change"]
+    assert (reach["current_value"], reach["previous_value"]) == (None, 150)
+    assert (reach["provisional_from"], reach["approximate"]) == ("2026-06-13", True)
 
 
 def test_people_are_not_added_up_over_more_than_one_call_but_views_are(client, wire):

@@ -266,6 +266,14 @@ def test_a_fresh_value_that_could_not_be_read_again_has_expired_at_that_moment(c
     assert (found.value, found.expires_at) == ({"number": 1}, clock.timestamp())
 
 
+def test_a_fresh_value_that_could_not_be_read_again_can_still_be_peeked_at(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+    refreshing(lambda: get(cache, timeout()))
+
+    assert [each.value for each in cache.peek(ACCOUNT, {CacheKey(KEY): HOUR}).values()] == [{"number": 1}]
+
+
 class ExpiredLongSince(Final):
     """The policy of a value that had expired before it was fetched."""
 
@@ -456,6 +464,28 @@ def test_without_a_lease_a_process_keeps_what_it_fetches(cache, store, monkeypat
 
 
 # Several processes
+
+
+def test_a_database_that_was_replaced_is_news_although_its_versions_are_earlier(cache, store, monkeypatch):
+    changed, versions = [], iter([{ACCOUNT: 5}, {ACCOUNT: 1}, {ACCOUNT: 1}])
+    monkeypatch.setattr(store.cache_entries, "versions", lambda: next(versions))
+    get(cache, 1)
+    cache.on_change(changed.append)
+
+    cache.invalidate_changed()
+    cache.invalidate_changed()
+
+    assert changed == [ACCOUNT]
+
+
+def test_a_change_outside_of_the_cache_is_known_at_once_to_the_process_that_announces_it(cache):
+    changed = []
+    get(cache, 1)
+    cache.on_change(changed.append)
+
+    cache.announce_change(ACCOUNT)
+
+    assert changed == [ACCOUNT]
 
 
 def test_what_was_replaced_before_a_process_began_is_no_news_to_it(make_cache, clock, refreshing):

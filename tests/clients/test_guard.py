@@ -317,6 +317,26 @@ def test_a_token_whose_probe_met_a_limit_is_tried_again_after_the_limit(guard, c
     assert guard.acquire("1")
 
 
+def test_a_token_whose_probe_met_a_fault_is_left_alone_for_longer(guard, clock):
+    guard.succeeded(guard.acquire("2"))
+    fail(guard, failure(TokenExpiredError))
+    pass_(clock, 5)
+
+    fail(guard)
+
+    pass_(clock, 9)
+    assert type(refusal(guard)) is ProviderTimeoutError
+    pass_(clock, 1)
+    assert guard.acquire("1")
+
+
+def test_of_a_limit_and_a_dead_token_the_limit_is_named(guard):
+    fail(guard, failure(TokenExpiredError))
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900, whole_app=True), account="2")
+
+    assert type(refusal(guard)) is ProviderRateLimitedError
+
+
 def test_a_token_whose_probe_lacks_a_permission_is_accepted_again(guard, clock):
     fail(guard, failure(TokenExpiredError))
     pass_(clock, 5)
@@ -672,6 +692,9 @@ def test_an_older_usage_of_another_process_replaces_no_newer_one(guard, clock):
     guard.learn(Usage("1", 95, {"call_count": 95}, None, now))
 
     guard.learn(Usage("1", 10, {"call_count": 10}, None, now - 1))
+    assert not guard.may_refresh("1")
+
+    guard.learn(Usage("1", 0, {}, None, now + 1))  # That of a throttle alone, which says nothing of a limit.
     assert not guard.may_refresh("1")
 
     guard.learn(Usage("1", 20, {"call_count": 20}, None, now + 1))

@@ -41,6 +41,15 @@ def test_a_day_that_is_missing_in_the_midst_shifts_nothing():
     assert found == {FIRST: MetricValue(3), FIRST + timedelta(days=2): MetricValue(5)}
 
 
+def test_two_values_of_one_day_are_none_and_still_marked_by_another_time():
+    at_noon = provider_time(EndTime.DAY_END.of(FIRST) + 3_600)
+    values = [{"value": value, "end_time": at_noon} for value in (3, 5)]
+
+    found = read_days({"values": values}, EndTime.DAY_END)
+
+    assert found == {FIRST: MetricValue(None, "unreadable", is_shifted=True)}
+
+
 @pytest.mark.parametrize("value", ["3", True, [3], {"0": 3}, float("nan")])
 def test_a_value_that_is_no_number_is_unreadable(value):
     found = read_days(series([(FIRST, value)]), EndTime.DAY_END)

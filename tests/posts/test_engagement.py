@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.posts.engagement import Counts, engagement_rate
+from services.posts.engagement import Counts, OwnRate, engagement_rate, rate_by_own_base
 
 numbers = st.integers(0, 10**7)
 known = st.builds(Counts, numbers, numbers)
@@ -32,6 +32,14 @@ def test_a_score_counts_what_is_known_and_interactions_need_both(likes, comments
     post = Counts(likes, comments)
 
     assert (post.score, post.interactions) == (score, interactions)
+
+
+def test_where_no_post_has_a_rate_the_most_common_reason_is_that_of_all():
+    posts = [OwnRate(5, None, reason) for reason in ("no_reach", "not_answered", "not_answered", "refused")]
+
+    rate = rate_by_own_base(posts, "mean_of_posts")
+
+    assert (rate.rate, rate.reason, rate.posts_left_out) == (None, "not_answered", 4)
 
 
 def test_the_rate_is_the_mean_over_posts_as_a_fraction():

@@ -213,6 +213,16 @@ def test_an_id_is_the_handle_once_a_report_has_both(client, clock, modash):
     assert by_id["posts"] == by_handle["posts"]
 
 
+def test_modash_is_asked_by_the_name_that_the_caller_gave(client, clock, modash, wire):
+    modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}})
+    get(client, url="528817151")
+    clock.wait(10)
+
+    get(client, url="528817151", refresh="true")
+
+    assert ["url=528817151" in call.request.url for call in wire.calls] == [True, True]
+
+
 def test_a_report_from_before_the_handle_of_an_id_was_known_is_in_the_history_of_the_handle(client, clock, modash):
     get(client, url="528817151")
     clock.wait(10)

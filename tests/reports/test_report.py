@@ -65,6 +65,12 @@ def test_every_window_that_has_a_number_is_shown_whatever_its_size(sizes, total,
     assert shown(reels=reels).get("reels.likes") == ([reason] if reason else None)
 
 
+def test_a_window_with_a_number_lacks_none_although_it_is_listed_without_one_too():
+    twice = dict.fromkeys(MEASURES, points({6: 1, 12: 2, 30: 3}) + points({6: None}))
+
+    assert shown(posts=WHOLE | {"likes": twice}) == {}
+
+
 def test_few_items_name_the_windows_that_were_not_sent_either():
     reels = block({25: 5}, total=25)
 

@@ -52,6 +52,15 @@ def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does
     assert table.versions() == {ACCOUNT: 2, f"{ACCOUNT}{ADDED}": 2}
 
 
+def test_a_value_that_is_new_beside_one_that_is_replaced_is_announced_as_new(store):
+    table = store.cache_entries
+    table.put(ACCOUNT, {CacheKey("profile"): entry("{}", 100.0)})
+
+    table.put(ACCOUNT, {CacheKey(key): entry("{}", 101.0) for key in ("profile", "posts")})
+
+    assert table.versions() == {ACCOUNT: 1, f"{ACCOUNT}{ADDED}": 2}
+
+
 def test_values_of_another_account_and_other_parts_of_a_key_are_not_replaced(store):
     table = store.cache_entries
     table.put("17841400000000002", {CacheKey("profile", "text"): entry("{}", 100.0)})

@@ -418,6 +418,8 @@ def test_the_sources_of_a_store_are_booked_apart(store):
     assert [call.state for call in store.spending.unsettled("other")] == ["open"]
     assert [store.spending.of_month(source, "2026-09") for source in ("modash", "other")] == [0, PRICE]
     assert store.spending.of_caller(other.order.caller, "modash", "2026-09", price=PRICE) == 0
+    sums = [[(each.state, each.calls) for each in store.spending.sums(source)] for source in ("modash", "other")]
+    assert sums == [[("free", 1)], [("open", 1)]]
 
 
 def test_the_row_that_is_open_decides_also_where_the_check_finds_no_obstacle(store):

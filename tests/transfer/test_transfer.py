@@ -362,6 +362,14 @@ def test_a_time_of_the_last_day_is_accepted_to_its_end(store):
     assert refused == []
 
 
+def test_a_day_may_be_that_of_a_clock_that_is_ahead(store):
+    days = ("2026-12-02", "2026-12-03")
+
+    _, refused = imported(store, "\n".join(line(date=day, first_day=day, final=False) for day in days))
+
+    assert [number for number, _ in refused] == [2]
+
+
 def test_a_bucket_says_why_it_is_unknown_as_an_export_does(store):
     total = line(breakdown="follow_type", details={"buckets": 1})
     bucket = line(breakdown="follow_type", bucket="FOLLOWER", value=None, reason="refused")
