@@ -89,8 +89,11 @@ class KeptPage:
     def _counts(self, name: str) -> Points:
         if self.interval == "day":
             return count_points(self.periods, self.counts, name)
+        known = self.counts.known(name)
+        if all(period.last in known for period in self.periods):
+            return [count_point(period, known[period.last]) for period in self.periods]
         last: dict[Period, DailyCount] = {}
-        for day, count in self.counts.known(name).items():
+        for day, count in known.items():
             if (period := _period_of(day, self.periods)) is not None:
                 last[period] = count
         return [count_point(period, last.get(period)) for period in self.periods]

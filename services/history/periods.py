@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple, overload
 
 from services.clients.graph.models import Number
@@ -75,6 +76,7 @@ class PeriodValue:
         return PeriodValue(value, None if value is not None else "bucket_unknown", self.final)
 
 
+@lru_cache(maxsize=1_000)
 def period_around(day: date, interval: Interval) -> Window:
     """Return the day, the week (Monday to Sunday) or the calendar month that a day lies in."""
     if interval == "week":
