@@ -3,73 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from heapq import nlargest
-from typing import NotRequired, cast
-
-from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain
+from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, deciding_entry, explain
+from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
-from services.cache.policies import DAY
+from services.cache.policies import DAY, MINUTE
+from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.csv_cells import cells
-from services.days import our_time, provider_time
+from services.days import our_time
 from services.errors import InsightsError, ProviderError
-from services.media.expansion import POST_METRICS, PostValues
 from services.plurals import counted
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
-from services.posts.post import Owner, Post
+from services.posts.post import COUNTS, Post
 from services.posts.reader import PostReader
-from services.redaction import cut
+from services.posts.shown_posts import INSIGHTS, Form, ShownPost, shown_post
+from services.prepared_parts import PreparedList
 
-MAX_CAPTION = 500  # characters
 BY_SCORE = "engagement_score"
-INSIGHTS = (*POST_METRICS, "engagement_rate")
 INCLUDED = ("collaborations",)
-ADDED = frozenset({*INSIGHTS, "reasons", "collaboration", "owner"})  # fields of a post where they are asked for
 RANKINGS = (BY_SCORE, *INSIGHTS)
-
-
-class TopPost(TypedDict):
-    """A post with its engagement score: likes plus comments, or one of them alone where the other is unknown.
-
-    Its insights are there where it is ranked by one of them; `reasons` says why each unknown one is. With
-    collaborations, `collaboration` marks the posts of others, and `owner` names their account.
-    """
-
-    id: str
-    permalink: str | None
-    caption: str | None
-    caption_truncated: bool
-    like_count: int | None
-    likes_hidden: bool
-    comments_count: int | None
-    comments_hidden: bool
-    engagement_score: int | None
-    timestamp: str
-    media_type: str | None
-    media_product_type: str | None
-    reach: NotRequired[float | None]
-    views: NotRequired[float | None]
-    saved: NotRequired[float | None]
-    shares: NotRequired[float | None]
-    total_interactions: NotRequired[float | None]
-    engagement_rate: NotRequired[float | None]
-    reasons: NotRequired[Mapping[str, str]]
-    collaboration: NotRequired[bool]
-    owner: NotRequired[Owner | None]
-
-
-PLAIN = tuple(name for name in TopPost.__annotations__ if name not in ADDED)
+MOST_RANKED = 50  # posts of a ranking that is kept: the most that callers may request
+MOST_RANKINGS = 2 * 1024 * 1024  # bytes of all that are kept
+RANKING_OVERHEAD, RANKED_POST = 2_000, 150  # bytes of the objects of a ranking, and of one of its posts
 
 
 @dataclass(frozen=True)
@@ -82,8 +47,62 @@ class Shared:
     failure: InsightsError | None = None
 
 
+@dataclass
+class PostRanking:
+    """The best posts of a range, and what a reply says of all posts of it; requests share it, so nothing may change it.
+
+    `unknown` counts, by reason, the posts whose insight is unknown by which they are ranked. `entries` are those that
+    the reply rests on beside the list.
+    """
+
+    ordered: OrderedPosts  # the list that the posts are of
+    best: Sequence[Post]
+    meta: Mapping[str, object]
+    warnings: Sequence[Warning_]
+    entries: Sequence[CacheEntry]
+    insights: PostInsights | None
+    unknown: Mapping[str, int]
+    failure: InsightsError | None
+    _shown: Sequence[ShownPost] = ()
+
+    def shown(self, limit: int, form: Form) -> Sequence[ShownPost]:
+        """Return the first posts as replies of a form show them, which is the same one at each call."""
+        shown = self._shown
+        if len(shown) < min(limit, len(self.best)):
+            shown = self._shown = [shown_post(self.ordered, each, form, self.insights) for each in self.best[:limit]]
+        return shown[:limit]
+
+    def to_keep(self) -> PostRanking | None:
+        """Return it for later replies, without what these do not need; None where they rank again."""
+        insights = self.insights
+        if insights is None:
+            return self
+        entry = deciding_entry(self.entries)
+        if insights.failure is not None or (entry is not None and entry.stale):
+            return None
+        values = {post.id: insights.values[post.id] for post in self.best if post.id in insights.values}
+        entries = [entry] if entry is not None else []
+        return replace(self, entries=entries, insights=PostInsights(values, entries))
+
+    def serves(self, ordered: OrderedPosts, now: float) -> bool:
+        """Return whether a reply over a list can be made of it at a moment (Unix seconds)."""
+        return self.ordered is ordered and all(now < entry.expires_at for entry in self.entries)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes, about."""
+        return RANKING_OVERHEAD + RANKED_POST * len(self.best)
+
+
+RankingKey = tuple[int, str | None, str | None]  # days, type of media, and the insight that ranks
+
+
 class TopPosts:
-    """The best posts of an account."""
+    """The best posts of an account.
+
+    What replies showed moments ago is kept: a ranking by its range, type of media and metric, until another list is
+    there or one of the insights expires. So another request over the same posts ranks nothing.
+    """
 
     def __init__(
         self,
@@ -91,6 +110,7 @@ class TopPosts:
         accounts: AccountResolver,
         posts: PostReader,
         insights: PostInsightsReader,
+        cache: Cache,
         origin: Origin,
         clock: Clock,
     ) -> None:
@@ -99,6 +119,10 @@ class TopPosts:
         self._insights = insights
         self._origin = origin
         self._clock = clock
+        self._rankings: RecentReads[RankingKey, PostRanking] = RecentReads(
+            MINUTE, MOST_RANKINGS, weigh=lambda ranking: ranking.size
+        )
+        cache.on_change(self._rankings.forget)
 
     def ranked(
         self,
@@ -122,37 +146,13 @@ class TopPosts:
         listed = self._posts.read(selected, PostListPolicy(seconds=days * DAY))
         if listed.failure is not None and not listed.posts:
             raise listed.failure
-        start = listed.read_at - timedelta(days=days)
-        shared = self._collaborations(selected, listed, start) if "collaborations" in include else Shared()
-        untyped = listed.ordered.untyped(len(listed.posts)) + sum(not post.has_known_type for post in shared.posts)
-        insights, unknown, of_others = None, list[Post](), dict[str, int]()
-        if by == BY_SCORE and not include:
-            number = listed.ordered.matching(len(listed.posts), media_product_type)
-            best = listed.ordered.best(len(listed.posts), limit, media_product_type)
-        else:
-            compared = [*listed.posts, *shared.posts]
-            # A post of an unknown type is no match, whatever is asked for.
-            posts = [post for post in compared if media_product_type in {None, post.media_product_type}]
-            own = [post for post in posts if post.owner is None]
-            number = len(posts)
-            insights = None if by == BY_SCORE else self._insights.read(selected, own, listed=listed.posts)
-            values = {} if insights is None else {post.id: insights.value(post, by).value for post in posts}
-            best = nlargest(limit, posts, key=by_score if insights is None else partial(_by_value, values))
-            unknown = [] if insights is None else [post for post in posts if values[post.id] is None]
-            of_others = {"collaborations": number - len(own)} if include else {}
-        plain = [_shown(listed.ordered, post) for post in best]
-        top_posts = [shown for shown, _ in plain]
-        if insights is not None:
-            top_posts = [
-                _with_insights(listed.ordered, shown, post, insights)
-                for shown, post in zip(top_posts, best, strict=True)
-            ]
-        if include:
-            top_posts = [_marked(shown, post) for shown, post in zip(top_posts, best, strict=True)]
-        entries = [listed.entry, *shared.entries, *(insights.entries if insights else ())]
-        failures = [listed.failure, shared.failure, insights and insights.failure]
+        form = Form(None if by == BY_SCORE else by, bool(include))
+        ranking = self._ranking(selected, listed, form, days=days, limit=limit, media_product_type=media_product_type)
+        best = ranking.shown(limit, form)
+        entries = [listed.entry, *ranking.entries]
+        failures = [listed.failure, ranking.failure]
         return Answer(
-            body={"top_posts": top_posts},
+            body={"top_posts": PreparedList([post.shown for post in best])},
             account=selected.id,
             origin=self._origin,
             freshness=Freshness.of(entries, now=self._clock.now(), gaps=any(failures)),
@@ -160,23 +160,83 @@ class TopPosts:
                 "account": selected.id,
                 "username": self._accounts.username(selected),
                 "api_version": self._origin.api_version,
-                "time_range": {
-                    "since": our_time(start),
-                    "until": our_time(listed.read_at),
-                    "posts": number,
-                    "posts_of_unknown_type": untyped,
-                    **of_others,
-                },
-                **({} if insights is None else {"ranking": {"by": by, "posts_unknown": len(unknown)}}),
+                **ranking.meta,
             },
-            unavailable=[*_unavailable(best), *_unavailable_insights(insights, top_posts, by, unknown)],
-            warnings=[
-                *listed.warnings,
-                *shared.warnings,
-                *_warnings(untyped, media_product_type),
-                *_unranked(by, len(unknown)),
-            ],
-            table=_table(top_posts, [row for _, row in plain], by, include),
+            unavailable=[*_unavailable(best), *_unavailable_insights(ranking, best, form)],
+            warnings=[*listed.warnings, *ranking.warnings],
+            table=Table(form.columns, (post.line(form) for post in best)),
+        )
+
+    def _ranking(
+        self,
+        account: Account,
+        listed: Posts,
+        form: Form,
+        *,
+        days: int,
+        limit: int,
+        media_product_type: str | None,
+    ) -> PostRanking:
+        """Return the best posts of a range: those of another reply, or as far as these do not serve, ranked now."""
+        reading = self._rankings.of(account.id)
+        key = days, media_product_type, form.ranked_by
+        is_shared = not form.with_collaborations and limit <= MOST_RANKED and not request_context.not_before()
+        known = reading.get(key) if is_shared else None
+        if known is not None and known.serves(listed.ordered, now=self._clock.timestamp()):
+            return known
+        shared = Shared()
+        if form.with_collaborations:
+            shared = self._collaborations(account, listed, listed.read_at - timedelta(days=days))
+        most = MOST_RANKED if is_shared else limit
+        ranking = self._ranked(account, listed, shared, form, days=days, most=most, type_=media_product_type)
+        kept = ranking.to_keep() if is_shared else None
+        if kept is None:
+            return ranking
+        self._rankings.put(account.id, reading, {key: kept})
+        return kept
+
+    def _ranked(
+        self,
+        account: Account,
+        listed: Posts,
+        shared: Shared,
+        form: Form,
+        *,
+        days: int,
+        most: int,
+        type_: str | None,
+    ) -> PostRanking:
+        """Rank the posts of a range."""
+        ordered, by, end = listed.ordered, form.ranked_by, len(listed.posts)
+        untyped = ordered.untyped(end) + sum(not post.has_known_type for post in shared.posts)
+        insights, unknown, of_others = None, list[Post](), dict[str, int]()
+        if by is None and not form.with_collaborations:
+            number, best = ordered.matching(end, type_), ordered.best(end, most, type_)
+        else:
+            # A post of an unknown type is no match, whatever is asked for.
+            posts = [post for post in (*listed.posts, *shared.posts) if type_ in {None, post.media_product_type}]
+            own = [post for post in posts if post.owner is None]
+            number = len(posts)
+            values: dict[str, float | None] = {}
+            if by is not None:
+                insights = self._insights.read(account, own, listed=listed.posts)
+                values = {post.id: insights.value(post, by).value for post in posts}
+                unknown = [post for post in posts if values[post.id] is None]
+            best = nlargest(most, posts, key=by_score if insights is None else partial(_by_value, values))
+            of_others = {"collaborations": number - len(own)} if form.with_collaborations else {}
+        start = listed.read_at - timedelta(days=days)
+        range_ = {"since": our_time(start), "until": our_time(listed.read_at)}
+        counts = {"posts": number, "posts_of_unknown_type": untyped, **of_others}
+        ranked = {} if by is None else {"ranking": {"by": by, "posts_unknown": len(unknown)}}
+        return PostRanking(
+            ordered,
+            best,
+            meta={"time_range": {**range_, **counts}, **ranked},
+            warnings=[*shared.warnings, *_warnings(untyped, type_), *_unranked(by, len(unknown))],
+            entries=[*shared.entries, *(insights.entries if insights is not None else ())],
+            insights=insights,
+            unknown=_reasons(insights, by, unknown),
+            failure=shared.failure or (None if insights is None else insights.failure),
         )
 
     def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
@@ -204,61 +264,36 @@ def _by_value(values: Mapping[str, float | None], post: Post) -> tuple[float, fl
     return (-1 if value is None else value, post.timestamp.timestamp())
 
 
-def _marked(shown: TopPost, post: Post) -> TopPost:
-    return {**shown, "collaboration": post.owner is not None, "owner": post.owner}
+def _reasons(insights: PostInsights | None, metric: str | None, posts: Sequence[Post]) -> Mapping[str, int]:
+    """Count the posts for each reason for which a metric of them is unknown."""
+    if insights is None or metric is None:
+        return {}
+    found = [insights.value(post, metric).reason for post in posts]
+    return Counter(reason for reason in found if reason is not None)
 
 
-def _table(
-    top_posts: Sequence[TopPost], plain: Sequence[tuple[object, ...]], by: str, include: Collection[str]
-) -> Table:
-    """Return the posts as rows; with insights, `reason` says why the one that ranks is unknown.
-
-    With collaborations, `owner` is the username of the post's account.
-    """
-    if by == BY_SCORE and not include:
-        return Table(PLAIN, plain)
-    columns = [*PLAIN]
-    columns += [*INSIGHTS, "reason"] if by != BY_SCORE else []
-    columns += ["collaboration", "owner"] if include else []
-
-    def rows() -> Iterator[tuple[object, ...]]:
-        for post, row in zip(top_posts, plain, strict=True):
-            more = [*map(post.get, INSIGHTS), post.get("reasons", {}).get(by)] if by != BY_SCORE else []
-            if include:
-                owner = post.get("owner") or {"username": None}
-                more += [post.get("collaboration"), owner["username"]]
-            yield (*row, *cells(more))
-
-    return Table(columns, rows())
-
-
-def _unavailable(posts: Sequence[Post]) -> list[Unavailable]:
+def _unavailable(posts: Sequence[ShownPost]) -> list[Unavailable]:
     """Explain each kind of unknown count once; a post itself says which of its counts are hidden."""
-    counts = [post.counts for post in posts]
-    reasons = [("like_count", each.likes_reason) for each in counts if not each.likes_hidden]
-    reasons += [("comments_count", each.comments_reason) for each in counts if not each.comments_hidden]
-    kinds = dict.fromkeys(reasons)
-    return [explain(metric, reason, of_media=True) for metric, reason in kinds if reason is not None]
+    found = [post.unknown_counts for post in posts if post.unknown_counts]
+    kinds = dict.fromkeys(kind for name in COUNTS for counts in found for kind in counts if kind[0] == name)
+    return [explain(metric, reason, of_media=True) for metric, reason in kinds]
 
 
-def _unavailable_insights(
-    insights: PostInsights | None, top_posts: Sequence[TopPost], by: str, unknown: Sequence[Post]
-) -> list[Unavailable]:
+def _unavailable_insights(ranking: PostRanking, posts: Sequence[ShownPost], form: Form) -> list[Unavailable]:
     """Explain each kind of unknown insight once, with the number of posts: of all posts for the one that ranks."""
-    if insights is None:
+    shown = [post.reasons for post in posts if post.reasons]
+    if ranking.insights is None or not (shown or ranking.unknown):
         return []
-    shown = [post["reasons"] for post in top_posts if post["reasons"]]
     reasons: Counter[tuple[str, str]] = Counter()
     for metric in INSIGHTS:
-        if metric == by:
-            found = [insights.value(post, metric).reason for post in unknown]
+        if metric == form.ranked_by:
+            reasons.update({(metric, reason): posts for reason, posts in ranking.unknown.items()})
         else:
-            found = [of_post.get(metric) for of_post in shown]
-        reasons.update((metric, reason) for reason in found if reason is not None)
-    return [insights.explain(metric, reason, posts) for (metric, reason), posts in reasons.items()]
+            reasons.update((metric, reason) for of_post in shown if (reason := of_post.get(metric)) is not None)
+    return [ranking.insights.explain(metric, reason, posts) for (metric, reason), posts in reasons.items()]
 
 
-def _unranked(by: str, posts: int) -> list[Warning_]:
+def _unranked(by: str | None, posts: int) -> list[Warning_]:
     if not posts:
         return []
     message = f"{counted(posts, 'post has', 'posts have')} no known {by}; such posts come last."
@@ -271,48 +306,3 @@ def _warnings(untyped: int, media_product_type: str | None) -> list[Warning_]:
     number = counted(untyped, "post of the range has", "posts of the range have")
     message = f"{number} no known type; such posts are not among those of {media_product_type}."
     return [{"code": "types_unknown", "message": message}]
-
-
-def _shown(ordered: OrderedPosts, post: Post) -> tuple[TopPost, tuple[object, ...]]:
-    """Return a post as callers see it, and the cells of its row: made once for a list, so nothing may change them."""
-    known: tuple[TopPost, tuple[object, ...]] | None = ordered.shown.get(post.id)
-    if known is None:
-        shown = as_top_post(post)
-        known = shown, tuple(cells(map(shown.get, PLAIN)))
-        if post.owner is None:  # A collaboration is in another list.
-            ordered.shown[post.id] = known
-    return known
-
-
-def _with_insights(ordered: OrderedPosts, shown: TopPost, post: Post, insights: PostInsights) -> TopPost:
-    """Return a post as callers see it with its insights: made once of the same values, so nothing may change it."""
-    values = insights.values.get(post.id)
-    known: tuple[PostValues, TopPost] | None = ordered.shown_with_insights.get(post.id)
-    if known is not None and known[0] is values:
-        return known[1]
-    found = {metric: insights.value(post, metric) for metric in INSIGHTS}
-    numbers = {metric: value.value for metric, value in found.items()}
-    reasons = {metric: value.reason for metric, value in found.items() if value.value is None and value.reason}
-    made = cast(TopPost, {**shown, **numbers, "reasons": reasons})
-    if values is not None and post.owner is None:  # A collaboration is in another list.
-        ordered.shown_with_insights[post.id] = values, made
-    return made
-
-
-def as_top_post(post: Post) -> TopPost:
-    """Return a post as callers see it; a caption beyond 500 characters is cut at a grapheme."""
-    caption = post.caption
-    return {
-        "id": post.id,
-        "permalink": post.permalink,
-        "caption": caption if caption is None else cut(caption, MAX_CAPTION),
-        "caption_truncated": caption is not None and len(caption) > MAX_CAPTION,
-        "like_count": post.counts.likes,
-        "likes_hidden": post.counts.likes_hidden,
-        "comments_count": post.counts.comments,
-        "comments_hidden": post.counts.comments_hidden,
-        "engagement_score": post.counts.score,
-        "timestamp": provider_time(int(post.timestamp.timestamp())),
-        "media_type": post.media_type,
-        "media_product_type": post.media_product_type,
-    }

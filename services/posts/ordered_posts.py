@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, islice
 from statistics import median
 from typing import Any
 
@@ -41,10 +41,12 @@ class OrderedPosts:
         for rank, position in enumerate(self._best):
             self._ranks[position] = rank
         self._of_type: dict[str | None, list[int]] = {}
+        self._best_of_type: dict[str | None, list[int]] = {}
         for position, post in enumerate(self.posts):
             self._of_type.setdefault(post.media_product_type, []).append(position)
-        self.shown: dict[str, Any] = {}  # by id: what a service has made of a post to show it, which is always the same
-        self.shown_with_insights: dict[str, Any] = {}  # the same with insights, and the values that these were made of
+        for position in self._best:
+            self._best_of_type.setdefault(self.posts[position].media_product_type, []).append(position)
+        self.shown: dict[Hashable, Any] = {}  # what a service has made of a post to show it, which is always the same
         self._kept = [(position, read_at) for position, post in enumerate(self.posts) for read_at in post.kept.values()]
 
     def since(self, moment: float) -> int:
@@ -61,33 +63,30 @@ class OrderedPosts:
 
     def untyped(self, end: int) -> int:
         """Return how many posts before a position have no known type."""
-        return end - sum(len(self._positions(type_, end)) for type_ in PRODUCT_TYPES)
+        return end - sum([self.matching(end, type_) for type_ in PRODUCT_TYPES])
 
     def matching(self, end: int, media_product_type: str | None) -> int:
         """Return how many posts before a position have a type; None is any."""
-        return end if media_product_type is None else len(self._positions(media_product_type, end))
+        if media_product_type is None:
+            return end
+        return bisect_left(self._of_type.get(media_product_type, ()), end)
 
     def best(self, end: int, limit: int, media_product_type: str | None) -> list[Post]:
         """Return the posts before a position with the highest scores, best first, ties by newest.
 
-        Either the ranking of all posts is read until enough of them match, or the matching ones are sorted: whichever
-        looks at fewer.
+        Either the ranking of all posts of the type is read until there are enough, or those of the range are sorted:
+        whichever looks at fewer.
         """
+        of_any = media_product_type is None
+        best = self._best if of_any else self._best_of_type.get(media_product_type, [])
         count = self.matching(end, media_product_type)
-        if limit * len(self.posts) < count * count:
-            found: list[Post] = []
-            for position in self._best:
-                post = self.posts[position]
-                if position < end and media_product_type in {None, post.media_product_type}:
-                    found.append(post)
-                    if len(found) == limit:
-                        break
-            return found
-        positions: Sequence[int] = (
-            range(end) if media_product_type is None else self._positions(media_product_type, end)
-        )
-        ranks = sorted(self._ranks[position] for position in positions)
-        return [self.posts[self._best[rank]] for rank in ranks[:limit]]
+        if limit * len(best) < count * count:
+            found = islice((position for position in best if position < end), limit)
+            return [self.posts[position] for position in found]
+        ranks = self._ranks[:end]
+        if not of_any:
+            ranks = [ranks[position] for position in self._of_type.get(media_product_type, [])[:count]]
+        return [self.posts[self._best[rank]] for rank in sorted(ranks)[:limit]]
 
     def interactions(self, start: int, end: int) -> Interactions:
         """Return the interactions of the posts between two positions."""
@@ -108,10 +107,6 @@ class OrderedPosts:
                 self._medians.clear()
             found = self._medians[start, end] = median(self._known[start:end])
         return found
-
-    def _positions(self, media_product_type: str, end: int) -> list[int]:
-        positions = self._of_type.get(media_product_type, [])
-        return positions[: bisect_left(positions, end)]
 
 
 @dataclass(frozen=True)

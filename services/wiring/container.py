@@ -258,7 +258,12 @@ class Services:
             posting_times=PostingTimes(accounts=accounts, compared=compared, origin=kept_origin),
             formats=Formats(accounts=accounts, compared=compared, stories=instagram.kept_stories, origin=kept_origin),
             top_posts=TopPosts(
-                accounts=accounts, posts=instagram.posts, insights=instagram.post_insights, origin=origin, clock=clock
+                accounts=accounts,
+                posts=instagram.posts,
+                insights=instagram.post_insights,
+                cache=cache,
+                origin=origin,
+                clock=clock,
             ),
             media_insights=media_insights,
             insights_test=InsightsTest(

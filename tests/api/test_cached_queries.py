@@ -74,6 +74,50 @@ def test_a_value_that_another_process_replaces_is_shown_after_its_change_is_noti
     assert newer > before
 
 
+@pytest.mark.parametrize("by", ["", "&by=reach"], ids=["score", "reach"])
+def test_a_ranking_is_made_again_once_another_process_has_read_newer_numbers(world, by):
+    path = f"/top-posts?time_range=30d&limit=5{by}"
+    here, cache = world.client, world.services.cache
+    world.body(path)
+    shown = here.get(f"{path}&format=json").get_json()
+    world.advance(minutes=30)
+    world.restart()  # a second process over the same store
+    world.body(f"{path}&refresh=true")
+    world.settle()
+
+    cache.invalidate_changed()
+    again = here.get(f"{path}&media_product_type=FEED").get_json()
+    newer = here.get(f"{path}&format=json").get_json()
+
+    assert newer["top_posts"] == world.body(path)["top_posts"] != shown["top_posts"]
+    until = [reply["meta"]["time_range"]["until"] for reply in (shown, again, newer)]
+    assert until[0] < until[1] == until[2]
+
+
+def test_a_ranking_ends_with_the_insights_that_it_was_made_of(world):
+    path = "/top-posts?time_range=2d&by=reach"
+    world.body(POSTS)
+    world.advance(minutes=30)
+    world.body(path)  # Its insights are half an hour younger than the list.
+    world.advance(minutes=31)
+    world.get(f"{path}&format=csv")
+    world.settle()  # The list was read again, the insights were not.
+    before = world.body(f"{path}&limit=4")
+    same = world.body(f"{path}&limit=3")
+    world.advance(minutes=30)
+    world.get(path)
+    world.settle()
+
+    after = world.body(f"{path}&limit=3")
+
+    assert same["top_posts"] == before["top_posts"][:3]
+    assert after["meta"]["time_range"] == before["meta"]["time_range"]  # The list is the same one.
+    assert [post["reach"] for post in after["top_posts"]] != [post["reach"] for post in same["top_posts"]]
+    client = world.client
+    world.restart()
+    assert client.get(f"{path}&limit=3&format=csv").data == world.get(f"{path}&limit=3&format=csv").data
+
+
 def test_a_second_request_does_not_see_what_the_first_one_did_with_shared_values(world):
     first = world.body(INSIGHTS)
     world.get("/account-insights?period=day&metrics=likes,views&format=csv")
