@@ -29,6 +29,12 @@ TREND_SPELLINGS: Mapping[str, str] = _TREND_OF | {title.replace(" ", "_"): name 
 
 Suggest = Callable[[str, Sequence[str]], str]
 
+# Compiled once: looking a pattern up by its text takes longer than the match.
+_WHOLE_NUMBER, _FEW_DIGITS = re.compile(r"-?\d+", re.ASCII), re.compile(r"\d{1,9}", re.ASCII)
+_DAYS, _FEW_DAYS = re.compile(r"-?\d+d", re.ASCII), re.compile(r"[1-9]\d{0,2}d", re.ASCII)
+_UNIX_SECONDS, _DATE = re.compile(r"\d{1,12}", re.ASCII), re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ACCOUNT_NAME = re.compile(patterns.ACCOUNT_NAME)
+
 
 def _refusal(wrong: Sequence[str], accepted: Sequence[str], what: str, suggest: Suggest) -> ValueError:
     """Return the refusal of some names: each with what was probably meant, and what is accepted."""
@@ -66,12 +72,11 @@ def whole_number(low: int, high: int) -> BeforeValidator:
     """Read a whole number of a range."""
 
     def read(text: object) -> int:
-        given, accepted = str(text), f"Accepted: {low} to {high}."
-        if not re.fullmatch(r"-?\d+", given, re.ASCII):
-            raise ValueError(f"{shown(given)} is not a whole number. {accepted}")
-        if not re.fullmatch(r"\d{1,9}", given, re.ASCII) or not low <= int(given) <= high:
-            raise ValueError(f"{shown(given)} is out of range. {accepted}")
-        return int(given)
+        given = str(text)
+        if _FEW_DIGITS.fullmatch(given) and low <= (number := int(given)) <= high:
+            return number
+        fault = "is out of range" if _WHOLE_NUMBER.fullmatch(given) else "is not a whole number"
+        raise ValueError(f"{shown(given)} {fault}. Accepted: {low} to {high}.")
 
     return BeforeValidator(read)
 
@@ -80,13 +85,14 @@ def days_up_to(most: int) -> BeforeValidator:
     """Read a number of days, such as 7d."""
 
     def read(text: object) -> int:
-        given, accepted = str(text).strip(), f"Accepted: 1d to {most}d, such as 7d."
-        if not re.fullmatch(r"-?\d+d", given, re.ASCII):
-            guess = f" Did you mean {given}d?" if re.fullmatch(r"[1-9]\d{0,2}", given, re.ASCII) else ""
+        given = str(text).strip()
+        if _FEW_DAYS.fullmatch(given) and (days := int(given[:-1])) <= most:
+            return days
+        accepted = f"Accepted: 1d to {most}d, such as 7d."
+        if not _DAYS.fullmatch(given):
+            guess = f" Did you mean {given}d?" if _FEW_DAYS.fullmatch(f"{given}d") else ""
             raise ValueError(f"{shown(given)} is not a number of days.{guess} {accepted}")
-        if not re.fullmatch(r"[1-9]\d{0,2}d", given, re.ASCII) or not int(given[:-1]) <= most:
-            raise ValueError(f"{shown(given)} is out of range. {accepted}")
-        return int(given[:-1])
+        raise ValueError(f"{shown(given)} is out of range. {accepted}")
 
     return BeforeValidator(read)
 
@@ -95,13 +101,13 @@ def bound(text: object) -> Bound:
     """Read an end of a range: a date, or Unix seconds."""
     accepted = "Accepted: Unix seconds (1763625600) or a date (2026-11-20), from 2010 to 2100."
     given = str(text).strip()
-    if re.fullmatch(r"\d{1,12}", given, re.ASCII):
+    if _UNIX_SECONDS.fullmatch(given):
         if EARLIEST_UNIX <= int(given) <= LATEST_UNIX:
             return int(given)
         raise ValueError(f"{given} is outside the range. {accepted}")
     try:
         # Python also reads the weeks of ISO 8601, which no document promises.
-        day = date.fromisoformat(given if re.fullmatch(r"\d{4}-\d\d-\d\d", given, re.ASCII) else "")
+        day = date.fromisoformat(given if _DATE.fullmatch(given) else "")
     except ValueError:
         raise ValueError(f"{shown(given)} is not a valid time. {accepted}") from None
     if not EARLIEST <= day <= LATEST:
@@ -120,7 +126,7 @@ def creator(text: object) -> str:
 def account(text: object) -> str:
     """Read the id or username of an account."""
     given = str(text).strip()
-    if not re.fullmatch(patterns.ACCOUNT_NAME, given):
+    if not _ACCOUNT_NAME.fullmatch(given):
         raise ValueError(f"{shown(given)} does not identify an account. Accepted: its id or its username.")
     return given
 
