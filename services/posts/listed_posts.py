@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
+from services.cache.entries import CacheEntry
 from services.cache.policies import NEW_POSTS_TTL, OLD_POSTS_TTL, POST_LIST_SWR, Json
 from services.cache.values import CachedValue, read_once
+from services.days import utc
+from services.errors import InsightsError
 from services.posts.cached_list import EVER, CachedPostList
-from services.posts.ordered_posts import OrderedPosts
+from services.posts.ordered_posts import OrderedPosts, Posts
 from services.posts.post import as_post
+
+MOST_RANGES = 40  # of one list
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class ListedPosts:
 
     listed: CachedPostList  # without the posts
     ordered: OrderedPosts
+    _ranges: dict[Hashable, Posts] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, listed: CachedPostList) -> ListedPosts:
@@ -28,6 +35,42 @@ class ListedPosts:
     def from_json(cls, value: Json) -> ListedPosts:
         """Return the posts of a cached value, which is read once."""
         return read_once(value, _read)
+
+    def range_since(self, entry: CacheEntry, since: float) -> Posts:
+        """Return the posts since a moment, as an entry of the list gives them: once for all requests.
+
+        What is older than the list says makes the whole older, or stale.
+        """
+        key = since, entry.fetched_at, entry.expires_at, entry.stale, entry.asked_at, entry.retry_at
+        posts = self._ranges.get(key)
+        if posts is None:
+            if len(self._ranges) >= MOST_RANGES:
+                self._ranges.clear()
+            posts = self._ranges[key] = self.range_of(entry, since)
+        return posts
+
+    def range_of(self, entry: CacheEntry, since: float, failure: InsightsError | None = None) -> Posts:
+        """Return the same, made now; `failure` says why the list is not what is needed."""
+        listed, ordered = self.listed, self.ordered
+        count = ordered.since(since)
+        kept = ordered.kept(count)
+        readings = [listed.read_at, listed.oldest_reading(since), *kept]
+        is_kept = bool(kept) or listed.empty_since is not None
+        oldest = min(read_at for read_at in readings if read_at is not None)
+        return Posts(
+            ordered.posts[:count],
+            ordered,
+            # Without the value, which would hold itself.
+            replace(entry, value={}, fetched_at=oldest, stale=entry.stale or is_kept),
+            utc(listed.read_at),
+            complete_from=listed.complete_from,
+            truncated=listed.truncated and listed.complete_from >= since,
+            unreadable=listed.unreadable,
+            unordered=listed.unordered,
+            counts_kept=len(kept),
+            posts_kept=listed.empty_since is not None,
+            failure=None if listed.reaches(since) else failure,
+        )
 
 
 def _read(value: Json) -> ListedPosts:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import accumulate, islice
 from statistics import median
 from typing import Any
@@ -138,8 +139,8 @@ class Posts:
             return None
         return "truncated" if self.failure is None else reason_of(self.failure)
 
-    @property
-    def warnings(self) -> list[Warning_]:
+    @cached_property
+    def warnings(self) -> Sequence[Warning_]:
         """What the reader of numbers made from this list should know."""
         found = {
             "truncated": self.truncated and "Instagram lists more posts than could be read.",

@@ -20,8 +20,7 @@ from services.cache.policies import (
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import utc
-from services.errors import InsightsError, ProviderError
+from services.errors import ProviderError
 from services.media.live_story import StoriesAlong
 from services.posts.fetcher import COLLABORATIONS_KEY, LIST_KEY, PostListFetcher
 from services.posts.listed_posts import ListedPosts, PostListPolicy
@@ -100,7 +99,8 @@ class PostReader:
         if known is None:
             return found
         now = self._clock.timestamp()
-        return _posts(CacheEntry({}, known.listed.read_at, now, stale=True), known, policy, found)
+        since = policy.first(known.listed.read_at)
+        return known.range_of(CacheEntry({}, known.listed.read_at, now, stale=True), since, found)
 
     def _known(self, account: Account, key: CacheKey) -> ListedPosts | None:
         """Return the last list, whatever it reaches."""
@@ -111,27 +111,6 @@ class PostReader:
         return known if self._clock.timestamp() < known.listed.read_at + NEW_POSTS_TTL + STALE_IF_ERROR else None
 
 
-def _posts(
-    entry: CacheEntry, known: ListedPosts, policy: PostListPolicy, failure: InsightsError | None = None
-) -> Posts:
-    """Return the needed posts of a list; what is older than the list says makes the whole older, or stale."""
-    listed, ordered = known.listed, known.ordered
-    since = policy.first(listed.read_at)
-    count = ordered.since(since)
-    kept = ordered.kept(count)
-    readings = [listed.read_at, listed.oldest_reading(since), *kept]
-    is_kept = bool(kept) or listed.empty_since is not None
-    oldest = min(read_at for read_at in readings if read_at is not None)
-    return Posts(
-        ordered.posts[:count],
-        ordered,
-        replace(entry, fetched_at=oldest, stale=entry.stale or is_kept),
-        utc(listed.read_at),
-        complete_from=listed.complete_from,
-        truncated=listed.truncated and listed.complete_from >= since,
-        unreadable=listed.unreadable,
-        unordered=listed.unordered,
-        counts_kept=len(kept),
-        posts_kept=listed.empty_since is not None,
-        failure=None if listed.reaches(since) else failure,
-    )
+def _posts(entry: CacheEntry, known: ListedPosts, policy: PostListPolicy) -> Posts:
+    """Return the needed posts of a list."""
+    return known.range_since(entry, policy.first(known.listed.read_at))
