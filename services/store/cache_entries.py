@@ -130,8 +130,8 @@ class CacheEntryTable:
     def forget(self, account: str) -> None:
         """Delete the values of an account and end its leases, so that nothing being fetched is committed any more."""
         with self._database.write() as connection:
+            self._leases.delete(connection, account)  # First, as in a commit: no deadlock.
             connection.execute(delete(cache_entries).where(cache_entries.c.account == account))
-            self._leases.delete(connection, account)
             self._raise_version(connection, account)
 
     def sweep(self, now: float) -> int:

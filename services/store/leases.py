@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_, update
 
 from services.store.database import Database, chunks, upsert
 from services.store.memory_tables import leases
@@ -65,13 +65,24 @@ class LeaseTable:
         """Extend every lease of a holder."""
         with self._database.write() as connection:
             until = self._database.now() + LEASE
-            connection.execute(update(leases).where(leases.c.holder == holder).values(lease_until=until))
+            extended = update(leases).where(leases.c.holder == holder).values(lease_until=until)
+            if not self._database.is_postgresql:
+                connection.execute(extended)
+                return
+            # A row that is locked now is one that its holder ends or extends itself. To wait for it, with others
+            # locked, would be a deadlock as soon as the holder waits for one of these.
+            address = tuple_(leases.c.account, leases.c.key)
+            free = select(leases.c.account, leases.c.key).where(leases.c.holder == holder)
+            found = [tuple(row) for row in connection.execute(free.with_for_update(skip_locked=True))]
+            for chunk in chunks(found):
+                connection.execute(extended.where(address.in_(chunk)))
 
     def confirm(self, connection: Connection, account: str, fences: Mapping[str, int], holder: str) -> set[str]:
         """Return the keys whose fence is still the current one, within a transaction, and extend their leases.
 
         The update locks the rows, so no other holder can take a key over before the transaction ends.
         """
+        self._lock_keys(connection, account, fences)
         current: set[str] = set()
         for chunk in chunks(sorted(fences)):
             held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
@@ -97,6 +108,7 @@ class LeaseTable:
 
         The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
         """
+        self._lock_keys(connection, account, fences)
         current: set[str] = set()
         for chunk in chunks(sorted(fences)):
             held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
@@ -113,6 +125,18 @@ class LeaseTable:
                 connection.execute(update(leases).where(of_key).values(failure=failure))
         return current
 
+    def _lock_keys(self, connection: Connection, account: str, keys: Collection[str]) -> None:
+        """Lock the leases of some keys before they are changed."""
+        for chunk in chunks(sorted(keys)) if len(keys) > 1 else ():
+            self._lock(connection, (leases.c.account == account) & leases.c.key.in_(chunk))
+
+    def _lock(self, connection: Connection, which: ColumnElement[bool]) -> None:
+        """Lock leases in the order in which `acquire` does: other statements lock rows as they meet them."""
+        if self._database.is_postgresql:  # A file has one lock for all.
+            # By the bytes, as Python sorts; the database's own order may be that of a language.
+            in_order = select(leases.c.key).where(which).order_by(leases.c.key.collate("C"))
+            connection.execute(in_order.with_for_update())
+
     def states(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LeaseState]:
         """Return the states of some leases, each by account and key; a key without a lease is left out."""
         found: dict[tuple[str, str], LeaseState] = {}
@@ -128,6 +152,7 @@ class LeaseTable:
 
     def delete(self, connection: Connection, account: str) -> None:
         """Delete the leases of an account within a transaction; what is being fetched is then not committed."""
+        self._lock(connection, leases.c.account == account)
         connection.execute(delete(leases).where(leases.c.account == account))
 
     def sweep(self, connection: Connection) -> None:
