@@ -12,7 +12,7 @@ import pytest
 
 from services import request_context
 from services.clock import Clock
-from services.reports import purchasing, renewals
+from services.reports import purchasing, recent, renewals
 from services.reports.purchase_policy import PRICE
 from services.reports.report import identity, missing, windows_of
 from services.store.reports import NewReport, Reports
@@ -638,6 +638,25 @@ def test_reports_of_a_thousand_creators_are_read_once(client, clock, modash, mon
 
     assert [(body["named"], body["posts"]) for body in bodies] == [(each, WHOLE["posts"]) for each in creators]
     assert modash.asked == 0
+
+
+def test_of_more_reports_than_are_kept_those_that_were_used_last_are_not_read_again(client, modash, monkeypatch):
+    monkeypatch.setattr(recent, "RECENT_AT_MOST", 4_000)  # bytes; each of these reports takes almost 2,000
+    creators = ("nasa", "esa", "jaxa")
+    for format_ in ("json", "csv"):
+        for creator in creators:
+            get(client, url=creator, format=format_)
+    read, names = Reports.history, []
+
+    def noted(self, source, creator, *, limit):
+        names.append(creator)
+        return read(self, source, creator, limit=limit)
+
+    monkeypatch.setattr(Reports, "history", noted)
+    for creator in creators[::-1]:
+        assert get(client, url=creator, wait=1).status_code == 200
+
+    assert names == ["nasa"]
 
 
 def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of_another(
