@@ -49,6 +49,6 @@ class MediaTable:
         replace = {name: func.coalesce(excluded(media.c[name]), media.c[name]) for name in CHANGING}
         same = {name: excluded(media.c[name]) for name in ("account", "has_link")}
         with self._database.write() as connection:
-            for chunk in chunks(rows):
+            for chunk in chunks(sorted(rows, key=lambda row: row.id)):  # In one order: no deadlock.
                 values = [vars(row) | {"has_link": int(row.has_link)} for row in chunk]
                 upsert(connection, media, values, replace=same | replace)

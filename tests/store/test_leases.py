@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, update
@@ -11,8 +10,6 @@ from sqlalchemy import select, update
 from services.store import leases as lease_module
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.memory_tables import leases
-from services.store.store import Store
-from tests.stores import new_store, server
 
 ACCOUNT, KEY = "17841400000000001", "profile"
 LATER = 4_000_000_000.0
@@ -175,64 +172,6 @@ def test_an_extension_is_of_all_leases_of_its_holder_and_of_no_other_one(store, 
     after = lease_ends(memory)
     assert after["other"] == before["other"]
     assert all(after[key] >= before[key] + lease_module.LEASE for key in (KEY, "posts"))
-
-
-@pytest.fixture
-def shared():
-    """A store on PostgreSQL, where each row has its lock, another process in a transaction, and an observer."""
-    with new_store("postgresql") as settings_:
-        url = settings_["DATABASE_URL"]
-        store = Store.open(url, "", mode="live")
-        with server(url) as other, server(url) as observer:
-            other.execute("BEGIN")
-            try:
-                yield store, other, observer
-            finally:
-                other.execute("ROLLBACK")
-                store.close()
-
-
-def lock(other, key):
-    """Lock the lease of a key, which has to be free."""
-    query = "SELECT fence FROM leases WHERE key = %s FOR UPDATE NOWAIT"
-    assert len(other.execute(query, [key]).fetchall()) == 1
-
-
-def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
-    store, other, _ = shared
-    store.leases.acquire(ACCOUNT, ["a", "b"], "one")
-    end_all(store.databases[0])
-    lock(other, "a")
-
-    store.leases.extend("one")
-
-    assert store.leases.states([(ACCOUNT, "b")])[ACCOUNT, "b"].held
-
-
-@pytest.mark.parametrize("step", ["commit", "keep", "forget"])
-def test_what_changes_several_leases_locks_them_in_the_order_of_their_keys(shared, step):
-    store, other, observer = shared
-    fences = {}
-    for key in ("b", "a"):  # So they lie in the table.
-        fences |= store.leases.acquire(ACCOUNT, [key], "one")
-    lock(other, "a")
-
-    with ThreadPoolExecutor(1) as executor:
-        if step == "forget":
-            begun = executor.submit(store.cache_entries.forget, ACCOUNT)
-        else:
-            begun = executor.submit(write, store, step, fences, "one", "{}")
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        deadline = time.monotonic() + 10
-        while observer.execute(waiting).fetchone() != (1,):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        lock(other, "b")
-        other.execute("COMMIT")
-
-        begun.result(10)
 
 
 def test_a_lease_that_has_ended_is_not_extended_any_more(store):
