@@ -206,13 +206,86 @@ def test_a_process_that_ends_right_after_a_failure_says_what_is_lost(tmp_path, m
     log = Log(writing, reading)
     os.close(reading)
     log.write(1)
+    log.write(2)
     log.reading = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
 
     log.handler.close()
 
     os.close(writing)
-    assert lost([json.loads(os.read(log.reading, 100_000) or "{}")]) == [1]
+    report = json.loads(os.read(log.reading, 100_000) or "{}")
     os.close(log.reading)
+    assert (lost([report]), report["cause"]) == ([2], "Broken pipe")
+
+
+class Reader:
+    """What takes lines from an output, up to a number of bytes."""
+
+    def __init__(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(log_output, "PAUSE", 0.001)
+        self._file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)  # Polled only.
+        self.output = log_output.LogOutput(self._file, lambda number, cause: f"{number} lost\n")
+        self.output._write_some = self.take
+        self.taken, self.room = b"", 0
+
+    def take(self, data):
+        if not self.room:
+            raise BlockingIOError
+        part = data[: self.room]
+        self.taken += part
+        self.room -= len(part)
+        return len(part)
+
+    def finish(self):
+        self.room = 10**6
+        self.output.finish()
+        os.close(self._file)
+        return self.taken
+
+
+@pytest.fixture
+def reader(monkeypatch, tmp_path):
+    return Reader(monkeypatch, tmp_path)
+
+
+def test_the_rest_of_a_line_comes_before_the_line_of_another_thread(reader):
+    take = reader.take
+
+    def take_a_part(data):
+        reader.output._write_some = take
+        reader.output.write(b"other\n")  # It finds no room, and waits.
+        reader.taken += data[:2]
+        return 2
+
+    reader.output._write_some = take_a_part
+    reader.output.write(b"first\n")
+
+    assert reader.finish() == b"first\nother\n"
+
+
+def test_a_failure_loses_the_line_that_waits_as_well_and_counts_it(reader):
+    def take_nothing(_data):
+        reader.output._write_some = reader.take
+        reader.output.write(b"other\n")
+        raise OSError(28, "No space left on device")
+
+    reader.output._write_some = take_nothing
+    reader.output.write(b"first\n")
+
+    assert (reader.output.lost_lines(), reader.finish()) == (2, b"2 lost\n")
+
+
+def test_after_a_line_was_lost_others_are_kept_once_half_of_what_waits_is_written(reader, monkeypatch):
+    monkeypatch.setattr(log_output, "MOST_WAITING", 100)
+    for number in range(11):
+        reader.output.write(b"%08d.\n" % number)
+    before = reader.output.lost_lines()
+    with reader.output._lock:
+        reader.room = 20
+        reader.output._catch_up()
+        reader.output.write(b"a line\n")
+
+    assert (before, reader.output.lost_lines()) == (1, 1)
+    assert reader.finish().endswith(b"00000009.\n2 lost\n")
 
 
 def test_a_failure_is_not_met_with_each_line(tmp_path):

@@ -9,10 +9,11 @@ import pytest
 
 from commands import account as account_command
 from config import SANDBOX_CREDENTIALS, Config
+from services.accounts.diagnosis import UNCLEAR
 from services.accounts.token_encryption import new_key
 from services.background.job_kinds import TOKEN_OF
 from services.clients.graph.tokens import NewToken
-from services.errors import ProviderError, ProviderNotConfiguredError
+from services.errors import ProviderError, ProviderNotConfiguredError, TokenInvalidError
 from services.store.account_tokens import AccountTokens
 from tests.accounts.token_world import TokenWorld
 
@@ -399,6 +400,22 @@ def test_what_the_user_can_make_good_is_tried_once_a_day_by_the_worker_only(worl
 
     assert world.state(account).state == "ok"
     assert world.client.get(f"/top-posts?time_range=7d&account={account}").status_code == 200
+
+
+def test_a_refusal_that_may_mean_a_short_token_is_followed_by_an_exchange(world, added, monkeypatch):
+    account = added("instagram", age_days=50)
+    long_lived = world.give(account, "instagram")
+
+    def refused(_token):
+        raise TokenInvalidError("It is not accepted.", provider="instagram", reason=next(iter(UNCLEAR)))
+
+    monkeypatch.setattr(world.refresh._client, "refresh", refused)
+    given = NewToken(long_lived, world.clock.timestamp() + 60 * DAY)
+    monkeypatch.setattr(world.refresh._client, "exchange_short", lambda _login, _token: given)
+
+    world.refresh.check(account)
+
+    assert (world.token(account), world.state(account).state) == (long_lived, "ok")
 
 
 def test_a_token_that_another_process_found_refused_meanwhile_stays_refused(world, added, monkeypatch):

@@ -156,6 +156,7 @@ def test_no_insights_are_read_of_windows_whose_posts_are_not_all_known(client, i
     trend, _ = rate(client, er_basis="reach")
 
     assert (trend["current_value"], trend["reason"]) == (None, "provider_unavailable")
+    assert set(trend["coverage"]["current"].values()) == {None}
     assert instagram.pages == 0
 
 

@@ -127,6 +127,18 @@ def test_a_job_that_is_put_while_it_runs_runs_again(jobs):
     assert [(job.key, job.attempts) for job in claim(jobs, now=NOW + 5)] == [("nasa", 1)]
 
 
+def test_a_job_that_is_done_and_was_put_meanwhile_has_no_failure_any_more(jobs, store_settings):
+    jobs.put("report", "nasa", due_at=NOW)
+    (first,) = claim(jobs)
+    jobs.reschedule(first, NOW, failure="provider_timeout")
+    (second,) = claim(jobs)
+    jobs.put("report", "nasa", due_at=NOW)
+
+    jobs.complete(second)
+
+    assert query(store_settings, "gateway", "SELECT failure, attempts FROM jobs") == [(None, 0)]
+
+
 @pytest.mark.parametrize(("seconds", "claimed"), [(-1, ["nasa"]), (5, [])])
 def test_a_job_is_claimed_again_as_soon_as_its_lease_has_ended(jobs, store_settings, seconds, claimed):
     jobs.put("report", "nasa", due_at=NOW)

@@ -8,6 +8,7 @@ import pytest
 
 from services.cache.single_flight import SingleFlight
 from services.errors import DeadlineExceededError, ProviderTimeoutError
+from services.store.database import DatabaseUnavailableError
 
 
 @pytest.fixture
@@ -49,6 +50,16 @@ def test_a_failure_is_shared_unless_it_is_the_deadline_of_one_caller(flights, fa
     flights.finish([flight], {"a": error})
 
     assert flight.failure is (error if is_shared else None)
+
+
+def test_without_the_database_no_process_is_waited_for(flights, store, monkeypatch):
+    def unavailable(_keys):
+        raise DatabaseUnavailableError("memory", "the disk is full")
+
+    led, _ = flights.join("1", ["a"])
+    monkeypatch.setattr(store.leases, "states", unavailable)
+
+    assert flights.wait_for_others(led, 5) == ({}, [])
 
 
 def test_it_is_quiet_once_every_flight_has_ended(flights):

@@ -54,6 +54,16 @@ def test_the_account_that_was_answered_last_shows_that_the_provider_is_up():
     assert not attribution.is_provider_fault("e", RECENT + 2)
 
 
+def test_an_account_that_is_answered_again_still_shows_that_the_provider_is_up():
+    attribution = FaultAttribution()
+    for account in "abc":
+        attribution.answered(account, 0.0)
+    for account in "ad":
+        attribution.answered(account, RECENT - 1)
+
+    assert not attribution.is_provider_fault("d", RECENT + 1)
+
+
 @pytest.fixture
 def guard(clock):
     return Guard(INSTAGRAM, clock, places=32)

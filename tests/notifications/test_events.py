@@ -101,6 +101,10 @@ def test_a_report_is_announced_as_failed_once_after_its_last_attempt(wire, gatew
 
     failed = {"creator": "nasa", "code": "report_not_ready", "attempts": 4}
     assert gateway.deliver() == [("report.failed", failed)]
+    gateway.clock.wait(3600)
+    wire.replace(responses.GET, REPORT, json={"error": True, "code": "account_not_found"}, status=404)
+    assert gateway.client.get("/performance-data?url=nasa").status_code == 404
+    assert gateway.deliver() == []
 
 
 @pytest.mark.parametrize(

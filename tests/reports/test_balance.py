@@ -116,6 +116,24 @@ def test_a_ready_reply_says_that_an_uncertain_call_counts_as_spent(client, clock
     assert (before, client.get(path).get_json()["meta"]["cost"]["credits_left"]) == ([99.75, 99.75], 99.5)
 
 
+def test_a_balance_that_was_looked_up_before_a_newer_one_is_not_shown_after_it(client, monkeypatch):
+    services = client.application.extensions["services"]
+    reports = services.store.reports
+    look_up = reports.balance
+    reports.note_balance("modash", BalanceReading(10.0, 1.0))
+
+    def delayed(source):
+        found = look_up(source)
+        monkeypatch.undo()
+        reports.note_balance(source, BalanceReading(9.0, 2.0))
+        services.cache.announce_change(source)
+        return found
+
+    monkeypatch.setattr(reports, "balance", delayed)
+
+    assert [services.credit_balance.recently_left().credits for _ in range(2)] == [10.0, 9.0]
+
+
 def test_the_balance_is_read_once_a_minute_at_most_and_only_after_purchases(client, clock, modash, work):
     asked = []
     for creator, seconds in (("a", 0), ("b", 0), ("c", 57), ("d", 0), (None, 300), (None, 300)):

@@ -7,15 +7,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from services import request_context
+from services.caller import ANONYMOUS
 from services.clock import Clock
 from services.reports import purchasing, recent, renewals
 from services.reports.purchase_policy import PRICE
 from services.reports.report import identity, missing, windows_of
-from services.store.reports import NewReport, Reports
+from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
 
@@ -155,6 +157,21 @@ def test_a_renewal_is_background_work_which_delays_no_first_report(make_client, 
     settle(client)
 
     assert is_background == [False, True]
+
+
+def test_a_creator_has_one_renewal_at_a_time(clock):
+    may_end, bought = threading.Event(), []
+    purchases = SimpleNamespace(buy=lambda name, **_: bought.append(name) or may_end.wait(20))
+    failures = SimpleNamespace(since=lambda _name: None, latest=lambda _name: None)
+    service = renewals.ReportRenewals(purchases, failures, clock)
+
+    for name in ("nasa", "nasa", "esa"):
+        service.start(name, asked=name, caller=ANONYMOUS)
+    may_end.set()
+
+    assert service.wait_until_quiet(20)
+    service.close()
+    assert sorted(bought) == ["esa", "nasa"]
 
 
 def test_no_more_renewals_begin_than_there_is_room_for(make_client, clock, modash, monkeypatch):
@@ -389,6 +406,14 @@ def test_a_whole_report_lacks_nothing():
 
 def test_no_posts_at_all_is_one_entry():
     assert [entry["reason"] for entry in missing({"posts": block(6, 12, 30), "reels": {"total": 0}})] == ["few_items"]
+
+
+def test_a_report_of_another_shape_is_logged_once_as_soon_as_it_has_a_number(client, caplog):
+    answers = client.application.extensions["services"].performance_data._answers
+    for number in (0, 0, 7, 7):
+        answers.shown(KeptReport(number, {"something": "else"}, 1.0, 250, None))
+
+    assert len([record for record in caplog.records if record.message.endswith("of another shape")]) == 3
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,16 @@ def test_a_call_that_was_never_sent_is_forgotten_also_if_it_was_in_doubt(store):
     assert store.spending.of_month("modash", "2026-09") == 0
 
 
+def test_a_call_that_was_booked_is_not_forgotten(store, store_settings):
+    opened = open_row(store)
+    store.ledger.settle(opened, Settlement("charged", "report", NOW + 1, report=NewReport("{}")))
+
+    store.ledger.forget(opened)
+
+    assert query(store_settings, "gateway", "SELECT state, milli_credits FROM ledger") == [("charged", PRICE)]
+    assert store.spending.of_month("modash", month_of(NOW)) == PRICE
+
+
 def test_a_late_settlement_replaces_a_doubt_once(store):
     late = open_row(store)
     expire(store, NOW + 31)
