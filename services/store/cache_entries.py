@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks, excluded, lock_in_order, upsert
 from services.store.leases import LeaseTable
 from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
@@ -131,6 +131,7 @@ class CacheEntryTable:
         """Delete the values of an account and end its leases, so that nothing being fetched is committed any more."""
         with self._database.write() as connection:
             self._leases.delete(connection, account)  # First, as in a commit: no deadlock.
+            lock_in_order(connection, cache_entries, cache_entries.c.account == account)
             connection.execute(delete(cache_entries).where(cache_entries.c.account == account))
             self._raise_version(connection, account)
 

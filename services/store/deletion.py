@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from services.store.account_tables import accounts
-from services.store.database import Database
+from services.store.database import Database, lock_in_order
 from services.store.job_tables import jobs
 from services.store.memory_tables import cache_versions
 from services.store.schema import gateway, memory
@@ -54,6 +54,7 @@ class Deletion:
             return 0
         with database.write() as connection:
             found = tuple_(*key).in_([tuple(row) for row in rows])
+            lock_in_order(connection, table, found, *conditions)
             connection.execute(delete(table).where(found, *conditions))
         return len(rows)
 

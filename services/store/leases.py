@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 
-from services.store.database import Database, chunks, upsert
+from services.store.database import Database, chunks, lock_in_order, upsert
 from services.store.memory_tables import leases
 
 LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
@@ -82,7 +82,7 @@ class LeaseTable:
 
         The update locks the rows, so no other holder can take a key over before the transaction ends.
         """
-        self._lock_keys(connection, account, fences)
+        _lock(connection, account, fences)
         current: set[str] = set()
         for chunk in chunks(sorted(fences)):
             held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
@@ -108,7 +108,7 @@ class LeaseTable:
 
         The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
         """
-        self._lock_keys(connection, account, fences)
+        _lock(connection, account, fences)
         current: set[str] = set()
         for chunk in chunks(sorted(fences)):
             held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
@@ -125,18 +125,6 @@ class LeaseTable:
                 connection.execute(update(leases).where(of_key).values(failure=failure))
         return current
 
-    def _lock_keys(self, connection: Connection, account: str, keys: Collection[str]) -> None:
-        """Lock the leases of some keys before they are changed."""
-        for chunk in chunks(sorted(keys)) if len(keys) > 1 else ():
-            self._lock(connection, (leases.c.account == account) & leases.c.key.in_(chunk))
-
-    def _lock(self, connection: Connection, which: ColumnElement[bool]) -> None:
-        """Lock leases in the order in which `acquire` does: other statements lock rows as they meet them."""
-        if self._database.is_postgresql:  # A file has one lock for all.
-            # By the bytes, as Python sorts; the database's own order may be that of a language.
-            in_order = select(leases.c.key).where(which).order_by(leases.c.key.collate("C"))
-            connection.execute(in_order.with_for_update())
-
     def states(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], LeaseState]:
         """Return the states of some leases, each by account and key; a key without a lease is left out."""
         found: dict[tuple[str, str], LeaseState] = {}
@@ -152,10 +140,16 @@ class LeaseTable:
 
     def delete(self, connection: Connection, account: str) -> None:
         """Delete the leases of an account within a transaction; what is being fetched is then not committed."""
-        self._lock(connection, leases.c.account == account)
+        lock_in_order(connection, leases, leases.c.account == account)
         connection.execute(delete(leases).where(leases.c.account == account))
 
     def sweep(self, connection: Connection) -> None:
         """Delete leases that ended long ago, within a transaction."""
         # After a deletion fences start again at 1. So a row must outlive any holder that could still come back.
         connection.execute(delete(leases).where(leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR))
+
+
+def _lock(connection: Connection, account: str, keys: Collection[str]) -> None:
+    """Lock the leases of some keys before they are changed."""
+    for chunk in chunks(sorted(keys)) if len(keys) > 1 else ():
+        lock_in_order(connection, leases, leases.c.account == account, leases.c.key.in_(chunk))

@@ -36,7 +36,7 @@ def shared():
 
 def lock(other, table, key):
     """Lock a row, which has to be free."""
-    column = "key" if table == "leases" else "id"
+    column = "id" if table == "media" else "key"
     query = f"SELECT mode FROM {table} WHERE {column} = %s FOR UPDATE NOWAIT"
     assert len(other.execute(query, [key]).fetchall()) == 1
 
@@ -74,14 +74,20 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
         ("leases", lambda store, fences: store.cache_entries.commit(ACCOUNT, fences, HOLDER, rows(), failures={})),
         ("leases", lambda store, fences: store.cache_entries.keep(ACCOUNT, fences, HOLDER, rows())),
         ("leases", lambda store, _: store.cache_entries.forget(ACCOUNT)),
+        ("cache_entries", lambda store, _: store.cache_entries.forget(ACCOUNT)),
+        ("cache_entries", lambda store, _: store.deletion.of_account(ACCOUNT)),
         ("media", lambda store, _: store.media.put(media("REELS"))),
+        ("media", lambda store, _: store.deletion.of_account(ACCOUNT)),
     ],
-    ids=["commit", "keep", "forget", "media"],
+    ids=["commit", "keep", "forget leases", "forget values", "delete values", "put media", "delete media"],
 )
 def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared, table, change):
     store, other, observer = shared
     fences = lease(store)
-    store.media.put(media("FEED"))
+    for row in media("FEED"):
+        store.media.put([row])
+    for key, row in rows().items():
+        store.cache_entries.put(ACCOUNT, {key: row})
     lock(other, table, "a")
 
     with ThreadPoolExecutor(1) as executor:
