@@ -138,6 +138,17 @@ def test_what_the_probe_of_another_process_has_ended_admits_more_than_one_call(m
     assert wait_of(other) is None
 
 
+def test_a_process_that_has_not_looked_since_it_was_refused_learns_that_another_one_was_answered(make_guard, clock):
+    one, other = make_guard(), make_guard()
+    refuse(one, seconds=900, reported=False)
+    clock.wait(PROBED_EVERY)
+    other.succeeded(other.acquire("1"))
+
+    one.acquire("1")
+
+    assert wait_of(one) is None
+
+
 def test_one_process_alone_makes_the_probe(make_guard, clock):
     guards = [make_guard() for _ in range(4)]
     refuse(guards[0], seconds=900, reported=False)

@@ -41,6 +41,12 @@ def test_a_day_that_is_missing_in_the_midst_shifts_nothing():
     assert found == {FIRST: MetricValue(3), FIRST + timedelta(days=2): MetricValue(5)}
 
 
+def test_a_sum_with_an_unknown_part_says_that_another_part_was_marked_by_another_time():
+    parts = [MetricValue(1, is_shifted=True), MetricValue(None, "not_answered")]
+
+    assert add_up(parts) == MetricValue(None, "not_answered", is_shifted=True)
+
+
 def test_two_values_of_one_day_are_none_and_still_marked_by_another_time():
     at_noon = provider_time(EndTime.DAY_END.of(FIRST) + 3_600)
     values = [{"value": value, "end_time": at_noon} for value in (3, 5)]

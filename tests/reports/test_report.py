@@ -65,6 +65,13 @@ def test_every_window_that_has_a_number_is_shown_whatever_its_size(sizes, total,
     assert shown(reels=reels).get("reels.likes") == ([reason] if reason else None)
 
 
+def test_posts_that_hide_one_count_may_be_those_that_hide_another():
+    hidden = {"posts_with_hidden_likes": 4, "posts_with_turned_off_comments": 4}
+    rate = points({6: None, 12: 2, 30: 3})
+
+    assert shown(posts=WHOLE | {"engagement_rate": rate} | hidden) == {"posts.engagement_rate": ["not_answered"]}
+
+
 def test_a_window_with_a_number_lacks_none_although_it_is_listed_without_one_too():
     twice = dict.fromkeys(MEASURES, points({6: 1, 12: 2, 30: 3}) + points({6: None}))
 

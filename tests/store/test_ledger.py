@@ -121,6 +121,15 @@ def test_a_call_that_was_never_sent_is_not_booked(client, wire):
     assert (rows(client), month(client)) == ([], [0])
 
 
+def test_a_call_that_a_gateway_at_its_end_does_not_make_costs_nothing(client):
+    client.application.extensions["services"].follow_up._purchasing.require_client().guard.close()
+
+    response = client.get("/performance-data?url=nasa")
+
+    assert response.status_code == 503
+    assert (rows(client), month(client)) == ([], [0])
+
+
 def test_a_call_that_may_be_charged_is_booked_also_where_it_is_not_known_to_have_been_sent(client, monkeypatch):
     def lost(*_):
         raise ProviderUnavailableError("It is lost.", provider="modash", reached=False, charge=Charge.UNKNOWN)
@@ -258,6 +267,15 @@ def test_a_call_that_was_booked_is_not_forgotten(store, store_settings):
 
     assert query(store_settings, "gateway", "SELECT state, milli_credits FROM ledger") == [("charged", PRICE)]
     assert store.spending.of_month("modash", month_of(NOW)) == PRICE
+
+
+def test_a_failure_in_between_is_an_attempt_from_which_the_next_wait_counts(store):
+    store.ledger.settle(open_row(store), Settlement("free", "retry_later", NOW + 1, pending="Later."))
+    again = open_row(store, at=NOW + 1000)
+
+    store.ledger.settle(again, Settlement("free", "provider_unavailable", NOW + 1001, retry=True))
+
+    assert store.ledger.record("modash", "nasa").pending == (NOW + 1001, 2, "Later.")
 
 
 def test_a_late_settlement_replaces_a_doubt_once(store):
