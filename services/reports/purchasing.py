@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -33,7 +34,7 @@ from services.reports.errors import (
 from services.reports.failures import CallFailures
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.reports.purchase_policy import PRICE, PurchasePolicy
-from services.reports.recent import RecentReports, ServedReport
+from services.reports.recent import RecentReport, RecentReports, ServedReport
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
 from services.store.database import DatabaseUnavailableError
@@ -328,20 +329,26 @@ class ReportPurchasing:
         return uncertain(held_until(record.unsettled, self._policy, now=now) - now)
 
     def _newest(self, creator: str, show: Callable[[KeptReport], ShownReport]) -> ServedReport | None:
-        """Return the newest report of a creator, which is read only if it is not the last one that was."""
+        """Return the newest report of a creator, which is read only if it is not the one that was read lately."""
         change, last = self._recent.change, self._recent.last(creator)
         try:
             name = self.name(creator)
-            if last is None or self._reports.newest_of(self._source, name) != (last.report.id, last.report.fetched_at):
-                reports = self._reports.history(self._source, name, limit=1)
+            if last is not None and not last.is_old and self._is_newest(name, last.served.report):
+                last = replace(last, change=change)
+            else:
+                read_at, reports = time.monotonic(), self._reports.history(self._source, name, limit=1)
                 if not reports:
                     return None
                 self._see(name, reports[0])
-                last = ServedReport(name, reports[0]._replace(body={}), show(reports[0]))
+                served = ServedReport(name, reports[0]._replace(body={}), show(reports[0]))
+                last = RecentReport(served, read_at, change)
         except DatabaseUnavailableError:
-            return None if creator in self._seen else last  # What was seen may be newer.
-        self._recent.put(creator, last, change=change)
-        return last
+            return None if last is None or creator in self._seen else last.served  # What was seen may be newer.
+        self._recent.put(creator, last)
+        return last.served
+
+    def _is_newest(self, name: str, report: KeptReport) -> bool:
+        return self._reports.newest_of(self._source, name) == (report.id, report.fetched_at)
 
     def _decide(self, record: CreatorRecord, not_before: float) -> ReportState:
         return decide(*record, self._policy, now=self._now(), not_before=not_before)

@@ -26,17 +26,24 @@ class ServedReport(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _LookedUp:
+class RecentReport:
+    """A report as it was read, and the change after which it was still the newest of its creator."""
+
     served: ServedReport
-    at: float  # monotonic
+    read_at: float  # monotonic
     change: int
+
+    @property
+    def is_old(self) -> bool:
+        """Return whether it has to be read again, because an operator may have repaired it in the database."""
+        return time.monotonic() - self.read_at >= MINUTE
 
 
 class RecentReports:
     """Reports by the names that callers gave; bounded in bytes, the least recently used are dropped first.
 
-    Each is known to be the newest of its creator for a minute, or until a report of the source changes. Then it has to
-    be looked up whether it still is. A report itself never changes, so it need not be read again for that.
+    Each is known for a minute. When a report of the source changes within that time, it has to be looked up whether
+    this one is still the newest of its creator; it need not be read again for that.
 
     A thread notes the change that was the last one before it reads the database. So what it has read does not count as
     current where another change comes in between.
@@ -46,7 +53,7 @@ class RecentReports:
         """Build it; `cache` announces every change of a source's reports, by this process or another."""
         self._source = source
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, _LookedUp] = OrderedDict()
+        self._entries: OrderedDict[str, RecentReport] = OrderedDict()
         self._bytes = 0
         self._change = 0
         cache.on_change(self._note_change)
@@ -59,24 +66,23 @@ class RecentReports:
     def current(self, creator: str) -> ServedReport | None:
         """Return a report that is known to be the newest of its creator."""
         entry = self._entries.get(creator)
-        if entry is None or entry.change != self._change or time.monotonic() - entry.at >= MINUTE:
+        if entry is None or entry.change != self._change or entry.is_old:
             return None
         with self._lock:
             if creator in self._entries:
                 self._entries.move_to_end(creator)
         return entry.served
 
-    def last(self, creator: str) -> ServedReport | None:
+    def last(self, creator: str) -> RecentReport | None:
         """Return the report that was the newest of its creator when it was looked up last."""
-        entry = self._entries.get(creator)
-        return None if entry is None else entry.served
+        return self._entries.get(creator)
 
-    def put(self, creator: str, served: ServedReport, *, change: int) -> None:
+    def put(self, creator: str, report: RecentReport) -> None:
         """Keep a report that was the newest of its creator after a change."""
         with self._lock:
             self._drop(creator)
-            self._entries[creator] = _LookedUp(served, time.monotonic(), change)
-            self._bytes += _size(creator, served)
+            self._entries[creator] = report
+            self._bytes += _size(creator, report.served)
             while self._bytes > RECENT_AT_MOST:
                 self._drop(next(iter(self._entries)))
 
