@@ -466,6 +466,14 @@ def test_without_a_lease_a_process_keeps_what_it_fetches(cache, store, monkeypat
 # Several processes
 
 
+def test_what_another_process_has_is_found_under_the_lease_where_all_readers_are_busy(make_cache, store, monkeypatch):
+    calls = []
+    get(make_cache(), 1)
+    monkeypatch.setattr(store.cache_entries, "read", unavailable)
+
+    assert (get(make_cache(), 2, calls=calls).value, calls) == ({"number": 1}, [])
+
+
 def test_a_database_that_was_replaced_is_news_although_its_versions_are_earlier(cache, store, monkeypatch):
     changed, versions = [], iter([{ACCOUNT: 5}, {ACCOUNT: 1}, {ACCOUNT: 1}])
     monkeypatch.setattr(store.cache_entries, "versions", lambda: next(versions))

@@ -10,7 +10,7 @@ import responses
 
 from services.days import midnight
 from tests.planners import plan_insights, totals
-from tests.support import MovableClock, fresh_for, graph_error, settings, utc
+from tests.support import ACCOUNT_ID, MovableClock, fresh_for, graph_error, settings, utc
 
 PLAIN = [
     *("views", "accounts_engaged", "total_interactions", "likes", "comments", "saves"),
@@ -400,3 +400,18 @@ def test_a_refusal_of_days_long_gone_says_nothing_of_yesterday(client, wire, clo
 
     assert [entry["values"][0]["value"] for entry in old["data"]] == [7, None]
     assert [entry["values"][0]["value"] for entry in new["data"]] == [7, 7]
+
+
+def test_what_is_kept_is_as_old_as_the_beginning_of_its_calls(client, wire, clock):
+    def answer(query):
+        clock.wait(10)
+        return totals(query, 7)
+
+    plan_insights(wire, answer)
+    began_at = clock.timestamp()
+
+    client.get("/account-insights?period=day&metrics=views")
+
+    history = client.application.extensions["services"].store.history
+    kept = history.days(ACCOUNT_ID, since="2026-06-01", until="2026-06-15")
+    assert {value.read_at for _, value in kept} == {began_at}

@@ -708,12 +708,14 @@ def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of
 def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, clock, modash, monkeypatch):
     client = make_client(settings(performance_ttl=60), clock=clock)
     get(client)
-    clock.wait(61)
     ledger = client.application.extensions["services"].store.ledger
     monkeypatch.setattr(ledger._database, "_connections", NoConnections())
 
+    fresh = get(client, dry_run="true").get_json()
+    clock.wait(61)
     body = get(client, dry_run="true").get_json()
 
+    assert fresh["outcome"] == "kept"
     assert (body["would_call"], body["credits"], body["outcome"]) == (False, 0, "away")
 
 
