@@ -31,6 +31,7 @@ DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
 EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds
 APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
 NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
+REPORTED_WITHIN = 7  # days of which Instagram has reported one
 LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
 OTHER_LOGIN = {"facebook": "instagram", "instagram": "facebook"}
 UNREADABLE = (ObjectNotFoundError, PermissionDeniedError)
@@ -178,7 +179,8 @@ class AccountChecks:
 
     def _insights(self, find: Callable[[], Account]) -> Check:
         account = find()
-        window = last_days(1, now=self._clock.now())
+        # Instagram reports some days hours late, and until then has no value of them at all.
+        window = last_days(REPORTED_WITHIN, now=self._clock.now())
         try:
             answered = self._graph.account_insights(account, ("reach",), since=window.since, until=window.until)
         except ProviderError as error:
@@ -187,11 +189,11 @@ class AccountChecks:
                 raise
             return self._failed("insights", found, account.login, account.token)
         if "reach" in answered:
-            return Check("insights", True, "yesterday's reach is answered")
+            return Check("insights", True, "the reach of the last days is answered")
         found = diagnosis.of_insights(account.login, None, self._scopes(account.token, account.login))
         if found is not None:
             return self._failed("insights", found, account.login, account.token)
-        message, step = "Instagram gave no value for yesterday's reach.", "A new account may need a day."
+        message, step = "Instagram gave no value for the reach of the last days.", "A new account may need a day."
         return Check("insights", False, message, step, INSIGHTS_NOT_ANSWERED)
 
     def _own_token(self, token: str) -> Check:

@@ -158,7 +158,7 @@ def test_the_doctor_reports_the_same_as_json_and_by_its_exit_status(world, run_c
     world.simulator.post("/_simulator/clock", {"now": datetime.now(UTC).isoformat()})  # A command has no other clock.
     config = Config.from_env(world.settings)
     ended, text, _ = run_command(doctor, config)
-    assert (ended, "ok   insights: yesterday's reach is answered" in text) == (0, True), text
+    assert (ended, "ok   insights: the reach of the last days is answered" in text) == (0, True), text
 
     listed = world.simulator.get("/_simulator/accounts").json()["accounts"][1]
     add(world, number=1, account=listed["id"], token=listed["token"])

@@ -11,7 +11,7 @@ from services.accounts.registry import READ_EVERY
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.accounts import AccountRow
 from tests.end_to_end.test_connect import APP_USER, LISTED, UNREADABLE
-from tests.support import MovableClock, live_settings
+from tests.support import MovableClock, live_settings, utc
 
 ACCOUNT, PAGE = "17841400000000000", "100000000000000"
 KEY = new_key()
@@ -30,8 +30,8 @@ def live(simulator):
 def checks(make_client, live):
     """The checks of a gateway with these settings and added accounts (id, token, page)."""
 
-    def read(*added, **changes):
-        clock = MovableClock(datetime.now(UTC))
+    def read(*added, now=None, **changes):
+        clock = MovableClock(now or datetime.now(UTC))
         client = make_client(Config.from_env(live | changes), clock=clock)
         services = client.application.extensions["services"]
         encryption = TokenEncryption([KEY], learn=lambda _: None)
@@ -105,6 +105,22 @@ def test_an_app_secret_that_is_wrong_is_named(checks):
 
     assert codes(found["token"]) == ("app_not_accepted",)
     assert codes(found["account link"]) == ("app_not_accepted", "token_of_other_app")
+
+
+def test_an_account_of_which_yesterday_is_not_reported_yet_can_be_read(checks, simulator):
+    midnight_in_california = utc("2026-11-27T08:00:00")
+    simulator.post("/_simulator/clock", {"now": midnight_in_california.isoformat()})
+    listed = simulator.get("/_simulator/accounts").json()["accounts"]
+    late = next(each for each in listed if each["username"] == "ninety_nine")
+    url = f"{simulator.url}/graph.facebook.com/v25.0/{late['id']}/insights"
+    yesterday = {"since": utc("2026-11-26T08:00:00").timestamp(), "until": midnight_in_california.timestamp() - 1}
+    asked = {"metric": "reach", "period": "day", "metric_type": "total_value", "access_token": late["token"]}
+
+    answer = simulator.session.get(url, params={**asked, **{name: int(at) for name, at in yesterday.items()}}).json()
+    found = checks((late["id"], "EAASIMPAGE-several-1", late["page_id"]), now=midnight_in_california)
+
+    assert answer["data"] == []
+    assert found["account.0"]["ok"] is True
 
 
 def test_a_few_added_accounts_are_checked_each(checks, simulator):
