@@ -186,8 +186,8 @@ def _kinds(gateway: Server, accounts: Sequence[str], options: Options) -> list[K
         ),
         Kind(
             "growth-trends, many keys",
-            [path for account in accounts for path in _growth_first(account, 1)],
-            _growth(accounts, 1),
+            [path for account in accounts for path in _growth_first(account, 2)],
+            _growth(accounts, 2),
         ),
         Kind(
             "account-insights, many keys",
