@@ -168,7 +168,7 @@ def day_points(page: Sequence[Period], columns: DayColumns) -> Points:
     """Return the points of days without a breakdown."""
     days, values, reasons, finals = columns.days, columns.values, columns.reasons, columns.finals
     # Each day has one row at most, so as many as the page has are all of them, in their order.
-    if len(days) == len(page) and None not in values:
+    if page and len(days) == len(page) and None not in values:
         return KnownDays(days, cast("Sequence[float]", values), finals)
     rows = list(zip(days, values, reasons, finals, strict=True))
     if len(days) != len(page):
@@ -207,7 +207,8 @@ def point_of(selected: SelectedMetric, period: Period, value: PeriodValue) -> Po
 def count_points(page: Sequence[Period], columns: CountColumns, name: str) -> Points:
     """Return the points of days of a count of the profile."""
     counts = columns.counts.get(name, ())
-    if len(counts) == len(page) and None not in counts and all(map(float.is_integer, cast("Sequence[float]", counts))):
+    are_known = len(counts) == len(page) and None not in counts
+    if page and are_known and all(map(float.is_integer, cast("Sequence[float]", counts))):
         return KnownDays(columns.days, cast("Sequence[float]", counts), (1,) * len(page), columns.read_ats)
     known = columns.known(name)
     return [count_point(period, known.get(period.last)) for period in page]

@@ -71,6 +71,8 @@ class KnownDays:
 
     def as_json(self) -> bytes:
         """Return the points as they stand in a reply."""
+        if not self.days:
+            return b"[]"
         try:
             return self._as_text()
         except (TypeError, ValueError, OverflowError):  # A text or a moment of a row that another program wrote.

@@ -227,6 +227,18 @@ def test_every_count_of_the_profile_is_answered_by_day_and_by_week(client, kept)
     assert [each["metric"] for each in nothing["meta"]["kept"]] == ["followers", "follows", "media_count"]
 
 
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+@pytest.mark.parametrize("metric", ["views", "followers", "online_followers"])
+def test_a_range_in_which_no_day_ends_has_no_points_and_lists_what_is_kept(client, kept, metric, interval):
+    kept.day("views", YESTERDAY, 5)
+
+    within_a_day = ask(client, metric, interval=interval, since=1_781_000_000, until=1_781_000_001)
+
+    assert [each["points"] for each in within_a_day["series"]] == [[]]
+    assert [each["code"] for each in within_a_day["meta"]["warnings"]] == ["empty_range"]
+    assert {"metric": "views", "breakdown": None} in within_a_day["meta"]["kept"]
+
+
 @pytest.mark.parametrize("interval", ["day", "week"])
 @pytest.mark.parametrize(
     ("finals", "age"), [((True, True, True), 30), ((True, False, False), 10), ((False, False, True), 0)]
