@@ -18,7 +18,7 @@ from commands.endings import end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.accounts.checks import Check
-from services.clients.receiver import SECRET_PREFIX, DeliveryOutcome
+from services.clients.notification_receiver import SECRET_PREFIX, DeliveryOutcome
 from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import TEST

@@ -11,8 +11,8 @@ from services.answers import Answer, Freshness
 from services.errors import BusyError, ProviderError
 from services.executors import Executor
 from services.reports.answers import ReportAnswers
+from services.reports.call_failures import CallFailures
 from services.reports.errors import no_ledger, not_ready, uncertain
-from services.reports.failures import CallFailures
 from services.reports.purchase_decision import ReportState, held_until, is_under_way
 from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import KnownCreator, ReportPurchasing

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import pairwise
 
-from services.clients.receiver import failure_of
+from services.clients.notification_receiver import failure_of
 from services.monitoring.families import (
     BUCKETS,
     CALL_SECONDS,

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from http import HTTPStatus
 
-from services.clients.receiver import DeliveryOutcome, ReceiverClient
+from services.clients.notification_receiver import DeliveryOutcome, ReceiverClient
 from services.clock import Clock
 from services.store.damaged_rows import next_attempt
 from services.store.notifications import Notification, NotificationTable

@@ -22,6 +22,7 @@ from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
 from services.reports.answers import ShownReport
 from services.reports.balance import CreditBalance
+from services.reports.call_failures import CallFailures
 from services.reports.errors import (
     CreditBudgetReachedError,
     budget_reached,
@@ -31,7 +32,6 @@ from services.reports.errors import (
     not_configured,
     uncertain,
 )
-from services.reports.failures import CallFailures
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
 from services.reports.purchase_policy import PRICE, PurchasePolicy
 from services.reports.recent import RecentReport, RecentReports, ServedReport

@@ -11,7 +11,7 @@ from services import request_context
 from services.caller import Caller
 from services.clock import Clock
 from services.errors import ProviderError
-from services.reports.failures import CallFailures
+from services.reports.call_failures import CallFailures
 from services.reports.purchasing import ReportPurchasing
 from services.request_context import RequestContext
 

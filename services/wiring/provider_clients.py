@@ -22,8 +22,8 @@ from services.clients.guard.guard import Guard
 from services.clients.http import CALLBACK, RECEIVER, OnCall, Transport, ignore_call
 from services.clients.modash.client import ModashClient
 from services.clients.modash.error_codes import MODASH
+from services.clients.notification_receiver import ReceiverClient
 from services.clients.rate_limiter import RateLimiter
-from services.clients.receiver import ReceiverClient
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.notifications.events import EVENTS

@@ -19,7 +19,7 @@ from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
 from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
-from services.reports.failures import CallFailures
+from services.reports.call_failures import CallFailures
 from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import ReportPurchasing
 from services.reports.renewals import ReportRenewals

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from simulator.graph.access import Caller, caller_of, known
 from simulator.graph.app_subscriptions import app_subscriptions
-from simulator.graph.codes import Codes
+from simulator.graph.authorization_codes import Codes
 from simulator.graph.errors import GraphError
 from simulator.graph.fields import Field, Node, parse_fields, select
 from simulator.graph.listing import collaborative_edge

@@ -6,8 +6,8 @@ https://developers.facebook.com/docs/instagram-platform/instagram-api-with-insta
 from collections.abc import Mapping, Sequence
 
 from simulator.faults import Fault
+from simulator.graph.authorization_codes import Codes
 from simulator.graph.bodies import unpacked
-from simulator.graph.codes import Codes
 from simulator.graph.errors import GraphError
 from simulator.graph.instagram_tokens import PERMISSIONS, InstagramTokens
 from simulator.graph.refusals import refusal

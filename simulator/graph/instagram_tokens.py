@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from simulator.graph.codes import SHORT_LIFETIME
+from simulator.graph.authorization_codes import SHORT_LIFETIME
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
 from simulator.graph.rows import TOKEN_TEXTS
 from simulator.switches import Switches

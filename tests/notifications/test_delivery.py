@@ -9,7 +9,7 @@ import time
 import pytest
 
 from services.clients.http import RECEIVER, Transport
-from services.clients.receiver import ReceiverClient, signature
+from services.clients.notification_receiver import ReceiverClient, signature
 from services.clock import Clock
 from services.notifications.delivery import RETRY_AFTER, NotificationDelivery
 from services.notifications.events import EVENTS, Event
