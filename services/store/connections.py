@@ -30,8 +30,8 @@ READERS, WRITERS = 5, 3
 # Readers need no transactions. What a connection keeps costs less than to set it for each statement.
 WITHOUT_TRANSACTIONS: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
 PAGE_CACHE_KIB = 512  # of each connection to a file; SQLite's default is four times that
-# The same of each that reads the lasting database: a year of an account's values lies in 3 MB of pages.
-HISTORY_CACHE_KIB = 3072
+# The same of each that reads the lasting database: a year of one or two metrics lies in 2 MB of pages.
+HISTORY_CACHE_KIB = 2048
 
 
 class NoFreeConnectionError(Exception):
