@@ -219,5 +219,4 @@ def _cache_key(environ: WSGIEnvironment, raw: RawRequest) -> CacheKey:
 def _size(response: CachedResponse, key: CacheKey) -> int:
     """Return the bytes of what differs from reply to reply."""
     headers = sum(HEADER_OVERHEAD + len(value) for _, value in response.fixed_headers)
-    accounts = sum(map(len, response.provenance.accounts))
-    return len(response.body) + sum(map(getsizeof, key)) + headers + accounts
+    return len(response.body) + sum(map(getsizeof, key)) + headers
