@@ -234,6 +234,7 @@ def test_a_dollar_sign_in_the_file_is_kept(read):
             ("https://dashboard.example", "https://other.example", "http://a.example", "https://b.example:444"),
         ),
         ("CORS_ORIGINS", "https://a.example,https://A.example:443", ("https://a.example",)),
+        ("CORS_ORIGINS", "http://a.example:443,https://a.example:80", ("http://a.example:443", "https://a.example:80")),
         ("CORS_ORIGINS", "https://b\u00fccher.example", ("https://xn--bcher-kva.example",)),
         ("CORS_ORIGINS", "https://stra\u00dfe.example", ("https://xn--strae-oqa.example",)),
         ("CORS_ORIGINS", "http://[0:0::1]:3000,http://127.1:80", ("http://[::1]:3000", "http://127.0.0.1")),
@@ -301,6 +302,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named(read, name, text):
         ("CORS_ORIGINS", "https://*.third.example", "a * within a host matches none"),
         ("CORS_ORIGINS", "https://*", "a * within a host matches none"),
         ("CORS_ORIGINS", "null", "null is what browsers send"),
+        ("CORS_ORIGINS", "Null", "null is what browsers send"),
         ("CORS_ORIGINS", "ftp://a.example", "neither http nor https"),
         ("CORS_ORIGINS", "https://:443", "its host is none"),
         ("CORS_ORIGINS", "https://a.example:port", "cannot be read"),
@@ -309,6 +311,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named(read, name, text):
         ("CORS_ORIGINS", "https://::1", "an IPv6 address is in brackets"),
         ("CORS_ORIGINS", "https://[::1", "cannot be read"),
         ("CORS_ORIGINS", "https://[::g]", "its IPv6 address is none"),
+        ("CORS_ORIGINS", "https://[fe80::1%25lo]", "its IPv6 address has a zone"),
         ("CORS_ORIGINS", "https://256.1.1.1", "no IPv4 address"),
         ("CORS_ORIGINS", "https://a.example;https://b.example", "its host is none"),
         ("CORS_ORIGINS", "https://a..example", "its host is none"),
@@ -320,6 +323,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named(read, name, text):
         ("ALLOWED_HOSTS", "*.example", "a * within a host matches none"),
         ("ALLOWED_HOSTS", ".example", "its host is none"),
         ("ALLOWED_HOSTS", "gateway_example!", "its host is none"),
+        ("ALLOWED_HOSTS", f"{'a.' * 124}gateway", "its host is none"),
     ],
 )
 def test_an_origin_or_host_that_no_browser_sends_stops_the_start_with_the_right_spelling(read, name, text, hint):

@@ -277,6 +277,16 @@ def test_no_cache_refreshes_for_a_key_that_may_and_says_so_to_one_that_may_not(t
     assert two.get(path, two.key_b).data == refreshed.data
 
 
+def test_a_refreshed_reply_that_changed_nothing_is_ready_for_the_accounts_of_its_key_only(two):
+    _, refreshing = add_key(two.store, accounts=[two.b["id"]], scope="refresh")
+    path = "/account-insights?period=day&metrics=views&since=2026-11-10&until=2026-11-10"
+    keys = (two.key_b, refreshing, two.key_all)
+
+    replies = [two.get(f"{path}{'&refresh=true' if key is refreshing else ''}", key).get_json() for key in keys]
+
+    assert [reply["meta"]["account"] for reply in replies] == [two.b["id"], two.b["id"], two.a["id"]]
+
+
 def test_no_cache_pays_for_no_report(two):
     _, refreshing = add_key(two.store, scope="admin")
     path = "/performance-data?url=nasa"

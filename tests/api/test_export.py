@@ -6,7 +6,7 @@ import json
 
 import pytest
 from jsonschema import Draft202012Validator
-from werkzeug.test import run_wsgi_app
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from services.export import MAX_AT_ONCE
 from services.store import transfer as transfer_module
@@ -138,6 +138,20 @@ def test_other_requests_have_their_turn_between_two_parts(kept, monkeypatch):
 
     assert set(while_read) == {False}
     assert set(between) == {True}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/export"), ("HEAD", "/export"), ("GET", "/healthz")])
+def test_a_reply_is_closed_although_its_caller_has_not_read_it_to_its_end(kept, monkeypatch, method, path):
+    monkeypatch.setattr("services.export.PART", 1)
+    closed = []
+    kept.application.after_request(lambda response: response.call_on_close(lambda: closed.append(1)) and response)
+    environ = EnvironBuilder(path, method=method).get_environ()
+
+    parts = kept.application.wsgi_app(environ, lambda *_: None)
+    next(iter(parts), None)
+    getattr(parts, "close", list)()
+
+    assert closed == [1]
 
 
 def test_the_headers_come_without_the_lines(kept):

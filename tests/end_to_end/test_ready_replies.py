@@ -11,6 +11,7 @@ from services.store.store import Store
 from tests.support import add_key, bearer, local_session
 
 PATH = "/top-posts?time_range=7d"
+PAGE = {"Origin": "https://app.example"}
 LIMIT = 8
 ENDS_WITHIN = 2.0  # seconds after a revocation
 MINUTE = 60.0
@@ -49,12 +50,13 @@ def open_store(store_settings):
 @pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
 def test_a_kept_alive_connection_is_answered_as_a_new_one(simulator, store_settings, open_store, start):
     port = simulator.url.rpartition(":")[2]
-    gateway = start(store_settings | {"PROVIDERS": "sandbox", "SIMULATOR_PORT": port})
+    gateway = start(store_settings | {"PROVIDERS": "sandbox", "SIMULATOR_PORT": port, "CORS_ORIGINS": PAGE["Origin"]})
     _, limited = add_key(open_store, requests_per_minute=LIMIT)
     revoked_id, revoked = add_key(open_store)
     with session_of(gateway, {}) as session:
         kept = session.get(gateway.url + PATH, timeout=30)
         new = local_session().get(gateway.url + PATH, timeout=30)
+        to_page = session.get(gateway.url + PATH, headers=PAGE, timeout=30)
         tagged = session.get(gateway.url + PATH, headers={"If-None-Match": kept.headers["ETag"]}, timeout=30)
         named = session.get(gateway.url + PATH, headers={"X-Request-Id": "a-name.1"}, timeout=30)
         spelled = session.get(gateway.url + PATH, headers={"Accept": "text/csv"}, timeout=30)
@@ -69,6 +71,7 @@ def test_a_kept_alive_connection_is_answered_as_a_new_one(simulator, store_setti
 
     assert kept.content == new.content
     assert set(kept.headers) == set(new.headers)
+    assert to_page.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
     for name in set(kept.headers) - OF_THE_MOMENT:
         assert kept.headers[name] == new.headers[name], name
     assert kept.headers["Cache-Status"].startswith("insights-gateway; hit")

@@ -24,6 +24,7 @@ FOREIGN = {
     "another port of this machine": fetched("same-site", "cors", Origin="http://localhost:3000"),
     "image of another port": fetched("same-site", dest="image"),
     "form of an old browser": {"Origin": EVIL},
+    "another port of this machine, in an old browser": {"Origin": "http://localhost:3000"},
     "sandboxed frame": fetched("cross-site", "cors", Origin="null"),
     "no page of a known kind": fetched("elsewhere"),
     "a prefix": {"Origin": f"{DASHBOARD}.evil.example"},
@@ -36,6 +37,7 @@ OWN = {
     "own page": fetched("same-origin", "cors"),
     "own page that hides its origin": fetched("same-origin", "cors", Origin="null"),
     "own page over plain HTTP": {"Origin": "http://localhost"},
+    "own page over plain HTTP, typed": {"Origin": "http://localhost:8000", "Host": "LocalHost:8000"},
     "listed": fetched("cross-site", "cors", Origin=DASHBOARD),
     "listed, in an old browser": {"Origin": DASHBOARD},
 }
@@ -56,6 +58,9 @@ def world(make_world):
 def test_a_page_of_another_site_reads_nothing_and_spends_nothing(world):
     codes = {name: refusal(world.get(REPORT, headers=headers)) for name, headers in FOREIGN.items()}
     assert codes == dict.fromkeys(FOREIGN, "origin_not_allowed")
+    for method in ("HEAD", "OPTIONS", "POST"):
+        opened = {name: world.client.open(REPORT, method=method, headers=headers) for name, headers in FOREIGN.items()}
+        assert {name: reply.status_code for name, reply in opened.items()} == dict.fromkeys(FOREIGN, 403)
     assert world.calls() == []
 
     world.get(POSTS)
@@ -172,7 +177,7 @@ def test_a_listed_host_is_answered_on_every_path_the_webhook_too(make_world):
         ("192.0.2.7", ["192.0.2.7:8000", "localhost"], ["192.0.2.8", "evil.example"]),
         ("Gateway.Internal", ["gateway.internal"], ["evil.example"]),
         ("0.0.0.0", ["192.0.2.7:8000", "[2001:db8::1]", "127.0.0.1"], ["evil.example", "192.0.2.7.evil.example", "1"]),
-        ("::", ["192.0.2.7", "[2001:db8::1]:8000"], ["evil.example", "[x]"]),
+        ("::", ["192.0.2.7", "[2001:db8::1]:8000"], ["evil.example", "[x]", "[fe80::1%25lo]"]),
     ],
 )
 def test_the_address_that_the_gateway_is_bound_to_is_answered(make_world, bound, answered, refused):
@@ -234,6 +239,7 @@ def test_many_spellings_of_a_host_are_answered_and_not_all_kept(world):
         ("*", 200),
         ("http://evil.example/healthz", 403),
         ("http://localhost@evil.example/healthz", 403),
+        ("http://evil.example@localhost/healthz", 403),
         ("//evil.example/healthz", 200),
     ],
 )

@@ -35,6 +35,7 @@ def test_a_stale_reply_is_kept_no_longer_than_it_is_old(stale, seconds):
 
     assert headers["Age"] == "10"
     assert headers["Cache-Control"].startswith(f"private, max-age={seconds},")
+    assert headers["Cache-Status"].endswith(f"ttl={seconds - 10}")
 
 
 @pytest.mark.parametrize(
@@ -77,8 +78,11 @@ def test_a_kept_report_is_ready_from_the_first_reply_that_has_spent_nothing(worl
 def test_the_spelling_of_a_query_makes_no_difference(world, spelled):
     first = world.get(POSTS)
 
+    front = world.client.application.wsgi_app
+    ready = front.ready_reply(EnvironBuilder(spelled).get_environ(), lambda *_: None)
     replies = [world.get(spelled) for _ in range(3)]
 
+    assert ready == [first.data]
     assert {reply.data for reply in replies} == {first.data}
     assert {reply.headers["X-Provider-Calls"] for reply in replies} == {"0"}
 
@@ -176,7 +180,8 @@ def test_a_body_that_the_caller_has_already_is_not_sent_again(world, known, stat
         assert reply.headers["Cache-Control"].startswith("private, max-age=")
         assert reply.headers["X-Provider-Calls"] == "0"
         assert reply.data == (cold.data if (status, method) == (200, "GET") else b"")
-        assert ("Content-Type" in reply.headers) == (status == 200)
+        of_body = {"Content-Type", "Content-Length"} if status == 304 else set()
+        assert set(reply.headers.keys()) == set(cold.headers.keys()) - of_body
 
 
 def test_a_cold_request_that_matches_is_304_too(world):
@@ -205,7 +210,7 @@ def test_a_head_request_caches_nothing_that_would_answer_a_get(world):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_report_takes_no_head_whether_it_is_stored_or_not(world, kept):
-    if kept:
+    for _ in range(2 if kept else 0):  # The second one is cached; the first one has the price in it.
         world.body(REPORT)
 
     assert world.client.head(REPORT).status_code == 405

@@ -30,6 +30,7 @@ REQUESTS = {
     "short paths": lambda n: {"PATH_INFO": f"/a/{n}"},
     "long paths": lambda n: {"PATH_INFO": f"/a/{n}" + "x" * 3_000},
     "long queries": lambda n: {"QUERY_STRING": f"metrics={n}" + ",reach" * 1_000},
+    "long spellings": lambda n: {"PATH_INFO": f"/a/{n // 16}", "QUERY_STRING": f"a={'b' * n}%62{'b' * (900 - n)}"},
     "many parameters": lambda n: {"QUERY_STRING": f"first={n}" + "".join(f"&p{i}=" for i in range(90))},
 }
 
@@ -46,6 +47,7 @@ def reply(size=300, accounts=("17841400000000001",), *, stale=False):
 
 def use(cache, requests, times):
     """Send each of the requests twice; return by how many bytes the memory of this process has grown."""
+    ResponseCache(MAX_BYTES).get(environ(requests(0)), NOW)  # The tables that Python makes with the first escape.
     gc.collect()
     tracemalloc.start()
     try:
@@ -76,7 +78,7 @@ def test_the_bound_holds_for_the_memory_that_the_replies_really_take(kind):
     grown = use(cache, REQUESTS[kind], 150)
 
     assert MAX_BYTES / 2 < cache.bytes_used <= MAX_BYTES
-    assert grown < 1.2 * MAX_BYTES
+    assert grown <= MAX_BYTES
 
 
 def test_spellings_push_out_the_oldest_replies_once_the_bound_is_reached():
