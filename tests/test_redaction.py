@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from base64 import b64encode
+from itertools import product
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -55,6 +58,64 @@ def test_a_log_line_stays_json_whatever_the_secret_is(secret):
 def test_a_secret_of_digits_or_few_characters_is_removed_from_messages_where_it_stands_alone():
     assert Redaction(["123"])("key 123 is not 1234, nor x123") == f"key {MARK} is not 1234, nor x123"
     assert Redaction([KEY])(f"x{KEY}y") == f"x{MARK}y"
+
+
+VALUE = "Zq-9_8x7w6-Yp"
+NAMES = (
+    "access_token",
+    "input_token",
+    "fb_exchange_token",
+    "client_secret",
+    "appsecret_proof",
+    "app_secret",
+    "api_key",
+)
+TOKENS = [f"{prefix}{VALUE}" for prefix in ("EAA", "IGAA", "IGQ", "igw_", "IGW_", "x_EAA", "access_token=EAA")]
+NAMED = [f"{name}{sign}{VALUE}" for name in (*NAMES, "TOKEN") for sign in ("=", ": ", '": "', "%3D")]
+BEARERS = [f"Authorization: Bearer {VALUE}", f"bearer {VALUE}"]
+BEFORE = ("", "a ", "a\n", "a\t", "\x1b", "%3D", "\\n", "\\x1b", '"')
+
+
+@pytest.mark.parametrize("credential", [*TOKENS, *NAMED, *BEARERS])
+def test_what_looks_like_a_credential_is_removed_wherever_it_stands(credential):
+    redaction = Redaction()
+    for before, after in product(BEFORE, (" rest", '" rest', "' rest", "\n rest")):
+        line = redaction.log_line(json.dumps({"exception": f"{before}{credential}{after}"}, ensure_ascii=False))
+
+        assert VALUE not in line
+        assert json.loads(line)["exception"].endswith(f"{MARK}{after}")
+        assert VALUE not in redaction(before + credential)
+        assert (VALUE not in redaction.reply(before + credential)) is (credential in TOKENS)
+
+
+@pytest.mark.parametrize("secret", ["a b&c=d/e?fgh~", "sécret-é-word", KEY])
+@pytest.mark.parametrize("is_learned", [False, True])
+def test_a_known_secret_is_removed_in_each_form_that_it_has_on_its_way(secret, is_learned):
+    redaction = Redaction([] if is_learned else [secret])
+    redaction.learn(secret if is_learned else "another-secret")
+    encoded = [quote(secret, safe=""), quote_plus(secret), b64encode(secret.encode()).decode().rstrip("=")]
+
+    for form in (secret, *encoded, *map(str.lower, encoded[:2]), json.dumps(secret)[1:-1]):
+        assert redaction.reply(f"<{form}>") == f"<{MARK}>"
+
+
+def test_of_learned_secrets_the_longest_is_removed_and_none_hides_behind_the_beginning_of_itself():
+    redaction = Redaction()
+    for secret in ("secret-word-1", "secret-word-12", "ababab-12"):
+        redaction.learn(secret)
+
+    assert redaction("secret-word-12, secret-word-1, abababab-12") == f"{MARK}, {MARK}, ab{MARK}"
+
+
+def test_of_too_many_learned_secrets_the_one_that_was_learned_longest_ago_is_forgotten(monkeypatch):
+    monkeypatch.setattr(redaction_module, "MAX_LEARNED", 2)
+    redaction = Redaction()
+    for secret in ("secret-1-word", "secret-2-word", "secret-1-word", "secret-3-word"):
+        redaction.learn(secret)
+
+    shown = redaction("secret-1-word secret-2-word secret-3-word")
+
+    assert shown == f"{MARK} secret-2-word {MARK}"
 
 
 # What is cut
