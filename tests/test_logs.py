@@ -12,16 +12,19 @@ import threading
 import pytest
 
 import logs
+from services import request_context
+from services.caller import Caller, Scope
 from services.redaction import Redaction
+from services.request_context import RequestContext
 
 
-def written(message, *arguments, error="", extra=None):
+def written(message, *arguments, error="", extra=None, stack=None):
     """The line of a record; formatted without a handler, because those of pytest cannot hand on every text."""
     try:
         raise ValueError(error)
     except ValueError:
         record = logging.getLogger("tests").makeRecord(
-            "tests", logging.ERROR, __file__, 1, message, arguments, sys.exc_info(), extra=extra
+            "tests", logging.ERROR, __file__, 1, message, arguments, sys.exc_info(), extra=extra, sinfo=stack
         )
     line = logs.JsonFormatter(Redaction(["secret-word-1"])).format(record)
     line.encode()
@@ -62,19 +65,47 @@ def test_no_character_that_a_terminal_or_viewer_obeys_is_in_a_line(text, place):
     assert (json.loads(line)["field"] == extra["field"]) is True
 
 
-@pytest.mark.parametrize("place", ["message", "field", "list", "exception", "names"])
+def test_each_of_these_characters_is_escaped():
+    ranges = ((0, 0x20), (0x7F, 0xA0), (0x200E, 0x2010), (0x2028, 0x202F), (0x2066, 0x206A), (0xD800, 0xE000))
+    each = [*(chr(number) for first, end in ranges for number in range(first, end)), "\u061c", "\ufeff"]
+
+    lines = [written("", extra={"field": character}) for character in each]
+
+    assert all(line.isprintable() for line in lines)
+    assert [json.loads(line)["field"] for line in lines] == each
+
+
+def test_a_line_that_is_shortened_keeps_whose_request_it_is_about():
+    context = RequestContext("abc", started_at=0.0, caller=Caller("k7x2m9q4ab", Scope.READ))
+    context.is_about("17841400000000001")
+    token = request_context.current.set(context)
+    try:
+        line = json.loads(written("happened", extra={"list": ["x" * 1000] * 100}))
+    finally:
+        request_context.current.reset(token)
+
+    assert "shortened" in line
+    assert [line[name] for name in ("request_id", "key", "account")] == ["abc", "k7x2m9q4ab", "17841400000000001"]
+
+
+@pytest.mark.parametrize("place", ["message", "field", "list", "exception", "names", "stack"])
 def test_a_line_has_a_bound(place):
     long = "\U0001f1e9\U0001f1ea" * 50_000
     extra = {"list": {"field": long, "list": [long] * 3}.get(place)}
     extra |= {f"name{number}": "x" * 1000 for number in range(100)} if place == "names" else {}
 
     line = written(
-        "happened %s", long if place == "message" else "", error=long if place == "exception" else "", extra=extra
+        "happened %s",
+        long if place == "message" else "",
+        error=long if place == "exception" else "",
+        extra=extra,
+        stack=long if place == "stack" else None,
     )
 
     assert len(line) < 20_000
     assert json.loads(line)["message"].startswith("happened")
     assert json.loads(line)["level"] == "error"
+    assert ("shortened" in json.loads(line)) is (place in {"list", "names"})
 
 
 def test_a_record_whose_arguments_do_not_fit_is_a_line():

@@ -129,6 +129,48 @@ def test_a_text_that_a_spreadsheet_would_change_begins_with_an_apostrophe(client
     assert row["caption"] == f"'{caption}"
 
 
+HIDDEN = "\u115f\u1160\u2800\u3164\uffa0\u2028\u2029\u0488\u20dd\u0301\x00\x7f\x9f"
+MONTHS = (
+    *("Jan", "January", "Feb", "February", "Mar", "March", "Apr", "April", "May", "Jun", "June", "Jul", "July"),
+    *("Aug", "August", "Sep", "Sept", "September", "Oct", "October", "Nov", "November", "Dec", "December"),
+)
+RARER = (
+    *(f"{hidden}=1" for hidden in HIDDEN),
+    *(f"{sign}1" for sign in "\ufe62\ufe63\ufe6b"),
+    *(f"{sign}5" for sign in "$\u00a2\u00a3\u00a4\u00a5\u20a0\u20ac\u20cf"),
+    *(
+        "5\u2030",
+        "9:30 am",
+        "9:30 AM",
+        "9:30 a.m.",
+        "9:30pm",
+        "9:30 P.M.",
+        "1\u20195",
+        "12_3",
+        "1\\2",
+        "1234567890123456",
+    ),
+    *("TRUE", "FALSE", "WAHR", "FALSCH", "VRAI", "FAUX", "VERDADERO", "FALSO", "VERDADEIRO", "VERO", "WAAR", "ONWAAR"),
+    *("#N/A", "#REF!", "#NAME?", "#VALUE!", "#NULL!", "#NUM!", "#DIV/0!"),
+    *(
+        f"{form}"
+        for month in MONTHS
+        for form in (f"{month} 3", f"3 {month}", f"{month.lower()}2026", f"3-{month.upper()}")
+    ),
+)
+
+
+@pytest.mark.parametrize("share", range(4))
+def test_every_rarer_text_that_a_spreadsheet_would_change_begins_with_an_apostrophe(client, wire, share):
+    captions = {f"id-{number}": text for number, text in enumerate(RARER[share::4])}
+    kept = {"id-a": "123456789012345", "id-b": "3 Sept and 4 Sept", "id-c": "9:30 amber"}
+    wire.get(ANY, json={"data": [POST | {"id": id_, "caption": text} for id_, text in (captions | kept).items()]})
+
+    rows = table_rows(client.get("/top-posts?time_range=7d&format=csv&limit=50"))
+
+    assert {row["id"]: row["caption"] for row in rows} == {id_: f"'{text}" for id_, text in captions.items()} | kept
+
+
 @pytest.mark.parametrize(
     "caption",
     [
