@@ -55,7 +55,7 @@ def _refusal_of_body(environ: WSGIEnvironment) -> Refusal | None:
     length = environ.get("CONTENT_LENGTH")
     if not length:
         return None
-    if not re.fullmatch(r"\d{1,20}", length, re.ASCII):
+    if not re.fullmatch(r"[0-9]{1,20}", length):
         return Refusal(HTTPStatus.BAD_REQUEST, "Content-Length is not a length.", "Accepted: a whole number of bytes.")
     if int(length) and environ["REQUEST_METHOD"] in WITHOUT_BODY:
         message = f"A {environ['REQUEST_METHOD']} request has no body here."

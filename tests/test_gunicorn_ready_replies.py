@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ CLOSING = [
     b"keep-alive\r\nConnection: close",
     b"close, keep-alive",
 ]
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PLAIN = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -209,6 +211,17 @@ def test_a_caller_that_has_gone_ends_nothing(server):
         assert connection.ask(PLAIN)[1] == b"main"
 
 
+def test_a_caller_that_waits_for_100_gets_it_and_is_no_fault(server):
+    port, output = server
+    before = output.read_text().count("could not be made")
+    with Connection(port) as connection:
+        connection.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n")
+        received = connection.socket.recv(len(CONTINUE), socket.MSG_WAITALL)
+
+        assert (received, connection.answer()[1]) == (CONTINUE, b"pool")
+    assert output.read_text().count("could not be made") == before
+
+
 def answered_here(client, *, kept, most):
     """Whether a worker whose every reply is ready answers on its own thread, when it keeps that many connections."""
     worker = SimpleNamespace(
@@ -228,6 +241,37 @@ def test_a_request_whose_caller_goes_before_the_reply_is_not_answered_again():
 
         assert not answered_here(client, kept=1, most=1)
         assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("reply", [b"a reply", b"x" * 1_000_000], ids=["sent at once", "sent in part"])
+def test_an_answered_connection_is_the_last_to_time_out_or_none_while_a_thread_sends_the_rest(reply):
+    client, caller = socket.socketpair()
+    timeouts, unregistered, rest = [], [], []
+    answered, other = SimpleNamespace(set_timeout=lambda: timeouts.append(1)), SimpleNamespace()
+
+    def submit(_send, _client, part):
+        rest.append(part)
+        return SimpleNamespace(add_done_callback=lambda _: None)
+
+    worker = SimpleNamespace(
+        alive=True,
+        keepalived_conns=deque([answered, other]),
+        max_keepalived=2,
+        poller=SimpleNamespace(unregister=unregistered.append),
+        tpool=SimpleNamespace(submit=submit),
+        _ready_replies=SimpleNamespace(reply_to=lambda *_: reply),
+    )
+    with client, caller:
+        caller.sendall(PLAIN)
+        assert GunicornWorker._answer_here(worker, answered, client)
+        sent = caller.recv(len(reply) - len(b"".join(rest)), socket.MSG_WAITALL)
+
+    assert sent + b"".join(rest) == reply
+    if rest:
+        assert (list(worker.keepalived_conns), unregistered) == ([other], [client])
+    else:
+        assert (list(worker.keepalived_conns), timeouts) == ([other, answered], [1])
+    assert bool(rest) is (len(reply) > 1_000)
 
 
 def test_a_worker_that_keeps_too_many_connections_closes_them_with_their_next_replies():

@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
 
 import gunicorn_worker
-from gunicorn_worker import FreeMemory, ignore_new_connections
+from gunicorn_worker import FreeMemory, GunicornWorker, UnreadRequest, ignore_new_connections
 from tests.support import ROOT, environment, free_port
 
 CALLERS = 24
@@ -130,6 +132,27 @@ def test_a_request_that_does_not_come_in_time_is_ended_and_others_are_answered(i
         head, _, body = caller.result().partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408 ")
         assert json.loads(body)["code"] == "request_timeout"
+
+
+@pytest.mark.parametrize(("missing", "seconds"), [(0, None), (5_000, gunicorn_worker.BODY_WITHIN)])
+def test_a_request_that_has_come_is_watched_no_longer_and_its_body_for_a_time_of_its_own(monkeypatch, missing, seconds):
+    watched = []
+    monkeypatch.setattr(
+        ThreadWorker, "handle_request", lambda worker, _, conn: watched.append(worker._unread.get(conn))
+    )
+    worker = object.__new__(GunicornWorker)
+    worker._unread = {"conn": UnreadRequest(0.0)}
+    body = SimpleNamespace(reader=SimpleNamespace(length=missing))
+
+    worker.handle_request(SimpleNamespace(body=body, headers=[]), "conn")
+
+    if seconds is None:
+        assert watched == [None]
+    else:
+        assert seconds - 5 < watched[0].deadline - time.monotonic() <= seconds
+        assert [watched[0].is_late(watched[0].deadline + after) for after in (0, 0.1)] == [False, True]
+        body.reader.length = 0
+        assert not watched[0].is_late(watched[0].deadline + 0.1)
 
 
 GAPS = """

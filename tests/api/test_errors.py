@@ -88,6 +88,26 @@ def test_what_the_gateway_refuses_has_the_one_shape(client, method, path, status
     check_shape(client.open(path, method=method), status, HTTP_CODES[status])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "length", "status"),
+    [
+        ("GET", f"/x?{'y' * 7_998}", "", 404),
+        ("GET", f"/x?{'y' * 7_999}", "", 414),
+        ("GET", f"/x?{'&' * 99}", "", 404),
+        ("GET", f"/x?{'&' * 100}", "", 400),
+        *((method, "/healthz", "1", 413) for method in ("GET", "HEAD", "OPTIONS")),
+        ("GET", "/healthz", "0", 200),
+        ("POST", "/x", "65536", 404),
+        ("POST", "/x", "65537", 413),
+        ("PUT", "/webhooks/instagram", "65537", 413),
+        ("POST", "/webhooks/instagram", f"{16 * 2**20}", 401),
+        ("POST", "/webhooks/instagram", f"{16 * 2**20 + 1}", 413),
+    ],
+)
+def test_a_request_of_exactly_the_size_that_is_accepted_is_not_refused(client, method, path, length, status):
+    assert client.open(path, method=method, environ_overrides={"CONTENT_LENGTH": length}).status_code == status
+
+
 def test_a_body_that_is_too_large_is_refused_unread(client):
     check_shape(client.post("/healthz", data=b"x" * 100_000), 413, "request_too_large")
 

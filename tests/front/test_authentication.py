@@ -175,6 +175,7 @@ def test_two_different_keys_are_refused_and_the_password_of_a_proxy_is_no_key(cl
 
     twice = answer(client, bearer(text) | {"X-API-Key": other})
     assert (twice.status_code, twice.get_json()["code"]) == (400, "bad_request")
+    assert answer(client, bearer(f" {text}") | {"X-API-Key": f"{text} "}).status_code == 200
     assert answer(client, {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": text}).status_code == 200
     refused(answer(client, {"Authorization": "Basic dXNlcjpwYXNz"}))
 
