@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import select
 import socket
@@ -186,3 +187,15 @@ def test_memory_is_given_back_only_by_a_worker_that_has_grown_and_not_at_every_l
         memory.look(now)
 
     assert trims == [0, 0]
+
+
+def test_a_worker_that_serves_collects_no_garbage_among_its_code(monkeypatch):
+    before, while_it_serves = gc.get_freeze_count(), []
+    monkeypatch.setattr(gunicorn_worker, "return_large_blocks", lambda: None)
+    monkeypatch.setattr(ThreadWorker, "run", lambda _: while_it_serves.append(gc.get_freeze_count()))
+    worker = GunicornWorker.__new__(GunicornWorker)
+    worker.wsgi = SimpleNamespace(extensions={})
+
+    worker.run()
+
+    assert while_it_serves[0] > before
