@@ -72,8 +72,8 @@ class ShownDay(NamedTuple):
 class ShownSeries:
     """What replies show of one metric over some windows; requests share it, so nothing may change it.
 
-    `entry` stands for all those that its age and its expiry depend on. It can be shown again until `expires_at`, in
-    Unix seconds; where it cannot, that is 0.
+    `entry` stands for all those that its age and its expiry depend on. One that is kept, of which each value comes from
+    a fresh entry, can be shown again until `expires_at` (Unix seconds).
     """
 
     name: str
@@ -214,7 +214,7 @@ def _series(resolved: ResolvedMetric, period: str, days: Sequence[ShownDay], acc
         _unavailable(resolved.metric.name, days),
         any(day.metric_value.is_shifted for day in days),
         deciding_entry(entries),
-        min((entry.expires_at for entry in entries), default=0.0) if len(entries) == len(days) else 0.0,
+        min((entry.expires_at for entry in entries), default=0.0),
     )
 
 

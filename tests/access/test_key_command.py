@@ -178,6 +178,8 @@ def test_a_wrong_argument_is_named_with_what_is_accepted(capsys, arguments, acce
         ({}, True, None),
         ({"allow_anonymous": True}, False, None),
         ({"allow_anonymous": True, "host": "::1"}, False, None),
+        ({"allow_anonymous": True, "host": "localhost"}, False, None),
+        ({"allow_anonymous": True, "host": "gateway.internal"}, False, "HOST=127.0.0.1"),
         ({"allow_anonymous": True, "host": "0.0.0.0"}, False, "HOST=127.0.0.1"),
         ({"allow_anonymous": True, "host": "0.0.0.0"}, True, None),
         ({"host": "0.0.0.0"}, True, None),

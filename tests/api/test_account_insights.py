@@ -237,7 +237,8 @@ def test_new_followers_are_kept_for_30_days_and_only_those_are_requested(client,
 
 
 def test_days_that_are_marked_by_another_time_are_a_warning_also_from_the_cache(client, wire):
-    points = [{"value": day, "end_time": f"2026-06-{day + 1:02}T00:00:00+0000"} for day in range(10, 13)]
+    hours = {10: "00", 11: "00", 12: "07"}  # Of the last one it is midnight.
+    points = [{"value": day, "end_time": f"2026-06-{day + 1:02}T{hours[day]}:00:00+0000"} for day in hours]
     plan_insights(wire, lambda _query: (200, {"data": [{"name": "reach", "values": points}]}))
 
     for path in ("reach", "reach&format=json"):

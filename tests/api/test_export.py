@@ -54,6 +54,10 @@ def test_it_can_be_limited(kept):
 
 def test_a_removed_metric_gives_the_lines_of_its_successor(kept):
     assert {line["metric"] for line in lines_of(kept.get("/export?metrics=impressions"))} == {"views"}
+    kept.application.extensions["services"].store.history.keep(
+        ACCOUNT_ID, {HistoryKey("impressions", (), DAYS[0], DAYS[0]): HistoryValue(7, None, 1_781_000_000.0)}
+    )
+    assert {line["metric"] for line in lines_of(kept.get("/export?metrics=impressions"))} == {"impressions", "views"}
 
 
 def test_a_name_that_is_nowhere_is_refused_with_those_that_are_accepted(kept):

@@ -226,10 +226,15 @@ def test_csv_has_the_insights_and_the_reason(client, media):
     media.publish(2)
     media.refused["1"] = TOO_OLD
 
-    lines = client.get("/top-posts?time_range=7d&by=reach&format=csv").get_data(as_text=True).splitlines()
+    media.missing["0"] = ("shares",)
 
+    asked = [f"by={by}&limit={limit}" for limit in (50, 2, 3) for by in ("reach", "shares")]
+    tables = [client.get(f"/top-posts?time_range=7d&{each}&format=csv").get_data(as_text=True) for each in asked]
+    lines = tables[0].splitlines()
+
+    assert [",not_answered\r\n" in text for text in tables] == [False, True] * 3
     assert lines[0].endswith(",reach,views,saved,shares,total_interactions,engagement_rate,reason")
-    assert lines[1].endswith(",10000,1,2,3,0,0.0,")
+    assert lines[1].endswith(",10000,1,2,,0,0.0,")
     assert lines[2].endswith(",,,,,,,media_too_old")
 
 

@@ -352,6 +352,37 @@ def test_keys_are_read_again_after_every_change_also_where_a_backup_has_counted_
     assert reads == [5, 3, 4]
 
 
+def test_a_change_while_the_keys_are_read_is_not_missed(clock):
+    changes = iter([1, 2, 2, 2])
+    reads = []
+    keys = AccessKeys(SimpleNamespace(changes=lambda: next(changes), rows=lambda: reads.append(1) or []), clock)
+
+    for _ in range(3):
+        keys.check()
+
+    assert len(reads) == 2
+
+
+def test_wrong_keys_are_remembered_up_to_a_bound_and_until_the_next_change(clock, monkeypatch):
+    monkeypatch.setattr("services.access.keys.MAX_ABSENT", 1)
+    counter, looks = [0], []
+    table = SimpleNamespace(changes=lambda: looks.append(1) or counter[0], rows=list)
+    keys = AccessKeys(table, clock)
+    found = []
+    for key in ("first", "first", "second", "second"):
+        keys.caller_of(key, clock.timestamp())
+        found.append(len(looks))
+    counter[0] = 1
+    keys.check()
+    clock.wait(1)
+    looks.clear()
+
+    for _ in range(3):
+        keys.caller_of("second", clock.timestamp())
+
+    assert (found, len(looks)) == ([2, 2, 3, 4], 1)
+
+
 def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, store, clock, statements):
     services = client.application.extensions["services"]
     key, text = add_key(store)
