@@ -244,7 +244,7 @@ def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Bas
         followers=followers,
         insights=fetched.post_insights,
     )
-    if by_followers and followers is None and isinstance(fetched.profile, ProviderError) and rate.rate is None:
+    if by_followers and followers is None and isinstance(fetched.profile, ProviderError):
         return replace(rate, reason=reason_of(fetched.profile))
     return rate
 

@@ -249,6 +249,8 @@ def test_days_that_are_marked_by_another_time_are_a_warning_also_from_the_cache(
         assert warning["code"] == "unexpected_end_time"
         assert "reach" in warning["message"]
     assert len(wire.calls) == 1
+    client.application.extensions["services"].cache.forget(ACCOUNT_ID)  # The history has none of it.
+    assert body_of(client, "/account-insights?period=day&since=2026-06-10&until=2026-06-12&metrics=reach") == body
 
 
 @pytest.mark.parametrize(("metric", "estimated"), [("reach", True), ("accounts_engaged", True), ("views", None)])

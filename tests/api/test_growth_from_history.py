@@ -113,18 +113,35 @@ def test_without_a_count_at_the_start_the_next_basis_is_used_and_the_gaps_are_li
     assert (trend["coverage"]["start_counted_at"], trend["coverage"]["covered_until"]) == (None, "2026-06-12T18:00:00Z")
 
 
-@pytest.mark.parametrize("is_end_counted", [True, False])
-def test_a_window_that_ended_before_now_has_the_count_of_its_own_end(client, wire, store, is_end_counted):
+COUNTED = {date(2026, 6, 6): 1000, date(2026, 6, 13): 1080}
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (
+            (6, 13),
+            (1080, 1000, "history", "2026-06-06T07:10:00Z", "2026-06-13T07:10:00Z", "2026-06-13T07:10:00Z"),
+        ),
+        ((6,), (1095, 1000, "history", "2026-06-06T07:10:00Z", None, "2026-06-12T18:00:00Z")),
+        ((13,), (1080, 1088, FOLLOWS[0], None, "2026-06-13T07:10:00Z", "2026-06-12T18:00:00Z")),
+    ],
+    ids=["both ends", "the start", "the end"],
+)
+def test_a_window_that_ended_before_now_has_the_counts_of_its_own_ends(client, wire, store, days, expected):
     instagram = Instagram(wire, TRUTH, followers=1100)
-    counts = {date(2026, 6, 6): 1000} | ({date(2026, 6, 13): 1080} if is_end_counted else {})
-    keep_counts(store, counts)
+    keep_counts(store, {day: count for day, count in COUNTED.items() if day.day in days})
 
     trend = ask(client, "7d", until="complete")[0]["followers"]
 
+    coverage, is_exact = trend["coverage"], len(days) == len(COUNTED)
+    values = trend["current_value"], trend["previous_value"], trend["basis"]
+    moments = (coverage[name] for name in ("start_counted_at", "end_counted_at", "covered_until"))
     assert trend["window"] == {"since": "2026-06-06", "until": "2026-06-12"}
-    assert (trend["previous_value"], trend["basis"]) == (1000, "history")
-    assert (trend["current_value"], trend["approximate"]) == ((1080, False) if is_end_counted else (1095, True))
-    assert len(instagram.asked) == (0 if is_end_counted else 1)
+    assert (*values, *moments) == expected
+    assert coverage["gap_days"][0] == f"2026-06-0{7 if 6 in days else 6}"
+    assert (trend["approximate"], trend["provisional_from"]) == (not is_exact, None if is_exact else "2026-06-12")
+    assert len(instagram.asked) == (0 if is_exact else 1)
 
 
 def test_a_rate_of_counted_ends_has_no_reason_although_the_profile_could_not_be_read(client, wire, store):
@@ -281,6 +298,30 @@ def test_a_history_with_many_gaps_takes_no_more_calls_than_none(client, wire, st
     window = Window(date(2026, 3, 17), date(2026, 6, 14))
     assert trends["views"]["current_value"] == sum(truth["views"][day] for day in window)
     assert len(instagram.asked) == len(window.pieces()) + len(window.before().pieces())
+
+
+def test_days_between_that_cost_as_many_calls_as_the_window_are_requested_with_it(client, wire, store, truth):
+    instagram = Instagram(wire, truth)
+    keep_truth(store, truth, date(2026, 1, 1), TODAY, without=[date(2026, 5, 1), date(2026, 5, 20)])
+    keep_counts(store, {date(2026, 4, 16): 800})
+
+    trends, _ = ask(client, "60d", metrics="views")
+
+    window = Window(date(2026, 4, 16), date(2026, 6, 14))
+    assert trends["views"]["current_value"] == sum(truth["views"][day] for day in window)
+    assert sorted(instagram.asked) == [("views", piece) for piece in window.pieces()]
+
+
+def test_of_metrics_that_are_kept_for_different_days_each_is_the_sum_of_its_own(client, wire, store, truth):
+    Instagram(wire, truth)
+    for metric, last in (("views", FINAL_UNTIL), ("total_interactions", date(2026, 6, 1))):
+        keep(store, metric, {day: truth[metric][day] for day in days(date(2025, 12, 1), last)})
+
+    trends, _ = ask(client, "90d", metrics="views,interactions")
+
+    window = Window(date(2026, 3, 17), date(2026, 6, 14))
+    for key, metric in (("views", "views"), ("interactions", "total_interactions")):
+        assert trends[key]["current_value"] == sum(truth[metric][day] for day in window)
 
 
 def test_a_year_whose_first_days_are_gone_is_unknown_without_a_call_for_the_rest(client, wire, store, truth):

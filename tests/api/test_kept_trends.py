@@ -11,7 +11,7 @@ from services.days import midnight, pacific_day
 from services.growth.kept_counts import KeptCounts
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
-from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, totals
+from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, post, totals
 from tests.support import ACCOUNT_ID, MovableClock, NoConnections, settings, utc
 
 COUNTED_DAYS = 15
@@ -62,6 +62,8 @@ def test_what_was_shown_before_is_what_reading_again_gives_at_any_moment(world, 
 def test_another_request_over_the_same_values_reads_nothing(world, monkeypatch, is_counted):
     if is_counted:
         keep_counts(world)
+    world.get(PATHS[0])
+    world.advance(minutes=1)  # The parts of a reply are of different ages.
     for _ in range(2):
         for path in PATHS:
             world.get(path)
@@ -108,6 +110,18 @@ def test_a_metric_that_instagram_refuses_is_shown_again_beside_others(client, wi
         ("reach", None, "refused"),
         ("posts", 0, "zero_base"),
     ]
+
+
+def test_what_stands_in_the_way_of_the_posts_is_named_each_time(client, wire):
+    plan_profile(wire)
+    plan_posts(wire, [post("1", timestamp=None)])
+    plan_insights(wire, lambda _: follows(gained=50, lost=20))
+
+    queries = ({}, {"format": "json"}, {"er_method": "median"}, {"er_method": "mean_of_posts"})
+    bodies = [body_of(client, "/growth-trends", period="7d", **query) for query in queries]
+
+    codes = [[warning["code"] for warning in body["meta"]["warnings"]] for body in bodies]
+    assert codes == [["current_followers", "posts_unreadable"]] * len(queries)
 
 
 def test_a_value_that_is_replaced_is_shown_at_once(client, wire, clock):
@@ -180,6 +194,25 @@ def test_the_moment_up_to_which_totals_are_complete_goes_on(client, wire, clock)
 
     assert before == ["2026-06-13T18:00:00Z"] * 3
     assert covered_until(er_method="mean_of_posts") == "2026-06-13T18:01:00Z"
+
+
+def test_the_moment_up_to_which_follows_are_reported_goes_on(client, wire, clock):
+    """The same for a number of followers that is worked back from kept follows."""
+    plan_profile(wire)
+    plan_posts(wire, [])
+    buckets = {("FOLLOWER",): 50, ("NON_FOLLOWER",): 20}
+    key = HistoryKey("follows_and_unfollows", ("follow_type",), "2026-06-08", "2026-06-15")
+    client.application.extensions["services"].store.history.keep(ACCOUNT_ID, {key: HistoryValue(None, buckets, 1.0)})
+
+    def covered_until(**query):
+        trend = body_of(client, "/growth-trends", period="7d", **query)["trends"][0]
+        return trend["previous_value"], trend["coverage"]["covered_until"]
+
+    before = [covered_until(), covered_until(format="json"), covered_until(er_method="median")]
+    clock.wait(60)
+
+    assert before == [(970, "2026-06-12T18:00:00Z")] * 3
+    assert covered_until(er_method="mean_of_posts") == (970, "2026-06-12T18:01:00Z")
 
 
 def test_a_day_that_becomes_final_is_none_that_may_change_any_more(make_client, wire):

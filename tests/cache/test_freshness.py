@@ -116,8 +116,9 @@ def test_insights_of_a_provisional_day_are_fetched_every_six_hours(world):
 
 def test_a_day_is_fetched_a_last_time_once_its_values_are_final(world):
     world.body(day(YOUNG))
-    world.advance(hours=72)
+    world.advance(hours=37, minutes=59, seconds=59)  # 48 hours after the last second of the day.
     world.body(day(YOUNG))
+    world.settle()
     world.calls()
     world.advance(days=30)
 

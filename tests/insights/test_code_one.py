@@ -241,6 +241,17 @@ def test_faults_are_found_for_each_day_alone_where_others_are_answered(client, p
     assert provider.faults == faults
 
 
+def test_a_metric_that_has_the_fault_on_one_day_is_asked_for_beside_one_that_always_has_it(client, provider):
+    bad = str(midnight(date(2026, 6, 6)))
+    provider.faulty = lambda query: "likes" in query["metric"] or query["since"] == bad
+
+    ask(client, ["views", "likes"], first="2026-06-05")
+    again = ask(client, ["views", "likes"], first="2026-06-03").get_json()
+
+    assert values_of(again["data"][0]) == [7, 7, 7, None] + [7] * 8
+    assert values_of(again["data"][1]) == [None] * 12
+
+
 def test_requests_that_are_no_more_than_a_first_round_go_out_at_once():
     days = [date(2026, 6, day) for day in range(1, FIRST_ROUND + 2)]
     *few, one_more = [InsightsRequest(("views",), Window(day, day)) for day in days]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import date, timedelta
 
 import pytest
 import responses
 
-from services.days import midnight
+from services.days import midnight, pacific_day
 from tests.planners import plan_insights, totals
 from tests.support import ACCOUNT_ID, MovableClock, fresh_for, graph_error, settings, utc
 
@@ -348,7 +349,16 @@ def test_a_failure_that_concerns_the_account_ends_the_request(client, provider, 
 
 @WHOLE_ACCOUNT
 def test_a_failure_that_concerns_the_account_leaves_what_was_answered(one_at_a_time, provider, code, status, name):
-    client = one_at_a_time
+    class InTurn(Provider):
+        def __call__(self, query):
+            if int(query["since"]) == midnight(FIRST):
+                is_first_sent.set()
+            else:
+                is_first_sent.wait(20)  # Else it would not be sent once the failure of another is known.
+            return super().__call__(query)
+
+    client, is_first_sent = one_at_a_time, threading.Event()
+    provider.__class__ = InTurn
     provider.plan(1, 400, graph_error(code))
 
     response = ask(client, ["views"], 3)
@@ -385,9 +395,12 @@ def test_throttling_while_a_refused_metric_is_looked_for_says_nothing_of_the_met
     assert ask(client, PLAIN, 2).status_code == 429
 
 
-def test_a_refusal_of_days_long_gone_says_nothing_of_yesterday(client, wire, clock):
+@pytest.mark.parametrize(("days", "yesterday"), [(91, 7), (90, None)])
+def test_a_refusal_of_days_long_gone_says_nothing_of_yesterday(client, wire, clock, days, yesterday):
+    day = pacific_day(clock.now()) - timedelta(days=days)
+
     def answer(query):
-        is_old = int(query["since"]) < clock.now().timestamp() - 200 * 86_400
+        is_old = int(query["since"]) == midnight(day)
         if "profile_views" in query["metric"].split(",") and is_old:
             return 400, graph_error(100)
         return totals(query, 7)
@@ -395,11 +408,11 @@ def test_a_refusal_of_days_long_gone_says_nothing_of_yesterday(client, wire, clo
     plan_insights(wire, answer)
     query = "/account-insights?period=day&metrics=views,profile_views"
 
-    old = client.get(f"{query}&since=2025-09-01&until=2025-09-01").get_json()
+    old = client.get(f"{query}&since={day}&until={day}").get_json()
     new = client.get(query).get_json()
 
     assert [entry["values"][0]["value"] for entry in old["data"]] == [7, None]
-    assert [entry["values"][0]["value"] for entry in new["data"]] == [7, 7]
+    assert [entry["values"][0]["value"] for entry in new["data"]] == [7, yesterday]
 
 
 def test_what_is_kept_is_as_old_as_the_beginning_of_its_calls(client, wire, clock):
