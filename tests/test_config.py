@@ -140,6 +140,8 @@ def test_a_number_out_of_its_range_is_answered_with_the_range(read, name):
     for text in (low - 1, high + 1, "many"):
         with pytest.raises(ConfigError, match=f"{name.upper()} is .*; accepted: .*{low} to {high}"):
             read({name.upper(): str(text)})
+    for number in (low, high):
+        assert getattr(read(LIVE | {name.upper(): str(number)}), name) == number
 
 
 # Where settings come from
@@ -242,6 +244,8 @@ def test_a_dollar_sign_in_the_file_is_kept(read):
         ("ALLOWED_HOSTS", "b\u00fccher.example,a.example.,*", ("xn--bcher-kva.example", "a.example", "*")),
         ("END_TIME_CONVENTION", "day_start", "day_start"),
         ("GRAPH_API_VERSION", "v26.0", "v26.0"),
+        ("HISTORY_KEEP_DAYS", "730", 730),
+        ("MEDIA_KEEP_DAYS", "91", 91),
     ],
 )
 def test_values_are_read_by_their_type(read, name, text, value):
@@ -278,6 +282,8 @@ def test_values_are_read_by_their_type(read, name, text, value):
         ("READ_TIMEOUT", "soon"),
         ("READ_TIMEOUT", "nan"),
         ("READ_TIMEOUT", "inf"),
+        ("HISTORY_KEEP_DAYS", "729"),
+        ("MEDIA_KEEP_DAYS", "90"),
         ("RETRY_BUDGET", "-1"),
         ("PROVIDER_PARALLEL", "0"),
         ("PROVIDER_PARALLEL", "1.5"),
@@ -475,7 +481,13 @@ def test_a_fault_of_a_secret_does_not_show_it(name):
 
 
 def test_all_secrets_are_known_to_be_such():
-    assert set(settings().secrets) == {TOKEN, APP_SECRET, INSTAGRAM_APP_SECRET, VERIFY_TOKEN, MODASH_KEY}
+    of_providers = {TOKEN, APP_SECRET, INSTAGRAM_APP_SECRET, VERIFY_TOKEN, MODASH_KEY}
+    keys, signs = [f"{letter * 43}=" for letter in "ab"], [f"whsec_{letter * 32}" for letter in "ab"]
+    more = {"notify_url": "https://receiver.example/path", "database_url": "postgresql://user:the-password@host/name"}
+    config = settings(token_key=",".join(keys), notify_secret=",".join(signs), **more)
+
+    assert set(settings().secrets) == of_providers
+    assert set(config.secrets) == {*of_providers, *keys, *signs, more["notify_url"], "the-password"}
 
 
 def test_settings_are_frozen():

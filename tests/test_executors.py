@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 
 from services.errors import BusyError, ProviderTimeoutError
-from services.executors import Executor
+from services.executors import Executor, _Batch
 
 value = ContextVar("value", default="none")
 
@@ -239,3 +240,43 @@ def test_with_a_receiver_a_fatal_failure_loses_no_answer_of_calls_under_way(make
 def test_what_a_receiver_raises_is_raised(make_executor):
     with pytest.raises(ZeroDivisionError):
         make_executor(2).gather([dict, dict], fatal=never, on_result=lambda _index, _result: 1 / 0)
+
+
+class NoThreads:
+    """A pool that begins nothing by itself."""
+
+    def submit(self, _work):
+        pass
+
+    def shutdown(self, **_options):
+        pass
+
+
+def test_batches_take_turns_at_the_threads(make_executor):
+    executor, order = make_executor(1), []
+    executor._pool = NoThreads()
+    for name in ("a", "b"):
+        executor._enqueue(_Batch([partial(order.append, name)] * 3, bool, executor._lock))
+
+    for _ in range(6):
+        executor._work()
+
+    assert order == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_a_thread_that_waits_for_several_calls_goes_on_when_the_executor_is_closed(make_executor):
+    executor, raised = make_executor(1), []
+    executor._pool = NoThreads()
+
+    def wait():
+        try:
+            executor.gather([list, list], fatal=bool)
+        except BusyError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    executor.close()
+    waiting.join(10)
+
+    assert len(raised) == 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from commands import key as command
 from services.access import start
+from services.store.database import DatabaseUnavailableError
 from tests.stores import query
 from tests.support import ACCOUNT_ID, bearer, settings
 
@@ -194,6 +196,20 @@ def test_a_live_gateway_starts_with_a_key_or_for_this_machine_only(run_command, 
 
     assert ended == (0 if why is None else 1)
     assert why is None or why in said
+
+
+@pytest.mark.parametrize(("allow_anonymous", "why"), [(False, None), (True, "HOST=127.0.0.1")])
+def test_without_the_database_only_a_gateway_that_answers_keys_alone_may_be_reached_from_elsewhere(
+    allow_anonymous, why
+):
+    def has_valid(_now):
+        raise DatabaseUnavailableError("down")
+
+    config = settings(allow_anonymous=allow_anonymous, host="0.0.0.0")
+
+    found = start.why_not(SimpleNamespace(has_valid=has_valid), config, 0.0)
+
+    assert found is None if why is None else why in found
 
 
 def test_an_expired_key_does_not_let_a_gateway_start(run_command, config, store):

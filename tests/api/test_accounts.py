@@ -203,6 +203,14 @@ def test_a_token_that_no_key_opens_and_a_throttle_are_named(gateway, wire):
     assert state(client, BAKERY) == ("throttled", "provider_rate_limited")
 
 
+def test_a_throttle_of_the_whole_app_is_one_of_each_account(gateway, wire):
+    client = gateway(BAKERY, CAFE)
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(4), status=400)
+    client.get(f"/top-posts?time_range=7d&account={BAKERY}")
+
+    assert state(client, CAFE) == ("throttled", "provider_rate_limited")
+
+
 def test_tokens_that_no_key_opens_are_one_line_of_the_log_and_none_of_each_job(gateway, clock, caplog):
     client = gateway(BAKERY, key=new_key())
     add(client, CAFE, key=new_key())
@@ -249,7 +257,7 @@ def test_a_new_token_and_a_removal_end_what_was_known(gateway, clock):
 
 
 def test_pages_states_and_csv(gateway, clock):
-    ids = [f"1784140000000{number:04d}" for number in range(1, 26)]
+    ids = [f"{'99999999999' if number < 3 else '1784140000000'}{number:04d}" for number in range(1, 26)]
     client = gateway(*ids, **NO_OTHER)
     services_of(client).store.account_health.checked(
         CheckRow(ids[3], clock.timestamp(), "permission_denied", "=No", "Do.")
@@ -264,6 +272,7 @@ def test_pages_states_and_csv(gateway, clock):
             break
 
     assert seen == ids
+    assert [listed(client, limit=limit)["meta"]["next_cursor"] for limit in (24, 25)] == [ids[23], None]
     assert listed(client)["meta"]["states"] == {"permissions_missing": 1, "unknown": 24}
     [found] = listed(client, state="permissions_missing,needs_login")["accounts"]
     assert found["id"] == ids[3]
@@ -295,6 +304,9 @@ def test_a_caller_sees_its_own_accounts_only(gateway):
     assert of(frozenset({CAFE})) == ([CAFE], 1)
     assert of(frozenset()) == ([], 0)
     assert of(None) == ([None, BAKERY, CAFE], 3)
+    first = listed(client, limit=1)
+    second = listed(client, limit=1, cursor=first["meta"]["next_cursor"])
+    assert [page["accounts"][0]["id"] for page in (first, second)] == [None, BAKERY]
 
 
 def test_without_the_database_the_known_accounts_are_listed_with_unknown_health(gateway, monkeypatch):

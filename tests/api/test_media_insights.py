@@ -620,16 +620,19 @@ def test_a_token_in_a_header_comes_without_a_warning(client, wire):
         ((10, None), None, "permission_or_viewers"),
         ((100, 2108006), False, "media_too_old"),
         ((100, 33), False, "object_not_found"),
+        ((9_999, None), False, "provider_refused"),
         ((2, None), None, "provider_unavailable"),
         ((4, None), None, "provider_rate_limited"),
     ],
 )
 def test_the_test_says_why_insights_do_not_work(client, wire, refusal, works, reason):
-    plan_refusal(wire, *refusal, message=f"no access_token={TOKEN}")
+    pasted = "pasted-of-no-known-form"
+    plan_refusal(wire, *refusal, message=f"nothing for {pasted}")
 
-    response = client.get("/api/instagram/insights/test", query_string={"media_id": MEDIA_ID, "access_token": TOKEN})
+    response = client.get("/api/instagram/insights/test", query_string={"media_id": MEDIA_ID, "access_token": pasted})
 
     body = response.get_json()
+    assert pasted not in response.get_data(as_text=True)
     assert (response.status_code, body["works"], body["reason"]) == (200, works, reason)
     assert body["hint"]
 

@@ -107,6 +107,8 @@ def test_what_waits_is_listed_and_counted_and_sent_again(run_command, receiver, 
     ("changes", "fault"),
     [
         ({"NOTIFY_URL": "http://receiver.example/x"}, "NOTIFY_URL"),
+        ({"NOTIFY_URL": "http://127.0.0.1.receiver.example/x"}, "NOTIFY_URL"),
+        ({"NOTIFY_URL": "http://localhost.receiver.example/x"}, "NOTIFY_URL"),
         ({"NOTIFY_URL": f"https://user:{HIDDEN}@receiver.example/"}, "NOTIFY_URL"),
         ({"NOTIFY_URL": f"https://receiver.example/#{HIDDEN}"}, "NOTIFY_URL"),
         ({"NOTIFY_URL": "https:///x"}, "NOTIFY_URL"),
