@@ -12,7 +12,7 @@ from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warn
 from services.cache.policies import HISTORY_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, Bound, EndTime, Window, between, check_range, midnight, pacific_day
+from services.days import Bound, EndTime, Window, between, check_range, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
 from services.history.kept_pages import KeptPage, KeptPageReader, SeriesOfPage
@@ -197,10 +197,9 @@ class AccountHistory:
     def _freshness(self, page: KeptPage) -> Freshness:
         """Return the age of the rows; others may be added at any time, so the answer expires soon."""
         now = self._clock.timestamp()
-        # At a multiple of the lifetime, so that equal requests until then get equal bytes.
-        soon = (now // HISTORY_REPLY_TTL + 1) * HISTORY_REPLY_TTL
-        tomorrow = float(midnight(pacific_day(self._clock.now()) + ONE_DAY))
-        return Freshness(page.read_at(now), min(soon, tomorrow))
+        # At a multiple of the lifetime, so that equal requests until then get equal bytes. Midnight in California is
+        # one, so no answer goes on into another day.
+        return Freshness(page.read_at(now), (now // HISTORY_REPLY_TTL + 1) * HISTORY_REPLY_TTL)
 
 
 def _left_over(days: Window) -> Warning_:

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from services.answers import Freshness, Warning_
 from services.cache.policies import HISTORY_REPLY_TTL
 from services.clock import Clock
-from services.days import ONE_DAY, last_days, midnight, our_time, pacific_day
+from services.days import last_days, midnight, our_time
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
@@ -158,8 +158,8 @@ def typical(values: Sequence[MediaValue], *, floor: int) -> Typical:
 def freshness_of_kept(moments: Iterable[float], clock: Clock) -> Freshness:
     """Return the freshness of a reply from kept readings: the newest one counts, and any may be added at any time."""
     now = moment_of_reply(clock)
-    tomorrow = float(midnight(pacific_day(clock.now()) + ONE_DAY))
-    return Freshness(max(moments, default=now), min(now + HISTORY_REPLY_TTL, tomorrow))
+    # Midnight in California is a multiple of the lifetime too, so no reply goes on into another day.
+    return Freshness(max(moments, default=now), now + HISTORY_REPLY_TTL)
 
 
 def moment_of_reply(clock: Clock) -> float:

@@ -275,15 +275,18 @@ def test_days_that_are_missing_within_are_requested_and_nothing_is_interpolated(
 
 
 def test_provisional_and_unknown_days_are_not_added_up_from_the_history(client, wire, store, truth):
-    instagram = Instagram(wire, truth)
+    instagram = Instagram(wire, truth, followers=50_000)
     wrong = [date(2026, 5, 1), date(2026, 5, 2)]
     keep_truth(store, truth, date(2025, 12, 1), without=wrong)
     keep(store, "views", {wrong[0]: 1_000_000}, final=False)
     keep(store, "views", {wrong[1]: None}, reason="not_answered")
+    keep(store, FOLLOWS[0], {wrong[1]: {("FOLLOWER",): 5, ("NON_FOLLOWER",): None}}, breakdown=FOLLOWS[1])
 
     trends, _ = ask(client, "90d", metrics="views")
 
     window = Window(date(2026, 3, 17), date(2026, 6, 14))
+    gains = sum(truth["gained"][day] - truth["lost"][day] for day in [*window, TODAY])
+    assert trends["followers"]["previous_value"] == 50_000 - gains
     assert trends["views"]["current_value"] == sum(truth["views"][day] for day in window)
     assert ("views", Window(*wrong)) in instagram.asked
 

@@ -12,9 +12,10 @@ import pytest
 from services.posts.ages import FIXED_AGES, slot_of
 from services.store.posts import COUNTS, INSIGHTS, PartRow, PostRow
 from services.store.stories import POLLING, TOTAL, StoryNumber, StoryRow
-from tests.planners import body_of
+from tests.planners import body_of, plan_posts
+from tests.planners import post as listed_post
 from tests.posts.reading import post_worker
-from tests.support import ACCOUNT_ID, table_rows
+from tests.support import ACCOUNT_ID, NoConnections, table_rows, utc
 
 HOUR, DAY = 3600.0, 86_400.0
 BERLIN = ZoneInfo("Europe/Berlin")  # whose clocks changed within the period
@@ -115,6 +116,25 @@ def table(client):
     return client.application.extensions["services"].store.posts
 
 
+def test_a_post_is_kept_as_it_was_listed_last_and_its_likes_at_the_fixed_ages(client, wire, table, clock, monkeypatch):
+    for caption in ("one", "one", "two", "two", "two"):
+        plan_posts(wire, [listed_post("1", "2026-06-15T17:00:00+0000", caption=caption)])
+
+    def listed(hours):
+        clock.wait(utc("2026-06-15T17:00").timestamp() + hours * HOUR - clock.timestamp())
+        body_of(client, "/top-posts", time_range="30d", refresh="true")
+        return client.get(f"/history/posts/1?account={ACCOUNT_ID}").get_json()
+
+    with monkeypatch.context() as without:
+        without.setattr(table._database, "_connections", NoConnections())
+        listed(1)
+    kept, changed, seen_again, of_a_week = [listed(hours) for hours in (1.1, 1.2, 80, 168)]
+
+    assert [each["post"]["caption"] for each in (kept, changed)] == ["one", "two"]
+    assert seen_again["post"]["last_seen_at"] == "2026-06-19T01:00:00Z"
+    assert {point["fixed_age"]: point["likes"] for point in of_a_week["points"]}[168] == 1
+
+
 def keep(table, name, posted_at, ages, *, values=None, counts=True, **more):
     """Keep a post with its readings at some ages in hours; its numbers are its ages unless they are given."""
     rows, of_counts = [], []
@@ -130,7 +150,7 @@ def keep(table, name, posted_at, ages, *, values=None, counts=True, **more):
 
 
 def test_how_a_post_grew_has_true_ages_and_gaps_and_the_medians_of_the_others(client, table, clock):
-    posted = clock.timestamp() - 8 * DAY
+    posted = clock.timestamp() - 7 * DAY
     keep(table, "1", posted, [1, 2.5, 6.5, 24, 90])
     for name in range(2, 8):
         keep(table, str(name), posted - name * DAY, [1, 24], values={"reach": 100 * name}, counts=name > 3)
@@ -166,13 +186,28 @@ def test_posts_are_compared_by_their_first_reading_of_a_week_or_more(client, tab
     keep(table, "21", now - 6 * DAY, [24])
     keep(table, "22", now - 200 * DAY, [168], values={"reach": 9_999})
     keep(table, "23", now - 20 * DAY, [400], values=dict.fromkeys(INSIGHTS))
+    keep(table, "24", now - 7 * DAY, [168])
 
     posts = body_of(client, f"/formats?account={ACCOUNT_ID}")
 
     shown = posts["formats"][0]
-    assert (shown["format"], shown["posts"], shown["median_reach"], shown["engagement_rate"]) == ("posts", 6, 168, 1)
-    assert posts["meta"]["posts"] == {"kept": 8, "compared": 6, "too_young": 1, "not_read": 1}
+    assert (shown["format"], shown["posts"], shown["median_reach"], shown["engagement_rate"]) == ("posts", 7, 168, 1)
+    assert posts["meta"]["posts"] == {"kept": 9, "compared": 7, "too_young": 1, "not_read": 1}
+    assert (posts["meta"]["fetched_at"], posts["meta"]["expires_at"]) == (
+        "2026-06-15T18:00:00Z",
+        "2026-06-15T18:05:00Z",
+    )
     assert posts["meta"]["compared_at"] == {"age_hours": 168, "reading": "first_at_or_after"}
+
+
+def test_posts_are_not_compared_by_a_reading_of_likes_and_comments_alone(client, table, clock):
+    posted, slot = clock.timestamp() - 20 * DAY, slot_of(200 * HOUR)
+    likes = dict.fromkeys(COUNTS, 3)
+    for name in "12345":
+        keep(table, name, posted, [300])
+        table.keep(ACCOUNT_ID, [], counts=[PartRow(name, *slot, posted + 200 * HOUR, likes, {}, "instagram", "v25.0")])
+
+    assert body_of(client, f"/formats?account={ACCOUNT_ID}")["formats"][0]["median_reach"] == 300
 
 
 def test_a_number_that_too_many_posts_lack_is_unknown_for_their_reason(client, table, clock):
@@ -187,12 +222,25 @@ def test_a_number_that_too_many_posts_lack_is_unknown_for_their_reason(client, t
         "saves_per_1000_views": "media_too_old",
         "sends_per_reach": "no_reach",
     }
+    cells = body_of(client, f"/posting-times?account={ACCOUNT_ID}")["cells"]
+    assert [(cell["median_reach"], cell["reason"]) for cell in cells if cell["posts"]] == [(0, "no_reach")]
+
+
+def test_the_format_has_a_reason_only_where_nothing_of_it_is_known(client, table, clock):
+    for name in range(5):
+        keep(table, f"1{name}", clock.timestamp() - 20 * DAY, [168], values={"reach": None})
+
+    shown = body_of(client, f"/formats?account={ACCOUNT_ID}")["formats"][0]
+
+    assert (shown["median_reach"], shown["median_views"], shown["reason"]) == (None, 168, None)
+    assert shown["reasons"]["median_reach"] == "media_too_old"
 
 
 def test_stories_count_if_they_were_read_until_their_end(client, clock):
     stories, now = client.application.extensions["services"].store.stories, clock.timestamp()
-    # The last two: one that is live, and one that was deleted, of which its last reading brought nothing.
-    for name, hours in enumerate([23.9] * 6 + [2, 23.9, 2]):
+    # The last three: one that is live, one that was deleted, of which its last reading brought nothing, and one that a
+    # webhook has reported.
+    for name, hours in enumerate([23.9] * 6 + [2, 23.9, 2, 2]):
         posted = now - (0.5 if name == 7 else 3) * DAY
         values, number_at = (
             {"reach": 10 + name, "views": 20, "total_interactions": 5, "shares": 2},
@@ -200,15 +248,16 @@ def test_stories_count_if_they_were_read_until_their_end(client, clock):
         )
         numbers = [StoryNumber(metric, TOTAL, POLLING, value, None, number_at) for metric, value in values.items()]
         read_at = posted + (23.9 if name == 8 else hours) * HOUR
-        row = StoryRow(str(name), posted, created_at=posted, read_at=read_at, numbers=numbers)
+        reported = posted + 25 * HOUR if name == 9 else None
+        row = StoryRow(str(name), posted, created_at=posted, read_at=read_at, delivered_at=reported, numbers=numbers)
         stories.keep(ACCOUNT_ID, [row])
 
     body = body_of(client, f"/formats?account={ACCOUNT_ID}")
 
     shown = next(each for each in body["formats"] if each["format"] == "stories")
-    assert (shown["posts"], shown["median_reach"], shown["median_views"]) == (6, 12.5, 20)
+    assert (shown["posts"], shown["median_reach"], shown["median_views"]) == (7, 12.5, 20)
     assert shown["reasons"] == {"saves_per_1000_views": "not_for_product_type"}
-    assert body["meta"]["stories"] == {"kept": 9, "compared": 6}
+    assert body["meta"]["stories"] == {"kept": 10, "compared": 7}
 
 
 def test_a_number_of_a_story_that_its_last_reading_did_not_bring_is_unknown(client, clock):

@@ -29,8 +29,11 @@ def test_a_reading_has_the_label_of_a_fixed_age_within_its_tolerance_only():
 
 
 def test_slots_are_in_the_order_of_ages_and_few():
-    slots = [slot_of(minutes * 60 + 30).minutes for minutes in range(90 * 1440)]
+    found = [slot_of(minutes * 60 + 30) for minutes in range(90 * 1440)]
+    slots = [slot.minutes for slot in found]
 
+    # A reading in between never takes the place of one at a fixed age.
+    assert {slot.minutes for slot in found if slot.age_label is None}.isdisjoint(age * 60 for age in FIXED_AGES)
     assert slots == sorted(slots)
     assert all(slot <= minutes + 1 for minutes, slot in enumerate(slots))
     assert len(set(slots)) < 45
