@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from routes.nearest import nearest_paths
+from routes.did_you_mean import nearest_paths
 from services.errors import InsightsError
 from services.insights.nearest_name import did_you_mean
 

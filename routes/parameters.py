@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, WithJsonSchema
 
 from routes import patterns
-from routes.nearest import shown, which_metric
+from routes.did_you_mean import shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.nearest_name import did_you_mean

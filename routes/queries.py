@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from routes import parameters, patterns
-from routes.nearest import which_metric
+from routes.did_you_mean import which_metric
 from services.account_insights import PERIOD_DAYS
 from services.accounts.health import HealthState
 from services.days import Bound

@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from hashlib import sha256
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from routes.etag import etag_of
 from routes.json_encoding import Body, encode_fields
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
@@ -36,8 +36,6 @@ MAX_ACCEPTED, MAX_ACCEPTED_ITEM = 20, 100  # items of an Accept header, and char
 RANGES = ("period", "time_range", "interval", "timeframe", "since", "until")
 # Every file system takes these characters in a name.
 UNSAFE = re.compile(r"[^\w.-]+|^[.-]+")
-DIGEST = 24  # hexadecimal digits of the SHA-256 of what names a body
-PART, MOST_IN_PARTS = 2_047, 64 * 1024  # bytes of a body
 MAX_PART = 80  # characters; most file systems take 255 bytes in a name
 
 
@@ -59,7 +57,7 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
         body = named_by = shown
     headers += [("Content-Length", str(len(body))), ("Vary", "Accept")]
     if answer.status == HTTPStatus.OK and cacheable:
-        headers.append(("ETag", f'"{_digest(named_by)}"'))
+        headers.append(("ETag", etag_of(named_by)))
         environ["insights.provenance"] = answer.provenance
     else:
         headers.append(("Cache-Control", "no-store"))
@@ -82,19 +80,6 @@ class CompleteResponse(Response):
         body, status, headers = self._complete
         start_response(status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-
-def _digest(named_by: bytes) -> str:
-    """Return what stands for a body in its ETag, made of the bytes that name it.
-
-    hashlib passes the interpreter lock on for a part of 2,048 bytes or more, and gets it back after other threads.
-    """
-    if len(named_by) > MOST_IN_PARTS:
-        return sha256(named_by).hexdigest()[:DIGEST]
-    digest = sha256()
-    for start in range(0, len(named_by), PART):
-        digest.update(named_by[start : start + PART])
-    return digest.hexdigest()[:DIGEST]
 
 
 def _without_credentials(environ: WSGIEnvironment, body: bytes, *, is_json: bool) -> bytes:

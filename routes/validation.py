@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from routes.access import REFRESH, is_local, require_refresh
-from routes.nearest import nearest_paths, shown
+from routes.did_you_mean import nearest_paths, shown
 from routes.query_string import Parameters, parameters_of
 from services.errors import InsightsError, InvalidRequestError
 from services.insights.nearest_name import did_you_mean

@@ -19,8 +19,9 @@ from services.answers import (
 )
 from services.cache.cache import Cache
 from services.clock import Clock
-from services.days import Bound, EndTime, Window, between, check_range, first_provisional, pacific_day, utc
+from services.days import Bound, EndTime, Window, between, check_range, pacific_day, utc
 from services.errors import InvalidRequestError
+from services.insights.final_days import first_provisional
 from services.insights.reader import InsightsReader
 from services.insights.request import ResolvedMetric, requests_of, resolve
 from services.insights.shown_insights import COLUMNS, MOST_DAYS, ShownInsights

@@ -12,7 +12,8 @@ from services.clock import Clock
 from services.days import our_time
 from services.reports.balance import CreditBalance
 from services.reports.errors import no_ledger
-from services.reports.purchase_policy import PRICE, PurchasePolicy, credits_of, next_month
+from services.reports.price import PRICE, credits_of
+from services.reports.purchase_policy import PurchasePolicy, next_month
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Ledger, UnsettledCall, month_of
 from services.store.spending import Spending

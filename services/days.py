@@ -134,13 +134,8 @@ def pacific_day(moment: datetime | int) -> date:
 
 def last_days(count: int, *, now: datetime, final_after: float = 0) -> Window:
     """Return the last `count` Pacific days that ended some hours ago (`final_after`) or earlier."""
-    last = first_provisional(now, final_after) - ONE_DAY
+    last = pacific_day(now - timedelta(hours=final_after)) - ONE_DAY
     return Window(last - timedelta(days=count - 1), last)
-
-
-def first_provisional(read_at: datetime, final_after: float) -> date:
-    """Return the first Pacific day whose values, read at a moment, may still change for some hours after its end."""
-    return pacific_day(read_at - timedelta(hours=final_after))
 
 
 def between(since: Bound | None, until: Bound | None, *, length: int, today: date, end_time: EndTime) -> Window | None:

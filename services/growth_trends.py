@@ -15,9 +15,9 @@ from services.days import Window, last_days, pacific_day
 from services.growth.reader import GrowthReader
 from services.growth.shown import COLUMNS, ShownGrowth, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES
-from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
+from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
-from services.posts.rates import Basis
+from services.posts.engagement_rates import Basis
 from services.prepared_parts import PreparedList
 
 Until = Literal["yesterday", "complete"]

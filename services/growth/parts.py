@@ -12,10 +12,10 @@ from services.answers import Freshness, Warning_, deciding_entry
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
-from services.days import Window, first_provisional
+from services.days import Window
 from services.errors import ProviderError
 from services.growth.followers import Counts
-from services.insights.catalogue import PROVISIONAL_HOURS
+from services.insights.final_days import PROVISIONAL_HOURS, first_provisional
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.posts.insights import PostInsights

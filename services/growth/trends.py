@@ -9,15 +9,15 @@ from typing import Literal, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.days import Window, first_provisional, our_time, utc
+from services.days import Window, our_time, utc
 from services.errors import ProviderError
 from services.growth.change import growth
 from services.growth.followers import Followers
 from services.growth.parts import Fetched
-from services.insights.catalogue import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
+from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.posts.engagement import EngagementRate, Method
+from services.posts.engagement_rates import Basis, rate_of_posts
 from services.posts.post import reason_of
-from services.posts.rates import Basis, rate_of_posts
 
 TrendKey = Literal["followers", "engagement_rate", "reach", "views", "interactions", "posts"]
 

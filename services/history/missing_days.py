@@ -13,16 +13,11 @@ from datetime import date, timedelta
 from functools import cached_property
 
 from services.cache.policies import DAY, HOUR
-from services.days import ONE_DAY, Window, first_provisional, midnight, pacific_day, utc
+from services.days import ONE_DAY, Window, midnight, pacific_day, utc
 from services.errors import ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
 from services.insights.caching import history_key
-from services.insights.catalogue import (
-    METRICS,
-    PROVISIONAL_HOURS_OF_FOLLOWS,
-    RETENTION_DAYS,
-    Shape,
-    first_retained,
-)
+from services.insights.catalogue import METRICS, RETENTION_DAYS, Shape, first_retained
+from services.insights.final_days import PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.insights.request import Breakdown, InsightsRequest
 from services.store.history import DayState, HistoryKey
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
+from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
+
 RETENTION_DAYS = 729  # Older days are refused ("the last 2 years"); the pages of Meta promise 90 days only.
 FOLLOWER_COUNT_DAYS = 30  # Not counting the current day.
-PROVISIONAL_HOURS = 48
-PROVISIONAL_HOURS_OF_FOLLOWS = 72
 MIN_FOLLOWERS = 100  # Below, Meta gives no follower metrics.
 
 

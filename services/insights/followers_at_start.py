@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.days import Window, our_time
-from services.insights.catalogue import FOLLOWER_COUNT_DAYS, MIN_FOLLOWERS, PROVISIONAL_HOURS_OF_FOLLOWS
+from services.insights.catalogue import FOLLOWER_COUNT_DAYS, MIN_FOLLOWERS
+from services.insights.final_days import PROVISIONAL_HOURS_OF_FOLLOWS
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 

@@ -15,7 +15,8 @@ from services.monitoring import families
 from services.monitoring.readiness import Readiness
 from services.quota import BreakerStatus, Quota
 from services.reports.balance import CreditBalance
-from services.reports.purchase_policy import PurchasePolicy, credits_of
+from services.reports.price import credits_of
+from services.reports.purchase_policy import PurchasePolicy
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import month_of
 from services.store.store import Store

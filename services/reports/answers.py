@@ -16,8 +16,8 @@ from services.prepared_json import json_text, prepared
 from services.redaction import Redaction
 from services.reports.balance import CreditBalance, CreditsLeft
 from services.reports.errors import no_ledger
+from services.reports.price import PRICE, credits_of
 from services.reports.purchase_decision import ReportState
-from services.reports.purchase_policy import PRICE, credits_of
 from services.reports.report import (
     BLOCKS,
     COLUMNS,

@@ -10,7 +10,8 @@ from services.cache.cache import Cache
 from services.cache.recent_reads import RecentReads
 from services.clients.modash.client import ModashClient
 from services.clock import Clock
-from services.reports.purchase_policy import PurchasePolicy, credits_of
+from services.reports.price import credits_of
+from services.reports.purchase_policy import PurchasePolicy
 from services.store.database import DatabaseUnavailableError
 from services.store.reports import BalanceReading
 from services.store.store import Store

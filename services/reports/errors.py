@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from services.errors import ProviderError, ProviderNotConfiguredError
 from services.plurals import counted
-from services.reports.purchase_policy import credits_of, next_month
+from services.reports.price import credits_of
+from services.reports.purchase_policy import next_month
 
 
 class CreditLimitReachedError(ProviderError):

@@ -1,12 +1,10 @@
-"""When reports are bought: the price, the limit, and every wait."""
+"""When reports are bought: the limit, and every wait."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-THOUSAND = 1000  # thousandths of a credit: amounts are whole numbers of these
-PRICE = 250  # thousandths, for each report; what is not ready or refused costs nothing
 MARGIN = 5.0  # seconds that a call takes beside its timeouts, on a machine that is busy
 
 
@@ -42,11 +40,6 @@ def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: f
     """Return the seconds after which a call that has not come back never will."""
     # Two read timeouts for a whole answer, and one more for the rest of an answer that is late.
     return retry_budget + connect_timeout + 3 * read_timeout + MARGIN
-
-
-def credits_of(thousandths: int) -> float:
-    """Return an amount in credits."""
-    return thousandths / THOUSAND
 
 
 def next_month(moment: float) -> float:

@@ -32,8 +32,9 @@ from services.reports.errors import (
     not_configured,
     uncertain,
 )
+from services.reports.price import PRICE
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
-from services.reports.purchase_policy import PRICE, PurchasePolicy
+from services.reports.purchase_policy import PurchasePolicy
 from services.reports.recent import RecentReport, RecentReports, ServedReport
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements

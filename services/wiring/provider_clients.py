@@ -30,7 +30,8 @@ from services.notifications.events import EVENTS
 from services.notifications.notifications import Notifications
 from services.quota import SharedThrottles, shared_rate_limit
 from services.redaction import Redaction
-from services.reports.purchase_policy import THOUSAND, PurchasePolicy, longest_call
+from services.reports.price import THOUSAND
+from services.reports.purchase_policy import PurchasePolicy, longest_call
 from services.request_context import patience
 from services.store.account_tokens import AccountTokens
 from services.store.store import Store

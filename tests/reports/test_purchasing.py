@@ -15,7 +15,7 @@ from services import request_context
 from services.caller import ANONYMOUS
 from services.clock import Clock
 from services.reports import purchasing, recent, renewals
-from services.reports.purchase_policy import PRICE
+from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
 from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query

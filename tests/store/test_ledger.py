@@ -15,8 +15,9 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from services.clients.modash.client import ModashClient
 from services.errors import Charge, ProviderUnavailableError
+from services.reports.price import PRICE
 from services.reports.purchase_decision import ReportState, obstacle
-from services.reports.purchase_policy import PRICE, PurchasePolicy
+from services.reports.purchase_policy import PurchasePolicy
 from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement, month_of
 from services.store.reports import NewReport
 from tests.stores import query
