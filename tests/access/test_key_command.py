@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -218,6 +219,22 @@ def test_an_expired_key_does_not_let_a_gateway_start(run_command, config, store)
     soon = store.api_keys.rows()[0].created_at + 59
     assert start.why_not(store.api_keys, config, soon) is None
     assert "make key" in start.why_not(store.api_keys, config, soon + 2)
+
+
+def test_a_key_that_ends_on_a_day_is_valid_through_it(created):
+    day = datetime.now(UTC).date() + timedelta(days=30)
+
+    assert created("--expires", day.isoformat())["expires_at"] == f"{day + timedelta(days=1)}T00:00:00Z"
+
+
+def test_an_expired_key_is_rotated_with_another_end_only(created, make_key, store_settings):
+    key = created("--expires", "90d")["id"]
+    query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=key)
+
+    refused = make_key("rotate", key)
+    rotated = make_key("rotate", key, "--expires", "90d")
+
+    assert (refused[0], "has expired" in refused[2], rotated[0]) == (1, True, 0)
 
 
 def test_only_the_key_is_on_standard_output(make_key):

@@ -240,6 +240,10 @@ def test_a_key_with_a_list_of_accounts_gets_no_number_that_counts_others(make_cl
     assert numbers == {"own": (1, 1), "other": (0, 0), "": (1, 2)}
     hidden = ("insights_credits_spent", "insights_credits_limit", "insights_accounts_paused")
     assert [bool(of(found["own"], name)) for name in hidden] == [False] * 3
+    assert [is_visible(Sample(families.CREDITS_BALANCE, (), 1.0), accounts) for accounts in ({"1"}, None)] == [
+        False,
+        True,
+    ]
     assert of(found[""], "insights_credits_limit")
 
 

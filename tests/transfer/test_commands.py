@@ -110,6 +110,8 @@ def test_a_bad_line_is_named_and_the_command_fails(run, tmp_path):
 
     assert (ended, said) == (1, "2 lines were read: 0 values, posts and stories are kept, 2 lines were refused.\n")
     assert errors == "line 1: mode: accepted: live, sandbox\nline 2: it is not JSON; the file may be cut off here\n"
+    file.write_text("{}\n")
+    assert run(import_history, str(file))[0] == 1
 
 
 ENCODINGS = [(name, each) for name in ("again.csv", "again.ndjson.gz") for each in ("utf-8-sig", "utf-16", "utf-16-be")]
