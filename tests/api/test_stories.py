@@ -284,7 +284,16 @@ def test_a_range_of_the_past_takes_no_call(client, provider, clock):
     assert provider.calls == []
 
 
-def test_a_limit_says_where_to_go_on(client, provider):
+def test_live_stories_are_those_of_the_range(client, provider):
+    provider.stories = {"18001": 11 * HOUR, "18002": HOUR}  # The first one at midnight in California.
+    ranges = (f"until={NOW - HOUR}", f"since={NOW - HOUR}", f"until={NOW - HOUR - 1}", "until=2026-06-14")
+
+    found = [[story["id"] for story in stories_of(client, f"/stories?{each}")] for each in ranges]
+
+    assert found == [["18002", "18001"], ["18002"], ["18001"], []]
+
+
+def test_a_limit_says_where_to_go_on(client, provider, clock):
     first = body_of(client, "/stories?limit=1")
     [warning] = first["meta"]["warnings"]
     [until] = re.findall(r"until=(\d+)", warning["message"])
@@ -292,6 +301,8 @@ def test_a_limit_says_where_to_go_on(client, provider):
     assert [story["id"] for story in first["stories"]] == ["18002"]
     assert warning["code"] == "limit_reached"
     assert [story["id"] for story in stories_of(client, f"/stories?limit=1&until={until}")] == ["18001"]
+    clock.wait(3 * DAY)
+    assert body_of(client, "/stories?limit=1&until=2026-06-15")["meta"]["warnings"] == [warning]
 
 
 def test_kept_stories_are_answered_while_instagram_is_down(client, provider, clock):

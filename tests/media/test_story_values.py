@@ -55,6 +55,13 @@ def test_the_buckets_of_a_webhook_are_those_of_navigation_and_make_its_total():
 
     assert found["navigation"].value.buckets == NAVIGATION | {"tap_forward": 12, "tap_exit": 4}
     assert (found["navigation"].value.value, found["navigation"].source) == (23, "webhook")
+    assert found["navigation"].read_at == 200.0
+
+
+def test_a_bucket_that_is_unknown_leaves_the_polled_total():
+    found = values_of([*poll(navigation=NAVIGATION), *webhook(taps_forward=12, navigation={"OF_TOMORROW": -1})])
+
+    assert (found["navigation"].value.value, found["navigation"].source) == (20, "polling")
 
 
 def test_without_every_bucket_navigation_has_no_total():
@@ -79,6 +86,7 @@ def test_impressions_answer_views_only_where_nothing_else_does():
     assert (only["views"].value.value, only["views"].answered_by) == (28, "impressions")
     assert (both["views"].value.value, both["views"].answered_by) == (30, None)
     assert both["impressions"].value.value == 28
+    assert "views" not in values_of(webhook(impressions=-1))
 
 
 @pytest.mark.parametrize("odd", ["many", None, True, -5, [], 1e30])
@@ -102,3 +110,6 @@ def test_numbers_of_two_readings_are_joined_as_the_table_does():
 
     assert newest(old, new) == [old[0], new[1]]
     assert newest(new, old) == [old[0], new[1]]
+    for read_at, value in ((0.5, 5), (1.0, 4)):
+        other = StoryNumber("reach", "", "polling", 4, None, read_at)
+        assert [each.value for each in newest(old[:1], [other])] == [value]
