@@ -368,7 +368,10 @@ class ReportPurchasing:
 
     def _see(self, name: str, report: KeptReport) -> None:
         with self._lock:
-            self._seen[name] = report
+            known = self._seen.get(name)
+            # One that waits to be booked is newer than what the database has.
+            if known is None or known.fetched_at <= report.fetched_at:
+                self._seen[name] = report
             self._seen.move_to_end(name)
             if len(self._seen) > SEEN_AT_MOST:
                 self._seen.popitem(last=False)

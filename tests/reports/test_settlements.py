@@ -289,6 +289,16 @@ def test_a_creator_whose_call_waits_to_be_booked_is_not_to_be_bought(make_client
     assert client.get("/performance-data?url=nasa&dry_run=true").get_json()["outcome"] == "in_flight"
 
 
+def test_a_report_that_waits_to_be_booked_is_answered_and_not_the_one_before(make_client, config, away, wire):
+    client = make_client(config)
+    wire.get(REPORT, json={**WHOLE, "posts": {"total": 29}})
+    client.get("/performance-data?url=nasa")
+    with bought_without_database(wire, away, (200, WHOLE)):
+        client.get("/performance-data?url=nasa&refresh=true")
+
+    assert client.get("/performance-data?url=nasa").get_json()["posts"]["total"] == 30
+
+
 def test_results_are_booked_late_in_the_order_in_which_they_came(make_client, config, monkeypatch):
     services = make_client(config).application.extensions["services"]
     ledger, booked = services.store.ledger, []
