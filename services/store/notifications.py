@@ -117,7 +117,7 @@ class NotificationTable:
             notifications.c.given_up_at < now - GIVEN_UP_KEPT,
         )
         with self._database.write() as connection:
-            connection.execute(delete(notifications).where(old, ~IS_WAITING))
+            connection.execute(delete(notifications).where(old))
 
     def _put(self, connection: Transaction, event: Notification) -> int:
         upsert(connection, notifications, event._asdict())

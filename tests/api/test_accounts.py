@@ -13,7 +13,7 @@ from services.background.job_kinds import FAILURES
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.caller import Caller, Scope
-from services.errors import TokenInvalidError
+from services.errors import TokenExpiredError, TokenInvalidError
 from services.request_context import RequestContext
 from services.store.account_health import CallRow, CheckRow
 from services.store.accounts import AccountRow
@@ -363,6 +363,28 @@ def test_an_answer_soon_after_a_rejection_ends_it(gateway, clock):
         clock.wait(10)
 
     assert found == [("ok", None), ("needs_login", "token_invalid"), ("ok", None)]
+
+
+def test_what_could_not_be_written_of_an_account_is_written_later_with_what_came_since(gateway, clock, monkeypatch):
+    services = services_of(gateway(BAKERY))
+    recorder, health = services.health_recorder, services.store.account_health
+    began = clock.timestamp()
+
+    def unavailable(_rows):
+        clock.wait(1)
+        recorder.ended(BAKERY, TokenExpiredError("Expired.", provider="instagram"))
+        raise DatabaseUnavailableError("gateway", "it is away")
+
+    recorder.ended(BAKERY, None)
+    recorder.ended(BAKERY, TokenInvalidError("Refused.", provider="instagram"))
+    with monkeypatch.context() as patch:
+        patch.setattr(health, "called", unavailable)
+        with pytest.raises(DatabaseUnavailableError):
+            recorder.share()
+    recorder.share()
+
+    row = health.of([BAKERY])[BAKERY]
+    assert (row.answered_at, row.rejected_at, row.rejected_as) == (began, began + 1, "token_expired")
 
 
 def test_a_check_after_a_rejection_ends_it(gateway, clock):

@@ -588,6 +588,20 @@ def held(store, holder="another process"):
     return store.leases.acquire(ACCOUNT, [KEY], holder)
 
 
+def test_a_process_that_lost_its_lease_holds_the_value_of_the_one_that_took_it_over(make_cache, store):
+    one, other = make_cache(), make_cache()
+
+    def hung(_cached):
+        with store.databases[0].write() as connection:
+            connection.execute(update(leases).values(lease_until=0.0))
+        get(other, 2)
+        return {"number": 1}
+
+    one.get_or_fetch(ACCOUNT, KEY, HOUR, hung)
+
+    assert get(one, 3).value == {"number": 2}
+
+
 def test_a_request_for_new_values_waits_for_another_process_and_does_not_fetch_again(cache, store, clock, refreshing):
     calls = []
     get(cache, 1)

@@ -21,6 +21,7 @@ from services.clients.guard.guard import Guard
 from services.clients.guard.usage import Usage
 from services.clients.retry_after import MAX_WAIT
 from services.errors import ObjectNotFoundError
+from services.store.quota_usage import UsageRow
 from tests.support import utc
 
 NOW = utc("2026-06-15T18:00:00")
@@ -258,6 +259,15 @@ def test_what_is_older_than_ones_own_is_not_adopted(clock, guard):
 
     assert guard.usages() == own
     assert guard.acquire("1")
+
+
+@pytest.mark.parametrize(("read_at", "percent"), [(9.0, 80.0), (11.0, 95.0)])
+def test_an_older_usage_replaces_no_newer_one_in_the_database(store, read_at, percent):
+    store.quota_usage.write("instagram", [UsageRow("1", 80.0, {"call_count": 80.0}, None, 10.0)])
+
+    store.quota_usage.write("instagram", [UsageRow("1", 95.0, {"call_count": 95.0}, None, read_at)])
+
+    assert [row.percent for row in store.quota_usage.read("instagram")] == [percent]
 
 
 def test_only_so_many_accounts_are_remembered(guard, monkeypatch):

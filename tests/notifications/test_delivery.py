@@ -286,6 +286,19 @@ def test_a_worker_that_was_suspended_during_its_attempt_changes_nothing(store, c
     assert (kept.failure, kept.attempts, kept.due_at) == ("http_500", 1, now + 5)
 
 
+def test_an_event_that_was_given_up_during_an_attempt_does_not_wait_again(store, clock, monkeypatch):
+    monkeypatch.setattr(outbox, "MAX_WAITING", 1)
+    put(store, clock=clock)
+    now = clock.timestamp()
+    (event,) = store.notifications.due(now, 1)
+    clock.wait(1)
+    put(store, clock=clock)
+
+    store.notifications.failed(event, "http_500", now, due_at=now + 5)
+
+    assert store.notifications.counts() == (1, 1)
+
+
 @pytest.mark.parametrize(("attempts", "status"), [(2**31 - 1, 204), (2**31 - 1, 500), (-100, 204), (-100, 500)])
 def test_an_event_with_a_number_of_attempts_that_none_can_be_stands_before_no_other(
     store, receiver, clock, attempts, status

@@ -318,3 +318,16 @@ def test_the_trouble_that_another_process_has_noted_is_known_after_a_minute(gate
         gateway.clock.wait(60)
 
     assert known == [["account.trouble"], ["account.recovered"]]
+
+
+def test_a_trouble_that_another_process_has_ended_is_announced_when_it_comes_again(gateway):
+    mine = gateway.services.account_troubles
+    other = AccountTroubles(gateway.services.store.account_troubles, mine._notifications, clock=gateway.clock)
+    denied, found = PermissionDeniedError("No permission.", provider="instagram"), []
+
+    for step in (lambda: mine.failed(ACCOUNT_ID, STORIES_OF, denied), lambda: other.worked(ACCOUNT_ID, STORIES_OF)) * 2:
+        step()
+        found += [event for event, _ in gateway.deliver()]
+        gateway.clock.wait(60)
+
+    assert found == ["account.trouble", "account.recovered"] * 2
