@@ -167,7 +167,8 @@ def test_the_first_follower_count_of_a_day_stays(store):
         FollowerCount("2026-11-01", 100, 10.0, 7, 3, "sandbox", "v25.0"),
         FollowerCount("2026-11-01", 99, 20.0),
     )
-    for order in ((first, later), (later, first)):
+    again = first._replace(followers=98)
+    for order in ((first, later, again), (later, first, again)):
         store.deletion.of_account("a")
         for each in order:
             counts.keep("a", each)
@@ -201,6 +202,7 @@ def test_the_progress_of_snapshots_is_kept(store):
     snapshots.complete("a", day="2026-11-01", taken_at=40.0)
 
     assert snapshots.all() == [AccountSnapshot("a", "2026-11-02", 30.0, 10.0, None, 40, 12)]
+    assert [snapshots.counts(day=f"2026-11-0{day}").taken for day in (1, 2, 3)] == [1, 1, 0]
     snapshots.note_backfill("a", left=0, ended_at=50.0)
     assert snapshots.find("a").backfill_ended_at == 50.0
 
