@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import Config
+from services.background import heartbeat
 from services.store import connections, outage
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Opened, Order, Settlement, content_of
@@ -29,6 +30,7 @@ BOOKED = "SELECT state, code FROM ledger ORDER BY id"
 @pytest.fixture
 def config(monkeypatch):
     monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(heartbeat, "BEAT", 3600.0)  # Each test says when what waits is booked.
     return settings()
 
 
