@@ -114,6 +114,15 @@ def test_it_is_logged_once_with_the_next_step_and_without_the_token(gateway, wir
     assert "set ACCESS_LONG_LIVED_TOKEN to it and restart" in line
 
 
+def test_a_refusal_of_a_call_that_was_not_sent_says_nothing_of_the_token(gateway):
+    services = gateway.application.extensions["services"]
+    account, tokens = services.accounts.find(ACCOUNT_ID), services.token_refresh._tokens
+
+    tokens.failed(account, TokenInvalidError("No.", provider="instagram", reached=False))
+
+    assert tokens.refusal(account) is None
+
+
 def test_of_two_processes_that_find_it_at_once_one_says_so(gateway, make_client, config, watch, clock):
     processes = [each.application.extensions["services"] for each in (gateway, make_client(config, clock=clock))]
     accounts = [services.accounts.find(ACCOUNT_ID) for services in processes]  # Each has read the table by now.

@@ -588,6 +588,16 @@ def held(store, holder="another process"):
     return store.leases.acquire(ACCOUNT, [KEY], holder)
 
 
+def test_a_value_is_as_old_as_the_beginning_of_the_call_that_brought_it(cache, clock):
+    began = clock.timestamp()
+
+    def slow(_cached):
+        clock.wait(10)
+        return {"number": 1}
+
+    assert cache.get_or_fetch(ACCOUNT, KEY, HOUR, slow).fetched_at == began
+
+
 def test_a_process_that_lost_its_lease_holds_the_value_of_the_one_that_took_it_over(make_cache, store):
     one, other = make_cache(), make_cache()
 

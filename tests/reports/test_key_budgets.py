@@ -12,6 +12,7 @@ import requests
 
 from services.background.jobs import handlers
 from services.background.runner import Runner
+from services.reports import purchasing
 from tests.stores import query
 from tests.support import MODASH, add_key, bearer, settings
 
@@ -131,6 +132,38 @@ def test_the_worker_gives_up_a_report_whose_key_has_spent_its_budget(keyed, cloc
 
     assert gateway.booked() == [("poor", "later", "free"), ("poor", "nasa", "charged")]
     assert gateway.services.store.jobs.keys("report") == set()
+
+
+def test_the_budget_of_one_key_is_no_answer_for_another_one_that_waits_for_its_purchase(keyed, modash, monkeypatch):
+    gateway, begun, waits = keyed(), threading.Event(), threading.Event()
+    gateway.ask("poor", "esa")
+
+    class Watched(threading.Event):
+        def wait(self, timeout=None):
+            waits.set()
+            return super().wait(timeout)
+
+    class Purchase(purchasing.PurchaseInProgress):
+        def __init__(self):
+            super().__init__()
+            self.is_over = Watched()
+
+    ledger = gateway.services.store.ledger
+    open_row = ledger.open
+
+    def open_late(order, check):
+        begun.set()
+        assert waits.wait(20)
+        return open_row(order, check)
+
+    monkeypatch.setattr(purchasing, "PurchaseInProgress", Purchase)
+    monkeypatch.setattr(ledger, "open", open_late)
+    with ThreadPoolExecutor() as executor:
+        first = executor.submit(gateway.ask, "poor")
+        assert begun.wait(20)
+        second = executor.submit(gateway.ask, "rich")
+
+    assert (first.result().status_code, second.result().status_code) == (402, 200)
 
 
 def test_beyond_its_budget_a_key_is_refused_before_the_call_and_others_go_on(keyed, clock, modash):

@@ -317,6 +317,8 @@ def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_c
     assert (late.status_code, late.get_json()["code"]) == (504, "deadline_exceeded")
     assert in_time.status_code == 200, in_time.get_json()
     assert modash.asked == 2
+    services = client.application.extensions["services"]
+    assert services.follow_up._purchasing._failures.latest("nasa") is None  # It ends no wait of another process either.
 
 
 def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
