@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import TokenInvalidError
 from services.store.accounts import AccountRow
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, settings
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, MovableClock, graph_error, settings
 
 KEY = new_key()
 OTHER, OTHER_TOKEN = "17841400000000022", "EAAotherTOKENofANaccount000"
@@ -134,6 +136,20 @@ def test_of_two_processes_that_find_it_at_once_one_says_so(gateway, make_client,
 
     found = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
     assert len(found) == 1
+
+
+def test_what_a_process_whose_clock_is_behind_finds_is_known_at_the_next_look(gateway, make_client, config, clock):
+    behind = MovableClock(clock.now() - timedelta(seconds=30))
+    mine, other = (each.application.extensions["services"] for each in (gateway, make_client(config, clock=behind)))
+    error = TokenInvalidError("No.", provider="instagram")
+    error.reached = True
+    mine.token_refresh._tokens.failed(mine.accounts.find(ACCOUNT_ID), error)
+    mine.token_refresh._tokens.read()
+
+    other.token_refresh._tokens.failed(other.accounts.find(OTHER), error)
+    mine.token_refresh._tokens.read()
+
+    assert mine.token_refresh._tokens.refusal(mine.accounts.find(OTHER)) is not None
 
 
 @pytest.mark.parametrize(
