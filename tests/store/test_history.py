@@ -189,6 +189,8 @@ def test_the_first_follower_count_of_a_day_stays(store):
         assert columns.known("media_count") == {"2026-11-01": DailyCount(3, 10.0)}
     assert counts.known_counts("a") == ["followers", "follows", "media_count"]
     assert counts.known_counts("b") == []
+    counts.keep("c", FollowerCount("2026-11-06", 0, 60.0))
+    assert counts.known_counts("c") == ["followers"]
 
 
 def test_the_progress_of_snapshots_is_kept(store):

@@ -56,6 +56,8 @@ def test_posts_are_found_by_time_and_what_is_known_of_them_stays(store):
     first, second = store.posts.find("a", "1"), store.posts.find("a", "2")
     assert (first.caption, first.permalink, first.last_seen_at, first.first_seen_at) == ("new", "p", 101.0, 100.0)
     assert second.last_seen_at == 200.0  # A newer moment alone is not written for some hours.
+    store.posts.keep("a", [post("2", 200.0, last_seen_at=200.0 + 6 * 3600)])
+    assert store.posts.find("a", "2").last_seen_at == 200.0 + 6 * 3600
     assert store.posts.find("a", "9") is None
 
 

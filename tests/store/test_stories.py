@@ -69,7 +69,7 @@ def test_a_story_that_only_a_webhook_named_takes_its_place_once_it_is_read(store
     assert [each.id for each in store.stories.listed("a", limit=9)] == ["2", "1"]
 
     store.stories.keep("a", [row(created_at=100.0, media_type="IMAGE", permalink="p\x00", read_at=150.0)])
-    store.stories.keep("a", [row(created_at=None, read_at=120.0, delivered_at=300.0)])
+    store.stories.keep("a", [row(created_at=None, media_type="VIDEO", read_at=120.0, delivered_at=300.0)])
 
     first, second = store.stories.listed("a", limit=9)
     assert (first.id, first.created_at, first.ordered_at, first.media_type) == ("1", 100.0, 100.0, "IMAGE")
