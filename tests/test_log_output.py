@@ -44,7 +44,8 @@ class Log:
         if number % 2:
             self.handler.handle(record)
         else:
-            self.handler.write_ready(record.name, self.handler.format(record))
+            line = self.handler.format(record)
+            self.handler.write_ready(logging.makeLogRecord(fields | {"ready_line": line}), line)
 
     def read_until(self, is_enough):
         """Read lines until they are enough."""
