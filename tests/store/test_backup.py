@@ -112,7 +112,9 @@ def test_a_backup_never_replaces_another_one(run, tmp_path):
 def test_the_newest_backups_are_kept_and_other_files_stay(run, tmp_path):
     other = tmp_path / "gateway-of-last-year.db"
     other.touch()
-    files = [made(run, tmp_path) for _ in range(3)]
+    files = [made(run, tmp_path) for _ in range(2)]
+    files.append(made(run, tmp_path, "--keep", "4"))
+    assert all(file.exists() for file in files)  # They are fewer than are to stay.
 
     ended, said, _ = run(backup, "--out", str(tmp_path), "--keep", "2")
 
