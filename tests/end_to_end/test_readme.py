@@ -99,6 +99,7 @@ run_in_background() {{
 # What serves until it is ended is ended once it is ready.
 SERVE = f"""\
 serve() {{
+    : > "$LOG.served"  # What the one before has written would look as if this one were ready.
     PORT="$FURTHER_PORT" setsid bash -c "$1" > "$LOG.served" 2>&1 &
     for _ in $(seq {START_WITHIN * 5}); do
         grep -qE "is ready|listening on" "$LOG.served" && break
