@@ -23,7 +23,7 @@ MOST_CLEAN, MAX_CLEAN = 2_000, 100  # texts that are known to have no credential
 _BEGIN = r"(?:\b|(?<=_)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2}))"
 # Credentials that no setting holds, such as those a provider echoes: named parameters, headers, Meta's prefixes.
 _PARAMETER = re.compile(
-    rf"(?i)(?=[acfit]){_BEGIN}"
+    rf"(?i)(?=[act]){_BEGIN}"
     r"(client_secret|appsecret_proof|app_secret|api_key|token)"  # and each name that ends with `_token`
     r"(\\*[\"']?\s*[=:]\s*\\*[\"']?|%3D)(?!\[redacted\])([^\s&\"'<>,;)}\]\\]{4,})"
 )
