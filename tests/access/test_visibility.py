@@ -229,6 +229,25 @@ def test_lists_and_comparisons_show_nothing_of_another_account(two):
     assert [each["id"] for each in listed] == [two.b["id"]]
 
 
+def test_of_the_quota_a_limited_key_sees_neither_breakers_of_others_nor_limits_of_all(two):
+    two.warm()
+    two.world.fault("server_error", path=two.b["id"])
+    for day in range(1, 8):
+        for key in (two.key_b, two.key_a):
+            two.get(f"/account-insights?period=day&metrics=reach&since=2026-10-0{day}&until=2026-10-0{day}", key)
+
+    quotas = {name: two.get("/quota", key).get_json() for name, key in vars(two).items() if name.startswith("key_")}
+
+    opened = {
+        name: {each["account"] for each in quota["breakers"] if each["account"]} for name, quota in quotas.items()
+    }
+    limited = {name: {each["account"] for each in quota["limits"]} for name, quota in quotas.items()}
+    assert opened == {"key_a": set(), "key_b": {two.b["id"]}, "key_none": set(), "key_all": {two.b["id"]}}
+    assert None in limited["key_all"]
+    assert [limited[name] - {own} for name, own in (("key_a", two.a["id"]), ("key_b", two.b["id"]))] == [set(), set()]
+    assert limited["key_none"] == set()
+
+
 def test_ready_replies_and_tags_are_shared_by_keys_with_equal_accounts_only(two):
     path = "/top-posts?time_range=7d"
     _, same = add_key(two.store, accounts=[two.b["id"]])
