@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from commands import UsageError
 from config_checks import login_of
 from services.accounts.adding import NewAccount
-from services.plurals import counted
+from services.rendering.plurals import counted
 
 COLUMNS = ("token", "login", "page_id", "id", "username")
 LOGINS = ("facebook", "instagram")

@@ -23,7 +23,7 @@ from services import request_context
 from services.clock import Clock
 from services.errors import ProviderError
 from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.request_context import RequestContext
 from services.wiring.container import Services
 

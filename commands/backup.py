@@ -17,7 +17,7 @@ from commands.arguments import given_path
 from commands.endings import DONE, end
 from commands.isolation import isolated
 from config import Config
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.postgresql_tools import Program

@@ -23,7 +23,7 @@ from config import Config
 from config_values import listed
 from services.clock import Clock
 from services.errors import AccountUnknownError, InsightsError
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.store.transfer import Selection
 from services.transfer.text import FORMATS
 from services.wiring.container import Services

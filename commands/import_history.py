@@ -20,7 +20,7 @@ from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock
 from services.days import pacific_day
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.transfer.importing import HistoryImport, OtherModeError
 from services.wiring.container import Services
 

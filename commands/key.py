@@ -23,7 +23,7 @@ from services.caller import Scope
 from services.clock import Clock
 from services.days import our_time
 from services.errors import InsightsError
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.store.api_keys import ApiKeyRow
 from services.wiring.container import Services
 

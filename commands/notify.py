@@ -23,7 +23,7 @@ from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import TEST
 from services.notifications.notifications import body_of
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.store.store import Store
 from services.wiring.provider_clients import receiver_client
 

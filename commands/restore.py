@@ -14,7 +14,7 @@ from commands.endings import DONE, end
 from commands.migrate import alone, migrate_or_explain
 from commands.upgrade import known_versions, tables_at
 from config import Config
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
 from services.store.metadata import GATEWAY

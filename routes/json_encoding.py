@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from flask import Response
 from flask.json.provider import JSONProvider
 
-from services.prepared_json import json_text
-from services.prepared_parts import PreparedList
+from services.rendering.prepared_json import json_text
+from services.rendering.prepared_parts import PreparedList
 
 
 class Body(NamedTuple):

@@ -15,7 +15,7 @@ from routes.did_you_mean import shown, which_metric
 from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.nearest_name import did_you_mean
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.reports.creators import creator_name
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)

@@ -21,9 +21,9 @@ from routes.etag import etag_of
 from routes.json_encoding import Body, encode_fields
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
-from services.csv_cells import BOM, cells, csv_lines
-from services.prepared_parts import PreparedPart
 from services.redaction import Redaction
+from services.rendering.csv_cells import BOM, cells, csv_lines
+from services.rendering.prepared_parts import PreparedPart
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -17,7 +17,7 @@ from routes.did_you_mean import nearest_paths, shown
 from routes.query_string import Parameters, parameters_of
 from services.errors import InsightsError, InvalidRequestError
 from services.insights.nearest_name import did_you_mean
-from services.plurals import counted
+from services.rendering.plurals import counted
 
 MOST_NAMED = 5  # unknown parameters that a message repeats
 Query = TypeVar("Query", bound=BaseModel)

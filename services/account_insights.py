@@ -25,7 +25,7 @@ from services.insights.final_days import first_provisional
 from services.insights.reader import InsightsReader
 from services.insights.request import ResolvedMetric, requests_of, resolve
 from services.insights.shown_insights import COLUMNS, MOST_DAYS, ShownInsights
-from services.prepared_parts import PreparedList
+from services.rendering.prepared_parts import PreparedList
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 

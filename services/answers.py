@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, INCOMPLETE_REPLY_TTL
 from services.days import ONE_DAY, midnight, our_time, pacific_day
-from services.prepared_parts import PreparedPart
+from services.rendering.prepared_parts import PreparedPart
 
 REASONS: Mapping[str, str] = {
     "beyond_retention": "Instagram does not keep this metric for that long.",
@@ -220,8 +220,8 @@ class BreakdownOfValue(TypedDict):
 class Table:
     """A body as rows and columns, for callers that want CSV; the rows may be read once only, and are made then.
 
-    A row is a mapping, or a tuple of the cells as they stand in the file (`services.csv_cells`), or the finished
-    lines of several rows. Where all are prepared parts, nothing is written again.
+    A row is a mapping, or a tuple of the cells as they stand in the file (`services.rendering.csv_cells`), or the
+    finished lines of several rows. Where all are prepared parts, nothing is written again.
     """
 
     columns: Sequence[str]

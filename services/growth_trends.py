@@ -18,7 +18,7 @@ from services.growth.trends import ALWAYS, TITLES
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement import Method
 from services.posts.engagement_rates import Basis
-from services.prepared_parts import PreparedList
+from services.rendering.prepared_parts import PreparedList
 
 Until = Literal["yesterday", "complete"]
 ADDED = tuple(key for key in TITLES if key not in ALWAYS)

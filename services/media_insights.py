@@ -22,7 +22,7 @@ from services.media.errors import no_such_media
 from services.media.reader import MediaReader
 from services.media.request import recommended_metrics, resolve_media_metric
 from services.media.shown_metrics import COLUMNS, MediaInsight, ShownMetric, ShownMetrics
-from services.prepared_parts import PreparedList
+from services.rendering.prepared_parts import PreparedList
 from services.store.media import MediaRow
 
 

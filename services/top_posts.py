@@ -20,14 +20,14 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.errors import InsightsError, ProviderError
-from services.plurals import counted
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import COUNTS, Post
 from services.posts.reader import PostReader
 from services.posts.shown_posts import INSIGHTS, Form, ShownPost, shown_post
-from services.prepared_parts import PreparedList
+from services.rendering.plurals import counted
+from services.rendering.prepared_parts import PreparedList
 
 BY_SCORE = "engagement_score"
 INCLUDED = ("collaborations",)

@@ -25,7 +25,7 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from services.plurals import counted
+from services.rendering.plurals import counted
 
 DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
 EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds

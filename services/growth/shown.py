@@ -12,15 +12,15 @@ from services.answers import Unavailable
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
-from services.csv_cells import cells, csv_lines
 from services.days import Window, utc
 from services.growth.parts import GrowthSources, SourcesPart
 from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.posts.engagement import Method
 from services.posts.engagement_rates import Basis
-from services.prepared_json import json_text
-from services.prepared_parts import PreparedPart
+from services.rendering.csv_cells import cells, csv_lines
+from services.rendering.prepared_json import json_text
+from services.rendering.prepared_parts import PreparedPart
 
 COLUMNS = (
     *("metric", "key", "current_value", "previous_value", "growth_rate", "reason"),

@@ -15,7 +15,7 @@ from services.history.points import KnownDays, Point, number
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric
 from services.insights.request import resolve
-from services.prepared_json import prepared
+from services.rendering.prepared_json import prepared
 from services.store.follower_counts import CountColumns, DailyCount
 from services.store.history import DayColumns, Kind
 

@@ -16,7 +16,7 @@ import orjson
 from typing_extensions import TypedDict
 
 from services.days import our_time
-from services.prepared_json import json_text
+from services.rendering.prepared_json import json_text
 
 AS_OUR_TIME = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 FINAL = (b"false", b"true")

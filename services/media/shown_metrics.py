@@ -14,13 +14,13 @@ from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
-from services.csv_cells import cells, csv_lines
 from services.media.catalogue import STORY
 from services.media.reader import MediaInsights
 from services.media.request import ResolvedMediaMetric
 from services.media.values import MediaValue
-from services.prepared_json import json_text
-from services.prepared_parts import PreparedPart
+from services.rendering.csv_cells import cells, csv_lines
+from services.rendering.prepared_json import json_text
+from services.rendering.prepared_parts import PreparedPart
 from services.store.media import MediaRow
 
 PERIOD = "lifetime"

@@ -21,9 +21,9 @@ from services.days import last_days, midnight, our_time
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
-from services.plurals import counted
 from services.posts.ages import COMPARED_FROM, HOUR
 from services.posts.kept_posts import KeptPosts
+from services.rendering.plurals import counted
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostReading, PostRow
 

@@ -32,8 +32,8 @@ from services.errors import InsufficientViewersError, MediaTooOldError, Provider
 from services.media.expansion import POST_METRICS, ExpansionReader, PostValues, unknown_values
 from services.media.post_culprits import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
-from services.plurals import counted
 from services.posts.post import Post, reason_of
+from services.rendering.plurals import counted
 from services.store.cache_entries import CacheKey
 
 MOST_RECENT = 4_000  # posts, of about 1 kB each

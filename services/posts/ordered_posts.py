@@ -15,9 +15,9 @@ from services.answers import Warning_
 from services.cache.entries import CacheEntry
 from services.days import Window, our_time
 from services.errors import InsightsError
-from services.plurals import counted
 from services.posts.engagement import Interactions
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
+from services.rendering.plurals import counted
 
 MOST_MEDIANS = 1_000  # of ranges of one list
 

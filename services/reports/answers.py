@@ -10,10 +10,10 @@ from zlib import compress, decompress
 
 from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
 from services.clock import Clock
-from services.csv_cells import cells, csv_lines
 from services.days import our_time
-from services.prepared_json import json_text, prepared
 from services.redaction import Redaction
+from services.rendering.csv_cells import cells, csv_lines
+from services.rendering.prepared_json import json_text, prepared
 from services.reports.balance import CreditBalance, CreditsLeft
 from services.reports.errors import no_ledger
 from services.reports.price import PRICE, credits_of

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from services.errors import ProviderError, ProviderNotConfiguredError
-from services.plurals import counted
+from services.rendering.plurals import counted
 from services.reports.price import credits_of
 from services.reports.purchase_policy import next_month
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal
 
-from services.csv_cells import BOM, cell_text, text_cell
-from services.plurals import counted
+from services.rendering.csv_cells import BOM, cell_text, text_cell
+from services.rendering.plurals import counted
 from services.store.line_fields import FIELDS, Line, LineError
 
 Format = Literal["ndjson", "csv"]

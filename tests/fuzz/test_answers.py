@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import responses
 
-from services.csv_cells import BOM
 from services.errors import ProviderError
+from services.rendering.csv_cells import BOM
 from tests.fuzz.answers import GOOD, KINDS, NOW, Kind, address_of
 from tests.fuzz.checks import (
     NOT_READ,

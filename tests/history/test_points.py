@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.history.points import KnownDays
-from services.prepared_json import json_text
+from services.rendering.prepared_json import json_text
 
 NUMBERS = st.floats(width=64) | st.integers(-(10**6), 10**18).map(float) | st.sampled_from([-0.0, 0.5, 1e16, 1e-7])
 MOMENTS = st.floats(-1e11, 1e11) | st.integers(0, 2**31).map(float)

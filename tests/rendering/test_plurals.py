@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.plurals import counted
+from services.rendering.plurals import counted
 
 
 @pytest.mark.parametrize(

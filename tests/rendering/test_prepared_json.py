@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.prepared_json import json_text
+from services.rendering.prepared_json import json_text
 
 
 @pytest.mark.parametrize("more", [{}, {"large": 2**70}], ids=["fast", "beyond 64 bits"])
