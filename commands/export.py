@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
+from services.history.transfer.text import FORMATS
+
 from commands import Refused
 from commands.arguments import given_path
 from commands.endings import DONE, FAILED, end
@@ -25,7 +27,6 @@ from services.clock import Clock
 from services.errors import AccountUnknownError, InsightsError
 from services.rendering.plurals import counted
 from services.store.transfer import Selection
-from services.transfer.text import FORMATS
 from services.wiring.container import Services
 
 SHOWN_EVERY = 50_000  # lines

@@ -13,6 +13,8 @@ from services.accounts.resolver import AccountResolver
 from services.clock import Clock
 from services.days import Bound, check_range, pacific_day
 from services.errors import BusyError, InvalidRequestError
+from services.history.transfer.definitions import definition
+from services.history.transfer.text import Format, as_text
 from services.insights.catalogue import METRICS
 from services.insights.nearest_name import did_you_mean_any
 from services.media.catalogue import MEDIA_METRICS
@@ -20,8 +22,6 @@ from services.store.database import DatabaseUnavailableError
 from services.store.line_fields import Line
 from services.store.sections import SECTIONS
 from services.store.transfer import Selection, Transfer
-from services.transfer.definitions import definition
-from services.transfer.text import Format, as_text
 
 MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller reads
 PART = 64  # lines that are sent together

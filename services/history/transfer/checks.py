@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import date
 
 from services.days import ONE_DAY, midnight
+from services.history.transfer.definitions import COUNTS as PROFILE
 from services.store.line_fields import Line, LineError, moment_of
 from services.store.posts import COUNTS as POSTS
 from services.store.sections import BUCKET_UNKNOWN, BUCKETS
-from services.transfer.definitions import COUNTS as PROFILE
 
 FIRST_DAY = date(2010, 1, 1)  # Instagram began in October 2010.
 LARGEST = 2**53  # up to which every number of a column is exact

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from services.history.transfer.checks import check
+from services.history.transfer.text import from_text
 from services.store.line_fields import Line, LineError, Row
 from services.store.sections import SECTIONS, Assembly, Section
 from services.store.transfer import Transfer
-from services.transfer.checks import check
-from services.transfer.text import from_text
 
 ROWS_AT_ONCE = 500  # in one transaction
 SECTION_OF: Mapping[str, Section] = {section.kind: section for section in SECTIONS}

@@ -13,9 +13,9 @@ from commands import export, import_history
 from config import Config
 from services.store.sections import SECTIONS
 from services.store.store import Store
+from tests.history.transfer.history_rows import fill
 from tests.stores import new_store, query
 from tests.support import ACCOUNT_ID, TOKEN
-from tests.transfer.history_rows import fill
 
 LIVE = {"PROVIDERS": "live", "ACCESS_LONG_LIVED_TOKEN": TOKEN, "INSTAGRAM_ACCOUNT_ID": ACCOUNT_ID}
 
@@ -187,7 +187,7 @@ def test_a_command_that_is_interrupted_says_so_and_leaves_no_file(run, kept, tmp
         raise KeyboardInterrupt
 
     monkeypatch.setattr("services.store.transfer.Transfer.lines", interrupt)
-    monkeypatch.setattr("services.transfer.importing.HistoryImport.read", interrupt)
+    monkeypatch.setattr("services.history.transfer.importing.HistoryImport.read", interrupt)
     (tmp_path / "given.ndjson").touch()
     arguments = {export: ["--out", str(tmp_path / "out.ndjson")], import_history: [str(tmp_path / "given.ndjson")]}
 

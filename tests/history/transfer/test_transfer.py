@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 from commands.migrate import migrate
 from config import Config
 from services.export import Export
+from services.history.transfer.importing import HistoryImport, OtherModeError
 from services.store import transfer as transfer_module
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
@@ -23,9 +24,8 @@ from services.store.posts import PartRow, PostRow
 from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
-from services.transfer.importing import HistoryImport, OtherModeError
+from tests.history.transfer.history_rows import all_rows, fill
 from tests.stores import ENGINES, SERVER, new_store, server
-from tests.transfer.history_rows import all_rows, fill
 
 ACCOUNT = "17841400000000001"
 READ_AT = 1_763_625_600.0  # 2025-11-20T08:00:00Z
