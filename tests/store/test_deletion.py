@@ -16,8 +16,8 @@ from services.store.deletion import KEPT
 from services.store.schema import gateway, memory
 from services.store.sections import DAYS, MEDIA, SECTIONS
 from services.store.types import Number
+from tests.history.transfer.history_rows import all_rows, fill
 from tests.support import ACCOUNT_ID, MovableClock, settings, utc
-from tests.transfer.history_rows import all_rows, fill
 
 FORGOTTEN, OTHER = "17841400000000001", "17841400000000002"
 # Every table that has no column `account`, and what it is about; a new one has to be thought about.

@@ -16,9 +16,9 @@ from services.store.line_fields import moment_of
 from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
+from tests.history.transfer.history_rows import fill
 from tests.stores import new_store, query, server
 from tests.support import ROOT
-from tests.transfer.history_rows import fill
 
 COLUMNS = (
     *("account", "kind", "metric", "breakdown", "bucket", "date", "first_day", "media"),
