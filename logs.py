@@ -131,12 +131,12 @@ class LineHandler(logging.StreamHandler[Any]):
         except Exception:  # noqa: BLE001  # As in each handler of the library.
             self.handleError(record)
 
-    def write_ready(self, record: logging.LogRecord, line: str) -> None:
-        """Write a line that is complete; the record has it too."""
+    def write_ready(self, logger: str, line: str) -> None:
+        """Write a line of a logger that is complete."""
         written = self._encoded(line)
         # Longer writes to a pipe may be mixed up with those of other threads.
         if self._output is None or len(written) > PIPE_BUF:
-            self.handle(record)
+            self.handle(_ready_record(logger, line))
         else:
             self._output.write(written)
 
@@ -182,17 +182,25 @@ def _descriptor_of(stream: Any) -> int | None:
 def write_ready(logger: logging.Logger, line: str) -> None:
     """Log a line that is complete, and in which no credential can be.
 
-    A reply from the response cache takes less time than the usual way to a log line. So the record is copied from a
-    template: creating one looks up the thread, the process and the caller, which the line does not show.
+    A reply from the response cache takes less time than the usual way to a log line, so our own handler gets no record.
     """
     if logger.isEnabledFor(logging.INFO):
-        record = logging.LogRecord.__new__(logging.LogRecord)
-        vars(record).update(_READY, name=logger.name, created=time.time(), ready_line=line)
         for handler in logging.root.handlers:
             if isinstance(handler, LineHandler):
-                handler.write_ready(record, line)
-            elif record.levelno >= handler.level:
-                handler.handle(record)
+                handler.write_ready(logger.name, line)
+            elif handler.level <= logging.INFO:
+                handler.handle(_ready_record(logger.name, line))
+
+
+def _ready_record(logger: str, line: str) -> logging.LogRecord:
+    """Return a complete line as a record.
+
+    It is copied from a template: creating one looks up the thread, the process and the caller, which the line does not
+    show.
+    """
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    vars(record).update(_READY, name=logger, created=time.time(), ready_line=line)
+    return record
 
 
 def set_up(level: str, redaction: Redaction) -> None:

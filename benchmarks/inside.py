@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
-from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Flask
@@ -30,9 +29,9 @@ class SteppedClock(Clock):
         self._lock = threading.Lock()
         self._now = now
 
-    def now(self) -> datetime:
+    def timestamp(self) -> float:
         """Return the moment it was moved to."""
-        return datetime.fromtimestamp(self._now, UTC)
+        return self._now
 
     def monotonic(self) -> float:
         """Return the same in seconds."""

@@ -71,9 +71,9 @@ REQUESTS = {
 class StandingClock(Clock):
     """A clock that always shows the moment of the examples."""
 
-    def now(self) -> datetime:
+    def timestamp(self) -> float:
         """Return the moment of the examples."""
-        return NOW
+        return NOW.timestamp()
 
 
 def main() -> int:

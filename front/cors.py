@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from front.request_limits import WEBHOOK_PATH
@@ -43,15 +44,15 @@ class AllowedOrigins:
 
         Caches differ in how they read several lines; nginx keeps one of them, and would serve CSV for JSON.
         """
-        names = [part.strip() for name, value in headers if name == "Vary" for part in value.split(",")]
-        if environ.get("PATH_INFO") not in WITHOUT_KEY:
-            names += KEY_HEADERS  # A browser must not answer one key from what it keeps of another one.
-        if self._origins and environ.get("PATH_INFO") != WEBHOOK_PATH:
-            names.append("Origin")
-        if not names:
+        path = environ.get("PATH_INFO")
+        # A browser must not answer one key from what it keeps of another one.
+        added: tuple[str, ...] = () if path in WITHOUT_KEY else KEY_HEADERS
+        if self._origins and path != WEBHOOK_PATH:
+            added += ("Origin",)
+        vary = _with_names(",".join([value for name, value in headers if name == "Vary"]), added)
+        if not vary:
             return headers
-        others = [header for header in headers if header[0] != "Vary"]
-        return [*others, ("Vary", ", ".join(dict.fromkeys(names)))]
+        return [*[header for header in headers if header[0] != "Vary"], ("Vary", vary)]
 
     def is_preflight(self, environ: WSGIEnvironment) -> bool:
         """Return whether a request is a preflight of an allowed origin, with which browsers send no credentials."""
@@ -74,3 +75,10 @@ class AllowedOrigins:
         # No browser calls the webhook.
         is_for_browsers = environ.get("PATH_INFO") != WEBHOOK_PATH
         return is_for_browsers and origin is not None and (self._allows_all or origin in self._origins)
+
+
+@lru_cache(maxsize=64)
+def _with_names(vary: str, added: tuple[str, ...]) -> str:
+    """Return a value of `Vary` with further names, each once."""
+    names = [name.strip() for name in vary.split(",")] if vary else []
+    return ", ".join(dict.fromkeys([*names, *added]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import current_app, request
+from flask import Request, current_app, request
 
 from config import Config
 from services.wiring.container import Services
@@ -20,8 +20,13 @@ def config() -> Config:
     return cast(Config, current_app.extensions["config"])
 
 
+def current_request() -> Request:
+    """Return the request itself: each attribute of `flask.request` is another look for it."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+
+
 def note_route() -> None:
     """Note the pattern of the path of this request, for the metrics."""
-    current = request._get_current_object()  # type: ignore[attr-defined]
+    current = current_request()
     if current.url_rule is not None:
         current.environ["insights.route"] = current.url_rule.rule

@@ -12,11 +12,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from flask import Response, current_app, request
+from flask import Request, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from routes.context import current_request
 from routes.etag import etag_of
 from routes.json_encoding import Body, encode_fields
 from routes.query_string import parameters_of
@@ -44,15 +45,16 @@ def reply(answer: Answer, *, format_: str | None = None, cacheable: bool = True)
 
     `cacheable` lets the response cache serve the reply until it expires.
     """
-    environ = request.environ
+    current = current_request()
+    environ = current.environ
     is_csv = answer.table is not None and prefers_csv(format_)
     if answer.table is not None and is_csv:
         body, named_by = _csv(answer.table)
-        headers = [("Content-Type", CSV_IN_UTF_8), ("Content-Disposition", attachment(_file_name(answer)))]
+        headers = [("Content-Type", CSV_IN_UTF_8), ("Content-Disposition", attachment(_file_name(answer, current)))]
     else:
         body, named_by = encode_fields(answer.as_json())
         headers = [("Content-Type", JSON)]
-    shown = _without_credentials(environ, body, is_json=not is_csv)
+    shown = _without_credentials(current, body, is_json=not is_csv)
     if shown is not body:
         body = named_by = shown
     headers += [("Content-Length", str(len(body))), ("Vary", "Accept")]
@@ -82,13 +84,13 @@ class CompleteResponse(Response):
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-def _without_credentials(environ: WSGIEnvironment, body: bytes, *, is_json: bool) -> bytes:
+def _without_credentials(current: Request, body: bytes, *, is_json: bool) -> bytes:
     """Return the body; if the caller wrote a credential, such as a token in place of an account, without that.
 
     A reply repeats what was asked for in many places: names of accounts, messages of nested errors, `meta`.
     """
     redaction: Redaction = current_app.extensions["redaction"]
-    if redaction.is_clean(request.path) and all(map(redaction.is_clean, chain(*parameters_of(environ)))):
+    if redaction.is_clean(current.path) and all(map(redaction.is_clean, chain(*parameters_of(current.environ)))):
         return body
     return redaction.reply_body(body.decode(), is_json=is_json).encode()
 
@@ -114,7 +116,9 @@ def streamed(parts: Iterator[str], *names: str, format_: str) -> Response:
     """Return a file that is sent part by part, and never cached: it can be larger than the memory."""
     content_type = CSV_IN_UTF_8 if format_ == "csv" else NDJSON
     response = Response((part.encode() for part in parts), content_type=content_type)
-    response.headers["Content-Disposition"] = attachment(f"{'-'.join([*map(_safe, names), *_range()])}.{format_}")
+    response.headers["Content-Disposition"] = attachment(
+        f"{'-'.join([*map(_safe, names), *_range(request.environ)])}.{format_}"
+    )
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("Accept")
     request.environ["insights.streamed"] = True
@@ -128,20 +132,20 @@ def attachment(file_name: str) -> str:
     return f'attachment; filename="{simple}"{extended}'
 
 
-def _file_name(answer: Answer) -> str:
+def _file_name(answer: Answer, current: Request) -> str:
     """Return endpoint, id of the path, account and range, such as `top-posts-corner.bakery-30d.csv`."""
-    endpoint = (request.endpoint or "").rpartition(".")[2].replace("_", "-")
+    endpoint = (current.endpoint or "").rpartition(".")[2].replace("_", "-")
     meta = answer.meta
     account = meta.get("username") or meta.get("creator") or meta.get("account") or ""
-    names = [endpoint, *(request.view_args or {}).values(), account]
+    names = [endpoint, *(current.view_args or {}).values(), account]
     window = meta.get("window")
-    days = _range() or ([str(window["since"]), str(window["until"])] if isinstance(window, dict) else [])
+    days = _range(current.environ) or ([str(window["since"]), str(window["until"])] if isinstance(window, dict) else [])
     return f"{'-'.join(filter(None, [*map(_safe, map(str, names)), *days]))}.csv"
 
 
-def _range() -> list[str]:
+def _range(environ: WSGIEnvironment) -> list[str]:
     """Return the parameters about time, as they are part of a file name."""
-    parameters = dict(parameters_of(request.environ))
+    parameters = dict(parameters_of(environ))
     return [_safe(given.strip()) for name in RANGES if (given := parameters.get(name))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, request
 from flask.typing import ResponseReturnValue
@@ -18,6 +18,9 @@ from routes.query_string import Parameters, parameters_of
 from services.errors import InsightsError, InvalidRequestError
 from services.insights.nearest_name import did_you_mean
 from services.rendering.plurals import counted
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 MOST_NAMED = 5  # unknown parameters that a message repeats
 Query = TypeVar("Query", bound=BaseModel)
@@ -35,13 +38,12 @@ def takes(
     def decorate(view: Callable[[Query], ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
         @wraps(view)
         def wrapped(**path: str) -> ResponseReturnValue:
-            query = _parse(model, path)
+            environ = request.environ
+            query = _parse(model, path, environ)
             if getattr(query, "refresh", False):
-                require_refresh(request.environ)
+                require_refresh(environ)
             elif (
-                request.environ.get(REFRESH)
-                and "refresh" in model.model_fields
-                and getattr(model, "refreshes_by_header", True)
+                environ.get(REFRESH) and "refresh" in model.model_fields and getattr(model, "refreshes_by_header", True)
             ):
                 query = query.model_copy(update={"refresh": True})
             return view(query)
@@ -62,8 +64,8 @@ def fails_with(*errors: type[InsightsError]) -> Callable[[View], View]:
     return decorate
 
 
-def _parse(model: type[Query], path: Mapping[str, str]) -> Query:
-    pairs = parameters_of(request.environ)
+def _parse(model: type[Query], path: Mapping[str, str], environ: WSGIEnvironment) -> Query:
+    pairs = parameters_of(environ)
     given, known = dict(pairs), parameters(model)
     if len(given) < len(pairs) or not given.keys() <= known.keys() or not path.keys().isdisjoint(given):
         given = _accepted_once(model, path, pairs)

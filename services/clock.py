@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 class Clock:
     """The machine's clock."""
 
-    def now(self) -> datetime:
-        """Return the present moment, in UTC."""
-        return datetime.now(UTC)
-
     def timestamp(self) -> float:
         """Return the present moment in Unix seconds."""
-        return self.now().timestamp()
+        return time.time()
+
+    def now(self) -> datetime:
+        """Return the same moment, in UTC."""
+        return datetime.fromtimestamp(self.timestamp(), UTC)
 
     def monotonic(self) -> float:
         """Return seconds that never go back, for measuring how long something took."""

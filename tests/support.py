@@ -219,6 +219,9 @@ class MovableClock(Clock):
         self._monotonic = 0.0
         self.waits: list[float] = []
 
+    def timestamp(self) -> float:
+        return self._now.timestamp()
+
     def now(self) -> datetime:
         return self._now
 

@@ -44,8 +44,7 @@ class Log:
         if number % 2:
             self.handler.handle(record)
         else:
-            line = self.handler.format(record)
-            self.handler.write_ready(logging.makeLogRecord(fields | {"ready_line": line}), line)
+            self.handler.write_ready(record.name, self.handler.format(record))
 
     def read_until(self, is_enough):
         """Read lines until they are enough."""

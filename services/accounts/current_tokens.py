@@ -88,13 +88,14 @@ class CurrentTokens:
 
     def of(self, account: Account) -> Account:
         """Return an account with the token to use: the given one, or what it was refreshed to."""
-        self._look()
-        known = self._successors.get(fingerprint(account.token))
-        return account if known is None or known[1] == account.token else replace(account, token=known[1])
+        token = self.token(account.token)
+        return account if token == account.token else replace(account, token=token)
 
     def token(self, given: str) -> str:
         """Return the token to use for a token that was given."""
-        return self.of(Account(NO_ACCOUNT, given)).token
+        self._look()
+        known = self._successors.get(fingerprint(given))
+        return given if known is None else known[1]
 
     def given(self, token: str) -> str:
         """Return the fingerprint of the given token that a token descends from; often it is its own."""

@@ -7,7 +7,6 @@ them serves a request: when a call began, until when its creator is held, and wh
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
 
@@ -35,10 +34,6 @@ class DatabaseClock(Clock):
         moment = float(connection.execute(select(self._database.now())).scalar_one())
         self._reading = moment, self._machine.monotonic()
         return moment
-
-    def now(self) -> datetime:
-        """Return the present moment, in UTC."""
-        return datetime.fromtimestamp(self.timestamp(), UTC)
 
     def timestamp(self) -> float:
         """Return the present moment in Unix seconds, by the last reading."""

@@ -148,7 +148,14 @@ def test_other_requests_have_their_turn_between_two_parts(kept, monkeypatch):
 def test_a_reply_is_closed_although_its_caller_has_not_read_it_to_its_end(kept, monkeypatch, method, path):
     monkeypatch.setattr("services.export.PART", 1)
     closed = []
-    kept.application.after_request(lambda response: response.call_on_close(lambda: closed.append(1)) and response)
+    make_response = kept.application.make_response
+
+    def watched(value):
+        response = make_response(value)
+        response.call_on_close(lambda: closed.append(1))
+        return response
+
+    monkeypatch.setattr(kept.application, "make_response", watched)
     environ = EnvironBuilder(path, method=method).get_environ()
 
     parts = kept.application.wsgi_app(environ, lambda *_: None)

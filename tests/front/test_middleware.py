@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,14 @@ def test_a_large_reply_is_not_made_on_the_thread_of_all_connections(make_world, 
     monkeypatch.setattr(front.middleware, "MOST_READY", len(body) - 1)
     assert ready() is None
     assert world.get(path).headers["Cache-Status"].startswith("insights-gateway; hit")
+
+
+# What no request looks for
+
+
+def test_nothing_is_registered_that_the_application_never_calls(client):
+    app = client.application
+    never_called = (app.after_request_funcs, app.teardown_request_funcs, app.teardown_appcontext_funcs)
+
+    assert never_called == ({}, {}, [])
+    assert not any(map(iscoroutinefunction, app.view_functions.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 
 import pytest
 import requests
@@ -28,8 +27,8 @@ class WrongClock(Clock):
     def __init__(self, hours=0.0):
         self.hours = hours
 
-    def now(self):
-        return super().now() + timedelta(hours=self.hours)
+    def timestamp(self):
+        return super().timestamp() + 3600 * self.hours
 
 
 @pytest.fixture
