@@ -95,7 +95,7 @@ class AccountInsights:
             unavailable=[entry for each in series for entry in each.unavailable],
             substitutions=list(_substitutions(resolved)),
             warnings=[*warnings, *(unexpected_end_time(each.name) for each in series if each.is_shifted)],
-            table=Table(COLUMNS, [each.lines for each in series]),
+            table=Table(COLUMNS, (each.lines for each in series)),
         )
 
 

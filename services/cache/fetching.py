@@ -31,6 +31,7 @@ class FetchAttempt:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waiting: dict[CacheKey, EntryRow] = field(default_factory=dict)
     _is_writing: bool = False
+    _rows: dict[CacheKey, tuple[Json, EntryRow]] = field(default_factory=dict)  # by key, with what each was made of
     _kept: dict[CacheKey, EntryRow] = field(default_factory=dict)
     _written: dict[CacheKey, EntryRow] = field(default_factory=dict)  # to the database
 
@@ -67,9 +68,15 @@ class FetchAttempt:
         self.entries.committed(self.request.account, committed, replaced=replaced)
 
     def row(self, cache_key: CacheKey, value: Json) -> EntryRow:
-        """Return a fetched value as a row, with the known part of what is newly unknown."""
-        known, policy = self.cached.get(cache_key), self.request.policies[cache_key]
-        return self.entries.merged(known, value, policy, self.fetched_at)
+        """Return a fetched value as a row, with the known part of what is newly unknown.
+
+        What was kept as it came is returned once more by a fetch that ends, and has its row already.
+        """
+        made = self._rows.get(cache_key)
+        if made is None or made[0] != value:
+            known, policy = self.cached.get(cache_key), self.request.policies[cache_key]
+            made = self._rows[cache_key] = value, self.entries.merged(known, value, policy, self.fetched_at)
+        return made[1]
 
     def failed_row(self, cache_key: CacheKey) -> EntryRow | None:
         """Return the row of a fresh value that could not be read again: from now on it is stale."""

@@ -42,7 +42,7 @@ class MetricValuePolicy:
         if found.reason == "refused":
             return fetched_at + REFUSED_VALUE_TTL
         if self.is_final(fetched_at):
-            return FOR_EVER if is_known(value) else fetched_at + UNKNOWN_VALUE_TTL
+            return FOR_EVER if _has_number(found) else fetched_at + UNKNOWN_VALUE_TTL
         return fetched_at + (TODAY_TTL if fetched_at <= self.until else FINISHED_DAY_TTL)
 
     def stale_while_revalidate(self, value: Json) -> float:
@@ -136,8 +136,7 @@ def as_history_value(metric_value: MetricValue, key: ValueKey, read_at: float, o
     Of a finished day it keeps everything, of several days only what is known and final.
     """
     metric, _, window = key
-    is_known_ = metric_value.value is not None or metric_value.buckets is not None
-    is_final = is_known_ and policy_of(metric, window).is_final(read_at)
+    is_final = _has_number(metric_value) and policy_of(metric, window).is_final(read_at)
     # The history has no place for a doubt about the day.
     if metric_value.is_shifted or read_at <= window.until or not (is_final or len(window) == 1):
         return None
@@ -154,5 +153,8 @@ def from_history_value(stored: HistoryValue) -> MetricValue:
 
 def is_known(value: Json) -> bool:
     """Return whether a value as JSON has a number at all."""
-    found = from_json(value)
-    return found.value is not None or found.buckets is not None
+    return _has_number(from_json(value))
+
+
+def _has_number(metric_value: MetricValue) -> bool:
+    return metric_value.value is not None or metric_value.buckets is not None

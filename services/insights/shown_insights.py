@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
@@ -63,7 +65,6 @@ class ShownDay(NamedTuple):
 
     last: date
     value: InsightValue
-    rows: Sequence[tuple[object, ...]]
     metric_value: MetricValue
     entry: CacheEntry | None
 
@@ -79,11 +80,18 @@ class ShownSeries:
     name: str
     values: int  # how many
     insight: PreparedPart  # as JSON
-    lines: PreparedPart  # the same as CSV
     unavailable: Sequence[Unavailable]
     is_shifted: bool  # whether Instagram marks a day by another time than midnight in California
     entry: CacheEntry | None
     expires_at: float
+
+    @cached_property
+    def lines(self) -> PreparedPart:
+        """The same as CSV, made for the first caller that wants it."""
+        insight: Insight = json.loads(self.insight.text)
+        head = {"name": insight["name"], "period": insight["period"]}
+        rows = (row for value in insight["values"] for row in _rows(head, value))
+        return PreparedPart(csv_lines(cells(map(row.get, COLUMNS)) for row in rows).encode())
 
 
 DaysKey = tuple[str, str]  # the metric and the period
@@ -142,7 +150,7 @@ class ShownInsights:
         insights: Insights,
     ) -> list[ShownSeries]:
         """Return the series of some metrics that were read, and keep the values that can be shown again."""
-        shown = [(metric, self._shown(metric, period, windows, insights)) for metric in metrics]
+        shown = [(metric, self._shown(metric, windows, insights)) for metric in metrics]
         kept: dict[DaysKey, Days] = {}
         for metric, days in shown:
             fresh = {day.last: day for day in days if day.entry is not None}
@@ -152,20 +160,16 @@ class ShownInsights:
         self._days.put(reading.account, reading.days, kept)
         return [_series(metric, period, days, reading.account) for metric, days in shown]
 
-    def _shown(
-        self, metric: ResolvedMetric, period: str, windows: Sequence[Window], insights: Insights
-    ) -> list[ShownDay]:
+    def _shown(self, metric: ResolvedMetric, windows: Sequence[Window], insights: Insights) -> list[ShownDay]:
         """Return what is shown of each window, with the entry that it comes from where it can be shown again."""
-        head: Mapping[str, object] = {"name": metric.metric.name, "period": period}
         days = []
         for window in windows:
             metric_value = value_of(metric, window, insights.metric_values)
             value = self._value(metric, window, metric_value)
-            rows = [tuple(cells(map(row.get, COLUMNS))) for row in _rows(head, value)]
             entry = insights.sources.get((metric.source.name, (), window)) if _is_plain(metric) else None
             if entry is not None:
                 entry = None if entry.stale else replace(entry, value={})
-            days.append(ShownDay(window.last, value, rows, metric_value, entry))
+            days.append(ShownDay(window.last, value, metric_value, entry))
         return days
 
     def _value(self, resolved: ResolvedMetric, window: Window, metric_value: MetricValue) -> InsightValue:
@@ -210,7 +214,6 @@ def _series(resolved: ResolvedMetric, period: str, days: Sequence[ShownDay], acc
         resolved.metric.name,
         len(days),
         PreparedPart(json_text(_insight(resolved, period, days, account))),
-        PreparedPart(csv_lines(row for day in days for row in day.rows).encode()),
         _unavailable(resolved.metric.name, days),
         any(day.metric_value.is_shifted for day in days),
         deciding_entry(entries),
