@@ -55,7 +55,7 @@ def graph_client(
     reads = _graph_reads(
         config, clock, guard=guard, redaction=redaction or Redaction(config.secrets), gate=gate, on_call=on_call
     )
-    return GraphClient(reads, app_secret=config.app_secret, on_listed=on_listed)
+    return GraphClient(reads, on_listed=on_listed)
 
 
 def token_client(

@@ -84,7 +84,15 @@ def test_an_account_is_found_by_its_page_once(page_client, wire):
     assert page.call_count == 1
 
 
-@pytest.mark.parametrize("linked", [{}, {"instagram_business_account": None}, {"instagram_business_account": {}}])
+@pytest.mark.parametrize(
+    "linked",
+    [
+        {},
+        {"instagram_business_account": None},
+        {"instagram_business_account": {}},
+        {"instagram_business_account": {"id": "1/media"}},
+    ],
+)
 def test_a_page_without_an_account_says_what_to_do(page_client, wire, linked):
     wire.get(PAGE, json={"id": "555"} | linked)
 

@@ -48,6 +48,16 @@ def test_the_account_is_the_token_s_own(client, wire, me):
     assert body["meta"]["account"] == USER_ID
 
 
+@pytest.mark.parametrize("own", [{}, {"user_id": None}, {"user_id": "me/media"}, {"user_id": ""}])
+def test_an_answer_without_an_id_names_no_account(client, wire, own):
+    wire.get(f"{HOST}/me", json={"id": "999", "username": "our.account"} | own)
+
+    response = client.get("/top-posts?time_range=7d")
+
+    assert (response.status_code, response.get_json()["code"]) == (502, "provider_response_invalid")
+    assert len(wire.calls) == 1
+
+
 def test_it_is_found_by_its_username_and_by_its_id(client, wire, me):
     wire.get(f"{HOST}/me/media", json={"data": []})
 

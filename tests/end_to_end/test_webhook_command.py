@@ -11,7 +11,17 @@ from werkzeug.serving import make_server
 from commands import webhook as command
 from config import Config
 from simulator.world.accounts import APP_SECRET, INSTAGRAM_APP_SECRET
-from tests.support import MODASH_KEY, VERIFY_TOKEN, live_settings, local_session, new_instance, settings
+from tests.support import (
+    ACCOUNT_ID,
+    GRAPH,
+    MODASH_KEY,
+    TOKEN,
+    VERIFY_TOKEN,
+    live_settings,
+    local_session,
+    new_instance,
+    settings,
+)
 
 HOST = "https://gateway.example"
 URL = f"{HOST}/webhooks/instagram"
@@ -247,6 +257,48 @@ def test_a_token_of_another_app_is_found_because_its_deliveries_would_be_refused
 
     assert status == 1
     assert f"FAIL app: The token belongs to another app than {setting}: {own[setting]} is subscribed." in said
+
+
+OWN = {"ACCESS_LONG_LIVED_TOKEN": TOKEN, "INSTAGRAM_ACCOUNT_ID": ACCOUNT_ID, "GRAPH_LOGIN": "facebook"}
+PAGES = [
+    "a page that cannot be read",
+    {"id": "70"},
+    {"id": "71", "instagram_business_account": {"id": "17841400000000071"}},
+    {"id": "me/media", "instagram_business_account": {"id": ACCOUNT_ID}},
+]
+OWN_PAGE = {"id": "72", "instagram_business_account": {"id": ACCOUNT_ID}}
+
+
+def test_of_many_pages_the_one_of_the_account_is_subscribed_with_the_token_that_there_is(run, wire):
+    wire.get(f"{GRAPH}/v25.0/me/accounts", json={"data": [*PAGES, OWN_PAGE]})
+    wire.get(f"{GRAPH}/v25.0/72", json={"id": "72", "access_token": ""})  # The token is that of the page.
+    subscription = wire.post(f"{GRAPH}/v25.0/72/subscribed_apps", json={"success": True})
+    wire.get(f"{GRAPH}/v25.0/72/subscribed_apps", json={"data": [{"id": 4444, "subscribed_fields": ["feed"]}]})
+
+    status, said = run("subscribe", **SETTINGS, **OWN, APP_ID="1234")
+
+    assert [call.request.headers["Authorization"] for call in subscription.calls] == [f"Bearer {TOKEN}"]
+    assert (status, "than APP_ID: 4444 is subscribed." in said) == (1, True), said
+
+
+def test_an_account_without_a_page_among_those_of_its_token_is_not_subscribed(run, wire):
+    wire.get(f"{GRAPH}/v25.0/me/accounts", json={"data": PAGES})
+
+    status, said = run("subscribe", **SETTINGS, **OWN)
+
+    assert status == 1
+    assert "Set PAGE_ID" in said
+
+
+@pytest.mark.parametrize("answered", [{}, {"success": False}, {"success": "no"}])
+def test_a_subscription_that_meta_does_not_confirm_is_a_failure(run, wire, answered):
+    wire.get(f"{GRAPH}/v25.0/72", json={"id": "72", "access_token": "EAAPAGEtestTOKEN0123456789"})
+    wire.post(f"{GRAPH}/v25.0/72/subscribed_apps", json=answered)
+
+    status, said = run("subscribe", **SETTINGS, **OWN, PAGE_ID="72")
+
+    assert status == 1
+    assert "Instagram sends no success." in said
 
 
 def test_an_account_that_is_not_there_is_named_so(run, simulator, listed):

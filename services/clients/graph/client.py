@@ -40,12 +40,11 @@ def ignore_listed(_account: Account, _media: Sequence[Item]) -> None:
 class GraphClient:
     """Reads graph.facebook.com and graph.instagram.com; every method raises the `ProviderError` of the refusal."""
 
-    def __init__(self, reads: GraphReads, *, app_secret: str, on_listed: OnListed = ignore_listed) -> None:
+    def __init__(self, reads: GraphReads, *, on_listed: OnListed = ignore_listed) -> None:
         """Build a client; `on_listed` gets the media of each list that is read of their own account."""
         self.version = reads.version
         self.guard = reads.guard
         self._on_listed = on_listed
-        self._app_secret = app_secret
         self._reads = reads
 
     @property
@@ -327,22 +326,6 @@ class GraphClient:
         params |= {name: str(value) for name, value in given.items() if value is not None}
         answer = self._reads.get(account, f"{_node(account)}/insights", params, in_parts=in_parts)
         return by_name(answer)
-
-    def can_inspect(self, app_id: str) -> bool:
-        """Return whether there is an app token, without which Meta only inspects the tokens of the app's developers."""
-        return bool(app_id and self._app_secret)
-
-    def token_details(self, token: str, *, app_id: str) -> Item:
-        """Return what Meta reports of a token: `is_valid`, `expires_at`, `scopes` and more.
-
-        https://developers.facebook.com/docs/graph-api/reference/debug_token
-        """
-        inspector = Account(NO_ACCOUNT, f"{app_id}|{self._app_secret}", "facebook")
-        answer = self._reads.get(inspector, "debug_token", {"input_token": token})
-        details = answer.get("data")
-        if not isinstance(details, dict):
-            raise unreadable("an answer without data")
-        return details
 
     def _listed(self, account: Account, answer: Item, known: Item | None = NOTHING) -> MediaPage:
         """Return a page whose media are noted with what is `known` of them, but not where that is None."""
