@@ -19,7 +19,6 @@ _held: list[int] = []
 def send_held_reload() -> None:
     """Reload now if that was wanted during the start: the settings may have changed after they were read."""
     if _held:
-        _held.clear()
         os.kill(os.getpid(), signal.SIGHUP)
 
 
