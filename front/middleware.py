@@ -107,7 +107,7 @@ class Front:
         reply = _Reply()
         context = RequestContext(
             request,
-            started_at=self._clock.timestamp(),
+            started_at=now,
             waiting_slots=self._waiting_slots,
             caller=caller,
             seconds=self._request_deadline,

@@ -210,13 +210,13 @@ def _cache_key(environ: WSGIEnvironment, raw: RawRequest) -> CacheKey:
     text, which takes a third of the memory of a tuple for each; `repr` keeps apart what a separator would not.
     """
     scope, path, _, accept = raw
-    parameters = sorted(pair for pair in parameters_of(environ) if pair[0] != "refresh")
-    if any(name == "format" for name, _ in parameters):
+    parameters = sorted([pair for pair in parameters_of(environ) if pair[0] != "refresh"])
+    if "format" in [name for name, _ in parameters]:
         return scope, path, repr(parameters)
     return scope, path, f"{USUAL_ACCEPTS.get(accept) or negotiated(accept)} {parameters!r}"
 
 
 def _size(response: CachedResponse, key: CacheKey) -> int:
     """Return the bytes of what differs from reply to reply."""
-    headers = sum(HEADER_OVERHEAD + len(value) for _, value in response.fixed_headers)
+    headers = sum([HEADER_OVERHEAD + len(value) for _, value in response.fixed_headers])
     return len(response.body) + sum(map(getsizeof, key)) + headers

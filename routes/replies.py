@@ -90,7 +90,7 @@ def _without_credentials(current: Request, body: bytes, *, is_json: bool) -> byt
     A reply repeats what was asked for in many places: names of accounts, messages of nested errors, `meta`.
     """
     redaction: Redaction = current_app.extensions["redaction"]
-    if redaction.is_clean(current.path) and all(map(redaction.is_clean, chain(*parameters_of(current.environ)))):
+    if redaction.are_clean([current.path, *chain(*parameters_of(current.environ))]):
         return body
     return redaction.reply_body(body.decode(), is_json=is_json).encode()
 

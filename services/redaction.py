@@ -7,7 +7,7 @@ import re
 import threading
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote, quote_plus
 
 import regex
@@ -160,6 +160,10 @@ class Redaction:
         What only looks like a credential by its name stays: replies explain to callers how theirs are sent.
         """
         return _API_KEY.sub(MARK, _META_TOKEN.sub(MARK, self.known(text)))
+
+    def are_clean(self, texts: Sequence[str]) -> bool:
+        """Return whether all texts are clean."""
+        return self._clean.issuperset(texts) or all(map(self.is_clean, texts))
 
     def is_clean(self, text: str) -> bool:
         """Return whether `reply` leaves a text as it is; of a short one that was asked for before, without looking.

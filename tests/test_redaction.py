@@ -177,6 +177,19 @@ def test_a_text_that_was_clean_is_looked_at_again_once_a_secret_is_learned():
     assert (before, after) == ([True, True, False], [True, False, False])
 
 
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_some_texts_are_clean_if_each_of_them_is(asked_before):
+    redaction = Redaction(["secret-word-1"])
+    if asked_before:
+        assert redaction.are_clean(["account", "period", "7d"])
+
+    assert redaction.are_clean(["period", "7d", "account"])
+    assert not redaction.are_clean(["period", "7d", "account", "secret-word-1"])
+
+    redaction.learn("token-of-an-account")
+    assert not redaction.are_clean(["account", "token-of-an-account"])
+
+
 def test_the_texts_that_are_known_as_clean_have_a_bound():
     redaction = Redaction()
 
