@@ -81,8 +81,11 @@ def test_what_starts_is_reloaded_with_the_code_that_is_there_now(folder, own_mod
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('raise SystemExit("The gateway cannot start:\\n- PORT is wrong.")', "The gateway cannot start: - PORT is wrong."),
-        ("import os, sys\nsys.stderr.write('{\"level\": \"INFO\"}\\n')\nos._exit(3)", "no reason was given"),
+        (
+            'raise SystemExit("The gateway cannot start:\\n- PORT is wrong.")',
+            "The gateway cannot start: - PORT is wrong.",
+        ),
+        ('import os, sys\nsys.stderr.write(\'{"level": "INFO"}\\n\')\nos._exit(3)', "no reason was given"),
         (f"raise SystemExit('x' + 'y' * {MOST_SHOWN})", "y" * MOST_SHOWN),
     ],
     ids=["sentences", "nothing", "too much"],
