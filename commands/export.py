@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
-from services.history.transfer.text import FORMATS
-
 from commands import Refused
 from commands.arguments import given_path
 from commands.endings import DONE, FAILED, end
@@ -25,6 +23,7 @@ from config import Config
 from config_values import listed
 from services.clock import Clock
 from services.errors import AccountUnknownError, InsightsError
+from services.history.transfer.text import FORMATS
 from services.rendering.plurals import counted
 from services.store.transfer import Selection
 from services.wiring.container import Services

@@ -14,14 +14,13 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TextIO
 
-from services.history.transfer.importing import HistoryImport, OtherModeError
-
 from commands import Refused
 from commands.endings import DONE, FAILED, end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock
 from services.days import pacific_day
+from services.history.transfer.importing import HistoryImport, OtherModeError
 from services.rendering.plurals import counted
 from services.wiring.container import Services
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
-from services.history.transfer.text import Format
 
 from routes.context import services
 from routes.queries import ExportQuery
 from routes.replies import NDJSON, prefers_csv, streamed
 from routes.validation import takes
+from services.history.transfer.text import Format
 
 bp = Blueprint("export", __name__)
 
