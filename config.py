@@ -16,7 +16,7 @@ from dotenv.parser import parse_stream
 
 from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, without_brackets
 from config_names import misnamed, unknown
-from config_values import listed, read_value, unquoted
+from config_parsing import listed, read_value, unquoted
 from front.origins_and_hosts import read_host, read_origin
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.

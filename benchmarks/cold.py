@@ -4,9 +4,9 @@ The provider answers after 200 ms. The gateway has an empty store and open conne
 bound is ceil(calls / parallel) x 200 ms for each link of the longest chain of calls, plus 60 ms. The calls are counted
 in the round itself. The ratio is median / bound. Where more than four calls for insights go out, a few go first, to
 learn what Instagram refuses or has a fault with, for a request may spend eight calls on code 1 at most
-(`services.insights.rounds`): that is one round trip more, and `ratio_with_guards` compares with the bound that has it.
-A report is bought at the shipped MODASH_RATE of 2 calls a second,
-when the last call to Modash is more than a second old.
+(`services.insights.request_order`): that is one round trip more, and `ratio_with_guards` compares with the bound that
+has it. A report is bought at the shipped MODASH_RATE of 2 calls a second, when the last call to Modash is more than a
+second old.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LATENCY = 0.2  # seconds
 ALLOWED = 0.06  # seconds
 MODASH_IDLE = 1.5  # seconds after which a call to Modash does not wait for its turn, at two calls a second
 PARALLEL = 32
-FIRST_ROUND = 4  # calls for insights; of more, a few go before the others (`services.insights.rounds.FIRST_ROUND`)
+FIRST_ROUND = 4  # calls for insights; of more, a few go first (`services.insights.request_order.FIRST_ROUND`)
 WARMING = 0.02  # seconds of latency, so that the calls that open the connections overlap
 
 

@@ -14,12 +14,12 @@ from functools import partial
 
 from commands import Refused
 from commands.bulk_accounts import add_all, check_all, out_of, read_file
-from commands.endings import end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from commands.progress import Progress
 from config import Config
 from config_checks import TOKEN_PREFIXES
-from config_values import unquoted
+from config_parsing import unquoted
 from services.accounts.adding import AccountAdding, NewAccount
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying

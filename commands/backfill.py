@@ -15,7 +15,7 @@ from datetime import date
 from functools import partial
 from typing import TextIO
 
-from commands.endings import end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from commands.progress import Progress
 from config import Config

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from commands import Refused
 from commands.arguments import given_path
-from commands.endings import DONE, end
+from commands.exit_status import DONE, end
 from commands.isolation import isolated
 from config import Config
 from services.rendering.plurals import counted

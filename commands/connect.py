@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from commands import MigrationError, UsageError
-from commands.endings import DONE, FAILED, USAGE
 from commands.env_file import write_setting
+from commands.exit_status import DONE, FAILED, USAGE
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now
 from config_checks import TOKEN_PREFIXES
-from config_values import unquoted
+from config_parsing import unquoted
 from services.accounts.connecting import Candidate, Connected, Connector, Grant, NotConnectedError
 from services.accounts.diagnosis import Diagnosis, one
 from services.accounts.token_encryption import new_key

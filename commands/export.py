@@ -17,10 +17,10 @@ from typing import TextIO, cast
 
 from commands import Refused
 from commands.arguments import given_path
-from commands.endings import DONE, FAILED, end
+from commands.exit_status import DONE, FAILED, end
 from commands.migrate import migrate_or_explain
 from config import Config
-from config_values import listed
+from config_parsing import listed
 from services.clock import Clock
 from services.errors import AccountUnknownError, InsightsError
 from services.history.transfer.text import FORMATS

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TextIO
 
 from commands import Refused
-from commands.endings import DONE, FAILED, end
+from commands.exit_status import DONE, FAILED, end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock

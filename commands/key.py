@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 
 from commands import Refused
-from commands.endings import end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError
 from services.access import start

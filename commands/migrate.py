@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import logs
 from commands import MigrationError
-from commands.endings import DONE, end
+from commands.exit_status import DONE, end
 from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError

@@ -63,9 +63,9 @@ ROOMS: Mapping[str, MutationTarget] = {
         ),
     ),
     "engagement": MutationTarget(
-        ("services/posts/engagement.py",),
+        ("services/posts/engagement_rate.py",),
         (
-            "tests/posts/test_engagement.py",
+            "tests/posts/test_engagement_rate.py",
             "tests/api/test_top_posts.py",
             "tests/api/test_growth_trends_parts.py",
             "tests/api/test_growth_trends_by_reach.py",
@@ -75,7 +75,9 @@ ROOMS: Mapping[str, MutationTarget] = {
     "values": MutationTarget(
         ("services/insights/values.py",), ("tests/insights/test_values.py", "tests/insights/test_values_by_day.py")
     ),
-    "ledger": MutationTarget(("services/store/ledger.py",), ("tests/store/test_ledger.py", "tests/reports")),
+    "ledger": MutationTarget(
+        ("services/store/ledger.py", "services/store/credit_limits.py"), ("tests/store/test_ledger.py", "tests/reports")
+    ),
     "purchasing": MutationTarget(
         (
             "services/reports/purchasing.py",

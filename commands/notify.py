@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 
 from commands.doctor import say
-from commands.endings import end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.accounts.checks import Check

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from commands import MigrationError, Refused
-from commands.endings import DONE, end
+from commands.exit_status import DONE, end
 from commands.migrate import alone, migrate_or_explain
 from commands.upgrade import known_versions, tables_at
 from config import Config

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 
 from commands.doctor import say
-from commands.endings import end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
-from config_values import listed
+from config_parsing import listed
 from services.accounts.checks import Check
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account

@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.queries import AccountsQuery
+from routes.query_parameters import AccountsQuery
 from routes.replies import reply
 from routes.validation import fails_with, takes
 from services.errors import BusyError

@@ -20,7 +20,7 @@ from werkzeug.routing import Rule
 
 from routes.access import HOW_TO_SEND, KEY_REQUIRED, WITHOUT_KEY, WITHOUT_LIMIT
 from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE, ErrorBody, error_body
-from routes.queries import NoQuery, TableQuery
+from routes.query_parameters import NoQuery, TableQuery
 from routes.schemas import BODIES, POST_BODIES
 from routes.validation import parameters, takes
 from services.errors import CreatorNotFoundError, InsightsError, InsufficientScopeError

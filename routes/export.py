@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.queries import ExportQuery
+from routes.query_parameters import ExportQuery
 from routes.replies import NDJSON, prefers_csv, streamed
 from routes.validation import takes
 from services.history.transfer.text import Format

@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.history_queries import FormatsQuery, HistoryQuery, PostHistoryQuery, PostingTimesQuery
+from routes.history_query_parameters import FormatsQuery, HistoryQuery, PostHistoryQuery, PostingTimesQuery
 from routes.replies import reply
 from routes.validation import takes
 

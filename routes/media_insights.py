@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from routes import parameters
+from routes import parameter_types
 from routes.access import require
 from routes.context import services
-from routes.media_queries import (
+from routes.media_query_parameters import (
     InsightsTestQuery,
     MediaInsightsQuery,
     NavigationQuery,
@@ -100,6 +100,6 @@ def _check_header(in_header: str, in_query: str | None) -> None:
             hint="Leave access_token out: a query is written to logs of proxies.",
         )
     try:
-        parameters.token(in_header)
+        parameter_types.token(in_header)
     except ValueError as error:
         raise InvalidRequestError(f"{TOKEN_HEADER}: {error}") from None

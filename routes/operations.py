@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from routes.access import require
 from routes.context import config, services
 from routes.documentation import VERSION
-from routes.queries import NoQuery
+from routes.query_parameters import NoQuery
 from routes.validation import is_local_caller, takes
 from services import request_context
 from services.caller import Scope

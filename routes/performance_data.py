@@ -8,7 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from routes.context import services
 from routes.replies import reply
-from routes.report_queries import PerformanceDataQuery, PerformanceHistoryQuery
+from routes.report_query_parameters import PerformanceDataQuery, PerformanceHistoryQuery
 from routes.validation import takes
 
 bp = Blueprint("performance_data", __name__)

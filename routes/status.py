@@ -9,7 +9,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.queries import CreditsQuery, NoQuery
+from routes.query_parameters import CreditsQuery, NoQuery
 from routes.validation import takes
 from services import request_context
 from services.caller import Scope

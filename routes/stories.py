@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.media_queries import StoriesQuery, StoryQuery
+from routes.media_query_parameters import StoriesQuery, StoryQuery
 from routes.replies import reply
 from routes.validation import takes
 

@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.queries import TopPostsQuery
+from routes.query_parameters import TopPostsQuery
 from routes.replies import reply
 from routes.validation import takes
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.queries import AnyQuery, HandshakeQuery
+from routes.query_parameters import AnyQuery, HandshakeQuery
 from routes.validation import fails_with, takes
 from services.errors import BusyError, InvalidRequestError
 from services.webhooks.errors import (

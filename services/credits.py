@@ -14,8 +14,9 @@ from services.reports.balance import CreditBalance
 from services.reports.errors import no_ledger
 from services.reports.price import PRICE, credits_of
 from services.reports.purchase_policy import PurchasePolicy, next_month
+from services.store.credit_limits import month_of
 from services.store.database import DatabaseUnavailableError
-from services.store.ledger import Ledger, UnsettledCall, month_of
+from services.store.ledger import Ledger, UnsettledCall
 from services.store.spending import Spending
 
 RULES = (

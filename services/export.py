@@ -19,8 +19,8 @@ from services.insights.catalogue import METRICS
 from services.insights.nearest_name import did_you_mean_any
 from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
+from services.store.exported_tables import SECTIONS
 from services.store.line_fields import Line
-from services.store.sections import SECTIONS
 from services.store.transfer import Selection, Transfer
 
 MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller reads

@@ -16,8 +16,8 @@ from services.growth.reader import GrowthReader
 from services.growth.shown import COLUMNS, ShownGrowth, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
-from services.posts.engagement import Method
-from services.posts.engagement_rates import Basis
+from services.posts.engagement_rate import Method
+from services.posts.rate_of_posts import Basis
 from services.rendering.prepared_parts import PreparedList
 
 Until = Literal["yesterday", "complete"]

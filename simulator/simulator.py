@@ -13,8 +13,8 @@ from simulator.faults import Fault, Faults
 from simulator.graph.facebook import FacebookProvider
 from simulator.graph.instagram import InstagramProvider
 from simulator.graph.rows import ROWS as GRAPH_ROWS
+from simulator.malformed_answers import misbehave
 from simulator.messages import Reply, Request
-from simulator.misbehaviour import misbehave
 from simulator.modash.provider import ModashProvider
 from simulator.modash.rows import ROWS as MODASH_ROWS
 from simulator.own_paths import own_path

@@ -18,10 +18,10 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 # Modules at the top of the tree are no packages, so the linter does not see what they import.
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
-    "config": {"config_checks", "config_names", "config_values", "dotenv", "front"},
+    "config": {"config_checks", "config_names", "config_parsing", "dotenv", "front"},
     "config_checks": {"config", "services"},  # the settings for type checkers only
     "config_names": set(),
-    "config_values": {"config_checks"},
+    "config_parsing": {"config_checks"},
     "gunicorn.conf": {"app", "config", "front", "gunicorn_boot", "gunicorn_reload", "logs", "services"},
     "gunicorn_boot": set(),
     "gunicorn_ready_replies": {"front", "gunicorn"},

@@ -16,8 +16,8 @@ from services.days import Window, utc
 from services.growth.parts import GrowthSources, SourcesPart
 from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
-from services.posts.engagement import Method
-from services.posts.engagement_rates import Basis
+from services.posts.engagement_rate import Method
+from services.posts.rate_of_posts import Basis
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart

@@ -15,9 +15,9 @@ from services.growth.change import growth
 from services.growth.followers import Followers
 from services.growth.parts import Fetched
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
-from services.posts.engagement import EngagementRate, Method
-from services.posts.engagement_rates import Basis, rate_of_posts
+from services.posts.engagement_rate import EngagementRate, Method
 from services.posts.post import reason_of
+from services.posts.rate_of_posts import Basis, rate_of_posts
 
 TrendKey = Literal["followers", "engagement_rate", "reach", "views", "interactions", "posts"]
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from services.clock import Clock
 from services.days import pacific_day
 from services.store.deletion import Deletion
-from services.store.sections import SECTIONS
+from services.store.exported_tables import SECTIONS
 from services.store.transfer import Transfer
 
 

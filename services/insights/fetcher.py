@@ -27,7 +27,7 @@ from services.errors import (
 from services.executors import Executor
 from services.insights.catalogue import METRICS, Shape
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
-from services.insights.rounds import rounds
+from services.insights.request_order import rounds
 from services.insights.values import MetricValue, add_up, read_days, read_total
 
 # A request that fails in one of these ways leaves a gap; any other failure concerns the whole account.

@@ -11,9 +11,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from services.monitoring import families
-from services.monitoring.exchange import Exchange
 from services.monitoring.families import BUCKETS, FAMILIES
 from services.monitoring.measurements import Key
+from services.monitoring.shared_counts import Exchange
 from services.monitoring.state import GatewayState, Sample, is_visible
 from services.store.counters import ProcessGauges
 

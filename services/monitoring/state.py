@@ -17,8 +17,8 @@ from services.quota import BreakerStatus, Quota
 from services.reports.balance import CreditBalance
 from services.reports.price import credits_of
 from services.reports.purchase_policy import PurchasePolicy
+from services.store.credit_limits import month_of
 from services.store.database import DatabaseUnavailableError
-from services.store.ledger import month_of
 from services.store.store import Store
 
 READ_EVERY = 5.0  # seconds

@@ -15,7 +15,7 @@ from services.answers import Warning_
 from services.cache.entries import CacheEntry
 from services.days import Window, our_time
 from services.errors import InsightsError
-from services.posts.engagement import Interactions
+from services.posts.engagement_rate import Interactions
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
 from services.rendering.plurals import counted
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from services.clients.graph.models import as_count, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsightsError
-from services.posts.engagement import Counts, hidden
+from services.posts.engagement_rate import Counts, hidden
 
 COUNTS = ("like_count", "comments_count")
 KEPT = "kept"  # of a cached post: its counts that are missing in the last answer, and when each was read

@@ -38,16 +38,15 @@ from services.reports.purchase_policy import PurchasePolicy
 from services.reports.recent import RecentReport, RecentReports, ServedReport
 from services.reports.report import identity, is_recognized
 from services.reports.settlements import Settlements
+from services.store.credit_limits import DAMAGED_MONTH, month_of
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import (
-    DAMAGED_MONTH,
     RENAMED,
     CreatorRecord,
     NotOpenedError,
     Opened,
     Order,
     Settlement,
-    month_of,
 )
 from services.store.reports import KeptReport, NewReport
 from services.store.store import Store

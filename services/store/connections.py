@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from services.store.damaged_rows import NOTE, DamageLog
-from services.store.modes import MODES, keep_to_mode
+from services.store.live_and_sandbox import MODES, keep_to_mode
 from services.store.outage import Outage
 from services.store.sqlite_texts import TextTolerantConnection
 

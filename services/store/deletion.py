@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from services.store.account_tables import accounts
 from services.store.database import Database, lock_in_order
+from services.store.exported_tables import Section
 from services.store.job_tables import jobs
 from services.store.memory_tables import cache_versions
 from services.store.schema import gateway, memory
-from services.store.sections import Section
 from services.store.transfer import dated_before
 
 BATCH = 500  # rows of one transaction

@@ -23,19 +23,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
-from services.store.damaged_rows import WITH_DAMAGED_ROWS
+from services.store.credit_limits import give_back, month_of, reserve
 from services.store.database import Database, Transaction, upsert
 from services.store.database_clock import DatabaseClock
-from services.store.report_tables import ledger, ledger_months, settlements_set_apart
+from services.store.report_tables import ledger, settlements_set_apart
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
 
-IN_FLIGHT, LIMIT, BUDGET, RENAMED = "in_flight", "limit", "budget", "renamed"
-DAMAGED_MONTH = "damaged_month"
+IN_FLIGHT, RENAMED = "in_flight", "renamed"
 
 
 class UnsettledCall(NamedTuple):
@@ -72,10 +70,9 @@ def ignore_pending_change(*_: object) -> None:
 
 
 class NotOpenedError(Exception):
-    """No call may be made; `state` is what the check returned, IN_FLIGHT, LIMIT, BUDGET, DAMAGED_MONTH or RENAMED.
+    """No call may be made; `state` is what the check returned, what `reserve` returned, IN_FLIGHT or RENAMED.
 
-    DAMAGED_MONTH: it is unknown what was spent this month. RENAMED: the creator is an id, and its handle has become
-    known. The handle is the creator's one name from then on.
+    RENAMED: the creator is an id, and its handle has become known. The handle is the creator's one name from then on.
     """
 
     def __init__(self, state: str, record: CreatorRecord) -> None:
@@ -164,7 +161,17 @@ class Ledger:
             if id_ is None:
                 # The row that stood in the way was settled between the insert and the reading.
                 raise NotOpenedError(IN_FLIGHT, record)
-            self._reserve(connection, order, record, month_of(now))
+            state = reserve(
+                connection,
+                order.source,
+                order.caller,
+                month_of(now),
+                price=order.price,
+                limit=order.limit,
+                budget=order.budget,
+            )
+            if state is not None:
+                raise NotOpenedError(state, record)
         return Opened(id_, order, now)
 
     def settle(
@@ -193,7 +200,7 @@ class Ledger:
             if month is None:
                 return connection.execute(select(ledger.c.id).where(row)).scalar() is not None
             if settlement.state == "free":
-                self._give_back(connection, order.source, month, order.price)
+                give_back(connection, order.source, month, order.price)
             if settlement.report is not None:
                 self._reports.keep(
                     connection, order.source, order.creator, settlement.report, fetched_at=opened.at, price=order.price
@@ -225,7 +232,7 @@ class Ledger:
         row = (ledger.c.id == opened.id) & ledger.c.state.in_(("open", "uncertain"))
         with self._database.write() as connection:
             gone = connection.execute(delete(ledger).where(row)).rowcount
-            self._give_back(connection, order.source, month_of(opened.at), order.price * gone)
+            give_back(connection, order.source, month_of(opened.at), order.price * gone)
 
     def expire(self, source: str, *, longest_call: float) -> None:
         """Make every open row uncertain whose call must be over."""
@@ -262,35 +269,6 @@ class Ledger:
         pending = self._reports.pending(connection, source, creator)
         return CreatorRecord(latest(connection, source, creator), pending, unsettled)
 
-    def _reserve(self, connection: Connection, order: Order, record: CreatorRecord, month: str) -> None:
-        """Count a report as spent, or raise `NotOpenedError` where a limit leaves no room.
-
-        The limit is the condition of the UPDATE, never compared beforehand: two buyers that both read "room for one"
-        would both buy. The budget of the caller needs no condition of its own. This transaction holds the row of the
-        month from the UPDATE to its end, so the sum has the row of every purchase that passed here before, and no
-        other purchase can pass until this one is committed.
-        """
-        upsert(connection, ledger_months, {"source": order.source, "month": month, "milli_credits": 0})
-        spent = ledger_months.c.milli_credits
-        row, is_amount = _is_month(order.source, month), _is_amount(connection, spent)
-        raised = (
-            update(ledger_months)
-            .where(row, is_amount, spent + order.price <= order.limit)
-            .values(milli_credits=spent + order.price)
-        )
-        if connection.execute(raised).rowcount == 0:
-            is_known = connection.execute(select(ledger_months.c.month).where(row, is_amount)).scalar()
-            raise NotOpenedError(LIMIT if is_known else DAMAGED_MONTH, record)
-        if order.budget is not None:
-            by_caller = spent_by(connection, order.caller, order.source, month, price=order.price)
-            if connection.execute(by_caller).scalar_one() > order.budget:  # With our own row.
-                raise NotOpenedError(BUDGET, record)
-
-    def _give_back(self, connection: Connection, source: str, month: str, milli_credits: int) -> None:
-        left = ledger_months.c.milli_credits - milli_credits
-        its = _is_month(source, month) & _is_amount(connection, ledger_months.c.milli_credits)
-        connection.execute(update(ledger_months).where(its).values(milli_credits=left))
-
     def _note_pending(
         self, connection: Connection, order: Order, settlement: Settlement
     ) -> tuple[PendingReport | None, PendingReport | None]:
@@ -313,28 +291,3 @@ def content_of(opened: Opened, settlement: Settlement) -> str:
     """Return a settlement as JSON in ASCII, which every database takes."""
     content = {"id": opened.id, "at": opened.at, "order": asdict(opened.order), "settlement": asdict(settlement)}
     return json.dumps(content, default=list)
-
-
-def month_of(moment: float) -> str:
-    """Return the calendar month (UTC) of a moment."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m")
-
-
-def spent_by(connection: Connection, caller: str, source: str, month: str, *, price: int) -> Select[int]:
-    """Return the query for the thousandths of a credit that count as spent by a caller in a month.
-
-    A row whose amount cannot be read counts as a report.
-    """
-    its = (ledger.c.source == source) & (ledger.c.caller == caller) & (ledger.c.month == month)
-    amount = case((_is_amount(connection, ledger.c.milli_credits), ledger.c.milli_credits), else_=price)
-    query = select(func.coalesce(func.sum(amount), 0)).where(its)
-    return query.execution_options(**{WITH_DAMAGED_ROWS: True})
-
-
-def _is_amount(connection: Connection, column: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return the condition that a column holds an amount: SQLite calculates with a text in its place as with 0."""
-    return column >= 0 if connection.dialect.name != "sqlite" else (func.typeof(column) == "integer") & (column >= 0)
-
-
-def _is_month(source: str, month: str) -> ColumnElement[bool]:
-    return (ledger_months.c.source == source) & (ledger_months.c.month == month)

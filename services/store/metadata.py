@@ -4,8 +4,8 @@
 in one database. Tables are created and changed by migrations only (`migrations/<database>/`).
 
 Every table has a `mode` (`live` or `sandbox`), so that both can share a database and never a row. It is part of every
-primary key and unique index except the numbers of reports and ledger rows. No query names it: `services.store.modes`
-adds it to each statement.
+primary key and unique index except the numbers of reports and ledger rows. No query names it:
+`services.store.live_and_sandbox` adds it to each statement.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from services.store.credit_limits import spent_by
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, log_damaged
 from services.store.database import Database
-from services.store.ledger import UnsettledCall, spent_by
+from services.store.ledger import UnsettledCall
 from services.store.report_tables import ledger, ledger_months
 
 UNCERTAIN_AT_MOST = 100  # rows that are listed

@@ -12,8 +12,8 @@ from sqlalchemy import Column, ColumnElement, Select, String, collate, func, lit
 from services.days import ONE_DAY, midnight
 from services.store.damaged_rows import log_damaged
 from services.store.database import Database, upsert
+from services.store.exported_tables import SECTIONS, Section
 from services.store.line_fields import Line, Row
-from services.store.sections import SECTIONS, Section
 
 PAGE = 250  # rows that are read at once: below 10 ms, in which a process may make no other reply
 

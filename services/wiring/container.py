@@ -62,7 +62,7 @@ from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements
 from services.request_context import WaitingSlots
 from services.status import Status
-from services.store.sections import DAYS, MEDIA
+from services.store.exported_tables import DAYS, MEDIA
 from services.store.store import Store
 from services.stories import AccountStories
 from services.top_posts import TopPosts

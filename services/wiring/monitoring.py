@@ -5,10 +5,10 @@ from __future__ import annotations
 from config import Config
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_states import TokenStates
-from services.monitoring.exchange import Exchange
 from services.monitoring.exposition import Monitoring
 from services.monitoring.measurements import Measurements
 from services.monitoring.readiness import Readiness
+from services.monitoring.shared_counts import Exchange
 from services.monitoring.state import GatewayState, breaker_values
 from services.quota import Quota
 from services.reports.balance import CreditBalance

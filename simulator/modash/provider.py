@@ -6,10 +6,10 @@ from typing import Any
 from simulator.calls import Calls
 from simulator.faults import Fault
 from simulator.messages import Reply, Request
-from simulator.modash.desk import Desk
 from simulator.modash.errors import ModashError, key_invalid, rate_limited, retry_later
 from simulator.modash.refusals import refusal
 from simulator.modash.reports import report
+from simulator.modash.state import Desk
 from simulator.switches import Switches
 from simulator.world.accounts import MODASH_KEY
 from simulator.world.creators import Creators

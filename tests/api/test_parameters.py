@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from routes import parameters
+from routes import parameter_types
 from routes.replies import MAX_ACCEPTED, MAX_ACCEPTED_ITEM, CompleteResponse, negotiated
 
 
@@ -20,17 +20,17 @@ from routes.replies import MAX_ACCEPTED, MAX_ACCEPTED_ITEM, CompleteResponse, ne
     ],
 )
 def test_a_time_is_read_up_to_both_ends_of_its_range(given, read):
-    assert parameters.bound(given) == read
+    assert parameter_types.bound(given) == read
 
 
 @pytest.mark.parametrize("given", ["2009-12-31", "2100-01-02", "1262303999", "4102444801"])
 def test_a_time_beyond_its_range_is_refused(given):
     with pytest.raises(ValueError, match="outside the range"):
-        parameters.bound(given)
+        parameter_types.bound(given)
 
 
 def test_days_are_read_up_to_their_bound():
-    read = parameters.days_up_to(30).func
+    read = parameter_types.days_up_to(30).func
 
     assert [read(given) for given in ("1d", "30d")] == [1, 30]
     for given in ("0d", "31d"):
@@ -40,7 +40,7 @@ def test_days_are_read_up_to_their_bound():
 
 @pytest.mark.parametrize(("given", "name"), [("123", "123"), ("000123", "123"), ("@00123", "@00123")])
 def test_an_id_of_a_creator_is_one_name_however_many_zeros_it_begins_with(given, name):
-    assert parameters.creator(given) == name
+    assert parameter_types.creator(given) == name
 
 
 @pytest.mark.parametrize(("length", "is_read"), [(MAX_ACCEPTED_ITEM, True), (MAX_ACCEPTED_ITEM + 1, False)])
@@ -63,4 +63,4 @@ def test_the_reply_to_a_head_has_no_body(method, body):
 
 
 def test_a_plus_sign_that_a_query_made_a_space_is_one_again():
-    assert parameters.time_zone("Etc/GMT 5").key == "Etc/GMT+5"
+    assert parameter_types.time_zone("Etc/GMT 5").key == "Etc/GMT+5"

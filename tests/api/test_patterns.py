@@ -12,7 +12,7 @@ import pytest
 
 from app import create_app
 from routes.documentation import path_of
-from routes.queries import AnyQuery
+from routes.query_parameters import AnyQuery
 from routes.validation import takes
 from tests.support import settings
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from routes.queries import AccountInsightsQuery, GrowthTrendsQuery, TopPostsQuery
-from routes.report_queries import PerformanceDataQuery
+from routes.query_parameters import AccountInsightsQuery, GrowthTrendsQuery, TopPostsQuery
+from routes.report_query_parameters import PerformanceDataQuery
 from services.growth_trends import TITLES
 from services.insights.catalogue import BREAKDOWNS, METRICS
 

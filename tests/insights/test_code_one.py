@@ -13,7 +13,7 @@ import responses
 
 from services.days import Window, midnight
 from services.insights.request import InsightsRequest
-from services.insights.rounds import FIRST_ROUND, rounds
+from services.insights.request_order import FIRST_ROUND, rounds
 from tests.planners import INSIGHTS, MEDIA, USER, plan_insights, totals, values_of
 from tests.support import graph_error, settings, total_value
 

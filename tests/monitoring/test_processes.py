@@ -11,10 +11,10 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.monitoring import families
-from services.monitoring.exchange import Exchange
 from services.monitoring.exposition import _of_processes
 from services.monitoring.families import CALLS
 from services.monitoring.measurements import Measurements
+from services.monitoring.shared_counts import Exchange
 from services.monitoring.state import Sample
 from services.store.counters import Counters, ProcessGauges
 from tests.support import errors_of, free_port, lines_of

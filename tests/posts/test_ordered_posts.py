@@ -8,7 +8,7 @@ from heapq import nlargest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.posts.engagement import Interactions
+from services.posts.engagement_rate import Interactions
 from services.posts.ordered_posts import OrderedPosts, by_score
 from services.posts.post import as_post
 

@@ -10,8 +10,8 @@ import requests
 from services.background.jobs import handlers
 from services.background.runner import Runner
 from services.clock import Clock
+from services.store.credit_limits import month_of
 from services.store.database_clock import DatabaseClock
-from services.store.ledger import month_of
 from services.store.store import Store
 from tests.stores import query
 from tests.support import MODASH, settings

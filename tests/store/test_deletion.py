@@ -13,8 +13,8 @@ from services.background.job_kinds import RECURRING
 from services.background.jobs import handlers
 from services.history.retention import Retention
 from services.store.deletion import KEPT
+from services.store.exported_tables import DAYS, MEDIA, SECTIONS
 from services.store.schema import gateway, memory
-from services.store.sections import DAYS, MEDIA, SECTIONS
 from services.store.types import Number
 from tests.history.transfer.history_rows import all_rows, fill
 from tests.support import ACCOUNT_ID, MovableClock, settings, utc

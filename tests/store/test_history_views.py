@@ -12,8 +12,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from services.export import Export
+from services.store.exported_tables import SECTIONS
 from services.store.line_fields import moment_of
-from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
 from tests.history.transfer.history_rows import fill

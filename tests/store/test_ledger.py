@@ -18,7 +18,8 @@ from services.errors import Charge, ProviderUnavailableError
 from services.reports.price import PRICE
 from services.reports.purchase_decision import ReportState, obstacle
 from services.reports.purchase_policy import PurchasePolicy
-from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement, month_of
+from services.store.credit_limits import month_of
+from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement
 from services.store.reports import NewReport
 from tests.stores import query
 from tests.support import MODASH, settings

@@ -9,9 +9,9 @@ from datetime import date
 
 from services.days import ONE_DAY, midnight
 from services.history.transfer.definitions import COUNTS as PROFILE
+from services.store.exported_tables import BUCKET_UNKNOWN, BUCKETS
 from services.store.line_fields import Line, LineError, moment_of
 from services.store.posts import COUNTS as POSTS
-from services.store.sections import BUCKET_UNKNOWN, BUCKETS
 
 FIRST_DAY = date(2010, 1, 1)  # Instagram began in October 2010.
 LARGEST = 2**53  # up to which every number of a column is exact

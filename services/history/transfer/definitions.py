@@ -7,7 +7,7 @@ from functools import cache
 
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
-from services.store.sections import DAYS, Section
+from services.store.exported_tables import DAYS, Section
 
 COUNTS: Mapping[str, str] = {
     "followers": "Followers, as they were first read on the day",

@@ -8,8 +8,8 @@ from datetime import date
 
 from services.history.transfer.checks import check
 from services.history.transfer.text import from_text
+from services.store.exported_tables import SECTIONS, Assembly, Section
 from services.store.line_fields import Line, LineError, Row
-from services.store.sections import SECTIONS, Assembly, Section
 from services.store.transfer import Transfer
 
 ROWS_AT_ONCE = 500  # in one transaction

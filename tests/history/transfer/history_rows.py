@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import Double, Integer, String, insert
 
-from services.store.sections import SECTIONS
+from services.store.exported_tables import SECTIONS
 from services.store.types import Message, Number
 
 FIRST_MOMENT = 1_763_712_000.1234567  # 2025-11-21T08:00:00Z: midnight in California

@@ -11,7 +11,7 @@ import pytest
 
 from commands import export, import_history
 from config import Config
-from services.store.sections import SECTIONS
+from services.store.exported_tables import SECTIONS
 from services.store.store import Store
 from tests.history.transfer.history_rows import fill
 from tests.stores import new_store, query

@@ -17,11 +17,11 @@ from config import Config
 from services.export import Export
 from services.history.transfer.importing import HistoryImport, OtherModeError
 from services.store import transfer as transfer_module
+from services.store.exported_tables import SECTIONS
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from services.store.line_fields import FIELDS, exact_time, moment_of
 from services.store.posts import PartRow, PostRow
-from services.store.sections import SECTIONS
 from services.store.store import Store
 from services.store.transfer import Selection
 from tests.history.transfer.history_rows import all_rows, fill

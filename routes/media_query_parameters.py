@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameters, patterns
-from routes.queries import AccountName, AccountQuery, Time
+from routes import parameter_types, patterns
+from routes.query_parameters import AccountName, AccountQuery, Time
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 
 MAX_STORIES = 200
 
 MediaId = Annotated[
     str,
-    BeforeValidator(parameters.media_id),
+    BeforeValidator(parameter_types.media_id),
     Field(description="Id of a post, a reel or a story."),
     WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
 ]
@@ -22,7 +22,7 @@ MediaId = Annotated[
 
 StoryId = Annotated[
     str,
-    BeforeValidator(parameters.story_id),
+    BeforeValidator(parameter_types.story_id),
     Field(description="Id of a story."),
     WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
 ]
@@ -48,16 +48,16 @@ class MediaInsightsQuery(OneMediaQuery):
 
     metrics: Annotated[
         tuple[str, ...],
-        parameters.metrics_of(tuple(MEDIA_METRICS)),
+        parameter_types.metrics_of(tuple(MEDIA_METRICS)),
         Field(
             description="Comma-separated metrics, by default those recommended for the type of media: "
             f"{', '.join(MEDIA_METRICS)}."
         ),
-        parameters.csv(tuple(MEDIA_METRICS), "views,likes,comments"),
+        parameter_types.csv(tuple(MEDIA_METRICS), "views,likes,comments"),
     ] = ()
     media_type: Annotated[
         Literal["FEED", "REELS", "STORY"] | None,
-        parameters.choice(EVERY_TYPE, "media type"),
+        parameter_types.choice(EVERY_TYPE, "media type"),
         Field(description="FEED, REELS or STORY; used only where Instagram does not say what type the media is."),
     ] = None
 
@@ -81,7 +81,7 @@ class StoriesQuery(AccountQuery):
     limit: Annotated[
         int,
         Field(ge=1, le=MAX_STORIES, description=f"How many stories, the newest, 1 to {MAX_STORIES}."),
-        parameters.whole_number(1, MAX_STORIES),
+        parameter_types.whole_number(1, MAX_STORIES),
     ] = 50
 
 
@@ -98,7 +98,7 @@ class RecommendedMetricsQuery(BaseModel):
 
     media_type: Annotated[
         Literal["FEED", "REELS", "STORY"],
-        parameters.choice(EVERY_TYPE, "media type"),
+        parameter_types.choice(EVERY_TYPE, "media type"),
         Field(description="feed, reels or story, in upper or lower case."),
     ]
 
@@ -111,7 +111,7 @@ class InsightsTestQuery(BaseModel):
     media_id: MediaId
     access_token: Annotated[
         str | None,
-        BeforeValidator(parameters.token),
+        BeforeValidator(parameter_types.token),
         Field(
             description="The token to try; by default that of the media's account. Better in the header "
             "X-Instagram-Access-Token: web servers log queries."

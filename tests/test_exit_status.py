@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 from commands import INTERRUPTED, MigrationError, Refused, UsageError
-from commands.endings import DONE, FAILED, USAGE, end
+from commands.exit_status import DONE, FAILED, USAGE, end
 from config import ConfigError
 from services.errors import AccountUnknownError
 from services.store.database import DatabaseUnavailableError

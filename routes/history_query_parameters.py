@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameters, patterns
-from routes.queries import (
+from routes import parameter_types, patterns
+from routes.query_parameters import (
     MAX_DAYS_OF_GROWTH,
     AccountName,
     EndOfPeriod,
@@ -31,7 +31,7 @@ class CompareQuery(TableQuery):
 
     accounts: Annotated[
         tuple[str, ...],
-        parameters.accounts_up_to(MOST_ACCOUNTS),
+        parameter_types.accounts_up_to(MOST_ACCOUNTS),
         Field(description=f"Comma-separated ids or usernames of accounts, 1 to {MOST_ACCOUNTS}."),
         WithJsonSchema(
             {
@@ -43,7 +43,7 @@ class CompareQuery(TableQuery):
     ]
     period: Annotated[
         int,
-        parameters.days_up_to(MAX_DAYS_OF_GROWTH),
+        parameter_types.days_up_to(MAX_DAYS_OF_GROWTH),
         # A factory, because a default in the schema would have to be a text.
         Field(default_factory=lambda: 28, description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d; by default 28d."),
         WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_GROWTH), "examples": ["28d"]}),
@@ -57,7 +57,7 @@ class PostHistoryQuery(TableQuery):
 
     post_id: Annotated[
         str,
-        BeforeValidator(parameters.post_id),
+        BeforeValidator(parameter_types.post_id),
         Field(description="Id of a post or reel."),
         WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
     ]
@@ -74,7 +74,7 @@ class PostingTimesQuery(TableQuery):
 
     period: Annotated[
         int,
-        parameters.days_up_to(posting_times.MOST_DAYS),
+        parameter_types.days_up_to(posting_times.MOST_DAYS),
         Field(
             default_factory=lambda: posting_times.USUAL_DAYS,
             description=f"Posts of the last days, 1d to {posting_times.MOST_DAYS}d; "
@@ -86,7 +86,7 @@ class PostingTimesQuery(TableQuery):
     ]
     tz: Annotated[
         ZoneInfo,
-        BeforeValidator(parameters.time_zone),
+        BeforeValidator(parameter_types.time_zone),
         Field(
             default_factory=lambda: ZoneInfo("UTC"),
             description="Time zone of weekdays and hours, an IANA name; by default UTC.",
@@ -95,7 +95,7 @@ class PostingTimesQuery(TableQuery):
     ]
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,
-        parameters.choice(("AD", "FEED", "REELS"), "media product type"),
+        parameter_types.choice(("AD", "FEED", "REELS"), "media product type"),
         Field(description="Only posts of this type: AD, FEED or REELS."),
     ] = None
     account: OneAccount = None
@@ -106,7 +106,7 @@ class FormatsQuery(TableQuery):
 
     period: Annotated[
         int,
-        parameters.days_up_to(formats.MOST_DAYS),
+        parameter_types.days_up_to(formats.MOST_DAYS),
         Field(
             default_factory=lambda: formats.USUAL_DAYS,
             description=f"Posts of the last days, 1d to {formats.MOST_DAYS}d; by default {formats.USUAL_DAYS}d.",
@@ -121,7 +121,7 @@ class HistoryQuery(TableQuery):
 
     metrics: Annotated[
         tuple[str, ...],
-        parameters.names_up_to(MOST_METRICS, "metric"),
+        parameter_types.names_up_to(MOST_METRICS, "metric"),
         Field(
             description="Comma-separated metrics: followers, follows, media_count, those of /account-insights, and "
             f"every other one that is kept; at most {MOST_METRICS}."
@@ -136,12 +136,12 @@ class HistoryQuery(TableQuery):
     ]
     interval: Annotated[
         Literal["day", "week", "month"],
-        parameters.choice(("day", "week", "month"), "interval"),
+        parameter_types.choice(("day", "week", "month"), "interval"),
         Field(description="day, week (Monday to Sunday) or month; Pacific days."),
     ] = "day"
     breakdown: Annotated[
         tuple[str, ...],
-        parameters.names_up_to(2, "breakdown"),
+        parameter_types.names_up_to(2, "breakdown"),
         Field(description="A breakdown, or two together, comma-separated."),
         WithJsonSchema(
             {"type": "string", "pattern": patterns.list_of(patterns.KEPT_NAME, 2), "examples": ["follow_type"]}
@@ -152,14 +152,18 @@ class HistoryQuery(TableQuery):
     limit: Annotated[
         int,
         Field(ge=1, le=MOST_POINTS, description=f"Days, weeks or months on one page, 1 to {MOST_POINTS}."),
-        parameters.whole_number(1, MOST_POINTS),
+        parameter_types.whole_number(1, MOST_POINTS),
     ] = 400
     cursor: Annotated[
         str | None,
-        BeforeValidator(parameters.cursor),
+        BeforeValidator(parameter_types.cursor),
         Field(description="Where to go on: `meta.next_cursor` of the page before, with the same other parameters."),
         WithJsonSchema(
-            {"type": "string", "pattern": f"^{parameters.CURSOR_PATTERN}$", "examples": ["2026-03-01.9c56cc51b374"]}
+            {
+                "type": "string",
+                "pattern": f"^{parameter_types.CURSOR_PATTERN}$",
+                "examples": ["2026-03-01.9c56cc51b374"],
+            }
         ),
     ] = None
     account: OneAccount = None

@@ -6,15 +6,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from routes import parameters, patterns
-from routes.queries import TableQuery
+from routes import parameter_types, patterns
+from routes.query_parameters import TableQuery
 
 MAX_REPORTS = 100
 MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
 
 Creator = Annotated[
     str,
-    BeforeValidator(parameters.creator),
+    BeforeValidator(parameter_types.creator),
     Field(description="The creator: handle, @handle, numeric id or link to the profile."),
     WithJsonSchema({"type": "string", "pattern": patterns.CREATOR, "examples": ["nasa"]}),
 ]
@@ -30,16 +30,16 @@ class PerformanceDataQuery(TableQuery):
     wait: Annotated[
         int,
         Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
-        parameters.whole_number(0, MAX_WAIT),
+        parameter_types.whole_number(0, MAX_WAIT),
     ] = 0
     dry_run: Annotated[
         bool,
-        BeforeValidator(parameters.flag),
+        BeforeValidator(parameter_types.flag),
         Field(description="true reports the price and what a request would do, without doing it."),
     ] = False
     refresh: Annotated[
         bool,
-        BeforeValidator(parameters.flag),
+        BeforeValidator(parameter_types.flag),
         Field(description="true pays for a new report; with a key of the scope refresh."),
     ] = False
 
@@ -51,5 +51,5 @@ class PerformanceHistoryQuery(TableQuery):
     limit: Annotated[
         int,
         Field(ge=1, le=MAX_REPORTS, description=f"How many reports, 1 to {MAX_REPORTS}."),
-        parameters.whole_number(1, MAX_REPORTS),
+        parameter_types.whole_number(1, MAX_REPORTS),
     ] = 10

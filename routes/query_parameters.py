@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameters, patterns
+from routes import parameter_types, patterns
 from routes.did_you_mean import which_metric
 from services.account_insights import PERIOD_DAYS
 from services.accounts.health import HealthState
@@ -24,11 +24,11 @@ MOST_EXPORTED = 100  # metrics that one export names
 
 Time = Annotated[
     Bound,
-    BeforeValidator(parameters.bound),
+    BeforeValidator(parameter_types.bound),
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": patterns.time(parameters.EARLIEST_UNIX, parameters.LATEST_UNIX),
+            "pattern": patterns.time(parameter_types.EARLIEST_UNIX, parameter_types.LATEST_UNIX),
             "examples": ["2026-11-01", "1763625600"],
         }
     ),
@@ -37,17 +37,17 @@ FirstDay = Annotated[Time | None, Field(description="First day, as a date (a Pac
 LastDay = Annotated[Time | None, Field(description="Last day, both ends included; by default the last finished one.")]
 EndOfPeriod = Annotated[
     Literal["yesterday", "complete"],
-    parameters.choice(("yesterday", "complete"), "end of the period"),
+    parameter_types.choice(("yesterday", "complete"), "end of the period"),
     Field(description="The last day: yesterday, or the last one whose views, reach and interactions are complete."),
 ]
 Refresh = Annotated[
     bool,
-    BeforeValidator(parameters.flag),
+    BeforeValidator(parameter_types.flag),
     Field(description="true reads everything again that can change; with a key of the scope refresh."),
 ]
 AccountName = Annotated[
     str,
-    BeforeValidator(parameters.account),
+    BeforeValidator(parameter_types.account),
     WithJsonSchema({"type": "string", "pattern": patterns.ACCOUNT, "examples": ["us"]}),
 ]
 OneAccount = Annotated[
@@ -65,7 +65,7 @@ class TableQuery(BaseModel):
 
     format: Annotated[
         Literal["json", "csv"] | None,
-        parameters.choice(("json", "csv"), "format"),
+        parameter_types.choice(("json", "csv"), "format"),
         Field(description="csv for a table, json for JSON; by default as the Accept header says."),
     ] = None
 
@@ -82,22 +82,22 @@ class AccountInsightsQuery(AccountQuery):
 
     period: Annotated[
         Literal["day", "week", "days_28"],
-        parameters.choice(tuple(PERIOD_DAYS), "period"),
+        parameter_types.choice(tuple(PERIOD_DAYS), "period"),
         Field(description="Window of each value: day, week or days_28. Without a range: the last finished one."),
     ]
     metrics: Annotated[
         tuple[str, ...],
-        parameters.metrics_of(tuple(METRICS)),
+        parameter_types.metrics_of(tuple(METRICS)),
         Field(description=f"Comma-separated metrics: {', '.join(METRICS)}."),
-        parameters.csv(tuple(METRICS), "impressions,reach"),
+        parameter_types.csv(tuple(METRICS), "impressions,reach"),
     ]
     since: FirstDay = None
     until: LastDay = None
     breakdown: Annotated[
         tuple[str, ...],
-        parameters.list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
+        parameter_types.list_of(ACCEPTED_BREAKDOWNS, "breakdown", dict(BREAKDOWN_SPELLINGS)),
         Field(description="Comma-separated breakdowns of the metrics that have them."),
-        parameters.csv(ACCEPTED_BREAKDOWNS, "follow_type"),
+        parameter_types.csv(ACCEPTED_BREAKDOWNS, "follow_type"),
     ] = ()
 
 
@@ -106,20 +106,20 @@ class GrowthTrendsQuery(AccountQuery):
 
     period: Annotated[
         int,
-        parameters.days_up_to(MAX_DAYS_OF_GROWTH),
+        parameter_types.days_up_to(MAX_DAYS_OF_GROWTH),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_GROWTH}d."),
         WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_GROWTH), "examples": ["30d"]}),
     ]
     metrics: Annotated[
         tuple[str, ...],
-        BeforeValidator(parameters.trends),
+        BeforeValidator(parameter_types.trends),
         Field(description="Comma-separated trends to add to followers and engagement_rate, which are always included."),
-        parameters.csv(tuple(TITLES), "reach,views"),
+        parameter_types.csv(tuple(TITLES), "reach,views"),
     ] = ()
     until: EndOfPeriod = "yesterday"
     er_basis: Annotated[
         Literal["followers", "reach", "views"],
-        parameters.choice(("followers", "reach", "views"), "basis of the engagement rate", which_metric),
+        parameter_types.choice(("followers", "reach", "views"), "basis of the engagement rate", which_metric),
         Field(
             description="followers: (likes + comments) / followers. reach or views: each post's own "
             "total_interactions / its own reach or views."
@@ -127,7 +127,7 @@ class GrowthTrendsQuery(AccountQuery):
     ] = "followers"
     er_method: Annotated[
         Literal["mean_of_posts", "ratio_of_sums", "median"],
-        parameters.choice(("mean_of_posts", "ratio_of_sums", "median"), "method"),
+        parameter_types.choice(("mean_of_posts", "ratio_of_sums", "median"), "method"),
         Field(description="How the posts' rates become one: their mean, the ratio of the sums, or their median."),
     ] = "mean_of_posts"
 
@@ -137,39 +137,39 @@ class TopPostsQuery(AccountQuery):
 
     time_range: Annotated[
         int,
-        parameters.days_up_to(MAX_DAYS_OF_POSTS),
+        parameter_types.days_up_to(MAX_DAYS_OF_POSTS),
         Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
         WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_POSTS), "examples": ["7d"]}),
     ]
     limit: Annotated[
         int,
         Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."),
-        parameters.whole_number(1, MAX_POSTS),
+        parameter_types.whole_number(1, MAX_POSTS),
     ] = 5
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,
-        parameters.choice(("AD", "FEED", "REELS"), "media product type"),
+        parameter_types.choice(("AD", "FEED", "REELS"), "media product type"),
         Field(description="Only posts of this type: AD, FEED or REELS."),
     ] = None
     by: Annotated[
         Literal["engagement_score", "reach", "views", "saved", "shares", "total_interactions", "engagement_rate"],
-        parameters.choice(RANKINGS, "ranking", which_metric),
+        parameter_types.choice(RANKINGS, "ranking", which_metric),
         Field(description="What the posts are ranked by; engagement_score is likes + comments."),
     ] = "engagement_score"
     include: Annotated[
         tuple[str, ...],
-        parameters.list_of(INCLUDED, "addition"),
+        parameter_types.list_of(INCLUDED, "addition"),
         Field(
             description="collaborations adds posts of others on which the account collaborates (Facebook login only)."
         ),
-        parameters.csv(INCLUDED, "collaborations"),
+        parameter_types.csv(INCLUDED, "collaborations"),
     ] = ()
 
 
 Breakdowns = Annotated[
     tuple[str, ...],
-    parameters.list_of(AUDIENCE_BREAKDOWNS, "breakdown"),
-    parameters.csv(AUDIENCE_BREAKDOWNS, "age,country"),
+    parameter_types.list_of(AUDIENCE_BREAKDOWNS, "breakdown"),
+    parameter_types.csv(AUDIENCE_BREAKDOWNS, "age,country"),
 ]
 
 
@@ -178,9 +178,9 @@ class AudienceQuery(AccountQuery):
 
     metrics: Annotated[
         tuple[str, ...],
-        parameters.metrics_of(AUDIENCE_METRICS),
+        parameter_types.metrics_of(AUDIENCE_METRICS),
         Field(description=f"Comma-separated metrics, by default all: {', '.join(AUDIENCE_METRICS)}."),
-        parameters.csv(AUDIENCE_METRICS, "follower_demographics"),
+        parameter_types.csv(AUDIENCE_METRICS, "follower_demographics"),
     ] = ()
     breakdowns: Annotated[
         Breakdowns, Field(description=f"Comma-separated breakdowns, by default all: {', '.join(AUDIENCE_BREAKDOWNS)}.")
@@ -188,13 +188,13 @@ class AudienceQuery(AccountQuery):
     breakdown: Annotated[Breakdowns, Field(description="The same as `breakdowns`.")] = ()
     timeframe: Annotated[
         Literal["this_week", "this_month"],
-        parameters.choice(tuple(TIMEFRAME_DAYS), "time frame"),
+        parameter_types.choice(tuple(TIMEFRAME_DAYS), "time frame"),
         Field(description="The time frame of demographics: this_week is the last 7 days, this_month the last 30."),
     ] = "this_month"
     days: Annotated[
         int,
         Field(ge=1, le=MOST_DAYS_ONLINE, description=f"Days of followers online, 1 to {MOST_DAYS_ONLINE}."),
-        parameters.whole_number(1, MOST_DAYS_ONLINE),
+        parameter_types.whole_number(1, MOST_DAYS_ONLINE),
     ] = 7
 
     @property
@@ -216,7 +216,7 @@ class ExportQuery(BaseModel):
     account: OneAccount = None
     metrics: Annotated[
         tuple[str, ...],
-        parameters.names_up_to(MOST_EXPORTED, "metric"),
+        parameter_types.names_up_to(MOST_EXPORTED, "metric"),
         Field(
             description="Comma-separated metrics, by default everything: those of /history, of posts and stories, and "
             f"every other one that is kept; at most {MOST_EXPORTED}."
@@ -235,7 +235,7 @@ class ExportQuery(BaseModel):
     until: Annotated[Time | None, Field(description="Values up to this day, which is included.")] = None
     format: Annotated[
         Literal["ndjson", "json", "csv"] | None,
-        parameters.choice(("ndjson", "json", "csv"), "format"),
+        parameter_types.choice(("ndjson", "json", "csv"), "format"),
         Field(description="csv for a table, ndjson (or json) for one JSON object a line; by default as Accept says."),
     ] = None
 
@@ -251,18 +251,18 @@ class AccountsQuery(TableQuery):
 
     state: Annotated[
         tuple[str, ...],
-        parameters.list_of(HEALTH_STATES, "state"),
+        parameter_types.list_of(HEALTH_STATES, "state"),
         Field(description=f"Comma-separated states, by default all: {', '.join(HEALTH_STATES)}."),
-        parameters.csv(HEALTH_STATES, "needs_login,expiring"),
+        parameter_types.csv(HEALTH_STATES, "needs_login,expiring"),
     ] = ()
     limit: Annotated[
         int,
         Field(ge=1, le=MAX_ACCOUNTS, description=f"How many accounts, 1 to {MAX_ACCOUNTS}."),
-        parameters.whole_number(1, MAX_ACCOUNTS),
+        parameter_types.whole_number(1, MAX_ACCOUNTS),
     ] = 100
     cursor: Annotated[
         str | None,
-        BeforeValidator(parameters.account_cursor),
+        BeforeValidator(parameter_types.account_cursor),
         Field(description="`meta.next_cursor` of the page before."),
         WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17841400000000000"]}),
     ] = None

@@ -7,11 +7,11 @@ from sqlalchemy import Index, bindparam, delete, func, insert, select, union, up
 
 from services.background.jobs import handlers
 from services.background.runner import Runner
-from services.store import modes
+from services.store import live_and_sandbox
 from services.store.accounts import AccountRow
 from services.store.damaged_rows import WITH_DAMAGED_ROWS
 from services.store.job_tables import jobs, workers
-from services.store.modes import MODES, scoped
+from services.store.live_and_sandbox import MODES, scoped
 from services.store.schema import gateway, memory
 from services.store.store import Store
 from tests.stores import query
@@ -75,24 +75,24 @@ def test_what_is_known_of_a_statement_holds_for_no_other_one():
         return str(compiled), compiled.params
 
     def alone(statement, mode, is_file):
-        modes._known.clear()
+        live_and_sandbox._known.clear()
         return written(statement, mode, is_file)
 
     every = [(statement, *variant) for statement in of_one_shape + others for variant in variants]
     expected = [alone(*each) for each in every]
-    modes._known.clear()
+    live_and_sandbox._known.clear()
 
     assert [written(*each) for each in every * 2] == expected * 2
     # With the option, the first statement needs of a file what it needs of PostgreSQL.
-    assert len(modes._known) == len(others) * len(variants)
+    assert len(live_and_sandbox._known) == len(others) * len(variants)
 
 
 def test_what_is_known_of_statements_is_bounded(monkeypatch):
-    monkeypatch.setattr(modes, "MOST_KNOWN", 3)
+    monkeypatch.setattr(live_and_sandbox, "MOST_KNOWN", 3)
     for count in range(10):
         scoped(select(jobs.c.kind).where(*[jobs.c.attempts > 0] * count), "live")
 
-    assert len(modes._known) <= 3
+    assert len(live_and_sandbox._known) <= 3
 
 
 def test_a_store_has_no_other_modes():

@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.days import Window
 from services.media.expansion import PostValues
-from services.posts.engagement import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
+from services.posts.engagement_rate import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.posts.insights import PostInsights, rate_of
 from services.posts.ordered_posts import Posts
 

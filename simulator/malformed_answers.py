@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from simulator.altered_answers import duplicated, misread, replaced, without_numbers
 from simulator.faults import Fault
 from simulator.messages import Reply
-from simulator.spoiling import duplicated, misread, replaced, without_numbers
 
 LEVELS = 100_000  # of lists within lists
 BOM = b"\xef\xbb\xbf"
