@@ -179,7 +179,7 @@ class Clone:
             "RECORDS": str(self._records),
             "LOG": str(self._log),
             "CURL_HOME": str(self._bin),  # not the .curlrc of this machine's user
-            "PYTEST_ADDOPTS": "tests/posts/test_engagement.py",  # `make test` within the suite: one file of it
+            "PYTEST_ADDOPTS": "tests/posts/test_engagement_rate.py",  # `make test` within the suite: one file of it
             "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
         }
         inherited = {name: text for name, text in environment({}).items() if not OF_THIS_RUN.search(name)}
