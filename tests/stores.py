@@ -56,6 +56,21 @@ def new_store(engine: str, *, migrated: bool = True) -> Iterator[Settings]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def new_english_store() -> Iterator[Settings]:
+    """Give the settings of a new store in PostgreSQL whose texts are in the order of a language, as on most servers."""
+    name = _new_name()
+    with server() as connection:
+        locale = SQL("CREATE DATABASE {} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'")
+        connection.execute(locale.format(Identifier(name)))
+    try:
+        migrate(Config(database_url=_address(name)))
+        yield {"DATABASE_URL": _address(name)}
+        assert _leaks_in_database(_address(name)) == []
+    finally:
+        _drop(name)
+
+
 def _leaks_in_database(url: str) -> list[str]:
     """Name the secrets and API keys that stand in any table."""
     with server(url) as connection:

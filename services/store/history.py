@@ -243,8 +243,9 @@ class History:
         columns = (metric_values.c.metric, metric_values.c.breakdown)
         query = select(*columns).where(metric_values.c.account == account, _is_known())
         with self._database.read() as connection:
-            rows = connection.execute(query.distinct().order_by(*columns)).all()
-        return [(metric, _dimensions(breakdown)) for metric, breakdown in rows]
+            rows = connection.execute(query.distinct()).all()
+        # Sorted here, because the order of a database of PostgreSQL may be that of a language.
+        return [(metric, _dimensions(breakdown)) for metric, breakdown in sorted(map(tuple, rows))]
 
     def states(
         self, account: str, *, since: str, until: str, open_since: str | None = None

@@ -100,7 +100,8 @@ class NotificationTable:
 
     def listed(self, limit: int) -> list[Notification]:
         """Return events that were not delivered, the newest first."""
-        query = select(*_COLUMNS).where(or_(IS_WAITING, IS_GIVEN_UP)).order_by(notifications.c.created_at.desc())
+        query = select(*_COLUMNS).where(or_(IS_WAITING, IS_GIVEN_UP))
+        query = query.order_by(notifications.c.created_at.desc(), notifications.c.id.desc())
         with self._database.read() as connection:
             return [Notification(*row) for row in connection.execute(query.limit(limit))]
 

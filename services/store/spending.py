@@ -57,13 +57,14 @@ class Spending:
             select(*groups, func.count(), func.sum(ledger.c.milli_credits))
             .where(ledger.c.source == source, *_by(caller))
             .group_by(*groups)
-            .order_by(ledger.c.month.desc(), ledger.c.caller, ledger.c.state)
         )
         with self._database.read() as connection:
-            return [
+            sums = [
                 SpendingSum(month, caller, state, calls, int(thousandths))
                 for month, caller, state, calls, thousandths in connection.execute(query)
             ]
+        # Sorted here, because the order of a database of PostgreSQL may be that of a language.
+        return sorted(sorted(sums), key=lambda each: each.month, reverse=True)
 
     def since(self, source: str, moment: float, *, longest_call: float) -> int:
         """Return the thousandths of a credit that the ledger has booked since a moment (Unix seconds).
@@ -87,7 +88,7 @@ class Spending:
         query = (
             select(*columns)
             .where(ledger.c.source == source, ledger.c.state.in_(("open", "uncertain")), *_by(caller))
-            .order_by(ledger.c.opened_at.desc())
+            .order_by(ledger.c.opened_at.desc(), ledger.c.id.desc())
             .limit(UNCERTAIN_AT_MOST)
         )
         with self._database.read() as connection:

@@ -173,7 +173,8 @@ class Stories:
                 for story, *values in connection.execute(query):
                     number = StoryNumber(*values)
                     found.setdefault(story, []).append(number._replace(value=_number(number.value)))
-        return found
+        # Sorted here: a file gives rows in the order of their keys, PostgreSQL as they were written last.
+        return {story: sorted(each, key=lambda number: number[:3]) for story, each in found.items()}
 
 
 def newer_number() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:

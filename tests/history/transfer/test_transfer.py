@@ -5,15 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import uuid
 from contextlib import contextmanager
 from datetime import date
 
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from commands.migrate import migrate
-from config import Config
 from services.export import Export
 from services.history.transfer.importing import HistoryImport, OtherModeError
 from services.store import transfer as transfer_module
@@ -25,7 +21,7 @@ from services.store.posts import PartRow, PostRow
 from services.store.store import Store
 from services.store.transfer import Selection
 from tests.history.transfer.history_rows import all_rows, fill
-from tests.stores import ENGINES, SERVER, new_store, server
+from tests.stores import ENGINES, new_english_store, new_store
 
 ACCOUNT = "17841400000000001"
 READ_AT = 1_763_625_600.0  # 2025-11-20T08:00:00Z
@@ -86,21 +82,13 @@ def test_the_same_history_is_the_same_export_on_each_engine_and_back(monkeypatch
 
 def test_the_order_does_not_depend_on_the_collation_of_the_database(monkeypatch):
     monkeypatch.setattr(transfer_module, "PAGE", 5)
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    with opened("sqlite") as first, server() as connection:
-        locale = SQL("CREATE DATABASE {} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'")
-        connection.execute(locale.format(Identifier(name)))
-        url = f"{SERVER.rpartition('/')[0]}/{name}"
-        try:
-            migrate(Config(database_url=url))
-            second = Store.open(url, "", mode="live")
-            fill(first)
-            fill(second, accounts=("17841400000000001", "17841400000000002"))
+    with opened("sqlite") as first, new_english_store() as settings:
+        second = Store.open(settings["DATABASE_URL"], "", mode="live")
+        fill(first)
+        fill(second, accounts=("17841400000000001", "17841400000000002"))
 
-            assert exported(first) == exported(second)
-            second.close()
-        finally:
-            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        assert exported(first) == exported(second)
+        second.close()
 
 
 def test_an_export_may_be_imported_twice_and_over_itself(store):
