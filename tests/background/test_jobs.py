@@ -204,7 +204,8 @@ def test_a_job_that_was_put_while_it_ran_runs_at_the_earlier_time(jobs, put_at, 
 
 
 def test_an_extended_lease_does_not_end(jobs, end_leases):
-    jobs.put("report", "nasa", due_at=NOW)
+    for name in ("nasa", "esa"):
+        jobs.put("report", name, due_at=NOW)
     taken = claim(jobs)
     end_leases()
 
@@ -212,6 +213,19 @@ def test_an_extended_lease_does_not_end(jobs, end_leases):
     jobs.extend([])
 
     assert claim(jobs, "they") == []
+
+
+def test_a_worker_that_has_lost_a_job_does_not_extend_the_lease_of_the_next_one(jobs, end_leases):
+    jobs.put("report", "nasa", due_at=NOW)
+    lost = claim(jobs)
+    for holder in ("they", "we"):
+        end_leases()
+        claim(jobs, holder)
+        end_leases()
+
+        jobs.extend(lost)
+
+        assert len(claim(jobs, "the last")) == 1
 
 
 def test_a_rescheduled_job_is_not_claimed_before_its_due_time(jobs):
@@ -403,14 +417,15 @@ def test_the_heartbeat_of_a_worker_extends_the_leases_of_the_jobs_that_it_runs(j
 
 
 def test_a_worker_that_stops_leaves_its_jobs_to_the_others_at_once(jobs, store):
-    jobs.put("report", "nasa", due_at=NOW)
+    for number, name in enumerate(("nasa", "esa")):
+        jobs.put("report", name, due_at=NOW - number)
     runner = Runner(store, {}, Clock())
     taken = claim(jobs)
     runner.heartbeat("we", taken, host="here", pid=1)
 
     runner.release("we", taken)
 
-    assert keys(claim(jobs, "they", now=Clock().timestamp())) == ["nasa"]
+    assert sorted(keys(claim(jobs, "they", now=Clock().timestamp()))) == ["esa", "nasa"]
     assert store.workers.seen().alive == 0
 
 

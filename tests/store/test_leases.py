@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from services.store import leases as lease_module
 from services.store.cache_entries import CacheKey, EntryRow
+from services.store.database import CHUNK
 from services.store.memory_tables import leases
 
 ACCOUNT, KEY = "17841400000000001", "profile"
@@ -162,7 +163,8 @@ def test_a_commit_ends_the_lease_and_a_kept_part_extends_it(store, memory):
 
 
 def test_an_extension_is_of_all_leases_of_its_holder_and_of_no_other_one(store, memory):
-    store.leases.acquire(ACCOUNT, [KEY, "posts"], "one")
+    keys = [f"posts of day {number}" for number in range(CHUNK + 1)]
+    store.leases.acquire(ACCOUNT, keys, "one")
     store.leases.acquire(ACCOUNT, ["other"], "two")
     end_all(memory)
     before = lease_ends(memory)
@@ -171,7 +173,7 @@ def test_an_extension_is_of_all_leases_of_its_holder_and_of_no_other_one(store, 
 
     after = lease_ends(memory)
     assert after["other"] == before["other"]
-    assert all(after[key] >= before[key] + lease_module.LEASE for key in (KEY, "posts"))
+    assert all(after[key] >= before[key] + lease_module.LEASE for key in keys)
 
 
 def test_a_lease_that_has_ended_is_not_extended_any_more(store):

@@ -19,6 +19,7 @@ from services.reports.price import PRICE
 from services.reports.purchase_decision import ReportState, obstacle
 from services.reports.purchase_policy import PurchasePolicy
 from services.store.credit_limits import month_of
+from services.store.database import StatementRefusedError
 from services.store.ledger import RENAMED, NotOpenedError, Order, Settlement
 from services.store.reports import NewReport
 from tests.stores import query
@@ -291,6 +292,15 @@ def test_a_late_settlement_replaces_a_doubt_once(store):
     assert doubted == ["uncertain"]
     assert store.spending.unsettled("modash") == []
     assert store.spending.of_month("modash", "2026-09") == 0
+
+
+def test_a_charge_whose_report_is_refused_is_not_booked_either(store):
+    opened = open_row(store)
+
+    with pytest.raises(StatementRefusedError):
+        store.ledger.settle(opened, Settlement("charged", "report", NOW + 1, report=NewReport("\ud800")))
+
+    assert [call.state for call in store.spending.unsettled("modash")] == ["open"]
 
 
 def test_a_doubt_that_is_reported_late_holds_no_longer_than_the_call(store):

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import update
 
 from services.store.cache_entries import CacheKey, EntryRow
+from services.store.ledger import Order
 from services.store.media import MediaRow
 from services.store.memory_tables import leases
 from services.store.store import Store
 from tests.stores import new_store, server
 
 ACCOUNT, HOLDER = "17841400000000001", "one"
+NAMED_BY = {"media": "id", "ledger": "creator"}
 KEYS = ("b", "a")  # In the order in which they lie in a table.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -36,9 +38,17 @@ def shared():
 
 def lock(other, table, key):
     """Lock a row, which has to be free."""
-    column = "id" if table == "media" else "key"
+    column = NAMED_BY.get(table, "key")
     query = f"SELECT mode FROM {table} WHERE {column} = %s FOR UPDATE NOWAIT"
     assert len(other.execute(query, [key]).fetchall()) == 1
+
+
+def wait_for_a_lock(observer):
+    """Wait until a transaction waits for one."""
+    deadline = time.monotonic() + 10
+    while observer.execute(WAITING).fetchone() != (1,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def lease(store):
@@ -92,11 +102,48 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
 
     with ThreadPoolExecutor(1) as executor:
         begun = executor.submit(change, store, fences)
-        deadline = time.monotonic() + 10
-        while observer.execute(WAITING).fetchone() != (1,):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_a_lock(observer)
         lock(other, table, "b")
         other.execute("COMMIT")
 
         begun.result(10)
+
+
+def test_what_deletes_values_locks_their_leases_before_them_as_a_commit_does(shared):
+    store, other, observer = shared
+    lease(store)
+    store.cache_entries.put(ACCOUNT, rows())
+    lock(other, "leases", "a")
+
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(store.cache_entries.forget, ACCOUNT)
+        wait_for_a_lock(observer)
+        lock(other, "cache_entries", "a")
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
+def test_calls_that_must_be_over_are_booked_one_by_one(shared):
+    store, other, observer = shared
+    for creator in KEYS:
+        order = Order("modash", creator, "anonymous", 1000, 9000, longest_call=0.0, max_retries=3)
+        store.ledger.open(order, lambda *_: None)
+    lock(other, "ledger", "a")
+
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(store.ledger.expire, "modash", longest_call=0.0)
+        wait_for_a_lock(observer)
+        lock(other, "ledger", "b")
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
+def test_a_claim_waits_for_no_job_that_another_worker_claims(shared):
+    store, other, _ = shared
+    for key in KEYS:
+        store.jobs.put("report", key, due_at=1.0)
+    lock(other, "jobs", "a")
+
+    assert [job.key for job in store.jobs.claim(HOLDER, 10, now=2.0, kinds=["report"])] == ["b"]
