@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from alembic import command
 
 from commands import backup, restore
 from config import Config
+from services.store import backup as backup_module
 from services.store.ledger import Order
 from services.store.metadata import GATEWAY, VERSIONS
 from services.store.settlement_spool import spooled_files
@@ -82,6 +85,21 @@ def test_a_backup_is_one_file_that_holds_what_was_only_in_the_log(run, settings,
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
         assert copy.execute("SELECT creator FROM reports").fetchall() == [("nasa",)]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_backup_is_of_one_moment_and_ends_although_others_go_on_to_write(run, settings, tmp_path, monkeypatch):
+    class WrittenMeanwhile(sqlite3.Connection):
+        def backup(self, target, *, pages):
+            steps = iter(range(1000))
+            super().backup(target, pages=1, progress=lambda *_: add_report(settings, f"of_step_{next(steps)}"))
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=WrittenMeanwhile))
+
+    file = made(run, tmp_path)
+
+    with closing(sqlite3.connect(file)) as copy:
+        assert copy.execute("SELECT count(*) FROM reports").fetchone() == (0,)
+    assert len(creators(settings)) > 10
 
 
 def test_a_backup_goes_to_the_folder_of_the_store_by_default_or_to_a_named_file(run, settings, tmp_path):
@@ -223,6 +241,19 @@ def test_a_restored_backup_has_what_it_had_and_the_replaced_database_is_kept(run
     assert file_of(settings).stat().st_mode & 0o777 == 0o600
     assert query(settings, "gateway", "SELECT name FROM sqlite_master WHERE name LIKE 'spooled%'") == []
     assert list(folder.glob(".*")) == []
+
+
+def test_files_that_were_copied_as_they_are_are_restored_with_their_log(run, settings, tmp_path):
+    with closing(sqlite3.connect(file_of(settings), isolation_level=None)) as gateway:
+        gateway.execute("SELECT * FROM reports").fetchall()  # From now on it keeps the log.
+        add_report(settings, "nasa")
+        for name in ("gateway.db", "gateway.db-wal"):
+            shutil.copy(file_of(settings).with_name(name), tmp_path)
+
+    ended, _, _ = run(restore, str(tmp_path / "gateway.db"))
+
+    assert ended == 0
+    assert creators(settings) == ["nasa"]
 
 
 def test_restores_within_one_second_keep_each_database_that_they_replace(run, settings, tmp_path, monkeypatch):
@@ -389,6 +420,77 @@ def test_results_that_wait_to_be_booked_are_backed_up_and_restored(run, settings
     assert len(waiting) == 1
     assert spooled_files(settings["INSTANCE_PATH"]) == waiting
     assert "1 result of a call waits to be booked" in said
+
+
+def test_a_result_that_is_booked_while_a_backup_is_made_is_in_it(run, settings, tmp_path, monkeypatch):
+    store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+    opened = store.ledger.open(Order("modash", "nasa", "anonymous", 250, 100_000, 30, 3), lambda _record, _at: None)
+    store.settlement_spool.put(opened, '{"id": 1}')
+    copied = backup_module._copy_pages
+
+    def booked_meanwhile(source, part):
+        copied(source, part)
+        store.settlement_spool.remove(opened)
+
+    monkeypatch.setattr(backup_module, "_copy_pages", booked_meanwhile)
+
+    file = made(run, tmp_path)
+    store.close()
+
+    with closing(sqlite3.connect(file)) as copy:
+        assert copy.execute("SELECT content FROM spooled_settlements").fetchall() == [('{"id": 1}',)]
+
+
+def test_a_restore_that_cannot_put_results_back_replaces_nothing(run, settings, tmp_path):
+    store = Store.open("", settings["INSTANCE_PATH"], mode="live")
+    opened = store.ledger.open(Order("modash", "nasa", "anonymous", 250, 100_000, 30, 3), lambda _record, _at: None)
+    store.settlement_spool.put(opened, '{"id": 1}')
+    store.close()
+    file = made(run, tmp_path)
+    add_report(settings, "esa")
+    unbooked = Path(settings["INSTANCE_PATH"]) / "unbooked"
+    shutil.rmtree(unbooked)
+    unbooked.write_text("a file where the folder has to be")
+
+    ended, _, said = run(restore, str(file))
+
+    assert (ended, "Nothing was restored." in said) == (1, True)
+    assert creators(settings) == ["esa"]
+
+
+def test_a_restore_that_fails_at_its_last_step_leaves_the_database_where_it_is(run, settings, tmp_path, monkeypatch):
+    file = made(run, tmp_path)
+    add_report(settings, "esa")
+    renamed = Path.rename
+
+    def rename(path, target):
+        if target == file_of(settings):
+            raise OSError(errno.EIO, "Input/output error", str(target))
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+
+    assert run(restore, str(file))[0] == 1
+    assert creators(settings) == ["esa"]
+
+
+def test_backup_and_restored_file_are_on_the_disk_before_they_have_their_names_which_are_then(
+    run, settings, tmp_path, monkeypatch
+):
+    written = []
+
+    def fsync(descriptor):
+        named = {path.stat().st_ino for path in (*tmp_path.glob("*.db"), file_of(settings))}
+        written.append((os.fstat(descriptor).st_ino, named))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    file = made(run, tmp_path)
+    of_backup, written = written, []
+    run(restore, str(file))
+
+    for of_one, path in ((of_backup, file), (written, file_of(settings))):
+        inode, folder = path.stat().st_ino, path.parent.stat().st_ino
+        assert [(each, inode in named) for each, named in of_one] == [(inode, False), (folder, True)]
 
 
 @pytest.fixture

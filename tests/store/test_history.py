@@ -249,3 +249,18 @@ def test_a_damaged_day_is_absent_from_the_columns(store, store_settings, damage)
 
     assert (days.days, days.values) == (("2026-11-01", "2026-11-03"), (7.0, None))
     assert numbers.values == (7.0, None)
+
+
+@pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("damaged", ["5", "[5]", "[[5, 3]]", "null", "["])
+def test_a_day_with_damaged_buckets_is_absent_from_its_series(store, store_settings, damaged):
+    kind = "reach", ("age",)
+    whole = value(7, 15.0, final=True, buckets={("25-34",): 7})
+    store.history.keep("a", {key("2026-11-01", *kind): whole, key("2026-11-02", *kind): whole})
+    query(store_settings, "gateway", "UPDATE metric_values SET buckets = :b WHERE first_day = '2026-11-02'", b=damaged)
+    range_ = {"since": "2026-11-01", "until": "2026-11-03"}
+
+    series, _ = store.history.series("a", kinds=[kind], with_windows=False, **range_)
+
+    assert {day: kept.buckets for day, kept in series[kind].items()} == {"2026-11-01": {("25-34",): 7}}
+    assert [day for (_, _, day, _), _ in store.history.days("a", **range_)] == ["2026-11-01"]

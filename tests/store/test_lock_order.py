@@ -124,17 +124,18 @@ def test_what_deletes_values_locks_their_leases_before_them_as_a_commit_does(sha
         begun.result(10)
 
 
-def test_calls_that_must_be_over_are_booked_one_by_one(shared):
+@pytest.mark.parametrize(("locked", "free"), [("a", "b"), ("b", "a")])
+def test_calls_that_must_be_over_are_booked_one_by_one(shared, locked, free):
     store, other, observer = shared
     for creator in KEYS:
         order = Order("modash", creator, "anonymous", 1000, 9000, longest_call=0.0, max_retries=3)
         store.ledger.open(order, lambda *_: None)
-    lock(other, "ledger", "a")
+    lock(other, "ledger", locked)
 
     with ThreadPoolExecutor(1) as executor:
         begun = executor.submit(store.ledger.expire, "modash", longest_call=0.0)
         wait_for_a_lock(observer)
-        lock(other, "ledger", "b")
+        lock(other, "ledger", free)
         other.execute("COMMIT")
 
         begun.result(10)
