@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from services.store.credit_limits import give_back, month_of, reserve
 from services.store.database import Database, Transaction, upsert
@@ -184,8 +184,7 @@ class Ledger:
         """
         order = opened.order
         replaced = ("open",) if settlement.state == "uncertain" else ("open", "uncertain")
-        # With the moment: a settlement may wait in a file while the database is replaced by one with the same ids.
-        row = (ledger.c.id == opened.id) & (ledger.c.opened_at == opened.at)
+        row = _is_row(opened)
         settled = (
             update(ledger)
             .where(row, ledger.c.state.in_(replaced))
@@ -229,7 +228,7 @@ class Ledger:
         It may have become uncertain meanwhile, if its process was suspended for longer than a call takes.
         """
         order = opened.order
-        row = (ledger.c.id == opened.id) & ledger.c.state.in_(("open", "uncertain"))
+        row = _is_row(opened) & ledger.c.state.in_(("open", "uncertain"))
         with self._database.write() as connection:
             gone = connection.execute(delete(ledger).where(row)).rowcount
             give_back(connection, order.source, month_of(opened.at), order.price * gone)
@@ -291,3 +290,8 @@ def content_of(opened: Opened, settlement: Settlement) -> str:
     """Return a settlement as JSON in ASCII, which every database takes."""
     content = {"id": opened.id, "at": opened.at, "order": asdict(opened.order), "settlement": asdict(settlement)}
     return json.dumps(content, default=list)
+
+
+def _is_row(opened: Opened) -> ColumnElement[bool]:
+    # With the moment: a settlement may wait in a file while the database is replaced by one with the same ids.
+    return (ledger.c.id == opened.id) & (ledger.c.opened_at == opened.at)
