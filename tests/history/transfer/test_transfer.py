@@ -344,6 +344,17 @@ def test_lines_of_buckets_that_come_twice_are_one_row_and_the_last_number_of_a_b
     ]
 
 
+def test_equal_numbers_of_two_accounts_that_follow_each_other_are_a_row_each(store):
+    of_day = {"kind": "followers", "final": None, "first_day": None}
+    both = [line(account=account, metric="followers", value=5, **of_day) for account in ("1", "2")]
+    both.append(line(account="2", metric="follows", value=3, **of_day))
+
+    assert imported(store, "\n".join(both))[1] == []
+    assert [(each["account"], each["metric"], each["value"]) for each in lines_of(exported(store))] == [
+        *(("1", "followers", 5), ("2", "followers", 5), ("2", "follows", 3)),
+    ]
+
+
 def test_a_time_of_the_last_day_is_accepted_to_its_end(store):
     _, refused = imported(store, "\n".join(line(read_at=f"2026-12-03T{time}Z") for time in ("07:59:59", "08:00:00")))
 
