@@ -153,6 +153,20 @@ def test_an_export_can_be_limited_to_metrics_and_days(store):
     assert [(line["metric"], line["date"]) for line in found] == [("views", "2026-11-01")]
 
 
+def test_a_reading_of_a_post_is_of_the_day_of_its_insights(store):
+    origin = {"reasons": {}, "source": "instagram", "api_version": None}
+    counts = PartRow("1", 60, None, READ_AT, {"likes": 5, "comments": 1}, **origin)
+    insights = PartRow("1", 60, None, READ_AT + 2 * 86_400, {"reach": 7}, **origin)
+    store.posts.keep(ACCOUNT, [PostRow("1", READ_AT)], counts=[counts], insights=[insights])
+
+    limited = {
+        str(day): {each["metric"] for each in lines_of(exported(store, selection=Selection(since=day)))}
+        for day in (date(2025, 11, 22), date(2025, 11, 23))
+    }
+
+    assert limited == {"2025-11-22": {"likes", "comments", "reach"}, "2025-11-23": set()}
+
+
 # What is better stays
 
 
