@@ -91,6 +91,16 @@ def test_the_order_does_not_depend_on_the_collation_of_the_database(monkeypatch)
         second.close()
 
 
+def test_that_a_part_of_a_reading_was_read_is_exported_also_where_nothing_of_it_is_known(store):
+    nothing = PartRow("1", 60, None, READ_AT, {}, {}, "instagram", None)
+    seen = PostRow("1", READ_AT, first_seen_at=READ_AT, last_seen_at=READ_AT)
+    store.posts.keep(ACCOUNT, [seen], insights=[nothing])
+
+    with opened("sqlite") as second:
+        assert imported(second, exported(store))[1] == []
+        assert all_rows(second) == all_rows(store)
+
+
 def test_an_export_may_be_imported_twice_and_over_itself(store):
     fill(store)
     text = exported(store)
