@@ -21,6 +21,7 @@ from alembic import command
 from commands import backup, restore
 from config import Config
 from services.store import backup as backup_module
+from services.store.instance_lock import InstanceLock, InUseError
 from services.store.ledger import Order
 from services.store.metadata import GATEWAY, VERSIONS
 from services.store.settlement_spool import spooled_files
@@ -318,6 +319,18 @@ def test_nothing_is_restored_while_a_process_uses_the_store(run, settings, tmp_p
     assert (missing[0], "missing.db: No such file" in missing[2], "Stop" in missing[2]) == (1, True, False)
     assert (folder[0], "is a folder" in folder[2], "Stop" in folder[2]) == (1, True, False)
     assert restored[0] == 0
+
+
+def test_a_lock_that_is_refused_leaves_no_file_open(tmp_path):
+    used = InstanceLock(tmp_path)
+    used.share()
+    before = os.listdir("/proc/self/fd")
+
+    with pytest.raises(InUseError):
+        InstanceLock(tmp_path).take_alone()
+
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    used.release()
 
 
 def test_nothing_is_restored_while_another_program_has_the_file_open(run, settings, tmp_path):

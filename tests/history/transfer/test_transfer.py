@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from datetime import date
 
 import pytest
+from sqlalchemy import Engine, event
 
 from services.export import Export
+from services.history.transfer import importing
 from services.history.transfer.importing import HistoryImport, OtherModeError
 from services.store import transfer as transfer_module
 from services.store.exported_tables import SECTIONS
@@ -42,6 +44,16 @@ def opened(engine, mode="live"):
 def store():
     with opened("sqlite") as opened_:
         yield opened_
+
+
+@contextmanager
+def noted(target, name, note):
+    """Let a function get what happens within the block."""
+    event.listen(target, name, note)
+    try:
+        yield
+    finally:
+        event.remove(target, name, note)
 
 
 def exported(store, format_="ndjson", mode="live", selection=None):
@@ -377,6 +389,16 @@ def test_equal_numbers_of_two_accounts_that_follow_each_other_are_a_row_each(sto
     assert [(each["account"], each["metric"], each["value"]) for each in lines_of(exported(store))] == [
         *(("1", "followers", 5), ("2", "followers", 5), ("2", "follows", 3)),
     ]
+
+
+def test_an_import_commits_some_rows_at_once(store, monkeypatch):
+    monkeypatch.setattr(importing, "ROWS_AT_ONCE", 2)
+    days, commits = [f"2026-11-{day:02}" for day in range(1, 6)], []
+    with noted(Engine, "commit", commits.append):
+        imported(store, "\n".join(line(date=day, first_day=day) for day in days))
+
+    assert [each["date"] for each in lines_of(exported(store))] == days
+    assert len(commits) == 3
 
 
 def test_a_time_of_the_last_day_is_accepted_to_its_end(store):
