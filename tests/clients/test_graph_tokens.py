@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from urllib.parse import parse_qs
 
 import pytest
 
 from config import SANDBOX_CREDENTIALS, Config
-from services.clients.graph.tokens import NEVER
+from services.clients.graph.errors import INSTAGRAM
+from services.clients.graph.tokens import MOST_LISTS, NEVER
+from services.clients.guard.guard import Guard
 from services.clock import Clock
 from services.errors import (
     ProviderError,
     ProviderNotConfiguredError,
     ProviderRefusedError,
+    ProviderResponseError,
+    ProviderUnavailableError,
     TokenExpiredError,
     TokenInvalidError,
 )
 from services.redaction import Redaction
 from services.wiring.provider_clients import token_client
-from tests.support import live_settings
+from tests.support import GRAPH, graph_error, live_settings, settings
 
 LIFETIME = 5_183_944  # seconds
 REDIRECT = "https://example.com/login"
@@ -185,3 +190,133 @@ def test_no_token_or_secret_is_in_a_log_line(tokens, listed, watch, account):
 
     assert "IGAASIMnosuch" not in str(caught.value)
     assert any(line.startswith("provider call") for line in watch.seen)
+
+
+# What Meta answers in other ways than its documentation has it. These tokens look like no token, so that only what was
+# learned of them takes them out of a text.
+
+OWN, NEW = "0000ownTOKENwithoutAprefix0000", "1111newTOKENwithoutAprefix1111"
+EXCHANGE, REFRESH = f"{GRAPH}/v25.0/oauth/access_token", "https://graph.instagram.com/refresh_access_token"
+CODE, LISTS = "https://api.instagram.com/oauth/access_token", f"{GRAPH}/v25.0/me/accounts"
+INSPECTION, ME = f"{GRAPH}/v25.0/debug_token", f"{GRAPH}/v25.0/me"
+
+
+@pytest.fixture
+def guard(clock):
+    return Guard(INSTAGRAM, clock, places=4)
+
+
+@pytest.fixture
+def planned(clock, guard, redaction):
+    """The client where a test plans what Meta answers."""
+    config = settings(instagram_app_id="5678", instagram_app_secret="another-secret-of-the-app", retry_budget=5.0)
+    return token_client(config, clock, guard=guard, redaction=redaction)
+
+
+def test_each_token_and_code_that_is_sent_or_comes_is_a_secret_from_then_on(planned, redaction, wire):
+    texts = {name: f"2222{name}TOKENwithoutAprefix2222" for name in ("short", "refreshed", "code", "inspected", "page")}
+    wire.get(EXCHANGE, json={"access_token": NEW})
+    wire.get(REFRESH, json={"access_token": NEW})
+    wire.post(CODE, json={"access_token": NEW})
+    wire.get(INSPECTION, json={"data": {}})
+    wire.get(LISTS, json={"data": [{"id": "1", "access_token": texts["page"]}]})
+
+    planned.exchange_short("facebook", texts["short"])
+    planned.refresh(texts["refreshed"])
+    planned.exchange_code(texts["code"], redirect_uri=REDIRECT)
+    planned.details(texts["inspected"])
+    planned.pages(OWN)
+
+    assert {redaction(text) for text in (*texts.values(), OWN, NEW)} == {"[redacted]"}
+
+
+def test_a_new_token_is_described_as_far_as_the_answer_can_be_read(planned, clock, wire):
+    odd = {"access_token": NEW, "user_id": "me/media", "permissions": "basic, insights ,comments", "expires_in": -5}
+    wire.post(CODE, json=odd)
+    wire.get(EXCHANGE, json={"access_token": NEW, "user_id": True, "permissions": 7, "expires_in": True})
+
+    of_a_code, of_a_short_one = (
+        planned.exchange_code(" AQtheCODE0123456789#_ ", redirect_uri=REDIRECT),
+        planned.exchange_short("facebook", OWN),
+    )
+
+    assert (of_a_code.account_id, of_a_code.scopes) == (None, ("basic", "insights", "comments"))
+    assert of_a_code.expires_at == clock.timestamp() + 3600  # A code gives a token for an hour at least.
+    assert (of_a_short_one.account_id, of_a_short_one.scopes, of_a_short_one.expires_at) == (None, None, None)
+    assert parse_qs(wire.calls[0].request.body.decode())["code"] == ["AQtheCODE0123456789"]
+
+
+@pytest.mark.parametrize("token", ["", None, 7, [NEW]])
+def test_an_answer_without_a_token_is_none(planned, wire, token):
+    wire.get(REFRESH, json={"access_token": token})
+
+    with pytest.raises(ProviderResponseError):
+        planned.refresh(OWN)
+
+
+def test_a_fault_that_passes_is_tried_again_and_is_no_wrong_secret(planned, wire):
+    for code in (2, 1):
+        wire.get(EXCHANGE, json=graph_error(code, message="An unknown error has occurred."), status=500)
+
+    with pytest.raises(ProviderUnavailableError):
+        planned.exchange_short("facebook", OWN)
+
+    assert len(wire.calls) == 2
+
+
+def test_no_refused_token_stands_in_the_way_of_another_and_the_apps_usage_is_noted(planned, guard, wire):
+    wire.get(REFRESH, json=graph_error(190, 463), status=400)
+    wire.get(REFRESH, json={"access_token": NEW}, headers={"X-App-Usage": '{"call_count": 28}'})
+
+    with pytest.raises(TokenExpiredError):
+        planned.refresh(OWN)
+    assert planned.refresh(OWN).token == NEW
+
+    assert [(usage.account, usage.percent) for usage in guard.usages()] == [("", 28.0)]
+
+
+def test_what_meta_does_not_report_of_a_token_is_unknown(planned, wire):
+    scopes = [{"scope": "basic"}, {"scope": "pages", "target_ids": [1, "2"]}, {"scope": 7}, "x"]
+    wire.get(INSPECTION, json={"data": {"issued_at": 0, "expires_at": 4_102_444_800, "granular_scopes": scopes}})
+    wire.get(INSPECTION, json={"data": {"is_valid": "yes", "issued_at": -1, "expires_at": -1, "scopes": 7}})
+
+    first, second = planned.details(OWN), planned.details(OWN)
+
+    assert (first.is_valid, first.issued_at, first.expires_at, first.scopes) == (False, None, NEVER, None)
+    assert first.granular_scopes == {"basic": (), "pages": ("1", "2")}
+    assert (second.is_valid, second.issued_at, second.expires_at) == (False, None, None)
+
+
+@pytest.mark.parametrize("own", [{}, {"id": True}, {"id": "me/media"}])
+def test_a_token_without_an_id_has_no_owner(planned, wire, own):
+    wire.get(ME, json=own | {"name": "One"})
+
+    with pytest.raises(ProviderResponseError):
+        planned.owner("facebook", OWN)
+
+
+def test_of_a_page_only_what_can_be_read_is_listed_and_the_first_time_counts(planned, wire):
+    linked = {"instagram_business_account": {"id": "media/7", "username": "bakery"}}
+    pages = [{"id": "1", "name": "One", **linked}, {"id": "me/media"}, {}, {"id": 2}, {"id": "1", "name": "Again"}]
+    wire.get(LISTS, json={"data": pages})
+
+    found = planned.pages(OWN).pages
+
+    assert [(page.id, page.name, page.account_id, page.username) for page in found] == [
+        ("1", "One", None, "bakery"),
+        ("2", None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(("cursor", "calls", "is_complete"), [("C{}", MOST_LISTS, False), ("the same", 2, True)])
+def test_lists_of_pages_without_an_end_are_read_so_far(planned, wire, cursor, calls, is_complete):
+    def answer(_):
+        number = str(len(wire.calls))
+        paging = {"cursors": {"after": cursor.format(number)}, "next": "https://x/y"}
+        return 200, {}, json.dumps({"data": [{"id": number}], "paging": paging})
+
+    wire.add_callback("GET", LISTS, answer)
+
+    found = planned.pages(OWN)
+
+    assert (len(wire.calls), len(found.pages), found.is_complete) == (calls, calls, is_complete)
