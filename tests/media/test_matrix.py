@@ -208,11 +208,22 @@ def test_capabilities_equal_the_matrix_and_cost_no_call(read, login):
 
 def test_capabilities_name_the_successor_of_each_removed_metric(read, login):
     found = read.body("/capabilities")["capabilities"]
-    removed = {(each["metric"], each["scope"]): (each["answered_by"], each["since"]) for each in found}
+    removed = {
+        (each["metric"], each["scope"]): (each["answered_by"], each["since"], each["works"]) for each in found
+    }
 
-    assert removed["plays", "REELS"] == ("views", "2025-04-21")
-    assert removed["engagement", "STORY"] == ("likes+comments", "2023-12-11")
-    assert removed["taps_back", "STORY"] == ("navigation", "2023-12-11")
-    assert removed["clips_replays_count", "REELS"] == (None, "2025-04-21")
+    assert removed["plays", "REELS"] == ("views", "2025-04-21", True)
+    assert removed["engagement", "STORY"] == ("likes+comments", "2023-12-11", removed["likes", "STORY"][2])
+    assert removed["taps_back", "STORY"] == ("navigation", "2023-12-11", True)
+    assert removed["taps_back", "FEED"] == ("navigation", "2023-12-11", False)
+    assert removed["clips_replays_count", "REELS"] == (None, "2025-04-21", False)
     assert removed["impressions", "account"][0] == "views"
-    assert removed["views", "REELS"] == (None, None)
+    assert removed["views", "REELS"] == (None, None, True)
+
+
+def test_capabilities_name_the_login_only_where_the_other_one_would_give_the_metric(read, login):
+    found = read.body("/capabilities")["capabilities"]
+    reasons = {each["scope"]: each["reason"] for each in found if each["metric"] == "link_clicks"}
+
+    assert reasons["STORY"] == (None if login == "facebook" else "not_by_login")
+    assert reasons["FEED"] == reasons["REELS"] == "not_for_product_type"

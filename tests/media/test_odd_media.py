@@ -81,6 +81,16 @@ def test_the_capabilities_of_advertisements_are_unknown_until_instagram_was_aske
     assert (reasons(body)["link_clicks"], after["link_clicks"]) == (lacking, (False, lacking))
 
 
+def test_what_two_metrics_stand_for_is_unknown_while_one_of_them_is(world):
+    world.switch(ad_insights="feed")
+    ad = posts(world, days=30, media_product_type="AD")[0]
+
+    world.body(f"{PATH}/{ad['id']}?metrics=likes")
+
+    works = works_for_ads(world)
+    assert (works["likes"], works["engagement"]) == ((True, None), (None, "not_documented"))
+
+
 def works_for_ads(world):
     found = world.body("/capabilities")["capabilities"]
     return {each["metric"]: (each["works"], each["reason"]) for each in found if each["scope"] == "AD"}
