@@ -64,6 +64,14 @@ def test_an_account_that_is_answered_again_still_shows_that_the_provider_is_up()
     assert not attribution.is_provider_fault("d", RECENT + 1)
 
 
+def test_an_account_that_was_answered_before_two_others_still_shows_that_the_provider_is_up():
+    attribution = FaultAttribution()
+    for account in "abc":
+        attribution.answered(account, 0.0)
+
+    assert [attribution.is_provider_fault(account, 1.0) for account in "bc"] == [False, False]
+
+
 @pytest.fixture
 def guard(clock):
     return Guard(INSTAGRAM, clock, places=32)
@@ -163,6 +171,22 @@ def test_a_probe_that_is_answered_lets_everybody_through_again(graph, guard, clo
 
     assert [asked(graph), asked(graph, OTHER), asked(graph)] == [None] * 3
     assert guard.breakers() == [BreakerState("", "closed", 0.0, None)]
+
+
+def test_a_breaker_that_opens_again_begins_with_the_first_pause_and_its_own_probe(guard, clock):
+    for _ in range(2):
+        fail(guard, times=5)
+        pass_(clock, 1)
+        fail(guard)  # The probe, after which the pause is the second one.
+        pass_(clock, 2)
+        guard.succeeded(guard.acquire("1"))
+
+    fail(guard, times=5)
+
+    assert guard.breakers()[0].opens_again_in == 1
+    pass_(clock, 3)
+    assert (guard.breakers()[0].state, guard.breakers()[0].opens_again_in) == ("half_open", 0)
+    assert guard.acquire("1")
 
 
 def test_a_refusal_proves_that_the_provider_is_up(graph, wire):
@@ -585,6 +609,60 @@ def test_a_probe_that_is_answered_ends_a_block_without_a_time(graph, clock, wire
     wire.replace("GET", ANY, json={"id": "1"})
 
     assert [asked(graph), asked(graph, OTHER), asked(graph)] == [None] * 3
+
+
+def test_a_probe_whose_refusal_is_about_something_else_ends_a_block_without_a_time(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, 20)
+
+    fail(guard, failure(PermissionDeniedError))
+
+    assert guard.acquire("1")
+    assert guard.usages() == []
+
+
+def test_a_probe_that_is_answered_with_a_limit_that_is_reached_begins_the_next_block(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, 20)
+    probe = guard.acquire("1")
+    probe.usages = [Usage("1", 100, {"call_count": 100}, clock.timestamp() + 60, clock.timestamp())]
+
+    guard.succeeded(probe)
+
+    assert refusal(guard).retry_after == 60
+
+
+def test_the_end_of_a_block_is_shown_until_then_with_the_time_at_which_it_was_learned(guard, clock):
+    began = clock.timestamp()
+    read_before = Usage("1", 40, {"call_count": 40}, None, began - 60)
+    guard.learn(read_before)
+    fail(guard, failure(ProviderRateLimitedError, retry_after=2))  # Shorter than the time between two probes.
+
+    assert guard.usages() == [Usage("1", 40, {"call_count": 40}, began + 2, began)]
+    pass_(clock, 2)
+    assert guard.usages() == [read_before]
+
+    permit = guard.acquire("1")
+    permit.usages = [Usage("1", 100, {"call_count": 100}, clock.timestamp() + 60, clock.timestamp())]
+    guard.succeeded(permit)
+    pass_(clock, 60)
+    assert [usage.blocked_until for usage in guard.usages()] == [None]
+
+
+def test_what_calls_without_an_account_have_met_is_shown_of_no_account_and_not_of_the_app(guard):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900), account=NO_ACCOUNT)
+
+    assert guard.usages() == []
+    assert guard.acquire("1")
+
+
+@pytest.mark.parametrize("began", [0.1, 0.3, 0.7, 1.1, 2.3, 5.9])
+def test_a_wait_is_not_rounded_up_to_a_second_more(guard, clock, began):
+    pass_(clock, began)
+
+    fail(guard, failure(ProviderRateLimitedError, retry_after=600, wait_reported=True))
+
+    assert refusal(guard).retry_after == 600
 
 
 def test_a_probe_that_says_nothing_about_the_limit_waits_for_the_next(guard, clock):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from config import Config
-from services.clients.rate_limiter import MAX_BACKGROUND_WAIT, RateLimiter
+from services.clients.rate_limiter import MAX_BACKGROUND_WAIT, SLACK, RateLimiter
 from services.clock import Clock
 from services.errors import Charge, ProviderRateLimitedError
 from services.quota import shared_rate_limit
@@ -151,3 +151,30 @@ def test_background_work_gives_up_its_turn_after_a_bounded_time(clock):
             connect_timeout=Config.connect_timeout, read_timeout=Config.read_timeout, retry_budget=Config.retry_budget
         )
     )
+
+
+def test_without_the_store_a_turn_that_is_refused_is_not_taken(clock):
+    limiter = RateLimiter("modash", 1.0, clock, patience=lambda: SLACK)  # So far is the next turn, which is too far.
+    limiter.acquire()
+
+    for _ in range(3):
+        with pytest.raises(ProviderRateLimitedError):
+            limiter.acquire()
+    clock.wait(SLACK)
+
+    limiter.acquire()
+    assert clock.waits == [SLACK]
+
+
+def test_background_work_looks_for_a_turn_that_is_near_no_more_than_ten_times_a_second(clock):
+    looks = []
+
+    def shared(spacing, _most):
+        looks.append(clock.monotonic())
+        assert len(looks) < 1000
+        return spacing  # Others take each turn before.
+
+    with pytest.raises(ProviderRateLimitedError):
+        RateLimiter("modash", 2.0, clock, shared=shared).acquire()
+
+    assert len(looks) <= 10 * MAX_BACKGROUND_WAIT + 2

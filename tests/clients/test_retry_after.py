@@ -56,6 +56,10 @@ def test_a_date_is_compared_with_the_clock_of_the_provider():
     assert retry_after(headers, now=NOW) == 60
 
 
+def test_a_part_of_a_second_is_waited_for():
+    assert retry_after({"retry-after": "Mon, 15 Jun 2026 18:00:10 GMT"}, now=NOW + 0.4) == 10
+
+
 def test_a_provider_without_a_readable_clock_is_taken_by_ours():
     assert retry_after({"retry-after": IN_TWO_HOURS[0], "date": "now"}, now=NOW) == 7200
 

@@ -109,6 +109,7 @@ def entry(percent, minutes, use="instagram"):
         ),
         pytest.param({"1": entry(100, 5)}, 100, 300, id="an entry without its list"),
         pytest.param({"1": [entry(100, 0.5)]}, 100, 30, id="half a minute"),
+        pytest.param({"1": [entry(110, 60), entry(100, 5)]}, 110, 3600, id="the longer wait first"),
     ],
 )
 def test_the_entries_of_the_account_count_alone_if_there_are_any(header, percent, seconds):
@@ -118,6 +119,34 @@ def test_the_entries_of_the_account_count_alone_if_there_are_any(header, percent
 
     assert (usage.percent, usage.blocked_until) == (percent, UNIX + seconds)
     assert seconds_to_regain_access(headers, ONE, now=UNIX) == seconds
+
+
+def test_a_key_without_a_name_is_no_account_without_a_page():
+    headers = {BUSINESS: json.dumps({"": [entry(40, 0)], "2": [entry(80, 0)]})}
+
+    assert account_usage(headers, Account("1", "token"), now=UNIX).percent == 80
+
+
+@pytest.mark.parametrize("uses", ['"instagram", "type": "pages"', '"pages", "type": "instagram"'])
+def test_an_entry_with_two_types_is_not_ours(uses):
+    headers = {BUSINESS: f'{{"1": [{{"type": {uses}, "call_count": 100, "estimated_time_to_regain_access": 5}}]}}'}
+
+    assert account_usage(headers, ONE, now=UNIX) is None
+
+
+def test_of_a_repeated_wait_the_longest_counts_and_a_part_of_a_second_is_waited_for():
+    wait = '"estimated_time_to_regain_access"'
+    headers = {BUSINESS: f'{{"1": [{{"type": "instagram", "call_count": 100, {wait}: 0.001, {wait}: 0.01}}]}}'}
+
+    assert account_usage(headers, ONE, now=UNIX).blocked_until == UNIX + 0.6
+    assert seconds_to_regain_access(headers, ONE, now=UNIX) == 1
+
+
+@pytest.mark.parametrize(("minutes", "retry_after"), [(5, "10"), (1, "300")])
+def test_the_longest_wait_that_any_header_gives_counts(minutes, retry_after):
+    headers = business(entry(100, minutes), owner="1") | {"retry-after": retry_after}
+
+    assert seconds_to_regain_access(headers, ONE, now=UNIX) == 300
 
 
 ADS, OWN = json.dumps([entry(100, 1440, "ads_management")]), json.dumps([entry(100, 5)])
