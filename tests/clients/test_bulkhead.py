@@ -13,7 +13,8 @@ from services import request_context
 from services.clients.graph.errors import INSTAGRAM
 from services.clients.guard.bulkhead import Bulkhead
 from services.clients.guard.guard import Guard
-from services.errors import BusyError, ProviderRateLimitedError
+from services.clients.rate_limiter import RateLimiter
+from services.errors import BusyError, DeadlineExceededError, ProviderRateLimitedError
 from services.request_context import RequestContext
 from tests.support import MovableClock, utc
 
@@ -251,6 +252,27 @@ def test_a_call_that_waited_for_its_place_is_refused_if_a_throttle_began_meanwhi
 
     assert sent == []
     assert [error.reached for error in refused] == [False]
+
+
+def test_a_call_that_gets_no_place_takes_no_turn():
+    clock = MovableClock(utc("2026-06-15T18:00:00"))
+    turns = []
+
+    def take_turn(spacing, most):
+        turns.append(most)
+        return 0.0
+
+    guard = Guard(INSTAGRAM, clock, places=1, rate_limiter=RateLimiter("modash", 2.0, clock, shared=take_turn))
+
+    with guard.call("1"):
+        outer = request_context.current.set(RequestContext(started_at=0.0, seconds=0.01))
+        try:
+            with pytest.raises(DeadlineExceededError), guard.call("1"):
+                raise AssertionError("There was no place.")
+        finally:
+            request_context.current.reset(outer)
+
+    assert len(turns) == 1
 
 
 def test_a_call_that_would_be_refused_does_not_wait_for_a_place():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from services.clients.graph.errors import INSTAGRAM
@@ -9,8 +11,8 @@ from services.clients.guard.guard import NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
 from services.clients.guard.usage import Usage
 from services.errors import ObjectNotFoundError, ProviderRateLimitedError
-from services.quota import SharedThrottles
-from services.store.database import DatabaseUnavailableError
+from services.quota import Quota, SharedThrottles
+from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from tests.stores import query
 
 POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
@@ -167,6 +169,18 @@ def test_one_process_alone_makes_the_probe(make_guard, clock):
     assert all(wait_of(each) == 900 for each in guards)
 
 
+def test_a_probe_of_an_account_waits_for_that_of_the_app_which_another_process_makes(make_guard, clock):
+    one, other = make_guard(), make_guard()
+    under_way = one.acquire("1")
+    refuse(one, seconds=900, reported=False, whole_app=True)
+    one.failed(under_way, throttled(900, reported=False))
+    clock.wait(PROBED_EVERY)
+
+    one.acquire("2")  # It probes the app's throttle alone.
+
+    assert wait_of(other, "1") == 900 - PROBED_EVERY
+
+
 def test_a_process_that_came_second_for_a_probe_may_make_the_next_one(make_guard, clock, monkeypatch):
     one, other = make_guard(), make_guard()
     refuse(one, seconds=900, reported=False)
@@ -275,6 +289,130 @@ def test_a_row_that_cannot_be_read_stops_nothing(make_guard, store_settings):
     query(store_settings, "memory", "UPDATE throttles SET failure = '{'")
 
     assert wait_of(make_guard()) is None
+
+
+def test_without_the_database_each_process_makes_probes_of_its_own(make_guard, store, clock, monkeypatch):
+    guard = make_guard()
+    refuse(guard, seconds=900, reported=False)
+    monkeypatch.setattr(store.throttles, "claim_probe", unavailable)
+    clock.wait(PROBED_EVERY)
+
+    assert wait_of(guard) is None
+
+
+class Counted(Unavailable):
+    """A store that counts what is written."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.writes = []
+
+    def begin(self, account, throttle):
+        self.writes.append(("begin", account))
+        return super().begin(account, throttle)
+
+    def end(self, account, *, began_at):
+        self.writes.append(("end", account))
+        return super().end(account, began_at=began_at)
+
+
+def test_what_was_written_at_last_is_not_written_again(store, clock):
+    counted = Counted(SharedThrottles("instagram", store.throttles, clock))
+    guard = Guard(INSTAGRAM, clock, places=32, throttles=counted)
+    refuse(guard)
+    assert wait_of(guard) == 600
+    counted.is_away = False
+
+    assert [wait_of(guard) for _ in range(3)] == [600] * 3
+
+    assert counted.writes == [("begin", "1")] * 3  # Two were in vain.
+
+
+def test_a_throttle_that_the_database_refuses_is_kept_here_and_not_written_again(make_guard, store, monkeypatch):
+    guard, tried = make_guard(), []
+
+    def refuse_it(provider, row, *, now):
+        tried.append(row.account)
+        raise StatementRefusedError("memory", "a text that cannot be stored")
+
+    monkeypatch.setattr(store.throttles, "begin", refuse_it)
+    monkeypatch.setattr(store.throttles, "read", unavailable)
+
+    refuse(guard)
+
+    assert [wait_of(guard) for _ in range(3)] == [600] * 3
+    assert tried == ["1"]
+
+
+class Hanging(Unavailable):
+    """A store whose database hangs while it is read for the first time."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.is_read, self.goes_on = threading.Event(), threading.Event()
+
+    def read(self):
+        if not self.is_read.is_set():
+            self.is_read.set()
+            self.goes_on.wait(60)
+
+
+def test_a_database_that_hangs_holds_up_the_call_that_looks_and_no_other(clock):
+    store = Hanging()
+    guard = Guard(INSTAGRAM, clock, places=32, throttles=store)
+    looking = threading.Thread(target=guard.acquire, args=("1",), daemon=True)
+    other = threading.Thread(target=guard.acquire, args=("1",), daemon=True)
+    looking.start()
+    store.is_read.wait(60)
+
+    other.start()
+    other.join(30)
+
+    assert [looking.is_alive(), other.is_alive()] == [True, False]
+    store.goes_on.set()
+    looking.join(60)
+
+
+# What the heartbeat shares
+
+
+class Usages:
+    """The usages of the database, as they were written."""
+
+    def __init__(self):
+        self.written = []
+
+    def read(self, provider):
+        return []
+
+    def write(self, provider, rows):
+        self.written += [(row.percent, row.blocked_until) for row in rows]
+
+
+def test_a_process_without_calls_learns_what_stops_them(make_guard, store, clock):
+    guard, fresh = make_guard(), make_guard()
+    quota = Quota({"instagram": guard}, store.quota_usage)
+    refuse(make_guard())
+
+    assert guard.may_refresh("1")
+    quota.share()
+
+    assert not guard.may_refresh("1")
+    assert Quota({"instagram": fresh}, store.quota_usage).blocked_until("instagram") == {"1": clock.timestamp() + 600}
+
+
+def test_a_usage_is_shared_when_it_or_its_block_has_changed(make_guard, clock):
+    guard, usages, now = make_guard(), Usages(), clock.timestamp()
+    quota = Quota({"instagram": guard}, usages)
+
+    for percent, blocked_until in [(40, None), (40, None), (50, None), (50, now + 60), (50, now + 60)]:
+        permit = guard.acquire("2")
+        permit.usages = [Usage("1", percent, {"call_count": percent}, blocked_until, now)]
+        guard.succeeded(permit)
+        quota.share()
+        quota.share()
+
+    assert usages.written == [(40, None), (50, None), (50, now + 60)]
 
 
 # Through the front door
