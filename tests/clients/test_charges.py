@@ -432,6 +432,14 @@ def test_the_status_and_the_form_of_an_answer_decide_what_is_booked(client, cloc
     assert {answered[status] for status in (301, 400, 404, 405, 407, 422)} == {502}
 
 
+@pytest.mark.parametrize("part", ["posts", "reels"])
+def test_a_report_whose_status_a_proxy_has_changed_was_paid_for(client, wire, part):
+    wire.get(ENDPOINT, json={part: {"total": 1}}, status=203)
+
+    assert buy(client).status_code == 200
+    assert booked(client) == {"nasa": CHARGED}
+
+
 @pytest.mark.parametrize("status", [200, 400, 404, 410, 422])
 @pytest.mark.parametrize("words", ["User not found or invalid URL parameter", "user not found.", "User Not Found"])
 def test_the_documented_words_without_a_code_are_an_unknown_creator(client, wire, status, words):

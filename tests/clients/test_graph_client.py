@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,12 @@ import requests
 from responses.matchers import query_param_matcher
 from urllib3.exceptions import DecodeError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
+from services import request_context
+from services.clients.graph.code_one import MAX_CODE_ONE, CodeOneBudget
+from services.clients.graph.models import Account
+from services.errors import ProviderError
+from services.request_context import RequestContext
+from services.wiring.provider_clients import graph_client
 from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, TOKEN, MovableClock, graph_error, settings, utc
 
 ANY = re.compile(rf"{GRAPH}/.*")
@@ -53,6 +60,18 @@ def test_the_token_goes_into_the_header_and_its_proof_into_the_query(client, wir
         assert parse_qs(urlsplit(call.request.url).query)["appsecret_proof"] == [proof]
         assert TOKEN not in call.request.url
         assert APP_SECRET not in call.request.url
+
+
+def test_a_token_in_the_query_has_its_proof_beside_it(make_client, wire):
+    wire.get(ANY, json={"data": []})
+
+    top_posts(make_client(settings(graph_auth_in="query")))
+
+    [call] = wire.calls
+    query = parse_qs(urlsplit(call.request.url).query)
+    proof = hmac.new(APP_SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
+    assert (query["access_token"], query["appsecret_proof"]) == ([TOKEN], [proof])
+    assert "Authorization" not in call.request.headers
 
 
 def test_without_the_apps_secret_there_is_no_proof(make_client, wire):
@@ -135,7 +154,107 @@ def test_the_requested_version_is_not_logged(client, wire, watch, headers):
     assert not [line for line in watch.seen if "another version" in line]
 
 
+ONE, OTHER = Account(ACCOUNT_ID, TOKEN), Account("17841400000000077", "EAAotherTOKENofANaccount000000")
+PROFILE, PROFILE_OF_OTHER = f"{GRAPH}/v25.0/{ACCOUNT_ID}", f"{GRAPH}/v25.0/{OTHER.id}"
+
+
+@pytest.fixture
+def graph(clock):
+    return graph_client(settings(retry_budget=5.0), clock)
+
+
+@pytest.fixture
+def in_a_request():
+    """What a test does is done for one request, which has so many seconds."""
+    outer = request_context.current.set(RequestContext(started_at=0.0, seconds=15.0))
+    yield
+    request_context.current.reset(outer)
+
+
+def failure_of(call):
+    with pytest.raises(ProviderError) as caught:
+        call()
+    return caught.value
+
+
+def test_the_served_version_is_that_of_the_last_answer_with_one_also_of_a_refusal(graph, wire):
+    wire.get(PROFILE, json=graph_error(803), status=400, headers={"facebook-api-version": "v24.0"})
+    wire.get(PROFILE, json={"id": ACCOUNT_ID})
+    before = graph.served_version
+
+    failure_of(lambda: graph.profile(ONE))
+    of_a_refusal = graph.served_version
+    graph.profile(ONE)
+
+    assert (before, of_a_refusal, graph.served_version) == (None, "v24.0", "v24.0")
+
+
+# Where a request has spent its calls with code 1
+
+
+def spend_all(graph, wire):
+    """Let one request have eight calls answered with code 1."""
+    faulty = wire.get(MEDIA, json=graph_error(1), status=500)
+    while faulty.call_count < 8:
+        failure_of(lambda: graph.media_page(ONE, after=None, limit=10))
+
+
+@pytest.mark.usefixtures("in_a_request")
+def test_a_request_that_has_spent_its_calls_makes_no_second_one_and_none_that_may_be_too_much(graph, wire):
+    spend_all(graph, wire)
+    passing = wire.get(PROFILE, json=graph_error(2), status=500)
+
+    failures = [
+        failure_of(lambda: graph.profile(ONE)),
+        failure_of(lambda: graph.media_page(ONE, after=None, limit=10)),
+    ]
+
+    assert [(failure.code, failure.retry_after, failure.reached) for failure in failures] == [
+        ("provider_unavailable", 60, False)
+    ] * 2
+    assert (passing.call_count, len(wire.calls)) == (1, 9)
+
+
+@pytest.mark.usefixtures("in_a_request")
+def test_calls_that_are_refused_before_they_are_sent_hold_up_no_other_one_of_their_request(graph, wire):
+    wire.get(MEDIA, json=graph_error(1), status=500)
+    wire.get(MEDIA, json={"data": []})
+    wire.get(PROFILE_OF_OTHER, json=graph_error(190), status=400)
+
+    assert graph.media_page(ONE, after=None, limit=10).posts == []
+    failures = [failure_of(lambda: graph.profile(OTHER)) for _ in range(10)]
+
+    assert [failure.reached for failure in failures] == [True] + [False] * 9
+    assert graph.media_page(ONE, after=None, limit=10).posts == []
+
+
+def test_a_call_waits_for_those_under_way_no_longer_than_its_request_may():
+    budget = CodeOneBudget()
+    for _ in range(MAX_CODE_ONE):
+        budget.begin(is_optional=False)
+    budget.end(is_code_one=True)
+    begun = []
+
+    def wait():
+        request_context.current.set(RequestContext(started_at=0.0, seconds=0.05))
+        begun.append(budget.begin(is_optional=True))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(30)
+
+    assert begun == [True]  # Whether it may be sent without any time left, the transport decides.
+
+
 # What is no answer
+
+
+@pytest.mark.parametrize(("status", "more"), [(201, {}), (404, {}), (200, {"error": "no"}), (200, {"error": 7})])
+def test_an_answer_with_a_profile_is_none_beside_a_refusal(graph, wire, status, more):
+    wire.get(PROFILE, json={"id": ACCOUNT_ID, "username": "our.account"} | more, status=status)
+
+    assert failure_of(lambda: graph.profile(ONE)).code == "provider_response_invalid"
+
 
 NONSENSE = {
     "HTML": "<!DOCTYPE html><html><body>Sorry, something went wrong.</body></html>",

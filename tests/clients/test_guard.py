@@ -656,15 +656,6 @@ def test_what_calls_without_an_account_have_met_is_shown_of_no_account_and_not_o
     assert guard.acquire("1")
 
 
-@pytest.mark.parametrize("began", [0.1, 0.3, 0.7, 1.1, 2.3, 5.9])
-def test_a_wait_is_not_rounded_up_to_a_second_more(guard, clock, began):
-    pass_(clock, began)
-
-    fail(guard, failure(ProviderRateLimitedError, retry_after=600, wait_reported=True))
-
-    assert refusal(guard).retry_after == 600
-
-
 def test_a_probe_that_says_nothing_about_the_limit_waits_for_the_next(guard, clock):
     fail(guard, failure(ProviderRateLimitedError, retry_after=900))
     pass_(clock, 20)

@@ -8,9 +8,12 @@ import time
 
 import pytest
 
+from services.clients.connections import Attempt, Stage
 from services.clients.http import Bearer, Transport
 from services.clock import Clock
-from services.errors import ProviderError, ProviderTimeoutError
+from services.errors import Charge, ProviderError, ProviderTimeoutError
+
+LARGER_THAN_ANY_BUFFER = 50_000_000  # bytes
 
 
 @pytest.fixture
@@ -78,3 +81,29 @@ def test_proxies_of_the_environment_are_used_but_not_for_this_machine(trickle, t
     url = trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     assert transport.get(url, params={}, auth=Bearer("x")).status == 200
+
+
+def test_a_request_that_breaks_off_while_it_is_sent_may_have_arrived():
+    def take_a_part():
+        connection, _ = listener.accept()
+        connection.recv(1)
+        connection.close()  # What was not read resets the connection.
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taking = threading.Thread(target=take_a_part, daemon=True)
+        taking.start()
+        transport = Transport("modash", connect_timeout=10, read_timeout=10, connections=2, clock=Clock())
+        with pytest.raises(ProviderError) as failure:
+            transport.get(
+                f"http://127.0.0.1:{listener.getsockname()[1]}/", params={}, auth=Bearer("x" * LARGER_THAN_ANY_BUFFER)
+            )
+        taking.join(30)
+
+    assert (failure.value.reached, failure.value.charge) == (True, Charge.UNKNOWN)
+
+
+def test_the_rest_of_a_late_answer_has_its_time_from_when_it_was_found_to_be_late():
+    left = iter([3.0, -5.0, -5.5, -7.5])
+    attempt = Attempt(Stage.SENT, remaining=lambda: next(left), grace=2.0)
+
+    assert [attempt.time_left() for _ in range(4)] == [3.0, 2.0, 1.5, -0.5]

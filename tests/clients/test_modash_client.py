@@ -143,6 +143,12 @@ def test_without_a_code_the_status_decides(client, wire, http_status, expected, 
     assert outcome(ask(client)) == expected
 
 
+def test_an_unknown_code_without_a_message_is_passed_on(client, wire):
+    wire.get(REPORT, json={"error": True, "code": "of_tomorrow"}, status=400)
+
+    assert ask(client).get_json()["message"] == "Modash refuses the request: of_tomorrow"
+
+
 @pytest.mark.parametrize("status", [400, 404, 418, 500, 502, 503])
 @pytest.mark.parametrize("body", ["<html>no</html>", "", "[]", "null", '{"posts": {"total"'])
 def test_nonsense_is_reported_as_such(client, wire, body, status):
