@@ -77,6 +77,21 @@ def guard(clock):
     return Guard(INSTAGRAM, clock, places=32)
 
 
+def test_the_end_of_each_call_that_was_sent_is_reported_once_with_its_failure(clock):
+    ends, rejected = [], failure(TokenExpiredError)
+    guard = Guard(INSTAGRAM, clock, places=1, on_end=lambda account, error: ends.append((account, error)))
+
+    with guard.call("1"):
+        pass
+    for _ in range(2):  # The second one is refused.
+        with pytest.raises(TokenExpiredError), guard.call("1"):
+            raise rejected
+    with pytest.raises(DeadlineExceededError), guard.call("2"):
+        raise failure(DeadlineExceededError)
+
+    assert ends == [("1", None), ("1", rejected)]
+
+
 @pytest.fixture
 def graph(clock, guard):
     return graph_client(settings(), clock, guard=guard)
