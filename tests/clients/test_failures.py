@@ -9,9 +9,10 @@ import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from routes.documentation import error_classes
+from services import request_context
 from services.cache.failure_text import deserialize, serialize
 from services.clients.http import Transport
-from services.clients.retries import FIRST_DELAY, Backoff
+from services.clients.retries import FIRST_DELAY, Backoff, Retries
 from services.clock import Clock
 from services.errors import (
     Charge,
@@ -21,6 +22,7 @@ from services.errors import (
     ProviderUnavailableError,
     RetryStrategy,
 )
+from services.request_context import RequestContext
 
 CLASSES = [ProviderError, *(each for each in error_classes() if issubclass(each, ProviderError))]
 URL = "https://api.modash.io/v1/anything"
@@ -42,6 +44,16 @@ def test_a_try_that_would_begin_after_the_deadline_is_not_waited_for(clock, left
     backoff = Backoff(clock, deadline=clock.monotonic() + left)
 
     assert (backoff.wait(), len(clock.waits)) == (may_wait, int(may_wait))
+
+
+def test_a_try_that_would_begin_after_the_end_of_its_request_is_not_waited_for(clock):
+    outer = request_context.current.set(RequestContext(started_at=0.0, seconds=FIRST_DELAY / 2))
+    try:
+        backoff = Retries(budget=60.0, clock=clock).begin()
+    finally:
+        request_context.current.reset(outer)
+
+    assert (backoff.wait(), clock.waits) == (False, [])
 
 
 @pytest.mark.parametrize("charge", Charge)

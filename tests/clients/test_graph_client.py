@@ -189,6 +189,46 @@ def test_the_served_version_is_that_of_the_last_answer_with_one_also_of_a_refusa
     assert (before, of_a_refusal, graph.served_version) == (None, "v24.0", "v24.0")
 
 
+# What is listed
+
+REEL = {"id": "1", "media_product_type": "REELS"}
+STORIES = [{"id": "2"}, {"id": "3", "media_product_type": "FEED"}]  # Their lists have no type, as far as is known.
+OWN_REEL, OWN_STORIES = [("1", "REELS")], [("2", "STORY"), ("3", "FEED")]
+
+
+@pytest.mark.parametrize(
+    ("path", "call", "noted"),
+    [
+        ("", lambda graph: graph.profile_and_media(ONE, limit=5), [OWN_REEL]),
+        ("", lambda graph: graph.look(ONE, limit=5), [OWN_REEL]),
+        ("", lambda graph: graph.look(ONE, limit=5, story_fields=["id"]), [OWN_REEL, OWN_STORIES]),
+        ("/media", lambda graph: graph.media_page(ONE, after=None), [OWN_REEL]),
+        ("/media", lambda graph: graph.media_page_with_insights(ONE, [], after=None, limit=5), []),
+        (
+            "/media",
+            lambda graph: graph.media_page_with_insights(ONE, [], after=None, limit=5, in_full=True),
+            [OWN_REEL],
+        ),
+        ("/stories", lambda graph: graph.stories_page(ONE, [], fields=["id"], after=None, limit=5), [OWN_STORIES]),
+        ("/collaborative_media", lambda graph: graph.collaborative_page(ONE, after=None, limit=5), []),
+    ],
+)
+def test_what_is_listed_in_full_of_an_accounts_own_is_noted_with_its_type(clock, wire, path, call, noted):
+    found = []
+
+    def note(account, media):
+        assert account is ONE
+        found.append([(each["id"], each.get("media_product_type")) for each in media])
+
+    media, stories = {"data": [REEL]}, {"data": STORIES}
+    body = {"": {"id": ACCOUNT_ID, "media": media, "stories": stories}, "/stories": stories}.get(path, media)
+    wire.get(f"{PROFILE}{path}", json=body)
+
+    call(graph_client(settings(), clock, on_listed=note))
+
+    assert found == noted
+
+
 # Where a request has spent its calls with code 1
 
 

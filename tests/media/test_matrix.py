@@ -208,9 +208,7 @@ def test_capabilities_equal_the_matrix_and_cost_no_call(read, login):
 
 def test_capabilities_name_the_successor_of_each_removed_metric(read, login):
     found = read.body("/capabilities")["capabilities"]
-    removed = {
-        (each["metric"], each["scope"]): (each["answered_by"], each["since"], each["works"]) for each in found
-    }
+    removed = {(each["metric"], each["scope"]): (each["answered_by"], each["since"], each["works"]) for each in found}
 
     assert removed["plays", "REELS"] == ("views", "2025-04-21", True)
     assert removed["engagement", "STORY"] == ("likes+comments", "2023-12-11", removed["likes", "STORY"][2])
