@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import threading
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -268,22 +269,54 @@ def test_calls_that_are_refused_before_they_are_sent_hold_up_no_other_one_of_the
     assert graph.media_page(ONE, after=None, limit=10).posts == []
 
 
-def test_a_call_waits_for_those_under_way_no_longer_than_its_request_may():
+def begin_beside(budget, *, calls=1, seconds=None):
+    """Begin optional calls in threads of their own; return these, and what each learns as soon as it is decided."""
+    learned = []
+
+    def begin():
+        request_context.current.set(RequestContext(started_at=0.0, seconds=seconds))
+        learned.append(budget.begin(is_optional=True))
+
+    threads = [threading.Thread(target=begin, daemon=True) for _ in range(calls)]
+    for thread in threads:
+        thread.start()
+    return threads, learned
+
+
+def spent_once(under_way):
+    """A budget of which one call is spent, while others are under way."""
     budget = CodeOneBudget()
-    for _ in range(MAX_CODE_ONE):
+    for _ in range(under_way + 1):
         budget.begin(is_optional=False)
     budget.end(is_code_one=True)
-    begun = []
+    return budget
 
-    def wait():
-        request_context.current.set(RequestContext(started_at=0.0, seconds=0.05))
-        begun.append(budget.begin(is_optional=True))
 
-    waiting = threading.Thread(target=wait, daemon=True)
-    waiting.start()
+def test_a_call_waits_for_those_under_way_no_longer_than_its_request_may():
+    ([waiting], learned) = begin_beside(spent_once(MAX_CODE_ONE - 1), seconds=0.05)
     waiting.join(30)
 
-    assert begun == [True]  # Whether it may be sent without any time left, the transport decides.
+    assert learned == [True]  # Whether it may be sent without any time left, the transport decides.
+
+
+def test_a_call_does_not_wait_for_those_that_cannot_spend_what_is_left():
+    ([waiting], learned) = begin_beside(spent_once(MAX_CODE_ONE - 2))
+    waiting.join(30)
+
+    assert learned == [True]
+
+
+def test_every_call_that_waits_learns_that_nothing_is_left():
+    budget = spent_once(MAX_CODE_ONE - 1)
+
+    threads, learned = begin_beside(budget, calls=4)
+    time.sleep(0.05)  # Only those that wait by now show it; the others find it so.
+    for _ in range(MAX_CODE_ONE - 1):
+        budget.end(is_code_one=True)
+    for thread in threads:
+        thread.join(30)
+
+    assert learned == [False] * 4
 
 
 # What is no answer
