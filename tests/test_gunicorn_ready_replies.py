@@ -222,10 +222,10 @@ def test_a_caller_that_waits_for_100_gets_it_and_is_no_fault(server):
     assert output.read_text().count("could not be made") == before
 
 
-def answered_here(client, *, kept, most):
+def answered_here(client, *, kept=1, most=1, alive=True):
     """Whether a worker whose every reply is ready answers on its own thread, when it keeps that many connections."""
     worker = SimpleNamespace(
-        alive=True,
+        alive=alive,
         keepalived_conns=[None] * kept,
         max_keepalived=most,
         _ready_replies=SimpleNamespace(reply_to=lambda *_: b"a reply"),
@@ -274,10 +274,11 @@ def test_an_answered_connection_is_the_last_to_time_out_or_none_while_a_thread_s
     assert bool(rest) is (len(reply) > 1_000)
 
 
-def test_a_worker_that_keeps_too_many_connections_closes_them_with_their_next_replies():
+@pytest.mark.parametrize("worker", [{"kept": 2, "most": 1}, {"alive": False}], ids=["too many", "it stops"])
+def test_a_worker_that_keeps_too_many_connections_or_stops_closes_them_with_their_next_replies(worker):
     client, caller = socket.socketpair()
     with client, caller:
         caller.sendall(PLAIN)
 
-        assert not answered_here(client, kept=2, most=1)
+        assert not answered_here(client, **worker)
         assert client.recv(100) == PLAIN

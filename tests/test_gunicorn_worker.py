@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
+import queue
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -199,3 +202,76 @@ def test_a_worker_that_serves_collects_no_garbage_among_its_code(monkeypatch):
     worker.run()
 
     assert while_it_serves[0] > before
+
+
+@pytest.fixture
+def worker():
+    """A worker that was not started."""
+    worker = GunicornWorker.__new__(GunicornWorker)
+    worker._ready_replies = None
+    return worker
+
+
+@pytest.mark.parametrize(
+    ("is_ssl", "proxy_protocol", "replies"), [(False, "off", True), (True, "off", False), (False, "auto", False)]
+)
+def test_a_worker_has_its_heartbeat_while_it_serves_and_closes_all_however_that_ends(
+    monkeypatch, worker, is_ssl, proxy_protocol, replies
+):
+    done = []
+
+    def serve(_):
+        done.append(worker._ready_replies is not None)  # They read requests as they are on a plain connection.
+        raise OSError("The socket is gone.")
+
+    monkeypatch.setattr(gunicorn_worker, "return_large_blocks", lambda: None)
+    monkeypatch.setattr(gunicorn_worker, "exempt_code_from_collection", lambda: None)
+    monkeypatch.setattr(ThreadWorker, "run", serve)
+    heartbeat = SimpleNamespace(start=lambda: done.append("started"))
+    services = SimpleNamespace(heartbeat=heartbeat, close=lambda: done.append("closed"))
+    worker.cfg = SimpleNamespace(is_ssl=is_ssl, proxy_protocol=proxy_protocol)
+    worker.wsgi = SimpleNamespace(extensions={"services": services, "front": None})
+
+    with pytest.raises(OSError, match="The socket is gone"):
+        worker.run()
+
+    assert done == ["started", replies, "closed"]
+
+
+def test_of_the_signals_before_its_handlers_a_worker_follows_those_to_stop(monkeypatch, worker):
+    followed = []
+    monkeypatch.setattr(ThreadWorker, "init_signals", lambda _: None)
+    monkeypatch.setattr(os, "kill", lambda pid, number: followed.append((pid, number)))
+    worker.signals_since_fork = queue.SimpleQueue()
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGQUIT):
+        worker.signals_since_fork.put(number)
+
+    worker.init_signals()
+
+    assert followed == [(os.getpid(), signal.SIGTERM), (os.getpid(), signal.SIGQUIT)]
+
+
+def test_a_worker_that_cannot_start_takes_no_connection_and_does_not_end_the_others(monkeypatch, worker):
+    def load(_):
+        raise ImportError("half of the next release")
+
+    monkeypatch.setattr(ThreadWorker, "load_wsgi", load)
+    monkeypatch.setattr(gunicorn_worker, "START_AGAIN_AFTER", 0.0)
+    worker.cfg, worker.log = SimpleNamespace(workers=2), SimpleNamespace(error=lambda *_: None)
+
+    for age, ends_as, is_open in ((2, ImportError, True), (3, SystemExit, False)):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            worker.age, worker.sockets = age, [listener]
+            with pytest.raises(ends_as):
+                worker.load_wsgi()
+            assert (listener.fileno() >= 0) is is_open
+
+
+def test_a_request_that_was_answered_is_watched_no_longer(monkeypatch, worker):
+    watched = []
+    monkeypatch.setattr(ThreadWorker, "handle", lambda _, conn: watched.append(conn in worker._unread))
+    worker._unread = {}
+
+    worker.handle("conn")
+
+    assert (watched, worker._unread) == ([True], {})
