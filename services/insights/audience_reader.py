@@ -101,8 +101,11 @@ class AudienceReader:
         if wanted:
             fetch = partial(self._fetch, account, keys)
             found = self._cache.get_or_fetch_many(account.id, wanted, fetch, provider="instagram")
-            for cache_key, each in found.items():
-                audience.add(keys[cache_key], each)
+            # In the order of the request: the calls may have ended in any other one.
+            for cache_key in wanted:
+                audience.add(keys[cache_key], found[cache_key])
+        order: list[Key] = [*tables, *days]
+        audience.values = {key: audience.values[key] for key in order}
         if audience.failures and not audience.entries:
             raise next((each for each in audience.failures if not isinstance(each, TRANSIENT)), audience.failures[0])
         return audience

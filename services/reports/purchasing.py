@@ -141,10 +141,11 @@ class ReportPurchasing:
             name = self.name(creator)
             record = self._ledger.record(self._source, name)
         except DatabaseUnavailableError:
-            record = CreatorRecord(self._seen.get(creator))
+            name = self._last_name(creator)
+            record = CreatorRecord(self._seen.get(name))
             state = self._decide(record, not_before)
             known = state if state is ReportState.KEPT else ReportState.DATABASE_UNAVAILABLE
-            return KnownCreator(creator, record, known)
+            return KnownCreator(name, record, known)
         if self._settlements.waits_with_report(name):
             record = CreatorRecord(self._seen.get(name))
         elif record.report is not None:
@@ -343,9 +344,15 @@ class ReportPurchasing:
                 served = ServedReport(name, reports[0]._replace(body={}), show(reports[0]))
                 last = RecentReport(served, read_at, change)
         except DatabaseUnavailableError:
-            return None if last is None or creator in self._seen else last.served  # What was seen may be newer.
+            # What was seen may be newer, and another name of the creator may have led to it.
+            return None if last is None or last.served.name in self._seen else last.served
         self._recent.put(creator, last)
         return last.served
+
+    def _last_name(self, creator: str) -> str:
+        """Return the one name of a creator as far as this process knows it without the database."""
+        last = self._recent.last(creator)
+        return creator if last is None else last.served.name
 
     def _is_newest(self, name: str, report: KeptReport) -> bool:
         return self._reports.newest_of(self._source, name) == (report.id, report.fetched_at)

@@ -316,6 +316,25 @@ def test_a_refusal_of_all_is_checked_with_the_day_before_in_california(client, p
     assert int(check["since"]) == midnight(date(2026, 6, 13))
 
 
+def test_what_is_unavailable_is_listed_in_the_order_of_the_request(client, provider):
+    empty = {"country": 7, "age": {}}
+    provider.special = {
+        ENGAGED: (400, graph_error(100, message="no such metric")),
+        FOLLOWERS: lambda query: (200, {"data": [{"name": FOLLOWERS, "total_value": empty[query["breakdown"]]}]}),
+    }
+    plan_profile(provider.wire)
+    client.get(f"{PATH}?metrics={ENGAGED}&breakdown=age")  # Its refusal is known before the rest is fetched.
+
+    body = body_of(client, f"{PATH}?metrics={FOLLOWERS},{ENGAGED}&breakdown=country,age")
+
+    assert [(each["metric"], each["reason"]) for each in body["meta"]["unavailable"]] == [
+        (FOLLOWERS, "unreadable"),
+        (FOLLOWERS, "not_answered"),
+        (ENGAGED, "not_answered"),
+        (ENGAGED, "refused"),
+    ]
+
+
 def test_a_refused_metric_does_not_affect_the_other_and_is_remembered(client, provider, clock):
     provider.special[ENGAGED] = 400, graph_error(100, message="no such metric")
     path = f"{PATH}?metrics={FOLLOWERS},{ENGAGED}&breakdown=age"

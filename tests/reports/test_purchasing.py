@@ -640,6 +640,26 @@ def test_a_report_that_was_answered_from_what_is_kept_is_answered_without_the_da
     assert [get(client, url=creator).status_code for creator in creators] == [200] * 3
 
 
+def test_without_the_database_an_id_leads_to_the_report_that_its_handle_leads_to(
+    make_client, clock, modash, monkeypatch
+):
+    profile = {"profile": {"userId": "528817151", "username": "nasa"}}
+    modash.answers(WHOLE | profile)
+    client = make_client(settings(), clock=clock)
+    get(client, url="528817151")
+    get(client, url="528817151", format="csv")
+    clock.wait(10)
+    modash.answers(WHOLE | profile | {"posts": block(6, total=6)})
+    get(client, refresh="true")
+    services = client.application.extensions["services"]
+    monkeypatch.setattr(services.store.ledger._database, "_connections", NoConnections())
+
+    found = [get(client, url=creator, format="json") for creator in ("nasa", "528817151")]
+
+    assert [reply.status_code for reply in found] == [200, 200]
+    assert [reply.get_json()["posts"]["total"] for reply in found] == [6, 6]
+
+
 def keep(services, creator, body, *, fetched_at):
     """Keep a report as another process does, before this one notices it."""
     with services.store.databases[-1].write() as connection:
