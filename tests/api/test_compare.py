@@ -193,6 +193,25 @@ def test_a_comparison_with_an_unknown_account_is_kept_for_a_minute(client, wire,
     assert later.get_json()["meta"]["expires_at"] > meta["expires_at"]
 
 
+def test_a_comparison_with_a_failure_that_may_pass_is_soon_read_again_whatever_else_fails(client, wire, clock):
+    _, bakery = plan_both(wire)
+    bakery.failure = (500, graph_error(2))
+
+    _, meta = ask(client, accounts="bakery,nobody.here")
+
+    assert datetime.fromisoformat(meta["expires_at"]) - clock.now() == timedelta(seconds=5)
+
+
+def test_a_growth_from_no_followers_at_all_says_that_it_has_no_base(client, wire):
+    us, _ = plan_both(wire)
+    us.profile["followers_count"] = us.gained
+
+    (own, _), _ = ask(client)
+
+    growth = own["metrics"]["follower_growth"]
+    assert (growth["value"], growth["reason"]) == (100, "zero_base")
+
+
 def test_a_table_without_a_period_is_named_after_its_days(client, wire):
     plan_both(wire)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -64,6 +65,32 @@ def test_an_answer_that_trickles_in_ends(trickle, transport, head):
         transport.get(url, params={}, auth=Bearer("x"))
 
     assert time.monotonic() - started < 5  # It would have been 5,000 seconds.
+
+
+def test_what_comes_late_of_an_answer_that_was_not_paid_for_is_not_waited_for(clock):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, suppress(ConnectionError):
+            connection.recv(65536)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a"')
+            clock.wait(61)  # Twice the read timeout has passed then, although each piece comes in time for itself.
+            connection.sendall(b": ")
+            connection.settimeout(10)
+            with suppress(TimeoutError):
+                connection.recv(1)  # until the caller has gone
+                return
+            connection.sendall(b"1}")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    transport = Transport("modash", connect_timeout=5, read_timeout=30, connections=1, clock=clock)
+
+    with listener, pytest.raises(ProviderTimeoutError):
+        transport.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", params={}, auth=None)
+
+    thread.join(10)
 
 
 @pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"])

@@ -281,8 +281,24 @@ def but_cost(reply):
     return body
 
 
-@pytest.mark.parametrize("path", [POSTS, "/growth-trends?period=7d", "/performance-data?url=nasa"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        POSTS,
+        f"{POSTS}&by=views",
+        "/growth-trends?period=7d",
+        "/account-insights?period=day&metrics=views",
+        "/account-insights?period=days_28&metrics=reach",
+        "/audience?metrics=follower_demographics&breakdown=age",
+        "/compare?accounts=us&period=7d",
+        "/api/instagram/insights/{media}?metrics=reach",
+        "/performance-data?url=nasa",
+    ],
+)
 def test_refresh_reads_again_what_is_fresh_and_cached(world, path):
+    if "{media}" in path:
+        path = path.format(media=world.body(POSTS)["top_posts"][0]["id"])
+    path = path.replace("us&", f"{world.account['id']}&")
     world.get(path)
     world.get(path)
     world.calls()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from datetime import date
 
 import pytest
-from sqlalchemy import Double, Integer, LargeBinary, insert, select
+from sqlalchemy import Double, Integer, LargeBinary, insert, select, update
 
 from config import Config, ConfigError
 from services.background import jobs
@@ -126,6 +127,22 @@ def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
     clock.set(utc("2026-03-08T18:00"))
     assert run(retained, clock, media=91) is True
     assert [all_rows(retained)[kind] for kind in media] == [[] for _ in media]
+
+
+def test_what_is_read_again_after_it_was_selected_is_not_deleted(retained, monkeypatch):
+    gateway_ = next(each for each in retained.databases if each.name == "gateway")
+    (numbers,) = [section for section in SECTIONS if section.kind == "story_number"]
+    before, write = all_rows(retained)["story_number"], gateway_.write
+
+    def write_after_another_process():
+        with write() as connection:
+            connection.execute(update(numbers.table).values(read_at=utc("2025-12-24T18:00").timestamp()))
+        return write()
+
+    monkeypatch.setattr(gateway_, "write", write_after_another_process)
+    retained.deletion.expire(numbers, before[0]["account"], date(2025, 12, 1))
+
+    assert len(all_rows(retained)["story_number"]) == len(before) > 0
 
 
 def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
