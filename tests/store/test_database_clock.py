@@ -6,6 +6,7 @@ import time
 
 import pytest
 import requests
+from sqlalchemy import select
 
 from services.background.jobs import handlers
 from services.background.runner import Runner
@@ -48,6 +49,16 @@ def gateway(make_client, store_settings):
 
 def ledger_rows(store_settings):
     return query(store_settings, "gateway", "SELECT state, month, opened_at, settled_at FROM ledger ORDER BY id")
+
+
+@ON_POSTGRESQL
+def test_the_clock_goes_on_within_a_transaction_which_may_have_waited_for_a_lock(store, store_settings):
+    for database in store.databases:
+        with database.write() as connection:
+            begun = connection.execute(select(database.now())).scalar_one()
+            connection.exec_driver_sql("SELECT pg_sleep(0.01)")
+
+            assert connection.execute(select(database.now())).scalar_one() > begun
 
 
 @ON_POSTGRESQL

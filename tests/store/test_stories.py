@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from services.media.story_values import newest
 from services.store.stories import POLLING, TOTAL, WEBHOOK, KeptStoryCounts, StoryNumber, StoryRow
 
 FEW = "insufficient_viewers"
@@ -33,6 +34,14 @@ def test_the_newest_known_number_stays_in_any_order(store, order):
         store.stories.keep("a", [row(numbers=[READINGS[index]])])
 
     assert kept(store) == {("reach", TOTAL, POLLING): (5, None, 20.0)}
+
+
+def test_of_two_numbers_of_one_moment_the_later_one_stays_as_among_those_in_memory(store):
+    first, second = number(7, 10.0), number(5, 10.0)
+    for each in (first, second):
+        store.stories.keep("a", [row(numbers=[each])])
+
+    assert list(store.stories.find("a", "1").numbers) == newest([first], [second]) == [second]
 
 
 def test_an_unknown_number_is_kept_with_its_newest_reason_until_it_is_known(store):
