@@ -250,7 +250,6 @@ def fuller_reading() -> tuple[Mapping[str, ColumnElement[Any]], None]:
     }
     for names, part in ((COUNTS, "counts"), (INSIGHTS, "insights")):
         newer, is_fuller = _replacement(names, part)
-        is_fuller = and_(excluded(columns[f"{part}_read_at"]).is_not(None), is_fuller)
         replace |= {
             name: case((is_fuller, value), else_=columns[name])
             for name, value in newer.items()

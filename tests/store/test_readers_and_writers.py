@@ -5,15 +5,17 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from sqlalchemy import delete, select
 from sqlalchemy.exc import OperationalError
 
 from services.store import connections
 from services.store.cache_entries import ADDED, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
+from services.store.job_tables import jobs
 from services.store.shared_reads import SharedReads
 
 WITHIN = 30.0  # seconds
@@ -173,3 +175,17 @@ def test_a_failure_reaches_all_that_share_the_query_and_none_later():
 
     assert results == [query.failure] * 6
     assert reads.read("key", lambda: "back") == "back"
+
+
+def test_a_transaction_that_reads_first_can_write_although_another_writer_has_come(store):
+    gateway = store.databases[1]
+    with ThreadPoolExecutor(1) as executor:
+        with gateway.write() as connection:
+            found = connection.execute(select(jobs)).all()
+            come = executor.submit(store.jobs.put, "report", "nasa", due_at=1.0)
+            wait([come], timeout=0.2)  # In a file it waits for this transaction, in PostgreSQL it need not.
+            connection.execute(delete(jobs).where(jobs.c.key == "esa"))
+        come.result(WITHIN)
+
+    assert found == []
+    assert store.jobs.keys("report") == {"nasa"}
