@@ -13,7 +13,7 @@ from services.store.ledger import Order
 from services.store.media import MediaRow
 from services.store.memory_tables import leases
 from services.store.store import Store
-from tests.stores import new_store, server
+from tests.stores import new_english_store, new_store, server
 
 ACCOUNT, HOLDER = "17841400000000001", "one"
 NAMED_BY = {"media": "id", "ledger": "creator"}
@@ -21,10 +21,10 @@ KEYS = ("b", "a")  # In the order in which they lie in a table.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-@pytest.fixture
-def shared():
+@pytest.fixture(params=[lambda: new_store("postgresql")])
+def shared(request):
     """A store on PostgreSQL, another process in a transaction, and an observer."""
-    with new_store("postgresql") as settings_:
+    with request.param() as settings_:
         url = settings_["DATABASE_URL"]
         store = Store.open(url, "", mode="live")
         with server(url) as other, server(url) as observer:
@@ -104,6 +104,21 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
         begun = executor.submit(change, store, fences)
         wait_for_a_lock(observer)
         lock(other, table, "b")
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
+@pytest.mark.parametrize("shared", [new_english_store], indirect=True)
+def test_the_order_is_that_of_the_bytes_whatever_the_language_of_the_database(shared):
+    store, other, observer = shared
+    fences = store.leases.acquire(ACCOUNT, ["a", "B"], HOLDER)
+    lock(other, "leases", "B")
+
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(store.cache_entries.commit, ACCOUNT, fences, HOLDER, {}, failures={})
+        wait_for_a_lock(observer)
+        lock(other, "leases", "a")
         other.execute("COMMIT")
 
         begun.result(10)
