@@ -130,6 +130,26 @@ def test_a_server_that_stops_to_answer_in_a_transaction_is_given_up(hole, store,
     assert fails(hang) < CONNECT
 
 
+def test_a_statement_after_a_sign_of_life_has_the_time_of_a_statement(store, monkeypatch):
+    count(store)
+    monkeypatch.setattr(bounded, "PING_AFTER", 0.0)
+    monkeypatch.setattr(bounded, "ANSWER_TIMEOUT", 30.0)
+
+    with store.databases[1].read() as connection:
+        connection.exec_driver_sql(f"SELECT pg_sleep({bounded.PING_TIMEOUT + 0.1})")
+
+    assert store.faults() == {}
+
+
+def test_the_server_gives_a_statement_up_before_its_connection_is_given_up(hole, monkeypatch):
+    monkeypatch.setattr(connections, "STATEMENT_TIMEOUT", 0.1)
+    store = Store.open(hole.url, "", mode="live")
+
+    with pytest.raises(DatabaseUnavailableError, match="statement timeout"), store.databases[1].read() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(3)")
+    store.close()
+
+
 def test_threads_that_wait_for_a_connection_fail_with_those_that_have_one(hole, store, hurried):
     count(store)
     hole.freeze()
