@@ -52,6 +52,18 @@ def ledger_rows(store_settings):
 
 
 @ON_POSTGRESQL
+def test_between_readings_the_newest_one_counts(store, store_settings, monkeypatch):
+    machine = Clock()
+    monkeypatch.setattr(machine, "monotonic", lambda: 0.0)
+    clock = DatabaseClock(store.databases[1], machine)
+
+    with store.databases[1].read() as connection:
+        first, second = clock.read(connection), clock.read(connection)
+
+    assert clock.timestamp() == second > first
+
+
+@ON_POSTGRESQL
 def test_the_clock_goes_on_within_a_transaction_which_may_have_waited_for_a_lock(store, store_settings):
     for database in store.databases:
         with database.write() as connection:
