@@ -9,10 +9,12 @@ import pytest
 import responses
 
 from services.days import Window, midnight, pacific_day
+from services.insights import long_windows
+from services.insights.reader import InsightsReader
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import USER, body_of, follows, plan_insights, plan_posts, plan_profile, post
-from tests.support import ACCOUNT_ID, NoConnections, graph_error, total_value
+from tests.support import ACCOUNT_ID, NoConnections, graph_error, settings, total_value
 
 TODAY = date(2026, 6, 15)
 FINAL_UNTIL = date(2026, 6, 11)  # the last day that a worker has read as final
@@ -111,6 +113,16 @@ def test_without_a_count_at_the_start_the_next_basis_is_used_and_the_gaps_are_li
     assert (trend["previous_value"], trend["basis"], trend["approximate"]) == (1088, "follows_and_unfollows", True)
     assert trend["coverage"]["gap_days"] == [f"2026-06-{day:02}" for day in (8, 10, 11, 12, 13, 14)]
     assert (trend["coverage"]["start_counted_at"], trend["coverage"]["covered_until"]) == (None, "2026-06-12T18:00:00Z")
+
+
+def test_counts_of_earlier_days_alone_list_no_gaps_of_the_window(client, wire, store):
+    Instagram(wire, TRUTH, followers=1100)
+    keep_counts(store, {date(2026, 5, 20): 900})
+
+    week, month = (ask(client, period)[0]["followers"]["coverage"] for period in ("7d", "30d"))
+
+    assert set(week) == {"covered_until"}
+    assert len(month["gap_days"]) == 29
 
 
 COUNTED = {date(2026, 6, 6): 1000, date(2026, 6, 13): 1080}
@@ -353,6 +365,47 @@ def test_the_days_of_both_windows_and_of_all_metrics_are_read_by_one_statement(c
     assert trends["views"]["previous_value"] == sum(truth["views"][day] for day in window.before())
     assert instagram.asked == []
     assert len([each for each in statements if each.startswith("SELECT") and "FROM metric_values" in each]) == 1
+
+
+def test_a_day_that_is_kept_while_a_long_window_is_read_counts_in_the_next_reply(
+    client, wire, store, truth, monkeypatch
+):
+    Instagram(wire, truth)
+    keep_truth(store, truth, date(2025, 12, 1))
+    read, later = InsightsReader.read, Window(date(2026, 5, 1), date(2026, 5, 1))
+
+    def read_during_a_change(*arguments, **options):
+        found = read(*arguments, **options)
+        key = HistoryKey("views", (), later.first.isoformat(), later.last.isoformat())
+        store.history.keep(ACCOUNT_ID, {key: HistoryValue(truth["views"][later.first] + 1000, None, 2.0)})
+        client.application.extensions["services"].cache.announce_change(ACCOUNT_ID)
+        return found
+
+    with monkeypatch.context() as changing:
+        changing.setattr(InsightsReader, "read", read_during_a_change)
+        before = ask(client, "90d", metrics="views")[0]["views"]["current_value"]
+    after = ask(client, "90d", metrics="views")[0]["views"]["current_value"]
+
+    assert after == before + 1000
+
+
+def test_values_of_long_windows_are_remembered_within_a_bound_that_counts_what_they_are_made_of(
+    make_client, wire, truth, monkeypatch, statements
+):
+    Instagram(wire, truth)
+
+    def is_read_again(most):
+        monkeypatch.setattr(long_windows, "MOST_RECENT", most)
+        client = make_client(settings())
+        keep_truth(client.application.extensions["services"].store, truth, date(2025, 12, 1))
+        for query in ({}, {"format": "json"}):
+            ask(client, "90d", metrics="views", **query)
+        statements.clear()
+        ask(client, "90d", metrics="views", er_method="median")
+        return any("FROM metric_values" in statement for statement in statements)
+
+    # Three values, which have more than two entries.
+    assert [is_read_again(most) for most in (5, 1_000)] == [True, False]
 
 
 def test_without_the_database_growth_is_worked_out_as_before(client, wire, store, monkeypatch):

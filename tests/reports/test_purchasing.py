@@ -17,6 +17,7 @@ from services.clock import Clock
 from services.reports import purchasing, recent, renewals
 from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
+from services.store.ledger import Ledger
 from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
@@ -43,6 +44,7 @@ def block(*sizes, total=30):
 
 
 WHOLE = {"posts": block(30, 6, 12), "reels": block(6, 12, 30)}
+NEWER = {"posts": block(6, total=6), "reels": None}
 
 
 @pytest.fixture
@@ -249,6 +251,25 @@ def test_a_report_from_before_the_handle_of_an_id_was_known_is_in_the_history_of
     found = [get(client, "/history", url=creator).get_json()["reports"] for creator in ("nasa", "528817151")]
 
     assert [len(reports) for reports in found] == [2, 2]
+
+
+def test_a_handle_that_becomes_known_while_an_id_is_bought_is_what_is_bought(client, clock, modash, monkeypatch):
+    modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}})
+    get(client)
+    clock.wait(10)
+    handle_of, open_ = Reports.handle_of, Ledger.open
+    is_known = threading.Event()
+
+    def opened(ledger, *arguments):
+        is_known.set()
+        return open_(ledger, *arguments)
+
+    monkeypatch.setattr(Reports, "handle_of", lambda *names: handle_of(*names) if is_known.is_set() else None)
+    monkeypatch.setattr(Ledger, "open", opened)
+
+    reply = get(client, url="528817151", refresh="true").get_json()
+
+    assert (modash.asked, reply["meta"]["cost"]["credits"], reply["meta"]["stale"]) == (2, 0.25, False)
 
 
 def test_an_id_that_two_gateways_buy_at_once_is_paid_for_once(make_client, modash):
@@ -717,7 +738,7 @@ def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of
     with monkeypatch.context() as changed:
         changed.setattr(Reports, "history", never)
         after = [get(client, format=format_).data for format_ in ("csv", "json")]
-    keep(services, "nasa", {"posts": block(6, total=6), "reels": None}, fetched_at=clock.now().timestamp())
+    keep(services, "nasa", NEWER, fetched_at=clock.now().timestamp())
     services.cache.forget("modash")  # As where another process has announced it.
     newer = [get(client, format=format_) for format_ in ("json", "csv")]
 
@@ -725,6 +746,59 @@ def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of
     assert (newer[0].get_json()["posts"]["total"], newer[0].get_json()["reels"]) == (6, None)
     assert b"reels" not in newer[1].data
     assert modash.asked == 2
+
+
+def test_a_report_that_is_replaced_while_it_is_read_is_not_taken_for_the_newest(client, clock, monkeypatch):
+    services = client.application.extensions["services"]
+    now = clock.now().timestamp()
+    keep(services, "nasa", WHOLE, fetched_at=now - 60)
+    read = Reports.history
+
+    def read_before_a_change(*arguments, **options):
+        found = read(*arguments, **options)
+        keep(services, "nasa", NEWER, fetched_at=now)
+        services.cache.forget("modash")
+        return found
+
+    with monkeypatch.context() as changing:
+        changing.setattr(Reports, "history", read_before_a_change)
+        assert get(client).get_json()["posts"]["total"] == 30
+
+    assert get(client, format="json").get_json()["posts"]["total"] == 6
+
+
+def test_a_report_is_read_again_after_a_minute_although_others_changed_meanwhile(client, clock, modash, monkeypatch):
+    passed = [0.0]
+    for module in (recent, purchasing):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 1_000.0 + passed[0]))
+    services = client.application.extensions["services"]
+    for format_ in ("json", "csv"):
+        get(client, format=format_)
+
+    def total_after(seconds, query_of_its_own):
+        passed[0] = seconds
+        services.cache.forget("modash")  # As where another report was bought.
+        return get(client, **query_of_its_own).get_json()["posts"]["total"]
+
+    before = total_after(40, {"format": "json"})
+    with services.store.databases[-1].write() as connection:  # An operator repairs what is kept.
+        connection.exec_driver_sql("UPDATE reports SET body = replace(body, '30', '31')")
+
+    assert (before, total_after(59, {"wait": 1}), total_after(60, {"wait": 2})) == (30, 30, 31)
+
+
+def test_without_the_database_a_report_that_was_bought_last_is_answered_and_not_the_one_before(
+    client, clock, modash, monkeypatch
+):
+    for format_ in ("json", "csv"):
+        get(client, format=format_)
+    clock.wait(10)
+    modash.answers(NEWER)
+    get(client, refresh="true")
+    ledger = client.application.extensions["services"].store.ledger
+    monkeypatch.setattr(ledger._database, "_connections", NoConnections())
+
+    assert get(client, wait=1).get_json()["posts"]["total"] == 6
 
 
 def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, clock, modash, monkeypatch):
