@@ -9,13 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.answers import Origin
+from services.clients.graph.models import Account
+from services.posts import kept_posts
 from services.posts.ages import FIXED_AGES, slot_of
 from services.store.posts import COUNTS, INSIGHTS, PartRow, PostRow
 from services.store.stories import POLLING, TOTAL, StoryNumber, StoryRow
 from tests.planners import body_of, plan_posts
 from tests.planners import post as listed_post
 from tests.posts.reading import post_worker
-from tests.support import ACCOUNT_ID, NoConnections, table_rows, utc
+from tests.support import ACCOUNT_ID, TOKEN, NoConnections, table_rows, utc
 
 HOUR, DAY = 3600.0, 86_400.0
 BERLIN = ZoneInfo("Europe/Berlin")  # whose clocks changed within the period
@@ -133,6 +136,19 @@ def test_a_post_is_kept_as_it_was_listed_last_and_its_likes_at_the_fixed_ages(cl
     assert [each["post"]["caption"] for each in (kept, changed)] == ["one", "two"]
     assert seen_again["post"]["last_seen_at"] == "2026-06-19T01:00:00Z"
     assert {point["fixed_age"]: point["likes"] for point in of_a_week["points"]}[168] == 1
+
+
+def test_so_many_kept_posts_are_known_without_a_statement_as_there_is_room_for(table, clock, monkeypatch, statements):
+    monkeypatch.setattr(kept_posts, "MAX_NOTED", 2)
+    kept = kept_posts.KeptPosts(table, keep_days=0, origin=Origin("instagram"), clock=clock)
+    written = []
+    for name, caption in ("a1", "b1", "a1", "b1", "a2", "c1", "a2", "b1"):
+        statements.clear()
+        kept.saw(Account(ACCOUNT_ID, TOKEN), [listed_post(name, "2026-06-01T12:00:00+0000", caption=caption)])
+        written += [name + caption] if statements else []
+
+    # The post a has changed after b, so b makes room for c.
+    assert written == ["a1", "b1", "a2", "c1", "b1"]
 
 
 def keep(table, name, posted_at, ages, *, values=None, counts=True, **more):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from services import top_posts
+from services.posts.ordered_posts import OrderedPosts
 from tests.planners import MEDIA, NEXT_PAGE, body_of, plan_posts, post, query_of, without
+from tests.support import settings
 
 
 def ask(client, time_range="7d", **query):
@@ -52,6 +55,31 @@ def test_posts_come_by_score_and_ties_by_newest(client, wire):
     )
 
     assert ids(ask(client)) == ["best", "new", "old", "least"]
+
+
+def test_rankings_are_remembered_within_a_bound_that_counts_their_posts(make_client, wire, clock, monkeypatch):
+    plan_posts(wire, [post(str(number), like_count=number) for number in range(40)])
+    made, best = [], OrderedPosts.best
+
+    def counted(ordered, *arguments):
+        made.append(1)
+        return best(ordered, *arguments)
+
+    monkeypatch.setattr(OrderedPosts, "best", counted)
+
+    def made_again(most):
+        monkeypatch.setattr(top_posts, "MOST_RANKINGS", most)
+        client = make_client(settings(), clock=clock)
+        for range_ in ("7d", "30d"):
+            ask(client, range_)
+            ask(client, range_, format="json")
+        made.clear()
+        for range_ in ("7d", "30d"):
+            ask(client, range_, limit=2)
+        return len(made)
+
+    room = top_posts.RANKING_OVERHEAD + 40 * top_posts.RANKED_POST
+    assert [made_again(most) for most in (2 * room, 2 * room - 1)] == [0, 2]
 
 
 @pytest.mark.parametrize(("limit", "count"), [(None, 5), (1, 1), (50, 12)])

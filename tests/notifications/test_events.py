@@ -127,6 +127,17 @@ def test_a_report_is_announced_as_failed_where_no_further_attempt_follows(wire, 
     assert (event, data["creator"], data["code"]) == ("report.failed", "nasa", code)
 
 
+def test_a_report_is_announced_as_failed_where_the_last_attempt_finds_no_creator(wire, make_gateway):
+    gateway = make_gateway(modash_max_retries=1)
+    report(wire, LATER, ({"error": True, "code": "account_not_found"}, 404))
+    gateway.client.get("/performance-data?url=nasa")
+
+    follow_up(gateway, 2)
+
+    failed = {"creator": "nasa", "code": "account_not_found", "attempts": 1}
+    assert gateway.deliver() == [("report.failed", failed)]
+
+
 def test_a_report_is_announced_as_failed_where_the_credits_of_the_month_are_spent(wire, make_gateway):
     place = new_instance()
     report(wire, LATER)

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.cache.entries import CacheEntry
 from services.cache.policies import DAY, HOUR, KEPT_POSTS_TTL, OLD_POSTS_TTL
+from services.posts import listed_posts
 from services.posts.cached_list import LIMIT_REACHED, CachedPostList, ListReading
-from services.posts.listed_posts import PostListPolicy
+from services.posts.listed_posts import ListedPosts, PostListPolicy
 
 NOW = datetime(2026, 11, 21, 18, tzinfo=UTC).timestamp()
 PAGE = 5  # posts; small, so that few posts make many pages
@@ -228,3 +230,16 @@ def test_a_list_comes_back_from_json_as_it_was(moments, days):
     listed = Instagram(moments).read(NOW - days * DAY)
 
     assert CachedPostList.from_json(listed.as_json()) == listed
+
+
+def test_a_range_of_a_list_is_made_once_and_so_many_are_remembered_as_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(listed_posts, "MOST_RANGES", 2)
+    listed = ListedPosts.of(Instagram([NOW - number * HOUR for number in range(5)]).read(NOW - DAY))
+    entry = CacheEntry({}, NOW, NOW + HOUR)
+
+    ranges = [listed.range_since(entry, NOW - hours * HOUR) for hours in (1, 2, 1, 2, 3, 1)]
+    stale = listed.range_since(replace(entry, stale=True), NOW - HOUR)
+
+    assert [len(each.posts) for each in ranges] == [2, 3, 2, 3, 4, 2]
+    assert (ranges[0] is ranges[2], ranges[1] is ranges[3], ranges[0] is ranges[5]) == (True, True, False)
+    assert (ranges[5].entry.stale, stale.entry.stale) == (False, True)

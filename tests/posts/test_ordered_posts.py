@@ -8,6 +8,7 @@ from heapq import nlargest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.posts import ordered_posts
 from services.posts.engagement_rate import Interactions
 from services.posts.ordered_posts import OrderedPosts, by_score
 from services.posts.post import as_post
@@ -75,3 +76,15 @@ def test_posts_out_of_order_are_put_into_the_order_of_time():
     posts = posts_of([(10, "FEED", 1, 1), (30, "FEED", 2, 2), (20, "FEED", 3, 3)])
 
     assert [post.id for post in OrderedPosts(posts).posts] == ["1", "2", "0"]
+
+
+def test_a_median_is_found_once_and_so_many_are_remembered_as_there_is_room_for(monkeypatch):
+    found, median = [], ordered_posts.median
+    monkeypatch.setattr(ordered_posts, "median", lambda counts: found.append(len(counts)) or median(counts))
+    monkeypatch.setattr(ordered_posts, "MOST_MEDIANS", 2)
+    ordered = OrderedPosts(posts_of([(number, "FEED", number, 0) for number in range(5)]))
+
+    for end in (3, 4, 3, 4, 5, 3):
+        ordered.interactions(0, end).median()
+
+    assert found == [3, 4, 5, 3]

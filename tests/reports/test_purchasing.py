@@ -14,13 +14,13 @@ import pytest
 from services import request_context
 from services.caller import ANONYMOUS
 from services.clock import Clock
-from services.reports import purchasing, recent, renewals
+from services.reports import answers, purchasing, recent, renewals
 from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
 from services.store.ledger import Ledger
 from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query
-from tests.support import MODASH, MODASH_KEY, NoConnections, settings, table_rows
+from tests.support import ACCOUNT_ID, MODASH, MODASH_KEY, NoConnections, settings, table_rows
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 LATER = {"error": True, "code": "retry_later", "message": "Wait."}
@@ -342,6 +342,17 @@ def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_c
     assert services.follow_up._purchasing._failures.latest("nasa") is None  # It ends no wait of another process either.
 
 
+def test_a_call_that_a_gateway_at_its_end_lets_not_pass_leaves_no_row_in_the_ledger(make_client, modash):
+    config = settings()
+    client = make_client(config)
+    client.application.extensions["services"].guards["modash"].close()
+
+    reply = get(client)
+
+    assert (reply.status_code, reply.get_json()["code"], modash.asked) == (503, "busy", 0)
+    assert query({"INSTANCE_PATH": config.instance_path}, "gateway", "SELECT * FROM ledger") == []
+
+
 def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
     get(client)
     clock.wait(10)
@@ -432,11 +443,20 @@ def test_no_posts_at_all_is_one_entry():
 
 
 def test_a_report_of_another_shape_is_logged_once_as_soon_as_it_has_a_number(client, caplog):
-    answers = client.application.extensions["services"].performance_data._answers
+    shown = client.application.extensions["services"].performance_data._answers.shown
     for number in (0, 0, 7, 7):
-        answers.shown(KeptReport(number, {"something": "else"}, 1.0, 250, None))
+        shown(KeptReport(number, {"something": "else"}, 1.0, 250, None))
 
     assert len([record for record in caplog.records if record.message.endswith("of another shape")]) == 3
+
+
+def test_so_many_reports_of_another_shape_are_remembered_as_there_is_room_for(client, caplog, monkeypatch):
+    monkeypatch.setattr(answers, "MOST_LOGGED", 2)
+    shown = client.application.extensions["services"].performance_data._answers.shown
+    for number in (1, 2, 1, 2, 3, 1):
+        shown(KeptReport(number, {"something": "else"}, 1.0, 250, None))
+
+    assert len([record for record in caplog.records if record.message.endswith("of another shape")]) == 4
 
 
 @pytest.mark.parametrize(
@@ -725,6 +745,24 @@ def test_of_more_reports_than_are_kept_those_that_were_used_last_are_not_read_ag
         assert get(client, url=creator, wait=1).status_code == 200
 
     assert names == ["nasa"]
+
+
+def test_a_report_that_was_shown_again_outlives_one_that_was_read_later(client, clock, monkeypatch):
+    monkeypatch.setattr(recent, "RECENT_AT_MOST", 4_000)  # bytes; each of these reports takes almost 2,000
+    services = client.application.extensions["services"]
+    for creator in ("nasa", "esa", "jaxa"):
+        keep(services, creator, WHOLE, fetched_at=clock.now().timestamp())
+    for creator in ("nasa", "esa"):
+        get(client, url=creator)
+    services.cache.forget(ACCOUNT_ID)  # It is no change of the reports.
+
+    with monkeypatch.context() as shown_again:
+        shown_again.setattr(Reports, "newest_of", never)
+        again = get(client, url="nasa", wait=1)
+    get(client, url="jaxa")
+    monkeypatch.setattr(Reports, "history", never)
+
+    assert [reply.status_code for reply in (again, get(client, url="nasa", wait=2))] == [200, 200]
 
 
 def test_a_report_that_is_still_the_newest_is_not_read_again_after_the_change_of_another(
