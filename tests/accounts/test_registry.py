@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from commands import account as command
 from config import Config
 from services.accounts.token_encryption import TokenEncryption, new_key
+from services.clients.graph.models import Account
 from services.store.accounts import AccountRow
 from tests.stores import query
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, Watch, graph_error, settings
@@ -171,6 +174,28 @@ def test_an_account_vanishes_two_seconds_after_it_was_removed_with_its_cached_va
     assert services.store.cache_entries.read(BAKERY, ["media"]) == {}
     assert services.store.cache_entries.read(CAFE, ["media"])
     assert ask(client, "cafe").status_code == 200
+
+
+def test_the_token_of_an_account_leaves_the_process_with_it_and_a_new_page_is_used(gateway, clock, monkeypatch):
+    monkeypatch.setitem(SECRET, "bakery", "EAAbakeryTOKENofTHISgateway0")  # Other tests may have left theirs.
+    services = gateway("bakery", "cafe").application.extensions["services"]
+    find, table = services.accounts.find, services.store.accounts
+    row = next(row for row in table.rows() if row.id == BAKERY)
+
+    def is_held():
+        clock.wait(2)
+        find(CAFE)
+        gc.collect()
+        return any(isinstance(each, Account) and each.token == SECRET["bakery"] for each in gc.get_objects())
+
+    before = find(BAKERY).page_id
+    table.put(replace(row, page_id="555"))
+    held = [is_held()]
+    after = find(BAKERY).page_id
+    table.remove(BAKERY)
+    held.append(is_held())
+
+    assert (before, after, held) == ("", "555", [True, False])
 
 
 def test_a_new_token_is_used_without_a_restart(gateway, add, wire, clock, monkeypatch):

@@ -347,6 +347,38 @@ def test_a_part_that_was_written_at_once_is_not_written_again_at_the_end(cache, 
     assert ACCOUNT not in store.cache_entries.versions()  # Nothing was replaced.
 
 
+def test_parts_that_come_while_one_is_written_are_written_together_and_later_ones_at_once(cache, store, monkeypatch):
+    written, begun, came = [], threading.Event(), threading.Event()
+    write = store.cache_entries.keep
+
+    def write_slowly(*arguments):
+        written.append(sorted(key.key for key in arguments[-1]))
+        begun.set()
+        assert came.wait(10)
+        return write(*arguments)
+
+    def fetch(_keys, _cached, keep):
+        def bring(key):
+            keep({CacheKey(key): {"number": 1}})
+
+        with ThreadPoolExecutor() as executor:
+            first = executor.submit(bring, "a")
+            assert begun.wait(10)
+            others = [executor.submit(bring, key) for key in "bc"]
+            began = time.monotonic()
+            while not all(each.done() for each in others) and time.monotonic() < began + 10:
+                time.sleep(0.01)
+            came.set()
+            first.result()
+        bring("d")
+        return {CacheKey(key): {"number": 1} for key in "abcd"}
+
+    monkeypatch.setattr(store.cache_entries, "keep", write_slowly)
+    cache.get_or_fetch_many(ACCOUNT, dict.fromkeys(map(CacheKey, "abcd"), HOUR), fetch)
+
+    assert written == [["a"], ["b", "c"], ["d"]]
+
+
 def test_a_part_that_cannot_serve_is_where_the_next_fetch_begins_although_the_fetch_then_failed(
     cache, clock, refreshing
 ):
