@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_DEPTH = 50  # levels; an answer of a provider has at most 10
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
 

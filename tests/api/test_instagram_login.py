@@ -93,6 +93,15 @@ def test_where_a_header_is_not_understood_the_query_is_used_from_then_on(client,
     assert ["Authorization" in request.headers for request in sent(wire)] == [True, False, False]
 
 
+def test_where_a_header_was_understood_a_token_that_is_refused_later_is_not_tried_in_the_query(client, wire, me):
+    wire.get(f"{HOST}/me/media", json=graph_error(190, 460), status=400)
+
+    response = client.get("/top-posts?time_range=7d")
+
+    assert (response.status_code, response.get_json()["code"]) == (401, "token_invalid")
+    assert ["access_token" in request.url for request in sent(wire)] == [False, False]
+
+
 def test_an_expired_token_is_reported_at_once(client, wire):
     wire.get(f"{HOST}/me", json=graph_error(190, 463), status=400)
 

@@ -16,6 +16,7 @@ from urllib3.exceptions import DecodeError, MaxRetryError, NewConnectionError, P
 
 from services import request_context
 from services.clients.graph.code_one import MAX_CODE_ONE, CodeOneBudget
+from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account
 from services.errors import ProviderError
 from services.request_context import RequestContext
@@ -230,6 +231,17 @@ def test_what_is_listed_in_full_of_an_accounts_own_is_noted_with_its_type(clock,
     assert found == noted
 
 
+def test_of_a_metric_that_comes_twice_the_first_counts(graph, wire):
+    wire.get(f"{PROFILE}/insights", json={"data": [{"name": "views", "title": str(n)} for n in (1, 2)] + ["views"]})
+
+    assert graph.account_insights(ONE, ["views"], since=1, until=2) == {"views": {"name": "views", "title": "1"}}
+
+
+@pytest.mark.parametrize("insights", [None, {}, {"data": None}, {"data": {}}, [], "none"])
+def test_a_listed_media_may_lack_its_insights(insights):
+    assert listed_insights({"id": "1", "insights": insights}) == {}
+
+
 # Where a request has spent its calls with code 1
 
 
@@ -309,14 +321,14 @@ def test_a_call_does_not_wait_for_those_that_cannot_spend_what_is_left():
 def test_every_call_that_waits_learns_that_nothing_is_left():
     budget = spent_once(MAX_CODE_ONE - 1)
 
-    threads, learned = begin_beside(budget, calls=4)
+    threads, learned = begin_beside(budget, calls=2 * MAX_CODE_ONE)
     time.sleep(0.05)  # Only those that wait by now show it; the others find it so.
     for _ in range(MAX_CODE_ONE - 1):
         budget.end(is_code_one=True)
     for thread in threads:
         thread.join(30)
 
-    assert learned == [False] * 4
+    assert learned == [False] * 2 * MAX_CODE_ONE
 
 
 # What is no answer

@@ -386,6 +386,16 @@ def test_of_a_limit_and_a_dead_token_the_limit_is_named(guard):
     assert type(refusal(guard)) is ProviderRateLimitedError
 
 
+def test_of_an_accounts_limit_and_a_failing_provider_the_limit_is_named(guard, clock):
+    fail(guard, times=4)
+    fifth = guard.acquire("1")
+    fifth.usages = [Usage("1", 100, {"call_count": 100}, clock.timestamp() + 60, clock.timestamp())]
+    guard.failed(fifth, failure())
+
+    assert guard.breakers()[0].state == "open"
+    assert (refusal(guard).code, refusal(guard).retry_after) == ("provider_rate_limited", 60)
+
+
 def test_a_token_whose_probe_lacks_a_permission_is_accepted_again(guard, clock):
     fail(guard, failure(TokenExpiredError))
     pass_(clock, 5)

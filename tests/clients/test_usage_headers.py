@@ -142,6 +142,14 @@ def test_of_a_repeated_wait_the_longest_counts_and_a_part_of_a_second_is_waited_
     assert seconds_to_regain_access(headers, ONE, now=UNIX) == 1
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity"])
+def test_a_wait_that_is_no_number_is_none(number):
+    entries = f'[{{"type": "instagram", "call_count": 100, "estimated_time_to_regain_access": {number}}}]'
+
+    assert account_usage({BUSINESS: f'{{"1": {entries}}}'}, ONE, now=UNIX).blocked_until is None
+    assert seconds_to_regain_access({BUSINESS: f'{{"1": {entries}}}'}, ONE, now=UNIX) is None
+
+
 @pytest.mark.parametrize(("minutes", "retry_after"), [(5, "10"), (1, "300")])
 def test_the_longest_wait_that_any_header_gives_counts(minutes, retry_after):
     headers = business(entry(100, minutes), owner="1") | {"retry-after": retry_after}
