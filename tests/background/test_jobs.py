@@ -19,7 +19,7 @@ from services.monitoring.readiness import Readiness
 from services.quota import Quota
 from services.request_context import RequestContext
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
-from services.store.jobs import JobCounts
+from services.store.jobs import Job, JobCounts
 from services.store.sqlite_texts import TextTolerantConnection
 from services.store.store import Store
 from tests.stores import new_store, query
@@ -434,7 +434,7 @@ def test_without_a_database_nothing_is_claimed_and_nothing_fails():
     runner = Runner(store, {"sweep": lambda *_: None}, Clock())
 
     runner.put_recurring()
-    runner.heartbeat("we", [], host="here", pid=1)
+    runner.heartbeat("we", [Job("sweep", "", {}, 1, "we")], host="here", pid=1)
 
     assert runner.claim("we", 4) == []
     assert readiness(store).worker() == "unknown"

@@ -74,7 +74,7 @@ def test_the_first_profile_of_a_pacific_day_is_its_follower_count(world):
     assert found[0].source == "instagram"
 
 
-def test_a_database_that_is_unavailable_costs_no_profile(world, monkeypatch):
+def test_a_database_that_is_unavailable_costs_no_profile_and_the_next_one_is_kept(world, monkeypatch):
     def fail(*_):
         raise DatabaseUnavailableError("gone")
 
@@ -82,3 +82,7 @@ def test_a_database_that_is_unavailable_costs_no_profile(world, monkeypatch):
 
     assert world.get("/growth-trends?period=7d").status_code == 200
     assert counts(world) == []
+    monkeypatch.undo()
+    world.advance(hours=1)
+    world.body("/growth-trends?period=7d&refresh=true")
+    assert [count.read_at for count in counts(world)] == [world.clock.timestamp()]
