@@ -18,9 +18,9 @@ Keep = Callable[[Mapping[CacheKey, Json]], None]
 callers that wait for it get their values when it ends, whichever way.
 
 A value that grows with each call, as a list that is read page by page, is committed as far as it goes, and replaces
-what is cached: give only a value that has all that the cached one has. If the fetch then fails, raise the failure:
-callers get the kept value where its policy lets it serve, else the failure. The next fetch continues from what was
-kept, even if its policy does not let it serve (then it is stale)."""
+what is cached: give only a value that has all that the cached one has, and that nothing changes afterwards. If the
+fetch then fails, raise the failure: callers get the kept value where its policy lets it serve, else the failure. The
+next fetch continues from what was kept, even if its policy does not let it serve (then it is stale)."""
 
 Fetch = Callable[[Collection[CacheKey], Mapping[CacheKey, CacheEntry], Keep], Mapping[CacheKey, FetchResult]]
 """Gets the keys to fetch, what is cached of them, and `Keep`; returns a result for each key, or raises the failure of

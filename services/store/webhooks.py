@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
 from services.store.database import Database, chunks, excluded
@@ -149,14 +149,13 @@ class WebhookTable:
         """Mark changes as applied, unless one has become newer meanwhile."""
         with self._database.write() as connection:
             for each in pending:
-                is_same = and_(changes.c.digest == each.digest, changes.c.time == each.change.time)
-                done = update(changes).where(is_same)
+                done = update(changes).where(_is_same(each))
                 connection.execute(done.values(state=APPLIED, due_at=None, applied_at=now, failure=None))
 
     def postpone(self, pending: PendingChange, due_at: float | None, *, failure: str) -> None:
-        """Let a change that could not be applied wait until a time, or give it up."""
+        """Let a change that could not be applied wait until a time, or give it up, unless it has become newer."""
         values = {"state": FAILED if due_at is None else PENDING, "due_at": due_at, "failure": failure}
-        failed = update(changes).where(changes.c.digest == pending.digest)
+        failed = update(changes).where(_is_same(pending))
         with self._database.write() as connection:
             connection.execute(failed.values(attempts=next_attempt(pending.attempts), **values))
 
@@ -200,6 +199,11 @@ class WebhookTable:
     def _insert(self, rows: list[dict[str, object]]) -> None:
         # Sorted, so that transactions of two processes lock equal deliveries in the same order.
         self._database.upsert(deliveries, sorted(rows, key=lambda row: str(row["digest"])))
+
+
+def _is_same(pending: PendingChange) -> ColumnElement[bool]:
+    """Return the condition that a change has not become newer since it was read."""
+    return and_(changes.c.digest == pending.digest, changes.c.time == pending.change.time)
 
 
 def _row(change: Change, received_at: float, due_at: float | None) -> Mapping[str, object]:

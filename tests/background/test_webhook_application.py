@@ -168,6 +168,36 @@ def test_a_change_that_becomes_newer_while_it_is_applied_is_applied_again(bench)
     assert bench.rows("state, time") == [("applied", T + 5)]
 
 
+def test_a_change_that_becomes_newer_during_the_last_attempt_of_the_older_one_is_not_given_up_with_it(bench):
+    times = []
+
+    def fail(change):
+        times.append(change.time)
+        if len(times) == MAX_ATTEMPTS:
+            bench.table.keep(reach(10, time=T + 5), signed_by="facebook", received_at=T + 5)
+            arrived = [read(delivery) for delivery in bench.table.unread(9)]
+            bench.table.enter(arrived, applicable={"story_insights"}, now=bench.clock.timestamp())
+        if change.time == T:
+            raise ValueError("odd")
+
+    bench.application = WebhookApplication(bench.table, {"story_insights": fail}, clock=bench.clock)
+    bench.bring(reach(10, time=T))
+    for _ in range(2 * MAX_ATTEMPTS):
+        bench.clock.wait(86_400 / MAX_ATTEMPTS)
+        bench.application.run(seconds=60)
+
+    assert times == [T] * MAX_ATTEMPTS + [T + 5]
+    assert bench.rows("state, time") == [("applied", T + 5)]
+
+
+def test_a_failed_change_that_comes_again_has_all_its_attempts(bench):
+    bench.book.failure = ValueError("odd")
+    bench.bring(reach(10, time=T))
+    bench.bring(reach(10, time=T + 5))
+
+    assert bench.rows("state, attempts, time") == [("pending", 1, T + 5)]
+
+
 def test_a_duplicate_with_an_older_time_changes_nothing_and_one_with_a_newer_time_is_applied(bench):
     bench.bring(reach(10, time=T))
     bench.bring(reach(10, time=T - 5))
@@ -373,6 +403,27 @@ def test_what_is_applied_or_kept_is_deleted_after_its_time_and_what_waits_is_not
     assert bench.rows("field, state, attempts") == [("story_insights", "pending", 1)]
     assert len(bench.table.unread(9)) == 2
     assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
+
+
+def test_a_change_that_comes_again_while_old_ones_are_deleted_stays(bench, monkeypatch):
+    bench.bring(reach(17, time=T))
+    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+
+    parts = []
+
+    def come_again(values):
+        values = list(values)
+        parts.append(values)
+        if len(parts) == 2:  # The first are deliveries.
+            bench.table.keep(reach(17, time=T + 5), signed_by="facebook", received_at=bench.clock.timestamp())
+            arrived = [read(delivery) for delivery in bench.table.unread(9)]
+            bench.table.enter(arrived, applicable={"story_insights"}, now=bench.clock.timestamp())
+        return [values]
+
+    monkeypatch.setattr(webhooks, "chunks", come_again)
+    bench.application.sweep()
+
+    assert bench.rows("state, time") == [("pending", T + 5)]
 
 
 def test_what_is_deleted_of_an_account_are_deliveries_that_were_read(bench):

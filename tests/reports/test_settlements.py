@@ -204,6 +204,17 @@ def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path):
     assert list(spool.read()) == calls
 
 
+def test_a_result_that_another_process_books_meanwhile_is_left_out(tmp_path):
+    spool = SettlementSpool(str(tmp_path), mode="live")
+    for id_ in (1, 2):
+        spool.put(Opened(id_, order("a"), 1.0), content_of(Opened(id_, order("a"), 1.0), Settlement("free", "x", 2.0)))
+    waiting = spool.read()
+
+    assert next(waiting)[0].id == 1
+    spool.remove(Opened(2, order("a"), 1.0))
+    assert list(waiting) == []
+
+
 def test_a_result_that_waits_is_not_replaced_by_one_of_a_backup(tmp_path):
     for content in ("newer", "of the backup"):
         write_spooled_files(str(tmp_path), {"live-1-1000.json": content})

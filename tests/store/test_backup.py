@@ -435,6 +435,18 @@ def test_results_that_wait_to_be_booked_are_backed_up_and_restored(run, settings
     assert "1 result of a call waits to be booked" in said
 
 
+def test_a_result_that_could_not_be_read_is_in_a_backup_too(run, settings, tmp_path):
+    unbooked = Path(settings["INSTANCE_PATH"]) / "unbooked"
+    unbooked.mkdir()
+    (unbooked / "live-1-1000.json.unreadable").write_text("{")
+    file = made(run, tmp_path)
+    shutil.rmtree(unbooked)
+
+    run(restore, str(file))
+
+    assert [(path.name, path.read_text()) for path in unbooked.iterdir()] == [("live-1-1000.json.unreadable", "{")]
+
+
 def test_a_result_that_is_booked_while_a_backup_is_made_is_in_it(run, settings, tmp_path, monkeypatch):
     store = Store.open("", settings["INSTANCE_PATH"], mode="live")
     opened = store.ledger.open(Order("modash", "nasa", "anonymous", 250, 100_000, 30, 3), lambda _record, _at: None)

@@ -15,6 +15,8 @@ from services.background.jobs import handlers
 from services.history.retention import Retention
 from services.store.deletion import KEPT
 from services.store.exported_tables import DAYS, MEDIA, SECTIONS
+from services.store.history_tables import post_readings
+from services.store.posts import PartRow
 from services.store.schema import gateway, memory
 from services.store.types import Number
 from tests.history.transfer.history_rows import all_rows, fill
@@ -129,20 +131,18 @@ def test_only_what_is_older_than_the_settings_say_is_deleted(retained):
     assert [all_rows(retained)[kind] for kind in media] == [[] for _ in media]
 
 
-def test_what_is_read_again_after_it_was_selected_is_not_deleted(retained, monkeypatch):
-    gateway_ = next(each for each in retained.databases if each.name == "gateway")
-    (numbers,) = [section for section in SECTIONS if section.kind == "story_number"]
-    before, write = all_rows(retained)["story_number"], gateway_.write
+def test_what_is_read_again_while_it_is_deleted_stays(store, monkeypatch):
+    origin = {"reasons": {}, "source": "instagram", "api_version": None}
+    store.posts.keep(OTHER, [], insights=[PartRow("1", 60, None, 1_763_000_000.0, {"reach": 7}, **origin)])
+    (readings,) = (section for section in SECTIONS if section.kind == "post_number")
 
-    def write_after_another_process():
-        with write() as connection:
-            connection.execute(update(numbers.table).values(read_at=utc("2025-12-24T18:00").timestamp()))
-        return write()
+    def read_again(connection, *_):
+        connection.execute(update(post_readings).values(insights_read_at=1_764_000_000.0))
 
-    monkeypatch.setattr(gateway_, "write", write_after_another_process)
-    retained.deletion.expire(numbers, before[0]["account"], date(2025, 12, 1))
+    monkeypatch.setattr("services.store.deletion.lock_in_order", read_again)
+    store.deletion.expire(readings, OTHER, date(2025, 11, 20))
 
-    assert len(all_rows(retained)["story_number"]) == len(before) > 0
+    assert len(store.posts.readings(OTHER, ["1"])["1"]) == 1
 
 
 def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
