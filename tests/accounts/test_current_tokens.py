@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from services.accounts.current_tokens import READ_ALL_EVERY, fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import TokenInvalidError
+from services.store.account_tokens import AccountTokens, TokenRow
 from services.store.accounts import AccountRow
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, MovableClock, graph_error, settings
 
@@ -150,6 +152,44 @@ def test_what_a_process_whose_clock_is_behind_finds_is_known_at_the_next_look(ga
     mine.token_refresh._tokens.read()
 
     assert mine.token_refresh._tokens.refusal(mine.accounts.find(OTHER)) is not None
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_refusal_that_is_found_while_the_table_is_read_is_not_lost(gateway, clock, monkeypatch, is_whole, is_listed):
+    services = gateway.application.extensions["services"]
+    tokens, account = services.token_refresh._tokens, services.accounts.find(ACCOUNT_ID)
+    error = TokenInvalidError("No.", provider="instagram")
+    error.reached = True
+    mine, now = fingerprint(account.token), clock.timestamp()
+    accepted = [TokenRow(ACCOUNT_ID, mine, mine, seen_at=now, written_at=now)] if is_listed else []
+
+    def read(_table, _since):
+        tokens.failed(account, error)
+        return accepted  # as it was before
+
+    tokens.read()
+    clock.wait(READ_ALL_EVERY if is_whole else 1)
+    monkeypatch.setattr(AccountTokens, "written_since", read)
+    tokens.read()
+
+    assert tokens.refusal(account) is not None
+
+
+def test_a_token_that_is_accepted_again_is_used_from_the_next_look_on(gateway, clock, monkeypatch):
+    services = gateway.application.extensions["services"]
+    tokens, account = services.token_refresh._tokens, services.accounts.find(ACCOUNT_ID)
+    error = TokenInvalidError("No.", provider="instagram")
+    error.reached = True
+    mine, now = fingerprint(account.token), clock.timestamp()
+    tokens.read()
+    tokens.failed(account, error)
+
+    accepted = [TokenRow(ACCOUNT_ID, mine, mine, seen_at=now, written_at=now)]
+    monkeypatch.setattr(AccountTokens, "written_since", lambda *_: accepted)
+    tokens.read()
+
+    assert tokens.refusal(account) is None
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,23 @@ def test_refresh_is_refused_to_remote_callers(world, warm, remote):
     assert world.calls() == []
 
 
+@pytest.mark.parametrize("written", ["no-cache", "No-Cache", "max-age=0, NO-CACHE"])
+def test_a_reload_that_its_caller_may_not_force_says_so_whether_the_reply_is_ready_or_not(world, written):
+    options = ELSEWHERE | {"headers": {"Cache-Control": written}}
+
+    found = [world.get(POSTS, **options).headers["Cache-Status"] for _ in range(2)]
+
+    assert ["; hit" in status for status in found] == [False, True]
+    assert all("; detail=refresh-not-permitted" in status for status in found)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_a_caller_on_this_machine_may_refresh_whichever_of_its_addresses_it_has(world, address):
+    forced = world.get(f"{POSTS}&refresh=true", environ_overrides={"REMOTE_ADDR": address})
+
+    assert (forced.status_code, "fwd=request" in forced.headers["Cache-Status"]) == (200, True)
+
+
 @pytest.mark.parametrize("query", ["refresh=perhaps", "refresh=true&refresh=true", "refresh="])
 def test_a_wrong_refresh_is_refused_although_the_reply_is_cached(world, query):
     world.get(POSTS)
