@@ -6,11 +6,17 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from routes.context import services
-from routes.query_parameters import CapabilitiesQuery
+from routes.query_parameters import OneAccount, TableQuery
 from routes.replies import reply
 from routes.validation import takes
 
 bp = Blueprint("capabilities", __name__)
+
+
+class CapabilitiesQuery(TableQuery):
+    """The query of /capabilities."""
+
+    account: OneAccount = None
 
 
 @bp.get("/capabilities")

@@ -2,26 +2,92 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from routes import parameter_types
+from routes import parameter_types, patterns
 from routes.access import require
 from routes.context import services
-from routes.media_query_parameters import (
-    InsightsTestQuery,
-    MediaInsightsQuery,
-    NavigationQuery,
-    OneMediaQuery,
-    RecommendedMetricsQuery,
-)
+from routes.query_parameters import OwnedMediaQuery, StoryId
 from routes.replies import reply
 from routes.validation import is_local_caller, takes
 from services import request_context
 from services.caller import Scope
 from services.errors import InvalidRequestError, LocalCallerOnlyError
+from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 
 bp = Blueprint("media_insights", __name__, url_prefix="/api/instagram/insights")
+
+MediaId = Annotated[
+    str,
+    BeforeValidator(parameter_types.media_id),
+    Field(description="Id of a post, a reel or a story."),
+    WithJsonSchema({"type": "string", "pattern": patterns.ID, "examples": ["17932174733377207"]}),
+]
+
+
+class OneMediaQuery(OwnedMediaQuery):
+    """The parameters of every endpoint over one media."""
+
+    media_id: MediaId
+
+
+class MediaInsightsQuery(OneMediaQuery):
+    """The query of /api/instagram/insights/{media_id}."""
+
+    metrics: Annotated[
+        tuple[str, ...],
+        parameter_types.metrics_of(tuple(MEDIA_METRICS)),
+        Field(
+            description="Comma-separated metrics, by default those recommended for the type of media: "
+            f"{', '.join(MEDIA_METRICS)}."
+        ),
+        parameter_types.csv(tuple(MEDIA_METRICS), "views,likes,comments"),
+    ] = ()
+    media_type: Annotated[
+        Literal["FEED", "REELS", "STORY"] | None,
+        parameter_types.choice(EVERY_TYPE, "media type"),
+        Field(description="FEED, REELS or STORY; used only where Instagram does not say what type the media is."),
+    ] = None
+
+
+class NavigationQuery(OwnedMediaQuery):
+    """The query of /api/instagram/insights/{story_id}/navigation."""
+
+    story_id: StoryId
+
+
+class RecommendedMetricsQuery(BaseModel):
+    """The query of /api/instagram/insights/metrics/{media_type}."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    media_type: Annotated[
+        Literal["FEED", "REELS", "STORY"],
+        parameter_types.choice(EVERY_TYPE, "media type"),
+        Field(description="feed, reels or story, in upper or lower case."),
+    ]
+
+
+class InsightsTestQuery(BaseModel):
+    """The query of /api/instagram/insights/test."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    media_id: MediaId
+    access_token: Annotated[
+        str | None,
+        BeforeValidator(parameter_types.token),
+        Field(
+            description="The token to try; by default that of the media's account. Better in the header "
+            "X-Instagram-Access-Token: web servers log queries."
+        ),
+        WithJsonSchema({"type": "string", "pattern": patterns.TOKEN}),
+    ] = None
+
 
 TOKEN_HEADER = "X-Instagram-Access-Token"  # noqa: S105  # The name of a header, not a token.
 

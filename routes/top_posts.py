@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
+from pydantic import Field, WithJsonSchema
 
+from routes import parameter_types, patterns
 from routes.context import services
-from routes.query_parameters import TopPostsQuery
+from routes.did_you_mean import which_metric
+from routes.query_parameters import AccountQuery
 from routes.replies import reply
 from routes.validation import takes
+from services.top_posts import INCLUDED, RANKINGS
 
 bp = Blueprint("top_posts", __name__)
+
+MAX_DAYS_OF_POSTS = 30
+MAX_POSTS = 50
+
+
+class TopPostsQuery(AccountQuery):
+    """The query of /top-posts."""
+
+    time_range: Annotated[
+        int,
+        parameter_types.days_up_to(MAX_DAYS_OF_POSTS),
+        Field(description=f"The last days, 1d to {MAX_DAYS_OF_POSTS}d."),
+        WithJsonSchema({"type": "string", "pattern": patterns.days_up_to(MAX_DAYS_OF_POSTS), "examples": ["7d"]}),
+    ]
+    limit: Annotated[
+        int,
+        Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."),
+        parameter_types.whole_number(1, MAX_POSTS),
+    ] = 5
+    media_product_type: Annotated[
+        Literal["AD", "FEED", "REELS"] | None,
+        parameter_types.choice(("AD", "FEED", "REELS"), "media product type"),
+        Field(description="Only posts of this type: AD, FEED or REELS."),
+    ] = None
+    by: Annotated[
+        Literal["engagement_score", "reach", "views", "saved", "shares", "total_interactions", "engagement_rate"],
+        parameter_types.choice(RANKINGS, "ranking", which_metric),
+        Field(description="What the posts are ranked by; engagement_score is likes + comments."),
+    ] = "engagement_score"
+    include: Annotated[
+        tuple[str, ...],
+        parameter_types.list_of(INCLUDED, "addition"),
+        Field(
+            description="collaborations adds posts of others on which the account collaborates (Facebook login only)."
+        ),
+        parameter_types.csv(INCLUDED, "collaborations"),
+    ] = ()
 
 
 @bp.get("/top-posts")

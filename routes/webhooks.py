@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import Field
 
 from routes.context import services
-from routes.query_parameters import AnyQuery, HandshakeQuery
+from routes.query_parameters import AnyQuery
 from routes.validation import fails_with, takes
 from services.errors import BusyError, InvalidRequestError
 from services.webhooks.errors import (
@@ -18,6 +19,21 @@ from services.webhooks.errors import (
 )
 
 bp = Blueprint("webhooks", __name__)
+
+
+class HandshakeQuery(AnyQuery):
+    """The query of Meta's check of a callback URL."""
+
+    mode: str = Field(alias="hub.mode", description="`subscribe`.", examples=["subscribe"])
+    token: str = Field(
+        alias="hub.verify_token",
+        description="The text of WEBHOOK_VERIFY_TOKEN, as it was entered in the app's dashboard.",
+        examples=["sandbox-verify-token"],
+    )
+    challenge: str = Field(
+        alias="hub.challenge", description="The text that the reply has to repeat.", examples=["1158201444"]
+    )
+
 
 SIGNATURE = "X-Hub-Signature-256"
 PIECE = 64 * 1024  # bytes

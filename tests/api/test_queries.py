@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from routes.query_parameters import AccountInsightsQuery, GrowthTrendsQuery, TopPostsQuery
-from routes.report_query_parameters import PerformanceDataQuery
+from routes.account_insights import AccountInsightsQuery
+from routes.growth_trends import GrowthTrendsQuery
+from routes.performance_data import PerformanceDataQuery
+from routes.top_posts import TopPostsQuery
 from services.growth_trends import TITLES
 from services.insights.catalogue import BREAKDOWNS, METRICS
 
