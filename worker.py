@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.background.heartbeat import Heartbeat
-    from services.background.runner import Runner
+    from services.background.job_runner import Runner
     from services.store.jobs import Job
 
 MAX_RUNNING = 4  # jobs
@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Imported after the signal handlers are set, because the imports take a second in which Ctrl-C may come.
     import logs  # noqa: PLC0415
     from config import Config, ConfigError, unusable_proxies  # noqa: PLC0415
-    from services.background.jobs import handlers  # noqa: PLC0415
-    from services.background.runner import Runner  # noqa: PLC0415
+    from services.background.job_handlers import handlers  # noqa: PLC0415
+    from services.background.job_runner import Runner  # noqa: PLC0415
     from services.clock import Clock  # noqa: PLC0415
     from services.redaction import Redaction  # noqa: PLC0415
     from services.store.database import SchemaError  # noqa: PLC0415

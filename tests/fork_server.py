@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the programs import; their own modules with `main` are not among them, because `python -m` runs these.
 IMPORTED = (
     *("app", "gunicorn.app.wsgiapp", "gunicorn_reload", "gunicorn_worker"),
-    *("services.background.jobs", "services.background.runner", "simulator.simulator"),
+    *("services.background.job_handlers", "services.background.job_runner", "simulator.simulator"),
     *("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite"),
 )
 

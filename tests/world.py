@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from config import Config
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_handlers import handlers
+from services.background.job_runner import Runner
 from tests.support import UNLIMITED_MODASH_RATE, MovableClock, live_settings, new_instance, utc
 
 NOW = utc("2026-11-21T18:00")  # ten in the morning in California

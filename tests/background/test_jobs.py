@@ -12,7 +12,7 @@ import pytest
 
 from services import request_context
 from services.background.job_kinds import BACKFILL_OF
-from services.background.runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
+from services.background.job_runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.monitoring.readiness import Readiness

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import Config
 from services.background.heartbeat import Heartbeat
-from services.background.runner import Runner
+from services.background.job_runner import Runner
 from services.clock import Clock
 from services.store.store import Store
 from worker import Worker, signals_of_this_process

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from config import Config
 from services.background.heartbeat import Heartbeat
-from services.background.jobs import apply_webhooks
-from services.background.runner import Runner
+from services.background.job_handlers import apply_webhooks
+from services.background.job_runner import Runner
 from services.clock import Clock
 from services.store.store import Store
 from services.webhooks.application import WebhookApplication

@@ -7,9 +7,9 @@ import re
 import pytest
 import responses
 
+from services.background.job_handlers import handlers
 from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_runner import Runner
 from services.errors import PermissionDeniedError, ProviderRateLimitedError, ProviderUnavailableError
 from services.notifications.troubles import AccountTroubles
 from tests.stores import query

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_handlers import handlers
+from services.background.job_runner import Runner
 from services.store.ledger import Order
 from services.store.reports import BalanceReading
 from tests.support import MODASH

@@ -7,8 +7,8 @@ import json
 import pytest
 import responses
 
-from services.background.jobs import OVERDUE_DELAY, handlers
-from services.background.runner import Runner
+from services.background.job_handlers import OVERDUE_DELAY, handlers
+from services.background.job_runner import Runner
 from services.store.ledger import Order
 from tests.support import MODASH, NoConnections
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_handlers import handlers
+from services.background.job_runner import Runner
 from services.reports import purchasing
 from tests.stores import query
 from tests.support import MODASH, add_key, bearer, settings

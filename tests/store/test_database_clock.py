@@ -8,8 +8,8 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_handlers import handlers
+from services.background.job_runner import Runner
 from services.clock import Clock
 from services.store.credit_limits import month_of
 from services.store.database_clock import DatabaseClock

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Double, Integer, LargeBinary, insert, select, update
 
 from config import Config, ConfigError
-from services.background import jobs
+from services.background import job_handlers
+from services.background.job_handlers import handlers
 from services.background.job_kinds import RECURRING
-from services.background.jobs import handlers
 from services.history.retention import Retention
 from services.store.deletion import KEPT
 from services.store.exported_tables import DAYS, MEDIA, SECTIONS
@@ -162,7 +162,7 @@ def test_a_round_goes_on_where_its_time_was_over(retained, monkeypatch):
 
 
 def test_a_round_over_all_accounts_ends_however_little_time_each_run_has(make_client, clock, monkeypatch):
-    monkeypatch.setattr(jobs, "RETENTION_RUN", 0.0)
+    monkeypatch.setattr(job_handlers, "RETENTION_RUN", 0.0)
     services = make_client(settings(history_keep_days=730), clock=clock).application.extensions["services"]
     fill(services.store, accounts=[FORGOTTEN, OTHER, "17841400000000003"])
     retain = handlers(services, clock)["retention"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Index, bindparam, delete, func, insert, select, union, update
 
-from services.background.jobs import handlers
-from services.background.runner import Runner
+from services.background.job_handlers import handlers
+from services.background.job_runner import Runner
 from services.store import live_and_sandbox
 from services.store.accounts import AccountRow
 from services.store.damaged_rows import WITH_DAMAGED_ROWS

@@ -23,7 +23,7 @@ from services.background.job_kinds import (
     TOKEN_OF,
     WEBHOOKS_INTERVAL,
 )
-from services.background.runner import Handler, Reschedule, retry_delay
+from services.background.job_runner import Handler, Reschedule, retry_delay
 from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
