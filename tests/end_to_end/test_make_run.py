@@ -115,7 +115,7 @@ def test_ctrl_c_during_the_start_ends_all_without_a_traceback(run, processes):
     written = process.stdout.read()
 
     assert (code, members_of(process.pid)) == (0, [])
-    assert written.endswith("Stopping ...\n")
+    assert "Stopping ...\n" in written  # After it there may be lines of a worker that had begun.
     assert "Traceback" not in written
 
 
