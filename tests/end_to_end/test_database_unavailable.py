@@ -22,11 +22,15 @@ def name_of(store):
 
 
 def fill_with_garbage(store):
-    """Overwrite the files where they are; return how to put empty ones in their place."""
+    """Overwrite the files where they are; return how to put empty ones in their place.
+
+    None of them is cut first: a process dies of a page of mapped memory (SQLite's `-shm`) that is no longer in the file.
+    """
     folder = Path(store["INSTANCE_PATH"])
     for name in FILES:
         for path in folder.glob(f"{name}*"):
-            path.write_bytes(b"This is no database. " * max(1, path.stat().st_size // 21))
+            with path.open("r+b") as file:
+                file.write(b"This is no database. " * max(1, path.stat().st_size // 21))
 
     def back():
         for path in folder.glob("*.db*"):
