@@ -24,7 +24,7 @@ def name_of(store):
 def fill_with_garbage(store):
     """Overwrite the files where they are; return how to put empty ones in their place.
 
-    None of them is cut first: a process dies of a page of mapped memory (SQLite's `-shm`) that is no longer in the file.
+    None of them is cut first: a process dies of a page of mapped memory (SQLite's `-shm`) that its file has no more.
     """
     folder = Path(store["INSTANCE_PATH"])
     for name in FILES:
