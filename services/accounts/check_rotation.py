@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 
 from services.accounts.checkup import Checkup
-from services.accounts.health import NEEDS_LOGIN
+from services.accounts.health import needs_login
 from services.accounts.resolver import AccountResolver
 from services.clock import Clock
 from services.store.account_health import AccountHealthTable, HealthRow
@@ -56,6 +56,4 @@ def _last_checked(row: HealthRow | None) -> float:
     """Return when an account was last checked; never is 0, and infinity stands for one that is not to be checked."""
     if row is None:
         return 0.0
-    answered, checked = row.answered_at or 0.0, row.checked_at or 0.0
-    is_rejected = (row.rejected_at or 0.0) > max(answered, checked) or row.failed_as in NEEDS_LOGIN
-    return float("inf") if is_rejected else checked
+    return float("inf") if needs_login(row) else row.checked_at or 0.0

@@ -20,11 +20,13 @@ from services.accounts.checks import (
     INSIGHTS_NOT_ANSWERED,
     SCOPES_MISSING,
 )
+from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
 from services.days import our_time
 from services.errors import (
     PermissionDeniedError,
+    ProviderBlockedError,
     ProviderError,
     ProviderNotConfiguredError,
     TokenExpiredError,
@@ -34,6 +36,8 @@ from services.store.account_health import AccountHealthTable, CallRow, HealthRow
 
 ANSWERED_EVERY = 60.0  # seconds between two notes that an account answers
 REJECTED = (TokenExpiredError, TokenInvalidError)
+OF_THE_ACCOUNT = (*REJECTED, ProviderBlockedError)  # ends of calls that concern the account as a whole
+BLOCKED = INSTAGRAM_RULES[368, None]
 OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
 NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, "page_role_missing"})
 NEEDS_PERMISSION = frozenset(
@@ -144,6 +148,8 @@ def _findings(
         yield token.state, token.reason, token.message, token.next_step
     answered, checked = known.answered_at or 0.0, known.checked_at or 0.0
     if (rejected := known.rejected_at or 0.0) > max(answered, checked):
+        if known.rejected_as == ProviderBlockedError.code:
+            yield HealthState.NOT_READABLE, known.rejected_as, BLOCKED.message, BLOCKED.hint
         message = f"Instagram has rejected the token since {our_time(rejected)}."
         yield HealthState.NEEDS_LOGIN, known.rejected_as, message, renewal
     # Only a check reads insights, so an answered call says nothing of a missing permission.
@@ -160,6 +166,14 @@ def _findings(
         next_step = f'For the operator: `make account ARGS="check {account}"`.'
         yield HealthState.UNKNOWN, NOT_CHECKED, "The account was not read yet.", next_step
     yield HealthState.OK, None, None, None
+
+
+def needs_login(known: HealthRow) -> bool:
+    """Return whether an account cannot be read until its token is replaced, by its last call or check."""
+    answered, checked = known.answered_at or 0.0, known.checked_at or 0.0
+    if (known.rejected_at or 0.0) > max(answered, checked):
+        return known.rejected_as != ProviderBlockedError.code
+    return checked > answered and known.failed_as is not None and state_of(known.failed_as) is HealthState.NEEDS_LOGIN
 
 
 def state_of(code: str) -> HealthState | None:
@@ -182,7 +196,7 @@ class HealthRecorder:
         self._answered_at: dict[str, float] = {}  # as it was noted last; as many entries as there are accounts
 
     def ended(self, account: str, error: ProviderError | None) -> None:
-        """Note how a call ended: None for answered. Only the rejection of a token concerns the account as a whole."""
+        """Note how a call ended: None for answered. Of failures only a rejected token and a block count."""
         now = self._clock.timestamp()
         if account == NO_ACCOUNT:
             return
@@ -192,7 +206,7 @@ class HealthRecorder:
             with self._lock:
                 self._answered_at[account] = now
                 self._news[account] = replace(self._news.get(account, CallRow(account)), answered_at=now)
-        elif isinstance(error, REJECTED):
+        elif isinstance(error, OF_THE_ACCOUNT):
             with self._lock:
                 self._answered_at.pop(account, None)  # The next answer is news.
                 before = self._news.get(account, CallRow(account))

@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import Final
 
 from services.clock import Clock
-from services.errors import ObjectNotFoundError, PermissionDeniedError, ProviderError
+from services.errors import ObjectNotFoundError, PermissionDeniedError, ProviderBlockedError, ProviderError
 from services.notifications.events import Event
 from services.notifications.notifications import Notifications
 from services.store.account_troubles import AccountTroubleTable
 from services.store.database import DatabaseUnavailableError
 
-NEEDS_A_PERSON = (PermissionDeniedError, ObjectNotFoundError)  # A dead token has an event of its own.
+# A dead token has an event of its own.
+NEEDS_A_PERSON = (PermissionDeniedError, ObjectNotFoundError, ProviderBlockedError)
 READ_AGAIN: Final = 60.0  # seconds after which what other workers have noted is read
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 from services.accounts.check_rotation import CHECKED_EVERY, CheckRotation
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.clients.graph.models import Account
-from services.store.account_health import CheckRow
+from services.store.account_health import CallRow, CheckRow
 from services.store.accounts import AccountRow
 from tests.world import WorldWorker
 
@@ -65,17 +65,45 @@ def test_each_account_is_checked_once_a_day_and_a_rejected_one_no_more(world):
     assert set.union(*second) == set(world.ids) - {world.ids[REJECTED]}
 
 
+def rotation_of(accounts, checked, store, clock, *, may_work=lambda _: True):
+    return CheckRotation(
+        SimpleNamespace(all=lambda: accounts),
+        SimpleNamespace(of=lambda account: checked.append(account.id)),
+        store.account_health,
+        may_work=may_work,
+        clock=clock,
+    )
+
+
+def test_an_account_is_checked_again_unless_it_needs_another_token(store, clock):
+    now, health, checked = clock.timestamp(), store.account_health, []
+    for code in ("provider_blocked", "token_expired", "token_invalid"):
+        health.called([CallRow(f"call: {code}", rejected_at=now, rejected_as=code)])
+    for code in ("object_not_found", "token_expired", "token_revoked"):
+        health.checked(CheckRow(f"check: {code}", now, code))
+        health.checked(CheckRow(f"answered since: {code}", now, code))
+        health.called([CallRow(f"answered since: {code}", answered_at=now + 1)])
+    clock.wait(CHECKED_EVERY)
+    rotation = rotation_of([Account(account, "token") for account in health.rows()], checked, store, clock)
+
+    while rotation.run() and len(checked) < MANY:
+        for account in checked:
+            health.checked(CheckRow(account, clock.timestamp()))
+
+    assert sorted(checked) == [
+        "answered since: object_not_found",
+        "answered since: token_expired",
+        "answered since: token_revoked",
+        "call: provider_blocked",
+        "check: object_not_found",
+    ]
+
+
 def test_those_that_were_checked_longest_ago_come_first_as_far_as_their_quota_has_room(store, clock):
     accounts, checked = [Account(str(number), "token") for number in range(MANY)], []
     for number, account in enumerate(accounts):
         store.account_health.checked(CheckRow(account.id, clock.timestamp() - CHECKED_EVERY - number))
-    rotation = CheckRotation(
-        SimpleNamespace(all=lambda: accounts),
-        SimpleNamespace(of=lambda account: checked.append(account.id)),
-        store.account_health,
-        may_work=lambda account: account != "6",
-        clock=clock,
-    )
+    rotation = rotation_of(accounts, checked, store, clock, may_work=lambda account: account != "6")
 
     assert rotation.run() == 5
     assert checked == ["7", "5", "4", "3", "2"]

@@ -140,6 +140,26 @@ def test_an_account_that_answers_is_ok_until_its_token_is_rejected_and_again_wit
     assert state(client, BAKERY) == ("ok", None)
 
 
+def test_an_account_that_instagram_blocks_is_not_readable_until_it_answers_again(gateway, wire, clock):
+    client = gateway(BAKERY)
+    path = f"/top-posts?time_range=7d&account={BAKERY}"
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(368), status=400)
+    assert client.get(path).status_code == 503
+    assert health(client, BAKERY) == {
+        "state": "not_readable",
+        "reason": "provider_blocked",
+        "message": "Instagram blocks this user for reasons of policy.",
+        "next_step": "Log in at facebook.com and read the notice there.",
+        "checked_at": None,
+        "answered_at": None,
+    }
+
+    clock.wait(86_400)
+    wire.replace("GET", f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
+    client.get(path)
+    assert state(client, BAKERY) == ("ok", None)
+
+
 def test_the_heartbeat_writes_what_calls_bring(gateway, wire):
     client = gateway(BAKERY)
     wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})

@@ -184,11 +184,15 @@ def test_without_a_receiver_no_event_is_kept(make_gateway, wire):
     assert "notifications" not in handlers(gateway.services, gateway.clock)
 
 
-def test_an_account_without_permission_is_announced_once_and_again_when_it_works(wire, gateway):
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(graph_error(200), 403, "permission_denied"), (graph_error(368), 400, "provider_blocked")],
+    ids=["permission", "block"],
+)
+def test_an_account_that_needs_a_person_is_announced_once_and_again_when_it_works(wire, gateway, error, status, code):
     for kind in (STORIES_OF, POSTS_OF, SNAPSHOT_OF):
         gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
-    denied = {"json": graph_error(200), "status": 403}
-    refused = [wire.add(method, re.compile(f"{GRAPH}/.*"), **denied) for method in ("GET", "POST")]
+    refused = [wire.add(method, re.compile(f"{GRAPH}/.*"), json=error, status=status) for method in ("GET", "POST")]
     gateway.work(STORIES_OF)
     first = gateway.deliver()
 
@@ -203,7 +207,7 @@ def test_an_account_without_permission_is_announced_once_and_again_when_it_works
     third = gateway.deliver()
 
     ((event, data),) = first
-    assert (event, data["account"], data["code"]) == ("account.trouble", ACCOUNT_ID, "permission_denied")
+    assert (event, data["account"], data["code"]) == ("account.trouble", ACCOUNT_ID, code)
     assert data["message"]
     assert data["next_step"]
     assert second == []
