@@ -19,9 +19,9 @@ from gunicorn_reload import check_reloads, close_listeners
 from services.access import start
 from services.clock import Clock
 from services.redaction import Redaction
-from services.request_context import WaitingSlots
 from services.store.database import SchemaError
 from services.store.store import Store
+from services.waiting_slots import WaitingSlots
 from services.wiring.provider_clients import purchase_policy
 
 _log = logging.getLogger("gunicorn.conf")

@@ -18,8 +18,9 @@ from math import isclose
 from typing import Any, NamedTuple
 
 from benchmarks.history_fill import FIRST_ACCOUNT
-from services.days import Window, midnight
+from services.days import midnight
 from services.history.periods import whole_periods
+from services.windows import Window
 
 Results = Sequence[Sequence[Sequence[Any]]]
 """The rows of each statement."""

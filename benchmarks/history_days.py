@@ -21,8 +21,8 @@ from benchmarks.inside import SteppedClock, application, wait_until_quiet
 from benchmarks.load import MisleadingError
 from benchmarks.stage import Options, Row, Simulator, Stage
 from services.background.job_handlers import handlers
-from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.background.job_runner import Runner
+from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.days import pacific_day, utc
 from services.history.missing_days import kinds, last_settled_day
 from services.insights.audience import AUDIENCE_METRICS

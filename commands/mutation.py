@@ -71,7 +71,9 @@ ROOMS: Mapping[str, MutationTarget] = {
             "tests/api/test_growth_trends_by_reach.py",
         ),
     ),
-    "days": MutationTarget(("services/days.py",), ("tests/test_days.py", "tests/test_day_ranges.py")),
+    "days": MutationTarget(
+        ("services/days.py", "services/windows.py"), ("tests/test_days.py", "tests/test_windows.py")
+    ),
     "values": MutationTarget(
         ("services/insights/values.py",), ("tests/insights/test_values.py", "tests/insights/test_values_by_day.py")
     ),

@@ -29,7 +29,8 @@ from services.clock import Clock
 from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
 from services.redaction import Redaction
-from services.request_context import RequestContext, Turns, WaitingSlots
+from services.request_context import RequestContext, Turns
+from services.waiting_slots import WaitingSlots
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from routes import patterns
 from routes.did_you_mean import shown, which_metric
-from services.days import Bound
 from services.growth.trends import TITLES
 from services.insights.nearest_name import did_you_mean
 from services.rendering.plurals import counted
 from services.reports.creators import creator_name
+from services.windows import Bound
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
 EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800

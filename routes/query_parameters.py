@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from routes import parameter_types, patterns
-from services.days import Bound
+from services.windows import Bound
 
 MAX_DAYS_OF_GROWTH = 365
 

@@ -42,7 +42,7 @@ from services.post_history import KeptPost, MedianPoint, PostPoint
 from services.posting_times import PostingTime
 from services.posts.compared import ComparedAt, ComparedCounts, PeriodOfPosts
 from services.posts.kept_posts import PostProgress
-from services.posts.shown_posts import TopPost
+from services.posts.top_post_fields import TopPost
 from services.quota import BreakerStatus, Limit
 from services.stories import Story
 

@@ -12,7 +12,7 @@ from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warn
 from services.cache.policies import HISTORY_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import Bound, EndTime, Window, between, check_range, pacific_day
+from services.days import EndTime, pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.cursors import cursor_of, first_day_of
 from services.history.kept_pages import KeptPage, KeptPageReader, SeriesOfPage
@@ -42,6 +42,7 @@ from services.media.catalogue import MEDIA_METRICS
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
 from services.store.history import History
+from services.windows import Bound, Window, between, check_range
 
 MOST_METRICS = 25  # in one request
 USUAL_DAYS: Mapping[Interval, int] = {"day": 30, "week": 182, "month": 365}

@@ -19,13 +19,14 @@ from services.answers import (
 )
 from services.cache.cache import Cache
 from services.clock import Clock
-from services.days import Bound, EndTime, Window, between, check_range, pacific_day, utc
+from services.days import EndTime, pacific_day, utc
 from services.errors import InvalidRequestError
 from services.insights.final_days import first_provisional
 from services.insights.reader import InsightsReader
 from services.insights.request import ResolvedMetric, requests_of, resolve
 from services.insights.shown_insights import COLUMNS, MOST_DAYS, ShownInsights
 from services.rendering.prepared_parts import PreparedList
+from services.windows import Bound, Window, between, check_range
 
 PERIOD_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "days_28": 28}
 

@@ -14,7 +14,7 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
 from services.clients.graph.models import Account, Number, as_count
 from services.clock import Clock
-from services.days import PACIFIC, last_days
+from services.days import PACIFIC
 from services.errors import InsightsError
 from services.insights.audience import (
     DEMOGRAPHICS,
@@ -27,6 +27,7 @@ from services.insights.audience_reader import AudienceReader, AudienceReading
 from services.insights.catalogue import METRICS, MIN_FOLLOWERS
 from services.insights.values import MetricValue
 from services.redaction import one_line
+from services.windows import last_days
 
 HOURS = tuple(str(hour) for hour in range(24))
 COLUMNS = ("metric", "breakdown", "timeframe", "date", "key", "value", "reason")

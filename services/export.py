@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
 from services.clock import Clock
-from services.days import Bound, check_range, pacific_day
+from services.days import pacific_day
 from services.errors import BusyError, InvalidRequestError
 from services.history.transfer.definitions import definition
 from services.history.transfer.text import Format, as_text
@@ -22,6 +22,7 @@ from services.store.database import DatabaseUnavailableError
 from services.store.exported_tables import SECTIONS
 from services.store.line_fields import Line
 from services.store.transfer import Selection, Transfer
+from services.windows import Bound, check_range
 
 MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller reads
 PART = 64  # lines that are sent together

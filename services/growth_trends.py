@@ -11,7 +11,7 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table, Warning_, unexpected_end_time
 from services.cache.policies import HOUR
 from services.clock import Clock
-from services.days import Window, last_days, pacific_day
+from services.days import pacific_day
 from services.growth.reader import GrowthReader
 from services.growth.shown import COLUMNS, ShownGrowth, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES
@@ -19,6 +19,7 @@ from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF
 from services.posts.engagement_rate import Method
 from services.posts.rate_of_posts import Basis
 from services.rendering.prepared_parts import PreparedList
+from services.windows import Window, last_days
 
 Until = Literal["yesterday", "complete"]
 ADDED = tuple(key for key in TITLES if key not in ALWAYS)

@@ -10,13 +10,13 @@ from services import request_context
 from services.answers import Answer, Freshness
 from services.errors import BusyError, ProviderError
 from services.executors import Executor
-from services.reports.answers import ReportAnswers
 from services.reports.call_failures import CallFailures
 from services.reports.errors import no_ledger, not_ready, uncertain
 from services.reports.purchase_decision import ReportState, held_until, is_under_way
 from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import KnownCreator, ReportPurchasing
 from services.reports.renewals import ReportRenewals
+from services.reports.report_answers import ReportAnswers
 from services.store.database_clock import DatabaseClock
 from services.store.reports import KeptReport
 

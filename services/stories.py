@@ -16,7 +16,7 @@ from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, MINUTE
 from services.clients.graph.models import Account, Number
 from services.clock import Clock
-from services.days import ONE_DAY, Bound, check_range, midnight, our_time, pacific_day, provider_time
+from services.days import ONE_DAY, midnight, our_time, pacific_day, provider_time
 from services.errors import AccountUnknownError, Charge, ObjectNotFoundError, ProviderError
 from services.media.catalogue import MEDIA_METRICS, RECOMMENDED, STORY
 from services.media.errors import story_expired
@@ -25,6 +25,7 @@ from services.media.kept_stories import KeptStories, LiveStories
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, newest, values_of
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import WEBHOOK, StoryRow
+from services.windows import Bound, check_range
 
 COLUMNS = (
     *("id", "timestamp", "expires_at", "media_type", "permalink", "source"),

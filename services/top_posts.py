@@ -25,7 +25,7 @@ from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import COUNTS, Post
 from services.posts.reader import PostReader
-from services.posts.shown_posts import INSIGHTS, Form, ShownPost, shown_post
+from services.posts.top_post_fields import INSIGHTS, Form, ShownPost, shown_post
 from services.rendering.plurals import counted
 from services.rendering.prepared_parts import PreparedList
 

@@ -10,13 +10,13 @@ from typing import Any, Protocol, Self
 from simulator.calls import Calls
 from simulator.clock import Clock
 from simulator.faults import Fault, Faults
+from simulator.graph.error_table import ROWS as GRAPH_ROWS
 from simulator.graph.facebook import FacebookProvider
 from simulator.graph.instagram import InstagramProvider
-from simulator.graph.rows import ROWS as GRAPH_ROWS
 from simulator.malformed_answers import misbehave
 from simulator.messages import Reply, Request
+from simulator.modash.answer_table import ROWS as MODASH_ROWS
 from simulator.modash.provider import ModashProvider
-from simulator.modash.rows import ROWS as MODASH_ROWS
 from simulator.own_paths import own_path
 from simulator.server import Server
 from simulator.switches import Switches

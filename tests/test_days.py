@@ -1,23 +1,15 @@
-"""Days are Pacific days: of 23, 24 or 25 hours, cut by seconds, named by either of their two midnights."""
+"""Days are Pacific days of 23, 24 or 25 hours, named by either of their two midnights; how moments are written."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.days import (
-    MAX_SECONDS,
-    EndTime,
-    Window,
-    last_days,
-    midnight,
-    pacific_day,
-    provider_time,
-)
+from services.days import EndTime, midnight, our_time, pacific_day, parse_provider_time, provider_time
+from tests.support import utc
 
 DAY = timedelta(days=1)
 HOUR = 3600
@@ -27,11 +19,6 @@ AUTUMN = {date(2015, 11, 1), date(2024, 11, 3), date(2025, 11, 2), date(2026, 11
 
 days = st.dates(date(2015, 1, 1), date(2035, 12, 31)) | st.sampled_from(sorted(SPRING | AUTUMN))
 readings = st.sampled_from(EndTime)
-windows = st.builds(lambda first, length: Window(first, first + length * DAY), days, st.integers(0, 400))
-
-
-def seconds_of(window):
-    return midnight(window.last + DAY) - midnight(window.first)
 
 
 # Midnights
@@ -99,87 +86,37 @@ def test_an_end_time_given_an_hour_early_still_names_its_day(day, reading):
     assert reading.day(reading.of(day) - HOUR) == day
 
 
-# Pieces of a window
-
-
-@given(windows)
-def test_pieces_cover_the_window_exactly_and_in_order(window):
-    pieces = window.pieces()
-
-    assert [day for piece in pieces for day in piece] == list(window)
-
-
-@given(windows)
-def test_no_piece_is_wider_than_one_call_allows(window):
-    assert all(seconds_of(piece) <= MAX_SECONDS for piece in window.pieces())
-
-
-@given(windows)
-def test_there_are_no_more_pieces_than_needed(window):
-    fewest = -(-seconds_of(window) // MAX_SECONDS)
-
-    assert len(window.pieces()) in {fewest, fewest + 1}
+# Times as they are written
 
 
 @pytest.mark.parametrize(
-    ("first", "length", "pieces"),
+    ("text", "moment"),
     [
-        (date(2026, 6, 1), 1, 1),
-        (date(2026, 6, 1), 30, 1),
-        (date(2026, 6, 1), 31, 2),
-        (date(2026, 6, 1), 60, 2),
-        (date(2026, 6, 1), 61, 3),
-        (date(2026, 2, 20), 30, 1),  # an hour shorter
-        (date(2025, 11, 2), 30, 2),  # an hour longer
-        (date(2025, 10, 20), 30, 2),
-        (date(2025, 10, 4), 30, 2),
-        (date(2025, 11, 3), 30, 1),
-        (date(2026, 11, 1), 30, 2),
-        (date(2026, 10, 3), 30, 2),
-        (date(2026, 10, 2), 30, 1),
+        ("2026-05-07T13:00:34+0000", utc("2026-05-07T13:00:34")),
+        ("2026-05-07T13:00:34+00:00", utc("2026-05-07T13:00:34")),
+        ("2026-05-07T13:00:34Z", utc("2026-05-07T13:00:34")),
+        ("2026-05-07T06:00:34-0700", utc("2026-05-07T13:00:34")),
+        ("2026-05-07T13:00:34", None),
+        ("2026-05-07", None),
+        ("1999-12-31T23:59:59+0000", None),
+        ("2101-01-01T00:00:00+0000", None),
+        ("yesterday", None),
+        ("", None),
+        (1_780_000_000, None),
+        (None, None),
+        (["2026-05-07T13:00:34+0000"], None),
     ],
 )
-def test_windows_need_this_many_calls(first, length, pieces):
-    window = Window(first, first + (length - 1) * DAY)
-
-    assert len(window.pieces()) == pieces
+def test_provider_times_are_read_only_with_their_offset(text, moment):
+    assert parse_provider_time(text) == moment
 
 
-# Windows
+@given(st.integers(1_262_304_000, 2_082_758_400))
+def test_a_provider_time_reads_back_as_the_moment_it_was_written_from(moment):
+    assert parse_provider_time(provider_time(moment)) == datetime.fromtimestamp(moment, UTC)
 
 
-@given(windows)
-def test_a_window_ends_a_second_before_the_next_one_begins(window):
-    following = Window(window.last + DAY, window.last + DAY)
+def test_our_times_end_in_z():
+    moment = datetime(2026, 6, 15, 11, 0, tzinfo=timezone(timedelta(hours=-7)))
 
-    assert window.until + 1 == following.since
-
-
-@given(windows)
-def test_the_window_before_has_the_same_length_and_touches(window):
-    before = window.before()
-
-    assert len(before) == len(window)
-    assert before.last + DAY == window.first
-
-
-@given(windows, st.sampled_from([1, 7, 28]))
-def test_counting_back_covers_the_window_and_names_the_rest(window, length):
-    cut, rest = window.counted_back(length)
-    parts = [*([rest] if rest else []), *cut]
-
-    assert [day for part in parts for day in part] == list(window)
-    assert all(len(part) == length for part in cut)
-    assert rest is None or len(rest) < length
-    assert all(earlier.last < later.first for earlier, later in pairwise(parts))
-
-
-@given(st.datetimes(datetime(2015, 1, 1), datetime(2035, 12, 31)), st.integers(1, 365))
-def test_the_last_days_are_finished_ones(moment, count):
-    now = moment.replace(tzinfo=UTC)
-
-    window = last_days(count, now=now)
-
-    assert len(window) == count
-    assert window.last == pacific_day(now) - DAY
-    assert window.until < now.timestamp()
+    assert our_time(moment) == "2026-06-15T18:00:00Z"

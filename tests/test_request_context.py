@@ -18,7 +18,8 @@ from services import request_context
 from services.errors import BusyError, DeadlineExceededError
 from services.executors import Executor
 from services.redaction import Redaction
-from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, Turns, WaitingSlots
+from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, Turns
+from services.waiting_slots import WaitingSlots
 
 
 @pytest.fixture

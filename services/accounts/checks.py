@@ -15,7 +15,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clients.graph.tokens import Page, TokenClient, TokenDetails
 from services.clock import Clock
-from services.days import last_days, our_time, utc
+from services.days import our_time, utc
 from services.errors import (
     InsightsError,
     ObjectNotFoundError,
@@ -26,6 +26,7 @@ from services.errors import (
     TokenInvalidError,
 )
 from services.rendering.plurals import counted
+from services.windows import last_days
 
 DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
 EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds

@@ -16,7 +16,6 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, as_count
 from services.clients.graph.tokens import NEVER, NewToken, Page, TokenClient, TokenDetails
 from services.clock import Clock
-from services.days import last_days
 from services.errors import (
     ObjectNotFoundError,
     PermissionDeniedError,
@@ -27,6 +26,7 @@ from services.errors import (
 )
 from services.store.account_health import AccountHealthTable, CallRow, CheckRow
 from services.store.accounts import AccountRow, AccountTable
+from services.windows import last_days
 
 FACEBOOK, INSTAGRAM = "facebook", "instagram"
 LONG = 2 * 86_400  # seconds; a token that lives longer than a short-lived one need not be exchanged

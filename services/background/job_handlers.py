@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from services.accounts.check_rotation import EVERY as CHECKS_EVERY
 from services.accounts.check_rotation import CheckRotation
 from services.accounts.token_refresh import TokenRefresh
-from services.background.job_kinds import (
+from services.background.job_runner import Handler, Reschedule, retry_delay
+from services.background.job_schedule import (
     BACKFILL_OF,
     FAILURES,
     NOTIFICATIONS_INTERVAL,
@@ -23,7 +24,6 @@ from services.background.job_kinds import (
     TOKEN_OF,
     WEBHOOKS_INTERVAL,
 )
-from services.background.job_runner import Handler, Reschedule, retry_delay
 from services.caller import ANONYMOUS_NAME
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services import request_context
-from services.background.job_kinds import FAILURES, PATIENT, RECURRING
+from services.background.job_schedule import FAILURES, PATIENT, RECURRING
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.request_context import RequestContext

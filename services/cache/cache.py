@@ -34,15 +34,12 @@ from services.cache.entries import CacheEntries, CacheEntry
 from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, Single, only_entry
 from services.cache.fetching import Fetching
 from services.cache.policies import FreshnessPolicy, Json
-from services.cache.single_flight import SingleFlight
+from services.cache.single_flight import MAX_WAIT, REFRESH_WAIT, SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.leases import LeaseTable
-
-MAX_WAIT = 90.0  # seconds that a caller waits for a fetch of another one, and not beyond its request's deadline
-REFRESH_WAIT = 2.0  # seconds that a caller waits for a newer value when it could have an expired one
 
 
 class Cache:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
 from services.clients.http import Transport
+from services.clients.notification_signature import signature
 from services.clients.retry_after import retry_after
 from services.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 
@@ -60,9 +59,3 @@ class ReceiverClient:
 def failure_of(code: str) -> str:
     """Return what a failure without a status is called, by the code of the transport: the receiver is no provider."""
     return FAILURES.get(code, NOT_ANSWERED)
-
-
-def signature(key: bytes, event_id: str, timestamp: int, body: bytes) -> str:
-    """Return the signature of version 1: HMAC-SHA256 over id, timestamp and body, joined by full stops."""
-    signed = b".".join((event_id.encode(), str(timestamp).encode(), body))
-    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Self
 
-from services.days import ONE_DAY, Window
+from services.days import ONE_DAY
 from services.insights.followers_at_start import FollowersAtStart, FollowersThen
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.follower_counts import DailyCount
+from services.windows import Window
 
 HISTORY = "history"
 Counts = Mapping[date, DailyCount]

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import RecentReads
-from services.days import Window
 from services.growth.followers import Counts
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
+from services.windows import Window
 
 USUAL = timedelta(days=31)  # before the last day; most requests are about no more
 MOST_READINGS = 200  # of which each has some dozens of rows

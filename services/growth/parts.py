@@ -12,7 +12,6 @@ from services.answers import Freshness, Warning_, deciding_entry
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
-from services.days import Window
 from services.errors import ProviderError
 from services.growth.followers import Counts
 from services.insights.final_days import PROVISIONAL_HOURS, first_provisional
@@ -21,6 +20,7 @@ from services.insights.values import MetricValue
 from services.posts.insights import PostInsights
 from services.posts.ordered_posts import Posts
 from services.posts.post import reason_of
+from services.windows import Window
 
 
 class SourcesPart(NamedTuple):

@@ -11,7 +11,7 @@ from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.clients.graph.models import Account
-from services.days import ONE_DAY, Window, utc
+from services.days import ONE_DAY, utc
 from services.errors import ProviderError
 from services.executors import Executor, Future
 from services.growth.followers import Followers
@@ -19,14 +19,15 @@ from services.growth.kept_counts import KeptCounts
 from services.growth.parts import Fetched, GrowthSources, SourcesPart, followers_of
 from services.growth.shown import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
 from services.growth.trends import ALWAYS, METRIC_OF, Trend, TrendKey, engagement_trend, followers_trend, total_trend
-from services.insights.long_windows import LongWindowReader
 from services.insights.request import InsightsRequest, ValueKey
+from services.insights.sums_of_kept_days import LongWindowReader
 from services.insights.values import MetricValue
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
 from services.posts.post import Post, reason_of
 from services.posts.reader import PostReader
+from services.windows import Window
 
 Both = tuple[CacheEntry | ProviderError, Posts | ProviderError]
 

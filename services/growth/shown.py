@@ -12,7 +12,7 @@ from services.answers import Unavailable
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
-from services.days import Window, utc
+from services.days import utc
 from services.growth.parts import GrowthSources, SourcesPart
 from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
@@ -21,6 +21,7 @@ from services.posts.rate_of_posts import Basis
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart
+from services.windows import Window
 
 COLUMNS = (
     *("metric", "key", "current_value", "previous_value", "growth_rate", "reason"),

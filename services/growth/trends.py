@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.days import Window, our_time, utc
+from services.days import our_time, utc
 from services.errors import ProviderError
 from services.growth.change import growth
 from services.growth.followers import Followers
@@ -18,6 +18,7 @@ from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF
 from services.posts.engagement_rate import EngagementRate, Method
 from services.posts.post import reason_of
 from services.posts.rate_of_posts import Basis, rate_of_posts
+from services.windows import Window
 
 TrendKey = Literal["followers", "engagement_rate", "reach", "views", "interactions", "posts"]
 

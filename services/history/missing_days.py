@@ -13,13 +13,14 @@ from datetime import date, timedelta
 from functools import cached_property
 
 from services.cache.policies import DAY, HOUR
-from services.days import ONE_DAY, Window, midnight, pacific_day, utc
+from services.days import ONE_DAY, midnight, pacific_day, utc
 from services.errors import ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
 from services.insights.caching import history_key
 from services.insights.catalogue import METRICS, RETENTION_DAYS, Shape, first_retained
 from services.insights.final_days import PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.insights.request import Breakdown, InsightsRequest
 from services.store.history import DayState, HistoryKey
+from services.windows import Window
 
 SETTLED_DAYS = 7  # finished days that the daily snapshot looks at; the back-fill is for those before
 RETRIES = 4  # calls of a daily snapshot for days that Instagram has not answered yet

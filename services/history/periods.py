@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, overload
 
 from services.clients.graph.models import Number
-from services.days import ONE_DAY, Window
+from services.days import ONE_DAY
 from services.insights.audience import DEMOGRAPHICS
 from services.insights.catalogue import Metric, Shape
 from services.insights.values import Bucket, MetricValue, add_up
 from services.store.history import KeptValue, days_between
+from services.windows import Window
 
 Interval = Literal["day", "week", "month"]
 Aggregation = Literal["none", "sum", "last"]

@@ -21,7 +21,7 @@ from services.answers import Origin
 from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, Window, midnight, our_time, pacific_day, utc
+from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
 from services.errors import ProviderError
 from services.history.missing_days import (
     FAILED,
@@ -51,6 +51,7 @@ from services.insights.request import InsightsRequest
 from services.store.account_snapshots import AccountSnapshot, AccountSnapshots
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue
+from services.windows import Window
 
 AFTER_MIDNIGHT = 2 * MINUTE
 SPREAD = 58 * MINUTE  # over which the snapshots of all accounts are spread

@@ -19,10 +19,11 @@ from services.cache.policies import (
     Json,
 )
 from services.clients.graph.models import Item, Number, as_number
-from services.days import EndTime, Window, parse_provider_time
+from services.days import EndTime, parse_provider_time
 from services.insights.caching import as_json, from_json, is_known
 from services.insights.values import Bucket, MetricValue
 from services.store.cache_entries import CacheKey
+from services.windows import Window
 
 DEMOGRAPHICS = ("follower_demographics", "engaged_audience_demographics")
 ONLINE_FOLLOWERS = "online_followers"

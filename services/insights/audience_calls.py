@@ -13,11 +13,12 @@ from itertools import groupby
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, EndTime, Window, pacific_day
+from services.days import ONE_DAY, EndTime, pacific_day
 from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
 from services.insights.audience import ONLINE_FOLLOWERS, DemographicKey, read_demographics, read_hours, spans
 from services.insights.fetcher import SPLIT_FOR, concerns_all
 from services.insights.values import MetricValue
+from services.windows import Window
 
 NOT_REPORTED_YET = timedelta(days=2)  # Instagram may refuse followers online of the last two days, or send nothing.
 

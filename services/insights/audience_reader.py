@@ -19,7 +19,7 @@ from services.cache.policies import FOR_EVER, REFUSED_METRIC, FreshnessPolicy, J
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import EndTime, Window
+from services.days import EndTime
 from services.errors import ProviderError
 from services.executors import Executor
 from services.insights.audience import (
@@ -46,6 +46,7 @@ from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.cache_entries import CacheKey
 from services.store.history import Kind
+from services.windows import Window
 
 
 @dataclass

@@ -20,13 +20,13 @@ from services.cache.policies import (
 )
 from services.cache.values import read_once
 from services.clients.graph.models import Number, as_number
-from services.days import Window
 from services.errors import ProviderError
 from services.insights.catalogue import METRICS
 from services.insights.request import ValueKey
 from services.insights.values import Bucket, MetricValue, merge_values
 from services.store.cache_entries import CacheKey
 from services.store.history import HistoryKey, HistoryValue
+from services.windows import Window
 
 
 @dataclass(frozen=True)

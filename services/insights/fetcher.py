@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
-from services.days import EndTime, Window
+from services.days import EndTime
 from services.errors import (
     ProviderError,
     ProviderResponseError,
@@ -29,6 +29,7 @@ from services.insights.catalogue import METRICS, Shape
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.request_order import rounds
 from services.insights.values import MetricValue, add_up, read_days, read_total
+from services.windows import Window
 
 # A request that fails in one of these ways leaves a gap; any other failure concerns the whole account.
 TRANSIENT = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)

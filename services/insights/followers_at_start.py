@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from services.days import Window, our_time
+from services.days import our_time
 from services.insights.catalogue import FOLLOWER_COUNT_DAYS, MIN_FOLLOWERS
 from services.insights.final_days import PROVISIONAL_HOURS_OF_FOLLOWS
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
+from services.windows import Window
 
 FOLLOWS, BREAKDOWN = "follows_and_unfollows", ("follow_type",)
 NEW_FOLLOWERS = "follower_count"

@@ -10,12 +10,13 @@ from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
-from services.days import ONE_DAY, Window, pacific_day, utc
+from services.days import ONE_DAY, pacific_day, utc
 from services.insights.caching import as_history_value, history_key
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue, KeptSum, Kind
+from services.windows import Window
 
 MOST_RECENT = 10_000  # values, of some hundred bytes each
 

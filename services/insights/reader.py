@@ -52,7 +52,7 @@ class Insights:
 
     `failures` has the failure behind each value that could not be fetched, `sources` the entry behind each that is made
     of one alone, `refusals` the remembered refusal of each that Instagram refuses. `parts` are all the entries behind a
-    value, of those whose entries are known and fresh (`services.insights.long_windows`).
+    value, of those whose entries are known and fresh (`services.insights.sums_of_kept_days`).
     """
 
     metric_values: Mapping[ValueKey, MetricValue]

@@ -10,9 +10,10 @@ from services.cache.policies import EVERYTHING_REFUSED, REFUSAL_CHECK
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, EndTime, Window, pacific_day
+from services.days import ONE_DAY, EndTime, pacific_day
 from services.errors import ProviderError, RetryStrategy
 from services.insights.caching import CHECK_KEY, EVERYTHING_KEY
+from services.windows import Window
 
 SUPPORTED = "reach"  # by every login, for every account
 

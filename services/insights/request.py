@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
-from services.days import Window
 from services.insights.catalogue import METRICS, Metric, Shape
 from services.insights.values import MetricValue, add_up
+from services.windows import Window
 
 Breakdown = tuple[str, ...]
 ValueKey = tuple[str, Breakdown, Window]

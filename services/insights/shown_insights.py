@@ -16,13 +16,14 @@ from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
-from services.days import EndTime, Window, provider_time
+from services.days import EndTime, provider_time
 from services.insights.reader import Insights
 from services.insights.request import ResolvedMetric, value_of
 from services.insights.values import MetricValue
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart
+from services.windows import Window
 
 COLUMNS = ("name", "period", "date", "end_time", "breakdown", "bucket", "value", "reason")
 MOST_DAYS = 93  # of one metric

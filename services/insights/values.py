@@ -11,9 +11,10 @@ from typing import Self
 
 from services.cache.policies import merge
 from services.clients.graph.models import Number, as_number
-from services.days import EndTime, Window, parse_provider_time
+from services.days import EndTime, parse_provider_time
 from services.errors import ProviderError, ProviderRateLimitedError
 from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS, RARE_BUCKETS
+from services.windows import Window
 
 Bucket = tuple[str, ...]
 

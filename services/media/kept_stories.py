@@ -18,9 +18,10 @@ from services.cache.policies import STORIES_LISTED, STORIES_SWR, STORIES_TTL, Js
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
+from services.media.delivered_stories import delivered
 from services.media.live_story import MAX_ID, LiveStory, StoriesAlong
 from services.media.story_reader import StoryReader
-from services.media.story_values import STORY_LIFE, delivered, newest, polled, was_live
+from services.media.story_values import STORY_LIFE, newest, polled, was_live
 from services.store.cache_entries import CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import Stories, StoryNumber, StoryRow

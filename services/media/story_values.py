@@ -12,23 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.clients.graph.models import as_number
 from services.media.catalogue import MEDIA_BREAKDOWNS, MEDIA_METRICS
 from services.media.live_story import LiveStory
-from services.media.refusals import FEW
 from services.media.values import MediaValue
 from services.store.stories import POLLING, TOTAL, WEBHOOK, StoryNumber, StoryRow
 
 STORY_LIFE = 86_400.0  # seconds
-DELIVERED_AFTER = 3_600.0  # seconds after the end of a story, about
-TOO_FEW = -1  # in a delivery: fewer than 5
 MAX_NAME = 64  # characters
-# Names of deliveries that the API itself has as buckets by now.
-BUCKETS_DELIVERED: Mapping[str, tuple[str, str]] = {
-    "taps_forward": ("navigation", "tap_forward"),
-    "taps_back": ("navigation", "tap_back"),
-    "exits": ("navigation", "tap_exit"),
-}
 # The metric that a delivery may lack, and the one of Meta's older deliveries that answers it.
 SUCCEEDED: Mapping[str, str] = {"views": "impressions"}
 
@@ -94,36 +84,6 @@ def _polled_numbers(values: Mapping[str, MediaValue], read_at: float) -> Iterato
             if len(bucket) <= MAX_NAME:
                 reason = None if count is not None else "bucket_unknown"
                 yield StoryNumber(metric, bucket, POLLING, count, reason, read_at)
-
-
-def delivered(story: str, value: Mapping[str, object], time: float) -> StoryRow:
-    """Return what a webhook reports of a story; unknown names are kept, and what is no number is unknown."""
-    return StoryRow(
-        story,
-        ordered_at=time - STORY_LIFE - DELIVERED_AFTER,
-        delivered_at=time,
-        numbers=[
-            StoryNumber(metric, bucket, WEBHOOK, *_delivered_number(given), time)
-            for metric, bucket, given in _delivered_names(value)
-        ],
-    )
-
-
-def _delivered_names(value: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
-    for name, given in value.items():
-        if name == "media_id" or len(name) > MAX_NAME:
-            continue
-        if isinstance(given, Mapping):
-            yield from ((name, str(bucket).lower()[:MAX_NAME], each) for bucket, each in given.items())
-        else:
-            yield (*BUCKETS_DELIVERED.get(name, (name, TOTAL)), given)
-
-
-def _delivered_number(given: object) -> tuple[float | int | None, str | None]:
-    if given == TOO_FEW and not isinstance(given, bool):
-        return None, FEW
-    number = as_number(given)
-    return number, None if number is not None else "unreadable"
 
 
 def newest(known: Sequence[StoryNumber], new: Sequence[StoryNumber]) -> list[StoryNumber]:

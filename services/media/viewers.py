@@ -8,9 +8,9 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import PERMISSION_OR_VIEWERS, VIEWERS
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import last_days
 from services.errors import Charge, InsufficientViewersError, PermissionDeniedError, ProviderError
 from services.store.cache_entries import CacheKey
+from services.windows import last_days
 
 
 class ViewersCheck:

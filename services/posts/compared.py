@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from services.answers import Freshness, Warning_
 from services.cache.policies import HISTORY_REPLY_TTL
 from services.clock import Clock
-from services.days import last_days, midnight, our_time
+from services.days import midnight, our_time
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
@@ -26,6 +26,7 @@ from services.posts.kept_posts import KeptPosts
 from services.rendering.plurals import counted
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostReading, PostRow
+from services.windows import last_days
 
 
 class ComparedAt(TypedDict):

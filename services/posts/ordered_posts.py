@@ -13,11 +13,12 @@ from typing import Any
 
 from services.answers import Warning_
 from services.cache.entries import CacheEntry
-from services.days import Window, our_time
+from services.days import our_time
 from services.errors import InsightsError
 from services.posts.engagement_rate import Interactions
 from services.posts.post import PRODUCT_TYPES, Post, reason_of
 from services.rendering.plurals import counted
+from services.windows import Window
 
 MOST_MEDIANS = 1_000  # of ranges of one list
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from services.days import Window
 from services.media.expansion import PostValues
 from services.posts.engagement_rate import EngagementRate, Method, OwnRate, engagement_rate, rate_by_own_base
 from services.posts.insights import PostInsights, rate_of
 from services.posts.ordered_posts import Posts
+from services.windows import Window
 
 Basis = Literal["followers", "reach", "views"]
 

@@ -20,7 +20,6 @@ from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
 from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
-from services.reports.answers import ShownReport
 from services.reports.balance import CreditBalance
 from services.reports.call_failures import CallFailures
 from services.reports.errors import (
@@ -37,6 +36,7 @@ from services.reports.purchase_decision import ReportState, decide, held_until, 
 from services.reports.purchase_policy import PurchasePolicy
 from services.reports.recent import RecentReport, RecentReports, ServedReport
 from services.reports.report import identity, is_recognized
+from services.reports.report_answers import ShownReport
 from services.reports.settlements import Settlements
 from services.store.credit_limits import DAMAGED_MONTH, month_of
 from services.store.database import DatabaseUnavailableError

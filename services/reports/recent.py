@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
-from services.reports.answers import ShownReport
+from services.reports.report_answers import ShownReport
 from services.store.reports import KeptReport
 
 RECENT_AT_MOST = 5 * 1024 * 1024  # bytes: about 2,000 reports of the sandbox

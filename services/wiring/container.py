@@ -60,12 +60,12 @@ from services.reports.balance import CreditBalance
 from services.reports.follow_up import FollowUp
 from services.reports.renewals import ReportRenewals
 from services.reports.settlements import Settlements
-from services.request_context import WaitingSlots
 from services.status import Status
 from services.store.exported_tables import DAYS, MEDIA
 from services.store.store import Store
 from services.stories import AccountStories
 from services.top_posts import TopPosts
+from services.waiting_slots import WaitingSlots
 from services.webhooks.application import WebhookApplication
 from services.webhooks.deliveries import Webhooks
 from services.webhooks.handlers import handlers_by_field

@@ -21,9 +21,9 @@ from services.growth.reader import GrowthReader
 from services.history.follower_recorder import FollowerRecorder
 from services.insights.audience_reader import AudienceReader
 from services.insights.kept_values import KeptValues
-from services.insights.long_windows import LongWindowReader
 from services.insights.missing_values import MissingValues
 from services.insights.reader import InsightsReader
+from services.insights.sums_of_kept_days import LongWindowReader
 from services.media.expansion import ExpansionReader
 from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from services.access.request_rates import RequestRates
 from services.background.heartbeat import Heartbeat
-from services.background.job_kinds import SWEEP_INTERVAL
+from services.background.job_schedule import SWEEP_INTERVAL
 from services.cache.cache import Cache
 from services.cache.single_flight import EXTENSION_INTERVAL
 from services.store.store import Store

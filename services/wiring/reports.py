@@ -17,12 +17,12 @@ from services.notifications.notifications import Notifications
 from services.performance_data import PerformanceData
 from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
-from services.reports.answers import ReportAnswers
 from services.reports.balance import CreditBalance
 from services.reports.call_failures import CallFailures
 from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import ReportPurchasing
 from services.reports.renewals import ReportRenewals
+from services.reports.report_answers import ReportAnswers
 from services.reports.settlements import Settlements
 from services.store.store import Store
 from services.wiring.provider_clients import modash_client, purchase_policy

@@ -4,8 +4,8 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from simulator.graph.error_table import TOKEN_TEXTS
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
-from simulator.graph.rows import TOKEN_TEXTS
 from simulator.messages import Request
 from simulator.switches import Switches
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts

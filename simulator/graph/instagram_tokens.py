@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from simulator.graph.authorization_codes import SHORT_LIFETIME
+from simulator.graph.error_table import TOKEN_TEXTS
 from simulator.graph.errors import METHOD, GraphError, cannot_parse
-from simulator.graph.rows import TOKEN_TEXTS
 from simulator.switches import Switches
 from simulator.world.accounts import INSTAGRAM_APP_SECRET, Account, Accounts
 from simulator.world.days import PACIFIC

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from simulator.graph.error_table import ROWS
 from simulator.graph.errors import GraphError, missing_object, parameter
 from simulator.graph.fields import Field, Node
 from simulator.graph.media_flags import (
@@ -28,7 +29,6 @@ from simulator.graph.media_metrics import (
 from simulator.graph.metrics import METRIC_TYPES, PERIODS
 from simulator.graph.parameters import check_one_of, listed
 from simulator.graph.permissions import are_insights_empty
-from simulator.graph.rows import ROWS
 from simulator.graph.scope import Scope
 from simulator.world.media_numbers import MediaNumbers
 from simulator.world.posts import Post

@@ -1,7 +1,7 @@
 """What a login that went wrong may not read."""
 
+from simulator.graph.error_table import PERMISSION_TEXTS
 from simulator.graph.errors import GraphError, missing_object
-from simulator.graph.rows import PERMISSION_TEXTS
 from simulator.graph.scope import Scope
 
 PERMISSION = 10

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.faults import Fault
+from simulator.graph.error_table import PERMISSION_TEXTS, TOKEN_TEXTS, row_error
 from simulator.graph.errors import ACCOUNT_LIMIT, OAUTH, REDUCE_DATA, UNKNOWN_ERROR, GraphError, throttled, wait_of
-from simulator.graph.rows import PERMISSION_TEXTS, TOKEN_TEXTS, row_error
 from simulator.messages import Request
 
 Options = Mapping[str, Any]

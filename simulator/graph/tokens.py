@@ -5,8 +5,8 @@ from typing import Any
 
 from simulator.graph.access import AGE, APP_TOKEN, Caller, check_state, known, life_subcode
 from simulator.graph.authorization_codes import SHORT_LIFETIME, Codes
+from simulator.graph.error_table import TOKEN_TEXTS
 from simulator.graph.errors import GraphError, cannot_parse, parameter
-from simulator.graph.rows import TOKEN_TEXTS
 from simulator.world.accounts import APP_ID, APP_SECRET, Account, Accounts
 from simulator.world.logins import EXPIRED, LoginState, facebook_token
 

@@ -11,7 +11,7 @@ from commands import account as account_command
 from config import SANDBOX_CREDENTIALS, Config
 from services.accounts.diagnosis import UNCLEAR
 from services.accounts.token_encryption import new_key
-from services.background.job_kinds import TOKEN_OF
+from services.background.job_schedule import TOKEN_OF
 from services.clients.graph.tokens import NewToken
 from services.errors import ProviderError, ProviderNotConfiguredError, TokenInvalidError
 from services.store.account_tokens import AccountTokens

@@ -9,8 +9,8 @@ from config import SANDBOX_CREDENTIALS, Config
 from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import new_key
 from services.background.job_handlers import handlers
-from services.background.job_kinds import TOKEN_OF
 from services.background.job_runner import Runner
+from services.background.job_schedule import TOKEN_OF
 from services.errors import AccountUnknownError, ProviderError
 from services.store.accounts import AccountRow
 from tests.support import UNLIMITED_MODASH_RATE, MovableClock, new_instance, utc

@@ -10,8 +10,8 @@ import pytest
 from services import request_context
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.background.job_handlers import handlers
-from services.background.job_kinds import FAILURES
 from services.background.job_runner import Runner
+from services.background.job_schedule import FAILURES
 from services.caller import Caller, Scope
 from services.errors import TokenExpiredError, TokenInvalidError
 from services.request_context import RequestContext

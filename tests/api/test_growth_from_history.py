@@ -8,11 +8,12 @@ from random import Random
 import pytest
 import responses
 
-from services.days import Window, midnight, pacific_day
-from services.insights import long_windows
+from services.days import midnight, pacific_day
+from services.insights import sums_of_kept_days
 from services.insights.reader import InsightsReader
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
+from services.windows import Window
 from tests.planners import USER, body_of, follows, plan_insights, plan_posts, plan_profile, post
 from tests.support import ACCOUNT_ID, NoConnections, graph_error, settings, total_value
 
@@ -395,7 +396,7 @@ def test_values_of_long_windows_are_remembered_within_a_bound_that_counts_what_t
     Instagram(wire, truth)
 
     def is_read_again(most):
-        monkeypatch.setattr(long_windows, "MOST_RECENT", most)
+        monkeypatch.setattr(sums_of_kept_days, "MOST_RECENT", most)
         client = make_client(settings())
         keep_truth(client.application.extensions["services"].store, truth, date(2025, 12, 1))
         for query in ({}, {"format": "json"}):

@@ -6,8 +6,9 @@ from datetime import date
 
 import pytest
 
-from services.days import Window, midnight
+from services.days import midnight
 from services.errors import BusyError
+from services.windows import Window
 from tests.planners import NOTHING, body_of, follows, plan_insights, plan_posts, plan_profile, post, without
 from tests.support import ACCOUNT_ID, graph_error, total_value
 

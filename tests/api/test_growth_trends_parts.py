@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 from responses.matchers import query_param_matcher
 
-from services.days import Window, midnight, pacific_day
+from services.days import midnight, pacific_day
+from services.windows import Window
 from tests.planners import (
     MEDIA,
     USER,

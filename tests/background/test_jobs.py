@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from services import request_context
-from services.background.job_kinds import BACKFILL_OF
 from services.background.job_runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
+from services.background.job_schedule import BACKFILL_OF
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.monitoring.readiness import Readiness

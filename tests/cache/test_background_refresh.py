@@ -9,9 +9,9 @@ import pytest
 
 from services import request_context
 from services.cache import background_refresh
-from services.cache.cache import REFRESH_WAIT, Cache
+from services.cache.cache import Cache
 from services.cache.policies import RETRY_FAILED_AFTER, FixedTTL
-from services.cache.single_flight import Flight
+from services.cache.single_flight import REFRESH_WAIT, Flight
 from services.errors import ProviderTimeoutError
 from services.request_context import RequestContext, Turns
 

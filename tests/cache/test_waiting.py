@@ -13,9 +13,10 @@ import pytest
 from services.cache.cache import Cache
 from services.cache.policies import FixedTTL
 from services.errors import BusyError, DeadlineExceededError, ProviderTimeoutError
-from services.request_context import RequestContext, WaitingSlots
+from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey
 from services.store.leases import LEASE, LeaseTable
+from services.waiting_slots import WaitingSlots
 from tests.stores import query
 
 POSTS = "/top-posts?time_range=7d"

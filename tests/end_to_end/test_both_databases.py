@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from services.accounts.token_encryption import TokenEncryption, new_key
-from services.background.job_kinds import POSTS_OF, SNAPSHOT_OF, STORIES_OF
+from services.background.job_schedule import POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.store.accounts import AccountRow
 from services.store.ledger import Order
 from services.store.stories import POLLING, WEBHOOK, StoryNumber, StoryRow

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from services.background.job_kinds import RECURRING
+from services.background.job_schedule import RECURRING
 from tests.stores import query
 from tests.support import lines_of, start_worker
 from worker import MAX_RUNNING

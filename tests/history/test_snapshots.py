@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
+from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.errors import ProviderError
 from services.history.missing_days import last_settled_day
 from services.history.snapshots import ATTEMPTS, due_at

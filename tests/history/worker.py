@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from services.background.job_kinds import BACKFILL_OF, SNAPSHOT_OF
+from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.days import midnight, utc
 from services.history.missing_days import kinds
 from tests.world import WorldWorker

@@ -11,9 +11,10 @@ from datetime import date
 import pytest
 import responses
 
-from services.days import Window, midnight
+from services.days import midnight
 from services.insights.request import InsightsRequest
 from services.insights.request_order import FIRST_ROUND, rounds
+from services.windows import Window
 from tests.planners import INSIGHTS, MEDIA, USER, plan_insights, totals, values_of
 from tests.support import graph_error, settings, total_value
 

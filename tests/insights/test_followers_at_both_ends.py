@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.days import ONE_DAY, Window
+from services.days import ONE_DAY
 from services.growth.followers import Followers
 from services.insights.catalogue import MIN_FOLLOWERS
 from services.insights.followers_at_start import BREAKDOWN, FollowersAtStart, FollowersThen
 from services.insights.values import MetricValue
 from services.store.follower_counts import DailyCount
+from services.windows import Window
 
 WEEK = Window(date(2026, 6, 1), date(2026, 6, 7))
 NET, GROSS = "follows_and_unfollows", "follower_count"

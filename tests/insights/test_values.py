@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.days import Window
 from services.history.periods import Period, value_of_period
 from services.insights.values import MetricValue, add_up, merge_values, read_total
 from services.store.history import KeptValue
+from services.windows import Window
 from tests.support import total_value
 
 DAY = Window(date(2026, 5, 1), date(2026, 5, 1))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.clients.graph.models import as_count, as_number
-from services.days import EndTime, Window, provider_time
+from services.days import EndTime, provider_time
 from services.insights.values import MetricValue, add_up, read_days
+from services.windows import Window
 
 FIRST = date(2026, 5, 1)
 F, N = ("FOLLOWER",), ("NON_FOLLOWER",)

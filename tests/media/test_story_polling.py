@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pytest
 
 from services.background.job_handlers import handlers
-from services.background.job_kinds import POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.background.job_runner import Runner
+from services.background.job_schedule import POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.clients.graph.client import GraphClient
 from services.errors import PermissionDeniedError
 from services.media.story_polling import AGES, INCOMPLETE_AFTER, LAST_AGES, due_at, is_due

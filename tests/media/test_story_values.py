@@ -6,8 +6,9 @@ from itertools import chain
 
 import pytest
 
+from services.media.delivered_stories import delivered
 from services.media.live_story import LiveStory
-from services.media.story_values import delivered, newest, polled, values_of
+from services.media.story_values import newest, polled, values_of
 from services.media.values import MediaValue
 from services.store.stories import StoryNumber
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from services.clients.http import RECEIVER, Transport
-from services.clients.notification_receiver import ReceiverClient, signature
+from services.clients.notification_receiver import ReceiverClient
+from services.clients.notification_signature import signature
 from services.clock import Clock
 from services.notifications.delivery import RETRY_AFTER, NotificationDelivery
 from services.notifications.events import EVENTS, Event

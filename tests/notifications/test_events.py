@@ -8,8 +8,8 @@ import pytest
 import responses
 
 from services.background.job_handlers import handlers
-from services.background.job_kinds import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
 from services.background.job_runner import Runner
+from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
 from services.errors import PermissionDeniedError, ProviderRateLimitedError, ProviderUnavailableError
 from services.notifications.troubles import AccountTroubles
 from tests.stores import query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.background.job_kinds import POSTS_OF
+from services.background.job_schedule import POSTS_OF
 from tests.world import WorldWorker
 
 

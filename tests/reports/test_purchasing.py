@@ -14,7 +14,7 @@ import pytest
 from services import request_context
 from services.caller import ANONYMOUS
 from services.clock import Clock
-from services.reports import answers, purchasing, recent, renewals
+from services.reports import purchasing, recent, renewals, report_answers
 from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
 from services.store.ledger import Ledger
@@ -451,7 +451,7 @@ def test_a_report_of_another_shape_is_logged_once_as_soon_as_it_has_a_number(cli
 
 
 def test_so_many_reports_of_another_shape_are_remembered_as_there_is_room_for(client, caplog, monkeypatch):
-    monkeypatch.setattr(answers, "MOST_LOGGED", 2)
+    monkeypatch.setattr(report_answers, "MOST_LOGGED", 2)
     shown = client.application.extensions["services"].performance_data._answers.shown
     for number in (1, 2, 1, 2, 3, 1):
         shown(KeptReport(number, {"something": "else"}, 1.0, 250, None))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from simulator.graph.rows import ROWS as GRAPH_ROWS
-from simulator.modash.rows import ROWS as MODASH_ROWS
+from simulator.graph.error_table import ROWS as GRAPH_ROWS
+from simulator.modash.answer_table import ROWS as MODASH_ROWS
 from tests.simulator.caller import ACCOUNT, error
 
 CODES = {

@@ -11,7 +11,7 @@ from sqlalchemy import Double, Integer, LargeBinary, insert, select, update
 from config import Config, ConfigError
 from services.background import job_handlers
 from services.background.job_handlers import handlers
-from services.background.job_kinds import RECURRING
+from services.background.job_schedule import RECURRING
 from services.history.retention import Retention
 from services.store.deletion import KEPT
 from services.store.exported_tables import DAYS, MEDIA, SECTIONS

@@ -23,6 +23,7 @@ from services.clients.guard.shared_throttles import Sharing, ThrottleStore
 from services.clients.guard.state import GuardedProvider, GuardState, admit, refusal
 from services.clients.guard.usage import APP, Usage
 from services.clients.rate_limiter import RateLimiter
+from services.clients.retry_after import MAX_WAIT
 from services.clock import Clock
 from services.errors import (
     DeadlineExceededError,
@@ -42,7 +43,6 @@ WITHOUT_ACCOUNT = "-"  # the same, as the name of a throttle in the store
 REFRESH_BELOW = 90  # percent of a limit
 WORK_BELOW = 75
 MAX_ACCOUNTS = 10_000
-MAX_WAIT = 86_400  # seconds; a longer throttle is taken as this
 
 FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
 # A fault with one of these may be about this one request: a smaller one may be answered.

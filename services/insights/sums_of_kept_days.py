@@ -14,7 +14,7 @@ from services.cache.policies import FOR_EVER, MINUTE
 from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.clock import Clock
-from services.days import ONE_DAY, Window, pacific_day
+from services.days import ONE_DAY, pacific_day
 from services.errors import ProviderError
 from services.insights.caching import from_history_value
 from services.insights.catalogue import METRICS, first_retained
@@ -23,6 +23,7 @@ from services.insights.reader import BEYOND_RETENTION, WINDOW_TOO_LONG, Insights
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.values import MetricValue, add_up
 from services.store.history import HistoryValue, KeptSum
+from services.windows import Window
 
 MOST_RECENT = 4_000  # values and their entries
 
