@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.stage import Options, Row
+from benchmarks.stage import Options, OverLimitError, Row
 from benchmarks.tables import table
 from commands.isolation import isolate_this_process
 
@@ -30,6 +30,7 @@ NAMES = (
     "warm_postgresql",
     "warm_parts",
     "cached",
+    "cached_postgresql",
     "stampede",
     "polling_day",
     "history_days",
@@ -66,6 +67,10 @@ def _measured(name: str, options: Options) -> Mapping[str, object]:
     started = time.perf_counter()
     try:
         rows: list[Row] = module.measure(options)
+    except OverLimitError as error:
+        print(table(error.rows))
+        print(f"{error}", file=sys.stderr)
+        return {"error": str(error), "rows": error.rows}
     except Exception as error:  # noqa: BLE001  # The other benchmarks still run.
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}

@@ -23,8 +23,7 @@ from urllib.parse import quote
 
 from benchmarks import ROOT
 from benchmarks.processes import Server
-from benchmarks.stage import Options, Row, Simulator, Stage
-from benchmarks.tables import table
+from benchmarks.stage import Options, OverLimitError, Row, Simulator, Stage
 from commands.probe import free_port
 
 MOST_MEGABYTES = 150.0
@@ -38,10 +37,6 @@ PATIENCE = 60.0  # seconds
 SECRET_LOOKALIKE = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 
 Requests = Iterable[bytes]
-
-
-class AbuseError(Exception):
-    """A worker takes too much memory, or does not answer in time."""
 
 
 @dataclass
@@ -90,8 +85,7 @@ def measure(options: Options) -> list[Row]:
             )
     too_much = [row["abuse"] for row in rows if row["peak_mb"] > MOST_MEGABYTES or row["healthz_max_ms"] >= MOST_MS]
     if too_much:
-        print(table(rows))
-        raise AbuseError(f"More than {MOST_MEGABYTES:g} MB or {MOST_MS:g} ms: {', '.join(too_much)}.")
+        raise OverLimitError(f"More than {MOST_MEGABYTES:g} MB or {MOST_MS:g} ms: {', '.join(too_much)}.", rows)
     return rows
 
 

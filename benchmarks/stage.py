@@ -36,6 +36,14 @@ class Options:
         return quick if self.quick else usual
 
 
+class OverLimitError(Exception):
+    """A benchmark was measured, and some of its rows are over their limit."""
+
+    def __init__(self, message: str, rows: list[Row]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
 class Simulator(Server):
     """Both providers."""
 
