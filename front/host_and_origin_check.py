@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-EVERY_ADDRESS = ("0.0.0.0", "::", "[::]", "")  # noqa: S104  # They are compared with, not bound to.
+EVERY_ADDRESS = ("0.0.0.0", "[::]")  # noqa: S104  # They are compared with, not bound to.
 OWN_SITES = frozenset({None, "same-origin", "none"})  # `none` is a person who typed the address
 # A link on any page may lead here: they read no provider and no kept number.
 LINKED_PATHS = frozenset({"/healthz", "/openapi.json"})
@@ -52,10 +52,11 @@ class HostAndOriginCheck:
 
     def __init__(self, *, hosts: Collection[str], bound: str, origins: Collection[str]) -> None:
         """`hosts` and `origins` are as browsers write them; `bound` is the address that the gateway listens on."""
-        self._hosts = frozenset({*hosts, *LOCAL_HOSTS, _bound_host(bound)})
+        bound_host = _bound_host(bound)
+        self._hosts = frozenset({*hosts, *LOCAL_HOSTS, bound_host})
         self._allows_any_host = ANY in hosts
         # A name can be made to point to any address; an address is always that of the machine that it names.
-        self._allows_addresses = bound in EVERY_ADDRESS
+        self._allows_addresses = bound_host in EVERY_ADDRESS
         self._known_hosts = {"", *self._hosts}
         self._origins = frozenset(origins)
         self._allows_any_origin = ANY in origins
@@ -77,9 +78,7 @@ class HostAndOriginCheck:
 
     def _allows_host(self, header: str) -> bool:
         host = host_of(header)
-        allowed = (
-            self._allows_any_host or host in self._hosts or (self._allows_addresses and host != "" and is_address(host))
-        )
+        allowed = self._allows_any_host or host in self._hosts or (self._allows_addresses and is_address(host))
         if allowed and len(self._known_hosts) < MOST_KNOWN:
             self._known_hosts.add(header)
         return allowed

@@ -336,8 +336,9 @@ def test_a_browser_may_ask_with_a_key_and_its_preflight_needs_none(make_client, 
     without = client.get("/quota", headers={"Origin": page})
     refused(without)
     assert without.headers["Access-Control-Allow-Origin"] == page
-    # An OPTIONS request that is no preflight of an allowed page needs a key.
+    # What is no preflight of an allowed page needs a key.
     refused(client.options("/quota"))
+    refused(client.get("/quota", headers=asks))
     other = client.options("/quota", headers=asks | {"Origin": "https://evil.example"})
     assert other.get_json()["code"] == "origin_not_allowed"
 
