@@ -276,7 +276,7 @@ class Front:
         """Pass a reply on part by part. A failure on the way breaks the connection, so that the caller notices it."""
         size = 0
         try:
-            for part in self._turns.each(iter(parts)) if environ["REQUEST_METHOD"] != "HEAD" else ():
+            for part in self._turns.each(iter(parts)):
                 size += len(part)
                 yield part
         finally:

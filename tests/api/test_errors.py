@@ -167,7 +167,7 @@ def test_a_provider_error_names_its_provider_and_reference(client, wire):
     assert (body["provider"], body["reference"]) == ("instagram", "Atrace")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/top-posts", "/nowhere"])
+@pytest.mark.parametrize("path", ["/healthz", "/top-posts", "/nowhere", f"/{'x' * 9000}"])
 def test_head_answers_as_get_does_without_a_body(client, path):
     head, get = client.head(path), client.get(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from services.access.request_rates import FAILURES_PER_MINUTE
 from tests.support import MODASH, add_key, bearer, settings
@@ -96,6 +97,8 @@ def test_ready_replies_and_replies_without_a_body_count_too(gateway, key, wire):
     assert unchanged.headers["RateLimit-Policy"] == '"key";q=5;w=60'
     assert refused.status_code == 429
     assert "ETag" not in refused.headers
+    environ = EnvironBuilder(REPORT, headers=headers).get_environ()
+    assert gateway.application.extensions["front"].ready_reply(environ, lambda *_: None) is None
 
 
 def test_a_key_without_a_limit_and_one_of_another_key_are_not_touched(gateway, key):

@@ -76,7 +76,7 @@ def test_a_new_token_takes_the_place_of_all_others_of_its_account_only(table):
 def test_what_was_written_since_a_moment_is_read(table):
     table.put(ROW._replace(fingerprint="f2", written_at=20.0))
 
-    assert [row.fingerprint for row in table.written_since(15.0)] == ["f2"]
+    assert [[row.fingerprint for row in table.written_since(moment)] for moment in (15.0, 20.0)] == [["f2"], ["f2"]]
     assert len(table.written_since(None)) == 2
 
 
