@@ -389,7 +389,9 @@ def test_concurrent_workers_share_the_jobs(store):
 def test_workers_are_counted_while_they_are_alive(store, store_settings):
     assert store.workers.seen() == (0, None)
     store.workers.heartbeat("we", host="here", pid=1)
+    query(store_settings, "gateway", "UPDATE workers SET started_at = 1")
     store.workers.heartbeat("we", host="here", pid=1)
+    assert query(store_settings, "gateway", "SELECT started_at FROM workers") == [(1.0,)]
     store.workers.heartbeat("they", host="there", pid=1)
     alive, seconds_ago = store.workers.seen()
     assert alive == 2

@@ -156,6 +156,24 @@ def test_calls_that_must_be_over_are_booked_one_by_one(shared, locked, free):
         begun.result(10)
 
 
+def test_deliveries_of_one_transaction_are_entered_in_the_order_of_their_digests(shared):
+    store, other, observer = shared
+    rows = [{"digest": key, "body": b"{}", "signed_by": "facebook", "received_at": 1.0} for key in KEYS]
+
+    def enter(digest):
+        values = "VALUES ('live', %s, '', '', 1.0)"
+        other.execute(f"INSERT INTO webhook_deliveries (mode, digest, body, signed_by, received_at) {values}", [digest])
+
+    enter("a")
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(store.webhooks._insert, rows)
+        wait_for_a_lock(observer)
+        enter("b")
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
 def test_a_claim_waits_for_no_job_that_another_worker_claims(shared):
     store, other, _ = shared
     for key in KEYS:
