@@ -187,7 +187,7 @@ def test_a_known_number_of_a_metric_that_is_now_refused_stays_and_is_not_asked_f
 
     assert [[values_of(insight) for insight in answer["data"]] for answer in answers] == [[[9], [7]]] * 3
     assert {answer["meta"]["stale"] for answer in answers} == {True}
-    assert asked == ["views,likes", "views", "likes"]
+    assert (asked[0], sorted(asked[1:])) == ("views,likes", ["likes", "views"])  # The halves are asked for at once.
 
 
 def test_no_known_number_becomes_null_while_faults_come_and_go(client, provider, clock):
