@@ -1,4 +1,4 @@
-"""How many requests may wait for a provider at once; one that gets no slot is busy, and has to be repeated later."""
+"""How many requests may wait for a provider at once (`MAX_WAITING_REQUESTS`); one that gets no slot is busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of faults with their options, as data."""
+"""The kinds of faults with their options, as data; what they answer is in the `refusals.py` of each provider."""
 
 import math
 import re

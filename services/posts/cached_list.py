@@ -15,7 +15,7 @@ from services.cache.policies import (
     Json,
 )
 from services.clients.graph.models import MEDIA_PAGE, Item, as_count
-from services.posts.post import COUNTS, KEPT, as_post
+from services.posts.post import COUNTS, KEPT, MAX_CAPTION, as_post
 
 MAX_POSTS = 10_000  # Instagram lists no more, the newest first.
 # A list of so many posts ended at that limit, not at the account's first post. New posts push old ones over the limit
@@ -23,7 +23,7 @@ MAX_POSTS = 10_000  # Instagram lists no more, the newest first.
 LIMIT_REACHED = MAX_POSTS - MEDIA_PAGE
 ENOUGH_OLD_POSTS = 25  # at the end of a list in order, after which no newer one is expected
 ENOUGH_OLD_PAGES = 3  # the same for a list that was not in order
-MAX_CAPTION = 501  # characters that are cached: one more than is shown, so that a cut is noticed
+CACHED_CAPTION = MAX_CAPTION + 1  # characters that are cached: one more than is shown, so that a cut is noticed
 UNCHANGING = ("permalink", "media_type", "media_product_type")  # once known, an answer without them changes nothing
 FIELDS = ("id", "timestamp", "caption", "owner", *UNCHANGING, *COUNTS)
 EVER, NEVER = -math.inf, math.inf  # before the first post, and after the last
@@ -256,7 +256,7 @@ class ListReading:
 def _cached_fields(item: Item, post_id: str) -> dict[str, object]:
     fields = {name: item[name] for name in FIELDS if name in item} | {"id": post_id}
     caption = fields.get("caption")
-    return fields | {"caption": caption[:MAX_CAPTION]} if isinstance(caption, str) else fields
+    return fields | {"caption": caption[:CACHED_CAPTION]} if isinstance(caption, str) else fields
 
 
 def _missing_counts(post: Item) -> Mapping[str, Any]:

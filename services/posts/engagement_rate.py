@@ -1,4 +1,4 @@
-"""Engagement: counts of a post, and the mean rate over posts."""
+"""The engagement rate over posts: by followers, or by their own reach or views."""
 
 from __future__ import annotations
 
@@ -8,44 +8,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple, Self
 
+from services.posts.counts import Counts, hidden
+
 Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
 """How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""
-
-
-def hidden(what: str) -> str:
-    """Return the reason of a count that its owner hides: likes, comments, views, reposts or shares."""
-    return f"{what}_hidden"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The counts of one post; None is unknown, with the reason beside it."""
-
-    likes: int | None
-    comments: int | None
-    likes_reason: str | None = None
-    comments_reason: str | None = None
-
-    @property
-    def likes_hidden(self) -> bool:
-        """Whether the likes are unknown because the account hides them."""
-        return self.likes_reason == hidden("likes")
-
-    @property
-    def comments_hidden(self) -> bool:
-        """Whether the comments are unknown because the account hides them."""
-        return self.comments_reason == hidden("comments")
-
-    @property
-    def interactions(self) -> int | None:
-        """Likes and comments together, or None if either is unknown."""
-        return None if self.likes is None or self.comments is None else self.likes + self.comments
-
-    @property
-    def score(self) -> int | None:
-        """Likes plus comments by the user's rule; where one of them is unknown, the other counts alone."""
-        known = [count for count in (self.likes, self.comments) if count is not None]
-        return sum(known) if known else None
 
 
 @dataclass(frozen=True)

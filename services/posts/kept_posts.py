@@ -17,13 +17,12 @@ from services.clock import Clock
 from services.days import midnight, our_time, pacific_day, utc
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.ages import HOUR, AgeSlot, slot_of
-from services.posts.post import Post, as_post
+from services.posts.post import MAX_CAPTION, Post, as_post
 from services.redaction import cut
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import SEEN_AGAIN, PartRow, PostReading, PostRow, PostTable
 
 COUNTS_ALONE = 72 * HOUR  # age up to which likes and comments are kept although no insights were read with them
-MAX_CAPTION = 500  # characters that are kept
 MAX_NOTED = 50_000  # posts of which this process knows what is kept already
 STORY = "STORY"
 

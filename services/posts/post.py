@@ -13,9 +13,10 @@ from typing_extensions import TypedDict
 from services.clients.graph.models import as_count, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsightsError
-from services.posts.engagement_rate import Counts, hidden
+from services.posts.counts import Counts, hidden
 
 COUNTS = ("like_count", "comments_count")
+MAX_CAPTION = 500  # characters that are shown and kept
 KEPT = "kept"  # of a cached post: its counts that are missing in the last answer, and when each was read
 NOTHING_KEPT: Mapping[str, float] = MappingProxyType({})
 PRODUCT_TYPES = frozenset({"AD", "FEED", "REELS", "STORY"})

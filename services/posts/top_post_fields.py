@@ -12,13 +12,12 @@ from services.days import provider_time
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.insights import PostInsights
 from services.posts.ordered_posts import OrderedPosts
-from services.posts.post import Owner, Post
+from services.posts.post import MAX_CAPTION, Owner, Post
 from services.redaction import cut
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart
 
-MAX_CAPTION = 500  # characters
 INSIGHTS = (*POST_METRICS, "engagement_rate")
 ADDED = frozenset({*INSIGHTS, "reasons", "collaboration", "owner"})  # fields of a post where they are asked for
 
