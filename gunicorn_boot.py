@@ -31,7 +31,8 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 # After a reload gunicorn has its handlers, and a program that is to ignore a signal goes on to do so.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-    signal.signal(signal.SIGHUP, _hold)
+# SIGHUP is the last: a test takes its handler for the sign that both are set.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _end)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+    signal.signal(signal.SIGHUP, _hold)
