@@ -319,6 +319,40 @@ def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_cli
     assert modash.asked == 1 + len(earlier)
 
 
+def test_what_another_request_did_not_buy_may_be_what_another_gateway_is_buying(make_client, modash):
+    joined, polled = threading.Event(), threading.Event()
+
+    class Joined(threading.Event):
+        def wait(self, timeout=None):
+            joined.set()
+            return super().wait(timeout)
+
+    class WatchedClock(Clock):
+        def wait(self, seconds):
+            polled.set()
+            super().wait(seconds)
+
+    config = settings()
+    buyer, other = make_client(config), make_client(config, clock=WatchedClock())
+    in_progress = other.application.extensions["services"].follow_up._purchasing._in_progress
+    in_vain = in_progress["nasa"] = purchasing.PurchaseInProgress()
+    in_vain.is_over = Joined()
+
+    with ThreadPoolExecutor() as executor:
+        with modash.held(WHOLE):
+            first, second = executor.submit(get, buyer), executor.submit(get, other)
+            assert joined.wait(20)
+            while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
+                time.sleep(0.01)
+            del in_progress["nasa"]
+            in_vain.is_over.set()
+            polled.wait(20)
+        replies = [each.result() for each in (first, second)]
+
+    assert [(reply.status_code, reply.headers["X-Provider-Calls"]) for reply in replies] == [(200, "1"), (200, "0")]
+    assert modash.asked == 1
+
+
 def test_the_deadline_of_a_request_ends_no_other_one_for_the_same_creator(make_client, modash):
     config = settings(provider_parallel=1, request_deadline=5)
     client = make_client(config)

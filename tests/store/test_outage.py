@@ -133,6 +133,20 @@ def test_a_failure_of_the_caller_alone_shows_that_the_database_works(store, thre
     other(use)
 
 
+def test_a_write_that_is_refused_does_not_show_that_the_database_can_be_written(store, threads, monkeypatch):
+    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    (one, other), database = threads, store.databases[0]
+
+    def write(error):
+        with pytest.raises(DatabaseUnavailableError) as raised, database.write():
+            raise error
+        return str(raised.value)
+
+    full, _ = one(write, broken(sqlite3.SQLITE_FULL)), one(write, broken(sqlite3.SQLITE_CONSTRAINT))
+
+    assert other(write, KeyError) == full
+
+
 def test_a_probe_finds_out_that_the_database_can_be_written_again(store, monkeypatch):
     monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
     database = store.databases[0]
