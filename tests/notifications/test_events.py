@@ -160,6 +160,7 @@ def test_a_report_is_announced_as_failed_where_the_key_that_caused_it_was_revoke
     follow_up(gateway, 2)
 
     assert gateway.deliver() == [("report.failed", {"creator": "nasa", "code": "unauthorized", "attempts": 1})]
+    assert gateway.services.store.ledger.record("modash", "nasa").pending is None
 
 
 def test_only_the_chosen_events_are_announced(wire, make_gateway):
@@ -225,6 +226,23 @@ def test_every_kind_of_read_that_lacks_a_permission_announces_it_and_logs_the_ac
 
     assert [(event, data["account"]) for event, data in gateway.deliver()] == [("account.trouble", ACCOUNT_ID)]
     assert {record.account for record in caplog.records if hasattr(record, "next_step")} == {ACCOUNT_ID}
+
+
+@pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_every_kind_of_read_that_works_ends_its_trouble(wire, make_gateway, kind):
+    gateway = make_gateway(backfill_days=0)
+    gateway.services.account_troubles.failed(ACCOUNT_ID, kind, PermissionDeniedError("No.", provider="instagram"))
+    gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    wire.assert_all_requests_are_fired = False  # Each kind makes other calls, and some make none.
+    wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": {"is_valid": True, "expires_at": 0}})
+    for method in ("GET", "POST"):
+        wire.add(method, re.compile(f"{GRAPH}/.*"), json={"id": ACCOUNT_ID, "username": "bakery", "data": []})
+    gateway.deliver()
+
+    gateway.work(kind)
+
+    assert gateway.deliver() == [("account.recovered", {"account": ACCOUNT_ID})]
+    assert gateway.services.snapshots.progress()["backfill"]["accounts"] == 0
 
 
 def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
