@@ -347,6 +347,18 @@ def test_a_throttle_that_the_database_refuses_is_kept_here_and_not_written_again
     assert tried == ["1"]
 
 
+def test_calls_of_one_moment_read_once_also_where_the_database_is_unavailable(clock, monkeypatch):
+    monkeypatch.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 60.0)
+    store, reads = Unavailable(None), []
+    monkeypatch.setattr(store, "read", lambda: reads.append(1))
+    guard = Guard(INSTAGRAM, clock, places=32, throttles=store)
+
+    for _ in range(3):
+        guard.acquire("1")
+
+    assert reads == [1]
+
+
 class Hanging(Unavailable):
     """A store whose database hangs while it is read for the first time."""
 

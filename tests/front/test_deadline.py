@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -238,10 +239,34 @@ def test_the_deadline_comes_before_those_of_nginx_and_gunicorn():
     assert Config.request_deadline < int(gunicorn[1])
 
 
-@pytest.mark.parametrize(("given", "seconds"), [({}, 64), ({"READ_TIMEOUT": "40"}, 139), ({"READ_TIMEOUT": "1"}, 30)])
-def test_a_stop_and_a_reload_wait_for_the_longest_call_that_may_be_charged(given, seconds):
+# What gunicorn does with its settings when it starts and forks a worker.
+READ_SETTINGS = """
+import json, runpy
+from types import SimpleNamespace
+
+read = runpy.run_path("gunicorn.conf.py")
+server, worker = SimpleNamespace(SIG_QUEUE=[], LISTENERS=[SimpleNamespace(close=str)]), SimpleNamespace()
+read["on_reload"](server)
+read["post_fork"](server, worker)
+shown = [read[name] for name in ("graceful_timeout", "timeout", "threads")]
+print(json.dumps([*shown, worker.signals_since_fork is server.SIG_QUEUE, server.LISTENERS]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "stop_within", "answer_within", "threads"),
+    [
+        ({}, 64, 120, 80),
+        ({"READ_TIMEOUT": "40", "REQUEST_DEADLINE": "110"}, 139, 140, 80),
+        ({"READ_TIMEOUT": "1", "MAX_WAITING_REQUESTS": "4"}, 30, 120, 20),
+    ],
+)
+def test_a_worker_has_time_for_the_longest_call_and_request_and_threads_for_more_than_may_wait(
+    given, stop_within, answer_within, threads
+):
+    """What comes before a worker has handlers of its own is handed to it; its master listens to nothing."""
     shown = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--print-config", "app:create_app()"],
+        [sys.executable, "-c", READ_SETTINGS],
         cwd=ROOT,
         env=environment({"PROVIDERS": "sandbox", "INSTANCE_PATH": new_instance()} | given),
         capture_output=True,
@@ -249,7 +274,7 @@ def test_a_stop_and_a_reload_wait_for_the_longest_call_that_may_be_charged(given
         check=False,
         timeout=60,
     )
-    stop_within = re.search(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
 
-    assert re.search(r"^graceful_timeout\s+= (\d+)", shown.stdout, re.MULTILINE)[1] == str(seconds), shown.stderr
-    assert int(stop_within[1]) > 64
+    assert json.loads(shown.stdout.splitlines()[-1]) == [stop_within, answer_within, threads, True, []], shown.stderr
+    of_the_service = re.search(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
+    assert int(of_the_service[1]) > 64

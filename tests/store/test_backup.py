@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from alembic import command
 from commands import backup, restore
 from config import Config
 from services.store import backup as backup_module
+from services.store.backup import new_file
 from services.store.instance_lock import InstanceLock, InUseError
 from services.store.ledger import Order
 from services.store.metadata import GATEWAY, VERSIONS
@@ -176,6 +178,15 @@ def test_a_full_disk_leaves_no_half_file_and_the_earlier_backup(run, settings, t
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == [earlier]
     assert earlier.read_bytes() == content
+
+
+def test_one_backup_at_a_time_is_written_to_a_folder(tmp_path):
+    with new_file(tmp_path / "gateway.db"):
+        other = os.open(tmp_path, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
 
 
 def test_what_a_killed_backup_has_left_is_removed_by_the_next_one(run, tmp_path):

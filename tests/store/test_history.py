@@ -45,6 +45,13 @@ def test_the_best_reading_stays_in_any_order(store, readings, stays):
         assert kept(store, str(number)) == {key(): stays}
 
 
+def test_of_two_readings_of_one_moment_the_last_one_stays(store):
+    for reading in (EARLY, EARLY._replace(value=6)):
+        store.history.keep("a", {key(): reading})
+
+    assert kept(store) == {key(): EARLY._replace(value=6)}
+
+
 def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_asked_for(store):
     for reading in (value(None, 10.0, reason="refused"), UNKNOWN, value(None, 30.0, reason="refused")):
         store.history.keep("a", {key(): reading})
