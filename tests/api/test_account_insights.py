@@ -138,6 +138,18 @@ def test_a_bucket_has_no_breakdown_of_its_own(client, provider):
     ]
 
 
+def test_buckets_are_shown_although_the_total_alone_is_known(client, wire):
+    rows = [(["follow_type"], [(["FOLLOWER"], 5), (["NON_FOLLOWER"], 2)])]
+    plan_insights(wire, lambda query: (200, {"data": [total_value("views", 7, rows if "breakdown" in query else ())]}))
+    ask(client, "views")
+
+    body = ask(client, "views", breakdown="follow_type")
+
+    (part,) = body["data"][0]["values"][0]["breakdowns"]
+    assert {row["dimension_values"][0]: row["value"] for row in part["results"]} == {"FOLLOWER": 5, "NON_FOLLOWER": 2}
+    assert body["meta"]["unavailable"] == []
+
+
 # What is not asked at all
 
 

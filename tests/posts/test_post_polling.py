@@ -282,6 +282,19 @@ def test_posts_beyond_the_first_page_wait_for_each_other_within_their_tolerance(
     assert _in_this_look(young, posted + 173 * HOUR) == {"young"}
 
 
+def test_a_number_that_a_look_does_not_bring_leaves_the_one_that_was_known(make_world):
+    world = make_world("ordinary")
+    (known,) = world.body("/top-posts?time_range=3d&by=reach&limit=1")["top_posts"]
+    place = [row.id for row in kept(world)].index(known["id"])
+    world.fault("wrong_type", at=f"media.data.{place}.insights.data", value=[])
+    world.advance(seconds=200)
+
+    post_worker(world).run()
+
+    (post,) = world.body("/top-posts?time_range=3d&by=reach&limit=1")["top_posts"]
+    assert (post["id"], post["reach"]) == (known["id"], known["reach"])
+
+
 def test_looks_pause_above_75_percent_of_the_quota(make_world):
     world = make_world("ordinary")
     worker = post_worker(world)
