@@ -390,6 +390,20 @@ def test_a_day_that_is_kept_while_a_long_window_is_read_counts_in_the_next_reply
     assert after == before + 1000
 
 
+def test_days_that_were_kept_moments_ago_are_not_requested_again_for_a_long_window(client, wire, truth):
+    instagram = Instagram(wire, truth, followers=50_000)
+    window = Window(date(2026, 4, 16), date(2026, 6, 12))
+    query = {"period": "day", "metrics": FOLLOWS[0], "breakdown": FOLLOWS[1][0]}
+    body_of(client, "/account-insights", **query, since=str(window.first), until=str(window.last))
+    instagram.asked.clear()
+
+    trends, _ = ask(client, "60d")
+
+    gains = sum(truth["gained"][day] - truth["lost"][day] for day in days(window.first, TODAY))
+    assert trends["followers"]["previous_value"] == 50_000 - gains
+    assert [name for name, _ in instagram.asked] == [FOLLOWS[0]]
+
+
 def test_values_of_long_windows_are_remembered_within_a_bound_that_counts_what_they_are_made_of(
     make_client, wire, truth, monkeypatch, statements
 ):

@@ -207,6 +207,20 @@ def test_a_window_that_the_list_has_not_seen_is_unknown_while_it_cannot_be_read_
     assert growth(client, "1d")[0]["posts"]["current_value"] == 1
 
 
+def test_pages_that_were_read_before_the_end_of_the_window_are_read_again_after_it(client, media, clock):
+    clock.set(MIDNIGHT - timedelta(minutes=30))
+    media.posts = [post(f"{n}", at(clock, hours=12 * n)) for n in range(1, 7)]
+    media.failing[2] = FAULT
+    growth(client, "1d")
+    del media.failing[2]
+    media.posts.insert(0, post("late", at(clock, minutes=-10)))
+    clock.set(MIDNIGHT + timedelta(minutes=10))
+
+    trends, _ = growth(client, "1d")
+
+    assert (trends["posts"]["current_value"], trends["posts"]["previous_value"]) == (2, 2)
+
+
 # What was known
 
 
@@ -292,6 +306,37 @@ def test_a_count_that_vanishes_keeps_its_known_number_for_a_day(client, media, c
     posts, meta = top(client, refresh="true")
     assert (posts["a"][name], posts["a"][mark]) == (None, wrong in ("absent", None))
     assert (meta["stale"], codes(meta)) == (False, [])
+
+
+def test_a_known_count_of_an_older_post_is_as_old_as_its_reading(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 7)]
+    top(client)
+    clock.wait(3700)
+    top(client, refresh="true")  # The first page only.
+    media.posts[5] = without(media.posts[5], "like_count")
+    clock.wait(6 * 3600)
+
+    posts, meta = top(client, refresh="true")
+
+    assert posts["6"]["like_count"] == 6
+    assert (meta["stale"], meta["fetched_at"]) == (True, "2026-06-15T18:00:00Z")
+
+
+def test_counts_of_older_posts_are_read_again_after_six_hours_although_the_newest_are_read_hourly(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 7)]
+    top(client, "9d")
+    media.posts[5] = media.posts[5] | {"like_count": 60}
+    asked = []
+    for _ in range(7):
+        clock.wait(3601)
+        top(client, "9d", refresh="true")
+        asked.append(media.calls())
+
+    posts, meta = top(client, "9d")
+
+    assert (posts["6"]["like_count"], meta["stale"]) == (60, False)
+    assert asked[0] == [0, 2, 4, 0]
+    assert asked[1:] == [[0]] * 4 + [[0, 2, 4], [0]]
 
 
 def test_a_missing_count_is_asked_for_again_soon(client, media, clock):
@@ -381,10 +426,12 @@ def test_a_later_attempt_begins_again_when_the_first_pages_are_old(client, media
     assert (len(posts), codes(meta)) == (5, [])
 
 
-def test_a_failure_in_the_middle_leaves_known_posts_known(client, media, clock):
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_failure_in_the_middle_leaves_known_posts_known(client, media, clock, place):
+    """Out of the order of time as well, so that the pages before the failure are no list."""
     media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 7)]
     known, _ = top(client, "9d")
-    media.posts.insert(0, post("new", at(clock, hours=-7)))
+    media.posts.insert(place, post("new", at(clock, hours=-7)))
     media.failing[4] = FAULT
     clock.wait(8 * 3600)  # by then the whole list is read again
 
@@ -392,7 +439,7 @@ def test_a_failure_in_the_middle_leaves_known_posts_known(client, media, clock):
     clock.wait(2)  # Replies are kept ready for a second.
     posts, meta = top(client, "9d")
 
-    assert set(posts) == {"new", *known}
+    assert set(posts) == ({"new", *known} if place == 0 else set(known))
     assert (meta["stale"], meta["fetched_at"]) == (True, "2026-06-15T18:00:00Z")
 
 

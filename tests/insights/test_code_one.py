@@ -214,6 +214,20 @@ def test_a_window_that_is_too_long_is_added_up_from_its_halves(client, provider)
     assert provider.faults == 2
 
 
+@pytest.mark.parametrize(("metric", "bad"), [("views", "2026-05-18"), ("views", "2026-06-01"), ("reach", None)])
+def test_a_window_of_which_not_all_can_be_added_up_is_unknown(client, provider, metric, bad):
+    first = midnight(date.fromisoformat(bad)) if bad else None
+
+    def is_faulty(query):
+        return int(query["until"]) - int(query["since"]) > 20 * 86_400 or int(query["since"]) == first
+
+    provider.faulty = is_faulty
+
+    response = ask(client, [metric], period="days_28", first="2026-05-18")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
+
+
 def test_a_request_that_is_too_much_does_not_open_the_circuit_breaker(client, provider):
     provider.faulty = lambda query: "shares" in query["metric"].split(",")
     for day in range(1, 8):
