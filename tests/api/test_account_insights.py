@@ -138,16 +138,22 @@ def test_a_bucket_has_no_breakdown_of_its_own(client, provider):
     ]
 
 
-def test_buckets_are_shown_although_the_total_alone_is_known(client, wire):
+@pytest.mark.parametrize("total", [7, None])
+def test_buckets_are_shown_although_the_total_alone_is_known(client, wire, total):
     rows = [(["follow_type"], [(["FOLLOWER"], 5), (["NON_FOLLOWER"], 2)])]
-    plan_insights(wire, lambda query: (200, {"data": [total_value("views", 7, rows if "breakdown" in query else ())]}))
+    answers = {True: total_value("views", total, rows), False: total_value("views", 7)}
+    plan_insights(wire, lambda query: (200, {"data": [answers["breakdown" in query]]}))
     ask(client, "views")
 
     body = ask(client, "views", breakdown="follow_type")
 
-    (part,) = body["data"][0]["values"][0]["breakdowns"]
+    (value,) = body["data"][0]["values"]
+    (part,) = value["breakdowns"]
     assert {row["dimension_values"][0]: row["value"] for row in part["results"]} == {"FOLLOWER": 5, "NON_FOLLOWER": 2}
-    assert body["meta"]["unavailable"] == []
+    assert (value["value"], [entry["reason"] for entry in body["meta"]["unavailable"]]) == (
+        total,
+        [] if total else ["no_total"],
+    )
 
 
 # What is not asked at all

@@ -102,6 +102,17 @@ def test_new_followers_of_a_week_are_those_of_its_days(client):
     assert values_of(body["data"][0]) == [14]
 
 
+def test_a_week_of_days_that_are_marked_by_another_time_is_a_warning(client):
+    points = [{"value": 2, "end_time": f"2026-06-{day:02}T00:00:00+0000"} for day in range(9, 16)]
+    with responses.RequestsMock() as wire:
+        wire.get(INSIGHTS, json={"data": [{"name": "follower_count", "period": "day", "values": points}]})
+
+        body = ask(client, "week", metrics="follower_count")
+
+    assert values_of(body["data"][0]) == [14]
+    assert [warning["code"] for warning in body["meta"]["warnings"]] == ["unexpected_end_time"]
+
+
 # End times
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.planners import MEDIA, USER, body_of, plan_posts, post
-from tests.support import graph_error
+from tests.support import ACCOUNT_ID, graph_error
 from tests.world import NOW
 
 COLLABORATIONS = f"{USER}/collaborative_media"
@@ -36,9 +36,10 @@ def test_posts_of_others_are_marked_with_their_owner_and_ranked_among_the_own(cl
     assert (body["meta"]["time_range"]["posts"], body["meta"]["time_range"]["collaborations"]) == (3, 1)
 
 
-def test_a_post_is_counted_once(client, wire):
+def test_a_post_is_counted_once_and_one_of_the_account_is_in_its_own_list_only(client, wire):
     plan_posts(wire, [post("both", like_count=5)])
-    plan_shared(wire, post("both", **OTHER), post("shared", **OTHER), post("shared", **OTHER))
+    own = post("not listed any more", owner={"id": ACCOUNT_ID, "username": "us"})
+    plan_shared(wire, post("both", **OTHER), post("shared", **OTHER), post("shared", **OTHER), own)
 
     body = ask(client)
 

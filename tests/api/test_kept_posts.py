@@ -194,6 +194,18 @@ def test_how_a_post_grew_has_true_ages_and_gaps_and_the_medians_of_the_others(cl
     assert [row["row"] for row in table_rows] == ["post"] * 7 + ["account_median"] * 6
 
 
+def test_a_post_is_compared_with_those_of_90_days_before_and_after(client, table, clock):
+    posted = clock.timestamp() - 200 * DAY
+    for name, days in enumerate([0, -91, -89, 89, 91]):
+        keep(table, f"1{name}", posted + days * DAY, [24])
+
+    body = body_of(client, f"/history/posts/10?account={ACCOUNT_ID}")
+
+    compared = body["meta"]["compared_with"]
+    assert (compared["posts"], [each["posts"] for each in body["account_median"] if each["posts"]]) == (2, [2])
+    assert (compared["since"], compared["until"]) == ("2025-08-29T18:00:00Z", "2026-02-25T18:00:00Z")
+
+
 def test_posts_are_compared_by_their_first_reading_of_a_week_or_more(client, table, clock):
     now = clock.timestamp()
     for name in range(5):

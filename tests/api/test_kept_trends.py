@@ -11,8 +11,8 @@ from services.days import midnight, pacific_day
 from services.growth.kept_counts import KeptCounts
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
-from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, post, totals
-from tests.support import ACCOUNT_ID, MovableClock, NoConnections, settings, utc
+from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, totals
+from tests.support import ACCOUNT_ID, MovableClock, NoConnections, graph_error, settings, utc
 
 COUNTED_DAYS = 15
 SELECTIONS = ("", "&metrics=reach", "&metrics=views,posts")
@@ -255,6 +255,29 @@ def test_a_value_that_could_not_be_had_is_read_again_by_the_next_request(client,
     is_down = False
 
     assert (down, reach(er_method="mean_of_posts")) == ([None] * 3, 7)
+
+
+@pytest.mark.parametrize("url", [USER, MEDIA])
+def test_a_profile_or_list_that_could_not_be_had_is_read_again_by_the_next_request(client, wire, url):
+    plan_insights(wire, lambda query: follows(gained=50, lost=20) if "breakdown" in query else totals(query, 7))
+    failing = wire.get(url, json=graph_error(2), status=500)
+    if url == USER:
+        plan_posts(wire, [])
+    else:
+        plan_profile(wire)
+
+    def numbers(**query):
+        return [each["current_value"] for each in body_of(client, "/growth-trends", period="7d", **query)["trends"]]
+
+    down = [numbers(metrics="posts", **query) for query in ({}, {"er_method": "median"}, {"er_method": "ratio_of_sums"})]
+    wire.remove(failing)
+    if url == USER:
+        plan_profile(wire)
+    else:
+        plan_posts(wire, [])
+
+    assert down == [[None, None, 0] if url == USER else [1000, None, None]] * 3
+    assert numbers(metrics="posts", er_method="ratio_of_sums", format="json") == [1000, None, 0]
 
 
 def test_what_was_shown_without_the_database_is_not_shown_when_it_is_back(world, monkeypatch):

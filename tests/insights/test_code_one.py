@@ -195,6 +195,15 @@ def test_a_breakdown_that_has_the_fault_leaves_the_totals(client, provider, metr
     assert provider.faults == faults
 
 
+def test_a_breakdown_that_has_the_fault_costs_one_call_for_the_total(client, provider):
+    provider.faulty = lambda query: "breakdown" in query
+
+    body = ask(client, breakdown="follow_type", first="2026-06-14").get_json()
+
+    assert values_of(body["data"][0]) == [7]
+    assert ["breakdown" in query for query in provider.asked] == [True, True, False]
+
+
 def test_a_metric_and_a_breakdown_that_do_not_go_together_leave_the_buckets_of_the_others(client, provider):
     provider.faulty = lambda query: "breakdown" in query and "views" in query["metric"].split(",")
 

@@ -79,6 +79,37 @@ def test_finding_one_refused_metric_costs_two_calls_for_each_halving(client, pro
     assert len(provider.calls) <= calls
 
 
+def test_a_refusal_is_checked_with_another_metric(client, provider):
+    provider.refuse("reach")
+
+    values = values_of(ask(client, ["reach"], 1))
+
+    assert (values, provider.calls) == ({"reach": [None]}, [["reach"], ["views"]])
+
+
+def test_a_check_that_fails_says_nothing_of_the_refused_metric(client, provider, monkeypatch):
+    answers = [(400, graph_error(100, message=WORDS)), (500, graph_error(2))]
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Provider, "__call__", lambda *_: answers.pop(0))
+        down = ask(client, ["views"], 1)
+
+    assert (down.status_code, down.get_json()["code"]) == (503, "provider_unavailable")
+    assert values_of(ask(client, ["views"], 1, format="json")) == {"views": [7]}
+
+
+def test_a_failure_of_all_ends_the_search_for_what_is_refused(client, provider, monkeypatch):
+    def answer(_provider, query):
+        provider.calls.append(query["metric"])
+        return (400, graph_error(100)) if "," in query["metric"] else (403, graph_error(10))
+
+    monkeypatch.setattr(Provider, "__call__", answer)
+
+    response = ask(client, ["views", "likes"], 4)
+
+    assert (response.status_code, response.get_json()["code"]) == (403, "permission_denied")
+    assert len(provider.calls) <= 4 + 2
+
+
 def test_a_refused_metric_is_listed_once_with_the_words_of_the_provider(client, provider):
     provider.refuse("likes")
 
