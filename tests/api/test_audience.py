@@ -220,6 +220,19 @@ def test_a_small_account_is_the_reason_where_it_is_one(client, provider, followe
     assert {day["reason"] for day in body["online_followers"]} == {reason}
 
 
+def test_a_reason_that_rests_on_the_followers_is_as_old_as_their_number(client, provider, clock):
+    provider.special[FOLLOWERS] = NOTHING
+    plan_profile(provider.wire, followers=99)
+    first = body_of(client, ONE)["meta"]
+    clock.wait(600)
+
+    provider.special[ENGAGED] = NOTHING
+    later = body_of(client, ONE.replace(FOLLOWERS, ENGAGED))
+
+    assert reasons_of(later) == {(ENGAGED, "few_followers")}
+    assert later["meta"]["fetched_at"] == first["fetched_at"]
+
+
 def test_a_full_list_says_that_it_may_be_cut(client, provider):
     rows = [([f"City {number}"], 100 - number) for number in range(45)]
     provider.special[FOLLOWERS] = 200, {"data": [total_value(FOLLOWERS, None, [(["city"], rows)])]}
@@ -388,6 +401,7 @@ def test_a_call_that_fails_leaves_the_others(client, provider):
     assert results_of(body, breakdown="city") == (None, "provider_unavailable")
     assert results_of(body) == ({"PT": 30, "br": 70}, None)
     assert body["online_followers"][0]["hours"][0] == 10
+    assert body["meta"]["expires_at"] == "2026-06-15T18:00:05Z"
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,18 @@ def test_a_comparison_with_a_failure_that_may_pass_is_soon_read_again_whatever_e
     assert datetime.fromisoformat(meta["expires_at"]) - clock.now() == timedelta(seconds=5)
 
 
+def test_a_comparison_is_as_old_as_its_oldest_account(client, wire, clock):
+    plan_both(wire)
+    client.get("/growth-trends?period=7d&metrics=reach,views,interactions,posts&account=bakery")
+    first = clock.now()
+    clock.wait(600)
+
+    (own, bakery), meta = ask(client)
+
+    moments = [datetime.fromisoformat(each["fetched_at"]) - first for each in (own, bakery, meta)]
+    assert moments == [timedelta(seconds=600), timedelta(0), timedelta(0)]
+
+
 def test_a_growth_from_no_followers_at_all_says_that_it_has_no_base(client, wire):
     us, _ = plan_both(wire)
     us.profile["followers_count"] = us.gained

@@ -328,9 +328,12 @@ def test_days_between_that_cost_as_many_calls_as_the_window_are_requested_with_i
     assert sorted(instagram.asked) == [("views", piece) for piece in window.pieces()]
 
 
-def test_of_metrics_that_are_kept_for_different_days_each_is_the_sum_of_its_own(client, wire, store, truth):
+@pytest.mark.parametrize("last_of_others", [date(2026, 6, 1), date(2025, 11, 30)], ids=["fewer days", "none"])
+def test_of_metrics_that_are_kept_for_different_days_each_is_the_sum_of_its_own(
+    client, wire, store, truth, last_of_others
+):
     Instagram(wire, truth)
-    for metric, last in (("views", FINAL_UNTIL), ("total_interactions", date(2026, 6, 1))):
+    for metric, last in (("views", FINAL_UNTIL), ("total_interactions", last_of_others)):
         keep(store, metric, {day: truth[metric][day] for day in days(date(2025, 12, 1), last)})
 
     trends, _ = ask(client, "90d", metrics="views,interactions")

@@ -75,6 +75,15 @@ def test_few_followers_are_no_reason_where_insights_are_refused(client, wire):
     assert ask(client)[0]["followers"]["reason"] == "permission_denied"
 
 
+def test_a_long_window_of_people_names_their_refusal_where_it_is_known(client, wire):
+    plan_profile(wire)
+    plan_posts(wire, POSTS)
+    plan_insights(wire, lambda query: (400, graph_error(100)) if "reach" in query["metric"] else answered(query))
+    reasons = [ask(client, period, "views,reach")[0]["reach"]["reason"] for period in ("90d", "7d", "89d")]
+
+    assert reasons == ["window_too_long", "refused", "refused"]
+
+
 @pytest.mark.parametrize(("code", "reason"), [(10, "permission_denied"), (2, "provider_unavailable")])
 def test_without_posts_the_other_trends_are_answered(client, wire, code, reason):
     plan_profile(wire)

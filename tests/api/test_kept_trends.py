@@ -141,6 +141,22 @@ def test_a_value_that_is_replaced_is_shown_at_once(client, wire, clock):
     assert followers_now(er_method="mean_of_posts") == 1100
 
 
+def test_a_refresh_reads_everything_again_moments_later(client, wire, clock):
+    number = 7
+    plan_profile(wire)
+    plan_posts(wire, [])
+    plan_insights(wire, lambda query: follows(gained=50, lost=20) if "breakdown" in query else totals(query, number))
+
+    def reach(**query):
+        return body_of(client, "/growth-trends", period="7d", metrics="reach", **query)["trends"][-1]["current_value"]
+
+    before = [reach(er_method=method) for method in ("median", "ratio_of_sums")]
+    number = 8
+    clock.wait(10)
+
+    assert (before, reach(refresh="true"), reach()) == ([7, 7], 8, 8)
+
+
 def test_what_was_shown_is_shown_until_it_expires_and_no_longer(world):
     paths = [f"/growth-trends?period=7d{more}" for more in ("", "&format=json", "&er_method=median")]
     fetched_at = [world.body(path)["meta"]["fetched_at"] for path in paths]
