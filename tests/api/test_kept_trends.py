@@ -285,7 +285,9 @@ def test_a_profile_or_list_that_could_not_be_had_is_read_again_by_the_next_reque
     def numbers(**query):
         return [each["current_value"] for each in body_of(client, "/growth-trends", period="7d", **query)["trends"]]
 
-    down = [numbers(metrics="posts", **query) for query in ({}, {"er_method": "median"}, {"er_method": "ratio_of_sums"})]
+    down = [
+        numbers(metrics="posts", **query) for query in ({}, {"er_method": "median"}, {"er_method": "ratio_of_sums"})
+    ]
     wire.remove(failing)
     if url == USER:
         plan_profile(wire)

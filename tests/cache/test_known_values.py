@@ -129,7 +129,10 @@ def test_a_known_total_stays_when_its_breakdown_is_unknown_for_another_reason(cl
     assert values_of(first["data"][0]) == [7]
     assert [shown(answer) for answer in answers] == [([7], True, first["meta"]["fetched_at"])] * 2
     (entry,) = answers[0]["meta"]["unavailable"]
-    assert (entry["metric"], "retry_after" in entry) == ("views", entry["reason"] in {"throttled", "provider_unavailable"})
+    assert (entry["metric"], "retry_after" in entry) == (
+        "views",
+        entry["reason"] in {"throttled", "provider_unavailable"},
+    )
 
 
 @pytest.mark.parametrize(
