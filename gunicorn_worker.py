@@ -12,7 +12,6 @@ import signal
 import socket
 import struct
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
+from front.request_ids import new_request_id
 from front.request_limits import MAX_URL
 from gunicorn_ready_replies import ReadyReplies, ends_connection
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
@@ -255,7 +255,7 @@ class GunicornWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer, as JSON, a request that never reached the application."""
         status, code, message, hint = _refusal(exc, self.cfg)
-        request_id = uuid.uuid4().hex
+        request_id = new_request_id()
         extra = {
             "request_id": request_id,
             "status": status.value,
@@ -358,7 +358,7 @@ def ignore_new_connections(listener: socket.socket) -> None:
 
 def _end_unread(client: socket.socket) -> None:
     """Refuse a request that has not come in time, and wake the thread that reads it."""
-    request_id = uuid.uuid4().hex
+    request_id = new_request_id()
     status = HTTPStatus.REQUEST_TIMEOUT
     hint = f"Accepted: a head within {HEAD_WITHIN:.0f} seconds, and a body within {BODY_WITHIN:.0f} more."
     code, message = HTTP_CODES[status], "The request did not come in time."

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from front.authentication import Authentication
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
 from front.rate_limits import RateLimits
+from front.request_ids import request_id
 from front.request_limits import Refusal, has_body, refusal_of
 from front.request_log import log_answered, log_forwarded
 from front.response_cache import CachedResponse, ResponseCache, freshness_headers
@@ -35,17 +33,12 @@ from services.waiting_slots import WaitingSlots
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-WELL_FORMED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 BODY_HEADERS = frozenset({"Content-Length", "Content-Type"})
 NO_CALLS = ("X-Provider-Calls", "0")
 NOT_REFRESHED = "; detail=refresh-not-permitted"  # of a caller that may not refresh, in Cache-Status
 NOT_STORED = ("Cache-Control", "no-store")
 # Bytes of a body that is answered without a thread: what a slow reader has not taken yet is a copy for each connection.
 MOST_READY = 64 * 1024
-
-# A request id is no secret, so it needs no random numbers of the system, which would pass the interpreter lock on.
-_request_ids = random.Random()  # noqa: S311
-os.register_at_fork(after_in_child=_request_ids.seed)  # Else all workers would give the same ids.
 
 
 class Front:
@@ -89,7 +82,7 @@ class Front:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: by a ready reply, or by the application, whose reply is kept if the services allow it."""
         started = time.perf_counter()
-        request = self._request_id(environ)
+        request = request_id(environ.get("HTTP_X_REQUEST_ID"), self._redaction.reply)
         headers = self._headers(environ, request)
         now = self._clock.timestamp()
         caller, refusal = self._admitted(environ, headers, now)
@@ -149,7 +142,7 @@ class Front:
         cached = None if caller is None else self._responses.get(environ, now, scope=caller.cache_scope)
         if caller is None or cached is None or len(cached.body) > MOST_READY:
             return None
-        request = self._request_id(environ)
+        request = request_id(environ.get("HTTP_X_REQUEST_ID"), self._redaction.reply)
         headers = self._headers(environ, request)
         if self._rates.check(environ, caller, headers) is not None:
             return None
@@ -159,13 +152,6 @@ class Front:
     def cached_bytes(self) -> int:
         """The bytes of all replies in the response cache, with what leads to them."""
         return self._responses.bytes_used
-
-    def _request_id(self, environ: WSGIEnvironment) -> str:
-        """Return the id that the caller chose, if it is well-formed and has no secret in it, else a new one."""
-        given: str | None = environ.get("HTTP_X_REQUEST_ID")
-        if given is not None and WELL_FORMED_ID.fullmatch(given) and self._redaction.reply(given) == given:
-            return given
-        return f"{_request_ids.getrandbits(128):032x}"
 
     def _headers(self, environ: WSGIEnvironment, request: str) -> Headers:
         """Return the headers that each reply has."""

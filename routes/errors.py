@@ -9,9 +9,9 @@ from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from routes.did_you_mean import nearest_paths
+from routes.suggestions import nearest_paths
 from services.errors import InsightsError
-from services.insights.nearest_name import did_you_mean
+from services.rendering.did_you_mean import did_you_mean
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from pydantic import Field, WithJsonSchema
 
 from routes import parameter_types, patterns
 from routes.context import services
-from routes.did_you_mean import which_metric
 from routes.query_parameters import AccountQuery
 from routes.replies import reply
+from routes.suggestions import which_metric
 from routes.validation import takes
 from services.top_posts import INCLUDED, RANKINGS
 

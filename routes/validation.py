@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,10 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from routes.access import REFRESH, is_local, require_refresh
-from routes.did_you_mean import nearest_paths, shown
 from routes.query_string import Parameters, parameters_of
+from routes.suggestions import nearest_paths, unknown_parameter
 from services.errors import InsightsError, InvalidRequestError
-from services.insights.nearest_name import did_you_mean
 from services.rendering.plurals import counted
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _accepted_once(model: type[BaseModel], path: Mapping[str, str], pairs: Param
         pairs = [pair for pair in pairs if pair[0] in known]
     times = Counter(name for name, _ in pairs)
     unknown = [name for name in times if name not in known]
-    faults = [_unknown(name, known) for name in unknown[:MOST_NAMED]]
+    faults = [unknown_parameter(name, known) for name in unknown[:MOST_NAMED]]
     if len(unknown) > MOST_NAMED:
         others = counted(len(unknown) - MOST_NAMED, "other is not a parameter", "others are not parameters")
         faults.append(f"{others} either.")
@@ -105,10 +104,6 @@ def parameters(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 def is_local_caller() -> bool:
     """Return whether the caller is on this machine and no proxy forwards the request."""
     return is_local(request.environ)
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    return f"{shown(name)} is not a parameter of this endpoint.{did_you_mean(name, known)}"
 
 
 def _fault(fault: Any) -> str:

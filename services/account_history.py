@@ -29,16 +29,11 @@ from services.history.kept_series import (
     refuse_impossible,
     table_rows,
 )
-from services.history.periods import (
-    NOT_KEPT,
-    NOT_OVER,
-    Interval,
-    period_around,
-    whole_periods,
-)
+from services.history.period_values import NOT_KEPT, NOT_OVER
+from services.history.periods import Interval, period_around, whole_periods
 from services.insights.catalogue import METRICS
-from services.insights.nearest_name import did_you_mean_any
 from services.media.catalogue import MEDIA_METRICS
+from services.rendering.did_you_mean import did_you_mean_any
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
 from services.store.history import History

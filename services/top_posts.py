@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from heapq import nlargest
 
@@ -19,7 +19,8 @@ from services.cache.recent_reads import RecentReads
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
-from services.errors import InsightsError, ProviderError
+from services.errors import InsightsError
+from services.posts.collaborations import Collaborations, read_collaborations
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import OrderedPosts, Posts, by_score
@@ -35,16 +36,6 @@ RANKINGS = (BY_SCORE, *INSIGHTS)
 MOST_RANKED = 50  # posts of a ranking that is kept: the most that callers may request
 MOST_RANKINGS = 2 * 1024 * 1024  # bytes of all that are kept
 RANKING_OVERHEAD, RANKED_POST = 2_000, 150  # bytes of the objects of a ranking, and of one of its posts
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The posts of others on which the account collaborates, and what stands in the way of a complete list."""
-
-    posts: Sequence[Post] = ()
-    entries: Sequence[CacheEntry] = ()
-    warnings: Sequence[Warning_] = ()
-    failure: InsightsError | None = None
 
 
 @dataclass
@@ -184,9 +175,9 @@ class TopPosts:
         known = reading.get(key) if is_shared else None
         if known is not None and known.serves(listed.ordered, now=self._clock.timestamp()):
             return known
-        shared = Shared()
+        shared = Collaborations()
         if form.with_collaborations:
-            shared = self._collaborations(account, listed, listed.read_at - timedelta(days=days))
+            shared = read_collaborations(self._posts, account, listed, since=listed.read_at - timedelta(days=days))
         most = MOST_RANKED if is_shared else limit
         ranking = self._ranked(account, listed, shared, form, days=days, most=most, type_=media_product_type)
         kept = ranking.to_keep() if is_shared else None
@@ -199,7 +190,7 @@ class TopPosts:
         self,
         account: Account,
         listed: Posts,
-        shared: Shared,
+        shared: Collaborations,
         form: Form,
         *,
         days: int,
@@ -238,25 +229,6 @@ class TopPosts:
             unknown=_reasons(insights, by, unknown),
             failure=shared.failure or (None if insights is None else insights.failure),
         )
-
-    def _collaborations(self, account: Account, listed: Posts, start: datetime) -> Shared:
-        """Read the posts of others since a moment; what stands in the way of them is a warning, not a failure."""
-        if account.login != "facebook":
-            message = "Instagram gives collaborations by the Facebook login only; this account has the other one."
-            return Shared(warnings=[{"code": "collaborations_unavailable", "message": message}])
-        try:
-            shared = self._posts.read(account, PostListPolicy(since=start.timestamp()), collaborations=True)
-        except ProviderError as error:
-            message = f"The collaborations could not be read: {error.message}"
-            return Shared(warnings=[{"code": "collaborations_unavailable", "message": message}], failure=error)
-        own = {post.id for post in listed.posts}
-        # A post of the account itself is in its own list, with its insights.
-        others = [
-            replace(post, owner=post.owner or {"id": None, "username": None})
-            for post in shared.posts
-            if post.id not in own and (post.owner is None or post.owner["id"] != account.id)
-        ]
-        return Shared(others, [shared.entry], shared.warnings, shared.failure)
 
 
 def _by_value(values: Mapping[str, float | None], post: Post) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from services.accounts.next_steps import TokenSteps
 from services.accounts.token_encryption import TokenEncryption
 from services.cache.failure_text import deserialize, serialize
-from services.clients.graph.error_codes import LOG_IN_AGAIN
+from services.clients.graph.error_codes import WITH_OWN_STEP
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
@@ -139,7 +139,7 @@ class CurrentTokens:
         given = self.given(account.token)
         if account.id == NO_ACCOUNT and given != self._configured:
             return
-        if error.hint == LOG_IN_AGAIN:
+        if error.reason not in WITH_OWN_STEP:
             error.hint = self.steps.renewal(account.login, is_configured=given == self._configured)
         row = TokenRow(
             account.id,

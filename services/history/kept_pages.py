@@ -21,7 +21,8 @@ from services.history.kept_series import (
     day_points,
     point_of,
 )
-from services.history.periods import Aggregation, Interval, Period, PeriodValue, aggregation_of, value_of_period
+from services.history.period_values import Aggregation, PeriodValue, aggregation_of, value_of_period
+from services.history.periods import Interval, Period
 from services.store.follower_counts import CountColumns, DailyCount, FollowerCounts
 from services.store.history import DayColumns, DaysByKind, History, NumberColumns, WindowsByKind
 

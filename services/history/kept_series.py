@@ -10,7 +10,8 @@ from typing_extensions import TypedDict
 
 from services.days import our_time
 from services.errors import InvalidRequestError
-from services.history.periods import NOT_KEPT, Aggregation, Interval, Period, PeriodValue
+from services.history.period_values import NOT_KEPT, Aggregation, PeriodValue
+from services.history.periods import Interval, Period
 from services.history.points import KnownDays, Point, number
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.catalogue import BREAKDOWNS, METRICS, Metric

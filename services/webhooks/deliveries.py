@@ -1,21 +1,17 @@
-"""GET and POST /webhooks/instagram: the handshake, and deliveries, which are kept before they are answered."""
+"""POST /webhooks/instagram: deliveries, which are kept before they are answered."""
 
 from __future__ import annotations
 
-import hmac
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from services.clock import Clock
-from services.errors import BusyError, InvalidRequestError
+from services.errors import BusyError
 from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import WebhookTable
-from services.webhooks.errors import (
-    DeliveryNotKeptError,
-    VerifyTokenInvalidError,
-    WebhookNotConfiguredError,
-)
+from services.webhooks.errors import DeliveryNotKeptError
+from services.webhooks.handshake import answer
 from services.webhooks.signature import SignatureCheck
 
 SMALL_BODY = 64 * 1024  # bytes; such a body needs no room: a process reads at most 80 at once
@@ -52,27 +48,13 @@ class Webhooks:
         """`secrets` are the app secrets by login; an empty one signs nothing."""
         self._table = table
         self._signatures = SignatureCheck(secrets)
-        self._verify_token = verify_token.encode()
+        self._verify_token = verify_token
         self._clock = clock
         self._room = Room(ROOM)
 
     def challenge(self, mode: str, token: str, challenge: str) -> str:
         """Return the challenge of a handshake, with which the gateway agrees to deliveries."""
-        if not self._verify_token:
-            raise WebhookNotConfiguredError(
-                "The gateway has no verify token, so it accepts no handshake.",
-                hint="For the operator: set WEBHOOK_VERIFY_TOKEN and enter the same text in the app's dashboard.",
-            )
-        if not hmac.compare_digest(token.encode(errors="replace"), self._verify_token):
-            raise VerifyTokenInvalidError(
-                "hub.verify_token is not the gateway's.",
-                hint="For the operator: the dashboard's verify token and WEBHOOK_VERIFY_TOKEN must be the same text.",
-            )
-        if mode != "subscribe" or not challenge:
-            raise InvalidRequestError(
-                "This is not a handshake.", hint="Accepted: hub.mode=subscribe with a hub.challenge."
-            )
-        return challenge
+        return answer(self._verify_token, mode, token, challenge)
 
     @contextmanager
     def room_for(self, signature: str | None, size: int) -> Iterator[None]:

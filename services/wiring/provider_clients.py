@@ -35,7 +35,7 @@ from services.reports.purchase_policy import PurchasePolicy, longest_call
 from services.request_context import patience
 from services.store.account_tokens import AccountTokens
 from services.store.store import Store
-from services.webhooks.callback import CallbackChecks
+from services.webhooks.callback_checks import CallbackChecks
 
 REPORT_SOURCES = ("modash", "sandbox")
 SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -589,6 +590,21 @@ def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(make_world,
 
     assert [step in each for each in said] == [True] * len(said), said
     assert [given_in == "settings" or "ACCESS_LONG_LIVED_TOKEN" not in each for each in said] == [True] * len(said)
+
+
+def test_a_token_that_meta_calls_invalid_without_a_reason_has_a_next_step_too(world, added, monkeypatch):
+    account = added("facebook", age_days=5)
+    details = world.refresh._client.details
+    monkeypatch.setattr(
+        world.refresh._client, "details", lambda token: replace(details(token), is_valid=False, failure=None)
+    )
+
+    world.refresh.check(account)
+
+    refused = world.client.get(f"/top-posts?time_range=7d&account={account}").get_json()
+    assert (refused["code"], health(world, account)["reason"]) == ("token_invalid", "not_accepted")
+    assert "run `make connect` with it" in refused["hint"]
+    assert health(world, account)["next_step"] == refused["hint"]
 
 
 def test_a_refusal_that_a_command_finds_is_in_the_log_of_the_gateway(world, added, run_command, caplog):

@@ -91,10 +91,10 @@ def test_two_requests_without_an_id_get_different_ones(client):
 
 FORKED = """
 import os
-from front.middleware import _request_ids
+from front.request_ids import new_request_id
 if os.fork():
     os.wait()
-print(_request_ids.getrandbits(128))
+print(new_request_id())
 """
 
 

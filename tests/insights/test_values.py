@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.history.periods import Period, value_of_period
+from services.history.period_values import value_of_period
+from services.history.periods import Period
 from services.insights.values import MetricValue, add_up, merge_values, read_total
 from services.store.history import KeptValue
 from services.windows import Window

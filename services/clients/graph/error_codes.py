@@ -32,9 +32,11 @@ LOG_IN_AGAIN = (
     "ACCESS_LONG_LIVED_TOKEN to it and restart; for an added account run `make connect`."
 )
 """Where it is not known whose token it is; else `CurrentTokens` puts the step that fits in its place."""
-CHECKPOINT, UNCONFIRMED = "checkpoint", "unconfirmed_user"
+CHECKPOINT, UNCONFIRMED, ROLE_MISSING = "checkpoint", "unconfirmed_user", "role_missing"
 REPAIRABLE = frozenset({CHECKPOINT, UNCONFIRMED})
 """Why a token is refused that its user can make good at facebook.com: the same token is accepted again after that."""
+WITH_OWN_STEP = REPAIRABLE | {ROLE_MISSING}
+"""Why a token is refused whose row says what to do; after every other reason it has to be replaced."""
 
 UNKNOWN_THROTTLE = 900  # seconds to wait where Meta gives no time; the platform's limit is a rolling hour
 POLICY_BLOCK = 86_400  # seconds
@@ -151,7 +153,7 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
     (190, 492): _token(
         "The user has no role on the linked page any more.",
         "Give the user a role on the page, then log in again.",
-        reason="role_missing",
+        reason=ROLE_MISSING,
     ),
     (341, None): _throttled("app", whole_app=True),
     (368, None): ErrorRule(

@@ -8,9 +8,9 @@ from difflib import SequenceMatcher
 from services.growth.trends import TITLES
 from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
-from services.insights.nearest_name import NEAR, did_you_mean
 from services.media.catalogue import MEDIA_METRICS
 from services.redaction import cut
+from services.rendering.did_you_mean import NEAR, did_you_mean
 from services.top_posts import BY_SCORE, RANKINGS
 
 MAX_PATH = 200  # characters; comparing takes time that grows with the product of both lengths
@@ -30,6 +30,11 @@ SCORED = frozenset({"likes", "comments", "like_count", "comments_count", "engage
 def shown(text: str) -> str:
     """Return the beginning of what a caller sent, quoted, as a message repeats it."""
     return repr(cut(text, MAX_SHOWN))
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> str:
+    """Return what is said of a parameter that an endpoint does not have."""
+    return f"{shown(name)} is not a parameter of this endpoint.{did_you_mean(name, known)}"
 
 
 def which_metric(text: str, accepted: Sequence[str]) -> str:
