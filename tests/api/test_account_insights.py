@@ -9,7 +9,7 @@ import responses
 
 from services.days import EndTime, midnight
 from services.insights.catalogue import METRICS
-from tests.planners import body_of, plan_insights, series, values_of
+from tests.planners import body_of, plan_insights, plan_posts, plan_profile, series, values_of
 from tests.support import ACCOUNT_ID, total_value
 
 DAY = timedelta(days=1)
@@ -249,6 +249,24 @@ def test_new_followers_are_kept_for_30_days_and_only_those_are_requested(client,
     assert values_of(body["data"][0]) == [None, None, None, 16, 17, 18]
     assert [value.get("reason") for value in body["data"][0]["values"]] == ["beyond_retention"] * 3 + [None] * 3
     assert [int(query["since"]) for query in provider.calls] == [midnight(date(2026, 5, 16))]
+
+
+@pytest.mark.parametrize("path", ["/account-insights?period=day", "/growth-trends?period=1d"])
+def test_what_a_refresh_brings_is_shown_at_once_by_every_request(client, wire, clock, path):
+    number = 7
+    wire.assert_all_requests_are_fired = False
+    plan_profile(wire)
+    plan_posts(wire)
+    plan_insights(wire, lambda _query: (200, {"data": [total_value("views", number)]}))
+    same = [{}, {"format": "json"}, {"since": "2026-06-14"}, {"until": "2026-06-14"}]
+
+    before = [ask(client, "views", **query) for query in same[:2]]
+    number = 8
+    clock.wait(10)
+    body_of(client, f"{path}&metrics=views&refresh=true")
+    after = [ask(client, "views", **query) for query in reversed(same)]
+
+    assert [values_of(body["data"][0]) for body in (*before, *after)] == [[7]] * 2 + [[8]] * 4
 
 
 # Days that are marked by another time, and lists of Meta that are no longer the known ones

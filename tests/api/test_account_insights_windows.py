@@ -113,6 +113,22 @@ def test_a_week_of_days_that_are_marked_by_another_time_is_a_warning(client):
     assert [warning["code"] for warning in body["meta"]["warnings"]] == ["unexpected_end_time"]
 
 
+def test_windows_that_end_alike_and_begin_apart_are_each_shown_whole(client, windows):
+    firsts = ["2026-06-01", "2026-06-01", "2026-06-04", "2026-06-02"]
+
+    bodies = [
+        ask(client, "day", "views", since=first, until="2026-06-07", **{"format": "json"} if number else {})
+        for number, first in enumerate(firsts)
+    ]
+
+    assert [(dates(body)[0], len(dates(body))) for body in bodies] == [
+        ("2026-06-01", 7),
+        ("2026-06-01", 7),
+        ("2026-06-04", 4),
+        ("2026-06-02", 6),
+    ]
+
+
 # End times
 
 

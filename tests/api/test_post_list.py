@@ -158,6 +158,25 @@ def test_the_limit_of_instagram_is_no_end(client, media, clock, listed):
     assert (trend["previous_value"], trend["growth_rate"], trend["reason"]) == (None, None, "truncated")
     assert posts["engagement_rate"]["reason"] == "truncated"
     assert "truncated" in codes(meta)
+    if listed == 10_000:  # The newest page is read alone later, and says nothing of the others.
+        media.calls()
+        growth(client, "30d")
+        assert media.calls() == []
+        clock.wait(3700)
+        assert growth(client, "31d")[0]["posts"]["reason"] == "truncated"
+
+
+def test_a_post_without_a_time_makes_the_list_approximate_also_where_only_its_first_page_is_read(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n)) for n in range(1, 9)]
+    media.posts[4] = without(media.posts[4], "timestamp")
+    first, _ = growth(client, "4d")
+    media.calls()
+    clock.wait(3700)
+
+    again = body_of(client, "/growth-trends", period="4d", metrics="posts", refresh="true")["trends"][-1]
+
+    assert media.calls() == [0]
+    assert (first["posts"]["approximate"], again["approximate"]) == (True, True)
 
 
 # What the list has seen
@@ -398,6 +417,43 @@ def test_pages_that_were_answered_are_kept_and_only_the_rest_is_asked_for(client
     assert (meta["stale"], meta["fetched_at"]) == (False, "2026-06-15T18:00:00Z")
 
 
+def test_a_refresh_begins_again_although_pages_were_answered_before_a_failure(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 6)]
+    media.failing[2] = FAULT
+    top(client)
+    del media.failing[2]
+    media.posts[0] = media.posts[0] | {"like_count": 50}
+    media.calls()
+    clock.wait(60)
+
+    posts, _ = top(client, refresh="true")
+
+    assert (media.calls(), posts["1"]["like_count"]) == ([0, 2, 4], 50)
+
+
+def test_a_list_out_of_order_that_fails_has_no_number_of_posts(client, media, clock):
+    media.posts = [post(f"{days}d", at(clock, days=days)) for days in (400, 1, 2, 3)]
+    media.failing[2] = FAULT
+
+    trend = growth(client)[0]["posts"]
+
+    assert (trend["current_value"], trend["reason"]) == (None, "provider_unavailable")
+
+
+def test_a_known_count_stays_when_a_page_before_a_failure_lacks_it(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 6)]
+    top(client)
+    media.posts[0] = without(media.posts[0], "like_count")
+    media.failing[2] = FAULT
+    clock.wait(7 * 3600)
+
+    top(client, refresh="true")
+    clock.wait(2)  # Replies are kept ready for a second.
+    posts, meta = top(client)
+
+    assert (posts["1"]["like_count"], meta["stale"]) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("heavy", "calls"),
     [({120: 6}, 14), ({120: 1}, 22), (dict.fromkeys(range(300), 25), 16), ({0: 25, 299: 25}, 12)],
@@ -454,6 +510,17 @@ def test_an_empty_page_where_posts_were_known_is_no_end(client, media, clock):
     posts, meta = top(client, "9d")
 
     assert (set(posts), meta["stale"]) == (set(known), True)
+
+
+def test_an_empty_page_is_believed_where_the_known_posts_are_a_day_old(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n)) for n in range(1, 7)]
+    top(client, "9d")
+    media.failing[2] = (200, {"data": []})
+    clock.wait(25 * 3600)
+
+    posts, meta = top(client, "9d", refresh="true")
+
+    assert (set(posts), meta["stale"]) == ({"1", "2"}, False)
 
 
 def test_without_any_known_post_the_failure_is_answered(client, media):
