@@ -239,17 +239,30 @@ def test_the_deadline_comes_before_those_of_nginx_and_gunicorn():
     assert Config.request_deadline < int(gunicorn[1])
 
 
-# What gunicorn does with its settings when it starts and forks a worker.
+# What gunicorn does with its settings when it starts, reloads and forks a worker.
 READ_SETTINGS = """
-import json, runpy
+import json, runpy, socket
 from types import SimpleNamespace
 
 read = runpy.run_path("gunicorn.conf.py")
-server, worker = SimpleNamespace(SIG_QUEUE=[], LISTENERS=[SimpleNamespace(close=str)]), SimpleNamespace()
+with socket.socket() as taken:
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    taken.bind(("127.0.0.1", 0))
+    server = SimpleNamespace(SIG_QUEUE=[], cfg=SimpleNamespace(address=[taken.getsockname()]))
+    starts = []
+    for server.master_pid in (0, 1):
+        try:
+            read["on_starting"](server)
+        except SystemExit:
+            starts.append(False)
+        else:
+            starts.append(True)
+server.LISTENERS, worker = [SimpleNamespace(close=str)], SimpleNamespace()
 read["on_reload"](server)
 read["post_fork"](server, worker)
-shown = [read[name] for name in ("graceful_timeout", "timeout", "threads")]
-print(json.dumps([*shown, worker.signals_since_fork is server.SIG_QUEUE, server.LISTENERS]))
+shown = {name: read[name] for name in ("graceful_timeout", "timeout", "threads")}
+has_signals = worker.signals_since_fork is server.SIG_QUEUE
+print(json.dumps(shown | {"starts": starts, "listeners": server.LISTENERS, "has_signals": has_signals}))
 """
 
 
@@ -264,7 +277,7 @@ print(json.dumps([*shown, worker.signals_since_fork is server.SIG_QUEUE, server.
 def test_a_worker_has_time_for_the_longest_call_and_request_and_threads_for_more_than_may_wait(
     given, stop_within, answer_within, threads
 ):
-    """What comes before a worker has handlers of its own is handed to it; its master listens to nothing."""
+    """A worker gets the signals of before its handlers, and a master shares the port of the one that it replaces."""
     shown = subprocess.run(
         [sys.executable, "-c", READ_SETTINGS],
         cwd=ROOT,
@@ -275,6 +288,14 @@ def test_a_worker_has_time_for_the_longest_call_and_request_and_threads_for_more
         timeout=60,
     )
 
-    assert json.loads(shown.stdout.splitlines()[-1]) == [stop_within, answer_within, threads, True, []], shown.stderr
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout.splitlines()[-1]) == {
+        "graceful_timeout": stop_within,
+        "timeout": answer_within,
+        "threads": threads,
+        "starts": [False, True],
+        "listeners": [],
+        "has_signals": True,
+    }
     of_the_service = re.search(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
     assert int(of_the_service[1]) > 64

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from services.store.cache_entries import CacheKey, EntryRow
+from services.store.history import HistoryKey, HistoryValue
 from services.store.ledger import Order
 from services.store.media import MediaRow
 from services.store.memory_tables import leases
@@ -16,7 +17,7 @@ from services.store.store import Store
 from tests.stores import new_english_store, new_store, server
 
 ACCOUNT, HOLDER = "17841400000000001", "one"
-NAMED_BY = {"media": "id", "ledger": "creator"}
+NAMED_BY = {"media": "id", "ledger": "creator", "metric_values": "metric"}
 KEYS = ("b", "a")  # In the order in which they lie in a table.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -62,6 +63,10 @@ def rows():
     return {CacheKey(key): EntryRow(b"{}", 100.0, 4_000_000_000.0) for key in KEYS}
 
 
+def values():
+    return {HistoryKey(key, (), "2026-11-01", "2026-11-01"): HistoryValue(1, None, 1.0) for key in KEYS}
+
+
 def media(product_type):
     return [MediaRow(key, ACCOUNT, product_type) for key in KEYS]
 
@@ -81,15 +86,29 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
 @pytest.mark.parametrize(
     ("table", "change"),
     [
+        ("leases", lambda store, _: store.leases.acquire(ACCOUNT, KEYS, "another")),
         ("leases", lambda store, fences: store.cache_entries.commit(ACCOUNT, fences, HOLDER, rows(), failures={})),
         ("leases", lambda store, fences: store.cache_entries.keep(ACCOUNT, fences, HOLDER, rows())),
         ("leases", lambda store, _: store.cache_entries.forget(ACCOUNT)),
+        ("cache_entries", lambda store, _: store.cache_entries.put(ACCOUNT, rows())),
         ("cache_entries", lambda store, _: store.cache_entries.forget(ACCOUNT)),
         ("cache_entries", lambda store, _: store.deletion.of_account(ACCOUNT)),
+        ("metric_values", lambda store, _: store.history.keep(ACCOUNT, values())),
         ("media", lambda store, _: store.media.put(media("REELS"))),
         ("media", lambda store, _: store.deletion.of_account(ACCOUNT)),
     ],
-    ids=["commit", "keep", "forget leases", "forget values", "delete values", "put media", "delete media"],
+    ids=[
+        "acquire",
+        "commit",
+        "keep",
+        "forget leases",
+        "put values",
+        "forget values",
+        "delete values",
+        "keep history",
+        "put media",
+        "delete media",
+    ],
 )
 def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared, table, change):
     store, other, observer = shared
@@ -98,6 +117,8 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
         store.media.put([row])
     for key, row in rows().items():
         store.cache_entries.put(ACCOUNT, {key: row})
+    for key, value in values().items():
+        store.history.keep(ACCOUNT, {key: value})
     lock(other, table, "a")
 
     with ThreadPoolExecutor(1) as executor:
