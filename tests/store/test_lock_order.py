@@ -8,16 +8,28 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import update
 
+from services.store.account_health import CallRow
+from services.store.api_keys import ApiKeyRow
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.history import HistoryKey, HistoryValue
 from services.store.ledger import Order
 from services.store.media import MediaRow
 from services.store.memory_tables import leases
+from services.store.posts import PartRow, PostRow
 from services.store.store import Store
 from tests.stores import new_english_store, new_store, server
 
 ACCOUNT, HOLDER = "17841400000000001", "one"
-NAMED_BY = {"media": "id", "ledger": "creator", "metric_values": "metric"}
+NAMED_BY = {
+    "media": "id",
+    "ledger": "creator",
+    "metric_values": "metric",
+    "posts": "id",
+    "post_readings": "post",
+    "account_health": "account",
+    "api_keys": "id",
+    "request_counts": "caller",
+}
 KEYS = ("b", "a")  # In the order in which they lie in a table.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -59,12 +71,8 @@ def lease(store):
     return fences
 
 
-def rows():
-    return {CacheKey(key): EntryRow(b"{}", 100.0, 4_000_000_000.0) for key in KEYS}
-
-
-def values():
-    return {HistoryKey(key, (), "2026-11-01", "2026-11-01"): HistoryValue(1, None, 1.0) for key in KEYS}
+def rows(keys=KEYS):
+    return {CacheKey(key): EntryRow(b"{}", 100.0, 4_000_000_000.0) for key in keys}
 
 
 def media(product_type):
@@ -90,10 +98,8 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
         ("leases", lambda store, fences: store.cache_entries.commit(ACCOUNT, fences, HOLDER, rows(), failures={})),
         ("leases", lambda store, fences: store.cache_entries.keep(ACCOUNT, fences, HOLDER, rows())),
         ("leases", lambda store, _: store.cache_entries.forget(ACCOUNT)),
-        ("cache_entries", lambda store, _: store.cache_entries.put(ACCOUNT, rows())),
         ("cache_entries", lambda store, _: store.cache_entries.forget(ACCOUNT)),
         ("cache_entries", lambda store, _: store.deletion.of_account(ACCOUNT)),
-        ("metric_values", lambda store, _: store.history.keep(ACCOUNT, values())),
         ("media", lambda store, _: store.media.put(media("REELS"))),
         ("media", lambda store, _: store.deletion.of_account(ACCOUNT)),
     ],
@@ -102,10 +108,8 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
         "commit",
         "keep",
         "forget leases",
-        "put values",
         "forget values",
         "delete values",
-        "keep history",
         "put media",
         "delete media",
     ],
@@ -117,12 +121,62 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
         store.media.put([row])
     for key, row in rows().items():
         store.cache_entries.put(ACCOUNT, {key: row})
-    for key, value in values().items():
-        store.history.keep(ACCOUNT, {key: value})
     lock(other, table, "a")
 
     with ThreadPoolExecutor(1) as executor:
         begun = executor.submit(change, store, fences)
+        wait_for_a_lock(observer)
+        lock(other, table, "b")
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
+def history(keys):
+    return {HistoryKey(key, (), "2026-11-01", "2026-11-01"): HistoryValue(1, None, 1.0) for key in keys}
+
+
+def counts(keys):
+    return [PartRow(key, 60, None, 1.0, {"likes": 1}, {}, "instagram", None) for key in keys]
+
+
+def use(store, keys):
+    """Note the use of API keys, each of which is added when it is used alone."""
+    for key in keys if len(keys) == 1 else ():
+        store.api_keys.add(ApiKeyRow(id=key, label="", digest=key, scope="read", accounts=None, created_at=1.0))
+    store.api_keys.note_use(dict.fromkeys(keys, float(len(keys))))
+
+
+@pytest.mark.parametrize(
+    ("table", "write"),
+    [
+        ("api_keys", use),
+        ("cache_entries", lambda store, keys: store.cache_entries.put(ACCOUNT, rows(keys))),
+        ("metric_values", lambda store, keys: store.history.keep(ACCOUNT, history(keys))),
+        ("posts", lambda store, keys: store.posts.keep(ACCOUNT, [PostRow(key, 1.0) for key in keys])),
+        ("post_readings", lambda store, keys: store.posts.keep(ACCOUNT, [], counts=counts(keys))),
+        ("account_health", lambda store, keys: store.account_health.called([CallRow(key, 1.0) for key in keys])),
+        (
+            "account_health",
+            lambda store, keys: store.account_health.called([CallRow(key, None, 1.0, "blocked") for key in keys]),
+        ),
+        (
+            "request_counts",
+            lambda store, keys: store.request_counts.exchange(
+                {(key, 1): 1 for key in keys}, changed_since=0.0, minute=1
+            ),
+        ),
+    ],
+    ids=["API keys", "values", "history", "posts", "counts", "answers", "rejections", "requests"],
+)
+def test_rows_that_are_written_together_are_locked_in_the_order_of_their_keys(shared, table, write):
+    store, other, observer = shared
+    for key in KEYS:
+        write(store, [key])
+    lock(other, table, "a")
+
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(write, store, KEYS)
         wait_for_a_lock(observer)
         lock(other, table, "b")
         other.execute("COMMIT")
