@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from services.store.database import Database, chunks, excluded, lock_in_order, upsert
 from services.store.leases import LeaseTable
@@ -131,22 +131,20 @@ class CacheEntryTable:
         """Delete the values of an account and end its leases, so that nothing being fetched is committed any more."""
         with self._database.write() as connection:
             self._leases.delete(connection, account)  # First, as in a commit: no deadlock.
-            lock_in_order(connection, cache_entries, cache_entries.c.account == account)
-            connection.execute(delete(cache_entries).where(cache_entries.c.account == account))
+            _delete(connection, cache_entries.c.account == account)
             self._raise_version(connection, account)
 
     def sweep(self, now: float) -> int:
         """Delete values that may not serve any more and, above the limit, the oldest; return how many were deleted."""
         with self._database.write() as connection:
-            deleted = connection.execute(delete(cache_entries).where(cache_entries.c.kept_until < now)).rowcount
+            deleted = _delete(connection, cache_entries.c.kept_until < now)
             excess = connection.execute(select(func.count()).select_from(cache_entries)).scalar_one() - MAX_ROWS
             if excess > 0:
                 by_age = select(cache_entries.c.fetched_at).order_by(cache_entries.c.fetched_at)
                 limit = connection.execute(by_age.offset(excess).limit(1)).scalar_one()
-                too_old = cache_entries.c.fetched_at < limit
-                deleted += connection.execute(delete(cache_entries).where(too_old)).rowcount
+                deleted += _delete(connection, cache_entries.c.fetched_at < limit)
             self._leases.sweep(connection)
-        return int(deleted)
+        return deleted
 
     def _put(self, connection: Connection, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
         """Write values and announce new ones; return whether a value existed before."""
@@ -194,3 +192,9 @@ class CacheEntryTable:
             returning=(cache_versions.c.counter,),
         )
         return int(raised.scalar_one())
+
+
+def _delete(connection: Connection, condition: ColumnElement[bool]) -> int:
+    """Delete values within a transaction, in the order in which a commit writes them; return how many there were."""
+    lock_in_order(connection, cache_entries, condition)
+    return int(connection.execute(delete(cache_entries).where(condition)).rowcount)

@@ -146,7 +146,9 @@ class LeaseTable:
     def sweep(self, connection: Connection) -> None:
         """Delete leases that ended long ago, within a transaction."""
         # After a deletion fences start again at 1. So a row must outlive any holder that could still come back.
-        connection.execute(delete(leases).where(leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR))
+        is_old = leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR
+        lock_in_order(connection, leases, is_old)
+        connection.execute(delete(leases).where(is_old))
 
 
 def _lock(connection: Connection, account: str, keys: Collection[str]) -> None:

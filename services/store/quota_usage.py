@@ -42,7 +42,9 @@ class QuotaUsage:
 
     def write(self, provider: str, rows: list[UsageRow]) -> None:
         """Write the usage of a provider's limits."""
-        values = [row._asdict() | {"provider": provider, "kinds": json.dumps(dict(row.kinds))} for row in rows]
+        # Sorted, so that two processes lock the rows in the same order.
+        ordered = sorted(rows, key=lambda row: row.account)
+        values = [row._asdict() | {"provider": provider, "kinds": json.dumps(dict(row.kinds))} for row in ordered]
         self._database.upsert(
             quota_usage,
             values,

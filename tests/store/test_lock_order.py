@@ -16,6 +16,7 @@ from services.store.ledger import Order
 from services.store.media import MediaRow
 from services.store.memory_tables import leases
 from services.store.posts import PartRow, PostRow
+from services.store.quota_usage import UsageRow
 from services.store.store import Store
 from tests.stores import new_english_store, new_store, server
 
@@ -27,6 +28,7 @@ NAMED_BY = {
     "posts": "id",
     "post_readings": "post",
     "account_health": "account",
+    "quota_usage": "account",
     "api_keys": "id",
     "request_counts": "caller",
 }
@@ -98,7 +100,9 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
         ("leases", lambda store, fences: store.cache_entries.commit(ACCOUNT, fences, HOLDER, rows(), failures={})),
         ("leases", lambda store, fences: store.cache_entries.keep(ACCOUNT, fences, HOLDER, rows())),
         ("leases", lambda store, _: store.cache_entries.forget(ACCOUNT)),
+        ("leases", lambda store, _: store.cache_entries.sweep(0.0)),
         ("cache_entries", lambda store, _: store.cache_entries.forget(ACCOUNT)),
+        ("cache_entries", lambda store, _: store.cache_entries.sweep(5_000_000_000.0)),
         ("cache_entries", lambda store, _: store.deletion.of_account(ACCOUNT)),
         ("media", lambda store, _: store.media.put(media("REELS"))),
         ("media", lambda store, _: store.deletion.of_account(ACCOUNT)),
@@ -108,7 +112,9 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
         "commit",
         "keep",
         "forget leases",
+        "sweep leases",
         "forget values",
+        "sweep values",
         "delete values",
         "put media",
         "delete media",
@@ -117,6 +123,8 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
 def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared, table, change):
     store, other, observer = shared
     fences = lease(store)
+    with store.databases[0].write() as connection:
+        connection.execute(update(leases).values(lease_until=1.0))  # So they may be swept, too.
     for row in media("FEED"):
         store.media.put([row])
     for key, row in rows().items():
@@ -134,6 +142,10 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
 
 def history(keys):
     return {HistoryKey(key, (), "2026-11-01", "2026-11-01"): HistoryValue(1, None, 1.0) for key in keys}
+
+
+def usages(keys):
+    return [UsageRow(key, 50.0, {}, None, float(len(keys))) for key in keys]
 
 
 def counts(keys):
@@ -160,6 +172,7 @@ def use(store, keys):
             "account_health",
             lambda store, keys: store.account_health.called([CallRow(key, None, 1.0, "blocked") for key in keys]),
         ),
+        ("quota_usage", lambda store, keys: store.quota_usage.write("instagram", usages(keys))),
         (
             "request_counts",
             lambda store, keys: store.request_counts.exchange(
@@ -167,7 +180,7 @@ def use(store, keys):
             ),
         ),
     ],
-    ids=["API keys", "values", "history", "posts", "counts", "answers", "rejections", "requests"],
+    ids=["API keys", "values", "history", "posts", "counts", "answers", "rejections", "usages", "requests"],
 )
 def test_rows_that_are_written_together_are_locked_in_the_order_of_their_keys(shared, table, write):
     store, other, observer = shared
