@@ -134,6 +134,7 @@ def test_a_delivery_without_a_signature_is_401(client, given):
         signature(BODY, APP_SECRET).removeprefix("sha256="),
         signature(BODY, APP_SECRET)[:-1],
         signature(BODY, APP_SECRET) + "0",
+        signature(BODY, APP_SECRET)[:-1] + f"{int(signature(BODY, APP_SECRET)[-1], 16) ^ 1:x}",
         signature(BODY, APP_SECRET).replace("sha256", "sha1"),
         "sha256=" + "é" * 64,
         "sha256=" + "0" * 64,

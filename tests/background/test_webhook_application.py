@@ -11,7 +11,7 @@ from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.store import webhooks
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
-from services.webhooks.application import FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
+from services.webhooks.application import APPLIED_AT_ONCE, FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
 from services.webhooks.parsing import read
 from tests.deliveries import body, change, entry, story_insights
 from tests.stores import query
@@ -116,6 +116,13 @@ def test_a_thousand_changes_of_one_delivery_are_applied(on_each_engine):
     on_each_engine.bring(body(entry(ACCOUNT, *changes[:400]), entry(OTHER, *changes[400:])))
 
     assert sorted(call.value["reach"] for call in on_each_engine.book.calls) == list(range(1000))
+
+
+def test_a_run_ends_after_its_time_and_the_next_one_goes_on(bench):
+    changes = [story_insights(str(number), reach=number) for number in range(APPLIED_AT_ONCE + 10)]
+    bench.table.keep(body(entry(ACCOUNT, *changes)), signed_by="facebook", received_at=bench.clock.timestamp())
+
+    assert [bench.application.run(seconds=0) for _ in range(3)] == [1 + APPLIED_AT_ONCE, 10, 0]
 
 
 # Disorder
@@ -394,7 +401,12 @@ def test_what_is_applied_or_kept_is_deleted_after_its_time_and_what_waits_is_not
     bench.bring(reach(18))
     bench.book.failure = None
     bench.bring(reach(17), body(entry(ACCOUNT, change("comments", {"id": "1"}))))
-    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+    bench.clock.wait(WEBHOOK_KEPT_FOR - 60)
+    bench.application.sweep()
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(3,)]
+    assert len(bench.rows()) == 3
+
+    bench.clock.wait(120)
     for received_at in (T - 10 * WEBHOOK_KEPT_FOR, bench.clock.timestamp()):
         bench.table.keep(f"unread of {received_at}".encode(), signed_by="facebook", received_at=received_at)
 
