@@ -381,6 +381,17 @@ def test_a_webhook_is_merged_with_what_was_polled(client, provider, clock):
     assert own == {"tap_forward": None, "tap_exit": None, "tap_back": "polling", "swipe_forward": "polling"}
 
 
+@pytest.mark.parametrize("path", ["/stories/18009", "/api/instagram/insights/18009?metrics=reach", "/stories"])
+def test_a_reply_that_is_ready_gives_way_to_what_a_webhook_reports(client, provider, clock, path):
+    clock.wait(DAY)
+    found = []
+    for reach in (17, 21):
+        report(client, "18009", time=NOW + DAY + reach, reach=reach)
+        found.append({"17", "21"} & set(re.findall(r'"value": ?([0-9]+)', client.get(path).text)))
+
+    assert found == [{"17"}, {"21"}]
+
+
 def test_a_story_that_only_a_webhook_reported_is_answered(client, provider, clock):
     clock.wait(DAY)
     report(client, "18009", impressions=28, reach=17, replies=-1, taps_forward=12, taps_back=0, exits=1)

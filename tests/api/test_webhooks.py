@@ -110,6 +110,7 @@ def test_a_delivery_is_kept_that_either_secret_has_signed(gateway, store_setting
     response = deliver(gateway, secret=secret)
 
     assert (response.status_code, response.get_json()) == (200, {"status": "kept"})
+    assert response.headers["Cache-Control"] == "no-store"
     rows = query(store_settings, "gateway", "SELECT mode, signed_by, read_at FROM webhook_deliveries")
     assert rows == [("live", login, None)]
     assert kept(gateway, store_settings) == [BODY]
