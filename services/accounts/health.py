@@ -178,7 +178,7 @@ def needs_login(known: HealthRow) -> bool:
 
 def state_of(code: str) -> HealthState | None:
     """Return the state of an account of which a check failed with a code; None where it says nothing of the account."""
-    if code in NEEDS_LOGIN or (code.startswith(OF_TOKENS) and code != NOT_DECRYPTED):
+    if code in NEEDS_LOGIN or code.startswith(OF_TOKENS):
         return HealthState.NEEDS_LOGIN
     if code in NEEDS_PERMISSION:
         return HealthState.PERMISSIONS_MISSING

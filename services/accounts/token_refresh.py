@@ -143,7 +143,7 @@ class TokenRefresh:
     def _of_instagram(self, account: Account, row: TokenRow) -> TokenRow:
         now = self._clock.timestamp()
         if self._is_refresh_due(row):
-            if not self._may_keep(account):
+            if not self._may_keep():
                 if row.reason != NOT_REFRESHED:
                     log.warning(
                         "The token of an account cannot be refreshed",
@@ -202,7 +202,7 @@ class TokenRefresh:
             data_access_expires_at=_stored(details.data_access_expires_at),
         )
         row = _with_scopes(row, "facebook", details.scopes)
-        if _is_short_lived(details) and self._may_keep(account):
+        if _is_short_lived(details) and self._may_keep():
             return self._taken(account, row, self._client.exchange_short("facebook", account.token))
         return row
 
@@ -214,12 +214,12 @@ class TokenRefresh:
             return False
         return row.expires_at is None or row.expires_at - now < REFRESH_WITHIN
 
-    def _may_keep(self, account: Account) -> bool:
-        """Return whether a new token could be stored; only that of the settings may be used without a TOKEN_KEY."""
+    def _may_keep(self) -> bool:
+        """Return whether a new token could be stored: the token of the settings may be used without a TOKEN_KEY."""
         try:
             self._encryption.keys()
         except ProviderNotConfiguredError:
-            return not self._tokens.is_configured(account.token)
+            return False
         return True
 
     def _taken(self, account: Account, row: TokenRow, new: NewToken) -> TokenRow:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.accounts.checks import NEEDED_SCOPES
 from services.accounts.current_tokens import READ_ALL_EVERY, fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import TokenInvalidError
@@ -190,6 +191,34 @@ def test_a_token_that_is_accepted_again_is_used_from_the_next_look_on(gateway, c
     tokens.read()
 
     assert tokens.refusal(account) is None
+
+
+def test_the_worker_of_a_sandbox_tries_a_refused_token_again_because_it_cannot_be_replaced(make_client, wire, clock):
+    client = make_client(settings(providers="sandbox", sandbox_despite_credentials=True), clock=clock)
+    services = client.application.extensions["services"]
+    inspection = f"{client.application.extensions['config'].graph_base_url}/v25.0/debug_token"
+    refused = {"is_valid": False, "error": {"code": 190, "subcode": 460, "message": "Changed."}}
+    for data in (refused, {"is_valid": True, "expires_at": 0, "scopes": NEEDED_SCOPES}):
+        wire.get(inspection, json={"data": data})
+    found = []
+    for _ in range(2):
+        services.token_refresh.check(services.accounts.find(None).id)
+        found += [each["health"]["reason"] for each in client.get("/accounts").get_json()["accounts"]]
+        clock.wait(86_400)
+
+    assert found == ["password_changed", "not_checked"]
+
+
+def test_a_refusal_is_forgotten_with_what_is_kept_of_the_account(gateway, wire, clock):
+    services = gateway.application.extensions["services"]
+    wire.get(OTHER_MEDIA, json=graph_error(190), status=400)
+    before = ask(gateway, OTHER)
+    services.store.account_tokens.forget(OTHER)
+    clock.wait(AFTER_EVERY_PAUSE)
+    services.token_refresh._tokens.read()
+    wire.replace("GET", OTHER_MEDIA, json={"data": []})
+
+    assert (before, ask(gateway, OTHER)) == ((401, "token_invalid"), (200, None))
 
 
 @pytest.mark.parametrize(

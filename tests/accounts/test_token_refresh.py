@@ -251,6 +251,25 @@ def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
     assert world.state(account).expires_at - world.clock.timestamp() == pytest.approx(14 * DAY, abs=5)
 
 
+def test_a_token_that_is_new_on_its_last_day_is_looked_at_when_it_has_ended(world, added):
+    account = added("facebook", age_days=59.5)
+
+    due_at = world.refresh.check(account)
+
+    assert due_at - world.state(account).expires_at == pytest.approx(1, abs=0.001)
+
+
+def test_the_end_of_a_refused_token_is_not_warned_of(world, added, caplog):
+    account = added("facebook", age_days=40)
+    world.refresh.check(account)
+    world.take_back(account, "facebook", 460)
+    for days in (7, 12, 7):
+        world.refresh.check(account)
+        world.advance(days=days)
+
+    assert warnings(caplog) == []
+
+
 def test_the_next_end_of_a_token_is_warned_of_once_its_end_was_moved(world, added, caplog):
     world.simulator.post("/_simulator/switches", {"igl_refresh_new_token": False})
     account = added("instagram", age_days=50)

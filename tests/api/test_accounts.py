@@ -8,6 +8,7 @@ import time
 import pytest
 
 from services import request_context
+from services.accounts.checks import NEEDED_SCOPES
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
@@ -193,6 +194,74 @@ def test_a_check_that_failed_says_why_and_what_to_do(gateway, clock, code, expec
     found = health(client, BAKERY)
     assert (found["state"], found["reason"], found["next_step"]) == (expected, code, said.get("next_step"))
     assert found["checked_at"] == STARTED
+
+
+def plan_check(wire, *, can_inspect=True):
+    """Let Instagram answer the calls of a check."""
+    if can_inspect:
+        details = {"is_valid": True, "app_id": "1234", "expires_at": 0, "scopes": list(NEEDED_SCOPES)}
+        wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": details})
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "a11"})
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/insights", json={"data": [{"name": "reach", "total_value": {"value": 7}}]})
+
+
+def checked(client):
+    services = services_of(client)
+    return services.checkup.of(services.accounts.find(BAKERY))
+
+
+def test_without_the_database_a_check_is_made_and_not_kept(gateway, wire, monkeypatch):
+    client = gateway(BAKERY)
+    plan_check(wire)
+
+    def fail(*_):
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(services_of(client).store.account_health, "checked", fail)
+
+    assert [check.ok for check in checked(client)] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "status", "code"),
+    [
+        ("debug_token", graph_error(190), 400, "app_not_accepted"),
+        (f"{BAKERY}/insights", graph_error(2), 503, "provider_unavailable"),
+        (f"{BAKERY}/insights", graph_error(80002), 400, "provider_rate_limited"),
+    ],
+)
+def test_a_check_that_failed_for_the_app_or_the_moment_says_nothing_of_the_account(
+    gateway, wire, path, error, status, code
+):
+    client = gateway(BAKERY)
+    plan_check(wire)
+    wire.replace("GET", f"{GRAPH}/v25.0/{path}", json=error, status=status)
+
+    checks = checked(client)
+
+    assert [check.code for check in checks if check.ok is False] == [code]
+    assert (health(client, BAKERY)["checked_at"], state(client, BAKERY)[0]) == (
+        None,
+        "throttled" if code == "provider_rate_limited" else "ok",
+    )
+
+
+def test_a_check_without_the_credentials_of_the_app_counts_as_one(gateway, wire):
+    client = gateway(BAKERY, app_id="", app_secret="")
+    plan_check(wire, can_inspect=False)
+
+    assert [check.ok for check in checked(client)] == [None, True, True]
+    assert (health(client, BAKERY)["checked_at"], state(client, BAKERY)) == (STARTED, ("ok", None))
+
+
+def test_a_token_that_a_caller_tests_says_nothing_of_an_account_that_was_not_read_yet(gateway, wire):
+    client = gateway(instagram_account_id="")
+    wire.get(f"{GRAPH}/v25.0/17900000000000001/insights", json=graph_error(190), status=400)
+    header = {"X-Instagram-Access-Token": "EAAcallersOWNtoken0000000"}
+
+    assert not client.get("/api/instagram/insights/test?media_id=17900000000000001", headers=header).get_json()["works"]
+
+    assert state(client, None) == ("unknown", "not_checked")
 
 
 def test_an_answered_call_ends_an_older_failure_but_no_missing_permission(gateway, wire, clock):

@@ -7,6 +7,7 @@ import re
 import pytest
 import responses
 
+from services.accounts.checks import NEEDED_SCOPES
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
 from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
@@ -243,6 +244,28 @@ def test_every_kind_of_read_that_works_ends_its_trouble(wire, make_gateway, kind
 
     assert gateway.deliver() == [("account.recovered", {"account": ACCOUNT_ID})]
     assert gateway.services.snapshots.progress()["backfill"]["accounts"] == 0
+
+
+def test_the_end_of_a_token_and_its_refusal_are_announced_once_each(wire, gateway):
+    ends = gateway.clock.timestamp() + 5.5 * 86_400
+    expiring = {"is_valid": True, "expires_at": int(ends), "scopes": NEEDED_SCOPES}
+    refused = {"is_valid": False, "error": {"code": 190, "subcode": 460, "message": "invented"}}
+    found = []
+    for data in (expiring, refused):
+        wire.upsert("GET", f"{GRAPH}/v25.0/debug_token", json={"data": data})
+        for _ in range(2):
+            gateway.services.token_refresh.check(ACCOUNT_ID)
+            found.append(gateway.deliver())
+
+    steps = [data.pop("next_step") for events in found for _, data in events]
+    about_the_end = {"account": ACCOUNT_ID, "days_left": 6, "expires_at": "2026-06-21T06:00:00Z"}
+    assert found == [
+        [("token.expiring", about_the_end | {"reason": "expires_soon"})],
+        [],
+        [("token.dead", {"account": ACCOUNT_ID, "code": "token_invalid", "reason": "password_changed"})],
+        [],
+    ]
+    assert all("set ACCESS_LONG_LIVED_TOKEN to it" in step for step in steps)
 
 
 def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
