@@ -83,6 +83,7 @@ def test_an_account_is_checked_again_unless_it_needs_another_token(store, clock)
         health.checked(CheckRow(f"check: {code}", now, code))
         health.checked(CheckRow(f"answered since: {code}", now, code))
         health.called([CallRow(f"answered since: {code}", answered_at=now + 1)])
+    health.checked(CheckRow("not a day ago", now + 1))
     clock.wait(CHECKED_EVERY)
     rotation = rotation_of([Account(account, "token") for account in health.rows()], checked, store, clock)
 

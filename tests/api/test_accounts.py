@@ -223,19 +223,17 @@ def test_without_the_database_a_check_is_made_and_not_kept(gateway, wire, monkey
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "status", "code"),
+    ("path", "answer", "code"),
     [
-        ("debug_token", graph_error(190), 400, "app_not_accepted"),
-        (f"{BAKERY}/insights", graph_error(2), 503, "provider_unavailable"),
-        (f"{BAKERY}/insights", graph_error(80002), 400, "provider_rate_limited"),
+        ("debug_token", {"json": graph_error(190), "status": 400}, "app_not_accepted"),
+        (f"{BAKERY}/insights", {"json": graph_error(2), "status": 503}, "provider_unavailable"),
+        (f"{BAKERY}/insights", {"json": graph_error(80002), "status": 400}, "provider_rate_limited"),
     ],
 )
-def test_a_check_that_failed_for_the_app_or_the_moment_says_nothing_of_the_account(
-    gateway, wire, path, error, status, code
-):
+def test_a_check_that_failed_for_the_app_or_the_moment_says_nothing_of_the_account(gateway, wire, path, answer, code):
     client = gateway(BAKERY)
     plan_check(wire)
-    wire.replace("GET", f"{GRAPH}/v25.0/{path}", json=error, status=status)
+    wire.replace("GET", f"{GRAPH}/v25.0/{path}", **answer)
 
     checks = checked(client)
 
