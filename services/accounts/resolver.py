@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 from services import request_context
 from services.accounts.current_tokens import CurrentTokens, fingerprint
@@ -60,6 +62,34 @@ class ListedAccount:
     added_at: float | None = None
     failure: ProviderError | None = None
     fingerprint: str | None = None  # of its token
+
+
+@dataclass(frozen=True)
+class _FailedLookups:
+    """Why the request in hand could not look up names, by the account or the page that it asked about."""
+
+    by_account: dict[str, ProviderError] = field(default_factory=dict)
+
+    @classmethod
+    def of_request(cls) -> Self:
+        """Return those of the request in hand; a command has none that last."""
+        context = request_context.current.get()
+        return cls() if context is None else context.part(cls)
+
+    @contextmanager
+    def shared(self, account: str) -> Iterator[None]:
+        """Surround the call that names of an account are looked up by; raise the failure of an earlier one instead.
+
+        To be used within a single flight. Names that are looked up side by side share that; one that comes later would
+        else make the same call again. A context manager, so that the call stands right below its caller on the stack.
+        """
+        if (failure := self.by_account.get(account)) is not None:
+            raise failure
+        try:
+            yield
+        except ProviderError as error:
+            self.by_account[account] = error
+            raise
 
 
 OnProfile = Callable[[Account, Item], None]
@@ -247,14 +277,19 @@ class AccountResolver:
         """Return an added account with its token; raise `ProviderNotConfiguredError` where no key opens it."""
         return self._registry.opened(row)
 
-    def profile(self, account: Account, *, policy: FixedTTL = PROFILE) -> CacheEntry:
-        """Return `username` and `followers_count` of an account; either may be missing."""
+    def profile(self, account: Account, *, policy: FixedTTL = PROFILE, to_look_up: bool = False) -> CacheEntry:
+        """Return `username` and `followers_count` of an account; either may be missing.
+
+        A profile that is read `to_look_up` a name is asked for once in a request, whether that fails or not.
+        """
         is_first = False
 
         def fetch(cached: CacheEntry | None) -> Json:
             nonlocal is_first
             is_first = cached is None
-            return self.as_profile(account, self._graph.profile(account))
+            with _FailedLookups.of_request().shared(account.id) if to_look_up else nullcontext():
+                answer = self._graph.profile(account)
+            return self.as_profile(account, answer)
 
         profile = self._cache.get_or_fetch(account.id, PROFILE_KEY.key, policy, fetch, provider="instagram")
         if is_first:
@@ -301,17 +336,18 @@ class AccountResolver:
         own, by_token, token = self._own, self._own.login == "instagram", self.configured_token
 
         def fetch(_cached: CacheEntry | None) -> Json:
-            if by_token:
-                return {"id": self._graph.own_account(token)}
-            return {"id": self._graph.linked_account(own.page_id, token=token)}
+            with _FailedLookups.of_request().shared(self._owner()):
+                if by_token:
+                    return {"id": self._graph.own_account(token)}
+                return {"id": self._graph.linked_account(own.page_id, token=token)}
 
         entry = self._cache.get_or_fetch(self._owner(), ACCOUNT_KEY.key, ACCOUNT_ID, fetch, provider="instagram")
         return str(entry.value["id"])
 
     def _is_username(self, name: str, account: Account) -> bool:
-        if _username(self.profile(account, policy=PROFILE_TEXT)) == name:
+        if _username(self.profile(account, policy=PROFILE_TEXT, to_look_up=True)) == name:
             return True
-        return _username(self.profile(account, policy=PROFILE_RECHECK)) == name
+        return _username(self.profile(account, policy=PROFILE_RECHECK, to_look_up=True)) == name
 
 
 def _only(rows: Sequence[AccountRow]) -> AccountRow:

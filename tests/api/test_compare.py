@@ -309,6 +309,19 @@ def test_names_are_looked_up_side_by_side_so_that_they_share_a_call_and_its_fail
     assert calls == ["profile"]
 
 
+@pytest.mark.parametrize("account_id", [ACCOUNT_ID, ""])
+def test_names_that_are_looked_up_after_a_failure_share_it_too(make_client, clock, wire, account_id):
+    """There are more names than threads."""
+    config = settings(provider_parallel=1, max_waiting_requests=1, instagram_account_id=account_id, page_id="555")
+    client = make_client(config, clock=clock)
+    wire.get(f"{GRAPH}/v25.0/{account_id or 555}", json=graph_error(10), status=403)
+
+    rows, _ = ask(client, accounts=",".join(f"user{number}" for number in range(MOST_ACCOUNTS)))
+
+    assert {row["error"]["code"] for row in rows} == {"permission_denied"}
+    assert len(wire.calls) == 1
+
+
 def test_an_account_that_is_removed_meanwhile_takes_no_other_down(client, wire, monkeypatch):
     plan_both(wire)
     find, found = AccountResolver.find, set()
