@@ -402,6 +402,7 @@ def test_a_call_that_fails_leaves_the_others(client, provider):
     assert results_of(body) == ({"PT": 30, "br": 70}, None)
     assert body["online_followers"][0]["hours"][0] == 10
     assert body["meta"]["expires_at"] == "2026-06-15T18:00:05Z"
+    assert [entry["retry_after"] > 0 for entry in body["meta"]["unavailable"]] == [True]
 
 
 @pytest.mark.parametrize(
@@ -492,6 +493,15 @@ def test_the_table_has_a_row_for_each_number(client, provider):
     }
     assert [row["key"] for row in rows[2:]] == [str(hour) for hour in range(24)]
     assert (rows[-1]["date"], rows[-1]["value"]) == ("2026-06-14", "33")
+
+
+def test_the_table_gives_a_reason_for_an_hour_that_is_unknown_and_for_no_other(client, provider):
+    without_last = dict(list(HOURS.items())[:-1])
+    provider.special[ONLINE] = lambda query: (200, {"data": [days_online(query, without_last)]})
+
+    rows = table_rows(client.get(f"{PATH}?metrics={ONLINE}&days=1&format=csv"))
+
+    assert [(row["value"], row["reason"]) for row in rows[-2:]] == [("32", ""), ("", "not_answered")]
 
 
 SWITCHES = [{}, {"demographics_keys": "timeframe_first", "online_followers_recent": "refused"}]

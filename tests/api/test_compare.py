@@ -143,7 +143,11 @@ def test_the_numbers_are_those_of_growth_trends(client, wire):
 
 @pytest.mark.parametrize(
     ("failure", "code", "status"),
-    [((400, graph_error(190)), "token_invalid", 401), ((400, graph_error(10)), "permission_denied", 403)],
+    [
+        ((400, graph_error(190)), "token_invalid", 401),
+        ((400, graph_error(10)), "permission_denied", 403),
+        ((500, graph_error(2)), "provider_unavailable", 503),
+    ],
 )
 def test_the_failure_of_one_account_is_its_own(client, wire, failure, code, status):
     _, bakery = plan_both(wire)
@@ -162,6 +166,8 @@ def test_the_failure_of_one_account_is_its_own(client, wire, failure, code, stat
     assert {entry["account"] for entry in meta["unavailable"]} == {ACCOUNT_ID, BAKERY}
     assert [(entry["metric"], entry["reason"]) for entry in of_bakery] == [(key, code) for key in HEADLINES]
     assert {entry["message"] for entry in of_bakery} == {second["error"]["message"]}
+    assert {entry.get("retry_after") for entry in of_bakery} == {second["error"]["retry_after"]}
+    assert (second["error"]["retry_after"] is None) is (status != 503)
 
 
 def test_an_unknown_account_is_a_row_with_its_error(client, wire):
@@ -340,13 +346,16 @@ def test_an_account_that_is_removed_meanwhile_takes_no_other_down(client, wire, 
     assert [numbers(row)["followers"] for row in rows] == [1000, 500]
 
 
-def test_a_busy_gateway_answers_for_no_account(client, wire, monkeypatch):
+@pytest.mark.parametrize(
+    "busy_in", ["posts.reader.PostReader.read_with_profile", "accounts.resolver.AccountResolver.find"]
+)
+def test_a_busy_gateway_answers_for_no_account(client, wire, monkeypatch, busy_in):
     plan_both(wire)
 
     def busy(*_):
         raise BusyError("The gateway is busy.")
 
-    monkeypatch.setattr("services.posts.reader.PostReader.read_with_profile", busy)
+    monkeypatch.setattr(f"services.{busy_in}", busy)
 
     response = client.get("/compare?accounts=bakery&period=7d")
 

@@ -101,9 +101,9 @@ def test_without_posts_the_other_trends_are_answered(client, wire, code, reason)
         unknown,
         unknown,
     )
-    assert {(entry["metric"], entry["reason"]) for entry in meta["unavailable"]} == {
-        ("Engagement Rate Change", reason),
-        ("Posts Change", reason),
+    assert {(entry["metric"], entry["reason"], "retry_after" in entry) for entry in meta["unavailable"]} == {
+        ("Engagement Rate Change", reason, code == 2),
+        ("Posts Change", reason, code == 2),
     }
 
 
