@@ -12,7 +12,7 @@ import pytest
 
 from config import Config
 from services.background import heartbeat
-from services.store import connections, outage
+from services.store import connections, outage, settlement_spool
 from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Opened, Order, Settlement, content_of
 from services.store.settlement_spool import SettlementSpool, spooled_files, write_spooled_files
@@ -192,7 +192,7 @@ def test_a_result_that_is_booked_late_is_announced_as_one_that_is_booked_at_once
     assert services.store.cache_entries.versions()["modash"] == before + 2
 
 
-def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path):
+def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path, monkeypatch):
     spool = SettlementSpool(str(tmp_path), mode="live")
     calls = [
         (Opened(1, order(creator), at), Settlement("charged", "report", at + 1))
@@ -202,6 +202,8 @@ def test_calls_of_two_databases_with_one_number_have_a_file_each(tmp_path):
         spool.put(opened, content_of(opened, settlement))
 
     assert list(spool.read()) == calls
+    monkeypatch.setattr(settlement_spool, "MAX_FILES", 1)
+    assert list(spool.read()) == calls[:1]
 
 
 def test_a_result_that_another_process_books_meanwhile_is_left_out(tmp_path):
@@ -253,12 +255,14 @@ def test_a_process_of_the_other_mode_leaves_the_file_alone(buy, make_client, fol
 
 def test_a_file_that_cannot_be_read_is_kept_apart_and_stands_before_no_other(buy, make_client, config, folder):
     buy()
-    (folder / "unbooked" / "live-0-1.json").write_text('{"id": 0, "order"')
+    contents = ['{"id": 0, "order"', "[]", '{"settlement": null}', '{"settlement": {"report": null}}']
+    for number, content in enumerate(contents):
+        (folder / "unbooked" / f"live-0-{number}.json").write_text(content)
 
     settle_late(make_client(config))
 
     assert rows(folder) == [("charged", "report")]
-    assert files(folder) == ["live-0-1.json.unreadable"]
+    assert files(folder) == [f"live-0-{number}.json.unreadable" for number in range(len(contents))]
 
 
 def test_a_report_of_a_database_that_was_replaced_is_set_apart(buy, make_client, config, folder):
