@@ -74,8 +74,10 @@ class Transfer:
     def keep(self, section: Section, rows: Sequence[Row]) -> None:
         """Add rows, or replace existing ones by better ones, in one transaction."""
         replace, only_if = section.merge()
+        # Sorted, so that a process that writes the same rows meanwhile locks them in the same order.
+        ordered = sorted(rows, key=lambda row: [row["account"], *(row[column.name] for column in section.key)])
         with self._database.write() as connection:
-            upsert(connection, section.table, rows, replace=replace, only_if=only_if)
+            upsert(connection, section.table, ordered, replace=replace, only_if=only_if)
 
     def _rows(self, account: str, section: Section, selection: Selection) -> Iterator[Row]:
         order = [self._ordered(column) for column in section.key]

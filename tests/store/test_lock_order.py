@@ -11,6 +11,7 @@ from sqlalchemy import update
 from services.store.account_health import CallRow
 from services.store.api_keys import ApiKeyRow
 from services.store.cache_entries import CacheKey, EntryRow
+from services.store.exported_tables import SECTIONS
 from services.store.history import HistoryKey, HistoryValue
 from services.store.ledger import Order
 from services.store.media import MediaRow
@@ -148,6 +149,12 @@ def usages(keys):
     return [UsageRow(key, 50.0, {}, None, float(len(keys))) for key in keys]
 
 
+def lines(keys):
+    value = dict.fromkeys(("buckets", "reason", "api_version")) | {"value": 1.0, "read_at": 1.0, "final": 1}
+    days = {"breakdown": "", "first_day": "2026-11-01", "last_day": "2026-11-01", "source": "import"}
+    return [{"account": ACCOUNT, "metric": key} | days | value for key in keys]
+
+
 def counts(keys):
     return [PartRow(key, 60, None, 1.0, {"likes": 1}, {}, "instagram", None) for key in keys]
 
@@ -165,6 +172,7 @@ def use(store, keys):
         ("api_keys", use),
         ("cache_entries", lambda store, keys: store.cache_entries.put(ACCOUNT, rows(keys))),
         ("metric_values", lambda store, keys: store.history.keep(ACCOUNT, history(keys))),
+        ("metric_values", lambda store, keys: store.transfer.keep(SECTIONS[0], lines(keys))),
         ("posts", lambda store, keys: store.posts.keep(ACCOUNT, [PostRow(key, 1.0) for key in keys])),
         ("post_readings", lambda store, keys: store.posts.keep(ACCOUNT, [], counts=counts(keys))),
         ("account_health", lambda store, keys: store.account_health.called([CallRow(key, 1.0) for key in keys])),
@@ -180,7 +188,7 @@ def use(store, keys):
             ),
         ),
     ],
-    ids=["API keys", "values", "history", "posts", "counts", "answers", "rejections", "usages", "requests"],
+    ids=["API keys", "values", "history", "import", "posts", "counts", "answers", "rejections", "usages", "requests"],
 )
 def test_rows_that_are_written_together_are_locked_in_the_order_of_their_keys(shared, table, write):
     store, other, observer = shared
