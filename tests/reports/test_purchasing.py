@@ -232,6 +232,16 @@ def test_an_id_is_the_handle_once_a_report_has_both(client, clock, modash):
     assert by_id["posts"] == by_handle["posts"]
 
 
+def test_a_report_that_names_another_handle_is_that_of_the_one_that_was_requested(client, modash):
+    modash.answers(WHOLE | {"profile": {"userId": "12345", "username": "nasa_of_old"}})
+
+    bodies = [get(client).get_json() for _ in range(2)]
+
+    assert [each["meta"]["cost"]["credits"] for each in bodies] == [0.25, 0]
+    assert [each["meta"]["creator"] for each in bodies] == ["nasa", "nasa"]
+    assert modash.asked == 1
+
+
 def test_modash_is_asked_by_the_name_that_the_caller_gave(client, clock, modash, wire):
     modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}})
     get(client, url="528817151")
