@@ -100,6 +100,8 @@ def test_a_star_lets_every_page_in(make_world):
     world = make_world(CORS_ORIGINS="*")
 
     assert {world.get(POSTS, headers=headers).status_code for headers in FOREIGN.values()} == {200}
+    assert world.get(POSTS, headers={"Origin": EVIL}).headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Origin" not in world.get(POSTS).headers  # It is no page.
 
 
 @pytest.mark.parametrize("providers", ["sandbox", "live"])

@@ -64,7 +64,7 @@ def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_ask
 def test_the_states_of_days_are_read_without_those_that_are_final_long_since(store):
     keys = [key("2026-10-01"), key("2026-10-02"), key("2026-11-01"), key("2026-11-02", breakdown=("follow_type",))]
     store.history.keep("a", dict(zip(keys, (FINAL, LATE, FINAL, UNKNOWN), strict=True)))
-    store.history.keep("a", {key("2026-11-01", last="2026-11-07"): FINAL})
+    store.history.keep("a", {key("2026-11-01", last="2026-11-07"): FINAL, key("2026-10-01", "views"): FINAL})
 
     found = store.history.states("a", since="2026-10-15", until="2026-11-30", open_since="2026-09-01")
 
@@ -91,6 +91,8 @@ def test_a_known_part_stays_where_the_new_one_is_unknown_and_is_not_taken_for_fi
 
     assert kept(store) == {key(): value(6, 20.0, buckets={("REEL",): 5})}
     assert store.history.read("a", [key()]) == {}
+    store.history.keep("a", {key(): value(None, 30.0, buckets={("REEL",): 7}, reason="not_answered")})
+    assert kept(store) == {key(): value(6, 30.0, buckets={("REEL",): 7})}
 
 
 def test_only_final_values_are_read_by_their_keys(store):
