@@ -206,6 +206,14 @@ def test_a_post_is_compared_with_those_of_90_days_before_and_after(client, table
     assert (compared["since"], compared["until"]) == ("2025-08-29T18:00:00Z", "2026-02-25T18:00:00Z")
 
 
+def test_likes_that_were_not_read_with_the_insights_say_so(client, table, clock):
+    keep(table, "1", clock.timestamp() - 2 * HOUR, [1], counts=False)
+
+    (point,) = body_of(client, f"/history/posts/1?account={ACCOUNT_ID}")["points"]
+
+    assert (point["reach"], point["reasons"]) == (1, dict.fromkeys(COUNTS, "not_read_at_age"))
+
+
 def test_posts_are_compared_by_their_first_reading_of_a_week_or_more(client, table, clock):
     now = clock.timestamp()
     for name in range(5):

@@ -222,6 +222,21 @@ def test_a_reach_of_0_gives_no_rate(client, media, monkeypatch):
     assert (only["reach"], only["engagement_rate"], only["reasons"]) == (0, None, {"engagement_rate": "no_reach"})
 
 
+def test_a_post_whose_value_is_unknown_comes_after_an_older_one_of_0(client, media, monkeypatch):
+    media.publish(2)
+    media.missing = {"0": METRICS}
+    monkeypatch.setitem(globals(), "value_of", lambda *_: 0)
+
+    assert [(post["id"], post["reach"]) for post in top(client)["top_posts"]] == [("1", 0), ("0", None)]
+
+
+@pytest.mark.parametrize("by", ["reach", "engagement_score"])
+def test_a_longer_ranking_that_follows_a_shorter_one_is_whole(client, media, by):
+    media.publish(4)
+
+    assert [len(top(client, by, limit=limit)["top_posts"]) for limit in (1, 3, 2, 50)] == [1, 3, 2, 4]
+
+
 def test_csv_has_the_insights_and_the_reason(client, media):
     media.publish(2)
     media.refused["1"] = TOO_OLD
@@ -449,6 +464,7 @@ def test_a_throttle_in_the_middle_keeps_what_was_answered(client, media, clock):
     assert body["meta"]["ranking"]["posts_unknown"] == 20
     assert {each["reason"] for each in body["meta"]["unavailable"]} == {"throttled"}
     assert body["meta"]["unavailable"][0]["retry_after"] > 0
+    assert datetime.fromisoformat(body["meta"]["expires_at"]) - clock.now() == timedelta(seconds=5)
     media.calls()
     media.down_after = None
     clock.wait(3600)

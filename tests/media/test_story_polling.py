@@ -192,7 +192,10 @@ def test_a_look_at_the_posts_is_the_look_for_stories_too(make_world, monkeypatch
     assert world.calls() == []
 
 
-@pytest.mark.parametrize("fault", [{"kind": "error", "code": 100}, {"kind": "error", "code": 1}])
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "error", "code": 100}, {"kind": "error", "code": 1}, {"kind": "wrong_type", "at": "media", "value": []}],
+)
 def test_where_the_common_look_is_refused_both_are_read_as_before(make_world, fault):
     world = make_world("nothing")
     worker = look_worker(world)
