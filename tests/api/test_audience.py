@@ -446,6 +446,22 @@ def test_a_known_table_stays_when_it_is_newly_unknown(client, provider, clock, u
         assert (body["meta"]["stale"], body["meta"]["fetched_at"]) == (True, first["meta"]["fetched_at"])
 
 
+@pytest.mark.parametrize(
+    ("answer", "shown"), [(None, ("no_total", True, True)), (NOTHING, ("not_answered", False, False))]
+)
+def test_a_table_is_kept_as_that_of_the_day_in_california(client, provider, clock, answer, shown):
+    clock.set(utc("2026-06-16T03:00"))
+    provider.special[FOLLOWERS] = answer
+    plan_profile(provider.wire)
+    body_of(client, ONE)
+
+    query = {"metrics": FOLLOWERS, "breakdown": "country", "since": "2026-06-14", "until": "2026-06-16"}
+    (series,) = body_of(client, "/history", **query)["series"]
+
+    found = {point["date"]: (point["reason"], "results" in point, point["final"]) for point in series["points"]}
+    assert {day: each for day, each in found.items() if each[0] != "not_kept"} == {"2026-06-15": shown}
+
+
 def test_a_row_that_leaves_the_list_is_gone_and_one_that_cannot_be_read_stays(client, provider, clock):
     body_of(client, ONE)
     provider.special[FOLLOWERS] = parts(["country"], [(["PT"], "many"), (["ES"], 4)])

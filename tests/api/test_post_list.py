@@ -294,6 +294,17 @@ def test_an_empty_answer_does_not_make_known_posts_unknown(client, media, clock)
     assert (posts, meta["stale"], codes(meta)) == (known, False, [])
 
 
+def test_a_list_of_posts_that_cannot_be_read_is_not_empty(client, media, clock):
+    media.posts = [post("a", at(clock, days=1))]
+    top(client)
+    media.posts = [without(media.posts[0], "timestamp")]
+    clock.wait(3700)
+
+    posts, meta = top(client, refresh="true")
+
+    assert (posts, codes(meta)) == ({}, ["posts_unreadable"])
+
+
 def test_answers_that_stay_empty_for_a_day_are_believed(client, media, clock):
     media.posts = [post("a", at(clock, days=1))]
     top(client)

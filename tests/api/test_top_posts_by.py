@@ -485,6 +485,16 @@ def test_a_known_number_stays_when_a_later_answer_lacks_it(client, media, clock)
     assert later["meta"]["fetched_at"] == known["meta"]["fetched_at"]
 
 
+def test_insights_that_were_unknown_are_waited_for_once_they_have_expired(client, media, clock):
+    media.publish(1)
+    media.missing = {"0": METRICS}
+    before = top(client)
+    media.missing = {}
+    clock.wait(HOUR + 1)
+
+    assert [body["top_posts"][0]["reach"] for body in (before, top(client))] == [None, 10_000]
+
+
 def test_known_insights_are_answered_stale_while_instagram_is_down(client, media, clock):
     media.publish(3)
     known = top(client)
