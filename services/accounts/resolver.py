@@ -186,9 +186,7 @@ class AccountResolver:
         try:
             account = self._configured()
         except ProviderError:
-            if own.account_id:
-                raise
-            return None  # Whose failure this is cannot be known.
+            return None  # Its id could not be read, so whose failure this is cannot be known.
         return account if caller.sees(account.id) else None
 
     def owner_of(self, owner: str | None) -> Account:

@@ -19,12 +19,13 @@ from services.request_context import RequestContext
 from services.store.account_health import CallRow, CheckRow
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
-from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows
+from tests.support import ACCOUNT_ID, GRAPH, add_key, bearer, graph_error, settings, table_rows
 
 KEY = new_key()
 INSTAGRAM = "https://graph.instagram.com"
 BAKERY, CAFE = "17841400000000011", "17841400000000022"
 NO_OTHER = {"access_long_lived_token": "", "instagram_account_id": "", "page_id": ""}
+DAY = 86_400  # seconds
 STARTED = "2026-06-15T18:00:02Z"
 
 
@@ -196,18 +197,41 @@ def test_a_check_that_failed_says_why_and_what_to_do(gateway, clock, code, expec
     assert found["checked_at"] == STARTED
 
 
-def plan_check(wire, *, can_inspect=True):
+def plan_check(wire, *, can_inspect=True, **more):
     """Let Instagram answer the calls of a check."""
     if can_inspect:
         details = {"is_valid": True, "app_id": "1234", "expires_at": 0, "scopes": list(NEEDED_SCOPES)}
-        wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": details})
+        wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": details | more})
     wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "a11"})
     wire.get(f"{GRAPH}/v25.0/{BAKERY}/insights", json={"data": [{"name": "reach", "total_value": {"value": 7}}]})
 
 
-def checked(client):
+def checked(client, page_id=""):
     services = services_of(client)
-    return services.checkup.of(services.accounts.find(BAKERY))
+    return services.checkup.of(services.accounts.find(BAKERY), page_id)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, (False, "data_access_expired")), (14 * DAY, (True, "token_expiring")), (14 * DAY + 1, (True, None))],
+)
+def test_a_check_sees_the_end_of_the_access_to_data(gateway, wire, clock, seconds, expected):
+    client = gateway(BAKERY)
+    plan_check(wire, data_access_expires_at=int(clock.timestamp()) + seconds)
+
+    token, *_ = checked(client)
+
+    assert (token.ok, token.code) == expected
+
+
+def test_a_check_of_an_account_with_the_page_of_another_one_fails_and_reads_no_insights(gateway, wire):
+    client = gateway(BAKERY, app_id="", app_secret="")
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "a11"})
+    wire.get(f"{GRAPH}/v25.0/555", json={"instagram_business_account": {"id": CAFE}})
+
+    checks = checked(client, "555")
+
+    assert [(check.ok, check.code) for check in checks] == [(None, None), (False, "other_account"), (None, None)]
 
 
 def test_without_the_database_a_check_is_made_and_not_kept(gateway, wire, monkeypatch):
@@ -394,6 +418,34 @@ def test_a_caller_sees_its_own_accounts_only(gateway):
     first = listed(client, limit=1)
     second = listed(client, limit=1, cursor=first["meta"]["next_cursor"])
     assert [page["accounts"][0]["id"] for page in (first, second)] == [None, BAKERY]
+
+
+def test_an_account_whose_id_is_not_known_yet_is_none_of_a_key_for_others(gateway, wire):
+    client = gateway(BAKERY, instagram_account_id="", page_id="555")
+    keys = [add_key(services_of(client).store, accounts=ids)[1] for ids in ([BAKERY], [BAKERY, CAFE])]
+    wire.get(f"{GRAPH}/v25.0/555", json={"instagram_business_account": {"id": ACCOUNT_ID}})
+
+    replies = [
+        client.get(f"/top-posts?time_range=7d&account={account}", headers=bearer(key))
+        for key in keys
+        for account in (ACCOUNT_ID, CAFE)
+    ]
+
+    assert [(reply.status_code, reply.get_json()["code"]) for reply in replies] == [(404, "account_unknown")] * 4
+    assert [reply.headers["X-Provider-Calls"] for reply in replies] == ["0", "0", "1", "0"]
+
+
+def test_a_name_that_another_process_has_noted_is_in_replies_that_were_ready(gateway, wire, clock):
+    client = gateway(BAKERY)
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json={"data": []})
+    path, names = f"/top-posts?time_range=7d&account={BAKERY}", []
+    for name in ("a11", "new"):
+        services_of(client).store.accounts.rename(BAKERY, name)
+        clock.wait(2)
+        services_of(client).accounts._registry.read()
+        names.append(client.get(path).get_json()["meta"]["username"])
+
+    assert names == ["a11", "new"]
 
 
 def test_without_the_database_the_known_accounts_are_listed_with_unknown_health(gateway, monkeypatch):

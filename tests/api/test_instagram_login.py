@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from config import Config, ConfigError
-from tests.support import APP_SECRET, graph_error, settings, total_value
+from tests.support import APP_SECRET, graph_error, new_instance, settings, total_value
 
 HOST = "https://graph.instagram.com/v25.0"
 TOKEN = "IGAAtestTOKENthatMUSTneverLEAK0123456789"
@@ -56,6 +56,17 @@ def test_an_answer_without_an_id_names_no_account(client, wire, own):
 
     assert (response.status_code, response.get_json()["code"]) == (502, "provider_response_invalid")
     assert len(wire.calls) == 1
+
+
+def test_another_token_in_the_settings_is_read_as_its_own_account(make_client, clock, wire):
+    place, found = new_instance(), []
+    wire.get(f"{HOST}/me/media", json={"data": []})
+    for number, account in enumerate((USER_ID, "17841400000000010")):
+        wire.upsert("GET", f"{HOST}/me", json={"user_id": account, "username": "our.account"})
+        config = settings(access_long_lived_token=f"{TOKEN}{number}", instagram_account_id="", instance_path=place)
+        found.append(make_client(config, clock=clock).get("/top-posts?time_range=7d").get_json()["meta"]["account"])
+
+    assert found == [USER_ID, "17841400000000010"]
 
 
 def test_it_is_found_by_its_username_and_by_its_id(client, wire, me):
