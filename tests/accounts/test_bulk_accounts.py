@@ -13,7 +13,7 @@ from commands import account as command
 from commands import bulk_accounts
 from commands.account_file import FileError, accounts_of
 from config import Config
-from services.accounts.token_encryption import new_key
+from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.store import Store
 from tests.stores import query
 from tests.support import live_settings
@@ -199,10 +199,23 @@ def test_every_page_of_a_user_is_added_with_its_own_token(listed, make_account, 
     store = Store.open(make_account.config.database_url, make_account.config.instance_path, mode="live")
     rows = store.accounts.rows()
     store.close()
-    assert len({row.page_id for row in rows}) == 3
+    encryption = TokenEncryption([KEY], learn=lambda _: None)
+    tokens = {encryption.open(row.token) for row in rows}
+    assert (len({row.page_id for row in rows}), len(tokens - {several["facebook_token"]})) == (3, 3)
     ended, said, _ = make_account("add", "--all-pages", given=f"{several['facebook_token']}\n")
     assert (ended, said.splitlines()[-1]) == (0, "3 skipped (added before with the same token).")
     assert make_account("add", "--all-pages", given=f"{listed['accounts'][0]['instagram_token']}\n")[0] == 1
+
+
+@pytest.mark.parametrize(("token", "exchanges"), [("EAASHORT-several", 1), ("EAASIMLONG-several", 0)])
+def test_a_short_lived_token_of_a_user_is_exchanged_before_its_pages_are_read(
+    make_account, simulator, token, exchanges
+):
+    calls(simulator)
+
+    assert make_account("add", "--all-pages", given=f"{token}\n")[0] == 0
+
+    assert sum("grant_type=fb_exchange_token" in call for call in calls(simulator)) == exchanges
 
 
 # The file

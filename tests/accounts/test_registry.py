@@ -454,6 +454,21 @@ def test_a_token_that_does_not_read_the_account_is_not_stored(make_account, wire
     assert query(make_account.store, "gateway", "SELECT id FROM accounts") == []
 
 
+def test_a_token_of_another_account_is_not_stored_under_the_id_that_was_given(make_account, wire):
+    wire.get(f"{INSTAGRAM}/v25.0/me", json={"user_id": CAFE, "username": "cafe"})
+
+    ended, said = make_account("add", "--id", BAKERY, token=SECRET["cafe"])
+
+    assert (ended, f"The token is of account {CAFE}, not of {BAKERY}." in said) == (1, True)
+    assert query(make_account.store, "gateway", "SELECT id FROM accounts") == []
+
+
+def test_an_account_that_was_added_without_a_call_was_not_read_yet(make_account):
+    assert make_account("add", "--id", BAKERY, "--username", "bakery", token=SECRET["bakery"])[0] == 0
+
+    assert query(make_account.store, "gateway", "SELECT answered_at FROM account_health") == []
+
+
 def test_a_new_key_is_printed_without_any_setting(capsys):
     assert command.main(["key"]) == 0
     assert len(capsys.readouterr().out.strip().removeprefix("TOKEN_KEY=")) == 44

@@ -9,6 +9,7 @@ import pytest
 
 from services import request_context
 from services.accounts.checks import NEEDED_SCOPES
+from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
@@ -17,6 +18,7 @@ from services.caller import Caller, Scope
 from services.errors import TokenExpiredError, TokenInvalidError
 from services.request_context import RequestContext
 from services.store.account_health import CallRow, CheckRow
+from services.store.account_tokens import TokenRow
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from tests.support import ACCOUNT_ID, GRAPH, add_key, bearer, graph_error, settings, table_rows
@@ -320,6 +322,48 @@ def test_a_throttle_of_the_whole_app_is_one_of_each_account(gateway, wire):
     client.get(f"/top-posts?time_range=7d&account={BAKERY}")
 
     assert state(client, CAFE) == ("throttled", "provider_rate_limited")
+
+
+def test_of_two_throttles_the_later_end_is_named(gateway, wire):
+    client = gateway(BAKERY, CAFE)
+    for account, code, seconds in ((BAKERY, 80002, 7200), (CAFE, 4, 3600)):
+        answer = {"json": graph_error(code), "status": 400, "headers": {"Retry-After": str(seconds)}}
+        wire.get(f"{GRAPH}/v25.0/{account}/media", **answer)
+        client.get(f"/top-posts?time_range=7d&account={account}")
+
+    assert [health(client, account)["next_step"] for account in (BAKERY, CAFE)] == [
+        "Wait until 2026-06-15T20:00:02Z.",
+        "Wait until 2026-06-15T19:00:02Z.",
+    ]
+
+
+def test_the_status_of_a_key_warns_of_an_end_and_counts_no_throttle(gateway, wire, clock):
+    client = gateway(BAKERY, CAFE)
+    store, now = services_of(client).store, clock.timestamp()
+    mine = fingerprint(f"EAAtokenOFaccount{CAFE}")
+    ends = {"expires_at": now + 5 * DAY, "checked_at": now, "kind": "USER"}
+    store.account_tokens.put(TokenRow(CAFE, mine, mine, seen_at=now, written_at=now, **ends))
+    wire.get(f"{GRAPH}/v25.0/{BAKERY}/media", json=graph_error(80002), status=400)
+    client.get(f"/top-posts?time_range=7d&account={BAKERY}")
+
+    body = client.get("/status", headers=bearer(add_key(store, accounts=[BAKERY, CAFE])[1])).get_json()
+
+    assert body["status"] == "ok"
+    assert [(check["state"], check["code"]) for check in body["checks"]] == [
+        ("not_checked", "provider_rate_limited"),
+        ("warning", "expires_soon"),
+    ]
+
+
+def test_the_next_step_of_a_rejected_token_is_that_of_where_it_was_given(gateway, clock):
+    client = gateway(BAKERY)
+    table = services_of(client).store.account_health
+    table.called([CallRow(account, None, clock.timestamp(), "token_invalid") for account in (ACCOUNT_ID, BAKERY)])
+
+    steps = [health(client, account)["next_step"] for account in (ACCOUNT_ID, BAKERY)]
+
+    assert ["set ACCESS_LONG_LIVED_TOKEN" in step for step in steps] == [True, False]
+    assert ["make account" in step for step in steps] == [False, True]
 
 
 def test_tokens_that_no_key_opens_are_one_line_of_the_log_and_none_of_each_job(gateway, clock, caplog):

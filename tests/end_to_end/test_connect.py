@@ -336,7 +336,7 @@ def test_make_doctor_names_the_cause_of_an_account_that_was_connected(run, simul
     assert run("EAASHORT-private")[0] == 0
     simulator.post("/_simulator/logins/private", {"repaired": False})
 
-    ended = doctor.main()
+    ended = doctor.main([])
 
     said = capsys.readouterr().out
     assert ended == 1
