@@ -369,6 +369,18 @@ def test_counts_of_older_posts_are_read_again_after_six_hours_although_the_newes
     assert asked[1:] == [[0]] * 4 + [[0, 2, 4], [0]]
 
 
+def test_counts_of_older_posts_are_read_again_after_six_hours_although_new_posts_come_hourly(client, media, clock):
+    media.posts = [post(f"{n}", at(clock, days=n), like_count=n) for n in range(1, 7)]
+    top(client, "9d")
+    media.posts[5] = media.posts[5] | {"like_count": 60}
+    for number in range(7):
+        clock.wait(3601)
+        media.posts.insert(0, post(f"new{number}", at(clock, seconds=1)))
+        posts, _ = top(client, "9d", refresh="true")
+
+    assert (len(posts), posts["6"]["like_count"]) == (13, 60)
+
+
 def test_a_missing_count_is_asked_for_again_soon(client, media, clock):
     media.posts = [post("a", at(clock, days=1), like_count=7)]
     top(client)
