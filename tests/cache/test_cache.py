@@ -709,6 +709,32 @@ def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch
         assert leader.result(10).value == {"number": 1}
 
 
+def test_an_answer_that_lacks_what_is_known_is_one_for_all_who_refresh_at_once(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(10)
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def lacking(_cached):
+        calls.append(1)
+        begun.set()
+        assert go_on.wait(20)
+        return {"other": 2}
+
+    def refresh():
+        return refreshing(lambda: cache.get_or_fetch(ACCOUNT, KEY, HOUR, lacking))
+
+    with ThreadPoolExecutor(2) as callers:
+        replies = [callers.submit(refresh)]
+        assert begun.wait(20)
+        replies.append(callers.submit(refresh))
+        time.sleep(0.05)  # So it waits, mostly.
+        go_on.set()
+        values = [reply.result(20).value for reply in replies]
+
+    assert values == [{"number": 1, "other": 2}] * 2
+    assert calls == [1]
+
+
 def test_the_deadline_of_one_caller_is_no_failure_of_those_that_wait_for_its_fetch(cache):
     begun, go_on, calls = threading.Event(), threading.Event(), []
 
