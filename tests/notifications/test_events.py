@@ -184,6 +184,9 @@ def test_without_a_receiver_no_event_is_kept(make_gateway, wire):
     assert gateway.services.notification_delivery is None
     assert gateway.services.store.notifications.counts() == (0, 0)
     assert "notifications" not in handlers(gateway.services, gateway.clock)
+    gateway.runner.put_recurring()
+    keys = gateway.services.store.jobs.keys
+    assert (keys("notifications"), keys("sweep")) == (set(), {""})  # A job without a handler would be late for ever.
 
 
 @pytest.mark.parametrize(
