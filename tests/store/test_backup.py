@@ -268,6 +268,20 @@ def test_files_that_were_copied_as_they_are_are_restored_with_their_log(run, set
     assert creators(settings) == ["nasa"]
 
 
+def test_root_restores_nothing_that_another_user_could_then_not_open(run, settings, tmp_path, monkeypatch):
+    file, folder = made(run, tmp_path), file_of(settings).parent
+    add_report(settings, "nasa")
+    if os.geteuid() == 0:
+        os.chown(folder, 12_345, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    ended, _, said = run(restore, str(file))
+
+    assert ended == 1
+    assert f"belongs to the user with the id {folder.stat().st_uid}. Restore as that user" in said
+    assert creators(settings) == ["nasa"]
+
+
 def test_restores_within_one_second_keep_each_database_that_they_replace(run, settings, tmp_path, monkeypatch):
     class SameSecond(datetime):
         @classmethod
