@@ -262,6 +262,17 @@ def test_a_number_that_too_many_posts_lack_is_unknown_for_their_reason(client, t
     assert [(cell["median_reach"], cell["reason"]) for cell in cells if cell["posts"]] == [(0, "no_reach")]
 
 
+@pytest.mark.parametrize(("type_", "posts"), [("FEED", 4), ("REELS", 0), (None, 4)])
+def test_posting_times_may_be_those_of_one_type(client, table, clock, type_, posts):
+    for name in range(4):
+        keep(table, f"1{name}", clock.timestamp() - 20 * DAY, [168])
+
+    query = {"account": ACCOUNT_ID} | ({"media_product_type": type_} if type_ else {})
+    cells = body_of(client, "/posting-times", **query)["cells"]
+
+    assert sum(cell["posts"] for cell in cells) == posts
+
+
 def test_the_format_has_a_reason_only_where_nothing_of_it_is_known(client, table, clock):
     for name in range(5):
         keep(table, f"1{name}", clock.timestamp() - 20 * DAY, [168], values={"reach": None})
