@@ -22,7 +22,7 @@ from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError
 from services.redaction import Redaction
-from services.store.metadata import VERSIONS
+from services.store.schema_versions import VERSIONS
 from services.store.store import addresses
 
 LOCK = 7_251_902_117  # the key of the advisory lock; any number that no other program uses

@@ -90,7 +90,7 @@ ROOMS: Mapping[str, MutationTarget] = {
         ("tests/reports", "tests/store/test_ledger.py"),
     ),
     "cache": MutationTarget(
-        ("services/cache", "services/store/cache_entries.py", "services/store/leases.py"),
+        ("services/cache", "services/store/cache_entries.py", "services/store/cache_leases.py"),
         ("tests/store/test_leases.py", "tests/store/test_cache_entries.py", "tests/cache"),
     ),
     "guard": MutationTarget(

@@ -17,7 +17,7 @@ from config import Config
 from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError
-from services.store.metadata import GATEWAY
+from services.store.schema_versions import GATEWAY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

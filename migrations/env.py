@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from services.store.metadata import GATEWAY
 from services.store.schema import gateway, memory
+from services.store.schema_versions import GATEWAY
 
 name = context.config.attributes["database"]
 

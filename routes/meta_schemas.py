@@ -8,8 +8,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from services.account_history import KeptKind
-from services.answers import Substitution, Unavailable, Warning_
+from services.answers import Substitution, Warning_
 from services.growth.trends import WindowDays
+from services.reasons import Unavailable
 
 
 class Meta(TypedDict):

@@ -8,7 +8,7 @@ from itertools import chain
 from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain
+from services.answers import Answer, Freshness, Origin, Table, Warning_
 from services.cache.policies import HISTORY_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
@@ -33,6 +33,7 @@ from services.history.period_values import NOT_KEPT, NOT_OVER
 from services.history.periods import Interval, period_around, whole_periods
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
+from services.reasons import Unavailable, explain
 from services.rendering.did_you_mean import did_you_mean_any
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts

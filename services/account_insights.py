@@ -8,15 +8,7 @@ from functools import lru_cache
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import (
-    Answer,
-    Freshness,
-    Origin,
-    Substitution,
-    Table,
-    Warning_,
-    unexpected_end_time,
-)
+from services.answers import Answer, Freshness, Origin, Substitution, Table, Warning_, unexpected_end_time
 from services.cache.cache import Cache
 from services.clock import Clock
 from services.days import EndTime, pacific_day, utc

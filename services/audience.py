@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, explain, unexpected_end_time
+from services.answers import Answer, Freshness, Origin, Table, Warning_, unexpected_end_time
 from services.clients.graph.models import Account, Number, as_count
 from services.clock import Clock
 from services.days import PACIFIC
@@ -26,6 +26,7 @@ from services.insights.audience import (
 from services.insights.audience_reader import AudienceReader, AudienceReading
 from services.insights.catalogue import METRICS, MIN_FOLLOWERS
 from services.insights.values import MetricValue
+from services.reasons import Unavailable, explain
 from services.redaction import one_line
 from services.windows import last_days
 

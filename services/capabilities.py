@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
-from services.answers import REASONS, Answer, Freshness, Origin, Table
+from services.answers import Answer, Freshness, Origin, Table
 from services.cache.cache import Cache
 from services.cache.policies import REFUSED_METRIC
 from services.clients.graph.models import Account
@@ -17,6 +17,7 @@ from services.insights.caching import refusal_key
 from services.insights.catalogue import METRICS, Metric
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, UNDOCUMENTED_TYPES, MediaMetric
 from services.media.refusals import AnsweredMetrics, MediaRefusal, MediaRefusals
+from services.reasons import REASONS
 
 OF_ACCOUNT = "account"
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table, Unavailable
+from services.answers import Answer, Freshness, Origin, Table
 from services.cache.policies import UNKNOWN_ACCOUNT_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
@@ -24,6 +24,7 @@ from services.growth.shown import ShownGrowth, ShownTrend, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES, UNITS, TrendKey, WindowDays
 from services.growth_trends import Until, warnings_of, window_of
 from services.posts.post import reason_of
+from services.reasons import Unavailable
 
 MOST_ACCOUNTS = 20  # in one comparison; each is read as /growth-trends reads it
 ADDED: tuple[TrendKey, ...] = tuple(key for key in TITLES if key not in ALWAYS)

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Origin, Table, Unavailable, explain
+from services.answers import Answer, Origin, Table
 from services.cache.policies import HOUR
 from services.media.kept_stories import KeptStories
 from services.media.story_values import STORY_LIFE, ends_at, values_of
 from services.media.values import MediaValue
 from services.posts.compared import ComparedPostsReader, Typical, ratio, typical, unavailable
+from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostRow
 from services.store.stories import StoryRow

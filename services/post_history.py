@@ -8,7 +8,7 @@ from typing import Literal, cast
 from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Origin, Table, Unavailable, explain
+from services.answers import Answer, Origin, Table
 from services.cache.policies import DAY
 from services.clients.graph.models import Account, Number
 from services.clock import Clock
@@ -19,6 +19,7 @@ from services.media.values import MediaValue
 from services.posts.ages import FIXED_AGES, HOUR
 from services.posts.compared import freshness_of_kept, moment_of_reply, typical, unavailable
 from services.posts.kept_posts import KeptPosts
+from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import COUNTS, INSIGHTS, PostReading, PostRow
 

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 from typing_extensions import TypedDict
 
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Origin, Table, explain
+from services.answers import Answer, Origin, Table
 from services.days import utc
 from services.posts.compared import ComparedPost, ComparedPostsReader, typical
 from services.posts.insights import rate_of
+from services.reasons import explain
 
 MOST_DAYS, USUAL_DAYS = 365, 90
 FLOOR = 3  # posts of a cell

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import VIEWS_FROM_IMPRESSIONS, Answer, Freshness, Origin, Table, Unavailable, Warning_, explain
+from services.answers import VIEWS_FROM_IMPRESSIONS, Answer, Freshness, Origin, Table, Warning_
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER, MINUTE
 from services.clients.graph.models import Account, Number
@@ -23,6 +23,7 @@ from services.media.errors import story_expired
 from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories, LiveStories
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, newest, values_of
+from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import WEBHOOK, StoryRow
 from services.windows import Bound, check_range

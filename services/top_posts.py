@@ -11,7 +11,7 @@ from heapq import nlargest
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
-from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_, deciding_entry, explain
+from services.answers import Answer, Freshness, Origin, Table, Warning_, deciding_entry
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import DAY, MINUTE
@@ -27,6 +27,7 @@ from services.posts.ordered_posts import OrderedPosts, Posts, by_score
 from services.posts.post import COUNTS, Post
 from services.posts.reader import PostReader
 from services.posts.top_post_fields import INSIGHTS, Form, ShownPost, shown_post
+from services.reasons import Unavailable, explain
 from services.rendering.plurals import counted
 from services.rendering.prepared_parts import PreparedList
 

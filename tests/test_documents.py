@@ -14,11 +14,11 @@ import pytest
 from config import Config, ConfigError
 from routes.documentation import error_classes, error_codes, path_of
 from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE
-from services.answers import REASONS
 from services.cache import policies
 from services.cache.policies import FixedTTL
 from services.errors import InsightsError
 from services.insights.catalogue import METRICS
+from services.reasons import REASONS
 from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, section, tables_of
 from tests.support import ROOT
 

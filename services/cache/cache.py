@@ -16,7 +16,7 @@ A fetch of several calls hands over each answer as it comes (`services.cache.fet
 then kept, whatever becomes of the later calls, and the next attempt fetches only the rest (`services.cache.fetching`).
 
 A newer value is never replaced by an older one, and a value that was fetched under a lease that another process has
-taken over meanwhile is not written at all (`services.store.leases`).
+taken over meanwhile is not written at all (`services.store.cache_leases`).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from services.cache.single_flight import MAX_WAIT, REFRESH_WAIT, SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey
+from services.store.cache_leases import LeaseTable
 from services.store.database import DatabaseUnavailableError
-from services.store.leases import LeaseTable
 
 
 class Cache:

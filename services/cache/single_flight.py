@@ -6,7 +6,7 @@ what the other one committed, or fetches itself if the other one died.
 
 The lease is short (`LEASE`), so that a dead process blocks a key only for moments, and a fetch may take longer than
 that; so the heartbeat of the process extends all its leases, on its next beat after a fifth of their length. Two missed
-extensions are tolerated. `services.store.leases` explains why a lease alone is not enough, and what the fence adds.
+extensions are tolerated. `services.store.cache_leases` explains why a lease alone is not enough, and what a fence adds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from services.cache.failure_text import deserialize, serialize
 from services.errors import DeadlineExceededError, ProviderError
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
+from services.store.cache_leases import LEASE, LeaseTable
 from services.store.database import DatabaseUnavailableError
-from services.store.leases import LEASE, LeaseTable
 
 MAX_WAIT = 90.0  # seconds that a caller waits for a fetch of another one, and not beyond its request's deadline
 REFRESH_WAIT = 2.0  # seconds that a caller waits for a newer value when it could have an expired one

@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import partial
 
 from services import request_context
-from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.clients.graph.models import Account
@@ -27,6 +26,7 @@ from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
 from services.posts.post import Post, reason_of
 from services.posts.reader import PostReader
+from services.reasons import Unavailable, explain
 from services.windows import Window
 
 Both = tuple[CacheEntry | ProviderError, Posts | ProviderError]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple, Self
 
-from services.answers import Unavailable
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
@@ -18,6 +17,7 @@ from services.growth.trends import METRIC_OF, Trend, TrendKey
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.posts.engagement_rate import Method
 from services.posts.rate_of_posts import Basis
+from services.reasons import Unavailable
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart

@@ -11,7 +11,7 @@ from typing import NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
-from services.answers import BreakdownOfValue, BucketValue, Unavailable, deciding_entry, explain, rows_with_buckets
+from services.answers import BreakdownOfValue, BucketValue, deciding_entry, rows_with_buckets
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import MINUTE
@@ -20,6 +20,7 @@ from services.days import EndTime, provider_time
 from services.insights.reader import Insights
 from services.insights.request import ResolvedMetric, value_of
 from services.insights.values import MetricValue
+from services.reasons import Unavailable, explain
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart

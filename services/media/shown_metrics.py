@@ -9,7 +9,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from services.answers import BreakdownOfValue, BucketValue, Substitution, Unavailable, explain, rows_with_buckets
+from services.answers import BreakdownOfValue, BucketValue, Substitution, rows_with_buckets
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import MINUTE
@@ -18,6 +18,7 @@ from services.media.catalogue import STORY
 from services.media.reader import MediaInsights
 from services.media.request import ResolvedMediaMetric
 from services.media.values import MediaValue
+from services.reasons import Unavailable, explain
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text
 from services.rendering.prepared_parts import PreparedPart

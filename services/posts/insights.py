@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 from services import request_context
-from services.answers import Unavailable, explain
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.fetch_request import FetchResult, Keep
@@ -33,6 +32,7 @@ from services.media.expansion import POST_METRICS, ExpansionReader, PostValues, 
 from services.media.refused_posts import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
 from services.posts.post import Post, reason_of
+from services.reasons import Unavailable, explain
 from services.rendering.plurals import counted
 from services.store.cache_entries import CacheKey
 

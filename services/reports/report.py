@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.answers import Unavailable
+from services.reasons import Unavailable
 from services.reports.creators import HANDLE
 
 BLOCKS = ("posts", "reels")

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from zlib import compress, decompress
 
-from services.answers import Answer, Freshness, Origin, Table, Unavailable, Warning_
+from services.answers import Answer, Freshness, Origin, Table, Warning_
 from services.clock import Clock
 from services.days import our_time
+from services.reasons import Unavailable
 from services.redaction import Redaction
 from services.rendering.csv_cells import cells, csv_lines
 from services.rendering.prepared_json import json_text, prepared

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.store.instance_lock import InstanceLock, InUseError
-from services.store.metadata import GATEWAY
+from services.store.schema_versions import GATEWAY
 from services.store.settlement_spool import spooled_files, write_spooled_files
 
 STEP = 2_000  # pages after which a signal such as Ctrl-C is noticed

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 
+from services.store.cache_leases import LeaseTable
 from services.store.database import Database, chunks, excluded, lock_in_order, upsert
-from services.store.leases import LeaseTable
 from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
 

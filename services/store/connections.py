@@ -22,9 +22,8 @@ from services.store.damaged_rows import NOTE, DamageLog
 from services.store.live_and_sandbox import MODES, keep_to_mode
 from services.store.outage import Outage
 from services.store.sqlite_texts import TextTolerantConnection
+from services.store.timeouts import BUSY_TIMEOUT, CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 
-BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another transaction, and a thread for a connection
-STATEMENT_TIMEOUT = 4.0  # seconds after which PostgreSQL itself gives a statement up
 # Connections of a process, at most; PostgreSQL usually allows a hundred in total.
 READERS, WRITERS = 5, 3
 # Readers need no transactions. What a connection keeps costs less than to set it for each statement.
@@ -149,7 +148,7 @@ class Connections:
 
     def _open_server(self, size: int) -> Engine:
         # psycopg and what it brings along take 11 MB of each process, which one with SQLite has no use for.
-        from services.store.bounded import CONNECT_TIMEOUT, BoundedConnection, NoAnswerError  # noqa: PLC0415
+        from services.store.postgresql_connection import BoundedConnection, NoAnswerError  # noqa: PLC0415
 
         engine = create_engine(
             self._url,

@@ -30,8 +30,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
 from services.store.faults import MAKE_WRITABLE, NOT_A_STANDBY, is_refusal, only_writing, words
-from services.store.metadata import GATEWAY, MEMORY, VERSIONS
 from services.store.plain_queries import PlainQueries
+from services.store.schema_versions import GATEWAY, MEMORY, VERSIONS
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, Index, Integer, String, Table, Text
 
-from services.store.metadata import gateway
+from services.store.schema_versions import gateway
 from services.store.types import Message, Number, ShortMessage, mode_column
 
 metric_values = Table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text
 
-from services.store.metadata import gateway
+from services.store.schema_versions import gateway
 from services.store.types import Message, ShortMessage, mode_column
 
 jobs = Table(

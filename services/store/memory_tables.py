@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text
 
-from services.store.metadata import memory
+from services.store.schema_versions import memory
 from services.store.types import mode_column
 
 cache_entries = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.store import account_tables, history_tables, job_tables, memory_tables, report_tables
-from services.store.metadata import gateway, memory
+from services.store.schema_versions import gateway, memory
 
 GROUPS = (account_tables, history_tables, job_tables, memory_tables, report_tables)  # imported, so registered
 

@@ -17,6 +17,7 @@ from services.store.account_troubles import AccountTroubleTable
 from services.store.accounts import AccountTable
 from services.store.api_keys import ApiKeyTable
 from services.store.cache_entries import CacheEntryTable
+from services.store.cache_leases import LeaseTable
 from services.store.connections import Connections
 from services.store.counters import Counters
 from services.store.database import Database, DatabaseFault, DatabaseUnavailableError, SchemaError
@@ -26,16 +27,15 @@ from services.store.follower_counts import FollowerCounts
 from services.store.history import History
 from services.store.instance_lock import InstanceLock, InUseError
 from services.store.jobs import Jobs
-from services.store.leases import LeaseTable
 from services.store.ledger import Ledger
 from services.store.media import MediaTable
-from services.store.metadata import GATEWAY, MEMORY
 from services.store.notifications import NotificationTable
 from services.store.posts import PostTable
 from services.store.provider_turns import ProviderTurns
 from services.store.quota_usage import QuotaUsage
 from services.store.reports import Reports
 from services.store.request_counts import RequestCountTable
+from services.store.schema_versions import GATEWAY, MEMORY
 from services.store.settlement_spool import SettlementSpool
 from services.store.spending import Spending
 from services.store.stories import Stories

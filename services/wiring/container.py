@@ -67,8 +67,8 @@ from services.stories import AccountStories
 from services.top_posts import TopPosts
 from services.waiting_slots import WaitingSlots
 from services.webhooks.application import WebhookApplication
-from services.webhooks.deliveries import Webhooks
 from services.webhooks.handlers import handlers_by_field
+from services.webhooks.receiving import Webhooks
 from services.wiring import provider_clients
 from services.wiring.instagram import instagram_parts
 from services.wiring.monitoring import monitoring_of

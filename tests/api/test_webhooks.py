@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.webhooks import deliveries
+from services.webhooks import receiving
 from services.webhooks.errors import SignatureInvalidError, SignatureMissingError
 from tests.deliveries import PATH, SIGNATURE, body, change, entry, signature, signed, story_insights
 from tests.stores import query
@@ -226,11 +226,11 @@ def test_what_only_reads_takes_no_body_at_all(client, method, path):
 
 
 def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client, monkeypatch):
-    monkeypatch.setattr(deliveries, "ROOM_WAIT", 0.05)
+    monkeypatch.setattr(receiving, "ROOM_WAIT", 0.05)
     client = make_client()
     webhooks = client.application.extensions["services"].webhooks
     large = body(entry(ACCOUNT_ID, change("comments", {"id": "1", "text": "x" * 1024 * 1024})))
-    held = [webhooks.room_for(signature(large, APP_SECRET), len(large)) for _ in range(deliveries.ROOM // len(large))]
+    held = [webhooks.room_for(signature(large, APP_SECRET), len(large)) for _ in range(receiving.ROOM // len(large))]
     for each in held:
         each.__enter__()
 
@@ -248,7 +248,7 @@ def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client,
 def test_no_room_is_taken_for_a_large_body_without_a_signature_of_the_right_form(client, given, failure):
     webhooks = client.application.extensions["services"].webhooks
 
-    with pytest.raises(failure), webhooks.room_for(given, deliveries.ROOM):
+    with pytest.raises(failure), webhooks.room_for(given, receiving.ROOM):
         pytest.fail("The body would be read.")
 
 
@@ -355,7 +355,7 @@ def test_the_newest_delivery_of_each_story_is_what_is_kept_of_it(gateway, store_
 
 
 def test_a_body_that_waits_for_room_is_read_as_soon_as_another_one_gives_it_back():
-    room = deliveries.Room(10)
+    room = receiving.Room(10)
     room.acquire(10, within=0)
     threading.Timer(0.05, room.give_back, (10,)).start()
 

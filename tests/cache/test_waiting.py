@@ -15,7 +15,7 @@ from services.cache.policies import FixedTTL
 from services.errors import BusyError, DeadlineExceededError, ProviderTimeoutError
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey
-from services.store.leases import LEASE, LeaseTable
+from services.store.cache_leases import LEASE, LeaseTable
 from services.waiting_slots import WaitingSlots
 from tests.stores import query
 

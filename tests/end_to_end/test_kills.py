@@ -17,7 +17,7 @@ from pathlib import Path
 
 import requests
 
-from services.store.leases import LEASE
+from services.store.cache_leases import LEASE
 from tests.stores import query
 from tests.support import errors_of, local_session
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from commands.probe import free_port
-from services.store.metadata import GATEWAY, VERSIONS
+from services.store.schema_versions import GATEWAY, VERSIONS
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
 from tests.support import ROOT, Process, environment, lines_of, new_instance, wait_for

@@ -25,7 +25,7 @@ from services.store import backup as backup_module
 from services.store.backup import new_file
 from services.store.instance_lock import InstanceLock, InUseError
 from services.store.ledger import Order
-from services.store.metadata import GATEWAY, VERSIONS
+from services.store.schema_versions import GATEWAY, VERSIONS
 from services.store.settlement_spool import spooled_files
 from services.store.store import Store
 from tests.store.test_schema import run_alembic

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.accounts.token_encryption import TokenEncryption, new_key
-from services.store import bounded, connections, outage
+from services.store import connections, outage, postgresql_connection
 from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from services.store.store import Store
@@ -40,8 +40,8 @@ def store(hole):
 @pytest.fixture
 def hurried(monkeypatch):
     """Bounds for a test that would otherwise take many seconds."""
-    monkeypatch.setattr(bounded, "ANSWER_TIMEOUT", 0.6)
-    monkeypatch.setattr(bounded, "PING_TIMEOUT", 0.3)
+    monkeypatch.setattr(postgresql_connection, "ANSWER_TIMEOUT", 0.6)
+    monkeypatch.setattr(postgresql_connection, "PING_TIMEOUT", 0.3)
     monkeypatch.setattr(outage, "RETRY_AFTER", 0.2)
 
 
@@ -58,8 +58,8 @@ def count(store):
 
 
 def test_the_bounds_add_up_to_a_few_seconds():
-    assert bounded.PING_TIMEOUT + bounded.CONNECT_TIMEOUT <= 3
-    assert connections.STATEMENT_TIMEOUT < bounded.ANSWER_TIMEOUT <= connections.BUSY_TIMEOUT <= 5
+    assert postgresql_connection.PING_TIMEOUT + connections.CONNECT_TIMEOUT <= 3
+    assert connections.STATEMENT_TIMEOUT < postgresql_connection.ANSWER_TIMEOUT <= connections.BUSY_TIMEOUT <= 5
 
 
 def test_a_server_that_never_answers_is_given_up_and_spared_the_next_calls(hole, store):
@@ -95,16 +95,16 @@ def test_a_connection_that_has_just_answered_is_not_asked_for_a_sign_of_life(hol
         return hole.passed - before
 
     passed_for_a_read()
-    monkeypatch.setattr(bounded, "PING_AFTER", 600.0)
+    monkeypatch.setattr(postgresql_connection, "PING_AFTER", 600.0)
     busy = passed_for_a_read()
-    monkeypatch.setattr(bounded, "PING_AFTER", 0.0)
+    monkeypatch.setattr(postgresql_connection, "PING_AFTER", 0.0)
     idle = passed_for_a_read()
 
     assert (busy, idle) == (2, 4)
 
 
 def test_a_connection_that_the_server_ends_right_after_an_answer_is_replaced(hole, store, monkeypatch):
-    monkeypatch.setattr(bounded, "PING_AFTER", 600.0)
+    monkeypatch.setattr(postgresql_connection, "PING_AFTER", 600.0)
     count(store)
 
     with server() as connection:
@@ -132,11 +132,11 @@ def test_a_server_that_stops_to_answer_in_a_transaction_is_given_up(hole, store,
 
 def test_a_statement_after_a_sign_of_life_has_the_time_of_a_statement(store, monkeypatch):
     count(store)
-    monkeypatch.setattr(bounded, "PING_AFTER", 0.0)
-    monkeypatch.setattr(bounded, "ANSWER_TIMEOUT", 30.0)
+    monkeypatch.setattr(postgresql_connection, "PING_AFTER", 0.0)
+    monkeypatch.setattr(postgresql_connection, "ANSWER_TIMEOUT", 30.0)
 
     with store.databases[1].read() as connection:
-        connection.exec_driver_sql(f"SELECT pg_sleep({bounded.PING_TIMEOUT + 0.1})")
+        connection.exec_driver_sql(f"SELECT pg_sleep({postgresql_connection.PING_TIMEOUT + 0.1})")
 
     assert store.faults() == {}
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from sqlalchemy import select, update
 
-from services.store import leases as lease_module
+from services.store import cache_leases as lease_module
 from services.store.cache_entries import CacheKey, EntryRow
 from services.store.database import CHUNK
 from services.store.memory_tables import leases

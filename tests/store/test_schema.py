@@ -22,8 +22,8 @@ from commands.upgrade import alembic_config
 from config import Config
 from services.accounts.token_encryption import new_key
 from services.store.database import SchemaError
-from services.store.metadata import GATEWAY, MEMORY, VERSIONS
 from services.store.schema import gateway, memory
+from services.store.schema_versions import GATEWAY, MEMORY, VERSIONS
 from services.store.store import Store, addresses
 from tests.stores import ENGINES, new_store, query
 from tests.support import ROOT, environment, free_port

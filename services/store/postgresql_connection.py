@@ -14,9 +14,8 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
 
-CONNECT_TIMEOUT = 2  # seconds for each address of the server, the least that libpq knows
-ANSWER_TIMEOUT = 5.0  # seconds for one statement; more than PostgreSQL's own limit for it
-PING_TIMEOUT = 1.0  # seconds for the sign of life of an idle connection, before it is used again
+from services.store.timeouts import ANSWER_TIMEOUT, PING_TIMEOUT
+
 PING_AFTER = 1.0  # seconds without an answer after which a connection is idle
 POLL_INTERVAL = 0.1  # seconds
 
