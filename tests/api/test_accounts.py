@@ -226,6 +226,15 @@ def test_a_check_sees_the_end_of_the_access_to_data(gateway, wire, clock, second
     assert (token.ok, token.code) == expected
 
 
+def test_a_check_names_a_token_of_another_app(gateway, wire):
+    client = gateway(BAKERY)
+    plan_check(wire, app_id="999")
+
+    token, *_ = checked(client)
+
+    assert (token.ok, token.code) == (False, "token_of_other_app")
+
+
 def test_a_check_of_an_account_with_the_page_of_another_one_fails_and_reads_no_insights(gateway, wire):
     client = gateway(BAKERY, app_id="", app_secret="")
     wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "a11"})
@@ -331,9 +340,10 @@ def test_of_two_throttles_the_later_end_is_named(gateway, wire):
         wire.get(f"{GRAPH}/v25.0/{account}/media", **answer)
         client.get(f"/top-posts?time_range=7d&account={account}")
 
-    assert [health(client, account)["next_step"] for account in (BAKERY, CAFE)] == [
-        "Wait until 2026-06-15T20:00:02Z.",
-        "Wait until 2026-06-15T19:00:02Z.",
+    found = [health(client, account) for account in (BAKERY, CAFE)]
+    assert [(each["message"], each["next_step"]) for each in found] == [
+        (f"Instagram limits the calls of this account until {until}.", f"Wait until {until}.")
+        for until in ("2026-06-15T20:00:02Z", "2026-06-15T19:00:02Z")
     ]
 
 
@@ -500,6 +510,7 @@ def test_without_the_database_the_known_accounts_are_listed_with_unknown_health(
         raise DatabaseUnavailableError("gone")
 
     monkeypatch.setattr(services_of(client).store.account_health, "rows", fail)
+    monkeypatch.setattr(services_of(client).store.account_tokens, "all", fail)
 
     assert state(client, BAKERY) == ("unknown", "database_unavailable")
 

@@ -381,6 +381,19 @@ def test_a_change_that_never_works_is_given_up_and_counted(bench, failure):
     assert bench.table.counts() == (0, 1)
 
 
+def test_a_change_that_fails_is_tried_again_later_and_later_up_to_six_hours(bench):
+    bench.book.failure = ValueError("refused")
+    bench.bring(reach(17))
+    waits = []
+    while bench.table.counts().waiting:
+        [(due_at,)] = bench.rows("due_at")
+        waits.append(due_at - bench.clock.timestamp())
+        bench.clock.wait(waits[-1] + 0.001)
+        bench.application.run(seconds=60)
+
+    assert waits == pytest.approx([120, 240, 480, 960, 1920, 3840, 7680, 15360, 6 * 3600], abs=0.01)
+
+
 def test_a_database_that_is_unavailable_costs_no_attempt(bench):
     bench.book.failure = DatabaseUnavailableError("away")
     for _ in range(2 * MAX_ATTEMPTS):

@@ -217,8 +217,9 @@ def test_of_several_accounts_a_script_chooses_by_name_or_all(run, rows):
     assert (ended, found["status"], rows()) == (2, "choice_needed", {})
     assert [each["username"] for each in found["accounts"]] == ["corner.bakery", "ninety_nine", "was.personal"]
 
-    assert run("EAASHORT-several", "--account", "@Ninety_Nine")[0] == 0
-    assert [row[0] for row in rows().values()] == ["ninety_nine"]
+    for choice in (("--id", found["accounts"][1]["id"]), ("--account", "@Ninety_Nine")):
+        assert run("EAASHORT-several", *choice)[0] == 0
+        assert [row[0] for row in rows().values()] == ["ninety_nine"]
     assert run("EAASHORT-several", "--account", "unknown")[0] == 2
     ended, found = run("EAASHORT-several", "--all")
     assert (ended, len(rows())) == (0, 3)

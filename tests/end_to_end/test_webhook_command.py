@@ -173,7 +173,16 @@ def test_a_missing_setting_is_named(run, wire):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "gateway.example", "ftp://gateway.example", f"{URL}?a=b", "https://", "https://[x"]
+    "url",
+    [
+        "",
+        "gateway.example",
+        "ftp://gateway.example",
+        f"{URL}?a=b",
+        "https://",
+        "https://[x",
+        "https://me:word@gateway.example",
+    ],
 )
 def test_what_is_no_address_is_refused(run, url):
     status, said = run("check", url, **SETTINGS)
