@@ -1,15 +1,18 @@
-"""Reads the documents: their text, their links, and the commands in them that a reader runs."""
+"""Reads the documents: their text, their links, the commands that a reader runs, and the answers that they show."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXACT = {"code", "name", "metric", "key", "status", "source", "outcome"}  # keys whose texts must be as shown
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CURL_IN_TABLE = re.compile(r"^\|.*`(curl [^`]+)`.*$", re.MULTILINE)
 
@@ -91,3 +94,40 @@ def tables_of(text: str) -> Iterator[list[str]]:
 def pattern_of(path):
     """The pattern of a path as OpenAPI writes it: each part in braces stands for any name."""
     return re.sub(r"\\{\w+\\}", r"[^/?\\s]+", re.escape(path))
+
+
+def parsed(shown: str) -> Any:
+    """Return a shown answer, without the places where it is shortened."""
+    return json.loads(re.sub(r",?\s*\.\.\.(?=\s*[\]}])", "", shown))
+
+
+def differences(shown: Any, real: Any, where: str, *, may_be_empty: Collection[str] = ()) -> list[str]:
+    """Return what a shown answer has that a real one has not: keys, types, and the texts of some keys.
+
+    A list that `may_be_empty`, by its path, has to show nothing.
+    """
+    if shown is None or real is None:
+        return []
+    if isinstance(shown, dict) and isinstance(real, dict):
+        lacking = [f"{where}.{key} is not in the answer" for key in shown.keys() - real.keys()]
+        return lacking + [
+            each
+            for key in shown.keys() & real.keys()
+            for each in differences(shown[key], real[key], f"{where}.{key}", may_be_empty=may_be_empty)
+        ]
+    if isinstance(shown, list) and isinstance(real, list):
+        if not real and where in may_be_empty:
+            return []
+        return [
+            f"{where} has nothing like {each}"
+            for each in shown
+            if not any(not differences(each, one, "") for one in real)
+        ]
+    if isinstance(shown, str) and isinstance(real, str):
+        is_other = where.rpartition(".")[2] in EXACT and shown != real
+        return [f"{where} is {real!r}, not {shown!r}"] if is_other else []
+    kinds = [
+        bool if isinstance(each, bool) else float if isinstance(each, int | float) else type(each)
+        for each in (shown, real)
+    ]
+    return [] if kinds[0] is kinds[1] else [f"{where} is {real!r}, shown as {shown!r}"]
