@@ -63,7 +63,7 @@ ROOMS: Mapping[str, MutationTarget] = {
         ),
     ),
     "engagement": MutationTarget(
-        ("services/posts/engagement_rate.py", "services/posts/counts.py"),
+        ("services/posts/engagement_rate.py", "services/posts/engagement_score.py"),
         (
             "tests/posts/test_engagement_rate.py",
             "tests/api/test_top_posts.py",

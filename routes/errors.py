@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from routes.suggestions import nearest_paths
 from services.errors import InsightsError
-from services.rendering.did_you_mean import did_you_mean
+from services.rendering.nearest_name import did_you_mean
 
 log = logging.getLogger(__name__)
 

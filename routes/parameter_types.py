@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from routes import patterns
 from routes.suggestions import shown, which_metric
 from services.growth.trends import TITLES
-from services.rendering.did_you_mean import did_you_mean
+from services.rendering.nearest_name import did_you_mean
 from services.rendering.plurals import counted
 from services.reports.creators import creator_name
 from services.windows import Bound

@@ -10,7 +10,7 @@ from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
 from services.redaction import cut
-from services.rendering.did_you_mean import NEAR, did_you_mean
+from services.rendering.nearest_name import NEAR, did_you_mean
 from services.top_posts import BY_SCORE, RANKINGS
 
 MAX_PATH = 200  # characters; comparing takes time that grows with the product of both lengths

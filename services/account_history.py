@@ -34,7 +34,7 @@ from services.history.periods import Interval, period_around, whole_periods
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
 from services.reasons import Unavailable, explain
-from services.rendering.did_you_mean import did_you_mean_any
+from services.rendering.nearest_name import did_you_mean_any
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
 from services.store.history import History

@@ -17,7 +17,7 @@ from services.history.transfer.definitions import definition
 from services.history.transfer.text import Format, as_text
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
-from services.rendering.did_you_mean import did_you_mean_any
+from services.rendering.nearest_name import did_you_mean_any
 from services.store.database import DatabaseUnavailableError
 from services.store.exported_tables import SECTIONS
 from services.store.line_fields import Line

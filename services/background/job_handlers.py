@@ -14,10 +14,13 @@ from services.accounts.check_rotation import CheckRotation
 from services.accounts.token_refresh import TokenRefresh
 from services.background.job_runner import Handler, Reschedule, retry_delay
 from services.background.job_schedule import (
+    ACCOUNTS_INTERVAL,
     BACKFILL_OF,
     FAILURES,
+    NEW_TOKENS_INTERVAL,
     NOTIFICATIONS_INTERVAL,
     POSTS_OF,
+    RETENTION_INTERVAL,
     SNAPSHOT_OF,
     STORIES_OF,
     SWEEP_INTERVAL,
@@ -42,14 +45,11 @@ if TYPE_CHECKING:
     from services.wiring.container import Services
 
 OVERDUE_DELAY = 60.0  # seconds until an overdue report is asked for again
-RETENTION_INTERVAL = 86_400.0  # seconds
 RETENTION_RUN, RETENTION_PAUSE = 2.0, 5.0  # seconds; other writers of a SQLite file have the time between the runs
 WEBHOOKS_RUN = 5.0  # seconds; a worker that has to stop waits no longer for this job
 NOTIFICATIONS_RUN = 5.0  # seconds; with one attempt of 10 s more, other jobs have three of four places meanwhile
-ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
 ACCOUNTS_APART = 0.35  # seconds between the first jobs of accounts, so that 10,000 begin within an hour
 SLICES_APART = 2.0  # seconds between two slices of the back-fill of an account
-NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
 # What ends one run of an account's job, and not the job: a provider failed, or the account table cannot be read.
 NOT_READ = (ProviderError, BusyError)
 

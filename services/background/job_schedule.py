@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 SWEEP_INTERVAL = 600.0  # seconds
+RETENTION_INTERVAL = 86_400.0  # seconds
+ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
+NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
 WEBHOOKS_INTERVAL = 2.0  # seconds
 NOTIFICATIONS_INTERVAL = 2.0  # seconds
 FIRST_ACCOUNTS_DELAY = 30.0  # seconds
@@ -40,4 +43,4 @@ RECURRING: Mapping[str, float] = {
     "history": FIRST_HISTORY_DELAY,
     "checks": FIRST_CHECKS_DELAY,
 }
-"""The kinds of which there is always one job, and the seconds until its first run."""
+"""The kinds of which there is always one job, and the seconds until its first run; the next is as its handler says."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple, Self
 
-from services.posts.counts import Counts, hidden
+from services.posts.engagement_score import Counts, hidden
 
 Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
 """How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""

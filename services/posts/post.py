@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from services.clients.graph.models import as_count, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsightsError
-from services.posts.counts import Counts, hidden
+from services.posts.engagement_score import Counts, hidden
 
 COUNTS = ("like_count", "comments_count")
 MAX_CAPTION = 500  # characters that are shown and kept

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.posts.counts import Counts
 from services.posts.engagement_rate import OwnRate, engagement_rate, rate_by_own_base
+from services.posts.engagement_score import Counts
 
 numbers = st.integers(0, 10**7)
 known = st.builds(Counts, numbers, numbers)
