@@ -17,7 +17,7 @@ from flask import Flask
 from benchmarks.endpoints import CREATOR, DOCUMENTED, GROWTH, POSTS
 from benchmarks.inside import SteppedClock, application, wait_until_quiet
 from benchmarks.load import MisleadingError
-from benchmarks.stage import Options, Row, Simulator, Stage
+from benchmarks.stage import Options, OverLimitError, Row, Simulator, Stage
 
 START = datetime(2026, 11, 18, 20, 0, tzinfo=UTC).timestamp()  # noon in California; midnights of both kinds follow
 MINUTE, DAY, YOUNG = 60, 86_400, 48 * 3600  # seconds
@@ -40,9 +40,7 @@ def measure(options: Options) -> list[Row]:
     _require_success(statuses)
     modash = reasons.pop(MODASH, 0)
     calls = reasons.total()
-    if calls > MOST_CALLS:
-        raise MisleadingError(f"The day costs {calls} calls of the Graph API, more than {MOST_CALLS}: {dict(reasons)}.")
-    return [
+    rows: list[Row] = [
         {"reason": MODASH, "calls": modash},
         *({"reason": reason, "calls": count} for reason, count in sorted(reasons.items())),
         {
@@ -55,6 +53,9 @@ def measure(options: Options) -> list[Row]:
             "times_less": naive / max(calls, 1),
         },
     ]
+    if calls > MOST_CALLS:
+        raise OverLimitError(f"The day costs {calls} calls of the Graph API, more than {MOST_CALLS}.", rows)
+    return rows
 
 
 def _require_success(statuses: Mapping[int, int]) -> None:

@@ -19,8 +19,8 @@ def new_request_id() -> str:
     return f"{_random.getrandbits(128):032x}"
 
 
-def request_id(given: str | None, reply: Callable[[str], str]) -> str:
-    """Return the id that the caller chose, if it is well-formed and `reply` redacts nothing in it, else a new one."""
-    if given is not None and WELL_FORMED.fullmatch(given) and reply(given) == given:
+def request_id(given: str | None, redact: Callable[[str], str]) -> str:
+    """Return the id that the caller chose, if it is well-formed and `redact` changes nothing in it, else a new one."""
+    if given is not None and WELL_FORMED.fullmatch(given) and redact(given) == given:
         return given
     return new_request_id()

@@ -170,10 +170,8 @@ def _findings(
 
 def needs_login(known: HealthRow) -> bool:
     """Return whether an account cannot be read until its token is replaced, by its last call or check."""
-    answered, checked = known.answered_at or 0.0, known.checked_at or 0.0
-    if (known.rejected_at or 0.0) > max(answered, checked):
-        return known.rejected_as != ProviderBlockedError.code
-    return checked > answered and known.failed_as is not None and state_of(known.failed_as) is HealthState.NEEDS_LOGIN
+    found = _findings(known.account, known, renewal="", token=None, throttled_until=None, failure=None)
+    return next(found)[0] is HealthState.NEEDS_LOGIN
 
 
 def state_of(code: str) -> HealthState | None:

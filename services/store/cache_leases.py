@@ -82,18 +82,7 @@ class LeaseTable:
 
         The update locks the rows, so no other holder can take a key over before the transaction ends.
         """
-        _lock(connection, account, fences)
-        current: set[str] = set()
-        for chunk in chunks(sorted(fences)):
-            held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
-            extended = (
-                update(leases)
-                .where(leases.c.account == account, leases.c.holder == holder, held)
-                .values(lease_until=self._database.now() + LEASE)
-                .returning(leases.c.key)
-            )
-            current |= set(connection.execute(extended).scalars())
-        return current
+        return _update_held(connection, account, fences, holder, {"lease_until": self._database.now() + LEASE})
 
     def release(
         self,
@@ -108,17 +97,8 @@ class LeaseTable:
 
         The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
         """
-        _lock(connection, account, fences)
-        current: set[str] = set()
-        for chunk in chunks(sorted(fences)):
-            held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
-            ended = (
-                update(leases)
-                .where(leases.c.account == account, leases.c.holder == holder, held)
-                .values(holder="", lease_until=self._database.now())
-                .returning(leases.c.key)
-            )
-            current |= set(connection.execute(ended).scalars())
+        ended = {"holder": "", "lease_until": self._database.now()}
+        current = _update_held(connection, account, fences, holder, ended)
         for key, failure in failures.items():
             if key in current:
                 of_key = (leases.c.account == account) & (leases.c.key == key)
@@ -149,6 +129,24 @@ class LeaseTable:
         is_old = leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR
         lock_in_order(connection, leases, is_old)
         connection.execute(delete(leases).where(is_old))
+
+
+def _update_held(
+    connection: Connection, account: str, fences: Mapping[str, int], holder: str, values: Mapping[str, object]
+) -> set[str]:
+    """Change the leases whose fence is still the current one, and return their keys."""
+    _lock(connection, account, fences)
+    current: set[str] = set()
+    for chunk in chunks(sorted(fences)):
+        held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
+        changed = (
+            update(leases)
+            .where(leases.c.account == account, leases.c.holder == holder, held)
+            .values(values)
+            .returning(leases.c.key)
+        )
+        current |= set(connection.execute(changed).scalars())
+    return current
 
 
 def _lock(connection: Connection, account: str, keys: Collection[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from sqlalchemy import update
@@ -67,6 +68,20 @@ def wait_for_a_lock(observer):
         time.sleep(0.01)
 
 
+def require_order(shared, first, second, change):
+    """Require that a change waits for one row, a table with a key, before it locks a second one."""
+    _, other, observer = shared
+    lock(other, *first)
+
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(change)
+        wait_for_a_lock(observer)
+        lock(other, *second)
+        other.execute("COMMIT")
+
+        begun.result(10)
+
+
 def lease(store):
     fences = {}
     for key in KEYS:
@@ -122,7 +137,7 @@ def test_an_extension_waits_for_no_lease_that_is_being_ended(shared):
     ],
 )
 def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared, table, change):
-    store, other, observer = shared
+    store, *_ = shared
     fences = lease(store)
     with store.databases[0].write() as connection:
         connection.execute(update(leases).values(lease_until=1.0))  # So they may be swept, too.
@@ -130,15 +145,7 @@ def test_what_changes_several_rows_locks_them_in_the_order_of_their_keys(shared,
         store.media.put([row])
     for key, row in rows().items():
         store.cache_entries.put(ACCOUNT, {key: row})
-    lock(other, table, "a")
-
-    with ThreadPoolExecutor(1) as executor:
-        begun = executor.submit(change, store, fences)
-        wait_for_a_lock(observer)
-        lock(other, table, "b")
-        other.execute("COMMIT")
-
-        begun.result(10)
+    require_order(shared, (table, "a"), (table, "b"), partial(change, store, fences))
 
 
 def history(keys):
@@ -191,65 +198,35 @@ def use(store, keys):
     ids=["API keys", "values", "history", "import", "posts", "counts", "answers", "rejections", "usages", "requests"],
 )
 def test_rows_that_are_written_together_are_locked_in_the_order_of_their_keys(shared, table, write):
-    store, other, observer = shared
+    store, *_ = shared
     for key in KEYS:
         write(store, [key])
-    lock(other, table, "a")
-
-    with ThreadPoolExecutor(1) as executor:
-        begun = executor.submit(write, store, KEYS)
-        wait_for_a_lock(observer)
-        lock(other, table, "b")
-        other.execute("COMMIT")
-
-        begun.result(10)
+    require_order(shared, (table, "a"), (table, "b"), partial(write, store, KEYS))
 
 
 @pytest.mark.parametrize("shared", [new_english_store], indirect=True)
 def test_the_order_is_that_of_the_bytes_whatever_the_language_of_the_database(shared):
-    store, other, observer = shared
+    store, *_ = shared
     fences = store.leases.acquire(ACCOUNT, ["a", "B"], HOLDER)
-    lock(other, "leases", "B")
-
-    with ThreadPoolExecutor(1) as executor:
-        begun = executor.submit(store.cache_entries.commit, ACCOUNT, fences, HOLDER, {}, failures={})
-        wait_for_a_lock(observer)
-        lock(other, "leases", "a")
-        other.execute("COMMIT")
-
-        begun.result(10)
+    commit = partial(store.cache_entries.commit, ACCOUNT, fences, HOLDER, {}, failures={})
+    require_order(shared, ("leases", "B"), ("leases", "a"), commit)
 
 
 def test_what_deletes_values_locks_their_leases_before_them_as_a_commit_does(shared):
-    store, other, observer = shared
+    store, *_ = shared
     lease(store)
     store.cache_entries.put(ACCOUNT, rows())
-    lock(other, "leases", "a")
-
-    with ThreadPoolExecutor(1) as executor:
-        begun = executor.submit(store.cache_entries.forget, ACCOUNT)
-        wait_for_a_lock(observer)
-        lock(other, "cache_entries", "a")
-        other.execute("COMMIT")
-
-        begun.result(10)
+    require_order(shared, ("leases", "a"), ("cache_entries", "a"), partial(store.cache_entries.forget, ACCOUNT))
 
 
 @pytest.mark.parametrize(("locked", "free"), [("a", "b"), ("b", "a")])
 def test_calls_that_must_be_over_are_booked_one_by_one(shared, locked, free):
-    store, other, observer = shared
+    store, *_ = shared
     for creator in KEYS:
         order = Order("modash", creator, "anonymous", 1000, 9000, longest_call=0.0, max_retries=3)
         store.ledger.open(order, lambda *_: None)
-    lock(other, "ledger", locked)
-
-    with ThreadPoolExecutor(1) as executor:
-        begun = executor.submit(store.ledger.expire, "modash", longest_call=0.0)
-        wait_for_a_lock(observer)
-        lock(other, "ledger", free)
-        other.execute("COMMIT")
-
-        begun.result(10)
+    expire = partial(store.ledger.expire, "modash", longest_call=0.0)
+    require_order(shared, ("ledger", locked), ("ledger", free), expire)
 
 
 def test_deliveries_of_one_transaction_are_entered_in_the_order_of_their_digests(shared):
