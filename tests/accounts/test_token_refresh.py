@@ -611,6 +611,23 @@ def test_the_next_step_of_a_dead_token_is_that_of_where_it_was_given(make_world,
     assert [given_in == "settings" or "ACCESS_LONG_LIVED_TOKEN" not in each for each in said] == [True] * len(said)
 
 
+@pytest.mark.parametrize(
+    ("subcode", "step"),
+    [
+        (459, "Log in at facebook.com, then try again."),
+        (464, "Confirm it at facebook.com, then try again."),
+        (492, "Give the user a role on the page, then log in again."),
+    ],
+)
+def test_where_the_cause_of_a_refusal_has_a_step_of_its_own_that_is_the_next_one(world, added, subcode, step):
+    account = added("facebook", age_days=5)
+    world.take_back(account, "facebook", subcode)
+
+    refused = world.client.get(f"/top-posts?time_range=7d&account={account}").get_json()
+
+    assert (refused["hint"], health(world, account)["next_step"]) == (step, step)
+
+
 def test_a_token_that_meta_calls_invalid_without_a_reason_has_a_next_step_too(world, added, monkeypatch):
     account = added("facebook", age_days=5)
     details = world.refresh._client.details
