@@ -13,7 +13,7 @@ import logs
 from config import Config, ConfigError
 from front.authentication import Authentication
 from front.middleware import Front
-from front.rate_limits import RateLimits
+from front.rate_limit_replies import RateLimits
 from routes import register_routes
 from routes.application import GatewayApp
 from routes.json_encoding import JsonEncoder

@@ -12,7 +12,7 @@ from werkzeug.http import parse_etags, unquote_etag
 from front.authentication import Authentication
 from front.cors import AllowedOrigins, Headers
 from front.host_and_origin_check import HostAndOriginCheck
-from front.rate_limits import RateLimits
+from front.rate_limit_replies import RateLimits
 from front.request_ids import request_id
 from front.request_limits import Refusal, has_body, refusal_of
 from front.request_log import log_answered, log_forwarded

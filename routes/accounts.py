@@ -13,7 +13,7 @@ from routes.context import services
 from routes.query_parameters import TableQuery
 from routes.replies import reply
 from routes.validation import fails_with, takes
-from services.accounts.health import HealthState
+from services.accounts.account_states import HealthState
 from services.errors import BusyError
 
 bp = Blueprint("accounts", __name__)

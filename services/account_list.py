@@ -10,8 +10,8 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from services import request_context
+from services.accounts.account_states import NOT_DECRYPTED, Health, HealthState, TokenNews, health_of
 from services.accounts.checks import Check
-from services.accounts.health import NOT_DECRYPTED, Health, HealthState, TokenNews, health_of
 from services.accounts.resolver import AccountResolver, ListedAccount
 from services.accounts.token_states import TokenStates
 from services.answers import Answer, Freshness, Origin, Table

@@ -10,7 +10,7 @@ from simulator.clock import moment_of
 from simulator.graph.error_table import TOKEN_TEXTS
 from simulator.graph.error_table import described_rows as graph_rows
 from simulator.messages import BadInputError, Reply, Request
-from simulator.modash.answer_table import described_rows as modash_rows
+from simulator.modash.ordered_answers import described_rows as modash_rows
 from simulator.truth import account_truth, audience_truth, collaborations_truth, creator_truth, stories_truth
 from simulator.world.accounts import (
     APP_ID,

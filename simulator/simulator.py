@@ -15,7 +15,7 @@ from simulator.graph.facebook import FacebookProvider
 from simulator.graph.instagram import InstagramProvider
 from simulator.malformed_answers import misbehave
 from simulator.messages import Reply, Request
-from simulator.modash.answer_table import ROWS as MODASH_ROWS
+from simulator.modash.ordered_answers import ROWS as MODASH_ROWS
 from simulator.modash.provider import ModashProvider
 from simulator.own_paths import own_path
 from simulator.server import Server

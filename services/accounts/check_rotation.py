@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
+from services.accounts.account_states import needs_login
 from services.accounts.checkup import Checkup
-from services.accounts.health import needs_login
 from services.accounts.resolver import AccountResolver
 from services.clock import Clock
 from services.store.account_health import AccountHealthTable, HealthRow

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from services.accounts.account_states import state_of
 from services.accounts.checks import AccountChecks, Check
-from services.accounts.health import state_of
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.store.account_health import AccountHealthTable, CheckRow

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from services.accounts.account_states import NOT_CHECKED, HealthState, TokenNews
 from services.accounts.checks import DATA_ACCESS_EXPIRED, NEEDED_SCOPES, SCOPES_MISSING
 from services.accounts.current_tokens import CurrentTokens
-from services.accounts.health import NOT_CHECKED, HealthState, TokenNews
 from services.clock import Clock
 from services.days import our_time
 from services.errors import TokenExpiredError

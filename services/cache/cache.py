@@ -33,8 +33,8 @@ from services.cache.background_refresh import BackgroundRefresh
 from services.cache.entries import CacheEntries, CacheEntry
 from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, Single, only_entry
 from services.cache.fetching import Fetching
-from services.cache.policies import FreshnessPolicy, Json
-from services.cache.single_flight import MAX_WAIT, REFRESH_WAIT, SingleFlight
+from services.cache.policies import REFRESH_WAIT, FreshnessPolicy, Json
+from services.cache.single_flight import MAX_WAIT, SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey

@@ -67,6 +67,7 @@ class FixedTTL:
 STALE_IF_ERROR = 7 * DAY  # after its expiry a value is kept for so long, and served while the provider fails
 RETRY_UNKNOWN_AFTER = MINUTE  # after a known value was asked for again and came back unknown
 RETRY_FAILED_AFTER = 3.0  # after an explicit refresh of a fresh value, or one in the background, failed
+REFRESH_WAIT = 2.0  # that a caller waits for a newer value when it could have an expired one
 FINAL_VALUE_KEPT_FOR = DAY  # a value that never expires; the history keeps it without expiry
 
 # Accounts

@@ -24,7 +24,6 @@ from services.store.cache_leases import LEASE, LeaseTable
 from services.store.database import DatabaseUnavailableError
 
 MAX_WAIT = 90.0  # seconds that a caller waits for a fetch of another one, and not beyond its request's deadline
-REFRESH_WAIT = 2.0  # seconds that a caller waits for a newer value when it could have an expired one
 POLL_INTERVAL = 0.025  # seconds
 CLOSE_TIMEOUT = 2.0  # seconds
 EXTENSION_INTERVAL = LEASE / 5  # seconds

@@ -9,13 +9,13 @@ from typing import Self
 
 from config import Config
 from services.access.keys import AccessKeys
-from services.access.request_rates import RequestRates
+from services.access.rate_limits import RequestRates
 from services.account_history import AccountHistory
 from services.account_insights import AccountInsights
 from services.account_list import AccountList
 from services.accounts.check_rotation import CheckRotation
 from services.accounts.checkup import Checkup
-from services.accounts.health import HealthRecorder
+from services.accounts.health_recorder import HealthRecorder
 from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption

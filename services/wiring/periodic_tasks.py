@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from services.access.request_rates import RequestRates
+from services.access.rate_limits import RequestRates
 from services.background.heartbeat import Heartbeat
 from services.background.job_schedule import SWEEP_INTERVAL
 from services.cache.cache import Cache

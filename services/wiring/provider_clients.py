@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from config import Config
 from services.accounts.current_tokens import CurrentTokens
-from services.accounts.health import HealthRecorder
+from services.accounts.health_recorder import HealthRecorder
 from services.accounts.next_steps import TokenSteps
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption

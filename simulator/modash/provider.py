@@ -1,12 +1,13 @@
 """api.modash.io: from a path to an answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from simulator.calls import Calls
 from simulator.faults import Fault
 from simulator.messages import Reply, Request
 from simulator.modash.errors import ModashError, key_invalid, rate_limited, retry_later
+from simulator.modash.handle_outcomes import OUTCOMES
 from simulator.modash.refusals import refusal
 from simulator.modash.reports import report
 from simulator.modash.state import Desk
@@ -16,12 +17,6 @@ from simulator.world.creators import Creators
 
 RAW_REQUESTS = 40_000
 HEALTH = {200: "ok", 503: "unavailable"}
-OUTCOMES: Mapping[str, ModashError] = {  # by how a handle begins
-    "missing.": ModashError(404, "handle_not_found", "No public account was found for this handle."),
-    "absent.": ModashError(404, "account_not_found", "This account does not exist."),
-    "removed.": ModashError(404, "account_removed", "This account was removed."),
-    "private.": ModashError(400, "private_account", "This account is private."),
-}
 
 
 class ModashProvider:

@@ -5,8 +5,8 @@ from typing import Any
 
 from simulator.faults import Fault
 from simulator.messages import Reply, Request
-from simulator.modash.answer_table import row_reply
 from simulator.modash.errors import ModashError, key_invalid, no_credits, rate_limited, retry_later
+from simulator.modash.ordered_answers import row_reply
 
 Options = Mapping[str, Any]
 

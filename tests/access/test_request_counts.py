@@ -11,8 +11,8 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from services.access.rate_limits import WINDOW, quota_left
 from services.access.request_counts import RequestCounts
-from services.access.request_rates import WINDOW, quota_left
 from services.store.request_counts import RequestCount
 
 MINUTE = 29_000_000  # the number of a window

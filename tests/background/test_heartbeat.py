@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.access.request_rates import RequestRates
+from services.access.rate_limits import RequestRates
 from services.background.heartbeat import Heartbeat
 from services.cache.cache import Cache
 from services.store.database import DatabaseUnavailableError

@@ -10,8 +10,8 @@ import pytest
 from services import request_context
 from services.cache import background_refresh
 from services.cache.cache import Cache
-from services.cache.policies import RETRY_FAILED_AFTER, FixedTTL
-from services.cache.single_flight import REFRESH_WAIT, Flight
+from services.cache.policies import REFRESH_WAIT, RETRY_FAILED_AFTER, FixedTTL
+from services.cache.single_flight import Flight
 from services.errors import ProviderTimeoutError
 from services.request_context import RequestContext, Turns
 

@@ -8,7 +8,8 @@ import re
 import pytest
 import responses
 
-from services.clients.graph.error_codes import INSTAGRAM_RULES, POLICY_BLOCK, UNKNOWN_THROTTLE
+from services.clients.graph.error_codes import INSTAGRAM_RULES, POLICY_BLOCK
+from services.clients.guard.throttle import ASSUMED_THROTTLE
 from tests.support import GRAPH, MovableClock, graph_error, settings, utc
 
 MEDIA = re.compile(rf"{GRAPH}/.*/media")
@@ -307,16 +308,16 @@ def usage(*minutes):
     [
         (usage(11), 660),
         (usage(0, 3, 1), 180),
-        (usage(0), UNKNOWN_THROTTLE),
-        ({}, UNKNOWN_THROTTLE),
-        ({USAGE: "not json"}, UNKNOWN_THROTTLE),
-        ({USAGE: "[1, 2]"}, UNKNOWN_THROTTLE),
-        ({USAGE: '{"1": {"estimated_time_to_regain_access": 5}}'}, UNKNOWN_THROTTLE),
-        (usage('"5"', "true", "null", "-5"), UNKNOWN_THROTTLE),
+        (usage(0), ASSUMED_THROTTLE),
+        ({}, ASSUMED_THROTTLE),
+        ({USAGE: "not json"}, ASSUMED_THROTTLE),
+        ({USAGE: "[1, 2]"}, ASSUMED_THROTTLE),
+        ({USAGE: '{"1": {"estimated_time_to_regain_access": 5}}'}, ASSUMED_THROTTLE),
+        (usage('"5"', "true", "null", "-5"), ASSUMED_THROTTLE),
         ({"Retry-After": "42"}, 42),
         ({"Retry-After": "Mon, 15 Jun 2026 20:00:00 GMT"}, 7200),
         ({"Retry-After": "42"} | usage(1), 60),
-        ({"Retry-After": "\u00b2"}, UNKNOWN_THROTTLE),
+        ({"Retry-After": "\u00b2"}, ASSUMED_THROTTLE),
         (usage(10**9), 86_400),
     ],
 )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator.graph.error_table import ROWS as GRAPH_ROWS
-from simulator.modash.answer_table import ROWS as MODASH_ROWS
+from simulator.modash.ordered_answers import ROWS as MODASH_ROWS
 from tests.simulator.caller import ACCOUNT, error
 
 CODES = {

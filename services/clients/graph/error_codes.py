@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from services.clients.error_mapping import TRY_SOON, ErrorRule
+from services.clients.guard.throttle import ASSUMED_THROTTLE
 from services.errors import (
     InsufficientViewersError,
     MediaTooOldError,
@@ -38,7 +39,6 @@ REPAIRABLE = frozenset({CHECKPOINT, UNCONFIRMED})
 WITH_OWN_STEP = REPAIRABLE | {ROLE_MISSING}
 """Why a token is refused whose row says what to do; after every other reason it has to be replaced."""
 
-UNKNOWN_THROTTLE = 900  # seconds to wait where Meta gives no time; the platform's limit is a rolling hour
 POLICY_BLOCK = 86_400  # seconds
 
 
@@ -47,7 +47,7 @@ def _throttled(of: str, *, whole_app: bool = False) -> ErrorRule:
         ProviderRateLimitedError,
         f"Instagram limits the calls of this {of}.",
         "Try again when the wait is over; every call during the wait extends it.",
-        wait=UNKNOWN_THROTTLE,
+        wait=ASSUMED_THROTTLE,
         whole_app=whole_app,
     )
 

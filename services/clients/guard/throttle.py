@@ -8,6 +8,7 @@ from typing import NamedTuple
 from services.clients.guard.probe import Moment, Permit, ProbeSlot
 from services.errors import ProviderError
 
+ASSUMED_THROTTLE = 900  # seconds, where Meta gives no time; the platform's limit is a rolling hour
 PROBED_EVERY = 20  # seconds, where Instagram gave no time; the usual wait is a guess, and mostly too long
 
 

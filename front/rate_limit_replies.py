@@ -12,7 +12,7 @@ from front.cors import Headers
 from front.request_limits import Refusal
 from routes.access import WITHOUT_LIMIT
 from routes.errors import RATE_LIMITED_CODE
-from services.access.request_rates import FAILURE, KEY, WINDOW, RateStatus, RequestRates
+from services.access.rate_limits import FAILURE, KEY, WINDOW, RateStatus, RequestRates
 from services.caller import Caller
 
 if TYPE_CHECKING:

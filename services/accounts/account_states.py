@@ -1,14 +1,13 @@
 """The health of an account: whether it can be read, why not, and the next step; from what is known, without a call.
 
-Three sources, each with its own time, and the newest counts: how the calls for the account ended (`HealthRecorder`,
-which the guard reports them to), the last check (`AccountChecks`), and what the provider limits at the moment.
+Three sources, each with its own time, and the newest counts: how the calls for the account ended (noted in
+`services/accounts/health_recorder.py`), the last check (`AccountChecks`), and what the provider limits at the moment.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -21,8 +20,6 @@ from services.accounts.checks import (
     SCOPES_MISSING,
 )
 from services.clients.graph.error_codes import INSTAGRAM_RULES
-from services.clients.guard.guard import NO_ACCOUNT
-from services.clock import Clock
 from services.days import our_time
 from services.errors import (
     PermissionDeniedError,
@@ -32,11 +29,9 @@ from services.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from services.store.account_health import AccountHealthTable, CallRow, HealthRow
+from services.store.account_health import HealthRow
 
-ANSWERED_EVERY = 60.0  # seconds between two notes that an account answers
 REJECTED = (TokenExpiredError, TokenInvalidError)
-OF_THE_ACCOUNT = (*REJECTED, ProviderBlockedError)  # ends of calls that concern the account as a whole
 BLOCKED = INSTAGRAM_RULES[368, None]
 OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
 NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, "page_role_missing"})
@@ -181,55 +176,3 @@ def state_of(code: str) -> HealthState | None:
     if code in NEEDS_PERMISSION:
         return HealthState.PERMISSIONS_MISSING
     return None if code in PASSING | ABOUT_THE_APP else HealthState.NOT_READABLE
-
-
-class HealthRecorder:
-    """Notes how the calls of this process end, by account, and writes that to the database now and then."""
-
-    def __init__(self, table: AccountHealthTable, clock: Clock) -> None:
-        self._table = table
-        self._clock = clock
-        self._lock, self._sharing = threading.Lock(), threading.Lock()
-        self._news: dict[str, CallRow] = {}
-        self._answered_at: dict[str, float] = {}  # as it was noted last; as many entries as there are accounts
-
-    def ended(self, account: str, error: ProviderError | None) -> None:
-        """Note how a call ended: None for answered. Of failures only a rejected token and a block count."""
-        now = self._clock.timestamp()
-        if account == NO_ACCOUNT:
-            return
-        if error is None:
-            if now - self._answered_at.get(account, 0.0) < ANSWERED_EVERY:
-                return
-            with self._lock:
-                self._answered_at[account] = now
-                self._news[account] = replace(self._news.get(account, CallRow(account)), answered_at=now)
-        elif isinstance(error, OF_THE_ACCOUNT):
-            with self._lock:
-                self._answered_at.pop(account, None)  # The next answer is news.
-                before = self._news.get(account, CallRow(account))
-                self._news[account] = replace(before, rejected_at=now, rejected_as=error.code)
-
-    def share(self) -> None:
-        """Write what was noted; raises `DatabaseUnavailableError`."""
-        with self._sharing:  # What another thread has taken is written when this returns.
-            with self._lock:
-                news, self._news = self._news, {}
-            if not news:
-                return
-            try:
-                self._table.called(news.values())
-            except Exception:
-                with self._lock:
-                    for account, row in news.items():
-                        self._news[account] = _newest(row, self._news.get(account, CallRow(account)))
-                raise
-
-
-def _newest(older: CallRow, newer: CallRow) -> CallRow:
-    return CallRow(
-        newer.account,
-        newer.answered_at or older.answered_at,
-        newer.rejected_at or older.rejected_at,
-        newer.rejected_as or older.rejected_as,
-    )

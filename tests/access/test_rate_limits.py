@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.access.request_rates import WINDOW, RequestRates, quota_left
+from services.access.rate_limits import WINDOW, RequestRates, quota_left
 from services.caller import ANONYMOUS, Caller, Scope
 from services.store import request_counts
 from services.store.database import Database, DatabaseUnavailableError

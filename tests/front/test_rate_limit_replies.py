@@ -7,7 +7,7 @@ import re
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from services.access.request_rates import FAILURES_PER_MINUTE
+from services.access.rate_limits import FAILURES_PER_MINUTE
 from tests.support import MODASH, add_key, bearer, settings
 
 PATH = "/quota"
