@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,23 +101,16 @@ def parsed(shown: str) -> Any:
     return json.loads(re.sub(r",?\s*\.\.\.(?=\s*[\]}])", "", shown))
 
 
-def differences(shown: Any, real: Any, where: str, *, may_be_empty: Collection[str] = ()) -> list[str]:
-    """Return what a shown answer has that a real one has not: keys, types, and the texts of some keys.
-
-    A list that `may_be_empty`, by its path, has to show nothing.
-    """
+def differences(shown: Any, real: Any, where: str) -> list[str]:
+    """Return what a shown answer has that a real one has not: keys, types, and the texts of some keys."""
     if shown is None or real is None:
         return []
     if isinstance(shown, dict) and isinstance(real, dict):
         lacking = [f"{where}.{key} is not in the answer" for key in shown.keys() - real.keys()]
         return lacking + [
-            each
-            for key in shown.keys() & real.keys()
-            for each in differences(shown[key], real[key], f"{where}.{key}", may_be_empty=may_be_empty)
+            each for key in shown.keys() & real.keys() for each in differences(shown[key], real[key], f"{where}.{key}")
         ]
     if isinstance(shown, list) and isinstance(real, list):
-        if not real and where in may_be_empty:
-            return []
         return [
             f"{where} has nothing like {each}"
             for each in shown

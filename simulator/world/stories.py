@@ -1,5 +1,6 @@
 """The stories of an account: each lives for a day, and its counts grow until then."""
 
+import calendar
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +18,11 @@ LIFE = 24 * HOUR
 GROWTH = 6 * HOUR  # After so long a story has about two thirds of its viewers.
 FEWEST_VIEWERS = 5  # Below so many, Instagram shows no insights.
 FEW_VIEWERS = 0.06  # How many stories never get more.
+
+# The sandbox account publishes these besides, so that every example of a story works at every hour. Seconds of a UTC
+# day, within the Pacific day of the same date: a Pacific hour would leave a gap on the day that has 25. There are two
+# because a story has no insights in its first minutes; then the other one is 12 hours old.
+ALWAYS_LIVE = (16 * HOUR, 28 * HOUR)
 
 STORY_ID = re.compile(r"18(\d{5})(\d{4})(\d{2})9\d{3}")  # The place of an album's child is 9, which no album reaches.
 SHAPES = {"IMAGE": 0.6, "VIDEO": 0.4}
@@ -123,7 +129,14 @@ def region_of(account: Account) -> str:
 def _times(account: Account, day: date) -> tuple[int, ...]:
     chance = draw("stories", account.seed, account.index, day.toordinal())
     hours = (chance.triangular(6, 22.9, 12) for _ in range(chance.count(account.kind.stories)))
-    return tuple(sorted(midnight(day) + int(hour * HOUR) for hour in hours))
+    chosen = (midnight(day) + int(hour * HOUR) for hour in hours)
+    return tuple(sorted((*chosen, *_always_live(account, day))))
+
+
+def _always_live(account: Account, day: date) -> tuple[int, ...]:
+    """Return when the sandbox account publishes whatever chance says; no other account does."""
+    start = calendar.timegm(day.timetuple())
+    return () if account.index else tuple(start + second for second in ALWAYS_LIVE)
 
 
 @lru_cache(maxsize=16384)
@@ -131,25 +144,27 @@ def _story(account: Account, day: date, place: int, number: int) -> Story:
     chance = draw("story", account.seed, account.index, day.toordinal(), place)
     since = (day - BEGINNING).days
     tail = digits(3, account.seed, day, place, "story")
+    timestamp = _times(account, day)[place]
     return Story(
         account=account,
         number=number,
         id=f"18{account.index:05d}{since:04d}{place:02d}9{tail}",
-        timestamp=_times(account, day)[place],
+        timestamp=timestamp,
         media_type=chance.choices([*SHAPES], [*SHAPES.values()])[0],
         media_product_type="STORY",
         caption=None,
         likes_hidden=False,
         muted=False,
-        final=_final(account, day, chance),
+        final=_final(account, day, chance, may_be_few=timestamp not in _always_live(account, day)),
         children=(),
     )
 
 
-def _final(account: Account, day: date, chance: Draw) -> dict[str, int]:
+def _final(account: Account, day: date, chance: Draw, *, may_be_few: bool) -> dict[str, int]:
     followers = history_of(account).followers(midnight(day))
     usual = (followers + 40) * account.reach_rate * 0.4 * chance.spread(0.4)
-    reach = chance.randint(0, FEWEST_VIEWERS - 1) if chance.chance(FEW_VIEWERS) else chance.count(usual)
+    few = chance.chance(FEW_VIEWERS) and may_be_few
+    reach = chance.randint(0, FEWEST_VIEWERS - 1) if few else chance.count(usual)
     views = int(reach * chance.uniform(1.0, 1.3))
     visits = chance.count(reach * VISIT_RATE)
     final = {name: chance.count(reach * rate) for name, rate in RATES.items()}

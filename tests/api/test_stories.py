@@ -12,9 +12,8 @@ from services.days import provider_time
 from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import Change
 from tests import deliveries
-from tests.documents import differences, parsed, steps_of
 from tests.planners import USER, body_of, query_of
-from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, ROOT, graph_error, table_rows
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error, table_rows
 
 NOW = 1_781_546_400  # of the clock: 2026-06-15T18:00:00Z
 HOUR, DAY = 3600, 86_400
@@ -582,13 +581,3 @@ def test_the_table_has_a_row_for_each_number_and_bucket(client, provider):
     assert len(rows) == len(PLAIN) + 1 + len(NAVIGATION)
     [exits] = [row for row in rows if row["bucket"] == "tap_exit"]
     assert (exits["id"], exits["name"], exits["value"]) == ("18002", "navigation", "7")
-
-
-def test_a_live_story_is_as_the_document_shows_it(world):
-    """A gateway that runs at any moment cannot show it: at some hours the account has no story."""
-    (step,) = [each for each in steps_of(ROOT / "docs" / "api.md") if "$G/stories?" in each.commands]
-    while not (body := world.body("/stories?limit=5"))["stories"]:
-        world.advance(hours=6)
-
-    assert differences(parsed(step.shown), body, "") == []
-    assert differences(parsed(step.shown), body | {"stories": []}, "") != []

@@ -28,8 +28,6 @@ from tests.support import ROOT, environment, free_port
 RUN = [path for path in DOCUMENTS if steps_of(path)]
 START_WITHIN = 60  # seconds
 SECONDS = 240  # for all commands of a document; a bound for what hangs, on a machine that is busy
-# At some hours the account of the sandbox has no story; tests/api/test_stories.py compares what is shown of one.
-MAY_BE_EMPTY = frozenset({".stories"})
 SERVERS = re.compile(
     r'^.*(?:gunicorn "app:create_app\(\)"|-m worker|-m simulator --port.*|PORT=\S+ make run)$', re.MULTILINE
 )
@@ -291,7 +289,7 @@ def faults_of(step: Step, answers: list[tuple[str, int, str]], output: str) -> l
     if (status >= 400) is not is_error:
         faults.append(f"{arguments}: {status} {body}")
     if shown is not None:
-        faults += differences(shown, json.loads(body), "", may_be_empty=MAY_BE_EMPTY)
+        faults += differences(shown, json.loads(body), "")
     if step.language == "text":
         starts = [re.split(r":|\.\.\.", line)[0] for line in step.shown.splitlines()]
         faults += [f"not in the output: {start}" for start in starts if start not in output]

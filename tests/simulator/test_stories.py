@@ -1,10 +1,11 @@
 """Stories: the list of live ones, the node, the end after 24 hours, and the counts that grow until then."""
 
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
 
-from tests.simulator.caller import NOW, Caller, error
+from tests.simulator.caller import NOW, Caller, error, midnight
 
 DAY, HOUR = 86_400, 3_600
 NAVIGATION = ("tap_forward", "tap_back", "tap_exit", "swipe_forward")
@@ -39,6 +40,25 @@ def test_a_story_is_listed_for_24_hours_from_its_publication_on(caller):
 
         assert (story["id"] in ids(stories(caller, limit=100))) is is_listed
         assert caller.graph(f"/{story['id']}").ok is is_listed
+
+
+def test_the_sandbox_account_has_a_live_story_at_every_moment_of_a_year(caller):
+    listed = true_stories(caller, since="2025-11-20", until="2026-11-20")
+
+    published = sorted(datetime.fromisoformat(story["timestamp"]).timestamp() for story in listed)
+    assert published[-1] - published[0] > 364 * DAY
+    assert [earlier for earlier, later in pairwise(published) if later > earlier + DAY] == []
+
+
+@pytest.mark.parametrize("clock_change", ["2026-03-08", "2026-11-01"])
+def test_the_sandbox_account_has_a_story_with_insights_at_every_hour(caller, clock_change):
+    without = []
+    for hour in range(midnight(clock_change, -1), midnight(clock_change, 2), HOUR):
+        caller.order("/clock", now=hour)
+        if not any(caller.graph(f"/{story}/insights", metric="reach").ok for story in ids(stories(caller))):
+            without.append(hour)
+
+    assert without == []
 
 
 def test_pages_are_those_of_media(caller):
