@@ -20,9 +20,10 @@ from commands.migrate import migrate_or_explain
 from commands.progress import Progress
 from config import Config
 from services import request_context
+from services.clients.guard.guard import QUOTA_PAUSE, WORK_BELOW
 from services.clock import Clock
 from services.errors import ProviderError
-from services.history.snapshots import QUOTA_PAUSE, SLICE, AccountSnapshotter, BackfillStep
+from services.history.snapshots import SLICE, AccountSnapshotter, BackfillStep
 from services.rendering.plurals import counted
 from services.request_context import RequestContext
 from services.wiring.container import Services
@@ -70,7 +71,7 @@ class Backfill:
                 self._progress.say(f"{account}: {counted(step.left, 'call')} to make")
                 continue
             if step.is_paused:
-                self._wait(account, QUOTA_PAUSE, "75 % of its quota are used")
+                self._wait(account, QUOTA_PAUSE, f"{WORK_BELOW} % of its quota are used")
                 continue
             done += step.calls
             if not done and not step.left:

@@ -49,11 +49,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar, Required, Self, TypedDict, Unpack
 
+MAX_TRIES = 3  # of one read that costs nothing, where trying again may help
+
 
 class RetryStrategy(Enum):
     """What the gateway does after a failed provider call; docs/provider-errors.md shows these texts."""
 
-    TRY_AGAIN = "tries again, up to 3 tries in total"
+    TRY_AGAIN = f"tries again, up to {MAX_TRIES} tries in total"
     SHRINK = "tries once again, then asks for less at once (fewer metrics, no breakdown, smaller pages, fewer days)"
     ONCE_MORE = "tries once again"
     SPLIT = "insights: asks for the other metrics alone, remembers the refused one for an hour; else stops"

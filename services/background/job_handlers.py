@@ -28,10 +28,11 @@ from services.background.job_schedule import (
     WEBHOOKS_INTERVAL,
 )
 from services.caller import ANONYMOUS_NAME
+from services.clients.guard.guard import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
 from services.history.retention import Retention
-from services.history.snapshots import QUOTA_PAUSE, AccountSnapshotter
+from services.history.snapshots import AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.notifications.delivery import NotificationDelivery
 from services.notifications.troubles import AccountTroubles

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 SWEEP_INTERVAL = 600.0  # seconds
 RETENTION_INTERVAL = 86_400.0  # seconds
+FIRST_RETENTION_DELAY = 600.0  # seconds
 ACCOUNTS_INTERVAL = 300.0  # seconds between looks for accounts that have no job of their own yet
 NEW_TOKENS_INTERVAL = 60.0  # seconds between looks for tokens that were added or replaced
 WEBHOOKS_INTERVAL = 2.0  # seconds
@@ -35,7 +36,7 @@ PATIENT = frozenset({BACKFILL_OF})  # kinds of long work, which leave a place fo
 RECURRING: Mapping[str, float] = {
     "tokens": FIRST_ACCOUNTS_DELAY,
     "sweep": SWEEP_INTERVAL,
-    "retention": SWEEP_INTERVAL,
+    "retention": FIRST_RETENTION_DELAY,
     "webhooks": WEBHOOKS_INTERVAL,
     "notifications": NOTIFICATIONS_INTERVAL,
     "stories": FIRST_ACCOUNTS_DELAY,

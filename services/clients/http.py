@@ -27,6 +27,7 @@ from urllib3.exceptions import (
 from services import request_context
 from services.clients.connections import MAX_HEAD, Attempt, NotingAdapter, Stage
 from services.clients.connections import current as current_attempt
+from services.clients.error_mapping import TRY_SOON
 from services.clients.json_text import decode
 from services.clock import Clock
 from services.errors import (
@@ -66,7 +67,6 @@ BASE_URLS: Mapping[str, str] = {
     CALLBACK: "the address that was given",
     RECEIVER: "NOTIFY_URL",
 }
-TRY_SOON = "Try again in a minute."
 # Each call has one connection at most, so none was made where one of these came.
 NEVER_CONNECTED = (requests.ConnectTimeout, ConnectTimeoutError, NewConnectionError)
 

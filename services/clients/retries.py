@@ -6,8 +6,8 @@ from secrets import SystemRandom
 
 from services import request_context
 from services.clock import Clock
+from services.errors import MAX_TRIES
 
-MAX_TRIES = 3
 FIRST_DELAY = 0.25  # seconds; doubled each time, then anything between half and all of it
 
 _random = SystemRandom()

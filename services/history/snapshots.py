@@ -20,6 +20,7 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Origin
 from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
+from services.clients.guard.guard import QUOTA_PAUSE
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
 from services.errors import ProviderError
@@ -55,7 +56,6 @@ from services.windows import Window
 
 AFTER_MIDNIGHT = 2 * MINUTE
 SPREAD = 58 * MINUTE  # over which the snapshots of all accounts are spread
-QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
 ATTEMPTS = 3  # before a snapshot goes on without the values of calls that fail
 SLICE = 10  # calls of a back-fill between two looks at the quota
 WEEK = 7  # days

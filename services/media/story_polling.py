@@ -19,6 +19,7 @@ from services import request_context
 from services.accounts.resolver import AccountResolver
 from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
+from services.clients.guard.guard import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import ProviderError
 from services.media.kept_stories import LAST, USUALLY, KeptStories
@@ -32,8 +33,7 @@ AGES = tuple(age * HOUR for age in (1, 2, 4, 6, 9, 12, 16, 20))  # of a story wh
 MOST_APART = 4  # stories that are read by calls of their own; more of them come in fewer calls by the page
 LAST_AGES = (23.5 * HOUR, 23.5 * HOUR + 20 * MINUTE)
 INCOMPLETE_AFTER = 10 * MINUTE  # before a story that could not be read is tried again
-NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading, for instance after its process was killed
-QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
+NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading or look, for instance after its process was killed
 LOOK_DELAY = 5 * MINUTE  # by which a look at the posts may be late, before the list of stories is read instead
 
 log = logging.getLogger(__name__)

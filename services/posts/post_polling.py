@@ -18,12 +18,13 @@ from services import request_context
 from services.accounts.resolver import AccountResolver
 from services.cache.policies import DAY, HOUR, MINUTE
 from services.clients.graph.models import Account
+from services.clients.guard.guard import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.page_walk import PAGE_SIZES
 from services.media.refusals import MediaRefusals
-from services.media.story_polling import StoryPolling
+from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
@@ -44,8 +45,6 @@ FIRST_LOOK = 90 * DAY  # age up to which the first look reads posts once
 MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
 GO_ON_AFTER = 2 * MINUTE
 RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
-NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last look, for instance after its process was killed
-QUOTA_PAUSE = 5 * MINUTE  # before the quota is looked at again
 
 log = logging.getLogger(__name__)
 

@@ -42,6 +42,7 @@ NO_ACCOUNT = ""  # for calls about a token or a page, and for Modash
 WITHOUT_ACCOUNT = "-"  # the same, as the name of a throttle in the store
 REFRESH_BELOW = 90  # percent of a limit
 WORK_BELOW = 75
+QUOTA_PAUSE = 300.0  # seconds after which background work that had to pause looks at the quota again
 MAX_ACCOUNTS = 10_000
 
 FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
@@ -178,11 +179,11 @@ class Guard:
             log.warning("Calls to a provider are paused", extra=extra)
 
     def may_refresh(self, account: str) -> bool:
-        """Return whether cached values of an account may be refreshed: nothing is refused and 90 % are not used."""
+        """Return whether cached values of an account may be refreshed: nothing is refused and there is room."""
         return self._has_room(account, REFRESH_BELOW)
 
     def may_work(self, account: str) -> bool:
-        """Return whether background work may call for an account: nothing is refused and 75 % are not used."""
+        """Return whether background work may call for an account: nothing is refused and there is room."""
         return self._has_room(account, WORK_BELOW)
 
     def _has_room(self, account: str, percent: float) -> bool:
