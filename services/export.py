@@ -26,7 +26,7 @@ from services.windows import Bound, check_range
 
 MAX_AT_ONCE = 4  # of a process; each holds a thread for as long as its caller reads
 PART = 64  # lines that are sent together
-RETRY_AFTER = 30  # seconds
+EXPORT_RETRY_AFTER = 30  # seconds
 KINDS = tuple(section.kind for section in SECTIONS)
 NAMES: Mapping[str, Collection[str]] = {
     **{name: () for section in SECTIONS for name in section.metrics or ()},
@@ -104,7 +104,9 @@ class Export:
             raise _unavailable() from None
         if not self._places.acquire(blocking=False):
             raise BusyError(
-                f"{MAX_AT_ONCE} exports are under way.", hint="Ask again when one has ended.", retry_after=RETRY_AFTER
+                f"{MAX_AT_ONCE} exports are under way.",
+                hint="Ask again when one has ended.",
+                retry_after=EXPORT_RETRY_AFTER,
             )
         parts = self._sent(self.text([selected.id], selection, format_))
         try:

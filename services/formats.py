@@ -20,7 +20,7 @@ from services.store.posts import PostRow
 from services.store.stories import StoryRow
 
 MOST_DAYS, USUAL_DAYS = 365, 90
-FLOOR = 5  # posts of a format
+FORMAT_FLOOR = 5  # posts of a format
 MOST_STORIES = 10_000  # of a period, the newest
 READ_UNTIL = 23 * HOUR  # age of a story; the last number that was read before says too little
 POSTS, REELS, CAROUSELS, STORIES = FORMATS = ("posts", "reels", "carousels", "stories")
@@ -93,7 +93,7 @@ class Formats:
                 "api_version": self._origin.api_version,
                 **found.meta,
                 "stories": {"kept": len(listed), "compared": len(stories)},
-                "floor": FLOOR,
+                "floor": FORMAT_FLOOR,
             },
             unavailable=_unavailable(formats),
             warnings=found.warnings,
@@ -130,11 +130,15 @@ def _story_values(row: StoryRow, now: float) -> Values | None:
 
 def _format(name: str, posts: Sequence[Values]) -> Format:
     medians: dict[str, Typical] = {
-        "median_reach": typical([values["reach"] for values in posts], floor=FLOOR),
-        "median_views": typical([values["views"] for values in posts], floor=FLOOR),
-        "engagement_rate": typical([ratio(values, "total_interactions", "reach") for values in posts], floor=FLOOR),
-        "saves_per_1000_views": typical([ratio(values, "saved", "views", times=1000) for values in posts], floor=FLOOR),
-        "sends_per_reach": typical([ratio(values, "shares", "reach") for values in posts], floor=FLOOR),
+        "median_reach": typical([values["reach"] for values in posts], floor=FORMAT_FLOOR),
+        "median_views": typical([values["views"] for values in posts], floor=FORMAT_FLOOR),
+        "engagement_rate": typical(
+            [ratio(values, "total_interactions", "reach") for values in posts], floor=FORMAT_FLOOR
+        ),
+        "saves_per_1000_views": typical(
+            [ratio(values, "saved", "views", times=1000) for values in posts], floor=FORMAT_FLOOR
+        ),
+        "sends_per_reach": typical([ratio(values, "shares", "reach") for values in posts], floor=FORMAT_FLOOR),
     }
     is_unknown = all(each.value is None for each in medians.values())
     return {

@@ -23,7 +23,7 @@ from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import COUNTS, INSIGHTS, PostReading, PostRow
 
-FLOOR = 5  # other posts that were read at an age
+COMPARISON_FLOOR = 5  # other posts that were read at an age
 AROUND = 90 * DAY  # before and after the post: the posts that it is compared with
 NUMBERS = (*COUNTS, *INSIGHTS)
 NOT_READ = "not_read_at_age"
@@ -123,7 +123,7 @@ class PostHistory:
                 "account": selected.id,
                 "username": self._accounts.username(selected),
                 "api_version": self._origin.api_version,
-                "floor": FLOOR,
+                "floor": COMPARISON_FLOOR,
                 "compared_with": {
                     "since": our_time(row.posted_at - AROUND),
                     "until": our_time(min(now, row.posted_at + AROUND)),
@@ -200,7 +200,8 @@ def _gaps(row: PostRow, readings: Sequence[PostReading], now: float) -> Iterator
 def _median(age: int, readings: Sequence[PostReading]) -> MedianPoint:
     found = [reading for reading in readings if reading.age_label == age]
     medians = {
-        name: typical([_value(each, name) for each in found if _is_read(each, name)], floor=FLOOR) for name in NUMBERS
+        name: typical([_value(each, name) for each in found if _is_read(each, name)], floor=COMPARISON_FLOOR)
+        for name in NUMBERS
     }
     return {
         "age_hours": age,

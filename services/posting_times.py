@@ -16,7 +16,7 @@ from services.posts.insights import rate_of
 from services.reasons import explain
 
 MOST_DAYS, USUAL_DAYS = 365, 90
-FLOOR = 3  # posts of a cell
+CELL_FLOOR = 3  # posts of a cell
 WEEKDAYS, HOURS = range(1, 8), range(24)
 
 
@@ -68,7 +68,7 @@ class PostingTimes:
                 "username": self._accounts.username(selected),
                 "api_version": self._origin.api_version,
                 **found.meta,
-                "floor": FLOOR,
+                "floor": CELL_FLOOR,
             },
             unavailable=[explain("median_reach", reason, of_media=True) for reason in reasons],
             warnings=found.warnings,
@@ -77,8 +77,8 @@ class PostingTimes:
 
 
 def _cell(weekday: int, hour: int, posts: Sequence[ComparedPost]) -> PostingTime:
-    reach = typical([post.values["reach"] for post in posts], floor=FLOOR)
-    rate = typical([rate_of(post.values, "reach") for post in posts], floor=FLOOR)
+    reach = typical([post.values["reach"] for post in posts], floor=CELL_FLOOR)
+    rate = typical([rate_of(post.values, "reach") for post in posts], floor=CELL_FLOOR)
     return {
         "weekday": weekday,
         "hour": hour,

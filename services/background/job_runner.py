@@ -18,7 +18,7 @@ from services.store.database import DatabaseUnavailableError
 from services.store.jobs import Job
 from services.store.store import Store
 
-MAX_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
+MAX_JOB_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Runner:
         """Retry later, and not before the time that a provider asked for; after the last attempt, give up."""
         # The class name alone: the text of an unexpected error may hold anything, a credential as well.
         failure = error.code if isinstance(error, ProviderError | BusyError) else type(error).__name__
-        if job.attempts >= MAX_ATTEMPTS:
+        if job.attempts >= MAX_JOB_ATTEMPTS:
             with suppress(DatabaseUnavailableError):
                 self._store.jobs.dead_letter(job, failure)
             return {"outcome": "gave_up", "failure": failure}

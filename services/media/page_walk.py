@@ -16,7 +16,7 @@ from services.errors import ProviderError, RetryStrategy
 from services.media.metric_names import MetricNames
 from services.media.page_size import PageSize
 
-PAGE_SIZES = (50, 25, 6, 1)  # media; where a page is too much for Instagram (code 1), the next smaller size
+INSIGHTS_PAGE_SIZES = (50, 25, 6, 1)  # media; where a page is too much for Instagram (code 1), the next smaller size
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class PageWalk:
         self._media = media
         self._read_page = read_page
         self._names = names
-        self._size = PageSize(PAGE_SIZES)
+        self._size = PageSize(INSIGHTS_PAGE_SIZES)
         self._cursor: str | None = None
         self._cursors: set[str] = set()
         self._repeats = 0  # media at the head of the last page that came before; something was published meanwhile

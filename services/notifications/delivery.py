@@ -13,7 +13,7 @@ from services.store.damaged_rows import next_attempt
 from services.store.notifications import Notification, NotificationTable
 
 # The schedule that Standard Webhooks gives as an example: the first attempt at once, the tenth after three days.
-RETRY_AFTER = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)  # seconds
+RETRY_DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)  # seconds
 JITTER = 0.1  # of a wait, so that events that failed together do not come back together
 BATCH = 100  # events
 
@@ -72,7 +72,7 @@ class NotificationDelivery:
 
         410 says that the receiver wants no more of this.
         """
-        if attempts >= len(RETRY_AFTER) or outcome.status == HTTPStatus.GONE:
+        if attempts >= len(RETRY_DELAYS) or outcome.status == HTTPStatus.GONE:
             return None
-        wait = RETRY_AFTER[max(attempts, 0)] * (1 + JITTER * self._randomness())
+        wait = RETRY_DELAYS[max(attempts, 0)] * (1 + JITTER * self._randomness())
         return max(wait, outcome.retry_after or 0)

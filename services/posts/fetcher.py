@@ -26,7 +26,7 @@ from services.posts.with_profile import InsightsAlong, Pages, ProfileAlong
 from services.store.cache_entries import CacheKey
 
 MAX_PAGES = 1_000  # A list that goes on for longer is none.
-PAGE_SIZES = (MEDIA_PAGE, 25, 6, 1)  # posts
+LIST_PAGE_SIZES = (MEDIA_PAGE, 25, 6, 1)  # posts
 LIST_KEY, COLLABORATIONS_KEY = CacheKey("media"), CacheKey("collaborative media")
 
 
@@ -133,7 +133,7 @@ class PostListFetcher:
 
         A cursor that comes twice ends the list.
         """
-        size, cursors = PageSize(PAGE_SIZES), set[str]()
+        size, cursors = PageSize(LIST_PAGE_SIZES), set[str]()
         for _ in range(MAX_PAGES):
             after = reading.cursor
             try:

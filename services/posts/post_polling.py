@@ -22,7 +22,7 @@ from services.clients.guard.guard import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
-from services.media.page_walk import PAGE_SIZES
+from services.media.page_walk import INSIGHTS_PAGE_SIZES
 from services.media.refusals import MediaRefusals
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
@@ -39,12 +39,12 @@ LOOK_EVERY = HOUR
 ACCEPTED_AGE = HOUR / 2  # of a list that was read for a caller, where no post is due
 WATCHED = 35 * DAY  # age up to which posts are read: a week after the last fixed age
 MOST_WATCHED = 1_000  # posts; an account that publishes more has its oldest ones not read, which would cost most
-FIRST_PAGE = PAGE_SIZES[0]  # posts whose insights come with the list
+FIRST_PAGE = INSIGHTS_PAGE_SIZES[0]  # posts whose insights come with the list
 GONE_AFTER = 2 * SEEN_AGAIN + 2 * HOUR  # before the last look; a post that was not listed since is not read
 FIRST_LOOK = 90 * DAY  # age up to which the first look reads posts once
 MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
 GO_ON_AFTER = 2 * MINUTE
-RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
+LIST_RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class PostPolling:
         if listed.failure is not None:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
-            return now + RETRY_AFTER  # It failed, and the last list was answered.
+            return now + LIST_RETRY_AFTER  # It failed, and the last list was answered.
         is_done = not may_read or self._read_due(account, listed, since, is_first=is_first)
         self._stories.use_look(account, stories)
         if not is_done:

@@ -22,7 +22,7 @@ from services.errors import (
 )
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.live_story import OF_ONE_STORY, StoriesAlong
-from services.media.page_walk import PAGE_SIZES
+from services.media.page_walk import INSIGHTS_PAGE_SIZES
 from services.media.values import read_item
 from services.posts.post import Post, as_post
 from services.store.cache_entries import CacheKey
@@ -99,7 +99,7 @@ class Pages:
         try:
             found = self.graph.look(
                 self.account,
-                limit=min(limit, PAGE_SIZES[0]),
+                limit=min(limit, INSIGHTS_PAGE_SIZES[0]),
                 with_profile=self.on_profile is not None,
                 metrics=POST_METRICS if insights is not None else (),
                 as_totals=insights is not None and insights.as_totals,
@@ -127,7 +127,7 @@ class Pages:
         return found.posts
 
     def _with_insights(self, insights: InsightsAlong, limit: int) -> MediaPage | None:
-        limit = min(limit, PAGE_SIZES[0])
+        limit = min(limit, INSIGHTS_PAGE_SIZES[0])
         try:
             page = self.graph.media_page_with_insights(
                 self.account, POST_METRICS, after=None, limit=limit, as_totals=insights.as_totals, in_full=True

@@ -19,7 +19,7 @@ from services.store.schema_versions import GATEWAY
 from services.store.settlement_spool import spooled_files, write_spooled_files
 
 STEP = 2_000  # pages after which a signal such as Ctrl-C is noticed
-BUSY_TIMEOUT = 30.0  # seconds
+COPY_BUSY_TIMEOUT = 30.0  # seconds; a backup can wait longer for another transaction than a request
 PART, RESTORING = ".part", ".restoring"
 SIDE_FILES = ("-wal", "-shm", "-journal")
 # In a copy only: the files of the settlement spool, which hold paid reports too.
@@ -143,7 +143,7 @@ def examined(file: Path) -> Copy:
 def _connect(file: Path) -> sqlite3.Connection:
     # `rw` without `c`: SQLite must not create a missing file.
     address = f"{file.resolve().as_uri()}?mode=rw"
-    return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    return sqlite3.connect(address, uri=True, timeout=COPY_BUSY_TIMEOUT, isolation_level=None)
 
 
 def _copy_pages(source: Path, part: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
-RETRY_AFTER = 2.0  # seconds after a failure during which the database is not tried again
+DATABASE_RETRY_AFTER = 2.0  # seconds after a failure during which the database is not tried again
 PROBE_TIMEOUT = 10.0  # seconds that one thread may take to find out whether the database is back
 
 
@@ -41,7 +41,7 @@ class Outage:
     def begin(self, fault: str) -> None:
         """Pause after a failure."""
         with self._lock:
-            self._fault, self._retry_at, self._prober = fault, time.monotonic() + RETRY_AFTER, 0
+            self._fault, self._retry_at, self._prober = fault, time.monotonic() + DATABASE_RETRY_AFTER, 0
 
     def end(self) -> None:
         """Note that it works."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from services import request_context
-from services.background.job_runner import MAX_ATTEMPTS, Reschedule, Runner, retry_delay
+from services.background.job_runner import MAX_JOB_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.background.job_schedule import BACKFILL_OF
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
@@ -552,7 +552,7 @@ def test_a_failing_job_is_retried_with_growing_delays_then_given_up(store_settin
 
     put()
     pauses = []
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_JOB_ATTEMPTS):
         started = clock.monotonic()
         while not work(handler):
             clock.wait(10)

@@ -11,7 +11,7 @@ from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.store import webhooks
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
-from services.webhooks.application import APPLIED_AT_ONCE, FIRST_RETRY_DELAY, MAX_ATTEMPTS, WebhookApplication
+from services.webhooks.application import APPLIED_AT_ONCE, FIRST_RETRY_DELAY, MAX_CHANGE_ATTEMPTS, WebhookApplication
 from services.webhooks.parsing import read
 from tests.deliveries import body, change, entry, story_insights
 from tests.stores import query
@@ -182,7 +182,7 @@ def test_a_change_that_becomes_newer_during_the_last_attempt_of_the_older_one_is
 
     def fail(change):
         times.append(change.time)
-        if len(times) == MAX_ATTEMPTS:
+        if len(times) == MAX_CHANGE_ATTEMPTS:
             bench.table.keep(reach(10, time=T + 5), signed_by="facebook", received_at=T + 5)
             arrived = [read(delivery) for delivery in bench.table.unread(9)]
             bench.table.enter(arrived, applicable={"story_insights"}, now=bench.clock.timestamp())
@@ -191,11 +191,11 @@ def test_a_change_that_becomes_newer_during_the_last_attempt_of_the_older_one_is
 
     bench.application = WebhookApplication(bench.table, {"story_insights": fail}, clock=bench.clock)
     bench.bring(reach(10, time=T))
-    for _ in range(2 * MAX_ATTEMPTS):
-        bench.clock.wait(86_400 / MAX_ATTEMPTS)
+    for _ in range(2 * MAX_CHANGE_ATTEMPTS):
+        bench.clock.wait(86_400 / MAX_CHANGE_ATTEMPTS)
         bench.application.run(seconds=60)
 
-    assert times == [T] * MAX_ATTEMPTS + [T + 5]
+    assert times == [T] * MAX_CHANGE_ATTEMPTS + [T + 5]
     assert bench.rows("state, time") == [("applied", T + 5)]
 
 
@@ -373,11 +373,11 @@ def test_a_change_that_fails_is_applied_later_and_delays_no_other(bench):
 def test_a_change_that_never_works_is_given_up_and_counted(bench, failure):
     bench.book.failure = failure
     bench.bring(reach(17))
-    for _ in range(2 * MAX_ATTEMPTS):
-        bench.clock.wait(86_400 / MAX_ATTEMPTS)
+    for _ in range(2 * MAX_CHANGE_ATTEMPTS):
+        bench.clock.wait(86_400 / MAX_CHANGE_ATTEMPTS)
         bench.application.run(seconds=60)
 
-    assert len(bench.book.calls) == MAX_ATTEMPTS
+    assert len(bench.book.calls) == MAX_CHANGE_ATTEMPTS
     assert bench.table.counts() == (0, 1)
 
 
@@ -396,7 +396,7 @@ def test_a_change_that_fails_is_tried_again_later_and_later_up_to_six_hours(benc
 
 def test_a_database_that_is_unavailable_costs_no_attempt(bench):
     bench.book.failure = DatabaseUnavailableError("away")
-    for _ in range(2 * MAX_ATTEMPTS):
+    for _ in range(2 * MAX_CHANGE_ATTEMPTS):
         with pytest.raises(DatabaseUnavailableError):
             bench.bring(reach(17))
 

@@ -12,7 +12,7 @@ from services.clients.http import RECEIVER, Transport
 from services.clients.notification_receiver import ReceiverClient
 from services.clients.notification_signature import signature
 from services.clock import Clock
-from services.notifications.delivery import RETRY_AFTER, NotificationDelivery
+from services.notifications.delivery import RETRY_DELAYS, NotificationDelivery
 from services.notifications.events import EVENTS, Event
 from services.notifications.notifications import Notifications
 from services.store import notifications as outbox
@@ -139,7 +139,7 @@ def test_a_failed_delivery_is_repeated_with_growing_waits_for_three_days_and_the
         assert delivery.run(seconds=5) == 1
         waits.append(wait)
 
-    assert waits == [0.0, *RETRY_AFTER]
+    assert waits == [0.0, *RETRY_DELAYS]
     assert 3 * 24 * HOUR < clock.timestamp() - began < 4 * 24 * HOUR
     assert len(set(receiver.ids)) == 1
     assert delivery.run(seconds=5) == 0
@@ -182,7 +182,7 @@ def test_an_answer_that_is_no_acceptance_is_a_failure(store, receiver, clock, de
     delivery.run(seconds=5)
 
     (event,) = store.notifications.listed(2)
-    assert (event.failure, due_in(store, clock)) == (failure, RETRY_AFTER[0])
+    assert (event.failure, due_in(store, clock)) == (failure, RETRY_DELAYS[0])
     assert len(receiver.ids) == 1  # The redirect was not followed.
 
 
@@ -216,7 +216,7 @@ def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver,
     NotificationDelivery(store.notifications, client, clock=clock, randomness=lambda: 0.0).run(seconds=5)
     failure = store.notifications.listed(2)[0].failure
 
-    clock.wait(RETRY_AFTER[0])
+    clock.wait(RETRY_DELAYS[0])
     delivery.run(seconds=5)
 
     assert (failure, len(receiver.ids), store.notifications.counts()) == ("receiver_unreachable", 1, (0, 0))

@@ -29,7 +29,7 @@ BOOKED = "SELECT state, code FROM ledger ORDER BY id"
 
 @pytest.fixture
 def config(monkeypatch):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     monkeypatch.setattr(heartbeat, "BEAT", 3600.0)  # Each test says when what waits is booked.
     return settings()
 

@@ -42,7 +42,7 @@ def hurried(monkeypatch):
     """Bounds for a test that would otherwise take many seconds."""
     monkeypatch.setattr(postgresql_connection, "ANSWER_TIMEOUT", 0.6)
     monkeypatch.setattr(postgresql_connection, "PING_TIMEOUT", 0.3)
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.2)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.2)
 
 
 def fails(call):

@@ -93,7 +93,7 @@ FAULTS = {
 @pytest.fixture(params=FAULTS)
 def fault(request, monkeypatch):
     engine, pragma, advice = FAULTS[request.param]
-    monkeypatch.setattr(outage, "RETRY_AFTER", PAUSE)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", PAUSE)
     return engine, SqliteFault(monkeypatch, pragma) if pragma else PostgresqlFault(), advice
 
 
@@ -159,7 +159,7 @@ ADVICE = {"gateway": "make restore", "memory": "`make migrate` creates it again"
 
 @pytest.mark.parametrize("name", ADVICE)
 def test_a_file_that_is_removed_and_made_again_under_the_gateway_stops_no_answer(make_world, monkeypatch, name):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     with new_store("sqlite") as store:
         world = make_world(**store)
         kept = world.get(KEPT[0])

@@ -26,7 +26,7 @@ def threads():
 @pytest.fixture
 def failed(monkeypatch):
     """A failure whose pause is over at once."""
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     found = Outage()
     found.begin("gone")
     return found
@@ -75,7 +75,7 @@ def test_only_what_shows_that_it_works_ends_an_outage_of_all_or_of_writing(store
 
 
 def test_where_no_connection_was_free_another_thread_tries_to_read_and_to_write(store, threads, monkeypatch):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     connections, (one, other) = store.databases[1]._connections, threads
     connections.failed_to_write("full")
     connections.failed("gone")
@@ -117,7 +117,7 @@ def broken(code):
 
 
 def test_a_failure_of_the_caller_alone_shows_that_the_database_works(store, threads, monkeypatch):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     (one, other), database = threads, store.databases[0]
 
     def use(error=None):
@@ -134,7 +134,7 @@ def test_a_failure_of_the_caller_alone_shows_that_the_database_works(store, thre
 
 
 def test_a_write_that_is_refused_does_not_show_that_the_database_can_be_written(store, threads, monkeypatch):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     (one, other), database = threads, store.databases[0]
 
     def write(error):
@@ -148,7 +148,7 @@ def test_a_write_that_is_refused_does_not_show_that_the_database_can_be_written(
 
 
 def test_a_probe_finds_out_that_the_database_can_be_written_again(store, monkeypatch):
-    monkeypatch.setattr(outage, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(outage, "DATABASE_RETRY_AFTER", 0.0)
     database = store.databases[0]
     with pytest.raises(DatabaseUnavailableError), database.write():
         raise broken(sqlite3.SQLITE_FULL)
