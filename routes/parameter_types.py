@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -19,7 +19,7 @@ from services.reports.creators import creator_name
 from services.windows import Bound
 
 EARLIEST, LATEST = date(2010, 1, 1), date(2100, 1, 1)
-EARLIEST_UNIX, LATEST_UNIX = 1_262_304_000, 4_102_444_800
+EARLIEST_UNIX, LATEST_UNIX = (int(datetime.combine(day, time(), tzinfo=UTC).timestamp()) for day in (EARLIEST, LATEST))
 MOST_NAMED = 5  # wrong names of one list that a message repeats
 
 CURSOR_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.[0-9a-f]{12}"
@@ -99,7 +99,7 @@ def days_up_to(most: int) -> BeforeValidator:
 
 def bound(text: object) -> Bound:
     """Read an end of a range: a date, or Unix seconds."""
-    accepted = "Accepted: Unix seconds (1763625600) or a date (2026-11-20), from 2010 to 2100."
+    accepted = f"Accepted: Unix seconds (1763625600) or a date (2026-11-20), from {EARLIEST.year} to {LATEST.year}."
     given = str(text).strip()
     if _UNIX_SECONDS.fullmatch(given):
         if EARLIEST_UNIX <= int(given) <= LATEST_UNIX:

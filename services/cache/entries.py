@@ -21,7 +21,7 @@ from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 
 LOCAL_CACHE_BYTES = 24 * 1024 * 1024  # with all that is read out of the rows
-LATEST = 4_102_444_800  # The year 2100, in Unix seconds.
+LATEST_READING = 4_102_444_800  # The year 2100, in Unix seconds: a row that was read later is damaged.
 # What reading a row may raise that is damaged, or was written by another version of this program.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
@@ -126,7 +126,7 @@ class CacheEntries:
             expires_at = policy.expires_at(value, row.fetched_at)
         except UNREADABLE:
             return None
-        if not 0 < row.fetched_at <= LATEST:
+        if not 0 < row.fetched_at <= LATEST_READING:
             return None
         if expires_at is None:
             return CacheEntry(value, row.fetched_at, row.fetched_at, stale=True) if unusable else None

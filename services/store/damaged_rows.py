@@ -25,7 +25,7 @@ NOTE = "note_damaged_row"  # an SQL function of each connection
 MOST_NOTED = 1_000  # rows that are logged by one process
 WITH_DAMAGED_ROWS = "with_damaged_rows"  # an execution option of a SELECT that sorts out damage itself
 SHOWN = 200  # characters by which a value is recognized
-LATEST = 1e11  # Unix seconds; the year 5138
+LATEST_MOMENT = 1e11  # Unix seconds; the year 5138
 UNDECODED = "\ufffd"  # what stands for a part of a text that is no UTF-8
 SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_ATTEMPTS = 1_000_000  # of whatever is repeated
@@ -81,7 +81,7 @@ def log_damaged_report(database: str | None, row: int) -> None:
 
 def is_moment(value: object) -> bool:
     """Return whether a value can be a moment (Unix seconds)."""
-    return isinstance(value, int | float) and -LATEST <= value <= LATEST
+    return isinstance(value, int | float) and -LATEST_MOMENT <= value <= LATEST_MOMENT
 
 
 def can_be_found(name: str) -> bool:
@@ -121,7 +121,7 @@ def _is_readable(values: Sequence[Any], check: ColumnCheck | None) -> bool:
         return type(values[0]) in types
     if not types.issuperset(map(type, values)):
         return False
-    return not is_moment or (min(values) >= -LATEST and max(values) <= LATEST)
+    return not is_moment or (min(values) >= -LATEST_MOMENT and max(values) <= LATEST_MOMENT)
 
 
 def _check(column: Column[Any]) -> ColumnCheck:
@@ -150,7 +150,7 @@ def _damage(column: Column[Any]) -> str:
     name = f"{column.table.name}.{column.name}"
     type_ = _type_of(column)
     if isinstance(type_, Double) and column.name.endswith(MOMENTS):
-        return f"{name} NOT BETWEEN {-LATEST} AND {LATEST}"
+        return f"{name} NOT BETWEEN {-LATEST_MOMENT} AND {LATEST_MOMENT}"
     if isinstance(type_, Integer):
         # A fraction, infinity and a number beyond 64 bits are kept as they are, and so is a text or a blob.
         return f"{name} <> CAST({name} AS INTEGER)"
