@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from services.accounts.checks import Check, attempt, failed
+from services.accounts.checks import WARN_DAYS, Check, attempt, failed
 from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
@@ -29,7 +29,7 @@ TOKEN_WORDS: Mapping[str, str] = {
     "invalid": "not accepted any more",
     "not_decrypted": "not decrypted",
     "missing_permission": "without a permission",
-    "expiring": "within 14 days of their end",
+    "expiring": f"within {WARN_DAYS[0]} days of their end",
     "unknown": "not inspected",
     "ok": "in order",
 }

@@ -11,15 +11,13 @@ from functools import partial
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
-from services.clients.graph.tokens import TokenClient
+from services.clients.graph.tokens import SHORT_LIVED, TokenClient
 from services.clock import Clock
 from services.errors import InsightsError, InvalidRequestError, ProviderError, ProviderRateLimitedError
 from services.executors import Executor
 from services.store.account_health import AccountHealthTable, CallRow
 from services.store.accounts import AccountRow, AccountTable
 from services.store.database import DatabaseUnavailableError
-
-EXCHANGED_BELOW = 86_400.0  # seconds of life that are left of a short-lived token
 
 
 class AdditionState(StrEnum):
@@ -128,7 +126,7 @@ class AccountAdding:
         """
         if self._tokens.can_inspect():
             ends = self._tokens.details(token).expires_at
-            if ends is not None and ends - self._clock.timestamp() < EXCHANGED_BELOW:
+            if ends is not None and ends - self._clock.timestamp() < SHORT_LIVED:
                 token = self._tokens.exchange_short("facebook", token).token
         listed = self._tokens.pages(token)
         found = [

@@ -9,11 +9,12 @@ from typing import Literal
 
 from services.accounts import diagnosis
 from services.accounts.current_tokens import CurrentTokens
-from services.accounts.diagnosis import Cause, Diagnosis
+from services.accounts.diagnosis import NEEDED_SCOPES, Cause, Diagnosis
 from services.accounts.page_diagnosis import of_pages
+from services.cache.policies import DAY
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
-from services.clients.graph.tokens import Page, TokenClient, TokenDetails
+from services.clients.graph.tokens import NEVER, Page, TokenClient, TokenDetails
 from services.clock import Clock
 from services.days import our_time, utc
 from services.errors import (
@@ -29,11 +30,11 @@ from services.rendering.plurals import counted
 from services.windows import last_days
 
 DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
-EXPIRING, WARNED_BEFORE = "token_expiring", 14 * 86_400.0  # seconds
+EXPIRING = "token_expiring"
+WARN_DAYS = (14, 7, 1)  # days before the end of a token
+WARNED_BEFORE = WARN_DAYS[0] * DAY
 APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
-NEEDED_SCOPES = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list")
 REPORTED_WITHIN = 7  # days of which Instagram has reported one
-LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
 OTHER_LOGIN = {"facebook": "instagram", "instagram": "facebook"}
 UNREADABLE = (ObjectNotFoundError, PermissionDeniedError)
 
@@ -249,7 +250,7 @@ class AccountChecks:
 
     def _judged(self, details: TokenDetails, token: str) -> Check:
         """Judge a valid token by its permissions and its ends."""
-        if (found := diagnosis.of_scopes("facebook", details.scopes, NEEDED_SCOPES)) is not None:
+        if (found := diagnosis.of_scopes("facebook", details.scopes, NEEDED_SCOPES["facebook"])) is not None:
             return self._failed("token", found, "facebook", token)
         life = f"expires {end}" if (end := self._end(details.expires_at)) else "does not expire"
         access = details.data_access_expires_at
@@ -271,7 +272,7 @@ class AccountChecks:
         return Check(name, False, found.fact, found.next_step, found.codes[0], causes=found.causes)
 
     def _end(self, moment: float | None) -> str | None:
-        if moment is None or not 0 < moment < LATEST:
+        if moment is None or moment == NEVER:
             return None
         end = utc(moment)
         days = (end - self._clock.now()).days

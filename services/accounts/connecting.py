@@ -14,7 +14,7 @@ from services.accounts.page_diagnosis import of_pages
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, as_count
-from services.clients.graph.tokens import NEVER, NewToken, Page, TokenClient, TokenDetails
+from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, Page, TokenClient, TokenDetails
 from services.clock import Clock
 from services.errors import (
     ObjectNotFoundError,
@@ -29,7 +29,6 @@ from services.store.accounts import AccountRow, AccountTable
 from services.windows import last_days
 
 FACEBOOK, INSTAGRAM = "facebook", "instagram"
-LONG = 2 * 86_400  # seconds; a token that lives longer than a short-lived one need not be exchanged
 REACH_DAYS = (1, 7)  # The reach of yesterday may not be there yet.
 
 
@@ -232,7 +231,7 @@ class Connector:
         if failure is not None or details is None:
             raise failure or AssertionError("neither details nor a failure")
         end = details.expires_at
-        if details.type not in {None, "USER"} or (end is not None and end > self._clock.timestamp() + LONG):
+        if details.type not in {None, "USER"} or (end is not None and end > self._clock.timestamp() + SHORT_LIVED):
             return Grant(FACEBOOK, token, end, details)
         given = self._exchanged(FACEBOOK, token)
         return Grant(FACEBOOK, given.token, given.expires_at, details, was_exchanged=True)

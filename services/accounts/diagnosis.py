@@ -8,7 +8,7 @@ https://developers.facebook.com/docs/graph-api/reference/debug_token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from services.accounts.next_steps import with_connect
@@ -27,8 +27,9 @@ from services.errors import (
 INSTAGRAM = "instagram"
 BASIC, INSIGHTS, LIST_PAGES = "instagram_basic", "instagram_manage_insights", "pages_show_list"
 READ_PAGES, BUSINESS = "pages_read_engagement", "business_management"
-OF_FACEBOOK = (BASIC, INSIGHTS, LIST_PAGES, READ_PAGES)
+OF_FACEBOOK = (BASIC, INSIGHTS, READ_PAGES, LIST_PAGES)
 OF_INSTAGRAM = ("instagram_business_basic", "instagram_business_manage_insights")
+NEEDED_SCOPES: Mapping[str, tuple[str, ...]] = {"facebook": OF_FACEBOOK, "instagram": OF_INSTAGRAM}
 ADS = ("ads_read", "ads_management")  # needed where the role on the Page was given in a business portfolio
 APP_DASHBOARD = "developers.facebook.com, My Apps, your app"
 APP_SETTINGS = {
@@ -332,12 +333,11 @@ def of_scopes(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -
     if scopes is None or set(needed) <= set(scopes):
         return None
     others = OF_FACEBOOK[:2] if login == "instagram" else OF_INSTAGRAM
-    own = OF_INSTAGRAM if login == "instagram" else OF_FACEBOOK
     if set(others) & set(scopes):
         return one(
             "scopes_of_other_login",
             f"The token has {', '.join(sorted(set(others) & set(scopes)))}, which belong to the other login.",
-            f"{LOG_IN[login]}; grant {', '.join(own)}.",
+            f"{LOG_IN[login]}; grant {', '.join(NEEDED_SCOPES[login])}.",
         )
     return Diagnosis((_missing_permissions(login, [each for each in needed if each not in scopes]),))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
+from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TokenRefusal
-from services.accounts.token_states import DAY, WARN_DAYS, TokenStates, end_of
+from services.accounts.token_states import TokenStates, end_of
+from services.cache.policies import DAY
 from services.clock import Clock
 from services.days import our_time
 from services.notifications.events import Event
@@ -32,7 +34,7 @@ class TokenNotices:
             self._notifications.put(Event.TOKEN_DEAD, data, account=refusal.account)
 
     def warn(self, row: TokenRow, states: TokenStates) -> None:
-        """Warn of the end of a token that is 14, 7 or 1 days away, of each once; raises `DatabaseUnavailableError`."""
+        """Warn of the end of a token, once for each of `WARN_DAYS`; raises `DatabaseUnavailableError`."""
         end, _ = end_of(row)
         now = self._clock.timestamp()
         near = [days for days in (*WARN_DAYS, 0) if end is not None and end - now <= days * DAY]

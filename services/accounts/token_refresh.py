@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
-from services.accounts.diagnosis import UNCLEAR
+from services.accounts.diagnosis import NEEDED_SCOPES, OF_INSTAGRAM, UNCLEAR
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
-from services.accounts.token_states import DAY, INSTAGRAM, NEEDED, NOT_REFRESHED, WARN_DAYS, TokenStates, end_of
+from services.accounts.token_states import INSTAGRAM, NOT_REFRESHED, TokenStates, end_of
+from services.cache.policies import DAY
 from services.clients.graph.error_codes import REPAIRABLE
 from services.clients.graph.models import Account
-from services.clients.graph.tokens import NEVER, NewToken, TokenClient, TokenDetails
+from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, TokenClient, TokenDetails
 from services.clock import Clock
 from services.errors import (
     AccountUnknownError,
@@ -31,7 +33,6 @@ from services.store.account_tokens import NEVER_ENDS, AccountTokens, TokenRow
 CHECK_EVERY = DAY
 REFRESH_WITHIN = 30 * DAY  # before the end
 YOUNGEST = DAY + 300  # seconds of age; Meta refuses to refresh a younger token
-SHORT_LIVED = 2 * DAY  # seconds; a token of the Facebook login that lives shorter can be exchanged
 APP_NOT_ACCEPTED, NOT_INSPECTED = "app_not_accepted", "not_inspected"
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class TokenRefresh:
                 try:
                     return self._taken(account, row, self._client.refresh(account.token))
                 except PermissionDeniedError:
-                    missing = NEEDED["instagram"][0]
+                    missing = OF_INSTAGRAM[0]
                     row = row._replace(missing_scopes=missing, refresh_due_at=now + CHECK_EVERY)
                 except (ProviderRefusedError, *TOKEN_REFUSED) as error:
                     if isinstance(error, TOKEN_REFUSED) and error.reason not in UNCLEAR:
@@ -294,7 +295,7 @@ def _with_scopes(row: TokenRow, login: str, scopes: Collection[str] | None) -> T
     """Return a row with the permissions of its token and those that it lacks; unknown ones lack nothing."""
     if scopes is None:
         return row._replace(scopes=None, missing_scopes=None)
-    missing = [scope for scope in NEEDED[login] if scope not in scopes]
+    missing = [scope for scope in NEEDED_SCOPES[login] if scope not in scopes]
     return row._replace(scopes=",".join(scopes), missing_scopes=",".join(missing) or None)
 
 

@@ -8,20 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from services.accounts.account_states import NOT_CHECKED, HealthState, TokenNews
-from services.accounts.checks import DATA_ACCESS_EXPIRED, NEEDED_SCOPES, SCOPES_MISSING
+from services.accounts.checks import DATA_ACCESS_EXPIRED, SCOPES_MISSING, WARNED_BEFORE
 from services.accounts.current_tokens import CurrentTokens
+from services.cache.policies import DAY
 from services.clock import Clock
 from services.days import our_time
 from services.errors import TokenExpiredError
 from services.store.account_tokens import NEVER_ENDS, AccountTokens, TokenRow
 
-DAY = 86_400.0  # seconds
 LONG_LIVED = 60 * DAY  # the longest life of a token of the Instagram login
-WARN_DAYS = (14, 7, 1)  # days before the end of a token
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "facebook": NEEDED_SCOPES,
-    "instagram": ("instagram_business_basic", "instagram_business_manage_insights"),
-}
 OVER, NOT_REFRESHED = "expired", "not_refreshed"
 NOT_DECRYPTED = "not_decrypted"  # the state of a token that no key of TOKEN_KEY opens
 SOON = {OVER: "expires_soon", DATA_ACCESS_EXPIRED: "data_access_expires_soon"}  # while the end has not come
@@ -134,7 +129,7 @@ class TokenStates:
             message = f"The token lacks {', '.join(missing)}."
             next_step = f"Grant every permission that docs/set-up.md names. {renewal}"
             return found.as_("missing_permission", SCOPES_MISSING, message, next_step)
-        if end is not None and end - now <= WARN_DAYS[0] * DAY:
+        if end is not None and end - now <= WARNED_BEFORE:
             ends, what = _what_ends(row)
             ends = SOON[ends]
             when = f"ends at {our_time(end)}" if is_certain else f"ends at {our_time(end)} at the latest"

@@ -218,6 +218,19 @@ def test_a_short_lived_token_of_a_user_is_exchanged_before_its_pages_are_read(
     assert sum("grant_type=fb_exchange_token" in call for call in calls(simulator)) == exchanges
 
 
+@pytest.mark.parametrize(("age_days", "exchanges"), [(57, 0), (58.5, 1)])
+def test_the_last_two_days_of_a_token_count_as_a_short_life_as_they_do_for_make_connect(
+    make_account, simulator, listed, age_days, exchanges
+):
+    order = {"account": listed["accounts"][0]["id"], "login": "facebook", "age_days": age_days}
+    given = simulator.post("/_simulator/tokens", order).json()["token"]
+    calls(simulator)
+
+    assert make_account("add", "--all-pages", given=f"{given}\n")[0] == 0
+
+    assert sum("grant_type=fb_exchange_token" in call for call in calls(simulator)) == exchanges
+
+
 # The file
 
 OF_FACEBOOK, OF_INSTAGRAM = "EAAtokenOFfacebook", "IGAAtokenOFinstagram"

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.accounts.checks import NEEDED_SCOPES
 from services.accounts.current_tokens import READ_ALL_EVERY, fingerprint
+from services.accounts.diagnosis import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
@@ -198,7 +198,7 @@ def test_the_worker_of_a_sandbox_tries_a_refused_token_again_because_it_cannot_b
     services = client.application.extensions["services"]
     inspection = f"{client.application.extensions['config'].graph_base_url}/v25.0/debug_token"
     refused = {"is_valid": False, "error": {"code": 190, "subcode": 460, "message": "Changed."}}
-    for data in (refused, {"is_valid": True, "expires_at": 0, "scopes": NEEDED_SCOPES}):
+    for data in (refused, {"is_valid": True, "expires_at": 0, "scopes": OF_FACEBOOK}):
         wire.get(inspection, json={"data": data})
     found = []
     for _ in range(2):

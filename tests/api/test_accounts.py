@@ -8,8 +8,8 @@ import time
 import pytest
 
 from services import request_context
-from services.accounts.checks import NEEDED_SCOPES
 from services.accounts.current_tokens import fingerprint
+from services.accounts.diagnosis import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
@@ -202,7 +202,7 @@ def test_a_check_that_failed_says_why_and_what_to_do(gateway, clock, code, expec
 def plan_check(wire, *, can_inspect=True, **more):
     """Let Instagram answer the calls of a check."""
     if can_inspect:
-        details = {"is_valid": True, "app_id": "1234", "expires_at": 0, "scopes": list(NEEDED_SCOPES)}
+        details = {"is_valid": True, "app_id": "1234", "expires_at": 0, "scopes": list(OF_FACEBOOK)}
         wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": details | more})
     wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "a11"})
     wire.get(f"{GRAPH}/v25.0/{BAKERY}/insights", json={"data": [{"name": "reach", "total_value": {"value": 7}}]})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import responses
 
-from services.accounts.checks import NEEDED_SCOPES
+from services.accounts.diagnosis import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.executors import Executor
 from services.store.accounts import AccountRow
@@ -62,7 +62,7 @@ class Tracer:
         elif path.endswith(("/media", "/stories")):
             answer = {"data": [(POST if path.endswith("/media") else STORY) | {"insights": insights}]}
         elif path.endswith("/debug_token"):
-            answer = {"data": {"is_valid": True, "app_id": "1234", "scopes": NEEDED_SCOPES}}
+            answer = {"data": {"is_valid": True, "app_id": "1234", "scopes": OF_FACEBOOK}}
         elif path.startswith(MODASH):
             answer = REPORT
         else:

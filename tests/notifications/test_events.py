@@ -7,7 +7,7 @@ import re
 import pytest
 import responses
 
-from services.accounts.checks import NEEDED_SCOPES
+from services.accounts.diagnosis import OF_FACEBOOK
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
 from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
@@ -251,7 +251,7 @@ def test_every_kind_of_read_that_works_ends_its_trouble(wire, make_gateway, kind
 
 def test_the_end_of_a_token_and_its_refusal_are_announced_once_each(wire, gateway):
     ends = gateway.clock.timestamp() + 5.5 * 86_400
-    expiring = {"is_valid": True, "expires_at": int(ends), "scopes": NEEDED_SCOPES}
+    expiring = {"is_valid": True, "expires_at": int(ends), "scopes": OF_FACEBOOK}
     refused = {"is_valid": False, "error": {"code": 190, "subcode": 460, "message": "invented"}}
     found = []
     for data in (expiring, refused):

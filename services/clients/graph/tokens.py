@@ -26,7 +26,8 @@ NEVER = math.inf
 APP_REFUSED = "Instagram does not accept the app's id or secret"
 PAGES_AT_ONCE, MOST_LISTS = 100, 50  # pages of a list, and lists
 PAGE_FIELDS = "id,name,access_token,instagram_business_account{id,username}"
-LATEST = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
+NO_END_FROM = 4_102_444_800  # The year 2100, in Unix seconds: a later end is no end.
+SHORT_LIVED = 2 * 86_400.0  # seconds; a token that lives for less is exchanged: a short-lived one lives 1 to 2 hours
 SETTINGS: Mapping[str, str] = {
     "facebook": "APP_ID and APP_SECRET",
     "instagram": "INSTAGRAM_APP_ID and INSTAGRAM_APP_SECRET",
@@ -330,7 +331,7 @@ def _moment(value: object) -> float | None:
 def _end(value: object) -> float | None:
     """Return when something ends; Meta writes 0 for never."""
     moment = _moment(value)
-    return NEVER if moment is not None and (moment == 0 or moment >= LATEST) else moment
+    return NEVER if moment is not None and (moment == 0 or moment >= NO_END_FROM) else moment
 
 
 def _names(value: object) -> tuple[str, ...] | None:
