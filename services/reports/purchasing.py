@@ -200,19 +200,20 @@ class ReportPurchasing:
 
         Where it is unknown what was spent, the ledger counts as unavailable.
         """
-        month, budget = month_of(self._now()), caller.credit_limit
         try:
-            spent = self._spending.of_month(self._source, month)
-            if spent is None:
-                return ReportState.DATABASE_UNAVAILABLE
-            if spent + PRICE > self._policy.limit:
-                return ReportState.LIMIT
-            if budget is not None:
-                own = self._spending.of_caller(caller.name, self._source, month, price=PRICE)
-                return ReportState.BUDGET if own + PRICE > budget else None
+            reached = self._spending.reached(
+                self._source,
+                caller.name,
+                month_of(self._now()),
+                price=PRICE,
+                limit=self._policy.limit,
+                budget=caller.credit_limit,
+            )
         except DatabaseUnavailableError:
             raise no_ledger() from None
-        return None
+        if reached is None:
+            return None
+        return ReportState.DATABASE_UNAVAILABLE if reached == DAMAGED_MONTH else ReportState(reached)
 
     def forget_pending(self, name: str, *, code: str) -> None:
         """Stop waiting for a report that was being made, and announce why; raises `DatabaseUnavailableError`."""

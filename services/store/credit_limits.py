@@ -13,6 +13,11 @@ from services.store.report_tables import ledger, ledger_months
 LIMIT, BUDGET, DAMAGED_MONTH = "limit", "budget", "damaged_month"
 
 
+def most_spent_before(limit: int, price: int) -> int:
+    """Return how much may be spent already where a limit or a budget still has room for a report."""
+    return limit - price
+
+
 def reserve(
     connection: Connection, source: str, caller: str, month: str, *, price: int, limit: int, budget: int | None
 ) -> str | None:
@@ -29,14 +34,19 @@ def reserve(
     upsert(connection, ledger_months, {"source": source, "month": month, "milli_credits": 0})
     spent = ledger_months.c.milli_credits
     row, is_amount = _is_month(source, month), _is_amount(connection, spent)
-    raised = update(ledger_months).where(row, is_amount, spent + price <= limit).values(milli_credits=spent + price)
+    raised = (
+        update(ledger_months)
+        .where(row, is_amount, spent <= most_spent_before(limit, price))
+        .values(milli_credits=spent + price)
+    )
     if connection.execute(raised).rowcount == 0:
         is_known = connection.execute(select(ledger_months.c.month).where(row, is_amount)).scalar()
         return LIMIT if is_known else DAMAGED_MONTH
     if budget is None:
         return None
     by_caller = spent_by(connection, caller, source, month, price=price)
-    return BUDGET if connection.execute(by_caller).scalar_one() > budget else None  # With our own row.
+    before = int(connection.execute(by_caller).scalar_one()) - price  # The sum has our own row.
+    return BUDGET if before > most_spent_before(budget, price) else None
 
 
 def give_back(connection: Connection, source: str, month: str, milli_credits: int) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from services.store.credit_limits import spent_by
+from services.store.credit_limits import BUDGET, DAMAGED_MONTH, LIMIT, most_spent_before, spent_by
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, log_damaged
 from services.store.database import Database
 from services.store.ledger import UnsettledCall
@@ -49,6 +49,20 @@ class Spending:
         """Return the thousandths of a credit that count as spent by a caller in a month."""
         with self._database.read() as connection:
             return int(connection.execute(spent_by(connection, caller, source, month, price=price)).scalar_one())
+
+    def reached(
+        self, source: str, caller: str, month: str, *, price: int, limit: int, budget: int | None
+    ) -> str | None:
+        """Return what `services.store.credit_limits.reserve` would return for a report now; nothing is counted."""
+        spent = self.of_month(source, month)
+        if spent is None:
+            return DAMAGED_MONTH
+        if spent > most_spent_before(limit, price):
+            return LIMIT
+        if budget is None:
+            return None
+        own = self.of_caller(caller, source, month, price=price)
+        return BUDGET if own > most_spent_before(budget, price) else None
 
     def sums(self, source: str, *, caller: str | None = None) -> list[SpendingSum]:
         """Return the sums of every month and caller, or of one caller, by state, the newest month first."""
