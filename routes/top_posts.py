@@ -14,12 +14,11 @@ from routes.query_parameters import AccountQuery
 from routes.replies import reply
 from routes.suggestions import which_metric
 from routes.validation import takes
-from services.top_posts import INCLUDED, RANKINGS
+from services.top_posts import INCLUDED, MOST_RANKED, RANKINGS
 
 bp = Blueprint("top_posts", __name__)
 
 MAX_DAYS_OF_POSTS = 30
-MAX_POSTS = 50
 
 
 class TopPostsQuery(AccountQuery):
@@ -33,8 +32,8 @@ class TopPostsQuery(AccountQuery):
     ]
     limit: Annotated[
         int,
-        Field(ge=1, le=MAX_POSTS, description=f"How many posts, 1 to {MAX_POSTS}."),
-        parameter_types.whole_number(1, MAX_POSTS),
+        Field(ge=1, le=MOST_RANKED, description=f"How many posts, 1 to {MOST_RANKED}."),
+        parameter_types.whole_number(1, MOST_RANKED),
     ] = 5
     media_product_type: Annotated[
         Literal["AD", "FEED", "REELS"] | None,

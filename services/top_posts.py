@@ -34,7 +34,7 @@ from services.rendering.prepared_parts import PreparedList
 BY_SCORE = "engagement_score"
 INCLUDED = ("collaborations",)
 RANKINGS = (BY_SCORE, *INSIGHTS)
-MOST_RANKED = 50  # posts of a ranking that is kept: the most that callers may request
+MOST_RANKED = 50  # posts of a ranking: the most that callers may request, and so many are kept
 MOST_RANKINGS = 2 * 1024 * 1024  # bytes of all that are kept
 RANKING_OVERHEAD, RANKED_POST = 2_000, 150  # bytes of the objects of a ranking, and of one of its posts
 
@@ -129,9 +129,9 @@ class TopPosts:
     ) -> Answer:
         """Return the `limit` posts of the last `days` x 24 hours that are best by one of `RANKINGS`, ties by newest.
 
-        Posts whose value is unknown come last. `include` may add the `collaborations`. The hours are counted back from
-        when the list was read, so that equal lists make equal answers. `refresh` reads everything again that can
-        change.
+        `limit` is `MOST_RANKED` at most. Posts whose value is unknown come last. `include` may add `collaborations`.
+        The hours are counted back from when the list was read, so that equal lists make equal answers. `refresh` reads
+        everything again that can change.
         """
         request_context.accept_only_new(refresh=refresh)
         selected = self._accounts.find(account)
@@ -172,7 +172,7 @@ class TopPosts:
         """Return the best posts of a range: those of another reply, or as far as these do not serve, ranked now."""
         reading = self._rankings.of(account.id)
         key = days, media_product_type, form.ranked_by
-        is_shared = not form.with_collaborations and limit <= MOST_RANKED and not request_context.not_before()
+        is_shared = not form.with_collaborations and not request_context.not_before()
         known = reading.get(key) if is_shared else None
         if known is not None and known.serves(listed.ordered, now=self._clock.timestamp()):
             return known
