@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table
 from services.cache.policies import HOUR
+from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.kept_stories import KeptStories
 from services.media.story_values import STORY_LIFE, ends_at, values_of
 from services.media.values import MediaValue
@@ -24,6 +25,7 @@ FORMAT_FLOOR = 5  # posts of a format
 MOST_STORIES = 10_000  # of a period, the newest
 READ_UNTIL = 23 * HOUR  # age of a story; the last number that was read before says too little
 POSTS, REELS, CAROUSELS, STORIES = FORMATS = ("posts", "reels", "carousels", "stories")
+USED = ("reach", "views", "total_interactions", "shares", "saved")  # metrics of the numbers below
 Values = Mapping[str, MediaValue]
 
 
@@ -76,7 +78,9 @@ class Formats:
             listed = self._stories.listed(selected.id, since=found.since, until=found.until, limit=MOST_STORIES)
         except DatabaseUnavailableError:
             raise unavailable() from None
-        stories = [values for row in listed if (values := _story_values(row, found.until)) is not None]
+        stories = [
+            values for row in listed if (values := _story_values(row, found.until, login=selected.login)) is not None
+        ]
         by_format: dict[str, list[Values]] = defaultdict(list)
         for post in found.posts:
             by_format[format_of(post.row)].append(post.values)
@@ -110,7 +114,7 @@ def format_of(row: PostRow) -> str:
     return POSTS if row.media_product_type == "FEED" else (row.media_product_type or "unknown").lower()
 
 
-def _story_values(row: StoryRow, now: float) -> Values | None:
+def _story_values(row: StoryRow, now: float, *, login: str) -> Values | None:
     """Return the numbers of a story that is over, and was reported by a webhook or read shortly before its end.
 
     Of a story that was deleted before, or refused, only earlier numbers are known, which say too little.
@@ -120,12 +124,15 @@ def _story_values(row: StoryRow, now: float) -> Values | None:
     is_read = reach is not None and reach.read_at >= since
     if now < ends_at(row) or not (is_read or row.delivered_at is not None):
         return None
-    early, missing = MediaValue(None, "not_read_at_age"), MediaValue(None, "not_answered")
+    early = MediaValue(None, "not_read_at_age")
     found = {
         name: early if each.value.is_known and each.read_at < since else each.value for name, each in numbers.items()
     }
-    values = {name: found.get(name, missing) for name in ("reach", "views", "total_interactions", "shares")}
-    return values | {"saved": MediaValue(None, "not_for_product_type")}
+    return {name: found.get(name, MediaValue(None, _why_missing(name, login))) for name in USED}
+
+
+def _why_missing(metric: str, login: str) -> str:
+    return MEDIA_METRICS[metric].why_not(STORY, login) or "not_answered"
 
 
 def _format(name: str, posts: Sequence[Values]) -> Format:
