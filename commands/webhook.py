@@ -19,6 +19,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.redaction import Redaction
+from services.webhooks.handshake import WEBHOOK_PATH
 from services.wiring.container import Services
 from services.wiring.provider_clients import callback_checks, graph_client
 
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = subcommands.add_parser(
         "check", help="check the callback URL as Meta does; its settings are those of .env"
     )
-    checking.add_argument("url", help="https://<host>, with or without /webhooks/instagram")
+    checking.add_argument("url", help=f"https://<host>, with or without {WEBHOOK_PATH}")
     subscribing = subcommands.add_parser("subscribe", help="subscribe the app to the changes of an account")
     subscribing.add_argument("account", nargs="?", help="id or username; default: that of .env, or the only one")
     subscribing.add_argument("--fields", default="", help="other fields, comma-separated")

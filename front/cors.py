@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from front.request_limits import WEBHOOK_PATH
 from routes.access import WITHOUT_KEY
+from services.webhooks.handshake import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -6,6 +6,8 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from services.webhooks.handshake import WEBHOOK_PATH
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -13,7 +15,6 @@ MAX_URL = 8000  # characters of path and query; real requests stay far below
 MAX_PARAMETERS = 100  # no endpoint has more than a few
 MAX_BODY = 64 * 1024  # bytes; only the webhook has a use for a body
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-WEBHOOK_PATH = "/webhooks/instagram"
 # A delivery has up to 1,000 changes; a comment up to 2,200 characters, each of 6 bytes where it is escaped.
 MAX_DELIVERY = 16 * 1024 * 1024  # bytes
 

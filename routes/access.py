@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from services import request_context
 from services.caller import Caller, Scope
 from services.errors import InsufficientScopeError, RefreshForbiddenError
+from services.webhooks.handshake import WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,10 +21,10 @@ FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")  # A lo
 REFRESH = "insights.refresh"  # of the environment of a request with `no-cache`: whether its caller may refresh
 
 # They show nothing of an account, or check their callers themselves. No key is looked at there, not even a wrong one.
-WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/openapi.json", "/webhooks/instagram"})
+WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/openapi.json", WEBHOOK_PATH})
 
 # A monitor that is refused would restart a gateway that works, and Meta drops deliveries that are refused.
-WITHOUT_LIMIT = frozenset({"/healthz", "/readyz", "/webhooks/instagram"})
+WITHOUT_LIMIT = frozenset({"/healthz", "/readyz", WEBHOOK_PATH})
 
 
 def require(scope: Scope) -> None:

@@ -45,6 +45,7 @@ from services.posts.kept_posts import PostProgress
 from services.posts.top_post_fields import TopPost
 from services.quota import BreakerStatus, Limit
 from services.stories import Story
+from services.webhooks.handshake import WEBHOOK_PATH
 
 
 class AccountInsightsBody(TypedDict):
@@ -356,7 +357,7 @@ BODIES: dict[str, dict[int, object]] = {
     "/metrics": {200: str},
     "/status": {200: StatusBody},
     "/quota": {200: QuotaBody},
-    "/webhooks/instagram": {200: str},
+    WEBHOOK_PATH: {200: str},
     "/openapi.json": {200: dict[str, object]},
 }
-POST_BODIES: dict[str, dict[int, object]] = {"/webhooks/instagram": {200: DeliveryBody}}
+POST_BODIES: dict[str, dict[int, object]] = {WEBHOOK_PATH: {200: DeliveryBody}}

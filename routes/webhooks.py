@@ -17,6 +17,7 @@ from services.webhooks.errors import (
     VerifyTokenInvalidError,
     WebhookNotConfiguredError,
 )
+from services.webhooks.handshake import WEBHOOK_PATH
 
 bp = Blueprint("webhooks", __name__)
 
@@ -39,7 +40,7 @@ SIGNATURE = "X-Hub-Signature-256"
 PIECE = 64 * 1024  # bytes
 
 
-@bp.get("/webhooks/instagram")
+@bp.get(WEBHOOK_PATH)
 @takes(HandshakeQuery)
 @fails_with(InvalidRequestError, WebhookNotConfiguredError, VerifyTokenInvalidError)
 def handshake(query: HandshakeQuery) -> ResponseReturnValue:
@@ -49,7 +50,7 @@ def handshake(query: HandshakeQuery) -> ResponseReturnValue:
     return Response(challenge, mimetype="text/plain", headers={"Cache-Control": "no-store"})
 
 
-@bp.post("/webhooks/instagram")
+@bp.post(WEBHOOK_PATH)
 @takes(AnyQuery)
 @fails_with(WebhookNotConfiguredError, SignatureMissingError, SignatureInvalidError, DeliveryNotKeptError, BusyError)
 def delivery(_: AnyQuery) -> ResponseReturnValue:

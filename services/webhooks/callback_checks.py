@@ -13,8 +13,8 @@ from services.accounts.checks import Check
 from services.clients.http import Reply, Transport
 from services.errors import InvalidRequestError, ProviderError
 from services.webhooks.errors import SignatureInvalidError, VerifyTokenInvalidError, WebhookNotConfiguredError
+from services.webhooks.handshake import WEBHOOK_PATH
 
-PATH = "/webhooks/instagram"
 EMPTY_DELIVERY = b'{"object":"instagram","entry":[]}'  # Nothing is in it, so nothing is applied.
 OF_LOGIN = {"facebook": "APP_SECRET", "instagram": "INSTAGRAM_APP_SECRET"}
 CODES = {
@@ -24,7 +24,7 @@ CODES = {
     "host_not_allowed": "ALLOWED_HOSTS of the gateway there lacks this name, or the proxy before it changes Host.",
 }
 RESTART = "Restart the gateway with these settings, then check again."
-TRY_OTHER_PATH = f"The URL must lead to the gateway's path {PATH}, unchanged."
+TRY_OTHER_PATH = f"The URL must lead to the gateway's path {WEBHOOK_PATH}, unchanged."
 
 
 class CallbackChecks:
@@ -119,8 +119,10 @@ def callback_url(text: str) -> str:
     except ValueError:
         has_host = False
     if not has_host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
-        raise InvalidRequestError("This is not the address of a webhook.", hint=f"Accepted: https://<host>{PATH}.")
-    return text if parts.path.rstrip("/") else f"{text.rstrip('/')}{PATH}"
+        raise InvalidRequestError(
+            "This is not the address of a webhook.", hint=f"Accepted: https://<host>{WEBHOOK_PATH}."
+        )
+    return text if parts.path.rstrip("/") else f"{text.rstrip('/')}{WEBHOOK_PATH}"
 
 
 def _refused(name: str, reply: Reply) -> Check:

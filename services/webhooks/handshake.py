@@ -7,6 +7,8 @@ import hmac
 from services.errors import InvalidRequestError
 from services.webhooks.errors import VerifyTokenInvalidError, WebhookNotConfiguredError
 
+WEBHOOK_PATH = "/webhooks/instagram"  # of handshakes and deliveries
+
 
 def answer(verify_token: str, mode: str, token: str, challenge: str) -> str:
     """Return the challenge, with which the gateway agrees to deliveries, if the token is its own.
