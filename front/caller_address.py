@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from routes.access import is_this_machine
+
 
 def caller_of(peer: str, forwarded_for: str) -> str:
     """Return the address of a caller, for the log: that of the connection, or what a proxy on this machine says.
@@ -15,8 +17,7 @@ def caller_of(peer: str, forwarded_for: str) -> str:
         return peer
     last = forwarded_for.rpartition(",")[2].strip()
     try:
-        address = ip_address(peer)
         ip_address(last)
     except ValueError:
         return peer
-    return last if address.is_loopback or peer == "::ffff:127.0.0.1" else peer
+    return last if is_this_machine(peer) else peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from services import request_context
@@ -16,7 +17,6 @@ KEY_REQUIRED = "An API key is required."
 HOW_TO_SEND = (
     "Accepted: the headers `Authorization: Bearer KEY` or `X-API-Key: KEY`. The operator creates one with `make key`."
 )
-LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")  # A local proxy forwards for remote callers.
 REFRESH = "insights.refresh"  # of the environment of a request with `no-cache`: whether its caller may refresh
 
@@ -36,9 +36,20 @@ def require(scope: Scope) -> None:
         )
 
 
+def is_this_machine(peer: str) -> bool:
+    """Return whether the address of a connection's other end is one of this machine; a Unix socket has none."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    # On a socket for both families an IPv4 address is `::ffff:127.0.0.1`, which Python 3.11 does not call loopback.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def is_local(environ: WSGIEnvironment) -> bool:
     """Return whether a request comes from this machine and no proxy forwards it."""
-    return environ.get("REMOTE_ADDR") in LOOPBACK and not any(name in environ for name in FORWARDED)
+    return is_this_machine(environ.get("REMOTE_ADDR", "")) and not any(name in environ for name in FORWARDED)
 
 
 def may_refresh(caller: Caller, environ: WSGIEnvironment) -> bool:

@@ -330,6 +330,11 @@ def test_refresh_reads_no_finished_day_again(world):
     "remote",
     [
         ELSEWHERE,
+        {"environ_overrides": {"REMOTE_ADDR": "128.0.0.1"}},
+        {"environ_overrides": {"REMOTE_ADDR": "::ffff:203.0.113.9"}},
+        {"environ_overrides": {"REMOTE_ADDR": "::127.0.0.1"}},
+        {"environ_overrides": {"REMOTE_ADDR": "localhost"}},
+        {"environ_overrides": {"REMOTE_ADDR": ""}},
         {"headers": {"X-Forwarded-For": "203.0.113.9"}},
         {"headers": {"X-Forwarded-For": "127.0.0.1"}},
         {"headers": {"Forwarded": "for=203.0.113.9"}},
@@ -358,7 +363,7 @@ def test_a_reload_that_its_caller_may_not_force_says_so_whether_the_reply_is_rea
     assert all("; detail=refresh-not-permitted" in status for status in found)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "::ffff:127.0.0.2"])
 def test_a_caller_on_this_machine_may_refresh_whichever_of_its_addresses_it_has(world, address):
     forced = world.get(f"{POSTS}&refresh=true", environ_overrides={"REMOTE_ADDR": address})
 
