@@ -18,6 +18,7 @@ from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, without_br
 from config_names import misnamed, unknown
 from config_parsing import listed, read_value, unquoted
 from front.origins_and_hosts import read_host, read_origin
+from services.clients.this_machine import leads_to_this_machine
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
@@ -36,7 +37,6 @@ SANDBOX_TOKENS: Mapping[str, str] = {"facebook": "EAASANDBOXUSERTOKEN", "instagr
 ENV_FILE = "ENV_FILE"
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and the one by which this machine reaches it
 
 
@@ -297,7 +297,7 @@ def unusable_proxies(config: Config, environ: Mapping[str, str] | None = None) -
         name, value = next(
             (proxies[each] for each in (f"{scheme}_proxy", "all_proxy") if proxies.get(each, ("", ""))[1]), ("", "")
         )
-        if value and host not in _LOOPBACK and not proxy_bypass_environment(host, exceptions):
+        if value and not leads_to_this_machine(url) and not proxy_bypass_environment(host, exceptions):
             sentences[name] = _unusable_proxy(value)
     # The address is not repeated: it may hold a password.
     return [f"{name} {why}, so no provider can be reached." for name, why in sentences.items() if why]

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from services.clients.this_machine import leads_to_this_machine
 from services.notifications.events import EVENTS
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ _NOTIFY_SECRET = re.compile(
     r"whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 )
 _NOTIFY_URL = re.compile(r"(https?)://[^\s@#]+", re.IGNORECASE)
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -174,7 +174,7 @@ def _is_notify_url(url: str) -> bool:
     form = _NOTIFY_URL.fullmatch(url)
     if form is None or not has_host(url):
         return False
-    return form[1].lower() == "https" or urlsplit(url).hostname in LOOPBACK
+    return form[1].lower() == "https" or leads_to_this_machine(url)
 
 
 def without_brackets(host: str) -> str:

@@ -18,7 +18,7 @@ PACKAGES = ("commands", "front", "routes", "services", "simulator")
 # Modules at the top of the tree are no packages, so the linter does not see what they import.
 ALLOWED = {
     "app": {"config", "flask", "front", "logs", "routes", "services"},
-    "config": {"config_checks", "config_names", "config_parsing", "dotenv", "front"},
+    "config": {"config_checks", "config_names", "config_parsing", "dotenv", "front", "services"},
     "config_checks": {"config", "services"},  # the settings for type checkers only
     "config_names": set(),
     "config_parsing": {"config_checks"},

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
-from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -29,6 +28,7 @@ from services.clients.connections import MAX_HEAD, Attempt, NotingAdapter, Stage
 from services.clients.connections import current as current_attempt
 from services.clients.error_mapping import TRY_SOON
 from services.clients.json_text import decode
+from services.clients.this_machine import leads_to_this_machine
 from services.clock import Clock
 from services.errors import (
     Charge,
@@ -49,7 +49,6 @@ MEGABYTE = 1024 * 1024
 # and of letters that Instagram writes as `\\uXXXX`.
 MAX_BODY_BYTES: Mapping[str, int] = {"instagram": 2 * MEGABYTE, "modash": MEGABYTE, CALLBACK: MEGABYTE, RECEIVER: 0}
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape sequence, or as bytes that are no UTF-8
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # never behind a proxy
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
@@ -241,7 +240,7 @@ class Transport:
         if self._network is None:
             with requests.Session() as session:
                 found = session.merge_environment_settings(url, {}, None, None, None)
-            proxies = {} if urlsplit(url).hostname in LOOPBACK else found["proxies"]
+            proxies = {} if leads_to_this_machine(url) else found["proxies"]
             self._network = Network(proxies, True if found["verify"] is None else found["verify"])
         return self._network
 
