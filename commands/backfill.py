@@ -20,7 +20,7 @@ from commands.migrate import migrate_or_explain
 from commands.progress import Progress
 from config import Config
 from services import request_context
-from services.clients.guard.guard import QUOTA_PAUSE, WORK_BELOW
+from services.clients.guard.usage import QUOTA_PAUSE, WORK_BELOW
 from services.clock import Clock
 from services.errors import ProviderError
 from services.history.snapshots import SLICE, AccountSnapshotter, BackfillStep

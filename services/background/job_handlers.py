@@ -28,7 +28,7 @@ from services.background.job_schedule import (
     WEBHOOKS_INTERVAL,
 )
 from services.caller import ANONYMOUS_NAME
-from services.clients.guard.guard import QUOTA_PAUSE
+from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
 from services.history.retention import Retention

@@ -20,7 +20,7 @@ from services.accounts.resolver import AccountResolver
 from services.answers import Origin
 from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
-from services.clients.guard.guard import QUOTA_PAUSE
+from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
 from services.errors import ProviderError

@@ -18,7 +18,7 @@ from services import request_context
 from services.accounts.resolver import AccountResolver
 from services.cache.policies import DAY, HOUR, MINUTE
 from services.clients.graph.models import Account
-from services.clients.guard.guard import QUOTA_PAUSE
+from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues

@@ -21,7 +21,7 @@ from services.clients.guard.bulkhead import Bulkhead
 from services.clients.guard.probe import Moment, Permit
 from services.clients.guard.shared_throttles import Sharing, ThrottleStore
 from services.clients.guard.state import GuardedProvider, GuardState, admit, refusal
-from services.clients.guard.usage import APP, Usage
+from services.clients.guard.usage import APP, REFRESH_BELOW, WORK_BELOW, Usage
 from services.clients.rate_limiter import RateLimiter
 from services.clients.retry_after import MAX_WAIT
 from services.clock import Clock
@@ -40,9 +40,6 @@ from services.errors import (
 
 NO_ACCOUNT = ""  # for calls about a token or a page, and for Modash
 WITHOUT_ACCOUNT = "-"  # the same, as the name of a throttle in the store
-REFRESH_BELOW = 90  # percent of a limit
-WORK_BELOW = 75
-QUOTA_PAUSE = 300.0  # seconds after which background work that had to pause looks at the quota again
 MAX_ACCOUNTS = 10_000
 
 FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)

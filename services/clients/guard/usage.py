@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+REFRESH_BELOW = 90  # percent of a limit up to which values are refreshed in the background
+WORK_BELOW = 75  # percent up to which other background work goes on; the rest is for callers
+QUOTA_PAUSE = 300.0  # seconds after which background work that had to pause looks at the quota again
+
 APP = ""  # the account of a `Usage` that is of the whole app
 
 
