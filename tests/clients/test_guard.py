@@ -222,6 +222,20 @@ def test_what_may_pass_for_a_smaller_request_is_no_failing_provider(guard, retry
     assert guard.acquire("1")
 
 
+def test_code_1_counts_as_a_fault_only_for_a_call_that_cannot_ask_for_less(graph, guard, wire):
+    wire.get(ANY, json=graph_error(1), status=500)
+    for _ in range(20):
+        with pytest.raises(ProviderUnavailableError):
+            graph.account_insights(ONE, ("reach", "views"), since=0, until=86_399, in_parts=True)
+    assert guard.breakers() == [BreakerState("", "closed", 0.0, None)]
+
+    errors = [asked(graph) for _ in range(6)]
+
+    assert [error.reached for error in errors] == [True] * 5 + [False]
+    assert guard.breakers() == [BreakerState("", "open", 1.0, "provider_unavailable")]
+    assert len(wire.calls) == 25
+
+
 def test_a_refusal_by_the_guard_is_not_repeated(clock, guard, wire):
     graph = graph_client(settings(retry_budget=60.0), clock, guard=guard)
     wire.get(ANY, json=graph_error(2), status=500)

@@ -27,11 +27,15 @@ class Provider:
     def __init__(self):
         self.refused = set()
         self.days = {}
+        self.faults = 0  # how many of the next calls are answered with code 1
         self.calls = []
 
     def __call__(self, query):
         metrics = query["metric"].split(",")
         self.calls.append(metrics)
+        if self.faults:
+            self.faults -= 1
+            return 500, graph_error(1)
         day = next((day for day in self.days if midnight(day) == int(query["since"])), None)
         if day is not None:
             return self.days[day]
@@ -223,6 +227,25 @@ def test_while_everything_is_refused_the_next_requests_cost_one_call_each(client
     before = len(provider.calls)
     ask(client, PLAIN, days + 1)
     assert len(provider.calls) - before == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "query"), [(7, {"period": "week"}), (1, {"breakdown": "media_product_type"})], ids=["week", "breakdown"]
+)
+def test_code_1_for_the_first_metric_while_everything_is_refused_leaves_the_others(client, provider, days, query):
+    both = ["views", "likes"]
+    for breakdown in ("", "media_product_type"):
+        provider.refuse("reach", *both, breakdown=breakdown)
+    refused = ask(client, both, days, **query)
+    provider.refused.clear()
+    provider.calls.clear()
+    provider.faults = 1
+
+    again = ask(client, both, days, **query)
+
+    assert (refused.status_code, refused.get_json()["code"]) == (502, "provider_refused")
+    assert values_of(again) == {"views": [7], "likes": [7]}
+    assert provider.calls == [["views"], both]
 
 
 def test_known_values_are_answered_for_one_call_while_everything_is_refused(client, provider, clock):
