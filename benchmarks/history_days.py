@@ -24,7 +24,7 @@ from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
 from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.days import pacific_day, utc
-from services.history.missing_days import kinds, last_settled_day
+from services.history.snapshot_plan import kinds, last_settled_day
 from services.insights.audience import AUDIENCE_METRICS
 from services.store.history import HistoryValue
 from services.wiring.container import Services

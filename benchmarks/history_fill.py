@@ -17,7 +17,7 @@ from itertools import product
 from sqlalchemy import Connection, Table, create_engine, text
 
 from services.days import midnight
-from services.history.missing_days import kinds
+from services.history.snapshot_plan import kinds
 from services.insights.catalogue import BREAKDOWNS
 from services.store.history_tables import follower_counts, metric_values, post_readings, posts
 from services.store.store import addresses

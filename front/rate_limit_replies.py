@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from front.caller_address import caller_of
+from front.caller_address import caller_of, network_of
 from front.cors import Headers
 from front.request_limits import Refusal
 from routes.access import WITHOUT_LIMIT
@@ -17,8 +16,6 @@ from services.caller import Caller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-NETWORK = 64  # bits of an IPv6 address that count: one customer of a provider has all addresses of such a network
 
 
 class RateLimits:
@@ -81,17 +78,4 @@ def _refusal(status: RateStatus) -> Refusal:
 
 
 def _address_of(environ: WSGIEnvironment) -> str:
-    return _network_of(caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")))
-
-
-@lru_cache(maxsize=4096)
-def _network_of(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed.packed, NETWORK), strict=False))
-    return address
+    return network_of(caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")))

@@ -10,12 +10,11 @@ from services.insights.audience import AUDIENCE_METRICS
 from services.insights.catalogue import METRICS
 from services.media.catalogue import MEDIA_METRICS
 from services.redaction import cut
-from services.rendering.nearest_name import NEAR, did_you_mean
+from services.rendering.nearest_name import NEAR, VERY_NEAR, did_you_mean
 from services.top_posts import BY_SCORE, RANKINGS
 
 MAX_PATH = 200  # characters; comparing takes time that grows with the product of both lengths
 MAX_SHOWN = 60  # characters of what a caller sent that a message repeats
-VERY_NEAR = 0.8  # of 1: the ratio of difflib that a name needs which other endpoints know
 ENDPOINTS: Sequence[tuple[Collection[str], str]] = (
     (AUDIENCE_METRICS, "/audience"),
     (METRICS, "/account-insights"),

@@ -16,7 +16,7 @@ from services.days import our_time
 from services.insights.caching import refusal_key
 from services.insights.catalogue import METRICS, Metric
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, UNDOCUMENTED_TYPES, MediaMetric
-from services.media.refusals import AnsweredMetrics, MediaRefusal, MediaRefusals
+from services.media.known_refusals import AnsweredMetrics, MediaRefusal, MediaRefusals
 from services.reasons import REASONS
 
 OF_ACCOUNT = "account"

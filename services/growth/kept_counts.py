@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from services.cache.cache import Cache
 from services.cache.policies import MINUTE
 from services.cache.recent_reads import RecentReads
-from services.growth.followers import Counts
+from services.growth.followers_at_both_ends import Counts
 from services.store.database import DatabaseUnavailableError
 from services.store.follower_counts import FollowerCounts
 from services.windows import Window

@@ -13,7 +13,7 @@ from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
 from services.errors import ProviderError
-from services.growth.followers import Counts
+from services.growth.followers_at_both_ends import Counts
 from services.insights.final_days import PROVISIONAL_HOURS, first_provisional
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue

@@ -13,7 +13,7 @@ from services.clients.graph.models import Account
 from services.days import ONE_DAY, utc
 from services.errors import ProviderError
 from services.executors import Executor, Future
-from services.growth.followers import Followers
+from services.growth.followers_at_both_ends import Followers
 from services.growth.kept_counts import KeptCounts
 from services.growth.parts import Fetched, GrowthSources, SourcesPart, followers_of
 from services.growth.shown import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest

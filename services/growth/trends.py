@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from services.days import our_time, utc
 from services.errors import ProviderError
 from services.growth.change import growth
-from services.growth.followers import Followers
+from services.growth.followers_at_both_ends import Followers
 from services.growth.parts import Fetched
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.posts.engagement_rate import EngagementRate, Method

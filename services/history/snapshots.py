@@ -24,7 +24,7 @@ from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
 from services.errors import ProviderError
-from services.history.missing_days import (
+from services.history.snapshot_plan import (
     FAILED,
     RECENT_DAYS,
     SETTLED_DAYS,

@@ -19,7 +19,7 @@ from services.media.values import media_value_as_json, media_value_of, merge_med
 from services.store.cache_entries import CacheKey
 
 PASSING = frozenset({"refused", "insufficient_viewers"})
-"""Reasons that are remembered on their own (`services.media.refusals`), so that the value must not outlive them."""
+"""Reasons that are remembered on their own (`services.media.known_refusals`); the value must not outlive them."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from services.clients.graph.models import as_number
-from services.media.refusals import FEW
+from services.media.known_refusals import FEW
 from services.media.story_values import MAX_NAME, STORY_LIFE
 from services.store.stories import TOTAL, WEBHOOK, StoryNumber, StoryRow
 

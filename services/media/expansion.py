@@ -12,10 +12,10 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import Charge, InsufficientViewersError, MediaTooOldError, ProviderError, ProviderRefusedError
+from services.media.known_refusals import MediaRefusals
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
-from services.media.refusals import MediaRefusals
-from services.media.refused_posts import ListedPost, PostCulprits, is_about_a_post
+from services.media.refusal_check import ListedPost, PostCulprits, is_about_a_post
 from services.media.values import MediaValue, read_item
 
 POST_METRICS = ("reach", "views", "saved", "shares", "total_interactions")

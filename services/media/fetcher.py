@@ -30,8 +30,8 @@ from services.errors import (
 from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
+from services.media.known_refusals import FEW, AnsweredMetrics, MediaRefusals
 from services.media.metric_names import NAMED_BY_PLACE
-from services.media.refusals import FEW, AnsweredMetrics, MediaRefusals
 from services.media.values import MediaValue, read_item
 from services.media.viewers import ViewersCheck
 

@@ -9,7 +9,7 @@ from services.clients.graph.lists import insights_field
 from services.clients.graph.models import Item, MediaPage, media_id_of
 from services.days import parse_provider_time
 from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
-from services.media.refusals import FEW
+from services.media.known_refusals import FEW
 from services.media.values import MediaValue
 
 FIELDS = ("id", "timestamp", "media_type", "permalink")

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
-from services.media.refusals import MediaRefusal, MediaRefusals
+from services.media.known_refusals import MediaRefusal, MediaRefusals
 from services.media.values import MediaValue
 
 NAMED_BY_PLACE = re.compile(r"metric\[(\d{1,3})\]")  # in the refusal of a list in which one name is not accepted

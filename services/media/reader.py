@@ -27,8 +27,8 @@ from services.media.errors import no_such_media, story_expired
 from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFetcher, note_refusals
 from services.media.index import MediaIndex, media_row
 from services.media.kept_stories import KeptStories
+from services.media.known_refusals import FEW, OF_MEDIA, AlbumChildError, MediaRefusals, RefusedMedia
 from services.media.live_story import LiveStory
-from services.media.refusals import FEW, OF_MEDIA, AlbumChildError, MediaRefusals, RefusedMedia
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
 from services.media.values import MediaValue, media_value_as_json, media_value_of
 from services.media.viewers import ViewersCheck

@@ -11,8 +11,8 @@ from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import STORY
 from services.media.fetcher import MediaFetcher, Viewers, note_refusals
+from services.media.known_refusals import FEW, MediaRefusals
 from services.media.live_story import OF_ONE_STORY, LiveStory
-from services.media.refusals import FEW, MediaRefusals
 from services.media.values import MediaValue
 from services.media.viewers import ViewersCheck
 

@@ -13,10 +13,10 @@ from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
 from services.errors import InsufficientViewersError, ProviderError, RetryStrategy
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import SPLIT_FOR, Viewers
+from services.media.known_refusals import FEW, MediaRefusal, MediaRefusals
 from services.media.live_story import FIELDS, OF_ONE_STORY, LiveStory, live_story
 from services.media.metric_names import MetricNames
 from services.media.page_walk import Run
-from services.media.refusals import FEW, MediaRefusal, MediaRefusals
 from services.media.single_stories import SingleStories
 from services.media.values import MediaValue, read_item
 from services.media.viewers import ViewersCheck

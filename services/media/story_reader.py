@@ -18,10 +18,10 @@ from services.executors import Executor
 from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
+from services.media.known_refusals import MediaRefusals
 from services.media.live_story import FIELDS, LiveStory, StoriesAlong
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk
-from services.media.refusals import MediaRefusals
 from services.media.single_stories import SingleStories
 from services.media.story_pages import Keep, StoryList, StoryPages
 from services.media.viewers import ViewersCheck

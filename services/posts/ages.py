@@ -12,7 +12,6 @@ TOLERANCES: Mapping[int, float] = {1: 0.25, 6: 1, 24: 2, 72: 6, 168: 12, 672: 24
 
 FIXED_AGES = tuple(TOLERANCES)
 PUNCTUAL = (1, 6)  # Their tolerance is no longer than the time between two looks, so each has a look of its own.
-COMPARED_FROM = 168  # hours: the age from which on the numbers of a post hardly change, and posts are compared
 
 # Between the fixed ages one reading is kept for each step, so that often repeated requests keep few rows: until an age,
 # a step, both in minutes. Every fixed age begins a step.

@@ -21,12 +21,14 @@ from services.days import midnight, our_time
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
-from services.posts.ages import COMPARED_FROM, HOUR
+from services.posts.ages import HOUR
 from services.posts.kept_posts import KeptPosts
 from services.rendering.plurals import counted
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostReading, PostRow
 from services.windows import last_days
+
+COMPARED_FROM = 168  # hours: the age from which on the numbers of a post hardly change
 
 
 class ComparedAt(TypedDict):

@@ -22,8 +22,8 @@ from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
+from services.media.known_refusals import MediaRefusals
 from services.media.page_walk import INSIGHTS_PAGE_SIZES
-from services.media.refusals import MediaRefusals
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 MAX_NAME = 100  # characters; comparing takes time that grows with the product of both lengths
 NEAR = 0.6  # of 1: the ratio of difflib
+VERY_NEAR = 0.8  # the ratio that a metric needs which another endpoint has by that very name
 
 
 def did_you_mean(text: str, accepted: Sequence[str], cutoff: float = NEAR) -> str:

@@ -27,8 +27,8 @@ from services.insights.sums_of_kept_days import LongWindowReader
 from services.media.expansion import ExpansionReader
 from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories
+from services.media.known_refusals import MediaRefusals
 from services.media.reader import MediaReader
-from services.media.refusals import MediaRefusals
 from services.media.story_polling import StoryPolling
 from services.media.story_reader import StoryReader
 from services.media.viewers import ViewersCheck

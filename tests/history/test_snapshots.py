@@ -10,7 +10,7 @@ import pytest
 
 from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.errors import ProviderError
-from services.history.missing_days import last_settled_day
+from services.history.snapshot_plan import last_settled_day
 from services.history.snapshots import ATTEMPTS, due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError

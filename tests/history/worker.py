@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.days import midnight, utc
-from services.history.missing_days import kinds
+from services.history.snapshot_plan import kinds
 from tests.world import WorldWorker
 
 

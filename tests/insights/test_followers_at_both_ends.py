@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.days import ONE_DAY
-from services.growth.followers import Followers
+from services.growth.followers_at_both_ends import Followers
 from services.insights.catalogue import MIN_FOLLOWERS
 from services.insights.followers_at_start import BREAKDOWN, FollowersAtStart, FollowersThen
 from services.insights.values import MetricValue

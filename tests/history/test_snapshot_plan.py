@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from services.history.missing_days import Plan, kinds
+from services.history.snapshot_plan import Plan, kinds
 from services.store.history import DayState
 from tests.support import utc
 
