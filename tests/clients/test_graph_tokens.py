@@ -84,14 +84,16 @@ def test_without_the_apps_id_or_secret_nothing_is_sent(make_tokens, simulator, l
 
 
 @pytest.mark.parametrize("login", ["facebook", "instagram"])
-def test_a_wrong_secret_is_named_and_pauses_no_provider(make_tokens, login):
+def test_a_wrong_secret_is_named_and_pauses_no_provider(make_tokens, simulator, login):
     wrong = make_tokens(APP_SECRET="wrong-secret-1", INSTAGRAM_APP_SECRET="wrong-secret-2")
+    simulator.post("/_simulator/calls/reset")
 
     for _ in range(6):
         with pytest.raises(ProviderRefusedError) as caught:
             wrong.exchange_short(login, "IGAASHORTx" if login == "instagram" else "EAASHORTx")
         assert caught.value.message.endswith("Error validating client secret.")
         assert "APP_SECRET" in caught.value.hint
+    assert simulator.get("/_simulator/calls").json()["instagram"]["total"] == 6  # The breaker of five faults is closed.
 
 
 @pytest.mark.parametrize("shape", ["list", "flat"])
