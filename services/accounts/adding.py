@@ -10,7 +10,7 @@ from functools import partial
 
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account
+from services.clients.graph.models import Account, token_of_page
 from services.clients.graph.tokens import SHORT_LIVED, TokenClient
 from services.clock import Clock
 from services.errors import InsightsError, InvalidRequestError, ProviderError, ProviderRateLimitedError
@@ -130,7 +130,7 @@ class AccountAdding:
                 token = self._tokens.exchange_short("facebook", token).token
         listed = self._tokens.pages(token)
         found = [
-            NewAccount(page.token or token, "facebook", page.id, page.account_id, page.username or "")
+            NewAccount(token_of_page(page.token, token), "facebook", page.id, page.account_id, page.username or "")
             for page in listed.pages
             if page.account_id is not None
         ]

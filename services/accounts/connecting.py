@@ -13,7 +13,7 @@ from services.accounts.diagnosis import Diagnosis
 from services.accounts.page_diagnosis import of_pages
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
-from services.clients.graph.models import Account, as_count
+from services.clients.graph.models import Account, as_count, token_of_page
 from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, Page, TokenClient, TokenDetails
 from services.clock import Clock
 from services.errors import (
@@ -330,7 +330,7 @@ def _of_page(grant: Grant, page: Page, account_id: str) -> Candidate:
     """Return the account of a page, to be read with the page's own token, which does not expire."""
     is_pages = grant.details is not None and grant.details.type == "PAGE"
     expires_at = NEVER if page.token else grant.expires_at
-    account = Account(account_id, page.token or grant.token, FACEBOOK, page.id)
+    account = Account(account_id, token_of_page(page.token, grant.token), FACEBOOK, page.id)
     return Candidate(account, page.username, page.name, NEVER if is_pages else expires_at)
 
 

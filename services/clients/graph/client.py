@@ -21,6 +21,7 @@ from services.clients.graph.models import (
     Item,
     JointAnswer,
     MediaPage,
+    token_of_page,
 )
 from services.clients.graph.reads import CheckAnswer, GraphReads, accept_any
 from services.clients.guard.guard import NO_ACCOUNT
@@ -114,8 +115,7 @@ class GraphClient:
         https://developers.facebook.com/docs/facebook-login/guides/access-tokens#pagetokens
         """
         found = self._reads.get(Account(NO_ACCOUNT, token, "facebook"), quote(page_id), {"fields": "access_token"})
-        page_token = found.get("access_token")
-        return page_token if isinstance(page_token, str) and page_token else token  # It may be one already.
+        return token_of_page(found.get("access_token"), token)
 
     def subscribed_apps(self, account: Account) -> dict[str, Sequence[str]]:
         """Return the fields to which apps are subscribed, by the id of the app; `account` is as for `subscribe`.

@@ -43,6 +43,14 @@ class MediaPage:
     after: str | None
 
 
+def token_of_page(shown: object, token: str) -> str:
+    """Return the token of a page: its own where an answer has `shown` it, else the one with which the page was read.
+
+    Where none is shown, that one may be the page's own already.
+    """
+    return shown if isinstance(shown, str) and shown else token
+
+
 def media_id_of(item: Item) -> str | None:
     """Return the id of a listed object; an id that came as a number is the same id."""
     media_id = item.get("id")
