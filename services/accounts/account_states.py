@@ -19,6 +19,7 @@ from services.accounts.checks import (
     INSIGHTS_NOT_ANSWERED,
     SCOPES_MISSING,
 )
+from services.accounts.diagnosis import OF_TOKENS
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.days import our_time
 from services.errors import (
@@ -33,7 +34,6 @@ from services.store.account_health import HealthRow
 
 REJECTED = (TokenExpiredError, TokenInvalidError)
 BLOCKED = INSTAGRAM_RULES[368, None]
-OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
 NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, "page_role_missing"})
 NEEDS_PERMISSION = frozenset(
     {

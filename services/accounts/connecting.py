@@ -13,6 +13,7 @@ from services.accounts.diagnosis import Diagnosis
 from services.accounts.page_diagnosis import of_pages
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
+from services.clients.graph.error_codes import NOT_ACCEPTED
 from services.clients.graph.models import Account, as_count, token_of_page
 from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, Page, TokenClient, TokenDetails
 from services.clock import Clock
@@ -250,7 +251,7 @@ class Connector:
                 raise failure
         # A long-lived token cannot be exchanged, so only the token itself shows whether it is accepted.
         refusal = self._refusal(INSTAGRAM, token)
-        if refusal is None and failure is not None and failure.reason == "not_accepted":
+        if refusal is None and failure is not None and failure.reason == NOT_ACCEPTED:
             raise NotConnectedError(diagnosis.of_other_app(INSTAGRAM))
         if refusal is None:
             return Grant(INSTAGRAM, token, None)

@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from services.accounts.next_steps import with_connect
-from services.clients.graph.error_codes import INSTAGRAM_RULES
+from services.clients.graph.error_codes import (
+    CHECKPOINT,
+    INSTAGRAM_RULES,
+    NOT_ACCEPTED,
+    REVOKED,
+    ROLE_MISSING,
+    SESSION_INVALID,
+    UNCONFIRMED,
+)
 from services.clients.graph.tokens import APP_REFUSED, TokenDetails
 from services.errors import (
     ObjectNotFoundError,
@@ -38,8 +46,10 @@ APP_SETTINGS = {
     f"({APP_DASHBOARD}, Instagram, API setup with Instagram login)",
 }
 LOG_IN = {login: with_connect(login) for login in ("facebook", "instagram")}
-UNKNOWN_TOKEN = frozenset({"token_not_accepted", "token_revoked"})  # how debug_token calls what is no token of its host
-UNCLEAR = frozenset({"not_accepted", "session_invalid"})  # A long-lived token is refused like this, too.
+OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
+# How debug_token calls what is no token of its host.
+UNKNOWN_TOKEN = frozenset({f"{OF_TOKENS}{NOT_ACCEPTED}", f"{OF_TOKENS}{REVOKED}"})
+UNCLEAR = frozenset({NOT_ACCEPTED, SESSION_INVALID})  # A long-lived token is refused like this, too.
 NOT_SERVED = "unsupported request - method type"
 """What graph.instagram.com says with code 100 of every call, also of an exchange, for an account that the app may not
 serve: one without a role on an app of standard access. No code of its own shows it.
@@ -186,16 +196,16 @@ def of_other_app(login: str) -> Diagnosis:
 
 def of_refused_token(login: str, error: ProviderError | None) -> Diagnosis:
     """Return the diagnosis of a token that Meta refuses, by the code and subcode of the refusal."""
-    reason = (error.reason if error is not None else None) or "not_accepted"
-    if reason == "role_missing":
+    reason = (error.reason if error is not None else None) or NOT_ACCEPTED
+    if reason == ROLE_MISSING:
         step = f"Give the user a role on the Page. {LOG_IN[login]}."
         return one("page_role_missing", "The user has lost the role on the Page.", step)
     fact = error.message if error is not None else "Instagram does not accept the token."
     before = {
-        "checkpoint": "Log in at facebook.com, and do what is asked there. ",
-        "unconfirmed": "Confirm the account at facebook.com. ",
+        CHECKPOINT: "Log in at facebook.com, and do what is asked there. ",
+        UNCONFIRMED: "Confirm the account at facebook.com. ",
     }.get(reason, "")
-    return one(f"token_{reason}", fact, f"{before}{LOG_IN[login]}.")
+    return one(f"{OF_TOKENS}{reason}", fact, f"{before}{LOG_IN[login]}.")
 
 
 def of_read(

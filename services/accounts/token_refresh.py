@@ -17,7 +17,7 @@ from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
 from services.accounts.token_states import INSTAGRAM, NOT_REFRESHED, TokenStates, end_of
 from services.cache.policies import DAY
-from services.clients.graph.error_codes import REPAIRABLE
+from services.clients.graph.error_codes import NOT_ACCEPTED, REPAIRABLE
 from services.clients.graph.models import Account
 from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, TokenClient, TokenDetails
 from services.clock import Clock
@@ -192,7 +192,7 @@ class TokenRefresh:
             return row._replace(checked_at=now, reason=NOT_INSPECTED)
         if not details.is_valid:
             raise details.failure or TokenInvalidError(
-                "The Instagram token is not valid any more.", provider="instagram", reason="not_accepted"
+                "The Instagram token is not valid any more.", provider="instagram", reason=NOT_ACCEPTED
             )
         row = row._replace(
             checked_at=now,

@@ -17,7 +17,8 @@ WITHOUT_BUSINESS = tuple(scope for scope in SCOPES if scope != BUSINESS)
 PERMISSIONS = ("instagram_business_basic", "instagram_business_manage_insights")
 BOTH = ("facebook", "instagram")
 
-EXPIRED, REMOVED, CHECKPOINT, PASSWORD, LOGGED_OUT, ROLE_LOST = 463, 458, 459, 460, 467, 492  # subcodes of 190
+# Subcodes of 190.
+EXPIRED, REMOVED, CHECKPOINT, PASSWORD, UNCONFIRMED, LOGGED_OUT, ROLE_LOST = 463, 458, 459, 460, 464, 467, 492
 
 FACEBOOK_TOKEN = re.compile(r"(EAASHORT|EAASIMLONG|EAASIMPAGE|SIMFACEBOOK)-([a-z-]+?)(?:-(\d))?")
 INSTAGRAM_TOKEN = re.compile(r"(IGAASHORT|IGAASIMLONG|SIMINSTAGRAM)-([a-z-]+)")
@@ -184,6 +185,7 @@ STATES: Mapping[str, LoginState] = {
             "checkpoint", "Facebook wants the user to confirm something (190/459)", BOTH, token_subcode=CHECKPOINT
         ),
         LoginState("password-changed", "the user changed the password (190/460)", BOTH, token_subcode=PASSWORD),
+        LoginState("unconfirmed", "the user's account is not confirmed (190/464)", BOTH, token_subcode=UNCONFIRMED),
         LoginState("logged-out", "the session of the token is over (190/467)", BOTH, token_subcode=LOGGED_OUT),
         LoginState("page-role-lost", "the user lost the role on the Page (190/492)", token_subcode=ROLE_LOST),
         LoginState("other-app", "the token belongs to another app", BOTH, of_other_app=True),

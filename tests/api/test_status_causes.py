@@ -64,6 +64,7 @@ CONFIGURED = [
     ("EAASIMLONG-private", "account link", UNREADABLE),
     ("EAASIMLONG-revoked", "token", ("token_app_removed",)),
     ("EAASIMLONG-checkpoint", "token", ("token_checkpoint",)),
+    ("EAASIMLONG-unconfirmed", "token", ("token_unconfirmed_user",)),
     ("EAASIMLONG-page-role-lost", "token", ("page_role_missing",)),
     ("EAASIMLONG-other-app", "token", ("token_of_other_app",)),
     ("SIMINSTAGRAM-granted", "token", ("token_of_other_login",)),
@@ -90,6 +91,15 @@ def test_the_cause_is_named_for_the_account_of_the_settings(checks, simulator, t
         changes["GRAPH_LOGIN"] = "instagram"
         changes["GRAPH_BASE_URL"] = f"{simulator.url}/graph.instagram.com"
     assert [each["ok"] for each in checks(**changes).values()][:3] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("state", "step"), [("checkpoint", "Log in at facebook"), ("unconfirmed", "Confirm the account")]
+)
+def test_what_the_user_can_make_good_at_facebook_is_the_first_step(checks, state, step):
+    found = checks(ACCESS_LONG_LIVED_TOKEN=f"EAASIMLONG-{state}", INSTAGRAM_ACCOUNT_ID=ACCOUNT, PAGE_ID=PAGE)
+
+    assert found["token"]["next_step"].startswith(step)
 
 
 def test_a_page_that_is_hidden_does_no_harm_where_the_account_is_known(checks):

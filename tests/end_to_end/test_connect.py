@@ -42,6 +42,7 @@ FACEBOOK = {
     "revoked": ("token_app_removed",),
     "checkpoint": ("token_checkpoint",),
     "password-changed": ("token_password_changed",),
+    "unconfirmed": ("token_unconfirmed_user",),
     "logged-out": ("token_revoked",),
     "page-role-lost": ("page_role_missing",),
     "other-app": ("token_of_other_app",),
@@ -59,6 +60,7 @@ INSTAGRAM = {
     "revoked": ("token_app_removed",),
     "checkpoint": ("token_checkpoint",),
     "password-changed": ("token_password_changed",),
+    "unconfirmed": ("token_unconfirmed_user",),
     "logged-out": ("token_revoked",),
     "other-app": ("token_of_other_app",),
 }

@@ -123,7 +123,14 @@ def test_the_token_of_a_page_reads_its_own_account(caller):
 
 @pytest.mark.parametrize(
     ("state", "subcode"),
-    [("expired", 463), ("revoked", 458), ("checkpoint", 459), ("password-changed", 460), ("logged-out", 467)],
+    [
+        ("expired", 463),
+        ("revoked", 458),
+        ("checkpoint", 459),
+        ("password-changed", 460),
+        ("unconfirmed", 464),
+        ("logged-out", 467),
+    ],
 )
 def test_a_token_that_is_over_is_refused_everywhere_and_described(caller, login, details, state, subcode):
     for refused in (

@@ -33,6 +33,7 @@ LOG_IN_AGAIN = (
     "ACCESS_LONG_LIVED_TOKEN to it and restart; for an added account run `make connect`."
 )
 """Where it is not known whose token it is; else `CurrentTokens` puts the step that fits in its place."""
+NOT_ACCEPTED, SESSION_INVALID, REVOKED = "not_accepted", "session_invalid", "revoked"
 CHECKPOINT, UNCONFIRMED, ROLE_MISSING = "checkpoint", "unconfirmed_user", "role_missing"
 REPAIRABLE = frozenset({CHECKPOINT, UNCONFIRMED})
 """Why a token is refused that its user can make good at facebook.com: the same token is accepted again after that."""
@@ -129,15 +130,15 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
     (100, 2108006): _TOO_OLD,
     (101, None): _refused_app("Instagram does not know the app.", "Check APP_ID and that the app is live at Meta."),
     (102, None): _expired("The session of the token is over.", reason="session_over"),
-    (104, None): _token("The call has no token, or its signature is wrong.", reason="not_accepted"),
+    (104, None): _token("The call has no token, or its signature is wrong.", reason=NOT_ACCEPTED),
     (110, 2207013): ErrorRule(
         ObjectNotFoundError,
         "Instagram has no public professional account by that name.",
         "Check the name; private and personal accounts cannot be read.",
     ),
-    (190, None): _token("Instagram does not accept the token.", reason="not_accepted"),
+    (190, None): _token("Instagram does not accept the token.", reason=NOT_ACCEPTED),
     (190, 450): _expired("The session of the token is over.", reason="session_over"),
-    (190, 452): _token("The session of the token is not valid.", reason="session_invalid"),
+    (190, 452): _token("The session of the token is not valid.", reason=SESSION_INVALID),
     (190, 458): _token("The user removed the app.", reason="app_removed"),
     (190, 459): _token(
         "Facebook asks the user to confirm something.", "Log in at facebook.com, then try again.", reason=CHECKPOINT
@@ -149,7 +150,7 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
         "Confirm it at facebook.com, then try again.",
         reason=UNCONFIRMED,
     ),
-    (190, 467): _token("The Instagram token is no longer valid.", reason="revoked"),
+    (190, 467): _token("The Instagram token is no longer valid.", reason=REVOKED),
     (190, 492): _token(
         "The user has no role on the linked page any more.",
         "Give the user a role on the page, then log in again.",
@@ -163,7 +164,7 @@ INSTAGRAM_RULES: Mapping[tuple[int, int | None], ErrorRule] = {
         wait=POLICY_BLOCK,
     ),
     (450, None): _expired("The session of the token is over.", reason="session_over"),
-    (452, None): _token("The session of the token is not valid.", reason="session_invalid"),
+    (452, None): _token("The session of the token is not valid.", reason=SESSION_INVALID),
     (506, None): ErrorRule(
         ProviderRefusedError,
         "Instagram treats the request as a duplicate post.",
@@ -202,7 +203,7 @@ PERMISSION_OR_VIEWERS = "permission_or_viewers"
 _UNCLEAR = replace(PERMISSION, reason=PERMISSION_OR_VIEWERS)
 """Code 10 in other words, which may be localised, so that they do not show which of the two it is."""
 
-NO_TOKEN = _token("The call has no access token, or one that is not accepted.", reason="not_accepted")
+NO_TOKEN = _token("The call has no access token, or one that is not accepted.", reason=NOT_ACCEPTED)
 """Codes 2500 and 200 with words about a missing token."""
 
 UNKNOWN = ErrorRule(
