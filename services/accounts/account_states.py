@@ -14,12 +14,18 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from services.accounts.checks import (
-    APP_NOT_ACCEPTED,
     DATA_ACCESS_EXPIRED,
     INSIGHTS_NOT_ANSWERED,
-    SCOPES_MISSING,
 )
-from services.accounts.diagnosis import OF_TOKENS
+from services.accounts.diagnosis import (
+    ADS_PERMISSION_MISSING,
+    APP_NOT_ACCEPTED,
+    INSIGHTS_PERMISSION_MISSING,
+    OF_TOKENS,
+    PAGE_ROLE_MISSING,
+    SCOPES_MISSING,
+    SCOPES_OF_OTHER_LOGIN,
+)
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.days import our_time
 from services.errors import (
@@ -34,11 +40,11 @@ from services.store.account_health import HealthRow
 
 REJECTED = (TokenExpiredError, TokenInvalidError)
 BLOCKED = INSTAGRAM_RULES[368, None]
-NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, "page_role_missing"})
+NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, PAGE_ROLE_MISSING})
 NEEDS_PERMISSION = frozenset(
     {
-        *(PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED, "scopes_of_other_login"),
-        *("insights_permission_missing", "ads_permission_missing"),
+        *(PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED, SCOPES_OF_OTHER_LOGIN),
+        *(INSIGHTS_PERMISSION_MISSING, ADS_PERMISSION_MISSING),
     }
 )
 ABOUT_THE_APP = frozenset({APP_NOT_ACCEPTED})

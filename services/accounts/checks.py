@@ -29,11 +29,11 @@ from services.errors import (
 from services.rendering.plurals import counted
 from services.windows import last_days
 
-DATA_ACCESS_EXPIRED, SCOPES_MISSING = "data_access_expired", "scopes_missing"
+DATA_ACCESS_EXPIRED = "data_access_expired"
 EXPIRING = "token_expiring"
 WARN_DAYS = (14, 7, 1)  # days before the end of a token
 WARNED_BEFORE = WARN_DAYS[0] * DAY
-APP_NOT_ACCEPTED, INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "app_not_accepted", "insights_not_answered", "other_account"
+INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "insights_not_answered", "other_account"
 REPORTED_WITHIN = 7  # days of which Instagram has reported one
 OTHER_LOGIN = {"facebook": "instagram", "instagram": "facebook"}
 UNREADABLE = (ObjectNotFoundError, PermissionDeniedError)

@@ -46,6 +46,10 @@ APP_SETTINGS = {
     f"({APP_DASHBOARD}, Instagram, API setup with Instagram login)",
 }
 LOG_IN = {login: with_connect(login) for login in ("facebook", "instagram")}
+# Codes of causes by which the state of an account is decided.
+APP_NOT_ACCEPTED, PAGE_ROLE_MISSING = "app_not_accepted", "page_role_missing"
+SCOPES_MISSING, SCOPES_OF_OTHER_LOGIN = "scopes_missing", "scopes_of_other_login"
+INSIGHTS_PERMISSION_MISSING, ADS_PERMISSION_MISSING = "insights_permission_missing", "ads_permission_missing"
 OF_TOKENS = "token_"  # how the codes begin of what is wrong with a token itself
 # How debug_token calls what is no token of its host.
 UNKNOWN_TOKEN = frozenset({f"{OF_TOKENS}{NOT_ACCEPTED}", f"{OF_TOKENS}{REVOKED}"})
@@ -156,7 +160,7 @@ def of_refused_app(login: str) -> Diagnosis:
     """Return the diagnosis of an app's id and secret that Meta does not accept."""
     names = APP_SETTINGS[login]
     fact = f"Meta does not accept {names.partition(' (')[0]} as the id and the secret of one app."
-    return one("app_not_accepted", fact, f"Copy {names} again.")
+    return one(APP_NOT_ACCEPTED, fact, f"Copy {names} again.")
 
 
 def of_exchange(login: str, error: ProviderError) -> Diagnosis | None:
@@ -199,7 +203,7 @@ def of_refused_token(login: str, error: ProviderError | None) -> Diagnosis:
     reason = (error.reason if error is not None else None) or NOT_ACCEPTED
     if reason == ROLE_MISSING:
         step = f"Give the user a role on the Page. {LOG_IN[login]}."
-        return one("page_role_missing", "The user has lost the role on the Page.", step)
+        return one(PAGE_ROLE_MISSING, "The user has lost the role on the Page.", step)
     fact = error.message if error is not None else "Instagram does not accept the token."
     before = {
         CHECKPOINT: "Log in at facebook.com, and do what is asked there. ",
@@ -292,7 +296,7 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
     """Return why insights of an account that can be read are refused, or empty (`error` is None); None if it passes."""
     scope = OF_INSTAGRAM[1] if login == "instagram" else INSIGHTS
     missing = one(
-        "insights_permission_missing",
+        INSIGHTS_PERMISSION_MISSING,
         f"The permission {scope} is not granted.",
         f"{LOG_IN[login]}; grant {scope}.",
     )
@@ -310,7 +314,7 @@ def of_insights(login: str, error: ProviderError | None, scopes: Sequence[str] |
     if login == "facebook" and not set(ADS) & set(scopes):
         fact = "The role on the Page may come from a business portfolio; then ads_read is needed as well."
         step = f"{LOG_IN[login]}; grant ads_read."
-        return Diagnosis((Cause("ads_permission_missing", fact, step), *diagnosis.causes), diagnosis.check)
+        return Diagnosis((Cause(ADS_PERMISSION_MISSING, fact, step), *diagnosis.causes), diagnosis.check)
     return diagnosis
 
 
@@ -332,7 +336,7 @@ def of_code(login: str, error: ProviderError) -> Diagnosis | None:
               "Log in again for a new code."),
         Cause("redirect_uri_wrong", f"The code is refused: --redirect-uri may not be the one of the login.{words}",
               "Give the address to which the login dialog led, letter by letter."),
-        Cause("app_not_accepted", f"The code is refused: the app may be another one.{words}",
+        Cause(APP_NOT_ACCEPTED, f"The code is refused: the app may be another one.{words}",
               f"Copy {APP_SETTINGS[login]} again."),
     )  # fmt: skip
     return Diagnosis(causes, "To separate them: log in again, and use the new code at once.")
@@ -345,7 +349,7 @@ def of_scopes(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -
     others = OF_FACEBOOK[:2] if login == "instagram" else OF_INSTAGRAM
     if set(others) & set(scopes):
         return one(
-            "scopes_of_other_login",
+            SCOPES_OF_OTHER_LOGIN,
             f"The token has {', '.join(sorted(set(others) & set(scopes)))}, which belong to the other login.",
             f"{LOG_IN[login]}; grant {', '.join(NEEDED_SCOPES[login])}.",
         )
@@ -355,7 +359,7 @@ def of_scopes(login: str, scopes: Sequence[str] | None, needed: Sequence[str]) -
 def _missing_permissions(login: str, missing: Sequence[str]) -> Cause:
     names = ", ".join(missing)
     verb = "are" if len(missing) > 1 else "is"
-    return Cause("scopes_missing", f"{names} {verb} not granted.", f"{LOG_IN[login]}; grant {names}.")
+    return Cause(SCOPES_MISSING, f"{names} {verb} not granted.", f"{LOG_IN[login]}; grant {names}.")
 
 
 def one(code: str, fact: str, next_step: str) -> Diagnosis:

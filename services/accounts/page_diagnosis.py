@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from services.accounts.diagnosis import BASIC, BUSINESS, BY_ID, LIST_PAGES, LOG_IN, Cause, Diagnosis, of_scopes, one
+from services.accounts.diagnosis import (
+    BASIC,
+    BUSINESS,
+    BY_ID,
+    LIST_PAGES,
+    LOG_IN,
+    PAGE_ROLE_MISSING,
+    Cause,
+    Diagnosis,
+    of_scopes,
+    one,
+)
 from services.clients.graph.tokens import Page, TokenDetails
 
 
@@ -45,7 +56,7 @@ def _hidden_page(hidden: Sequence[str], *, has_business: bool) -> Diagnosis:
     named = f"The Page {', '.join(hidden)} was ticked in the login dialog, but Meta does not list it"
     if has_business:
         step = f"Give the user a role on that Page. {LOG_IN['facebook']}."
-        return one("page_role_missing", f"{named}, although business_management is granted.", step)
+        return one(PAGE_ROLE_MISSING, f"{named}, although business_management is granted.", step)
     return Diagnosis((_portfolio(f"{named}: it is in a business portfolio."),))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
-from services.accounts.diagnosis import NEEDED_SCOPES, OF_INSTAGRAM, UNCLEAR
+from services.accounts.diagnosis import APP_NOT_ACCEPTED, NEEDED_SCOPES, OF_INSTAGRAM, UNCLEAR
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices
@@ -33,7 +33,7 @@ from services.store.account_tokens import NEVER_ENDS, AccountTokens, TokenRow
 CHECK_EVERY = DAY
 REFRESH_WITHIN = 30 * DAY  # before the end
 YOUNGEST = DAY + 300  # seconds of age; Meta refuses to refresh a younger token
-APP_NOT_ACCEPTED, NOT_INSPECTED = "app_not_accepted", "not_inspected"
+NOT_INSPECTED = "not_inspected"
 
 log = logging.getLogger(__name__)
 

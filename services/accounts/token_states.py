@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from services.accounts.account_states import NOT_CHECKED, HealthState, TokenNews
-from services.accounts.checks import DATA_ACCESS_EXPIRED, SCOPES_MISSING, WARNED_BEFORE
+from services.accounts.checks import DATA_ACCESS_EXPIRED, WARNED_BEFORE
 from services.accounts.current_tokens import CurrentTokens
+from services.accounts.diagnosis import SCOPES_MISSING
 from services.cache.policies import DAY
 from services.clock import Clock
 from services.days import our_time
