@@ -17,6 +17,7 @@ from services.accounts.checks import (
     DATA_ACCESS_EXPIRED,
     INSIGHTS_NOT_ANSWERED,
 )
+from services.accounts.current_tokens import TOKEN_REFUSED
 from services.accounts.diagnosis import (
     ADS_PERMISSION_MISSING,
     APP_NOT_ACCEPTED,
@@ -33,14 +34,11 @@ from services.errors import (
     ProviderBlockedError,
     ProviderError,
     ProviderNotConfiguredError,
-    TokenExpiredError,
-    TokenInvalidError,
 )
 from services.store.account_health import HealthRow
 
-REJECTED = (TokenExpiredError, TokenInvalidError)
 BLOCKED = INSTAGRAM_RULES[368, None]
-NEEDS_LOGIN = frozenset({*(error.code for error in REJECTED), DATA_ACCESS_EXPIRED, PAGE_ROLE_MISSING})
+NEEDS_LOGIN = frozenset({*(error.code for error in TOKEN_REFUSED), DATA_ACCESS_EXPIRED, PAGE_ROLE_MISSING})
 NEEDS_PERMISSION = frozenset(
     {
         *(PermissionDeniedError.code, SCOPES_MISSING, INSIGHTS_NOT_ANSWERED, SCOPES_OF_OTHER_LOGIN),
@@ -50,7 +48,7 @@ NEEDS_PERMISSION = frozenset(
 ABOUT_THE_APP = frozenset({APP_NOT_ACCEPTED})
 # These pass by themselves, and concern the provider or the moment.
 PASSING = frozenset({"provider_rate_limited", "provider_unavailable", "provider_timeout", "busy", "deadline_exceeded"})
-NOT_DECRYPTED = "token_not_decrypted"
+NOT_DECRYPTED = "token_not_decrypted"  # the reason of an account whose token no key of TOKEN_KEY opens
 NOT_CHECKED = "not_checked"
 DATABASE_UNAVAILABLE = (
     "database_unavailable",

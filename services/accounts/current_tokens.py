@@ -29,7 +29,7 @@ READ_ALL_EVERY = 60.0  # seconds
 TRY_EVERY = 2.0  # seconds between tries while nothing could be read
 OVERLAP = 60.0  # seconds; the clocks of the processes that write may differ by so much
 TOKEN_REFUSED = (TokenExpiredError, TokenInvalidError)
-REFUSED_STATES = {True: "expired", False: "invalid"}
+EXPIRED, INVALID = "expired", "invalid"  # the states of a token that is of no use any more
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,11 @@ def ignore(_refusal: TokenRefusal) -> None:
 def fingerprint(secret: str) -> str:
     """Return a hash that distinguishes one secret from another without revealing it."""
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+def refused_state(error: ProviderError) -> str:
+    """Return the state of a token that is refused with a failure."""
+    return EXPIRED if isinstance(error, TokenExpiredError) else INVALID
 
 
 class CurrentTokens:
@@ -147,7 +152,7 @@ class CurrentTokens:
             given,
             seen_at=now,
             written_at=now,
-            state=REFUSED_STATES[isinstance(error, TokenExpiredError)],
+            state=refused_state(error),
             reason=error.reason,
             failure=serialize(error),
             failed_with=self._calls_with,

@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from services.accounts.account_states import REJECTED
-from services.clients.guard.guard import NO_ACCOUNT
+from services.clients.guard.guard import NO_ACCOUNT, REJECTED
 from services.clock import Clock
-from services.errors import ProviderBlockedError, ProviderError
+from services.errors import ProviderError
 from services.store.account_health import AccountHealthTable, CallRow
 
 ANSWERED_EVERY = 60.0  # seconds between two notes that an account answers
-OF_THE_ACCOUNT = (*REJECTED, ProviderBlockedError)  # ends of calls that concern the account as a whole
 
 
 class HealthRecorder:
@@ -36,7 +34,7 @@ class HealthRecorder:
             with self._lock:
                 self._answered_at[account] = now
                 self._news[account] = replace(self._news.get(account, CallRow(account)), answered_at=now)
-        elif isinstance(error, OF_THE_ACCOUNT):
+        elif isinstance(error, REJECTED):
             with self._lock:
                 self._answered_at.pop(account, None)  # The next answer is news.
                 before = self._news.get(account, CallRow(account))

@@ -9,22 +9,21 @@ from typing import Protocol
 
 from services.accounts.account_states import NOT_CHECKED, HealthState, TokenNews
 from services.accounts.checks import DATA_ACCESS_EXPIRED, WARNED_BEFORE
-from services.accounts.current_tokens import CurrentTokens
+from services.accounts.current_tokens import EXPIRED, INVALID, CurrentTokens, refused_state
 from services.accounts.diagnosis import SCOPES_MISSING
 from services.cache.policies import DAY
 from services.clock import Clock
 from services.days import our_time
-from services.errors import TokenExpiredError
 from services.store.account_tokens import NEVER_ENDS, AccountTokens, TokenRow
 
 LONG_LIVED = 60 * DAY  # the longest life of a token of the Instagram login
 OVER, NOT_REFRESHED = "expired", "not_refreshed"
-NOT_DECRYPTED = "not_decrypted"  # the state of a token that no key of TOKEN_KEY opens
+NOT_DECRYPTED_STATE = "not_decrypted"  # of a token that no key of TOKEN_KEY opens; its account has NOT_DECRYPTED
 SOON = {OVER: "expires_soon", DATA_ACCESS_EXPIRED: "data_access_expires_soon"}  # while the end has not come
 INSTAGRAM = "INSTAGRAM"  # the kind of every token of that login; Meta's own kinds are USER, PAGE and SYSTEM_USER
 HEALTH: Mapping[str, HealthState] = {
-    "expired": HealthState.NEEDS_LOGIN,
-    "invalid": HealthState.NEEDS_LOGIN,
+    EXPIRED: HealthState.NEEDS_LOGIN,
+    INVALID: HealthState.NEEDS_LOGIN,
     "expiring": HealthState.EXPIRING,
     "missing_permission": HealthState.PERMISSIONS_MISSING,
 }
@@ -94,7 +93,7 @@ class TokenStates:
             if row is not None:
                 states[account.id or ""] = self.judged(row, account.login)
             elif account.fingerprint is None:
-                states[account.id or ""] = TokenState(account.id or "", NOT_DECRYPTED)
+                states[account.id or ""] = TokenState(account.id or "", NOT_DECRYPTED_STATE)
             else:
                 states[account.id or ""] = TokenState(account.id or "", "unknown", NOT_CHECKED)
         return states
@@ -121,11 +120,10 @@ class TokenStates:
             checked_at=row.checked_at,
         )
         if (error := self._tokens.failure_of(row)) is not None:
-            state = "expired" if isinstance(error, TokenExpiredError) else "invalid"
-            return found.as_(state, row.reason or error.code, error.message, error.hint or renewal)
+            return found.as_(refused_state(error), row.reason or error.code, error.message, error.hint or renewal)
         if end is not None and end <= now and is_certain:
             ends, what = _what_ends(row)
-            return found.as_("expired", ends, f"{what} ended at {our_time(end)}.", renewal)
+            return found.as_(EXPIRED, ends, f"{what} ended at {our_time(end)}.", renewal)
         if missing:
             message = f"The token lacks {', '.join(missing)}."
             next_step = f"Grant every permission that docs/set-up.md names. {renewal}"

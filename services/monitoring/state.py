@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from services.accounts.current_tokens import EXPIRED, INVALID
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_states import TokenState, TokenStates
 from services.clock import Clock
@@ -24,7 +25,7 @@ from services.store.store import Store
 READ_EVERY = 5.0  # seconds
 MAX_ACCOUNTS = 1000  # that have a series of their own: those that are nearest to their end or limit
 TOKEN_STATES = ("ok", "expiring", "expired", "invalid", "missing_permission", "not_decrypted", "unknown")
-DEAD = ("expired", "invalid")
+DEAD = (EXPIRED, INVALID)
 # Values over all accounts, which are not added up for a caller of some: GET /credits has what such a key has spent.
 OF_ALL_ACCOUNTS = frozenset(
     {families.ACCOUNTS_PAUSED, families.CREDITS_SPENT, families.CREDITS_LIMIT, families.CREDITS_BALANCE}

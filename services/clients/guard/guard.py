@@ -45,7 +45,7 @@ MAX_ACCOUNTS = 10_000
 FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
 # A fault with one of these may be about this one request: a smaller one may be answered.
 ABOUT_THE_REQUEST = frozenset({RetryStrategy.SHRINK, RetryStrategy.SPLIT})
-# A missing permission is not among them: it may be missing for one metric.
+# Failures that concern the account as a whole. A missing permission does not: it may be missing for one metric.
 REJECTED = (TokenExpiredError, TokenInvalidError, ProviderBlockedError)
 
 OnEnd = Callable[[str, ProviderError | None], None]
