@@ -15,7 +15,7 @@ from services.webhooks.parsing import read
 READ_AT_ONCE = 100  # deliveries
 APPLIED_AT_ONCE = 50  # changes; so many are at most applied again after a kill
 MAX_CHANGE_ATTEMPTS = 10  # of a change; the last one is about 14 hours after the first
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 60.0, 6 * 3600.0  # seconds
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 120.0, 6 * 3600.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class WebhookApplication:
             if isinstance(error, DatabaseUnavailableError) and not isinstance(error, StatementRefusedError):
                 raise  # It says nothing about the change.
             attempts = next_attempt(pending.attempts)
-            delay = min(FIRST_RETRY_DELAY * 2.0 ** min(attempts, MAX_CHANGE_ATTEMPTS), MAX_RETRY_DELAY)
+            delay = min(FIRST_RETRY_DELAY * 2.0 ** min(attempts - 1, MAX_CHANGE_ATTEMPTS), MAX_RETRY_DELAY)
             due_at = self._clock.timestamp() + delay if attempts < MAX_CHANGE_ATTEMPTS else None
             extra = {"digest": pending.digest, "field": pending.change.field, "attempts": attempts}
             log.exception("A change could not be applied", extra=extra)
