@@ -20,7 +20,6 @@ from services.clock import Clock
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 
-LOCAL_CACHE_BYTES = 24 * 1024 * 1024  # with all that is read out of the rows
 LATEST_READING = 4_102_444_800  # The year 2100, in Unix seconds: a row that was read later is damaged.
 # What reading a row may raise that is damaged, or was written by another version of this program.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
@@ -58,7 +57,7 @@ class CacheEntries:
         self._table = table
         self._clock = clock
         self._redact = redact
-        self._local = LocalCache(LOCAL_CACHE_BYTES)
+        self._local = LocalCache()
         self._listeners: list[Callable[[str], None]] = []
 
     @property

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from services.cache.values import HeldRow
 from services.store.cache_entries import CacheKey
 
+LOCAL_CACHE_BYTES = 24 * 1024 * 1024  # with all that is read out of the rows
+
 # What a row takes in memory, by measurement: its bytes, and what is read out of them. Of a list of posts that is three
 # times as much as the bytes; of a small value most is the objects themselves.
 ROW_OVERHEAD = 1_200  # bytes
@@ -31,7 +33,7 @@ class LocalCache:
     So a reader notes the tick before it reads, and `put` refuses rows whose account has changed since that tick.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int = LOCAL_CACHE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._rows: OrderedDict[Key, dict[str, HeldRow]] = OrderedDict()
