@@ -14,10 +14,11 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from config_checks import GRAPH_HOSTS, faults_of, has_host, login_of, without_brackets
+from config_checks import faults_of, has_host, without_brackets
 from config_names import misnamed, unknown
 from config_parsing import listed, read_value, unquoted
 from front.origins_and_hosts import read_host, read_origin
+from services.clients.graph.logins import GRAPH_HOSTS, login_of
 from services.clients.this_machine import leads_to_this_machine
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.

@@ -8,14 +8,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from services.clients.graph.logins import GRAPH_HOSTS, login_of
 from services.clients.this_machine import leads_to_this_machine
 from services.notifications.events import EVENTS
 
 if TYPE_CHECKING:
     from config import Config
-
-GRAPH_HOSTS: Mapping[str, str] = {"facebook": "graph.facebook.com", "instagram": "graph.instagram.com"}
-TOKEN_PREFIXES: Mapping[str, str] = {"EAA": "facebook", "IGAA": "instagram"}  # Other prefixes occur with both logins.
 
 # What is accepted for each setting that is one of a few words.
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -61,11 +59,6 @@ _NOTIFY_SECRET = re.compile(
 )
 _NOTIFY_URL = re.compile(r"(https?)://[^\s@#]+", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-
-
-def login_of(token: str) -> str | None:
-    """Return the login that a token belongs to, where its prefix says so."""
-    return next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
 
 
 def faults_of(config: Config) -> list[str]:

@@ -18,12 +18,12 @@ from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from commands.progress import Progress
 from config import Config
-from config_checks import TOKEN_PREFIXES
 from config_parsing import unquoted
 from services.accounts.adding import AccountAdding, NewAccount
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
 from services.accounts.token_encryption import new_key
+from services.clients.graph.logins import login_of
 from services.clock import Clock
 from services.days import our_time
 from services.errors import InsightsError
@@ -277,7 +277,7 @@ def _token() -> str:
 
 
 def _login(given: str | None, token: str) -> str:
-    implied = next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
+    implied = login_of(token)
     if given and implied and given != implied:
         raise Refused(f"--login is {given}, but the token is one of the {implied} login.")
     if not (given or implied):

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from commands import UsageError
-from config_checks import login_of
 from services.accounts.adding import NewAccount
+from services.clients.graph.logins import login_of
 from services.rendering.plurals import counted
 
 COLUMNS = ("token", "login", "page_id", "id", "username")

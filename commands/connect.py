@@ -21,11 +21,11 @@ from commands.env_file import write_setting
 from commands.exit_status import DONE, FAILED, USAGE
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now
-from config_checks import TOKEN_PREFIXES
 from config_parsing import unquoted
 from services.accounts.connecting import Candidate, Connected, Connector, Grant, NotConnectedError
 from services.accounts.diagnosis import Diagnosis, one
 from services.accounts.token_encryption import new_key
+from services.clients.graph.logins import login_of
 from services.clock import Clock
 from services.days import our_time
 from services.errors import (
@@ -197,8 +197,7 @@ def _grant(connector: Connector, options: argparse.Namespace, secret: str, confi
     if options.redirect_uri:
         login = options.login or config.graph_login
         return connector.with_code(secret, login=login, redirect_uri=options.redirect_uri)
-    implied = next((login for prefix, login in TOKEN_PREFIXES.items() if secret.startswith(prefix)), None)
-    return connector.with_token(secret, login=options.login, implied=implied, is_long_lived=options.long_lived)
+    return connector.with_token(secret, login=options.login, implied=login_of(secret), is_long_lived=options.long_lived)
 
 
 def _chosen(candidates: Sequence[Candidate], options: argparse.Namespace) -> Sequence[Candidate]:

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from services.answers import Origin, Warning_
 from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import PERMISSION_OR_VIEWERS
+from services.clients.graph.logins import login_of
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import (
@@ -28,7 +29,6 @@ from services.redaction import Redaction
 
 METRIC = "reach"  # every type of media has it
 SAYS_NOTHING = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError, ProviderRateLimitedError)
-LOGIN_OF_PREFIX = {"IGAA": "instagram", "EAA": "facebook"}
 
 
 class InsightsTestMeta(TypedDict):
@@ -75,7 +75,7 @@ class InsightsTest:
         if token is None:
             account, redact = self._account_of(media_id), Redaction(())
         else:
-            account, redact = Account(NO_ACCOUNT, token, self._login_of(token)), Redaction((token,))
+            account, redact = Account(NO_ACCOUNT, token, login_of(token) or self._login), Redaction((token,))
         warnings: list[Warning_] = []
         if is_in_query:
             message = (
@@ -113,6 +113,3 @@ class InsightsTest:
                 "warnings": warnings,
             },
         }
-
-    def _login_of(self, token: str) -> str:
-        return next((login for prefix, login in LOGIN_OF_PREFIX.items() if token.startswith(prefix)), self._login)

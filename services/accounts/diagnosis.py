@@ -21,6 +21,7 @@ from services.clients.graph.error_codes import (
     SESSION_INVALID,
     UNCONFIRMED,
 )
+from services.clients.graph.logins import GRAPH_HOSTS
 from services.clients.graph.tokens import APP_REFUSED, TokenDetails
 from services.errors import (
     ObjectNotFoundError,
@@ -117,10 +118,9 @@ def of_settings(login: str) -> Diagnosis:
 
 def of_other_login(login: str, actual: str) -> Diagnosis:
     """Return the diagnosis of a token that belongs to the other login."""
-    host = {"facebook": "graph.facebook.com", "instagram": "graph.instagram.com"}
     return one(
         "token_of_other_login",
-        f"The token belongs to the login {actual}; {host[login]} cannot read it.",
+        f"The token belongs to the login {actual}; {GRAPH_HOSTS[login]} cannot read it.",
         f"Use it with --login {actual} (GRAPH_LOGIN={actual} for the token of .env), or generate one of the login "
         f"{login}.",
     )

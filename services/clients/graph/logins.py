@@ -24,6 +24,14 @@ LOGINS: Mapping[str, Login] = {
     "instagram": Login("instagram", "user_id", is_signed=False),
 }
 
+GRAPH_HOSTS: Mapping[str, str] = {"facebook": "graph.facebook.com", "instagram": "graph.instagram.com"}
+TOKEN_PREFIXES: Mapping[str, str] = {"EAA": "facebook", "IGAA": "instagram"}  # Other prefixes occur with both logins.
+
+
+def login_of(token: str) -> str | None:
+    """Return the login that a token belongs to, where its prefix says so."""
+    return next((login for prefix, login in TOKEN_PREFIXES.items() if token.startswith(prefix)), None)
+
 
 class Host:
     """The address of a login, and where in a call its tokens go, as far as that is known."""
