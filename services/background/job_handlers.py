@@ -37,8 +37,9 @@ from services.media.story_polling import NEVER_WITHIN, StoryPolling
 from services.notifications.delivery import NotificationDelivery
 from services.notifications.troubles import AccountTroubles
 from services.posts.post_polling import PostPolling
-from services.reports.balance import CreditBalance
+from services.reports.balance import BALANCE_JOB, CreditBalance
 from services.reports.follow_up import FollowUp
+from services.reports.purchasing import FOLLOW_UP_JOB
 from services.store.store import Store
 from services.webhooks.application import WebhookApplication
 
@@ -289,7 +290,7 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         "sweep": partial(_sweep, services.store, services.webhook_application),
         "retention": partial(_retain, services.retention),
         "webhooks": partial(apply_webhooks, services.webhook_application),
-        "report": partial(_follow_up, services.follow_up, clock),
+        FOLLOW_UP_JOB: partial(_follow_up, services.follow_up, clock),
         "stories": partial(_begin_per_account, STORIES_OF, services.story_polling.accounts, services.store, clock),
         STORIES_OF: partial(_read_stories, services.story_polling, troubles, clock),
         "posts": partial(_begin_per_account, POSTS_OF, services.post_polling.accounts, services.store, clock),
@@ -300,5 +301,5 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
         "tokens": partial(_begin_tokens, services.token_refresh, services.store, clock),
         TOKEN_OF: partial(_keep_token, services.token_refresh, troubles, clock),
         "checks": partial(_check_accounts, services.check_rotation),
-        "balance": partial(_read_balance, services.credit_balance, clock),
+        BALANCE_JOB: partial(_read_balance, services.credit_balance, clock),
     }

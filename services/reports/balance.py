@@ -17,7 +17,7 @@ from services.store.reports import BalanceReading
 from services.store.store import Store
 
 READ_EVERY = 60.0  # seconds, at most, over all processes
-JOB = "balance"
+BALANCE_JOB = "balance"
 
 
 class CreditsLeft(NamedTuple):
@@ -85,7 +85,7 @@ class CreditBalance:
         """Have the balance read soon, by a worker."""
         # Without the database the next purchase plans it.
         with suppress(DatabaseUnavailableError):
-            self._jobs.put(JOB, self._source, due_at=max(self._now(), self._not_due_before()))
+            self._jobs.put(BALANCE_JOB, self._source, due_at=max(self._now(), self._not_due_before()))
 
     def read(self) -> float | None:
         """Read the balance now, unless that is too early; return when it is due then (Unix seconds).

@@ -13,7 +13,6 @@ from services.reports.purchase_policy import PurchasePolicy
 from services.reports.purchasing import ReportPurchasing
 from services.store.database import DatabaseUnavailableError
 
-JOB = "report"
 UNCERTAIN = "charge_uncertain"  # The call for the report never came back.
 KEY_GONE = "unauthorized"  # The API key that caused the report has expired or was revoked.
 

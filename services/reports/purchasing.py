@@ -51,6 +51,7 @@ from services.store.ledger import (
 from services.store.reports import KeptReport, NewReport
 from services.store.store import Store
 
+FOLLOW_UP_JOB = "report"  # the kind of the job that asks again for a report that was not ready
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
@@ -312,7 +313,7 @@ class ReportPurchasing:
                 due_at = self._policy.asked_again_at(pending.asked_at, pending.attempts)
                 # A job that is there keeps its payload: the first caller caused the report.
                 payload = {"caller": order.caller}
-                self._jobs.put("report", order.creator, due_at=due_at, payload=payload)
+                self._jobs.put(FOLLOW_UP_JOB, order.creator, due_at=due_at, payload=payload)
 
     def _nothing_spent(self, refusal: NotOpenedError, caller: Caller) -> int:
         """Return that nothing was spent, where a report or a wait is there to answer with; else raise why not."""
