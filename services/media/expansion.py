@@ -17,9 +17,10 @@ from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
 from services.media.refusal_check import ListedPost, PostCulprits, is_about_a_post
 from services.media.values import MediaValue, read_item
+from services.store.posts import INSIGHTS
 
-POST_METRICS = ("reach", "views", "saved", "shares", "total_interactions")
-"""What every type of post has, so that one expansion asks it of all."""
+POST_METRICS = INSIGHTS
+"""What every type of post has, so that one expansion asks it of all; each has a column of its own where it is kept."""
 
 SMALL_GAP = 10  # posts that are not due are asked for too where so few stand between others: that saves a call
 MAX_CULPRITS = 10  # of one reading; the next one goes on behind them
