@@ -34,7 +34,7 @@ HOURS = tuple(str(hour) for hour in range(24))
 COLUMNS = ("metric", "breakdown", "timeframe", "date", "key", "value", "reason")
 LIMITED_BREAKDOWNS = ("city", "country")
 NOTHING_CAME = {
-    "follower_demographics": "it needs 100 followers",
+    "follower_demographics": f"it needs {MIN_FOLLOWERS} followers",
     "engaged_audience_demographics": "it needs 100 engagements within the time frame",
     ONLINE_FOLLOWERS: "it is often missing for a day, for the last two days above all",
 }
@@ -122,7 +122,7 @@ class Audience:
         )
 
     def _with_reasons(self, account: Account, audience: AudienceReading) -> AudienceReading:
-        """Give the account's size as the reason where nothing came and it has fewer than 100 followers.
+        """Give the account's size as the reason where nothing came and it has too few followers.
 
         The number of followers is read for that only; where it cannot be, the reason stays open.
         """

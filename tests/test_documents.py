@@ -17,8 +17,12 @@ from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTH
 from services.cache import policies
 from services.cache.policies import FixedTTL
 from services.errors import InsightsError
-from services.insights.catalogue import METRICS
+from services.insights.audience import MOST_RESULTS
+from services.insights.catalogue import METRICS, MIN_FOLLOWERS
+from services.monitoring.readiness import NotificationWork
+from services.posts.post import MAX_CAPTION
 from services.reasons import REASONS
+from services.store.notifications import GIVEN_UP_KEPT_DAYS, NotificationCounts
 from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, section, tables_of
 from tests.support import ROOT
 
@@ -261,6 +265,26 @@ def test_every_lifetime_is_in_the_caching_document_as_it_is():
     assert shown == {
         name: (value.ttl, value.swr) if isinstance(value, FixedTTL) else value for name, value in real.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        (REASONS["few_followers"], f"{MIN_FOLLOWERS} followers or more"),
+        (REASONS["not_answered"], f"fewer than {MIN_FOLLOWERS} followers"),
+        (API, f"Below {MIN_FOLLOWERS} followers"),
+        (API, f"the account has fewer than {MIN_FOLLOWERS} followers"),
+        (API, f"At most {MOST_RESULTS} rows"),
+        (API, f"lists the {MOST_RESULTS} largest cities or countries"),
+        (API, f"cut after {MAX_CAPTION} code points"),
+        (API, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
+        (OPERATIONS, f"given_up within {GIVEN_UP_KEPT_DAYS} days"),
+        (NotificationCounts.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
+        (NotificationWork.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
+    ],
+)
+def test_a_text_that_repeats_a_limit_has_that_of_the_code(text, phrase):
+    assert phrase in (text if isinstance(text, str) else text_of(text))
 
 
 # Names, files, links, commands

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from services.store.notifications import GIVEN_UP_KEPT_DAYS
+
 
 class Family(NamedTuple):
     """A metric: its labels (without those that Prometheus adds), and what it means."""
@@ -45,7 +47,9 @@ FAMILIES: Mapping[str, Family] = {
     WORKERS: Family("gauge", (), "workers that are alive"),
     JOBS: Family("gauge", ("state",), "background jobs: waiting, running, late (over a minute), given_up"),
     WEBHOOK_CHANGES: Family("gauge", ("state",), "what webhooks brought: waiting to be applied, failed"),
-    NOTIFICATIONS: Family("gauge", ("state",), "events of the outgoing webhook: waiting, given_up within 30 days"),
+    NOTIFICATIONS: Family(
+        "gauge", ("state",), f"events of the outgoing webhook: waiting, given_up within {GIVEN_UP_KEPT_DAYS} days"
+    ),
     IN_TROUBLE: Family("gauge", (), "accounts whose background reads need a person"),
     TOKENS: Family(
         "gauge",

@@ -126,7 +126,7 @@ def shown_post(ordered: OrderedPosts, post: Post, form: Form, insights: PostInsi
 
 
 def _plain(post: Post) -> TopPost:
-    """Return a post as callers see it; a caption beyond 500 characters is cut at a grapheme."""
+    """Return a post as callers see it; a caption beyond `MAX_CAPTION` is cut at a grapheme."""
     caption = post.caption
     return {
         "id": post.id,

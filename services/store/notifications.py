@@ -14,7 +14,8 @@ from services.store.job_tables import notifications
 MAX_WAITING = 10_000  # events; beyond that the oldest are given up
 MAX_GIVEN_UP = 10_000  # that are kept
 TOO_MANY = "too_many_waiting"  # the failure of an event that was given up for newer ones
-DELIVERED_KEPT, GIVEN_UP_KEPT = 7 * 86_400.0, 30 * 86_400.0  # seconds
+DELIVERED_KEPT = 7 * 86_400.0  # seconds
+GIVEN_UP_KEPT_DAYS = 30
 
 
 class Notification(NamedTuple):
@@ -115,7 +116,7 @@ class NotificationTable:
         """Delete what was delivered or given up long ago."""
         old = or_(
             notifications.c.delivered_at < now - DELIVERED_KEPT,
-            notifications.c.given_up_at < now - GIVEN_UP_KEPT,
+            notifications.c.given_up_at < now - GIVEN_UP_KEPT_DAYS * 86_400.0,
         )
         with self._database.write() as connection:
             connection.execute(delete(notifications).where(old))
