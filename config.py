@@ -20,6 +20,7 @@ from config_parsing import listed, read_value, unquoted
 from front.origins_and_hosts import read_host, read_origin
 from services.clients.graph.logins import GRAPH_HOSTS, login_of
 from services.clients.this_machine import leads_to_this_machine
+from services.insights.catalogue import RETENTION_DAYS
 
 # The account, page, applications and key that the simulator always has. None of them is a secret.
 SANDBOX_CREDENTIALS: Mapping[str, str] = {
@@ -94,7 +95,7 @@ class Config:
     instance_path: str = "instance"  # the folder of memory.db and gateway.db; a relative path starts beside this module
     database_url: str = _secret()  # postgresql://...; empty: the two files
     max_waiting_requests: int = 24  # requests of each worker that may wait at once for one account, or for Modash
-    backfill_days: int = 729  # how far back the worker reads the past of an account that is new here
+    backfill_days: int = RETENTION_DAYS  # how far back the worker reads the past of an account that is new here
     response_cache_mb: int = 8  # ready replies that each worker keeps
     requests_per_minute: int = 0  # of each key without a limit of its own, and of each address without a key; 0: any
 

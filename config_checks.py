@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from services.clients.graph.logins import GRAPH_HOSTS, login_of
 from services.clients.this_machine import leads_to_this_machine
+from services.insights.catalogue import RETENTION_DAYS
 from services.notifications.events import EVENTS
+from services.posts.ages import FIRST_LOOK_DAYS
 
 if TYPE_CHECKING:
     from config import Config
@@ -39,14 +41,17 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "history_keep_days": (0, 36_500),
     "media_keep_days": (0, 36_500),
     "max_waiting_requests": (1, 256),
-    "backfill_days": (0, 729),
+    "backfill_days": (0, RETENTION_DAYS),
     "response_cache_mb": (1, 1024),
     "requests_per_minute": (0, 1_000_000),
     "port": (1, 65_535),
     "simulator_port": (1, 65_535),
 }
-# Instagram gives values of the last two years, and posts are read up to an age of 90 days.
-LEAST_KEPT_DAYS: Mapping[str, int] = {"history_keep_days": 730, "media_keep_days": 91}
+# A day more than what is read: what is deleted before would be read again.
+LEAST_KEPT_DAYS: Mapping[str, int] = {
+    "history_keep_days": RETENTION_DAYS + 1,
+    "media_keep_days": FIRST_LOOK_DAYS + 1,
+}
 
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
 _ID = re.compile(r"\d{1,30}")

@@ -18,8 +18,9 @@ from services.cache import policies
 from services.cache.policies import FixedTTL
 from services.errors import InsightsError
 from services.insights.audience import MOST_RESULTS
-from services.insights.catalogue import METRICS, MIN_FOLLOWERS
+from services.insights.catalogue import METRICS, MIN_FOLLOWERS, RETENTION_DAYS
 from services.monitoring.readiness import NotificationWork
+from services.posts.ages import FIRST_LOOK_DAYS
 from services.posts.post import MAX_CAPTION
 from services.reasons import REASONS
 from services.store.notifications import GIVEN_UP_KEPT_DAYS, NotificationCounts
@@ -279,6 +280,11 @@ def test_every_lifetime_is_in_the_caching_document_as_it_is():
         (API, f"cut after {MAX_CAPTION} code points"),
         (API, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
         (OPERATIONS, f"given_up within {GIVEN_UP_KEPT_DAYS} days"),
+        (API, f"reads the posts of the last {FIRST_LOOK_DAYS} days once"),
+        (OPERATIONS, f"reads the posts of the last {FIRST_LOOK_DAYS} days once"),
+        (SETTINGS, f"at least {FIRST_LOOK_DAYS + 1}, because posts are read up to an age of {FIRST_LOOK_DAYS} days"),
+        (SETTINGS, f"At least {RETENTION_DAYS + 1}, because"),
+        (OPERATIONS, f"A back-fill of {RETENTION_DAYS} days"),
         (NotificationCounts.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
         (NotificationWork.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
     ],

@@ -11,6 +11,7 @@ TOLERANCES: Mapping[int, float] = {1: 0.25, 6: 1, 24: 2, 72: 6, 168: 12, 672: 24
 """The fixed ages, and by how much later a reading is still one at that age; both in hours. None is earlier."""
 
 FIXED_AGES = tuple(TOLERANCES)
+FIRST_LOOK_DAYS = 90  # age up to which the first look at an account reads its posts once
 PUNCTUAL = (1, 6)  # Their tolerance is no longer than the time between two looks, so each has a look of its own.
 
 # Between the fixed ages one reading is kept for each step, so that often repeated requests keep few rows: until an age,

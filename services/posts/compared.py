@@ -21,7 +21,7 @@ from services.days import midnight, our_time
 from services.errors import BusyError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.values import MediaValue
-from services.posts.ages import HOUR
+from services.posts.ages import FIRST_LOOK_DAYS, HOUR
 from services.posts.kept_posts import KeptPosts
 from services.rendering.plurals import counted
 from services.store.database import DatabaseUnavailableError
@@ -187,7 +187,7 @@ def _warnings(counts: ComparedCounts, *, has_looked: bool) -> Iterable[Warning_]
     if not counts["kept"] and not has_looked:
         message = (
             "No posts of this account are kept yet. Let a worker run (`make run`, or `make worker`): its first look "
-            "reads the posts of the last 90 days once, within minutes."
+            f"reads the posts of the last {FIRST_LOOK_DAYS} days once, within minutes."
         )
         yield {"code": "no_kept_posts", "message": message}
     elif not counts["kept"]:

@@ -25,7 +25,7 @@ from services.media.expansion import POST_METRICS, PostValues
 from services.media.known_refusals import MediaRefusals
 from services.media.page_walk import INSIGHTS_PAGE_SIZES
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
-from services.posts.ages import PUNCTUAL, due_since, may_wait_until, moments
+from services.posts.ages import FIRST_LOOK_DAYS, PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
 from services.posts.listed_posts import PostListPolicy
@@ -41,7 +41,6 @@ WATCHED = 35 * DAY  # age up to which posts are read: a week after the last fixe
 MOST_WATCHED = 1_000  # posts; an account that publishes more has its oldest ones not read, which would cost most
 FIRST_PAGE = INSIGHTS_PAGE_SIZES[0]  # posts whose insights come with the list
 GONE_AFTER = 2 * SEEN_AGAIN + 2 * HOUR  # before the last look; a post that was not listed since is not read
-FIRST_LOOK = 90 * DAY  # age up to which the first look reads posts once
 MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
 GO_ON_AFTER = 2 * MINUTE
 LIST_RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
@@ -130,7 +129,7 @@ class PostPolling:
         self._table.begin_look(account_id, now=now)
         may_read = self._insights.may_read(account)
         is_first, overdue = watched.looked_at is None, watched.overdue(now) if may_read else []
-        since = now - FIRST_LOOK if is_first else watched.cut_at or now - WATCHED
+        since = now - FIRST_LOOK_DAYS * DAY if is_first else watched.cut_at or now - WATCHED
         # What was read since then will do, for instance for a caller of GET /top-posts.
         needed_since = max(overdue, default=now - ACCEPTED_AGE)
         request_context.accept_since(needed_since)
