@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_RUNNING = 4  # jobs
 CLAIM_INTERVAL = 1.0  # seconds
-HEARTBEAT_INTERVAL = 2.0  # seconds; the lease of a job is five times as long
 PUT_RECURRING_INTERVAL = 600.0  # seconds
 STOP_TIMEOUT = 10.0  # seconds that running jobs have to finish; then other workers take them over
 STOP, WAKE = True, False
@@ -48,6 +47,8 @@ class Worker:
 
     def run(self) -> bool:
         """Work until `STOP`; return whether every job that was begun is finished."""
+        from services.store.jobs import HEARTBEAT_INTERVAL  # noqa: PLC0415  # As in `main`.
+
         self._record_alive()
         self._heartbeat.register(
             "worker",

@@ -23,6 +23,8 @@ from services.monitoring.readiness import NotificationWork
 from services.posts.ages import FIRST_LOOK_DAYS
 from services.posts.post import MAX_CAPTION
 from services.reasons import REASONS
+from services.store.counters import PROCESS_ALIVE_FOR
+from services.store.jobs import HEARTBEAT_INTERVAL, JOB_LEASE
 from services.store.notifications import GIVEN_UP_KEPT_DAYS, NotificationCounts
 from tests.documents import DOCUMENTS, anchors_of, pattern_of, prose_of, section, tables_of
 from tests.support import ROOT
@@ -285,6 +287,9 @@ def test_every_lifetime_is_in_the_caching_document_as_it_is():
         (SETTINGS, f"at least {FIRST_LOOK_DAYS + 1}, because posts are read up to an age of {FIRST_LOOK_DAYS} days"),
         (SETTINGS, f"At least {RETENTION_DAYS + 1}, because"),
         (OPERATIONS, f"A back-fill of {RETENTION_DAYS} days"),
+        (OPERATIONS, f"a lease of {JOB_LEASE:g} seconds, extended every {HEARTBEAT_INTERVAL:g} seconds"),
+        (OPERATIONS, f"another one takes over within {JOB_LEASE:g} seconds"),
+        (OPERATIONS, f"counted something to this within {PROCESS_ALIVE_FOR:g} seconds"),
         (NotificationCounts.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
         (NotificationWork.__doc__, f"given up within {GIVEN_UP_KEPT_DAYS} days"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from services.store.counters import PROCESS_ALIVE_FOR
 from services.store.notifications import GIVEN_UP_KEPT_DAYS
 
 
@@ -40,7 +41,7 @@ FAMILIES: Mapping[str, Family] = {
     DELIVERIES: Family("counter", ("outcome",), "attempts to deliver an event of the outgoing webhook"),
     LOG_LINES_LOST: Family("counter", (), "log lines that could not be written"),
     RESPONSE_CACHE_BYTES: Family("gauge", (), "bytes of the ready replies of all processes"),
-    PROCESSES: Family("gauge", (), "processes that counted something to this within 15 seconds"),
+    PROCESSES: Family("gauge", (), f"processes that counted something to this within {PROCESS_ALIVE_FOR:g} seconds"),
     BREAKER_STATE: Family("gauge", ("provider",), "0 closed, 1 half open, 2 open: the worst of all processes"),
     ACCOUNTS_PAUSED: Family("gauge", ("provider",), "accounts whose own breaker is not closed, in the worst process"),
     DATABASE_UP: Family("gauge", ("database",), "1 if the database can be used as it should be, else 0"),

@@ -12,9 +12,9 @@ from services.store.damaged_rows import is_writable, parsed
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.memory_tables import counters, process_gauges
 
-ALIVE_FOR = 15.0  # seconds after which a process that wrote nothing counts as ended
+PROCESS_ALIVE_FOR = 15.0  # seconds after which a process that wrote nothing counts as ended
 FORGOTTEN_AFTER = 3600.0  # seconds
-LARGEST = 1e15  # of the values of a process
+LARGEST_GAUGE = 1e15  # of the values of a process
 
 Key = tuple[str, tuple[str, ...]]
 
@@ -63,7 +63,7 @@ class Counters:
 
     def gauges(self) -> list[ProcessGauges]:
         """Return the values of each process that is alive."""
-        alive = process_gauges.c.seen_at > self._database.now() - ALIVE_FOR
+        alive = process_gauges.c.seen_at > self._database.now() - PROCESS_ALIVE_FOR
         with self._database.read() as connection:
             rows = connection.execute(select(process_gauges.c.process, process_gauges.c.content).where(alive)).all()
         found = ((row.process, parsed(row.content, process_gauges.c.content)) for row in rows)
@@ -85,5 +85,5 @@ def _numbers(values: Mapping[str, object]) -> dict[str, float]:
     return {
         name: value
         for name, value in values.items()
-        if is_writable(name) and isinstance(value, int | float) and -LARGEST <= value <= LARGEST
+        if is_writable(name) and isinstance(value, int | float) and -LARGEST_GAUGE <= value <= LARGEST_GAUGE
     }

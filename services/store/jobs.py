@@ -13,7 +13,8 @@ from services.store.damaged_rows import MOST_ATTEMPTS, can_be_found, log_damaged
 from services.store.database import Database
 from services.store.job_tables import jobs
 
-JOB_LEASE = 10.0  # seconds
+HEARTBEAT_INTERVAL = 2.0  # seconds; a worker extends the leases of its jobs so often
+JOB_LEASE = 5 * HEARTBEAT_INTERVAL
 LATE_AFTER = 60.0  # seconds
 UNHELD = ""  # the holder of a job that no worker holds
 # What only a damaged row has: such a job runs now, instead of never.

@@ -9,8 +9,9 @@ from sqlalchemy.types import Double
 
 from services.store.database import Database
 from services.store.job_tables import workers
+from services.store.jobs import JOB_LEASE
 
-ALIVE_FOR = 10.0  # seconds after the last heartbeat
+WORKER_ALIVE_FOR = JOB_LEASE  # after the last heartbeat: then other workers take its jobs over
 FORGOTTEN_AFTER = 86_400.0  # seconds
 
 
@@ -47,7 +48,7 @@ class Workers:
     def seen(self) -> WorkersSeen:
         """Return how many workers are alive, and how long ago the last heartbeat was."""
         ago = cast(self._database.now() - workers.c.seen_at, Double)
-        alive = func.coalesce(func.sum(case((ago < ALIVE_FOR, 1), else_=0)), 0)
+        alive = func.coalesce(func.sum(case((ago < WORKER_ALIVE_FOR, 1), else_=0)), 0)
         with self._database.read() as connection:
             count, least = connection.execute(select(alive, func.min(ago)).where(ago < FORGOTTEN_AFTER)).one()
         return WorkersSeen(int(count), None if least is None else max(0.0, float(least)))

@@ -199,7 +199,7 @@ def test_a_task_that_hangs_does_not_hold_up_the_leases_of_what_is_fetched(world,
 
 
 def test_a_task_that_hangs_does_not_hold_up_the_leases_of_jobs(heartbeat, monkeypatch):
-    monkeypatch.setattr("worker.HEARTBEAT_INTERVAL", 0.0)
+    monkeypatch.setattr("services.store.jobs.HEARTBEAT_INTERVAL", 0.0)
     ended, extended = threading.Event(), threading.Event()
 
     class Runner:
