@@ -211,7 +211,7 @@ class ReportPurchasing:
                 budget=caller.credit_limit,
             )
         except DatabaseUnavailableError:
-            raise no_ledger() from None
+            return ReportState.DATABASE_UNAVAILABLE
         if reached is None:
             return None
         return ReportState.DATABASE_UNAVAILABLE if reached == DAMAGED_MONTH else ReportState(reached)

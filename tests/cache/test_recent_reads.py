@@ -42,6 +42,14 @@ def test_the_accounts_that_were_used_last_stay_within_the_bound():
     assert dict(recent.of("a")) == {}
 
 
+def test_an_account_that_is_dropped_begins_again_with_nothing():
+    recent = RecentReads(60, 3)
+    for account in "ab":
+        recent.put(account, recent.of(account), {"one": 1, "two": 2})
+
+    assert [dict(recent.of(account)) for account in "ba"] == [{"one": 1, "two": 2}, {}]
+
+
 def test_an_account_that_is_only_looked_at_is_used_too():
     recent = RecentReads(60, 2)
     for account in "ab":

@@ -106,6 +106,17 @@ def test_a_reply_that_is_larger_than_the_bound_pushes_out_no_other():
     assert cache.get(environ({}), NOW) is not None
 
 
+def test_the_headers_of_a_reply_count():
+    plain, long = ResponseCache(MAX_BYTES), ResponseCache(MAX_BYTES)
+    plain.put(environ({}), reply())
+    with_header = reply()
+    with_header.fixed_headers.append(("Link", "x" * 5_000))
+
+    long.put(environ({}), with_header)
+
+    assert long.bytes_used > plain.bytes_used + 5_000
+
+
 def test_what_is_dropped_is_no_longer_counted():
     cache = ResponseCache(MAX_BYTES)
     for n in range(20):

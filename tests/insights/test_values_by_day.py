@@ -82,6 +82,14 @@ def test_what_names_no_day_is_left_out(item):
     assert read_days(item, EndTime.DAY_END) == {}
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_point_that_names_no_day_leaves_out_no_other_day(place):
+    item = series([(FIRST, 3), (FIRST + timedelta(days=1), 5)])
+    item["values"].insert(place, {"value": 4})
+
+    assert read_days(item, EndTime.DAY_END) == {FIRST: MetricValue(3), FIRST + timedelta(days=1): MetricValue(5)}
+
+
 TWO = Window(FIRST, FIRST + timedelta(days=1))
 ONE = Window(FIRST, FIRST)
 UNREADABLE, NOT_ANSWERED = MetricValue(None, "unreadable"), MetricValue(None, "not_answered")

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from services.reports.purchase_decision import ReportState, decide, held_until, obstacle
-from services.reports.purchase_policy import PurchasePolicy, next_month
+from services.reports.purchase_policy import PurchasePolicy, longest_call, next_month
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
 
@@ -115,3 +115,13 @@ def test_only_a_report_that_may_be_bought_has_no_obstacle(record, state):
 )
 def test_a_creator_is_held_until_its_calls_and_their_hold_are_over_whether_their_process_lives_or_not(unsettled, until):
     assert held_until(UNSETTLED[unsettled], POLICY, now=NOW) == until
+
+
+def test_a_call_is_given_up_only_after_everything_that_it_may_wait_for():
+    parts = {"connect_timeout": 5.0, "read_timeout": 30.0, "retry_budget": 20.0}
+    whole = longest_call(**parts)
+
+    # Its tries, its connection, two read timeouts of a whole answer and the rest of one that is late.
+    assert whole >= 20 + 5 + 3 * 30
+    grown = {name: longest_call(**parts | {name: seconds + 1}) - whole for name, seconds in parts.items()}
+    assert grown == {"connect_timeout": 1, "read_timeout": 3, "retry_budget": 1}

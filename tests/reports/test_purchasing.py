@@ -17,6 +17,7 @@ from services.clock import Clock
 from services.reports import purchasing, recent, renewals, report_answers
 from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
+from services.store.database import DatabaseUnavailableError
 from services.store.ledger import Ledger
 from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query
@@ -84,6 +85,13 @@ def modash(wire):
 
 def get(client, path="", **query):
     return client.get(f"/performance-data{path}", query_string={"url": "nasa"} | query)
+
+
+class UnavailableDatabase:
+    """A database of which every read fails."""
+
+    def read(self):
+        raise DatabaseUnavailableError("gateway", "it is away")
 
 
 def settle(client):
@@ -565,6 +573,16 @@ def test_the_history_is_bounded(client, limit):
 # Not ready
 
 
+def test_a_refresh_that_finds_the_report_in_the_making_spends_nothing(client, modash):
+    kept = get(client).get_json()
+    modash.answers(LATER)
+
+    again = get(client, refresh="true").get_json()
+
+    assert (kept["meta"]["cost"]["credits"], again["meta"]["cost"]["credits"]) == (0.25, 0)
+    assert again["posts"] == kept["posts"]
+
+
 def test_while_a_report_is_made_no_call_is_made_before_it_is_time(client, clock, modash):
     modash.answers(LATER, status=400)
     waits = []
@@ -894,6 +912,15 @@ def test_a_dry_run_without_the_ledger_makes_no_promise_of_a_call(make_client, cl
     body = get(client, dry_run="true").get_json()
 
     assert fresh["outcome"] == "kept"
+    assert (body["would_call"], body["credits"], body["outcome"]) == (False, 0, "away")
+
+
+def test_a_dry_run_that_cannot_read_what_was_spent_makes_no_promise_of_a_call(client, modash, monkeypatch):
+    spending = client.application.extensions["services"].store.spending
+    monkeypatch.setattr(spending, "_database", UnavailableDatabase())
+
+    body = get(client, dry_run="true").get_json()
+
     assert (body["would_call"], body["credits"], body["outcome"]) == (False, 0, "away")
 
 

@@ -281,6 +281,23 @@ def test_a_failure_in_between_is_an_attempt_from_which_the_next_wait_counts(stor
     assert store.ledger.record("modash", "nasa").pending == (NOW + 1001, 2, "Later.")
 
 
+@pytest.mark.parametrize(
+    "settlement",
+    [
+        Settlement("charged", "report", NOW + 1001, report=NewReport("{}")),
+        Settlement("free", "handle_not_found", NOW + 1001),
+    ],
+    ids=lambda each: each.code,
+)
+def test_any_other_end_of_a_call_ends_the_wait_for_a_report(store, settlement):
+    store.ledger.settle(open_row(store), Settlement("free", "retry_later", NOW + 1, pending="Later."))
+
+    is_there = store.ledger.settle(open_row(store, at=NOW + 1000), settlement)
+
+    assert is_there
+    assert store.ledger.record("modash", "nasa").pending is None
+
+
 def test_a_late_settlement_replaces_a_doubt_once(store):
     late = open_row(store)
     expire(store, NOW + 31)
