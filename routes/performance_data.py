@@ -18,7 +18,7 @@ from routes.validation import takes
 bp = Blueprint("performance_data", __name__)
 
 MAX_REPORTS = 100
-MAX_WAIT = 25  # seconds; proxies and browsers time out a little later
+MAX_REPORT_WAIT = 25  # seconds; proxies and browsers time out a little later
 Creator = Annotated[
     str,
     BeforeValidator(parameter_types.creator),
@@ -36,8 +36,12 @@ class PerformanceDataQuery(TableQuery):
     url: Creator
     wait: Annotated[
         int,
-        Field(ge=0, le=MAX_WAIT, description=f"Seconds to wait for a report that is not ready, 0 to {MAX_WAIT}."),
-        parameter_types.whole_number(0, MAX_WAIT),
+        Field(
+            ge=0,
+            le=MAX_REPORT_WAIT,
+            description=f"Seconds to wait for a report that is not ready, 0 to {MAX_REPORT_WAIT}.",
+        ),
+        parameter_types.whole_number(0, MAX_REPORT_WAIT),
     ] = 0
     dry_run: Annotated[
         bool,

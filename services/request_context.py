@@ -13,7 +13,7 @@ from services.caller import ANONYMOUS, Caller
 from services.errors import BusyError, DeadlineExceededError
 from services.waiting_slots import WaitingSlots
 
-PATIENCE = 3.0  # seconds that a request waits for its turn under a rate limit
+RATE_LIMIT_PATIENCE = 3.0  # seconds that a request waits for its turn under a rate limit
 BACKGROUND_DEADLINE = 600.0  # seconds for one piece of background work, for which no caller waits
 
 MODASH, INSTAGRAM = "modash", "instagram"
@@ -262,4 +262,4 @@ def accept_since(moment: float) -> None:
 def patience() -> float | None:
     """Return the seconds that a turn under a rate limit is waited for; None without a bound."""
     context = current.get()
-    return None if context is None or context.is_background else min(PATIENCE, context.remaining())
+    return None if context is None or context.is_background else min(RATE_LIMIT_PATIENCE, context.remaining())

@@ -18,7 +18,7 @@ from services import request_context
 from services.errors import BusyError, DeadlineExceededError
 from services.executors import Executor
 from services.redaction import Redaction
-from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, Turns
+from services.request_context import BACKGROUND_DEADLINE, RATE_LIMIT_PATIENCE, RequestContext, Turns
 from services.waiting_slots import WaitingSlots
 
 
@@ -101,7 +101,7 @@ def test_background_work_needs_no_slot_and_has_no_bound_of_patience(in_context):
 
     assert in_context(context, request_context.is_background)
     assert in_context(context, request_context.patience) is None
-    assert in_context(request(), request_context.patience) == PATIENCE
+    assert in_context(request(), request_context.patience) == RATE_LIMIT_PATIENCE
     assert request_context.patience() is None
 
 

@@ -34,7 +34,7 @@ from services.cache.entries import CacheEntries, CacheEntry
 from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, Single, only_entry
 from services.cache.fetching import Fetching
 from services.cache.policies import REFRESH_WAIT, FreshnessPolicy, Json
-from services.cache.single_flight import MAX_WAIT, SingleFlight
+from services.cache.single_flight import MAX_WAIT_FOR_FETCH, SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey
@@ -100,7 +100,7 @@ class Cache:
             return found | last_good | self._refreshed_within_moments(request, pending)
         if not pending or not self._may_wait(request, is_needed=len(last_good) < len(pending)):
             return found | last_good
-        deadline = monotonic() + min(MAX_WAIT, request_context.remaining())
+        deadline = monotonic() + min(MAX_WAIT_FOR_FETCH, request_context.remaining())
         while pending:
             led, joined = self._single_flight.join(account, {key.key for key in pending})
             failures: dict[str, ProviderError] = {}

@@ -23,7 +23,7 @@ from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.cache_leases import LEASE, LeaseTable
 from services.store.database import DatabaseUnavailableError
 
-MAX_WAIT = 90.0  # seconds that a caller waits for a fetch of another one, and not beyond its request's deadline
+MAX_WAIT_FOR_FETCH = 90.0  # seconds that a caller waits for another one's, and not beyond its request's deadline
 POLL_INTERVAL = 0.025  # seconds
 CLOSE_TIMEOUT = 2.0  # seconds
 EXTENSION_INTERVAL = LEASE / 5  # seconds

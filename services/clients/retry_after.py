@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import ceil
 
-MIN_WAIT, MAX_WAIT = 1, 86_400  # seconds; a wait beyond is taken as the nearest of these
+MIN_RETRY_AFTER, MAX_RETRY_AFTER = 1, 86_400  # seconds; a wait beyond is taken as the nearest of these
 _SECONDS = re.compile(r"0*(\d{1,9})", re.ASCII)
 _MORE_DIGITS = re.compile(r"\d+", re.ASCII)
 
@@ -23,7 +23,7 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> int | None:
     if (seconds := _SECONDS.fullmatch(text)) is not None:
         return bounded(int(seconds[1]))
     if _MORE_DIGITS.fullmatch(text):
-        return MAX_WAIT
+        return MAX_RETRY_AFTER
     until = _unix(text)
     if until is None:
         return None
@@ -33,7 +33,7 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> int | None:
 
 def bounded(seconds: float) -> int:
     """Return a wait in whole seconds, within the bounds."""
-    return ceil(min(max(seconds, MIN_WAIT), MAX_WAIT))
+    return ceil(min(max(seconds, MIN_RETRY_AFTER), MAX_RETRY_AFTER))
 
 
 def _unix(text: str) -> float | None:

@@ -689,7 +689,7 @@ def test_a_deadline_of_one_process_is_no_answer_for_another_one(make_cache, stor
 
 
 def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch):
-    monkeypatch.setattr("services.cache.cache.MAX_WAIT", 0.2)
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.2)
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(_cached):

@@ -277,7 +277,7 @@ def test_a_key_of_a_dead_process_is_taken_over_when_its_lease_ends(make_world, s
 @pytest.fixture
 def held_elsewhere(monkeypatch):
     """Let another process hold the lease of a key for longer than a caller waits."""
-    monkeypatch.setattr("services.cache.cache.MAX_WAIT", 0.5)
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.5)
 
     def hold(settings_, account, key):
         query(
@@ -435,7 +435,7 @@ def test_a_caller_whose_time_is_over_fails_at_once_and_does_not_poll_the_databas
     cache, store_settings, held_elsewhere, monkeypatch
 ):
     held_elsewhere(store_settings, "someone", "report/nasa")
-    monkeypatch.setattr("services.cache.cache.MAX_WAIT", 0.0)
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.0)
     leases = []
     acquire = LeaseTable.acquire
     monkeypatch.setattr(LeaseTable, "acquire", lambda *arguments: leases.append(1) or acquire(*arguments))

@@ -15,7 +15,7 @@ from services.clients.graph.models import Account
 from services.clients.guard import guard as guard_module
 from services.clients.guard.attribution import RECENT, FaultAttribution
 from services.clients.guard.breaker import ACCOUNT_PAUSES, BreakerState
-from services.clients.guard.guard import MAX_WAIT, NO_ACCOUNT, Guard
+from services.clients.guard.guard import MAX_RETRY_AFTER, NO_ACCOUNT, Guard
 from services.clients.guard.throttle import PROBED_EVERY
 from services.clients.guard.usage import APP, Usage
 from services.errors import (
@@ -785,7 +785,7 @@ def test_no_block_is_longer_than_a_day(guard, clock):
 
     guard.succeeded(permit)
 
-    assert refusal(guard).retry_after == MAX_WAIT == 86_400
+    assert refusal(guard).retry_after == MAX_RETRY_AFTER == 86_400
 
 
 @pytest.mark.parametrize(

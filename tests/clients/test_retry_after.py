@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from services.clients.retry_after import MAX_WAIT, MIN_WAIT, retry_after
+from services.clients.retry_after import MAX_RETRY_AFTER, MIN_RETRY_AFTER, retry_after
 from tests.support import GRAPH, MODASH, graph_error, utc
 
 NOW = utc("2026-06-15T18:00:00").timestamp()
@@ -30,14 +30,14 @@ NEITHER += ["Mon, 31 Feb 2026 20:00:00 GMT", "Mon, 15 Jun 99999 20:00:00 GMT", "
         ("42", 42),
         (" 42 ", 42),
         ("0042", 42),
-        ("0", MIN_WAIT),
+        ("0", MIN_RETRY_AFTER),
         ("86400", 86_400),
-        ("86401", MAX_WAIT),
-        ("9" * 9, MAX_WAIT),
-        ("9" * 5000, MAX_WAIT),
+        ("86401", MAX_RETRY_AFTER),
+        ("9" * 9, MAX_RETRY_AFTER),
+        ("9" * 5000, MAX_RETRY_AFTER),
         *((text, 7200) for text in IN_TWO_HOURS),
-        *((text, MIN_WAIT) for text in PAST),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT),
+        *((text, MIN_RETRY_AFTER) for text in PAST),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
         *((text, None) for text in NEITHER),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_provider_without_a_readable_clock_is_taken_by_ours():
     assert retry_after({"retry-after": IN_TWO_HOURS[0], "date": "now"}, now=NOW) == 7200
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(IN_TWO_HOURS[0], 7200), (PAST[0], MIN_WAIT)])
+@pytest.mark.parametrize(("text", "seconds"), [(IN_TWO_HOURS[0], 7200), (PAST[0], MIN_RETRY_AFTER)])
 def test_instagram_is_left_alone_until_the_date(client, wire, clock, text, seconds):
     media = re.compile(rf"{GRAPH}/.*/media")
     wire.get(media, json=graph_error(4), status=403, headers={"Retry-After": text})
@@ -80,7 +80,7 @@ def test_instagram_is_left_alone_until_the_date(client, wire, clock, text, secon
     assert (early.status_code, answered.status_code) == (429, 200)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(IN_TWO_HOURS[1], 7200), (PAST[0], MIN_WAIT), ("soon", 2)])
+@pytest.mark.parametrize(("text", "seconds"), [(IN_TWO_HOURS[1], 7200), (PAST[0], MIN_RETRY_AFTER), ("soon", 2)])
 def test_modash_is_left_alone_until_the_date(client, wire, clock, text, seconds):
     report = f"{MODASH}/v1/instagram/performance-data"
     refusal = {"error": True, "code": "rate_limit_exceeded", "message": "Too many requests"}

@@ -19,7 +19,7 @@ from services.clients.graph.usage_headers import (
 )
 from services.clients.guard.guard import Guard
 from services.clients.guard.usage import Usage
-from services.clients.retry_after import MAX_WAIT
+from services.clients.retry_after import MAX_RETRY_AFTER
 from services.errors import ObjectNotFoundError
 from services.store.quota_usage import UsageRow
 from tests.support import utc
@@ -57,7 +57,9 @@ def test_an_accounts_percentages_are_the_largest_of_all_that_is_listed():
     assert usage == Usage("1", 40.0, {"call_count": 5, "total_time": 40, "total_cputime": 1}, None, UNIX)
 
 
-@pytest.mark.parametrize(("minutes", "seconds"), [(5, 300), (1440, MAX_WAIT), (1441, MAX_WAIT), (10**9, MAX_WAIT)])
+@pytest.mark.parametrize(
+    ("minutes", "seconds"), [(5, 300), (1440, MAX_RETRY_AFTER), (1441, MAX_RETRY_AFTER), (10**9, MAX_RETRY_AFTER)]
+)
 def test_no_account_is_blocked_for_longer_than_a_day(minutes, seconds):
     usage = account_usage(business(FULL | {"estimated_time_to_regain_access": minutes}), ONE, now=UNIX)
 
@@ -210,8 +212,8 @@ def test_no_header_whatsoever_raises_or_invents(text):
         if usage is not None:
             assert usage.percent == max(usage.kinds.values())
             assert all(0 <= percent <= MAX_PERCENT for percent in usage.kinds.values())
-            assert usage.blocked_until is None or UNIX < usage.blocked_until <= UNIX + MAX_WAIT
-    assert 0 < (seconds_to_regain_access(headers, ONE, now=UNIX) or 1) <= MAX_WAIT
+            assert usage.blocked_until is None or UNIX < usage.blocked_until <= UNIX + MAX_RETRY_AFTER
+    assert 0 < (seconds_to_regain_access(headers, ONE, now=UNIX) or 1) <= MAX_RETRY_AFTER
 
 
 # What it means

@@ -23,7 +23,7 @@ from services.clients.retries import Retries
 from services.clock import Clock
 from services.errors import DeadlineExceededError, ProviderTimeoutError
 from services.executors import Executor
-from services.request_context import BACKGROUND_DEADLINE, PATIENCE, RequestContext, patience
+from services.request_context import BACKGROUND_DEADLINE, RATE_LIMIT_PATIENCE, RequestContext, patience
 from tests.support import ROOT, UNLIMITED_MODASH_RATE, environment, live_settings, new_instance
 
 POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
@@ -146,7 +146,7 @@ def test_a_wait_for_a_place_ends_with_the_deadline_and_the_place_goes_to_the_nex
 
 def test_a_turn_under_the_rate_limit_is_waited_for_no_longer_than_the_deadline():
     assert within(0.5, patience) <= 0.5
-    assert within(60.0, patience) == PATIENCE
+    assert within(60.0, patience) == RATE_LIMIT_PATIENCE
 
 
 def test_no_further_try_begins_beyond_the_deadline(clock):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from services.clients.graph.models import Account
 from services.clients.guard.usage import APP, Usage
 from services.clients.json_text import decode
-from services.clients.retry_after import MAX_WAIT, retry_after
+from services.clients.retry_after import MAX_RETRY_AFTER, retry_after
 
 MAX_PERCENT = 10_000  # Calls beyond 100 % count on, but a hundred times the limit is a damaged header.
 LIMIT = 100  # percent
@@ -79,9 +79,9 @@ def _percentages(entry: Object) -> Iterator[tuple[str, float]]:
 
 
 def _wait(entry: Object) -> float:
-    """Return the seconds that an entry gives, at most `MAX_WAIT`; 0 where it gives none."""
+    """Return the seconds that an entry gives, at most `MAX_RETRY_AFTER`; 0 where it gives none."""
     longest = max(_numbers(entry, "estimated_time_to_regain_access"), default=0)
-    return float(min(max(longest, 0), MAX_WAIT / 60) * 60)
+    return float(min(max(longest, 0), MAX_RETRY_AFTER / 60) * 60)
 
 
 def _numbers(entry: Object, name: str) -> list[int | float]:

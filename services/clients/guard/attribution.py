@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-ACCOUNTS = 3  # so many accounts that fail together show that the provider is at fault
+ENOUGH_ACCOUNTS = 3  # so many accounts that fail together show that the provider is at fault
 RECENT = 60.0  # seconds
 
 
@@ -25,7 +25,7 @@ class FaultAttribution:
             return
         self._answered[account] = now
         self._answered.move_to_end(account)
-        if len(self._answered) > ACCOUNTS:
+        if len(self._answered) > ENOUGH_ACCOUNTS:
             self._answered.popitem(last=False)
 
     def is_provider_fault(self, account: str, now: float) -> bool:
@@ -34,7 +34,7 @@ class FaultAttribution:
         It is not while only one or two accounts fail and others are answered.
         """
         self._failing.add(account)
-        if len(self._failing) >= ACCOUNTS:
+        if len(self._failing) >= ENOUGH_ACCOUNTS:
             return True
         others = (at for other, at in self._answered.items() if other not in self._failing)
         return not any(now - at < RECENT for at in others)

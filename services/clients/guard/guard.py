@@ -23,7 +23,7 @@ from services.clients.guard.shared_throttles import Sharing, ThrottleStore
 from services.clients.guard.state import GuardedProvider, GuardState, admit, refusal
 from services.clients.guard.usage import APP, REFRESH_BELOW, WORK_BELOW, Usage
 from services.clients.rate_limiter import RateLimiter
-from services.clients.retry_after import MAX_WAIT
+from services.clients.retry_after import MAX_RETRY_AFTER
 from services.clock import Clock
 from services.errors import (
     DeadlineExceededError,
@@ -278,7 +278,7 @@ class Guard:
         """Throttle by a usage, for which there is no failure yet."""
         if usage.blocked_until is None or usage.blocked_until <= now.unix:
             return
-        seconds = min(usage.blocked_until - now.unix, MAX_WAIT)
+        seconds = min(usage.blocked_until - now.unix, MAX_RETRY_AFTER)
         guard_state.throttle.begin(self._provider.throttled(usage), seconds, usage_reported=True, now=now)
 
     def _publish(self, account: str) -> None:

@@ -11,7 +11,7 @@ from services.clients.guard.probe import Moment
 from services.clients.guard.throttle import SharedThrottle, Throttle
 
 LOOK_EVERY = 0.1  # seconds; a look costs less than a thousandth of that, and a provider call many times more
-PATIENCE = 0.5  # seconds for another thread's look, which a database that hangs may hold up
+LOOK_WAIT = 0.5  # seconds for another thread's look, which a database that hangs may hold up
 
 
 class ThrottleStore(Protocol):
@@ -61,7 +61,7 @@ class Sharing:
 
     def look(self) -> None:
         """Take over what other processes have written, unless that was done just now."""
-        if self._is_recent() or not self._turn.acquire(timeout=PATIENCE):
+        if self._is_recent() or not self._turn.acquire(timeout=LOOK_WAIT):
             return
         try:
             if not self._is_recent():
