@@ -12,9 +12,10 @@ from services.clients.graph.models import Account, Item, media_id_of
 from services.days import parse_provider_time
 from services.store.database import DatabaseUnavailableError
 from services.store.media import MediaRow, MediaTable
+from services.store.types import MAX_NAME
 
 MAX_KNOWN = 50_000  # media that this process remembers without the database
-MAX_ID, MAX_TYPE = 64, 32  # characters
+MAX_TYPE = 32  # characters
 
 
 class MediaIndex:
@@ -83,7 +84,7 @@ def _completed(row: MediaRow, known: MediaRow | None) -> MediaRow:
 def media_row(item: Item, account: str) -> MediaRow | None:
     """Read a media as a node or a list has it; None where it has no id."""
     media_id = media_id_of(item)
-    if media_id is None or len(media_id) > MAX_ID:
+    if media_id is None or len(media_id) > MAX_NAME:
         return None
     posted = parse_provider_time(item.get("timestamp"))
     return MediaRow(

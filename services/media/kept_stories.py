@@ -19,12 +19,13 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.delivered_stories import delivered
-from services.media.live_story import MAX_ID, LiveStory, StoriesAlong
+from services.media.live_story import LiveStory, StoriesAlong
 from services.media.story_reader import StoryReader
 from services.media.story_values import STORY_LIFE, newest, polled, was_live
 from services.store.cache_entries import CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.stories import Stories, StoryNumber, StoryRow
+from services.store.types import MAX_NAME
 
 KEY = "stories"  # in the cache
 LISTED_KEY = CacheKey("stories_listed")
@@ -137,7 +138,7 @@ class KeptStories:
         """
         value = change.value if isinstance(change.value, Mapping) else {}
         story = value.get("media_id")
-        if not isinstance(story, str | int) or isinstance(story, bool) or not 0 < len(str(story)) <= MAX_ID:
+        if not isinstance(story, str | int) or isinstance(story, bool) or not 0 < len(str(story)) <= MAX_NAME:
             log.warning("A webhook reports a story without an id")
             return
         self._table.keep(change.account, [delivered(str(story), value, change.time)])

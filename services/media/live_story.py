@@ -11,9 +11,9 @@ from services.days import parse_provider_time
 from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
 from services.media.known_refusals import FEW
 from services.media.values import MediaValue
+from services.store.types import MAX_NAME
 
 FIELDS = ("id", "timestamp", "media_type", "permalink")
-MAX_ID = 64  # characters
 OF_ONE_STORY = (InsufficientViewersError, MediaTooOldError, ObjectNotFoundError)
 
 Values = Mapping[str, MediaValue]
@@ -91,7 +91,7 @@ class StoriesAlong:
 def live_story(item: Item) -> LiveStory | None:
     """Read a story as a list has it; None where it has no id."""
     story, posted = media_id_of(item), parse_provider_time(item.get("timestamp"))
-    if story is None or len(story) > MAX_ID:
+    if story is None or len(story) > MAX_NAME:
         return None
     return LiveStory(
         story, None if posted is None else posted.timestamp(), _text(item, "media_type"), _text(item, "permalink")

@@ -14,8 +14,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, s
 
 from services.store.database import Database, chunks, excluded
 from services.store.history_tables import follower_counts
-
-LARGEST = 2**53  # the largest count that every column and every reader of JSON holds exactly
+from services.store.types import LARGEST_EXACT
 
 
 class FollowerCount(NamedTuple):
@@ -61,7 +60,7 @@ class FollowerCounts:
 
     def keep(self, account: str, count: FollowerCount) -> None:
         """Keep a count, unless an earlier one of its day is kept; it may be read or imported in any order."""
-        if not 0 <= count.followers <= LARGEST:
+        if not 0 <= count.followers <= LARGEST_EXACT:
             return
         replace, is_earlier = earlier_count()
         row = {"account": account} | count._asdict()

@@ -16,13 +16,12 @@ from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.history_tables import post_looks, post_readings, posts
-from services.store.types import is_name
+from services.store.types import MAX_NAME, is_name
 
 COUNTS = ("likes", "comments")
 INSIGHTS = ("reach", "views", "saved", "shares", "total_interactions")
 CHANGING = ("media_type", "media_product_type", "permalink", "caption")
 SEEN_AGAIN = 6 * 3600.0  # seconds after which a post that is still listed is noted as seen
-MAX_ID = 64  # characters
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class PostTable:
         What has an id that no column can hold is left out.
         """
         # Sorted, so that concurrent transactions lock rows in the same order (no deadlock).
-        listed = sorted((row for row in rows if is_name(row.id, MAX_ID)), key=lambda row: row.id)
+        listed = sorted((row for row in rows if is_name(row.id, MAX_NAME)), key=lambda row: row.id)
         values = [{"account": account} | vars(row) for row in listed]
         newest = {name: func.coalesce(excluded(posts.c[name]), posts.c[name]) for name in CHANGING}
         is_news = or_(
@@ -201,7 +200,7 @@ def _columns() -> list[Column[Any]]:
 
 
 def _part_rows(account: str, names: Sequence[str], part: str, rows: Sequence[PartRow]) -> list[dict[str, Any]]:
-    ordered = sorted((row for row in rows if is_name(row.post, MAX_ID)), key=lambda row: (row.post, row.slot))
+    ordered = sorted((row for row in rows if is_name(row.post, MAX_NAME)), key=lambda row: (row.post, row.slot))
     return [
         {
             "account": account,

@@ -14,11 +14,10 @@ from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
 from services.store.database import Database, chunks, excluded, upsert
 from services.store.history_tables import stories, story_numbers, story_reads
-from services.store.types import is_name
+from services.store.types import MAX_NAME, is_name
 
 POLLING, WEBHOOK = "polling", "webhook"
 TOTAL = ""  # the bucket of a number that is no bucket
-MAX_NAME = 64  # characters
 
 
 class StoryNumber(NamedTuple):

@@ -17,6 +17,8 @@ from services.redaction import cut
 # PostgreSQL takes no NUL character, and no database a surrogate without its other half.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CUT = "..."
+MAX_NAME = 64  # characters of a column for the id of a media, a metric or a bucket
+LARGEST_EXACT = 2**53  # up to which every column and every reader of JSON holds each whole number exactly
 
 
 def mode_column(*, primary_key: bool = True) -> Column[str]:

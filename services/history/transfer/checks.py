@@ -12,9 +12,9 @@ from services.history.transfer.definitions import COUNTS as PROFILE
 from services.store.exported_tables import BUCKET_UNKNOWN, BUCKETS
 from services.store.line_fields import Line, LineError, moment_of
 from services.store.posts import COUNTS as POSTS
+from services.store.types import LARGEST_EXACT
 
 FIRST_DAY = date(2010, 1, 1)  # Instagram began in October 2010.
-LARGEST = 2**53  # up to which every number of a column is exact
 # Numbers that the gateway reads as counts, never as fractions: those of the profile and of the list of posts.
 WHOLE = {("followers", name) for name in PROFILE} | {("post_number", name) for name in POSTS}
 DAYS = ("date", "first_day")
@@ -46,8 +46,8 @@ def _check_value(line: Line) -> None:
     # Compared one by one, because a metric of a damaged line may be anything.
     if any((line["kind"], line["metric"]) == each for each in WHOLE) and value != value // 1:
         raise LineError("value: accepted: a whole number")
-    if not 0 <= value <= LARGEST:
-        raise LineError(f"value: accepted: a number from 0 to {LARGEST}")
+    if not 0 <= value <= LARGEST_EXACT:
+        raise LineError(f"value: accepted: a number from 0 to {LARGEST_EXACT}")
 
 
 def _check_reason(line: Line) -> None:
