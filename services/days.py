@@ -83,5 +83,6 @@ def our_time(moment: datetime | float) -> str:
     try:
         in_utc = moment.astimezone(UTC) if isinstance(moment, datetime) else utc(moment)
     except (OverflowError, ValueError):  # Of a row that another program wrote; a list of rows is written all the same.
-        return "9999-12-31T23:59:59Z" if isinstance(moment, float | int) and moment > 0 else "0001-01-01T00:00:00Z"
+        is_late = moment.year > LAST_YEAR if isinstance(moment, datetime) else moment > 0
+        return "9999-12-31T23:59:59Z" if is_late else "0001-01-01T00:00:00Z"
     return f"{in_utc.isoformat()[:19]}Z"  # In a fifth of the time of `strftime`; a year of counts has 365 of them.

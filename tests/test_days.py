@@ -99,6 +99,8 @@ def test_an_end_time_given_an_hour_early_still_names_its_day(day, reading):
         ("2026-05-07T13:00:34", None),
         ("2026-05-07", None),
         ("1999-12-31T23:59:59+0000", None),
+        ("2000-01-01T00:00:00+0000", utc("2000-01-01T00:00:00")),
+        ("2100-12-31T23:59:59+0000", utc("2100-12-31T23:59:59")),
         ("2101-01-01T00:00:00+0000", None),
         ("yesterday", None),
         ("", None),
@@ -120,3 +122,21 @@ def test_our_times_end_in_z():
     moment = datetime(2026, 6, 15, 11, 0, tzinfo=timezone(timedelta(hours=-7)))
 
     assert our_time(moment) == "2026-06-15T18:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("moment", "written"),
+    [
+        (1e20, "9999-12-31T23:59:59Z"),
+        (10**20, "9999-12-31T23:59:59Z"),
+        (float("inf"), "9999-12-31T23:59:59Z"),
+        (-1e20, "0001-01-01T00:00:00Z"),
+        (float("-inf"), "0001-01-01T00:00:00Z"),
+        (float("nan"), "0001-01-01T00:00:00Z"),
+        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-7))), "9999-12-31T23:59:59Z"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=7))), "0001-01-01T00:00:00Z"),
+    ],
+    ids=repr,
+)
+def test_a_moment_that_no_calendar_has_is_written_as_the_nearest_that_it_has(moment, written):
+    assert our_time(moment) == written

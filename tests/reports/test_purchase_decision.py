@@ -34,7 +34,15 @@ def test_a_report_that_came_at_the_moment_of_a_refresh_is_new_enough(fetched_at,
     assert POLICY.serves(fetched_at, now=NOW + 2, not_before=NOW) is serves
 
 
-@pytest.mark.parametrize(("moment", "then"), [((2026, 6, 30, 23), (2026, 7, 1)), ((2026, 12, 1, 0), (2027, 1, 1))])
+@pytest.mark.parametrize(
+    ("moment", "then"),
+    [
+        ((2026, 1, 31, 23), (2026, 2, 1)),
+        ((2026, 6, 30, 23), (2026, 7, 1)),
+        ((2026, 11, 30, 23), (2026, 12, 1)),
+        ((2026, 12, 1, 0), (2027, 1, 1)),
+    ],
+)
 @pytest.mark.usefixtures("in_new_york")
 def test_a_month_begins_in_utc_on_any_machine(moment, then):
     assert next_month(datetime(*moment, tzinfo=UTC).timestamp()) == datetime(*then, tzinfo=UTC).timestamp()

@@ -17,7 +17,7 @@ from services.clock import Clock
 from services.reports import purchasing, recent, renewals, report_answers
 from services.reports.price import PRICE
 from services.reports.report import identity, missing, windows_of
-from services.store.database import DatabaseUnavailableError
+from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.ledger import Ledger
 from services.store.reports import KeptReport, NewReport, Reports
 from tests.stores import query
@@ -405,6 +405,40 @@ def test_a_call_that_a_gateway_at_its_end_lets_not_pass_leaves_no_row_in_the_led
     assert query({"INSTANCE_PATH": config.instance_path}, "gateway", "SELECT * FROM ledger") == []
 
 
+def test_a_call_that_a_gateway_at_its_end_lets_not_pass_goes_on_waiting_for_the_report(
+    make_client, clock, modash, monkeypatch
+):
+    client = make_client(settings(), clock=clock)
+    modash.answers(LATER)
+    get(client)
+    clock.wait(3600)
+    services = client.application.extensions["services"]
+
+    def refuses(_opened):
+        raise StatementRefusedError("odd")
+
+    monkeypatch.setattr(services.store.ledger, "forget", refuses)
+    services.guards["modash"].close()
+
+    get(client)
+
+    assert services.store.ledger.record("modash", "nasa").pending.attempts == 2
+    assert modash.asked == 1
+
+
+def test_a_report_whose_creator_cannot_be_read_is_kept_and_answered(client, modash, monkeypatch, caplog):
+    def fails(_body):
+        raise ValueError("odd")
+
+    monkeypatch.setattr(purchasing, "identity", fails)
+
+    replies = [get(client), get(client)]
+
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert modash.asked == 1
+    assert "A report that was paid for could not be read; it is kept as it is" in caplog.messages
+
+
 def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
     get(client)
     clock.wait(10)
@@ -573,14 +607,15 @@ def test_the_history_is_bounded(client, limit):
 # Not ready
 
 
-def test_a_refresh_that_finds_the_report_in_the_making_spends_nothing(client, modash):
+def test_a_refresh_that_finds_the_report_in_the_making_spends_nothing(client, clock, modash):
     kept = get(client).get_json()
+    clock.wait(60)
     modash.answers(LATER)
 
     again = get(client, refresh="true").get_json()
-
     assert (kept["meta"]["cost"]["credits"], again["meta"]["cost"]["credits"]) == (0.25, 0)
     assert again["posts"] == kept["posts"]
+    assert modash.asked == 2
 
 
 def test_while_a_report_is_made_no_call_is_made_before_it_is_time(client, clock, modash):

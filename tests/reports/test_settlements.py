@@ -13,7 +13,7 @@ import pytest
 from config import Config
 from services.background import heartbeat
 from services.store import connections, outage, settlement_spool
-from services.store.database import DatabaseUnavailableError
+from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.ledger import Opened, Order, Settlement, content_of
 from services.store.settlement_spool import SettlementSpool, spooled_files, write_spooled_files
 from tests.stores import query
@@ -336,6 +336,33 @@ def test_results_are_booked_late_in_the_order_in_which_they_came(make_client, co
     services.settlements.settle_late()
 
     assert booked == calls
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [DatabaseUnavailableError("gateway", "it is away"), StatementRefusedError("odd")],
+    ids=["unavailable", "refused"],
+)
+def test_a_call_that_was_never_sent_is_booked_as_free_where_its_row_cannot_be_deleted(
+    make_client, config, folder, monkeypatch, failure
+):
+    services = make_client(config).application.extensions["services"]
+    ledger, not_ready = services.store.ledger, Settlement("free", "retry_later", 1.0, pending="Later.")
+    services.settlements.settle(ledger.open(order("nasa"), lambda _record, _now: None), not_ready)
+    opened = ledger.open(order("nasa"), lambda _record, _now: None)
+
+    def fails(_opened):
+        raise failure
+
+    monkeypatch.setattr(ledger, "forget", fails)
+    services.settlements.forget(opened, Settlement("free", "busy", opened.at, retry=True))
+    states = [rows(folder)[1]]
+    services.settlements.settle_late()
+    states.append(rows(folder)[1])
+
+    booked = ("free", "busy")
+    assert states == [booked if isinstance(failure, StatementRefusedError) else ("open", None), booked]
+    assert ledger.record("modash", "nasa").pending.attempts == 2
 
 
 def test_a_settlement_that_is_never_taken_stands_before_no_other(buy, make_client, config, monkeypatch):

@@ -91,12 +91,13 @@ def test_a_sweep_deletes_what_may_not_serve_any_more(store):
     assert set(found(store, "over", "just")) == {"just"}
 
 
-def test_a_sweep_deletes_the_oldest_values_beyond_the_limit(store, monkeypatch):
-    monkeypatch.setattr(module, "MAX_ROWS", 4)
+@pytest.mark.parametrize("excess", [1, 2])
+def test_a_sweep_deletes_the_oldest_values_beyond_the_limit(store, monkeypatch, excess):
+    monkeypatch.setattr(module, "MAX_ROWS", 6 - excess)
     keys = [str(number) for number in range(6)]
     store.cache_entries.put(ACCOUNT, {CacheKey(key): entry("{}", 100.0 + int(key)) for key in keys})
 
-    assert store.cache_entries.sweep(100.0) == 2
+    assert store.cache_entries.sweep(100.0) == excess
 
-    assert set(found(store, *keys)) == {"2", "3", "4", "5"}
+    assert set(found(store, *keys)) == set(keys[excess:])
     assert store.cache_entries.sweep(100.0) == 0
