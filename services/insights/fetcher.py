@@ -195,7 +195,7 @@ class BatchFetcher:
         if self._stopped_by is not None:
             return list(others)
         if failures and not self._answered.intersection(_kinds(request)):
-            return self._without_answer(request.only(*failures), error, others)
+            return self._without_answer(request.only(*failures), failures, others)
         for metric, failure in failures.items():
             self._gone[metric, request.breakdown, request.series] = failure
             if failure.retry_strategy is RetryStrategy.SPLIT:
@@ -205,30 +205,36 @@ class BatchFetcher:
         return self._send([rest for other, _ in others if (rest := self._left_of(other)) is not None])
 
     def _without_answer(
-        self, request: InsightsRequest, error: ProviderError, others: Sequence[RefusedRequest]
+        self, request: InsightsRequest, failures: Mapping[str, ProviderError], others: Sequence[RefusedRequest]
     ) -> list[RefusedRequest]:
         """Decide what a request says of which no metric was answered; return the others, but those that end alike.
 
         If the same metrics were answered over other days, these days are at fault. If nothing was answered at all, the
         request may have failed as a whole: the account, the app or the call is at fault, not a metric.
         """
-        is_refusal = error.retry_strategy is RetryStrategy.SPLIT
+        refusal = next((each for each in failures.values() if each.retry_strategy is RetryStrategy.SPLIT), None)
         if not self._answered:
-            failure = self._check_refusal(request, error) if is_refusal else self._check_fault(request, error)
+            if refusal is not None:
+                failure = self._check_refusal(request, refusal)
+            else:
+                failure = self._check_fault(request, failures[request.metrics[0]])
+                if failure is not None:
+                    self._note_faults(request, dict.fromkeys(request.metrics, failure))
             if failure is not None:
-                self._note_faults(request, dict.fromkeys(request.metrics, failure))
                 self._fail(request, failure)
                 self._stopped_by = failure
                 return list(others)
         for kind in _kinds(request):
             if kind not in self._answered:
-                self._gone[kind] = error
-                if is_refusal:
-                    self.refused_metrics.append(RefusedMetric(kind[0], request, error.words or error.message))
-        self._note_faults(request, dict.fromkeys(request.metrics, error))
+                failure = failures[kind[0]]
+                self._gone[kind] = failure
+                if failure.retry_strategy is RetryStrategy.SPLIT:
+                    self.refused_metrics.append(RefusedMetric(kind[0], request, failure.words or failure.message))
+        self._note_faults(request, failures)
         alike = [each for each in others if set(_kinds(each[0])) <= set(_kinds(request))]
         for other, _ in alike:
-            self._fail(other, error)
+            for metric in other.metrics:
+                self._fail(other.only(metric), failures[metric])
         return [each for each in others if each not in alike]
 
     def _check_refusal(self, request: InsightsRequest, error: ProviderError) -> ProviderError | None:
@@ -244,6 +250,8 @@ class BatchFetcher:
                 known = self.checked = True
             elif self._stopped_by is not None:
                 return self._stopped_by
+            elif any(failure.retry_strategy is not RetryStrategy.SPLIT for _, failure in refused):
+                return refused[0][1]  # Code 1 says nothing of a refusal.
             else:
                 known = self.checked = False
         if not known:

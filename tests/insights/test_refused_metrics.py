@@ -28,6 +28,7 @@ class Provider:
         self.refused = set()
         self.days = {}
         self.faults = 0  # how many of the next calls are answered with code 1
+        self.faulty = set()  # metrics that alone are answered with code 1
         self.calls = []
 
     def __call__(self, query):
@@ -35,6 +36,8 @@ class Provider:
         self.calls.append(metrics)
         if self.faults:
             self.faults -= 1
+            return 500, graph_error(1)
+        if set(metrics) <= self.faulty:
             return 500, graph_error(1)
         day = next((day for day in self.days if midnight(day) == int(query["since"])), None)
         if day is not None:
@@ -99,6 +102,39 @@ def test_a_check_that_fails_says_nothing_of_the_refused_metric(client, provider,
 
     assert (down.status_code, down.get_json()["code"]) == (503, "provider_unavailable")
     assert values_of(ask(client, ["views"], 1, format="json")) == {"views": [7]}
+
+
+WEEK_OR_DAY = pytest.mark.parametrize(("days", "query"), [(7, {"period": "week"}), (1, {})], ids=["week", "day"])
+
+
+@WEEK_OR_DAY
+def test_a_check_that_is_answered_with_code_1_says_nothing_of_a_refusal(client, provider, clock, days, query):
+    provider.refuse("reach")
+    provider.faulty = {"views"}
+    without = ask(client, ["reach"], days, **query)
+    provider.faulty.clear()
+    clock.wait(6)
+    provider.calls.clear()
+
+    values = values_of(ask(client, ["reach"], days, **query))
+
+    assert (without.status_code, without.get_json()["code"]) == (503, "provider_unavailable")
+    assert (values, provider.calls) == ({"reach": [None]}, [["reach"], ["views"]])
+
+
+@WEEK_OR_DAY
+def test_code_1_for_a_metric_beside_refused_ones_does_not_refuse_it(client, provider, clock, days, query):
+    provider.refuse("views")
+    provider.faulty = {"likes"}
+    first = ask(client, ["views", "likes"], days, **query).get_json()
+    provider.faulty.clear()
+    clock.wait(61)
+
+    values = values_of(ask(client, ["views", "likes"], days, **query))
+
+    reasons = {entry["metric"]: entry["reason"] for entry in first["meta"]["unavailable"]}
+    assert reasons == {"views": "refused", "likes": "provider_unavailable"}
+    assert values == {"views": [None], "likes": [7]}
 
 
 def test_a_failure_of_all_ends_the_search_for_what_is_refused(client, provider, monkeypatch):
