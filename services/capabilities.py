@@ -13,8 +13,10 @@ from services.cache.policies import REFUSED_METRIC
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
+from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS, HOUR_OF_DAY, ONLINE_FOLLOWERS
 from services.insights.caching import refusal_key
 from services.insights.catalogue import METRICS, Metric
+from services.insights.request import Breakdown
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS, UNDOCUMENTED_TYPES, MediaMetric
 from services.media.known_refusals import AnsweredMetrics, MediaRefusal, MediaRefusals
 from services.reasons import REASONS
@@ -26,7 +28,8 @@ class Capability(TypedDict):
     """Whether a metric works: of the account, or of media of one type, as a total or by a breakdown.
 
     `since` says from when on it does not: the time of a refusal, or the day on which Meta removed the metric. A removed
-    one works where its successor does, which `answered_by` names.
+    one works where its successor does, which `answered_by` names. Demographics come by a breakdown only: without one,
+    they work as long as any breakdown does.
     What neither was refused nor is promised does not work as far as is known: it is asked for once when a caller wants
     it. Of a type of media for which Meta documents no metric (`AD`), `works` is null until Instagram has answered or
     refused the metric.
@@ -83,14 +86,15 @@ class Capabilities:
         )
 
     def _of_account(self, account: Account) -> Iterator[Capability]:
-        asked = [(metric, breakdown) for metric in METRICS.values() for breakdown in ((), *_single(metric.breakdowns))]
-        keys = {refusal_key(metric.name, breakdown): (metric.name, breakdown) for metric, breakdown in asked}
-        refused = {
-            keys[key]: entry for key, entry in self._cache.peek(account.id, dict.fromkeys(keys, REFUSED_METRIC)).items()
-        }
+        asked = [
+            (metric, breakdown) for metric in METRICS.values() for breakdown in ((), *_single(_breakdowns_of(metric)))
+        ]
+        keys = {refusal_key(*key) for metric, breakdown in asked for key in _requested_for(metric, breakdown)}
+        noted = self._cache.peek(account.id, dict.fromkeys(keys, REFUSED_METRIC))
         for metric, breakdown in asked:
             source, successor = _source_of(metric), metric.successor
-            refusal = refused.get((source, breakdown))
+            refusals = [noted.get(refusal_key(*key)) for key in _requested_for(metric, breakdown)]
+            refusal = None if None in refusals else max(filter(None, refusals), key=lambda each: each.fetched_at)
             by = breakdown[0] if breakdown else None
             removed_on = None if successor is None else successor.since
             answered_by = None if successor is None else successor.metric
@@ -173,6 +177,21 @@ def _of_media_metric(
 
 def _single(breakdowns: Iterable[str]) -> list[tuple[str, ...]]:
     return [(breakdown,) for breakdown in breakdowns]
+
+
+def _breakdowns_of(metric: Metric) -> tuple[str, ...]:
+    return AUDIENCE_BREAKDOWNS if metric.name in DEMOGRAPHICS else metric.breakdowns
+
+
+def _requested_for(metric: Metric, breakdown: Breakdown) -> list[tuple[str, Breakdown]]:
+    """Return the metrics and breakdowns that Instagram is asked for; one that it answers is enough."""
+    if metric.successor is not None and metric.successor.breakdown is not None:
+        return [(metric.successor.metric, (metric.successor.breakdown,))]
+    if metric.name == ONLINE_FOLLOWERS:
+        return [(metric.name, HOUR_OF_DAY)]
+    if metric.name in DEMOGRAPHICS and not breakdown:
+        return [(metric.name, each) for each in _single(AUDIENCE_BREAKDOWNS)]
+    return [(_source_of(metric), breakdown)]
 
 
 def _source_of(metric: Metric) -> str:

@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from tests.planners import body_of, plan_insights, post, totals
-from tests.support import GRAPH, graph_error
+from tests.support import GRAPH, graph_error, total_value
 
 WORDS = "(#100) The metric is not supported"
 REELS = ("17900000000000001", "17900000000000002")
@@ -45,6 +45,43 @@ def test_a_refused_metric_does_not_work_since_its_refusal_nor_does_what_it_answe
     assert all(each["message"].endswith(f" ({WORDS})") for each in refused.values())
     assert found["impressions", None]["answered_by"] == "views"
     assert [found[name]["works"] for name in (("likes", None), ("views", "media_product_type"))] == [True, True]
+
+
+def test_what_instagram_refuses_under_the_name_of_a_successor_or_by_its_only_breakdown_does_not_work(client, wire):
+    refused_by = {"contact_button_type", "age"}
+
+    def answer(query):
+        if query.get("breakdown") in refused_by or query["metric"] == "online_followers":
+            return 400, graph_error(100, message=WORDS)
+        if query["period"] == "lifetime":
+            (dimension,), names = [query["breakdown"]], query["metric"].split(",")
+            return 200, {"data": [total_value(name, None, [([dimension], [(["X"], 7)])]) for name in names]}
+        return totals(query, 7)
+
+    plan_insights(wire, answer)
+    taps = body_of(client, "/account-insights", period="day", metrics="reach,email_contacts")
+    body_of(client, "/audience")
+    found = capabilities(client, "account")
+    refused_by |= {"gender", "city", "country"}
+    body_of(client, "/audience", metrics="follower_demographics", timeframe="this_week")
+    later = capabilities(client, "account")
+
+    assert taps["data"][1]["values"][0]["value"] is None
+    buttons = ("email_contacts", "get_directions_clicks", "phone_call_clicks", "text_message_clicks")
+    demographics = ("follower_demographics", "engaged_audience_demographics")
+    refused = {name for name, each in found.items() if each["reason"] == "refused"}
+    assert refused == {
+        ("profile_links_taps", "contact_button_type"),
+        ("online_followers", None),
+        *((name, None) for name in buttons),
+        *((name, "age") for name in demographics),
+    }
+    assert all(found[name]["message"].endswith(f" ({WORDS})") for name in refused)
+    works = {(*name, each["works"]) for name, each in later.items() if name[0] in demographics}
+    everything = (None, "age", "gender", "city", "country")
+    assert works == {("follower_demographics", each, False) for each in everything} | {
+        ("engaged_audience_demographics", each, each != "age") for each in everything
+    }
 
 
 def test_a_metric_of_media_works_only_if_each_does_that_stands_for_it(client, wire):
