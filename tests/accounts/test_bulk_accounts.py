@@ -159,6 +159,18 @@ def test_a_throttle_of_the_whole_app_ends_it_and_the_rest_is_not_tried(simulator
     assert not_tried["code"] == "provider_rate_limited"
 
 
+def test_a_throttle_of_the_whole_app_that_another_process_met_ends_it_too(simulator, accounts, make_account):
+    simulator.post("/_simulator/faults", {"provider": "instagram", "kind": "throttled", "code": 4, "minutes": 5})
+    make_account("add", "--file", "-", given=as_csv(accounts[:1]))
+    calls(simulator)
+
+    ended, said, _ = make_account("add", "--file", "-", "--json", given=as_csv(accounts))
+
+    report = json.loads(said)
+    assert (ended, calls(simulator)) == (1, [])
+    assert (report["failed"], report["not_tried"]) == (0, MANY)
+
+
 def test_what_was_added_before_a_stop_is_kept(accounts, make_account, monkeypatch):
     shown = bulk_accounts.Progress.show
 
