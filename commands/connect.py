@@ -28,29 +28,14 @@ from services.accounts.token_encryption import new_key
 from services.clients.graph.logins import login_of
 from services.clock import Clock
 from services.days import our_time
-from services.errors import (
-    BusyError,
-    InsightsError,
-    ProviderBlockedError,
-    ProviderRateLimitedError,
-    ProviderResponseError,
-    ProviderTimeoutError,
-    ProviderUnavailableError,
-)
+from services.errors import PASSING, InsightsError, ProviderBlockedError
 from services.redaction import Redaction
 from services.store.database import DatabaseUnavailableError
 from services.wiring.container import Services
 from services.wiring.provider_clients import apps_of, graph_client, token_client
 
 TRY_AGAIN = 3  # the exit status: Instagram or the database did not answer
-PASSING = (
-    BusyError,
-    ProviderBlockedError,
-    ProviderRateLimitedError,
-    ProviderResponseError,
-    ProviderTimeoutError,
-    ProviderUnavailableError,
-)
+TRIED_AGAIN = (*PASSING, ProviderBlockedError)
 EXAMPLES = """\
 examples:
   make connect                                     asks for a token, lists the accounts, asks which
@@ -96,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options, report)
     except NotConnectedError as error:
         report.failures.append((None, error.diagnosis))
-    except PASSING as error:
+    except TRIED_AGAIN as error:
         report.status, report.message, report.next_step = "try_again", error.message, error.hint
     except InsightsError as error:
         report.failures.append((None, one(error.code, error.message, error.hint or "Run `make doctor`.")))

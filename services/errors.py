@@ -363,3 +363,10 @@ class DeadlineExceededError(ProviderError):
     status = 504
     usual_wait = 5
     code = "deadline_exceeded"
+
+
+TRANSIENT = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
+"""Faults of the provider or of the way to it. One leaves a gap; any other failure concerns the whole account."""
+
+PASSING = (*TRANSIENT, ProviderRateLimitedError, DeadlineExceededError, BusyError)
+"""What passes by itself: it concerns the provider or the moment, and says nothing of an account or its token."""

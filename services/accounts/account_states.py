@@ -30,6 +30,7 @@ from services.accounts.diagnosis import (
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.days import our_time
 from services.errors import (
+    PASSING,
     PermissionDeniedError,
     ProviderBlockedError,
     ProviderError,
@@ -46,8 +47,7 @@ NEEDS_PERMISSION = frozenset(
     }
 )
 ABOUT_THE_APP = frozenset({APP_NOT_ACCEPTED})
-# These pass by themselves, and concern the provider or the moment.
-PASSING = frozenset({"provider_rate_limited", "provider_unavailable", "provider_timeout", "busy", "deadline_exceeded"})
+SAYS_NOTHING = ABOUT_THE_APP | {each.code for each in PASSING}
 NOT_DECRYPTED = "token_not_decrypted"  # the reason of an account whose token no key of TOKEN_KEY opens
 NOT_CHECKED = "not_checked"
 DATABASE_UNAVAILABLE = (
@@ -179,4 +179,4 @@ def state_of(code: str) -> HealthState | None:
         return HealthState.NEEDS_LOGIN
     if code in NEEDS_PERMISSION:
         return HealthState.PERMISSIONS_MISSING
-    return None if code in PASSING | ABOUT_THE_APP else HealthState.NOT_READABLE
+    return None if code in SAYS_NOTHING else HealthState.NOT_READABLE

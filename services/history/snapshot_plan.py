@@ -14,7 +14,7 @@ from functools import cached_property
 
 from services.cache.policies import DAY, HOUR
 from services.days import ONE_DAY, midnight, pacific_day, utc
-from services.errors import ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError
+from services.errors import TRANSIENT
 from services.insights.caching import history_key
 from services.insights.catalogue import METRICS, RETENTION_DAYS, Shape, first_retained
 from services.insights.final_days import PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
@@ -29,7 +29,7 @@ PROMISED_DAYS = 90  # Meta's pages promise them only, though it answers two year
 SILENT_DAYS = 30  # a value that was known on none of them is asked for with new days only
 REFUSED_FOR = 7 * DAY  # before a refused metric is asked for again
 # The codes of failures that concern one call; its values are asked for again on the next day.
-FAILED = frozenset({each.code for each in (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)})
+FAILED = frozenset({each.code for each in TRANSIENT})
 
 RECENT_DAYS = PROMISED_DAYS + VANISHING_DAYS  # for which a daily plan has to know the state of each value
 

@@ -20,7 +20,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import EndTime
-from services.errors import ProviderError
+from services.errors import TRANSIENT, ProviderError
 from services.executors import Executor
 from services.insights.audience import (
     DEMOGRAPHICS_POLICY,
@@ -39,7 +39,7 @@ from services.insights.caching import (
     policy_of,
     refusal_key,
 )
-from services.insights.fetcher import TRANSIENT, concerns_all
+from services.insights.fetcher import concerns_all
 from services.insights.kept_values import KeptValues
 from services.insights.refusal_check import RefusalCheck
 from services.insights.request import ValueKey

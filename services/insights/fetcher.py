@@ -17,22 +17,13 @@ from typing import NamedTuple
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
 from services.days import EndTime
-from services.errors import (
-    ProviderError,
-    ProviderResponseError,
-    ProviderTimeoutError,
-    ProviderUnavailableError,
-    RetryStrategy,
-)
+from services.errors import TRANSIENT, ProviderError, RetryStrategy
 from services.executors import Executor
 from services.insights.catalogue import METRICS, Shape
 from services.insights.request import Breakdown, InsightsRequest, ValueKey
 from services.insights.request_order import rounds
 from services.insights.values import MetricValue, add_up, read_days, read_total
 from services.windows import Window
-
-# A request that fails in one of these ways leaves a gap; any other failure concerns the whole account.
-TRANSIENT = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableError)
 
 # Code 1 (SHRINK) means a transient fault, and also a metric and a breakdown that do not go together.
 SPLIT_FOR = frozenset({RetryStrategy.SPLIT, RetryStrategy.SHRINK})

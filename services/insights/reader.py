@@ -20,7 +20,7 @@ from services.cache.policies import (
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import pacific_day
-from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.errors import TRANSIENT, ProviderError, ProviderRefusedError, RetryStrategy
 from services.insights.caching import (
     cache_key_of,
     fault_key,
@@ -32,7 +32,6 @@ from services.insights.caching import (
     refusal_key,
 )
 from services.insights.catalogue import METRICS, first_retained
-from services.insights.fetcher import TRANSIENT
 from services.insights.kept_values import KeptValues
 from services.insights.missing_values import MissingValues
 from services.insights.request import Breakdown, InsightsRequest, ValueKey, requests_of_totals

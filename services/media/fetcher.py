@@ -20,6 +20,7 @@ from services.cache.policies import FEW_VIEWERS
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
 from services.errors import (
+    TRANSIENT,
     InsufficientViewersError,
     MediaTooOldError,
     ObjectNotFoundError,
@@ -28,7 +29,6 @@ from services.errors import (
     RetryStrategy,
 )
 from services.executors import Executor
-from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 from services.media.known_refusals import FEW, AnsweredMetrics, MediaRefusals
 from services.media.metric_names import NAMED_BY_PLACE

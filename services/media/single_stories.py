@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
-from services.errors import ProviderError, RetryStrategy
+from services.errors import TRANSIENT, ProviderError, RetryStrategy
 from services.executors import Executor
-from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import STORY
 from services.media.fetcher import MediaFetcher, Viewers, note_refusals
 from services.media.known_refusals import FEW, MediaRefusals

@@ -13,9 +13,8 @@ from functools import partial
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
-from services.errors import ProviderError
+from services.errors import TRANSIENT, ProviderError
 from services.executors import Executor
-from services.insights.fetcher import TRANSIENT
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
 from services.media.known_refusals import MediaRefusals

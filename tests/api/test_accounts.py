@@ -263,6 +263,7 @@ def test_without_the_database_a_check_is_made_and_not_kept(gateway, wire, monkey
         ("debug_token", {"json": graph_error(190), "status": 400}, "app_not_accepted"),
         (f"{BAKERY}/insights", {"json": graph_error(2), "status": 503}, "provider_unavailable"),
         (f"{BAKERY}/insights", {"json": graph_error(80002), "status": 400}, "provider_rate_limited"),
+        (f"{BAKERY}/insights", {"body": "<html>"}, "provider_response_invalid"),
     ],
 )
 def test_a_check_that_failed_for_the_app_or_the_moment_says_nothing_of_the_account(gateway, wire, path, answer, code):

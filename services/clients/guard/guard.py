@@ -26,13 +26,11 @@ from services.clients.rate_limiter import RateLimiter
 from services.clients.retry_after import MAX_RETRY_AFTER
 from services.clock import Clock
 from services.errors import (
+    TRANSIENT,
     DeadlineExceededError,
     ProviderBlockedError,
     ProviderError,
     ProviderRateLimitedError,
-    ProviderResponseError,
-    ProviderTimeoutError,
-    ProviderUnavailableError,
     RetryStrategy,
     TokenExpiredError,
     TokenInvalidError,
@@ -42,7 +40,6 @@ NO_ACCOUNT = ""  # for calls about a token or a page, and for Modash
 WITHOUT_ACCOUNT = "-"  # the same, as the name of a throttle in the store
 MAX_ACCOUNTS = 10_000
 
-FAULTS = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError)
 # A fault with one of these may be about this one request: a smaller one may be answered.
 ABOUT_THE_REQUEST = frozenset({RetryStrategy.SHRINK, RetryStrategy.SPLIT})
 # Failures that concern the account as a whole. A missing permission does not: it may be missing for one metric.
@@ -217,12 +214,12 @@ class Guard:
         app, own = self._app, self._state(permit.account)
         stored = error.unsent(retry_after=error.retry_after)
         is_paused = False
-        if isinstance(error, FAULTS) and error.retry_strategy not in ABOUT_THE_REQUEST:
+        if isinstance(error, TRANSIENT) and error.retry_strategy not in ABOUT_THE_REQUEST:
             is_paused = self._fault(permit, own, stored, now)
         else:
             self._provider_is_up(permit, own)  # A refusal proves that the provider is up.
             app.breaker.succeeded(permit)
-        if not isinstance(error, (*FAULTS, *REJECTED, ProviderRateLimitedError)):
+        if not isinstance(error, (*TRANSIENT, *REJECTED, ProviderRateLimitedError)):
             own.breaker.succeeded(permit)
             for each in (app, own):
                 each.throttle.lifted(permit)
