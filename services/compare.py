@@ -17,13 +17,12 @@ from services.cache.policies import UNKNOWN_ACCOUNT_REPLY_TTL
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time, pacific_day
-from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError
+from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError, reason_of
 from services.executors import Executor
 from services.growth.reader import GrowthReader
 from services.growth.shown import ShownGrowth, ShownTrend, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES, UNITS, TrendKey, WindowDays
 from services.growth_trends import Until, warnings_of, window_of
-from services.posts.post import reason_of
 from services.reasons import Unavailable
 
 MOST_ACCOUNTS = 20  # in one comparison; each is read as /growth-trends reads it

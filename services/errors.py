@@ -370,3 +370,8 @@ TRANSIENT = (ProviderResponseError, ProviderTimeoutError, ProviderUnavailableErr
 
 PASSING = (*TRANSIENT, ProviderRateLimitedError, DeadlineExceededError, BusyError)
 """What passes by itself: it concerns the provider or the moment, and says nothing of an account or its token."""
+
+
+def reason_of(failure: InsightsError) -> str:
+    """Return a failure as the reason of an unknown number."""
+    return "throttled" if isinstance(failure, ProviderRateLimitedError) else failure.code

@@ -12,14 +12,13 @@ from services.answers import Freshness, Warning_, deciding_entry
 from services.cache.entries import CacheEntry
 from services.cache.policies import FOR_EVER
 from services.clients.graph.models import as_count
-from services.errors import ProviderError
+from services.errors import ProviderError, reason_of
 from services.growth.followers_at_both_ends import Counts
 from services.insights.final_days import PROVISIONAL_HOURS, first_provisional
 from services.insights.request import ValueKey
 from services.insights.values import MetricValue
 from services.posts.insights import PostInsights
 from services.posts.ordered_posts import Posts
-from services.posts.post import reason_of
 from services.windows import Window
 
 

@@ -11,7 +11,7 @@ from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.clients.graph.models import Account
 from services.days import ONE_DAY, utc
-from services.errors import ProviderError
+from services.errors import ProviderError, reason_of
 from services.executors import Executor, Future
 from services.growth.followers_at_both_ends import Followers
 from services.growth.kept_counts import KeptCounts
@@ -24,7 +24,7 @@ from services.insights.values import MetricValue
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
-from services.posts.post import Post, reason_of
+from services.posts.post import Post
 from services.posts.reader import PostReader
 from services.reasons import Unavailable, explain
 from services.windows import Window

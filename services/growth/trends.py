@@ -10,13 +10,12 @@ from typing import Literal, NamedTuple, NotRequired
 from typing_extensions import TypedDict
 
 from services.days import our_time, utc
-from services.errors import ProviderError
+from services.errors import ProviderError, reason_of
 from services.growth.change import growth
 from services.growth.followers_at_both_ends import Followers
 from services.growth.parts import Fetched
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS, first_provisional
 from services.posts.engagement_rate import EngagementRate, Method
-from services.posts.post import reason_of
 from services.posts.rate_of_posts import Basis, rate_of_posts
 from services.windows import Window
 

@@ -12,7 +12,7 @@ from typing import Self
 from services.cache.policies import merge
 from services.clients.graph.models import Number, as_number
 from services.days import EndTime, parse_provider_time
-from services.errors import ProviderError, ProviderRateLimitedError
+from services.errors import ProviderError, reason_of
 from services.insights.catalogue import BREAKDOWN_SPELLINGS, BREAKDOWNS, METRICS, RARE_BUCKETS
 from services.windows import Window
 
@@ -34,8 +34,7 @@ class MetricValue:
     @classmethod
     def failed(cls, error: ProviderError) -> Self:
         """Return the unknown value of a call that failed, with the cause as its reason."""
-        is_throttled = isinstance(error, ProviderRateLimitedError)
-        return cls(None, "throttled" if is_throttled else error.code, None, error.message, error.retry_after)
+        return cls(None, reason_of(error), None, error.message, error.retry_after)
 
     def bucket(self, name: str) -> MetricValue:
         """Return the number of one bucket of a single breakdown, as a value of its own."""

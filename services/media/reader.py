@@ -19,7 +19,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import INSTAGRAM_RULES
 from services.clients.graph.models import Account, Item, media_id_of
 from services.clock import Clock
-from services.errors import Charge, InsufficientViewersError, ObjectNotFoundError, ProviderError
+from services.errors import Charge, InsufficientViewersError, ObjectNotFoundError, ProviderError, reason_of
 from services.executors import Executor
 from services.media.caching import MediaValuePolicy, media_keys, node_key
 from services.media.catalogue import FEED, MEDIA_METRICS, STORY
@@ -371,8 +371,7 @@ def _type_of(media: MediaRow) -> str:
 
 
 def _failed(error: ProviderError) -> MediaValue:
-    reason = "throttled" if error.code == "provider_rate_limited" else error.code
-    return MediaValue(None, reason, error.message)
+    return MediaValue(None, reason_of(error), error.message)
 
 
 def _check_is_shown(account: Account, node: Item) -> None:

@@ -27,11 +27,11 @@ from services.cache.policies import (
 from services.cache.recent_reads import ReadsOfAccount, RecentReads
 from services.cache.values import read_once
 from services.clients.graph.models import Account
-from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError
+from services.errors import InsufficientViewersError, MediaTooOldError, ProviderError, reason_of
 from services.media.expansion import POST_METRICS, ExpansionReader, PostValues, unknown_values
 from services.media.refusal_check import ListedPost
 from services.media.values import MediaValue, media_value_as_json, media_value_read, merge_media_values
-from services.posts.post import Post, reason_of
+from services.posts.post import Post
 from services.reasons import Unavailable, explain
 from services.rendering.plurals import counted
 from services.store.cache_entries import CacheKey

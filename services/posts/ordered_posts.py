@@ -14,9 +14,9 @@ from typing import Any
 from services.answers import Warning_
 from services.cache.entries import CacheEntry
 from services.days import our_time
-from services.errors import InsightsError
+from services.errors import InsightsError, reason_of
 from services.posts.engagement_rate import Interactions
-from services.posts.post import PRODUCT_TYPES, Post, reason_of
+from services.posts.post import PRODUCT_TYPES, Post
 from services.rendering.plurals import counted
 from services.windows import Window
 

@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 
 from services.clients.graph.models import as_count, media_id_of
 from services.days import parse_provider_time
-from services.errors import InsightsError
 from services.posts.engagement_score import Counts, hidden
 
 COUNTS = ("like_count", "comments_count")
@@ -49,11 +48,6 @@ class Post:
     def has_known_type(self) -> bool:
         """Whether the media product type is one of those that Meta documents."""
         return self.media_product_type in PRODUCT_TYPES
-
-
-def reason_of(failure: InsightsError) -> str:
-    """Return a failure as the reason of an unknown number."""
-    return "throttled" if failure.code == "provider_rate_limited" else failure.code
 
 
 def as_post(item: Mapping[str, object]) -> Post | None:
