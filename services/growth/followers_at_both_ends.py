@@ -49,6 +49,11 @@ class Followers:
         return None if self.end is None else self.counts.get(self.window.last + ONE_DAY)
 
     @property
+    def is_counted(self) -> bool:
+        """Whether both ends were counted, so that nothing else is needed; the present number is never a kept one."""
+        return self.at_start is not None and self.at_end is not None
+
+    @property
     def uncounted(self) -> list[FollowersAtStart]:
         """The ends that have to be worked back from now."""
         ends = [(self.start, self.at_start), (self.end, self.at_end)]

@@ -72,7 +72,8 @@ class GrowthReader:
             account.id, Window(window.first, min(window.last + ONE_DAY, request.today - ONE_DAY))
         )
         counts = {} if kept is None else kept
-        uncounted = Followers.of(window, now, request.today, counts).uncounted
+        followers = Followers.of(window, now, request.today, counts)
+        uncounted = followers.uncounted
         totals = {key: METRIC_OF[key] for key in request.keys if key in METRIC_OF}
         of_followers = [one for each in uncounted for one in each.requests()]
         of_totals = [InsightsRequest(tuple(totals.values()), each) for each in (window, before)] if totals else []
@@ -86,10 +87,8 @@ class GrowthReader:
             found.append(self._insights.read(account, requests))
             metric_values |= found[-1].metric_values
         post_insights = self._insights_of(account, posts, [window, before]) if request.basis != "followers" else None
-        is_nothing_known = isinstance(posts, ProviderError) and all(
-            each.value is None for each in metric_values.values()
-        )
-        if isinstance(profile, ProviderError) and is_nothing_known:
+        is_any_known = followers.is_counted or any(each.value is not None for each in metric_values.values())
+        if isinstance(profile, ProviderError) and isinstance(posts, ProviderError) and not is_any_known:
             raise profile
         failed = [isinstance(profile, ProviderError), isinstance(posts, ProviderError), _has_failed(post_insights)]
         gaps = any(failed) or any(each.gaps for each in found)

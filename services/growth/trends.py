@@ -106,7 +106,9 @@ class Denominator(NamedTuple):
 def followers_trend(window: Window, followers: Followers, fetched: Fetched) -> Trend:
     """Return the change of the followers between both ends of a window."""
     then, end = followers.values(fetched.followers, fetched.followers_read_at, fetched.metric_values)
-    reason = reason_of(fetched.profile) if isinstance(fetched.profile, ProviderError) else end.reason or then.reason
+    reason = end.reason or then.reason
+    if isinstance(fetched.profile, ProviderError) and not followers.is_counted:
+        reason = reason_of(fetched.profile)
     trend = _trend("followers", window, end.value, then.value, reason=reason)
     provisional = first_provisional(fetched.insights_read_at, PROVISIONAL_HOURS_OF_FOLLOWS)
     is_counted = then.counted_at is not None and end.counted_at is not None

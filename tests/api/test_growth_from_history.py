@@ -105,6 +105,35 @@ def test_followers_that_were_counted_at_both_ends_are_exact_and_cost_no_call(cli
     assert "follows_not_reported_yet" not in [warning["code"] for warning in meta["warnings"]]
 
 
+@pytest.fixture
+def down(wire):
+    """Instagram answers nothing."""
+    for path in ("", "/media", "/insights"):
+        wire.get(f"{USER}{path}", json=graph_error(2), status=500)
+
+
+@pytest.mark.usefixtures("down")
+@pytest.mark.parametrize(("start", "end", "rate", "reason"), [(1000, 1080, 8, None), (0, 10, 100, "zero_base")])
+def test_followers_counted_at_both_ends_need_no_answer_of_instagram(client, store, start, end, *, rate, reason):
+    keep_counts(store, {date(2026, 6, 6): start, date(2026, 6, 13): end})
+
+    followers, engagement = ask(client, "7d", until="complete")[0].values()
+
+    assert (followers["previous_value"], followers["current_value"]) == (start, end)
+    assert (followers["growth_rate"], followers["reason"], followers["approximate"]) == (rate, reason, False)
+    assert (engagement["growth_rate"], engagement["reason"]) == (None, "provider_unavailable")
+
+
+@pytest.mark.usefixtures("down")
+@pytest.mark.parametrize("day", [6, 13])
+def test_a_count_at_one_end_makes_no_growth_while_instagram_is_down(client, store, day):
+    keep_counts(store, {date(2026, 6, day): 1000})
+
+    response = client.get("/growth-trends?period=7d&until=complete")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "provider_unavailable")
+
+
 def test_without_a_count_at_the_start_the_next_basis_is_used_and_the_gaps_are_listed(client, wire, store):
     Instagram(wire, TRUTH, followers=1100)
     keep_counts(store, {date(2026, 6, 9): 1000})
