@@ -16,19 +16,12 @@ from services.clients.graph.error_codes import PERMISSION_OR_VIEWERS
 from services.clients.graph.logins import login_of
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
-from services.errors import (
-    ProviderError,
-    ProviderRateLimitedError,
-    ProviderResponseError,
-    ProviderTimeoutError,
-    ProviderUnavailableError,
-)
+from services.errors import PASSING, ProviderError
 from services.media.values import read_item
 from services.media.viewers import ViewersCheck
 from services.redaction import Redaction
 
 METRIC = "reach"  # every type of media has it
-SAYS_NOTHING = (ProviderUnavailableError, ProviderTimeoutError, ProviderResponseError, ProviderRateLimitedError)
 
 
 class InsightsTestMeta(TypedDict):
@@ -89,7 +82,7 @@ class InsightsTest:
             value = read_item(self._graph.media_insights(account, media_id, (METRIC,)).get(METRIC))
         except ProviderError as raised:
             error = self._viewers.settled(account, raised) if token else self._viewers.explained(account, raised)
-            works = None if isinstance(error, SAYS_NOTHING) else False
+            works = None if isinstance(error, PASSING) else False
             reason, message, hint = error.code, redact(error.message), error.hint
             if error.reason == PERMISSION_OR_VIEWERS:
                 works, reason = None, PERMISSION_OR_VIEWERS

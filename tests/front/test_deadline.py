@@ -98,6 +98,15 @@ def test_a_slow_provider_holds_no_request_beyond_its_deadline_and_is_not_blamed(
     assert healed.status_code == 200
 
 
+def test_the_deadline_of_a_test_of_insights_says_nothing_of_the_token(ask, simulator):
+    fault(simulator, "instagram", SLOW, times=6)
+
+    response, _ = ask("/api/instagram/insights/test?media_id=18000001157010845")
+
+    body = response.get_json()
+    assert (response.status_code, body["works"], body["reason"]) == (200, None, "deadline_exceeded")
+
+
 def test_a_request_that_waits_for_another_one_does_not_get_its_deadline(ask, simulator):
     fault(simulator, "instagram", SLOW, times=1)
 
