@@ -13,7 +13,7 @@ from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
-from services.accounts.token_states import TokenStates
+from services.accounts.token_states import NOT_DECRYPTED_STATE, TokenStates
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import STATUS_CHECKS, Json
@@ -27,13 +27,13 @@ from services.store.database import DatabaseUnavailableError
 TOKEN_WORDS: Mapping[str, str] = {
     "expired": "expired",
     "invalid": "not accepted any more",
-    "not_decrypted": "not decrypted",
+    NOT_DECRYPTED_STATE: "not decrypted",
     "missing_permission": "without a permission",
     "expiring": f"within {WARN_DAYS[0]} days of their end",
     "unknown": "not inspected",
     "ok": "in order",
 }
-NEED_A_PERSON = frozenset({"expired", "invalid", "missing_permission", "expiring"})
+NEED_A_PERSON = frozenset({"expired", "invalid", NOT_DECRYPTED_STATE, "missing_permission", "expiring"})
 
 __all__ = ["Check", "Status", "overall"]
 

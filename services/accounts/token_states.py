@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from services.accounts.account_states import NOT_CHECKED, HealthState, TokenNews
+from services.accounts.account_states import NOT_CHECKED, NOT_DECRYPTED, HealthState, TokenNews
 from services.accounts.checks import DATA_ACCESS_EXPIRED, WARNED_BEFORE
 from services.accounts.current_tokens import EXPIRED, INVALID, CurrentTokens, refused_state
 from services.accounts.diagnosis import SCOPES_MISSING
@@ -19,6 +19,7 @@ from services.store.account_tokens import NEVER_ENDS, AccountTokens, TokenRow
 LONG_LIVED = 60 * DAY  # the longest life of a token of the Instagram login
 OVER, NOT_REFRESHED = "expired", "not_refreshed"
 NOT_DECRYPTED_STATE = "not_decrypted"  # of a token that no key of TOKEN_KEY opens; its account has NOT_DECRYPTED
+SET_THE_KEY = "Set TOKEN_KEY to the key that encrypted the token, or add the account again with `make account`."
 SOON = {OVER: "expires_soon", DATA_ACCESS_EXPIRED: "data_access_expires_soon"}  # while the end has not come
 INSTAGRAM = "INSTAGRAM"  # the kind of every token of that login; Meta's own kinds are USER, PAGE and SYSTEM_USER
 HEALTH: Mapping[str, HealthState] = {
@@ -93,7 +94,9 @@ class TokenStates:
             if row is not None:
                 states[account.id or ""] = self.judged(row, account.login)
             elif account.fingerprint is None:
-                states[account.id or ""] = TokenState(account.id or "", NOT_DECRYPTED_STATE)
+                states[account.id or ""] = TokenState(
+                    account.id or "", NOT_DECRYPTED_STATE, NOT_DECRYPTED, next_step=SET_THE_KEY
+                )
             else:
                 states[account.id or ""] = TokenState(account.id or "", "unknown", NOT_CHECKED)
         return states

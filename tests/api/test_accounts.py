@@ -17,6 +17,7 @@ from services.background.job_schedule import FAILURES
 from services.caller import Caller, Scope
 from services.errors import TokenExpiredError, TokenInvalidError
 from services.request_context import RequestContext
+from services.status import NEED_A_PERSON, TOKEN_WORDS
 from services.store.account_health import CallRow, CheckRow
 from services.store.account_tokens import TokenRow
 from services.store.accounts import AccountRow
@@ -375,6 +376,25 @@ def test_the_next_step_of_a_rejected_token_is_that_of_where_it_was_given(gateway
 
     assert ["set ACCESS_LONG_LIVED_TOKEN" in step for step in steps] == [True, False]
     assert ["make account" in step for step in steps] == [False, True]
+
+
+def test_a_token_that_no_key_opens_fails_the_check_of_tokens_whatever_else_is_wrong(gateway, clock):
+    client, now = gateway(BAKERY), clock.timestamp()
+    mine = fingerprint(f"EAAtokenOFaccount{BAKERY}")
+    lacks = TokenRow(BAKERY, mine, mine, seen_at=now, written_at=now, checked_at=now, missing_scopes="instagram_basic")
+    services_of(client).store.account_tokens.put(lacks)
+    add(client, CAFE, key=new_key())
+    clock.wait(2)
+
+    (check,) = [each for each in client.get("/status").get_json()["checks"] if each["name"] == "tokens"]
+
+    assert (check["state"], check["code"]) == ("failing", "token_not_decrypted")
+    assert check["fact"] == "1 not decrypted, 1 without a permission, 1 not inspected"
+    assert "TOKEN_KEY" in check["next_step"]
+
+
+def test_the_states_of_tokens_that_need_a_person_are_the_first_ones():
+    assert set(list(TOKEN_WORDS)[: len(NEED_A_PERSON)]) == NEED_A_PERSON
 
 
 def test_tokens_that_no_key_opens_are_one_line_of_the_log_and_none_of_each_job(gateway, clock, caplog):
