@@ -11,7 +11,7 @@ from functools import partial
 from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, token_of_page
-from services.clients.graph.tokens import SHORT_LIVED, TokenClient
+from services.clients.graph.tokens import TokenClient
 from services.clock import Clock
 from services.errors import InsightsError, InvalidRequestError, ProviderError, ProviderRateLimitedError
 from services.executors import Executor
@@ -125,8 +125,8 @@ class AccountAdding:
         expire if that of the user is long-lived; so a short-lived one is exchanged first, where the app is configured.
         """
         if self._tokens.can_inspect():
-            ends = self._tokens.details(token).expires_at
-            if ends is not None and ends - self._clock.timestamp() < SHORT_LIVED:
+            details = self._tokens.details(token)
+            if details.may_be_short_lived(self._clock.timestamp()):
                 token = self._tokens.exchange_short("facebook", token).token
         listed = self._tokens.pages(token)
         found = [

@@ -15,7 +15,7 @@ from services.accounts.token_encryption import TokenEncryption
 from services.clients.graph.client import GraphClient
 from services.clients.graph.error_codes import NOT_ACCEPTED
 from services.clients.graph.models import Account, as_count, token_of_page
-from services.clients.graph.tokens import NEVER, SHORT_LIVED, NewToken, Page, TokenClient, TokenDetails
+from services.clients.graph.tokens import NEVER, NewToken, Page, TokenClient, TokenDetails
 from services.clock import Clock
 from services.errors import (
     ObjectNotFoundError,
@@ -231,9 +231,8 @@ class Connector:
             raise NotConnectedError(found)
         if failure is not None or details is None:
             raise failure or AssertionError("neither details nor a failure")
-        end = details.expires_at
-        if details.type not in {None, "USER"} or (end is not None and end > self._clock.timestamp() + SHORT_LIVED):
-            return Grant(FACEBOOK, token, end, details)
+        if not details.may_be_short_lived(self._clock.timestamp()):
+            return Grant(FACEBOOK, token, details.expires_at, details)
         given = self._exchanged(FACEBOOK, token)
         return Grant(FACEBOOK, given.token, given.expires_at, details, was_exchanged=True)
 

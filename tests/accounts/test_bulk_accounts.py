@@ -243,6 +243,16 @@ def test_the_last_two_days_of_a_token_count_as_a_short_life_as_they_do_for_make_
     assert sum("grant_type=fb_exchange_token" in call for call in calls(simulator)) == exchanges
 
 
+def test_a_token_whose_end_is_not_known_is_exchanged_as_it_is_for_make_connect(make_account, simulator):
+    fault = {"provider": "instagram", "kind": "wrong_type", "path": "debug_token"}
+    simulator.post("/_simulator/faults", fault | {"at": "data.expires_at", "value": None, "times": 1})
+    calls(simulator)
+
+    assert make_account("add", "--all-pages", given="EAASIMLONG-several\n")[0] == 0
+
+    assert sum("grant_type=fb_exchange_token" in call for call in calls(simulator)) == 1
+
+
 # The file
 
 OF_FACEBOOK, OF_INSTAGRAM = "EAAtokenOFfacebook", "IGAAtokenOFinstagram"

@@ -299,6 +299,17 @@ def test_a_short_lived_token_that_is_said_to_be_long_lived_is_exchanged(run):
     assert (ended, found["connected"][0]["token_expires_at"] is not None) == (0, True)
 
 
+def test_a_token_of_the_facebook_login_whose_end_is_not_known_is_exchanged(run, simulator):
+    fault = {"provider": "instagram", "kind": "wrong_type", "path": "debug_token"}
+    simulator.post("/_simulator/faults", fault | {"at": "data.expires_at", "value": None, "times": 1})
+    simulator.post("/_simulator/calls/reset")
+
+    assert run("EAASIMLONG-granted")[0] == 0
+
+    made = [call["path"] for call in simulator.get("/_simulator/calls").json()["instagram"]["calls"]]
+    assert sum("grant_type=fb_exchange_token" in path for path in made) == 1
+
+
 def test_insights_that_are_empty_without_known_permissions_are_a_warning(run, rows):
     ended, found = run("IGAASHORT-no-insights-empty")
 

@@ -76,6 +76,15 @@ class TokenDetails:
     profile_id: str | None
     failure: ProviderError | None
 
+    def may_be_short_lived(self, now: float) -> bool:
+        """Return whether a token that was just given has to be exchanged; also if its end is not known.
+
+        Its last days count as a short life too: what is made from it would end with it.
+        """
+        if self.type not in {None, "USER"}:
+            return False
+        return self.expires_at is None or self.expires_at - now < SHORT_LIVED
+
 
 @dataclass(frozen=True)
 class Page:
