@@ -145,12 +145,7 @@ class TokenRefresh:
         now = self._clock.timestamp()
         if self._is_refresh_due(row):
             if not self._may_keep():
-                if row.reason != NOT_REFRESHED:
-                    log.warning(
-                        "The token of an account cannot be refreshed",
-                        extra={"account": account.id, "next_step": "Set TOKEN_KEY (`make account ARGS=key`)."},
-                    )
-                row = row._replace(reason=NOT_REFRESHED)
+                row = _not_refreshed(account, row, was_known=row.reason == NOT_REFRESHED)
             else:
                 try:
                     return self._taken(account, row, self._client.refresh(account.token))
@@ -161,7 +156,7 @@ class TokenRefresh:
                     if isinstance(error, TOKEN_REFUSED) and error.reason not in UNCLEAR:
                         raise
                     # It is too young, or lives for an hour only: no answer shows which, but an exchange does.
-                    if (new := self._exchanged(account)) is not None:
+                    if (new := self._exchanged(account, "instagram")) is not None:
                         return self._taken(account, row, new)
                     if isinstance(error, TOKEN_REFUSED):
                         raise
@@ -169,10 +164,10 @@ class TokenRefresh:
         self._client.owner("instagram", account.token)
         return row._replace(checked_at=now)
 
-    def _exchanged(self, account: Account) -> NewToken | None:
-        """Return the long-lived token for a short-lived one of the Instagram login, or None where it is none."""
+    def _exchanged(self, account: Account, login: str) -> NewToken | None:
+        """Return the long-lived token for a short-lived one, or None where Meta refuses that."""
         try:
-            return self._client.exchange_short("instagram", account.token)
+            return self._client.exchange_short(login, account.token)
         except (ProviderNotConfiguredError, ProviderRefusedError, PermissionDeniedError, *TOKEN_REFUSED):
             return None
 
@@ -194,6 +189,7 @@ class TokenRefresh:
             raise details.failure or TokenInvalidError(
                 "The Instagram token is not valid any more.", provider="instagram", reason=NOT_ACCEPTED
             )
+        was_known = row.reason == NOT_REFRESHED
         row = row._replace(
             checked_at=now,
             reason=None,
@@ -203,8 +199,15 @@ class TokenRefresh:
             data_access_expires_at=_stored(details.data_access_expires_at),
         )
         row = _with_scopes(row, "facebook", details.scopes)
-        if _is_short_lived(details) and self._may_keep():
-            return self._taken(account, row, self._client.exchange_short("facebook", account.token))
+        return self._made_long_lived(account, row, was_known=was_known) if _is_short_lived(details) else row
+
+    def _made_long_lived(self, account: Account, row: TokenRow, *, was_known: bool) -> TokenRow:
+        """Exchange a short-lived token of the Facebook login; where that cannot be, it is used to its end."""
+        if not self._may_keep():
+            return _not_refreshed(account, row, was_known=was_known)
+        if (new := self._exchanged(account, "facebook")) is not None:
+            return self._taken(account, row, new)
+        log.warning("The short-lived token of an account is not exchanged", extra={"account": account.id})
         return row
 
     def _is_refresh_due(self, row: TokenRow) -> bool:
@@ -291,6 +294,16 @@ def _stored(end: float | None) -> float | None:
     return NEVER_ENDS if end == NEVER else end
 
 
+def _not_refreshed(account: Account, row: TokenRow, *, was_known: bool) -> TokenRow:
+    """Return the row of a token whose successor could not be kept; log that once."""
+    if not was_known:
+        log.warning(
+            "The token of an account cannot be refreshed",
+            extra={"account": account.id, "next_step": "Set TOKEN_KEY (`make account ARGS=key`)."},
+        )
+    return row._replace(reason=NOT_REFRESHED)
+
+
 def _with_scopes(row: TokenRow, login: str, scopes: Collection[str] | None) -> TokenRow:
     """Return a row with the permissions of its token and those that it lacks; unknown ones lack nothing."""
     if scopes is None:
@@ -300,6 +313,10 @@ def _with_scopes(row: TokenRow, login: str, scopes: Collection[str] | None) -> T
 
 
 def _is_short_lived(details: TokenDetails) -> bool:
+    """Return whether a token was short-lived from its beginning.
+
+    Unlike a token that was just given, one that is kept is not exchanged again on each of its last days.
+    """
     if details.type != "USER" or details.issued_at is None or details.expires_at in {None, NEVER}:
         return False
     return float(details.expires_at or 0) - details.issued_at < SHORT_LIVED

@@ -161,6 +161,6 @@ def _what_ends(row: TokenRow) -> tuple[str, str]:
 
 
 def _next_step(row: TokenRow, renewal: str) -> str:
-    if row.kind == INSTAGRAM and row.reason == NOT_REFRESHED:
+    if row.reason == NOT_REFRESHED:
         return f"Set TOKEN_KEY, so that the gateway can keep what it refreshes. Or: {renewal}"
     return renewal

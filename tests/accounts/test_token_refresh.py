@@ -305,6 +305,42 @@ def test_a_short_token_of_the_facebook_login_is_exchanged(world):
     assert not world.token(account).startswith("EAASHORT")
 
 
+def test_without_a_key_a_short_token_of_the_facebook_login_stays_and_the_next_step_is_named(make_world, caplog):
+    world = make_world()
+    account = world.listed[0]["id"]
+    given = {"ACCESS_LONG_LIVED_TOKEN": "EAASHORTsomething", "INSTAGRAM_ACCOUNT_ID": account}
+    world.restart(**given, TOKEN_KEY="")
+    world.calls()
+
+    world.refresh.check(account)
+    world.refresh.check(account)
+
+    assert world.calls("fb_exchange_token") == []
+    (line,) = warnings(caplog, "The token of an account cannot be refreshed")
+    assert (line.account, "TOKEN_KEY" in line.next_step) == (account, True)
+    assert (world.row(account).reason, world.state(account).state) == ("not_refreshed", "expiring")
+    assert "Set TOKEN_KEY" in world.state(account).next_step
+
+
+@pytest.mark.parametrize("code", [100, 190])
+def test_a_short_token_of_the_facebook_login_whose_exchange_is_refused_is_used_to_its_end(world, caplog, code):
+    account = world.listed[0]["id"]
+    world.add(account, "facebook", "EAASHORTsomething")
+    world.fault("error", path="oauth/access_token", code=code)
+
+    world.refresh.check(account)
+
+    assert world.token(account) == "EAASHORTsomething"
+    row, state = world.row(account), world.state(account)
+    assert (row.checked_at, row.failure, state.state) == (world.clock.timestamp(), None, "expiring")
+    assert [line.account for line in warnings(caplog, "The short-lived token of an account is not exchanged")] == [
+        account
+    ]
+    world.heal()
+    world.refresh.check(account)
+    assert not world.token(account).startswith("EAASHORT")
+
+
 @pytest.mark.parametrize("secret", ["", SANDBOX_CREDENTIALS["instagram_app_secret"]])
 def test_a_token_of_the_instagram_login_that_lives_for_an_hour_is_exchanged_or_its_next_step_named(world, secret):
     account, given = world.listed[0]["id"], "IGAASHORT-granted"
