@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -150,7 +151,7 @@ class PerformanceData:
         if known.state is ReportState.UNCERTAIN or pending is None:
             raise uncertain(held_until(known.record.unsettled, self._policy, now=now) - now)
         again_at = self._policy.asked_again_at(pending.asked_at, pending.attempts)
-        seconds = max(1, round(again_at - now))
+        seconds = max(1, math.ceil(again_at - now))
         if self._policy.has_given_up(pending.attempts):
             raise not_ready(pending.attempts, seconds)
         freshness = self._freshness_here(pending.asked_at, again_at)

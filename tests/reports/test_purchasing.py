@@ -629,6 +629,18 @@ def test_while_a_report_is_made_no_call_is_made_before_it_is_time(client, clock,
     assert waits == [(202, 300, 1), (202, 200, 1), (202, 600, 2), (202, 1, 2), (202, 1200, 3)]
 
 
+@pytest.mark.parametrize("later", [0.4, 0.6])
+def test_the_wait_is_rounded_up_so_that_the_next_request_does_not_come_too_early(client, clock, modash, later):
+    modash.answers(LATER, status=400)
+    get(client)
+    clock.wait(later)
+
+    clock.wait(int(get(client).headers["Retry-After"]))
+    get(client)
+
+    assert modash.asked == 2
+
+
 def test_after_the_last_try_it_is_not_ready_and_a_later_caller_begins_again(make_client, clock, modash):
     client = make_client(settings(report_retry_after=10, modash_max_retries=1), clock=clock)
     modash.answers(LATER, status=400)
