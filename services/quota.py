@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from services.cache.failure_text import deserialize, serialize
 from services.clients.guard.guard import Guard
+from services.clients.guard.shared_throttles import ThrottleNotStorableError
 from services.clients.guard.throttle import PROBED_EVERY, SharedThrottle
 from services.clients.guard.usage import Usage
 from services.clients.rate_limiter import TakeTurn
@@ -142,12 +143,12 @@ class SharedThrottles:
         return found
 
     def begin(self, account: str, throttle: SharedThrottle) -> bool:
-        """Keep a throttle; return False if the database is unavailable."""
+        """Keep a throttle; return False if the database is unavailable. Raises `ThrottleNotStorableError`."""
         row = ThrottleRow(account, *throttle[:3], serialize(throttle.failure))
         try:
             self._table.begin(self._provider, row, now=self._clock.timestamp())
-        except StatementRefusedError:
-            return True  # It would be refused again.
+        except StatementRefusedError as error:
+            raise ThrottleNotStorableError from error
         except DatabaseUnavailableError:
             return False
         return True
@@ -161,8 +162,11 @@ class SharedThrottles:
             return True
 
     def end(self, account: str, *, began_at: float) -> bool:
-        """Remove a throttle; return False if the database is unavailable."""
-        with suppress(DatabaseUnavailableError):
+        """Remove a throttle; return False if the database is unavailable. Raises `ThrottleNotStorableError`."""
+        try:
             self._table.end(self._provider, account, began_at=began_at)
-            return True
-        return False
+        except StatementRefusedError as error:
+            raise ThrottleNotStorableError from error
+        except DatabaseUnavailableError:
+            return False
+        return True

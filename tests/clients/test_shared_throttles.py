@@ -339,12 +339,33 @@ def test_a_throttle_that_the_database_refuses_is_kept_here_and_not_written_again
         raise StatementRefusedError("memory", "a text that cannot be stored")
 
     monkeypatch.setattr(store.throttles, "begin", refuse_it)
-    monkeypatch.setattr(store.throttles, "read", unavailable)
 
     refuse(guard)
 
     assert [wait_of(guard) for _ in range(3)] == [600] * 3
     assert tried == ["1"]
+    refuse(make_guard(), "2")
+    assert wait_of(guard, "2") is None  # It is nowhere else.
+
+
+def test_an_end_that_the_database_refuses_holds_here_and_is_not_written_again(make_guard, store, clock, monkeypatch):
+    guard, tried = make_guard(), []
+    refuse(guard, seconds=900, reported=False)
+    clock.wait(PROBED_EVERY)
+
+    def refuse_it(provider, account, *, began_at):
+        tried.append(account)
+        raise StatementRefusedError("memory", "a text that cannot be stored")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.throttles, "end", refuse_it)
+        assert [wait_of(guard) for _ in range(3)] == [None] * 3
+        assert tried == ["1"]
+
+    # One that begins later, in another process, holds here as well.
+    clock.wait(PROBED_EVERY)
+    refuse(make_guard(), seconds=600)
+    assert wait_of(guard) == 600
 
 
 def test_calls_of_one_moment_read_once_also_where_the_database_is_unavailable(clock, monkeypatch):

@@ -14,6 +14,10 @@ LOOK_EVERY = 0.1  # seconds; a look costs less than a thousandth of that, and a 
 LOOK_WAIT = 0.5  # seconds for another thread's look, which a database that hangs may hold up
 
 
+class ThrottleNotStorableError(Exception):
+    """The store refuses a change, and would refuse it again."""
+
+
 class ThrottleStore(Protocol):
     """Where throttles are kept, by account; an unavailable one is no failure here."""
 
@@ -21,13 +25,13 @@ class ThrottleStore(Protocol):
         """Return the throttles in force; None if the store is unavailable."""
 
     def begin(self, account: str, throttle: SharedThrottle) -> bool:
-        """Keep a throttle; return False if the store is unavailable."""
+        """Keep a throttle; return False if the store is unavailable. Raises `ThrottleNotStorableError`."""
 
     def claim_probe(self, account: str) -> bool:
         """Return whether this process may make the probe that is due."""
 
     def end(self, account: str, *, began_at: float) -> bool:
-        """Remove a throttle; return False if the store is unavailable."""
+        """Remove a throttle; return False if the store is unavailable. Raises `ThrottleNotStorableError`."""
 
 
 class Sharing:
@@ -53,6 +57,7 @@ class Sharing:
         self._looked_at = -LOOK_EVERY
         self._known: set[str] = set()  # accounts with a throttle in the store
         self._unwritten: set[str] = set()  # accounts whose change the store did not take
+        self._refused: set[str] = set()  # accounts whose change the store never takes, so that it holds here alone
 
     @property
     def has_looked(self) -> bool:
@@ -94,7 +99,9 @@ class Sharing:
         with self._lock:
             now = self._now()
             for account in found.keys() | self._known:
-                self._throttle_of(account).adopt(found.get(account), now)
+                throttle, row = self._throttle_of(account), found.get(account)
+                if account not in self._refused or (row is not None and row.began_at > throttle.since):
+                    throttle.adopt(row, now)
         self._known = set(found)
 
     def _write(self, accounts: Iterable[str]) -> None:
@@ -102,11 +109,16 @@ class Sharing:
             with self._lock:
                 throttle = self._throttle_of(account)
                 shared, began_at, throttle.is_changed = throttle.shared(), throttle.since, False
-            if shared is not None:
-                is_written = self._store.begin(account, shared)
-                self._known.add(account)
-            else:
-                is_written = self._store.end(account, began_at=began_at)
+            self._refused.discard(account)
+            try:
+                if shared is not None:
+                    is_written = self._store.begin(account, shared)
+                    self._known.add(account)
+                else:
+                    is_written = self._store.end(account, began_at=began_at)
+            except ThrottleNotStorableError:
+                self._refused.add(account)
+                is_written = True
             if is_written:
                 self._unwritten.discard(account)
             else:
