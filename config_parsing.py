@@ -47,14 +47,19 @@ def unquoted(text: str) -> str:
 
 def listed(text: str) -> tuple[str, ...]:
     """Return the parts of a comma-separated list."""
-    return tuple(part.rstrip("/") for part in re.split(r"[,\s]+", text) if part)
+    return tuple(part for part in re.split(r"[,\s]+", text) if part)
+
+
+def _without_slashes(text: str) -> tuple[str, ...]:
+    """Return the parts of a list of hosts and origins; a copied address may end in a slash."""
+    return tuple(part.rstrip("/") for part in listed(text))
 
 
 READERS: Mapping[str, Callable[[str], object]] = {
     "bool": _boolean,
     "float": _number,
     "int": _integer,
-    "tuple[str, ...]": listed,
+    "tuple[str, ...]": _without_slashes,
 }
 
 

@@ -490,6 +490,16 @@ def test_all_secrets_are_known_to_be_such():
     assert set(config.secrets) == {*of_providers, *keys, *signs, more["notify_url"], "the-password"}
 
 
+@pytest.mark.parametrize("end", ["/", "////"])
+def test_a_secret_that_ends_in_slashes_is_taken_as_it_is(end):
+    secrets = tuple(f"whsec_{letter * (40 - len(end))}{end}" for letter in "ab")
+
+    config = Config.from_env({"NOTIFY_URL": "https://a.example", "NOTIFY_SECRET": ",".join(secrets)})
+
+    assert config.notify_secrets == secrets
+    assert set(secrets) < set(config.secrets)
+
+
 def test_settings_are_frozen():
     with pytest.raises(FrozenInstanceError):
         settings().port = 1
