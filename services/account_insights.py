@@ -69,7 +69,8 @@ class AccountInsights:
         series = None if refresh else self._shown.known(selected.id, resolved, period, windows, now=now.timestamp())
         if series is None:
             reading = self._shown.begin(selected.id)
-            insights = self._reader.read(selected, requests_of(resolved, windows), with_totals=True)
+            totals_of = {(want.source.name, want.breakdown) for want in resolved if want.bucket is None}
+            insights = self._reader.read(selected, requests_of(resolved, windows), totals_of=totals_of)
             freshness = Freshness.of(insights.entries, now=now, gaps=insights.gaps)
             series = self._shown.add(reading, resolved, period, windows, insights)
         else:

@@ -120,14 +120,15 @@ class InsightsReader:
         requests: Sequence[InsightsRequest],
         *,
         only_gaps: bool = False,
-        with_totals: bool = False,
+        totals_of: Collection[tuple[str, Breakdown]] = (),
     ) -> Insights:
         """Return a value for each requested metric, breakdown and window; a series gives one for each of its days.
 
         Windows too long for one call are cut; additive metrics are added up over the pieces, unique ones are unknown.
         What could not be fetched is a gap with the failure's code as its reason. Where nothing was found at all, the
         failure is raised; with `only_gaps` no transient failure is, for a service whose answer has other parts.
-        `with_totals` reads the total alone where Instagram does not give it by the breakdown.
+        Of the metrics and breakdowns in `totals_of` the total alone is read where Instagram does not give it by the
+        breakdown.
         """
         pieces = [piece for request in requests for piece in request.pieces()]
         found = _Findings()
@@ -146,8 +147,9 @@ class InsightsReader:
                 found.add(rest[cache_key], each)
         for request in requests:
             _join(request, found.metric_values)
-        if with_totals:
-            self._read_totals(account, requests, found)
+        if totals_of:
+            keys = [key for key in _keys(requests) if key[1] and key[:2] in totals_of]
+            self._read_totals(account, keys, found)
         if found.failures and not found.entries:
             worst = next((error for error in found.failures.values() if not isinstance(error, TRANSIENT)), None)
             if worst is not None or not only_gaps:
@@ -157,15 +159,13 @@ class InsightsReader:
             found.metric_values, entries, bool(found.failures), found.failures, found.sources, found.refusals
         )
 
-    def _read_totals(self, account: Account, requests: Sequence[InsightsRequest], found: _Findings) -> None:
+    def _read_totals(self, account: Account, keys: Sequence[ValueKey], found: _Findings) -> None:
         """Read the totals of values that are unknown by their breakdown; their buckets stay unknown.
 
         Instagram is asked only where the breakdown may be at fault. Where it is not, for instance during an outage, a
         total that was read before is still known.
         """
-        without: dict[ValueKey, ValueKey] = {
-            (key[0], (), key[2]): key for key in _keys(requests) if key[1] and found.is_unknown(key)
-        }
+        without: dict[ValueKey, ValueKey] = {(key[0], (), key[2]): key for key in keys if found.is_unknown(key)}
         totals = _Findings()
         if requested := [total for total, key in without.items() if found.may_have_total(key)]:
             with suppress(ProviderError):  # The reason of the breakdown stands.

@@ -39,7 +39,7 @@ class MetricValue:
     def bucket(self, name: str) -> MetricValue:
         """Return the number of one bucket of a single breakdown, as a value of its own."""
         if self.buckets is None:
-            return replace(self, value=None, reason=self.reason or "not_answered")
+            return replace(self, value=None, reason=self.reason or self.buckets_reason or "not_answered")
         value = self.buckets.get((name,))
         return MetricValue(value, None if value is not None else "bucket_unknown")
 

@@ -203,6 +203,24 @@ def test_a_metric_refused_by_one_breakdown_is_still_requested_without_it(client,
     assert values_of(ask(client, both, 1)) == {"views": [7], "likes": [7]}
 
 
+@pytest.mark.parametrize(
+    ("metrics", "totals"), [(["email_contacts"], []), (["profile_links_taps", "email_contacts"], [7])]
+)
+def test_taps_on_one_button_are_refused_where_their_breakdown_is(client, provider, metrics, totals):
+    provider.refuse("profile_links_taps", breakdown="contact_button_type")
+    query = {"breakdown": "contact_button_type"}
+
+    bodies = [ask(client, [*metrics, "reach"], 1, **query).get_json() for _ in range(2)]
+
+    for body in bodies:
+        *known, taps, _ = [insight["values"][0] for insight in body["data"]]
+        assert (taps["value"], taps["reason"]) == (None, "refused")
+        assert [value["value"] for value in known] == totals
+        entries = {(each["metric"], each["reason"]): each["message"] for each in body["meta"]["unavailable"]}
+        assert WORDS in entries["email_contacts", "refused"]
+    assert provider.calls.count(["profile_links_taps"]) == 1 + len(totals)  # The total only where it is wanted.
+
+
 # Everything refused: the metrics, or the request?
 
 
