@@ -40,6 +40,7 @@ REASONS: Mapping[str, str] = {
     "not_kept": "No value of this is kept. `make backfill` reads what Instagram still has of past days.",
     "not_over": "The day is not over yet.",
     "days_missing": "No value is kept of some days; `missing_days` lists them.",
+    "unexpected_end_time": "Instagram marked the day by another time than midnight in California, so it is not kept.",
     "unique_not_summed": "People are never added up over days, and no value of exactly this period is kept.",
     "not_summed": "Whether the days of this metric may be added up is not known.",
     # Kept posts
@@ -62,6 +63,8 @@ REASONS: Mapping[str, str] = {
 
 OF_MEDIA: Mapping[str, str] = {
     "not_answered": "Instagram gave no value of this media; it may be new, or a kind of media that has none.",
+    "likes_hidden": "The owner hides the likes of the post, or of most posts that the number is about.",
+    "comments_hidden": "The owner hides the comments of the post, or of most posts that the number is about.",
 }
 """The same for numbers of media, where the words above are about accounts."""
 

@@ -16,7 +16,9 @@ from routes.documentation import error_classes, error_codes, path_of
 from routes.errors import FORBIDDEN_CODES, HTTP_CODES, RATE_LIMITED_CODE, UNAUTHORIZED_CODE
 from services.cache import policies
 from services.cache.policies import FixedTTL
-from services.errors import InsightsError
+from services.clients.graph.error_codes import INSTAGRAM_RULES
+from services.errors import InsightsError, RetryStrategy
+from services.history.snapshot_plan import FAILED
 from services.insights.audience import MOST_RESULTS
 from services.insights.catalogue import METRICS, MIN_FOLLOWERS, RETENTION_DAYS
 from services.monitoring.readiness import NotificationWork
@@ -226,6 +228,43 @@ def test_every_metric_is_in_the_api_document(metric):
 
 def test_every_reason_is_in_the_api_document():
     assert [reason for reason in REASONS if f"`{reason}`" not in section(API, "Reasons")] == []
+
+
+def reasons_in(path):
+    """The constants that a module gives as the reason of an unknown number."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            place = REASON_OF.get(getattr(node.func, "id", ""), len(node.args))
+            found += node.args[place : place + 1]
+            found += [each.value for each in node.keywords if each.arg in {"reason", "buckets_reason"}]
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").endswith("reason"):
+            found.append(node.value)
+        elif isinstance(node, ast.FunctionDef) and re.search("reason|why", node.name):
+            found += [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+    return {text for node in found for text in constants_of(node)}
+
+
+def constants_of(node):
+    """The texts that an expression may be: one that stands there, or one of several."""
+    if isinstance(node, ast.IfExp):
+        return constants_of(node.body) + constants_of(node.orelse)
+    if isinstance(node, ast.BoolOp):
+        return [text for value in node.values for text in constants_of(value)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value else []
+
+
+REASON_OF = {"MetricValue": 1, "MediaValue": 1, "Typical": 1, "HistoryValue": 3}  # the place of the reason
+OTHERS = {"access", "accounts", "clients", "monitoring", "notifications", "reports", "store"}  # reasons of other things
+
+
+def test_every_reason_of_an_unknown_number_has_words_of_its_own():
+    modules = [path for path in (ROOT / "services").rglob("*.py") if not OTHERS & set(path.parts)]
+    reasons = {reason for path in modules for reason in reasons_in(path)} | FAILED
+    reasons |= {rule.reason for rule in INSTAGRAM_RULES.values() if rule.retry_strategy is RetryStrategy.SPLIT}
+
+    assert {"unexpected_end_time", "not_answered", "window_too_long", "no_posts", "bucket_unknown"} <= reasons
+    assert reasons - set(REASONS) == {None}  # Some rules have no reason.
 
 
 def test_every_outcome_of_a_dry_run_is_in_the_api_document_and_no_other(client):

@@ -21,6 +21,7 @@ from services.growth.trends import ALWAYS, METRIC_OF, Trend, TrendKey, engagemen
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.sums_of_kept_days import LongWindowReader
 from services.insights.values import MetricValue
+from services.posts.engagement_score import HIDDEN
 from services.posts.insights import PostInsights, PostInsightsReader
 from services.posts.listed_posts import PostListPolicy
 from services.posts.ordered_posts import Posts
@@ -183,4 +184,6 @@ def _unavailable(trend: Trend, fetched: Fetched) -> Unavailable | None:
     failures.append(getattr(fetched.post_insights, "failure", None))
     waits = {value.reason: value.retry_after for value in fetched.metric_values.values()}
     waits |= {reason_of(each): each.retry_after for each in failures if isinstance(each, ProviderError)}
-    return explain(trend["metric"], reason, retry_after=waits.get(reason), of_media=trend["key"] == "engagement_rate")
+    # What is hidden is hidden by all posts of the window.
+    is_of_media = trend["key"] == "engagement_rate" and reason not in HIDDEN
+    return explain(trend["metric"], reason, retry_after=waits.get(reason), of_media=is_of_media)

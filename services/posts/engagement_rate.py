@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple, Self
 
-from services.posts.engagement_score import Counts, hidden
+from services.posts.engagement_score import HIDDEN, Counts
 
 Method = Literal["mean_of_posts", "ratio_of_sums", "median"]
 """How the rates of posts become one: their mean, all interactions by all of what they are divided by, their median."""
@@ -107,6 +107,5 @@ def engagement_rate(
 def _reason_for_no_counts(posts: Sequence[Counts]) -> str:
     """Return the first reason that is not the owner's choice, else which counts the owner hides, likes first."""
     reasons = [post.likes_reason or post.comments_reason for post in posts]
-    owners = (hidden("likes"), hidden("comments"))
-    others = (reason for reason in reasons if reason is not None and reason not in owners)
-    return next(others, None) or next((reason for reason in owners if reason in reasons), owners[0])
+    others = (reason for reason in reasons if reason is not None and reason not in HIDDEN)
+    return next(others, None) or next((reason for reason in HIDDEN if reason in reasons), HIDDEN[0])

@@ -10,6 +10,9 @@ def hidden(what: str) -> str:
     return f"{what}_hidden"
 
 
+HIDDEN = (hidden("likes"), hidden("comments"))
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """The counts of one post; None is unknown, with the reason beside it."""

@@ -138,6 +138,17 @@ def test_a_post_is_kept_as_it_was_listed_last_and_its_likes_at_the_fixed_ages(cl
     assert {point["fixed_age"]: point["likes"] for point in of_a_week["points"]}[168] == 1
 
 
+def test_a_post_that_hides_its_likes_says_so_of_itself(client, wire):
+    plan_posts(wire, [listed_post("1", "2026-06-15T17:00:00+0000", like_count=None)])
+    body_of(client, "/top-posts", time_range="30d")
+
+    body = body_of(client, f"/history/posts/1?account={ACCOUNT_ID}")
+
+    assert [point["reasons"]["likes"] for point in body["points"]] == ["likes_hidden"]
+    (message,) = [each["message"] for each in body["meta"]["unavailable"] if each["reason"] == "likes_hidden"]
+    assert message.startswith("The owner hides the likes of the post")
+
+
 def test_so_many_kept_posts_are_known_without_a_statement_as_there_is_room_for(table, clock, monkeypatch, statements):
     monkeypatch.setattr(kept_posts, "MAX_NOTED", 2)
     kept = kept_posts.KeptPosts(table, keep_days=0, origin=Origin("instagram"), clock=clock)

@@ -7,15 +7,18 @@ import threading
 from datetime import date, timedelta
 
 import pytest
+import responses
 
 from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
+from services.days import provider_time
 from services.errors import ProviderError
 from services.history.snapshot_plan import last_settled_day
 from services.history.snapshots import ATTEMPTS, due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError
 from tests.history.worker import HistoryWorker
-from tests.support import utc
+from tests.planners import body_of, plan_insights, plan_profile, totals
+from tests.support import ACCOUNT_ID, utc
 
 FIRST_CALLS = 10  # of a first snapshot, beside those of settled days; four of them for demographics
 LAST_FINAL = date(2026, 11, 17)  # on 2026-11-21, when its follows can change no more
@@ -31,6 +34,28 @@ def make_worker(make_world):
         return HistoryWorker(world)
 
     return make
+
+
+def test_a_day_that_instagram_marks_by_another_time_is_not_kept_and_says_so(client, clock):
+    def answer(query):
+        if "metric_type" in query:
+            return totals(query, 7)
+        first, last = int(query["since"]), int(query["until"])
+        ends = [end + 3 * 3600 for end in range(first, last, 86_400)]
+        points = [{"value": 7, "end_time": provider_time(end)} for end in ends]
+        return 200, {"data": [{"name": name, "values": points} for name in query["metric"].split(",")]}
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        plan_insights(wire, answer)
+        plan_profile(wire)
+        client.application.extensions["services"].snapshots.take_snapshot(ACCOUNT_ID)
+
+    body = body_of(client, "/history", metrics="follower_count", since="2026-06-10", until="2026-06-12")
+
+    points = {(point["value"], point["reason"]) for point in body["series"][0]["points"]}
+    (entry,) = body["meta"]["unavailable"]
+    assert points == {(None, "unexpected_end_time")}
+    assert "midnight in California" in entry["message"]
 
 
 def insights(calls):
