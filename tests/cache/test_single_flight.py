@@ -8,6 +8,7 @@ import pytest
 
 from services.cache.single_flight import SingleFlight
 from services.errors import DeadlineExceededError, ProviderTimeoutError
+from services.store.cache_leases import LeaseState
 from services.store.database import DatabaseUnavailableError
 
 
@@ -97,3 +98,18 @@ def test_nothing_is_read_of_the_database_after_the_end():
     flights.close()
 
     assert leases.is_over
+
+
+class LeasesOfAnother:
+    """Leases of another process, of which it goes on holding one."""
+
+    def states(self, keys):
+        return {key: LeaseState(held=key[1] == "a", fence=1, failure=None) for key in keys}
+
+
+def test_a_key_that_is_still_held_delays_no_other_one():
+    flights = SingleFlight(None, LeasesOfAnother(), holder="we")
+    led, _ = flights.join("1", ["a", "b"])
+
+    assert flights.wait_for_others(led, 0.5) == ({}, led[:1])
+    flights.close()

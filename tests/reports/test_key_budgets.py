@@ -264,6 +264,18 @@ def test_a_rest_of_a_budget_that_is_less_than_a_report_buys_none(keyed, modash):
     assert (dry.get_json()["outcome"], refused.get_json()["code"]) == ("budget", "credit_budget_reached")
 
 
+def test_a_key_with_a_budget_of_nothing_buys_nothing_and_is_answered_what_is_kept(keyed, modash):
+    gateway = keyed()
+    _, text = add_key(gateway.services.store, scope="refresh", milli_credits=0)
+    gateway.headers["broke"] = bearer(text)
+    gateway.ask("rich", "nasa")
+
+    kept, refused = gateway.ask("broke", "nasa"), gateway.ask("broke", "esa")
+
+    assert (kept.status_code, refused.status_code) == (200, 402)
+    assert ", 0 Modash credits," in refused.get_json()["message"]
+
+
 def test_credits_are_shown_by_key_and_each_key_sees_its_own(keyed, wire):
     wire.get(REPORT, json=BODY)
     gateway = keyed(modash_credit_limit=10)
