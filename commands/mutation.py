@@ -91,7 +91,13 @@ ROOMS: Mapping[str, MutationTarget] = {
     ),
     "cache": MutationTarget(
         ("services/cache", "services/store/cache_entries.py", "services/store/cache_leases.py"),
-        ("tests/store/test_leases.py", "tests/store/test_cache_entries.py", "tests/cache"),
+        (
+            "tests/test_documents.py",  # which compares each time-to-live with the documents
+            "tests/store/test_leases.py",
+            "tests/store/test_cache_entries.py",
+            "tests/cache",
+            "tests/end_to_end/test_cache_of_processes.py",
+        ),
     ),
     "guard": MutationTarget(
         ("services/clients/guard",),
@@ -102,7 +108,10 @@ ROOMS: Mapping[str, MutationTarget] = {
             "tests/clients/test_usage_headers.py",
         ),
     ),
-    "ready": MutationTarget(("front/response_cache.py",), ("tests/front/test_response_cache.py",)),
+    "ready": MutationTarget(
+        ("front/response_cache.py",),
+        ("tests/front/test_response_cache_size.py", "tests/front/test_response_cache.py"),
+    ),
     "jobs": MutationTarget(("services/store/jobs.py", "services/background"), ("tests/background",)),
 }
 
