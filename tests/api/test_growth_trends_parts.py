@@ -191,6 +191,19 @@ def test_an_answer_is_as_complete_as_the_oldest_of_the_insights_that_it_rests_on
 # Provisional days
 
 
+def test_a_complete_period_is_covered_until_the_midnight_after_its_last_day(make_client, wire):
+    client = make_client(clock=MovableClock(utc("2026-06-15T18:00:00")))
+    plan_profile(wire)
+    plan_posts(wire, [])
+    plan_insights(wire, answered)
+
+    trends, _ = ask(client, until="complete")
+
+    for key in ("reach", "posts"):
+        assert trends[key]["window"]["until"] == "2026-06-12"
+        assert trends[key]["coverage"]["covered_until"] == "2026-06-13T07:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("now", "day", "covered_until"),
     [

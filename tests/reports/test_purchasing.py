@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+import requests
 
 from services import request_context
 from services.caller import ANONYMOUS
@@ -618,6 +619,25 @@ def test_a_refresh_that_finds_the_report_in_the_making_spends_nothing(client, cl
     assert modash.asked == 2
 
 
+@pytest.mark.parametrize(
+    ("answer", "attempts"),
+    [({"status": 429, "json": {"error": True}}, 2), ({"body": requests.ReadTimeout("late")}, None)],
+    ids=["costs nothing", "may have been charged"],
+)
+@pytest.mark.usefixtures("modash")
+def test_a_call_that_may_have_been_charged_ends_the_wait_for_a_report(client, clock, wire, answer, attempts):
+    wire.replace("GET", REPORT, json=LATER)
+    get(client)
+    clock.wait(3600)
+
+    wire.replace("GET", REPORT, **answer)
+    get(client)
+
+    ledger = client.application.extensions["services"].store.ledger
+    pending = ledger.record("modash", "nasa").pending
+    assert (None if pending is None else pending.attempts) == attempts
+
+
 def test_while_a_report_is_made_no_call_is_made_before_it_is_time(client, clock, modash):
     modash.answers(LATER, status=400)
     waits = []
@@ -771,6 +791,22 @@ def test_without_the_database_the_reports_that_were_seen_last_are_answered(make_
     found = {creator: get(client, url=creator).status_code for creator in ("nasa", "esa", "jaxa")}
 
     assert found == {"nasa": 200, "esa": 503, "jaxa": 200}
+
+
+def test_a_report_that_only_a_refresh_has_read_is_answered_without_the_database(make_client, modash, monkeypatch):
+    config = settings()
+    get(make_client(config))
+    modash.answers(LATER)
+    client = make_client(config)
+    refreshed = get(client, refresh="true")
+    services = client.application.extensions["services"]
+    services.cache.announce_change("modash")
+    monkeypatch.setattr(services.store.ledger._database, "_connections", NoConnections())
+
+    kept = get(client)
+
+    assert (refreshed.status_code, kept.status_code) == (200, 200)
+    assert kept.get_json()["posts"] == refreshed.get_json()["posts"]
 
 
 def test_a_report_that_was_answered_from_what_is_kept_is_answered_without_the_database(
