@@ -723,6 +723,26 @@ def test_a_limit_whose_guessed_wait_is_short_has_no_probe_after_its_end(guard, c
     assert [usage.blocked_until for usage in guard.usages()] == [clock.timestamp() + 5]
 
 
+def test_calls_wait_for_no_probe_once_a_limit_is_over(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=30))
+    pass_(clock, PROBED_EVERY)
+    assert guard.acquire("1")
+
+    pass_(clock, 30 - PROBED_EVERY)
+
+    assert guard.acquire("1")
+    assert guard.acquire("1")
+
+
+def test_a_limit_that_a_probe_has_ended_is_shown_no_more(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    pass_(clock, PROBED_EVERY)
+    guard.succeeded(guard.acquire("1"))
+
+    assert guard.usages() == []
+    assert guard.acquire("1")
+
+
 def test_a_usage_whose_block_is_over_ends_no_other_one(guard, clock):
     under_way = guard.acquire("1")
     fail(guard, failure(ProviderRateLimitedError, retry_after=900))

@@ -140,6 +140,20 @@ def test_what_the_probe_of_another_process_has_ended_admits_more_than_one_call(m
     assert wait_of(other) is None
 
 
+def test_what_the_probe_of_another_process_has_ended_is_shown_no_more(make_guard, clock):
+    one, other = make_guard(), make_guard()
+    refuse(one, seconds=900, reported=False)
+    clock.wait(PROBED_EVERY)
+    probe = one.acquire("1")
+    assert wait_of(other) is not None
+    assert [usage.blocked_until for usage in other.usages()] == [clock.timestamp() + PROBED_EVERY]
+
+    one.succeeded(probe)
+
+    assert wait_of(other) is None
+    assert other.usages() == []
+
+
 def test_a_process_that_has_not_looked_since_it_was_refused_learns_that_another_one_was_answered(make_guard, clock):
     one, other = make_guard(), make_guard()
     refuse(one, seconds=900, reported=False)
