@@ -9,7 +9,8 @@ from typing import Literal
 
 from services.accounts import diagnosis
 from services.accounts.current_tokens import CurrentTokens
-from services.accounts.diagnosis import NEEDED_SCOPES, Cause, Diagnosis
+from services.accounts.diagnosis import Cause, Diagnosis
+from services.accounts.needed_permissions import NEEDED_SCOPES
 from services.accounts.page_diagnosis import of_pages
 from services.cache.policies import DAY
 from services.clients.graph.client import GraphClient

@@ -8,9 +8,18 @@ https://developers.facebook.com/docs/graph-api/reference/debug_token
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from services.accounts.needed_permissions import (
+    ADS,
+    BASIC,
+    INSIGHTS,
+    NEEDED_SCOPES,
+    OF_FACEBOOK,
+    OF_INSTAGRAM,
+    READ_PAGES,
+)
 from services.accounts.next_steps import with_connect
 from services.clients.graph.error_codes import (
     CHECKPOINT,
@@ -34,12 +43,6 @@ from services.errors import (
 )
 
 INSTAGRAM = "instagram"
-BASIC, INSIGHTS, LIST_PAGES = "instagram_basic", "instagram_manage_insights", "pages_show_list"
-READ_PAGES, BUSINESS = "pages_read_engagement", "business_management"
-OF_FACEBOOK = (BASIC, INSIGHTS, READ_PAGES, LIST_PAGES)
-OF_INSTAGRAM = ("instagram_business_basic", "instagram_business_manage_insights")
-NEEDED_SCOPES: Mapping[str, tuple[str, ...]] = {"facebook": OF_FACEBOOK, "instagram": OF_INSTAGRAM}
-ADS = ("ads_read", "ads_management")  # needed where the role on the Page was given in a business portfolio
 APP_DASHBOARD = "developers.facebook.com, My Apps, your app"
 APP_SETTINGS = {
     "facebook": f"APP_ID and APP_SECRET ({APP_DASHBOARD}, App settings, Basic)",

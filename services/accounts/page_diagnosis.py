@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from services.accounts.diagnosis import (
-    BASIC,
-    BUSINESS,
-    BY_ID,
-    LIST_PAGES,
-    LOG_IN,
-    PAGE_ROLE_MISSING,
-    Cause,
-    Diagnosis,
-    of_scopes,
-    one,
-)
+from services.accounts.diagnosis import BY_ID, LOG_IN, PAGE_ROLE_MISSING, Cause, Diagnosis, of_scopes, one
+from services.accounts.needed_permissions import BASIC, BUSINESS, LIST_PAGES
 from services.clients.graph.tokens import Page, TokenDetails
 
 

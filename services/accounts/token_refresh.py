@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
-from services.accounts.diagnosis import APP_NOT_ACCEPTED, NEEDED_SCOPES, OF_INSTAGRAM, UNCLEAR
+from services.accounts.diagnosis import APP_NOT_ACCEPTED, UNCLEAR
+from services.accounts.needed_permissions import NEEDED_SCOPES, OF_INSTAGRAM
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption
 from services.accounts.token_notices import TokenNotices

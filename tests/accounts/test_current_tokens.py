@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from services.accounts.current_tokens import READ_ALL_EVERY, fingerprint
-from services.accounts.diagnosis import OF_FACEBOOK
+from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow

@@ -9,7 +9,7 @@ import pytest
 
 from services import request_context
 from services.accounts.current_tokens import fingerprint
-from services.accounts.diagnosis import OF_FACEBOOK
+from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import responses
 
-from services.accounts.diagnosis import OF_FACEBOOK
+from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.executors import Executor
 from services.store.accounts import AccountRow

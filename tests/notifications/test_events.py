@@ -7,7 +7,7 @@ import re
 import pytest
 import responses
 
-from services.accounts.diagnosis import OF_FACEBOOK
+from services.accounts.needed_permissions import OF_FACEBOOK
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
 from services.background.job_schedule import BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF
