@@ -17,11 +17,11 @@ from services.cache.policies import FOR_EVER, MINUTE
 from services.clients.graph.models import Account, Number
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, provider_time
-from services.errors import AccountUnknownError, Charge, ObjectNotFoundError, ProviderError
+from services.errors import Charge, ObjectNotFoundError, ProviderError
 from services.media.catalogue import MEDIA_METRICS, RECOMMENDED, STORY
 from services.media.errors import story_expired
 from services.media.index import MediaIndex
-from services.media.kept_stories import KeptStories, LiveStories
+from services.media.kept_stories import KeptStories, LiveStories, account_of_media
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, newest, values_of
 from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
@@ -206,14 +206,10 @@ class AccountStories:
         return self._clock.timestamp() >= media.created_at + STORY_LIFE
 
     def _account_of(self, story: str, account: str | None) -> Account:
-        """Return the named account, else the one that the story is kept for, else the only one."""
-        owner = self._kept.owner(story) if account is None else None
-        try:
-            return self._accounts.find(account or owner)
-        except AccountUnknownError:
-            if account is not None:
-                raise
-            return self._accounts.find(None)  # The owner was removed.
+        """Return the named account, else the one that the story belongs to, as far as that is known."""
+        if account is not None:
+            return self._accounts.find(account)
+        return self._accounts.owner_of(account_of_media(story, self._index, self._kept))
 
     def _read_live(self, found: _Found, *, since: float | None = None) -> None:
         if since is not None:

@@ -19,6 +19,7 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.delivered_stories import delivered
+from services.media.index import MediaIndex
 from services.media.live_story import LiveStory, StoriesAlong
 from services.media.story_reader import StoryReader
 from services.media.story_values import STORY_LIFE, newest, polled, was_live
@@ -58,6 +59,12 @@ class LiveStories:
 
     rows: Sequence[StoryRow]
     entry: CacheEntry
+
+
+def account_of_media(media_id: str, index: MediaIndex, kept: KeptStories) -> str | None:
+    """Return the id of the account that a media belongs to, as far as that is known; nothing is asked."""
+    known = index.find(media_id)
+    return kept.owner(media_id) if known is None else known.account
 
 
 class StoryProgress(TypedDict):

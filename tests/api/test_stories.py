@@ -8,12 +8,16 @@ import re
 import pytest
 import responses
 
+from services.accounts.token_encryption import TokenEncryption, new_key
 from services.days import provider_time
+from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import Change
 from tests import deliveries
 from tests.planners import USER, body_of, query_of
-from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error, table_rows
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error, settings, table_rows
+
+OTHER_ACCOUNT = "17841400000000009"
 
 NOW = 1_781_546_400  # of the clock: 2026-06-15T18:00:00Z
 HOUR, DAY = 3600, 86_400
@@ -539,6 +543,44 @@ def test_a_story_that_was_seen_but_not_kept_is_gone_once_it_is_over(client, prov
     response = client.get(path)
 
     assert (response.status_code, response.get_json()["code"]) == (410, "story_expired")
+
+
+@pytest.fixture
+def two_accounts(make_client, clock):
+    """A client of a gateway with the account of the settings and an added one."""
+    key = new_key()
+    client = make_client(settings(token_key=key), clock=clock)
+    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
+    row = AccountRow(OTHER_ACCOUNT, "bakery", "facebook", "", sealed, 1.0)
+    client.application.extensions["services"].store.accounts.put(row)
+    clock.wait(2)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/stories/18009", "/api/instagram/insights/18009"])
+def test_of_several_accounts_a_story_belongs_to_the_one_whose_list_has_shown_it(
+    two_accounts, provider, clock, monkeypatch, path
+):
+    def unavailable(*_args, **_options):
+        raise DatabaseUnavailableError("away")
+
+    live = {"id": "18009", "timestamp": provider_time(NOW - HOUR), "media_type": "IMAGE"}
+    url = STORIES.replace(ACCOUNT_ID, OTHER_ACCOUNT)
+    provider.wire.get(url, json={"data": [live]})
+    unknown = two_accounts.get(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(two_accounts.application.extensions["services"].store.stories, "keep", unavailable)
+        body_of(two_accounts, "/stories", account=OTHER_ACCOUNT)
+    provider.wire.replace(responses.GET, url, json={"data": []})
+    clock.wait(DAY)
+    provider.calls.clear()
+
+    over = two_accounts.get(path)
+
+    assert (unknown.status_code, unknown.get_json()["code"]) == (400, "bad_request")
+    assert "account is missing" in unknown.get_json()["message"]
+    assert (over.status_code, over.get_json()["code"]) == (410, "story_expired")
+    assert provider.calls == []
 
 
 def test_an_id_that_was_never_seen_is_unknown_and_the_hint_names_stories_that_are_over(client, provider, clock):
