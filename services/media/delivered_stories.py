@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from services.clients.graph.models import as_number
 from services.media.known_refusals import FEW
-from services.media.story_values import MAX_NAME, STORY_LIFE
+from services.media.story_values import STORY_LIFE
 from services.store.stories import TOTAL, WEBHOOK, StoryNumber, StoryRow
+from services.store.types import MAX_NAME
 
 DELIVERED_AFTER = 3_600.0  # seconds after the end of a story, about
 TOO_FEW = -1  # in a delivery: fewer than 5
@@ -33,11 +34,13 @@ def delivered(story: str, value: Mapping[str, object], time: float) -> StoryRow:
 
 
 def _delivered_names(value: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """Yield metric, bucket and number; a name that no column can hold is left out, for cut it may be another one."""
     for name, given in value.items():
         if name == "media_id" or len(name) > MAX_NAME:
             continue
         if isinstance(given, Mapping):
-            yield from ((name, str(bucket).lower()[:MAX_NAME], each) for bucket, each in given.items())
+            buckets = ((str(bucket).lower(), each) for bucket, each in given.items())
+            yield from ((name, bucket, each) for bucket, each in buckets if len(bucket) <= MAX_NAME)
         else:
             yield (*BUCKETS_DELIVERED.get(name, (name, TOTAL)), given)
 

@@ -430,6 +430,18 @@ def test_a_signed_delivery_reaches_the_story(client, provider, clock):
     }
 
 
+def test_a_bucket_whose_name_is_too_long_is_left_out_and_hides_no_other(client, provider, clock):
+    clock.wait(DAY)
+    long = "a" * 64
+    report(client, "18009", navigation={long: 7, f"{long}b": 5, f"{long}c": 6, "tap_exit": 1})
+
+    [story] = stories_of(client, "/stories/18009")
+
+    [navigation] = [each for each in story["insights"] if each["name"] == "navigation"]
+    shown = {each["dimension_values"][0]: each["value"] for each in navigation["breakdowns"][0]["results"]}
+    assert {name: count for name, count in shown.items() if count is not None} == {long: 7, "tap_exit": 1}
+
+
 def test_deliveries_may_come_twice_and_in_any_order(client, provider, clock):
     clock.wait(DAY)
     for time, reach in ((200, 7), (100, 9), (200, 7), (300, -1)):
