@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from services.clients.graph.models import ID
+from services.clients.graph.models import id_of
 from services.clients.json_text import MAX_DEPTH, decode
 from services.store.webhooks import Change, Delivery, DeliveryContent
 
@@ -95,8 +95,7 @@ def _parts(entry: object) -> Iterator[object]:
 def _change(part: object, entry: object, delivery: Delivery) -> Change:
     if not isinstance(entry, dict):
         raise _Unreadable("An entry is no object.")
-    account = entry.get("id")
-    if isinstance(account, bool) or not isinstance(account, str | int) or not ID.fullmatch(str(account)):
+    if (account := id_of(entry.get("id"))) is None:
         raise _Unreadable("An entry has no id.")
     if not isinstance(part, dict):
         raise _Unreadable("A change is no object.")
@@ -106,7 +105,7 @@ def _change(part: object, entry: object, delivery: Delivery) -> Change:
     if "value" not in part:
         raise _Unreadable("A change has no value.")
     # Without a time it is taken for as old as its delivery: later than it happened, never before.
-    return Change(str(account), field, part["value"], _seconds(entry.get("time"), delivery.received_at))
+    return Change(account, field, part["value"], _seconds(entry.get("time"), delivery.received_at))
 
 
 def _seconds(time: object, default: float) -> float:

@@ -102,14 +102,15 @@ def test_the_account_of_the_settings_and_the_added_ones_are_listed_without_a_cal
     assert (response.headers["X-Provider-Calls"], response.headers["Cache-Control"]) == ("0", "no-store")
 
 
-def test_an_account_of_the_settings_that_was_not_read_yet_has_no_id(gateway, wire):
+@pytest.mark.parametrize("linked", [ACCOUNT_ID, int(ACCOUNT_ID)], ids=["text", "number"])
+def test_an_account_of_the_settings_that_was_not_read_yet_has_no_id(gateway, wire, linked):
     client = gateway(BAKERY, instagram_account_id="", page_id="555")
 
     assert [each["id"] for each in listed(client)["accounts"]] == [None, BAKERY]
     assert [each["id"] for each in listed(client, limit=1)["accounts"]] == [None]
     assert [each["id"] for each in listed(client, limit=1, cursor="0")["accounts"]] == [BAKERY]
 
-    wire.get(f"{GRAPH}/v25.0/555", json={"instagram_business_account": {"id": ACCOUNT_ID}})
+    wire.get(f"{GRAPH}/v25.0/555", json={"instagram_business_account": {"id": linked}})
     wire.get(f"{GRAPH}/v25.0/{ACCOUNT_ID}/media", json={"data": []})
     assert client.get("/top-posts?time_range=7d").status_code == 200
     assert [each["id"] for each in listed(client)["accounts"]] == [ACCOUNT_ID, BAKERY]

@@ -275,11 +275,12 @@ PAGES = [
     {"id": "71", "instagram_business_account": {"id": "17841400000000071"}},
     {"id": "me/media", "instagram_business_account": {"id": ACCOUNT_ID}},
 ]
-OWN_PAGE = {"id": "72", "instagram_business_account": {"id": ACCOUNT_ID}}
 
 
-def test_of_many_pages_the_one_of_the_account_is_subscribed_with_the_token_that_there_is(run, wire):
-    wire.get(f"{GRAPH}/v25.0/me/accounts", json={"data": [*PAGES, OWN_PAGE]})
+@pytest.mark.parametrize("kind", [str, int])
+def test_of_many_pages_the_one_of_the_account_is_subscribed_with_the_token_that_there_is(run, wire, kind):
+    own = {"id": kind("72"), "instagram_business_account": {"id": kind(ACCOUNT_ID)}}
+    wire.get(f"{GRAPH}/v25.0/me/accounts", json={"data": [*PAGES, own]})
     wire.get(f"{GRAPH}/v25.0/72", json={"id": "72", "access_token": ""})  # The token is that of the page.
     subscription = wire.post(f"{GRAPH}/v25.0/72/subscribed_apps", json={"success": True})
     wire.get(f"{GRAPH}/v25.0/72/subscribed_apps", json={"data": [{"id": 4444, "subscribed_fields": ["feed"]}]})

@@ -13,7 +13,6 @@ from services.clients.graph.lists import by_name, insights_field, is_list, list_
 from services.clients.graph.logins import LOGINS
 from services.clients.graph.models import (
     COLLABORATIVE_FIELDS,
-    ID,
     MEDIA_FIELDS,
     MEDIA_PAGE,
     PROFILE_FIELDS,
@@ -21,6 +20,7 @@ from services.clients.graph.models import (
     Item,
     JointAnswer,
     MediaPage,
+    id_of,
     token_of_page,
 )
 from services.clients.graph.reads import CheckAnswer, GraphReads, accept_any
@@ -69,10 +69,10 @@ class GraphClient:
 
         https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/get-started
         """
-        found = self._reads.get(Account(NO_ACCOUNT, token, "instagram"), "me", {"fields": "user_id"}).get("user_id")
-        if not isinstance(found, str | int) or not ID.fullmatch(str(found)):
+        answer = self._reads.get(Account(NO_ACCOUNT, token, "instagram"), "me", {"fields": "user_id"})
+        if (found := id_of(answer.get("user_id"))) is None:
             raise unreadable("an account without an id")
-        return str(found)
+        return found
 
     def linked_account(self, page_id: str, *, token: str) -> str:
         """Return the id of the professional account that is linked to a page.
@@ -82,8 +82,8 @@ class GraphClient:
         fields = {"fields": "instagram_business_account"}
         page = self._reads.get(Account(NO_ACCOUNT, token, "facebook"), quote(page_id), fields)
         account = page.get("instagram_business_account")
-        found = account.get("id") if isinstance(account, dict) else None
-        if not isinstance(found, str) or not ID.fullmatch(found):
+        found = id_of(account.get("id")) if isinstance(account, dict) else None
+        if found is None:
             raise ObjectNotFoundError(
                 "The page has no Instagram account linked to it.",
                 provider="instagram",
@@ -100,8 +100,8 @@ class GraphClient:
         for page in list_of(self._reads.get(account, "me/accounts", fields)):
             if not isinstance(page, dict):
                 continue
-            linked, page_id = page.get("instagram_business_account"), str(page.get("id"))
-            if isinstance(linked, dict) and linked.get("id") == account.id and ID.fullmatch(page_id):
+            linked, page_id = page.get("instagram_business_account"), id_of(page.get("id"))
+            if isinstance(linked, dict) and id_of(linked.get("id")) == account.id and page_id is not None:
                 return page_id
         raise ObjectNotFoundError(
             "The page of the account is not among the first 100 that the token shows.",

@@ -51,6 +51,12 @@ def token_of_page(shown: object, token: str) -> str:
     return shown if isinstance(shown, str) and shown else token
 
 
+def id_of(value: object) -> str | None:
+    """Return the id of an account or a page, or None for what is none; one that came as a number is the same id."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if ID.fullmatch(text) else None
+
+
 def media_id_of(item: Item) -> str | None:
     """Return the id of a listed object; an id that came as a number is the same id."""
     media_id = item.get("id")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from services.clients.error_mapping import provider_error
 from services.clients.graph.error_codes import INSTAGRAM_RULES, instagram_rule
 from services.clients.graph.errors import unreadable
-from services.clients.graph.models import ID, Account
+from services.clients.graph.models import Account, id_of
 from services.clients.graph.reads import GraphReads
 from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
@@ -227,8 +227,7 @@ class TokenClient:
         self._learn(token)
         key, name = ("user_id", "username") if login == "instagram" else ("id", "name")
         found = self._reads.get(Account(NO_ACCOUNT, token, login), "me", {"fields": f"{key},{name}"})
-        owner = _text(found.get(key))
-        if owner is None or not ID.fullmatch(owner):
+        if (owner := id_of(found.get(key))) is None:
             raise unreadable("an answer without an id")
         return TokenOwner(owner, _text(found.get(name)))
 
@@ -267,15 +266,14 @@ class TokenClient:
         return PageList(tuple(found.values()), is_complete=False)
 
     def _page(self, item: Mapping[str, object]) -> Page | None:
-        page_id, linked = _text(item.get("id")), item.get("instagram_business_account")
-        if page_id is None or not ID.fullmatch(page_id):
+        page_id, linked = id_of(item.get("id")), item.get("instagram_business_account")
+        if page_id is None:
             return None
         if token := _text(item.get("access_token")):
             self._learn(token)
         account = linked if isinstance(linked, dict) else {}
-        found = _text(account.get("id"))
-        is_id = found is not None and ID.fullmatch(found)
-        return Page(page_id, _text(item.get("name")), token, found if is_id else None, _text(account.get("username")))
+        found = id_of(account.get("id"))
+        return Page(page_id, _text(item.get("name")), token, found, _text(account.get("username")))
 
     def _app(self, login: str) -> App:
         app = self._apps[login]
@@ -310,12 +308,11 @@ class TokenClient:
             raise unreadable("an answer without a token")
         self._learn(token)
         seconds = _moment(answer.get("expires_in")) or lifetime
-        account = _text(answer.get("user_id"))
         return NewToken(
             token,
             None if seconds is None else self._clock.timestamp() + seconds,
             _names(answer.get("permissions")),
-            account if account is not None and ID.fullmatch(account) else None,
+            id_of(answer.get("user_id")),
         )
 
 
