@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from services import request_context
 from services.accounts.account_states import NOT_DECRYPTED, Health, HealthState, TokenNews, health_of
-from services.accounts.checks import Check
+from services.accounts.checks import Check, overall
 from services.accounts.resolver import AccountResolver, ListedAccount
 from services.accounts.token_states import TokenStates
 from services.answers import Answer, Freshness, Origin, Table
@@ -140,7 +140,7 @@ class AccountList:
     def status(self) -> dict[str, object]:
         """Return the health of the accounts that the caller may see, as checks; raises `BusyError`."""
         entries = self.entries()
-        checks = [
+        checks = (
             Check(
                 "account",
                 None if entry["health"]["state"] in NEITHER else entry["health"]["state"] in READABLE,
@@ -150,11 +150,12 @@ class AccountList:
                 warns=entry["health"]["state"] == "expiring",
             )
             for entry in entries
-        ]
+        )
+        shown = [check.as_json() for check in checks]
         return {
-            "status": "failing" if any(check.ok is False for check in checks) else "ok",
+            "status": overall(shown),
             "checked_at": our_time(self._clock.timestamp()),
-            "checks": [check.as_json() for check in checks],
+            "checks": shown,
         }
 
     def _known(self, accounts: Collection[ListedAccount]) -> Mapping[str, HealthRow] | None:

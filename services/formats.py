@@ -14,7 +14,8 @@ from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.kept_stories import KeptStories
 from services.media.story_values import STORY_LIFE, ends_at, values_of
 from services.media.values import MediaValue
-from services.posts.compared import ComparedPostsReader, Typical, ratio, typical, unavailable
+from services.posts.compared import ComparedPostsReader, Typical, typical, unavailable
+from services.posts.insights import rate_of, ratio
 from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
 from services.store.posts import PostRow
@@ -139,9 +140,7 @@ def _format(name: str, posts: Sequence[Values]) -> Format:
     medians: dict[str, Typical] = {
         "median_reach": typical([values["reach"] for values in posts], floor=FORMAT_FLOOR),
         "median_views": typical([values["views"] for values in posts], floor=FORMAT_FLOOR),
-        "engagement_rate": typical(
-            [ratio(values, "total_interactions", "reach") for values in posts], floor=FORMAT_FLOOR
-        ),
+        "engagement_rate": typical([rate_of(values, "reach") for values in posts], floor=FORMAT_FLOOR),
         "saves_per_1000_views": typical(
             [ratio(values, "saved", "views", times=1000) for values in posts], floor=FORMAT_FLOOR
         ),

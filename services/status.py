@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from services.accounts.checks import WARN_DAYS, Check, attempt, failed
+from services.accounts.checks import WARN_DAYS, Check, attempt, failed, overall
 from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
 from services.accounts.rekeying import Rekeying
@@ -40,11 +40,6 @@ __all__ = ["Check", "Status", "overall"]
 OLD_KEY = "old_key"
 
 MOST_CHECKED = 5  # added accounts, of which each is checked with some calls; of more, `make account ARGS=check` does it
-
-
-def overall(checks: Iterable[Mapping[str, object]]) -> str:
-    """Return whether one of some checks failed."""
-    return "failing" if any(check["state"] == "failing" for check in checks) else "ok"
 
 
 class Status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
@@ -77,6 +77,11 @@ class Check:
             "code": self.code,
             "causes": [asdict(cause) for cause in self.causes],
         }
+
+
+def overall(checks: Iterable[Mapping[str, object]]) -> Literal["ok", "failing"]:
+    """Return whether one of some checks failed, as `Check.as_json` gives them."""
+    return "failing" if any(check["state"] == "failing" for check in checks) else "ok"
 
 
 class AccountChecks:

@@ -336,8 +336,7 @@ def _of_page(grant: Grant, page: Page, account_id: str) -> Candidate:
 
 def _granted_for(grant: Grant) -> list[str]:
     """Return the accounts that were ticked in the login dialog; they can be read where no page is listed."""
-    granular = {} if grant.details is None else grant.details.granular_scopes
-    return sorted({each for scope, ids in granular.items() if scope.startswith("instagram_") for each in ids})
+    return [] if grant.details is None else grant.details.granted_accounts()
 
 
 def _nothing_found(

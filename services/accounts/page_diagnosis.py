@@ -28,7 +28,7 @@ def of_pages(
     hidden = [each for each in ticked if each not in listed]
     if hidden:
         return _hidden_page(hidden, has_business=has_business)
-    chosen = sorted({each for scope, ids in granular.items() if scope.startswith("instagram_") for each in ids})
+    chosen = details.granted_accounts() if details is not None else []
     if ticked and chosen:
         return one(
             "page_not_ticked",

@@ -7,7 +7,7 @@ that are younger, or were not read since, are left out and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -133,18 +133,6 @@ def _first_insights(readings: Sequence[PostReading]) -> PostReading | None:
 def insights_of(reading: PostReading) -> PostValues:
     """Return the insights of a reading, each a number or None with its reason."""
     return {name: MediaValue(reading.values[name], reading.reasons.get(name)) for name in POST_METRICS}
-
-
-def ratio(values: Mapping[str, MediaValue], part: str, base: str, *, times: float = 1) -> MediaValue:
-    """Return one number of a media divided by another one of it, times a factor; both have to be of one family."""
-    numerator, denominator = values[part], values[base]
-    if numerator.value is None:
-        return numerator
-    if denominator.value is None:
-        return denominator
-    if not denominator.value:
-        return MediaValue(None, f"no_{base}")
-    return MediaValue(numerator.value * times / denominator.value)
 
 
 def typical(values: Sequence[MediaValue], *, floor: int) -> Typical:

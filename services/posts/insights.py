@@ -97,12 +97,19 @@ class PostInsights:
 
 def rate_of(values: PostValues, base: str) -> MediaValue:
     """Return the interactions of a post divided by its own reach or views; both are organic, so they compare."""
-    interactions, people = values["total_interactions"], values[base]
-    if interactions.value is None:
-        return interactions
-    if people.value is None:
-        return people
-    return MediaValue(interactions.value / people.value) if people.value else MediaValue(None, f"no_{base}")
+    return ratio(values, "total_interactions", base)
+
+
+def ratio(values: Mapping[str, MediaValue], part: str, base: str, *, times: float = 1) -> MediaValue:
+    """Return one number of a media divided by another one of it, times a factor; both have to be of one family."""
+    numerator, denominator = values[part], values[base]
+    if numerator.value is None:
+        return numerator
+    if denominator.value is None:
+        return denominator
+    if not denominator.value:
+        return MediaValue(None, f"no_{base}")
+    return MediaValue(numerator.value * times / denominator.value)
 
 
 class RecentInsights(NamedTuple):

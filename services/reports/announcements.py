@@ -26,11 +26,11 @@ class ReportAnnouncements:
         after: PendingReport | None,
     ) -> None:
         """Announce what the settlement of a call has changed, for a report that was being made before or is now."""
-        waited = before is not None and before.attempts <= order.max_retries
+        waited = before is not None and not order.has_given_up(before.attempts)
         if settlement.report is not None:
             if before is not None:
                 self._notifications.put(Event.REPORT_READY, {}, creator=order.creator, within=connection)
-        elif after is not None and after.attempts > order.max_retries:
+        elif after is not None and order.has_given_up(after.attempts):
             self._failed(order.creator, NOT_READY, after.attempts, connection)
         elif before is not None and waited and after is None:
             self._failed(order.creator, settlement.code, before.attempts, connection)

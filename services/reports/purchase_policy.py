@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.store.reports import has_given_up
+
 MARGIN = 5.0  # seconds that a call takes beside its timeouts, on a machine that is busy
 
 
@@ -33,7 +35,7 @@ class PurchasePolicy:
 
     def has_given_up(self, attempts: int) -> bool:
         """Return whether so many attempts are too many to go on."""
-        return attempts > self.max_retries
+        return has_given_up(attempts, max_retries=self.max_retries)
 
 
 def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: float) -> float:

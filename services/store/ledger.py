@@ -31,7 +31,7 @@ from services.store.credit_limits import give_back, month_of, reserve
 from services.store.database import Database, Transaction, upsert
 from services.store.database_clock import DatabaseClock
 from services.store.report_tables import ledger, settlements_set_apart
-from services.store.reports import KeptReport, NewReport, PendingReport, Reports, latest
+from services.store.reports import KeptReport, NewReport, PendingReport, Reports, has_given_up, latest
 
 IN_FLIGHT, RENAMED = "in_flight", "renamed"
 
@@ -96,6 +96,10 @@ class Order:
     longest_call: float  # after which a call that has not come back never will
     max_retries: int  # of a report that is not ready
     budget: int | None = None  # of the caller, for the calendar month; None is no limit of its own
+
+    def has_given_up(self, attempts: int) -> bool:
+        """Return whether so many attempts are too many to go on."""
+        return has_given_up(attempts, max_retries=self.max_retries)
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ class Ledger:
         """Count how often a report was not ready, or note that nothing is pending any more; return both states."""
         before = self._reports.pending(connection, order.source, order.creator)
         # After the last attempt a later caller starts over, with the first short wait.
-        is_first = before is None or before.attempts > order.max_retries
+        is_first = before is None or order.has_given_up(before.attempts)
         attempts = 1 if before is None or is_first else before.attempts + 1
         after = None
         if settlement.pending is not None:

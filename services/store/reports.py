@@ -46,6 +46,11 @@ class PendingReport(NamedTuple):
     message: str
 
 
+def has_given_up(attempts: int, *, max_retries: int) -> bool:
+    """Return whether a report was not ready so often that it is asked for no more."""
+    return attempts > max_retries
+
+
 OnForgotten = Callable[[PendingReport, Transaction], None]
 """Gets a report that is asked for no more, within the transaction that forgets it."""
 

@@ -76,6 +76,11 @@ class TokenDetails:
     profile_id: str | None
     failure: ProviderError | None
 
+    def granted_accounts(self) -> list[str]:
+        """Return the accounts that were ticked in the login dialog."""
+        of_accounts = [ids for scope, ids in self.granular_scopes.items() if scope.startswith("instagram_")]
+        return sorted({each for ids in of_accounts for each in ids})
+
     def may_be_short_lived(self, now: float) -> bool:
         """Return whether a token that was just given has to be exchanged; also if its end is not known.
 
