@@ -398,12 +398,14 @@ def _refusal(exc: BaseException, cfg: Any) -> tuple[HTTPStatus, str, str, str | 
     """Return status, code, message and hint (what is accepted instead)."""
     if isinstance(exc, LimitRequestLine):
         hint = f"Accepted: at most {MAX_URL} characters."
-        return HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is too long.", hint
+        status = HTTPStatus.REQUEST_URI_TOO_LONG
+        return status, HTTP_CODES[status], "The URL is too long.", hint
     if isinstance(exc, LimitRequestHeaders):
         hint = f"Accepted: at most {cfg.limit_request_fields} headers of {cfg.limit_request_field_size} bytes each."
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        return status, "headers_too_large", "The headers are too large.", hint
+        return status, HTTP_CODES[status], "The headers are too large.", hint
     if isinstance(exc, ParseException):
         hint = "Accepted: HTTP/1.0 or HTTP/1.1, each header as `Name: value` on a line of its own."
-        return HTTPStatus.BAD_REQUEST, "bad_request", "This is not an HTTP request.", hint
+        status = HTTPStatus.BAD_REQUEST
+        return status, HTTP_CODES[status], "This is not an HTTP request.", hint
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", UNEXPECTED_ERROR, None

@@ -25,6 +25,8 @@ HEALTH_STATES = tuple(HealthState)
 class AccountsQuery(TableQuery):
     """The query of /accounts."""
 
+    cacheable = False
+
     state: Annotated[
         tuple[str, ...],
         parameter_types.list_of(HEALTH_STATES, "state"),
@@ -50,4 +52,4 @@ class AccountsQuery(TableQuery):
 def accounts(query: AccountsQuery) -> ResponseReturnValue:
     """List the accounts that the caller may see, with their health and the next step; no provider is called."""
     answer = services().account_list.page(query.state, limit=query.limit, cursor=query.cursor)
-    return reply(answer, format_=query.format, cacheable=False)
+    return reply(answer, format_=query.format, cacheable=query.cacheable)

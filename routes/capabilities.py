@@ -16,6 +16,8 @@ bp = Blueprint("capabilities", __name__)
 class CapabilitiesQuery(TableQuery):
     """The query of /capabilities."""
 
+    cacheable = False
+
     account: OneAccount = None
 
 
@@ -24,4 +26,4 @@ class CapabilitiesQuery(TableQuery):
 def capabilities(query: CapabilitiesQuery) -> ResponseReturnValue:
     """List which metrics work for an account and its media, and why the others do not; no provider is called."""
     answer = services().capabilities.of(query.account)
-    return reply(answer, format_=query.format, cacheable=False)
+    return reply(answer, format_=query.format, cacheable=query.cacheable)

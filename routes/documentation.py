@@ -71,8 +71,6 @@ LIMITS = _headers("RateLimit-Policy", "RateLimit")
 VALIDATOR = _headers("ETag")
 FRESHNESS = _headers("ETag", "Age", "Cache-Status", "Vary")
 WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
-# Tables that are made for one moment and never kept; every other table has an ETag.
-UNCACHED = ("/accounts", "/capabilities", "/performance-data/history")
 
 SECURITY_SCHEMES = {
     "bearer": {
@@ -204,7 +202,7 @@ def _validators(path: str, model: type[BaseModel]) -> dict[str, Any]:
     """Return the headers of a reply that may be kept; none where it may not."""
     if path == "/openapi.json":
         return VALIDATOR
-    return FRESHNESS if issubclass(model, TableQuery) and path not in UNCACHED else {}
+    return FRESHNESS if issubclass(model, TableQuery) and model.cacheable else {}
 
 
 def _common(path: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class PerformanceDataQuery(TableQuery):
 class PerformanceHistoryQuery(TableQuery):
     """The query of /performance-data/history."""
 
+    cacheable = False
+
     url: Creator
     limit: Annotated[
         int,
@@ -89,5 +91,7 @@ def performance_data(query: PerformanceDataQuery) -> ResponseReturnValue:
 def performance_history(query: PerformanceHistoryQuery) -> ResponseReturnValue:
     """List the stored reports of a creator, the newest first; no provider is called."""
     return reply(
-        services().performance_data.history(query.url, limit=query.limit), format_=query.format, cacheable=False
+        services().performance_data.history(query.url, limit=query.limit),
+        format_=query.format,
+        cacheable=query.cacheable,
     )

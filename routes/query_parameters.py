@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -46,7 +46,12 @@ OneAccount = Annotated[
 
 
 class TableQuery(BaseModel):
-    """The parameters of every endpoint whose reply is also a table."""
+    """The parameters of every endpoint whose reply is also a table.
+
+    `cacheable` says whether the response cache may keep the reply.
+    """
+
+    cacheable: ClassVar[bool] = True
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -10,7 +10,8 @@ from typing_extensions import TypedDict
 from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table
 from services.cache.policies import HOUR
-from services.media.catalogue import MEDIA_METRICS, STORY
+from services.media.catalogue import FEED, MEDIA_METRICS, STORY
+from services.media.catalogue import REELS as REELS_TYPE
 from services.media.kept_stories import KeptStories
 from services.media.story_values import STORY_LIFE, ends_at, values_of
 from services.media.values import MediaValue
@@ -108,11 +109,11 @@ class Formats:
 
 def format_of(row: PostRow) -> str:
     """Return the format of a post: one of `FORMATS`, or Instagram's own word for a type that is none of them."""
-    if row.media_product_type == "REELS":
+    if row.media_product_type == REELS_TYPE:
         return REELS
     if row.media_type == "CAROUSEL_ALBUM":
         return CAROUSELS
-    return POSTS if row.media_product_type == "FEED" else (row.media_product_type or "unknown").lower()
+    return POSTS if row.media_product_type == FEED else (row.media_product_type or "unknown").lower()
 
 
 def _story_values(row: StoryRow, now: float, *, login: str) -> Values | None:

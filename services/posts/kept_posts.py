@@ -15,6 +15,7 @@ from services.answers import Origin
 from services.clients.graph.models import Account, Item, as_number
 from services.clock import Clock
 from services.days import midnight, our_time, pacific_day, utc
+from services.media.catalogue import STORY
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.ages import HOUR, AgeSlot, slot_of
 from services.posts.post import MAX_CAPTION, Post, as_post
@@ -24,7 +25,6 @@ from services.store.posts import SEEN_AGAIN, PartRow, PostReading, PostRow, Post
 
 COUNTS_ALONE = 72 * HOUR  # age up to which likes and comments are kept although no insights were read with them
 MAX_NOTED = 50_000  # posts of which this process knows what is kept already
-STORY = "STORY"
 
 
 class PostProgress(TypedDict):

@@ -12,13 +12,14 @@ from typing_extensions import TypedDict
 
 from services.clients.graph.models import as_count, media_id_of
 from services.days import parse_provider_time
+from services.media.catalogue import AD, FEED, REELS, STORY
 from services.posts.engagement_score import Counts, hidden
 
 COUNTS = ("like_count", "comments_count")
 MAX_CAPTION = 500  # characters that are shown and kept
 KEPT = "kept"  # of a cached post: its counts that are missing in the last answer, and when each was read
 NOTHING_KEPT: Mapping[str, float] = MappingProxyType({})
-PRODUCT_TYPES = frozenset({"AD", "FEED", "REELS", "STORY"})
+PRODUCT_TYPES = frozenset({AD, FEED, REELS, STORY})
 
 
 class Owner(TypedDict):

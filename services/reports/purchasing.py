@@ -15,7 +15,7 @@ from typing import Literal
 
 from services.cache.cache import Cache
 from services.caller import Caller
-from services.clients.modash.client import Body, ModashClient, NotReady
+from services.clients.modash.client import RETRY_LATER, Body, ModashClient, NotReady
 from services.clock import Clock
 from services.errors import BusyError, Charge, CreatorNotFoundError, DeadlineExceededError, ProviderError
 from services.redaction import Redaction
@@ -275,7 +275,7 @@ class ReportPurchasing:
             self._settlements.settle(opened, Settlement("uncertain", "internal_error", self._now()))
             raise
         if isinstance(outcome, NotReady):
-            self._settlements.settle(opened, Settlement("free", "retry_later", self._now(), pending=outcome.message))
+            self._settlements.settle(opened, Settlement("free", RETRY_LATER, self._now(), pending=outcome.message))
             self._plan_follow_up(opened.order)
             return 0
         self._bought(opened, outcome)
