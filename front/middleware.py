@@ -241,6 +241,7 @@ class Front:
                 started,
                 caller=context.caller,
                 redaction=self._redaction,
+                account=context.account,
                 cache_result=cache_result,
                 calls=context.provider_calls,
                 seconds=context.provider_seconds,

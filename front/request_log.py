@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ def log_answered(
     *,
     caller: Caller,
     redaction: Redaction,
+    account: str | None = None,
     cache_result: str = "hit",
     calls: int = 0,
     seconds: float = 0.0,
@@ -38,10 +40,11 @@ def log_answered(
     # Written by hand, because the log line is the most expensive part of a hit. Only a path that was answered is here,
     # and a request id has no character that JSON would escape. An id that the caller chose may be a secret.
     logged = redaction(request) if "HTTP_X_REQUEST_ID" in environ else request
+    about = "" if account is None else f'"account": {json.dumps(account)}, '
     logs.write_ready(
         log,
         f'{{"time": "{logs.stamp(time.time())}", "level": "info", "logger": "{log.name}", "message": "request", '
-        f'"request_id": "{logged}", "key": "{caller.name}", "method": "GET", "path": "{environ["PATH_INFO"]}", '
+        f'"request_id": "{logged}", "key": "{caller.name}", {about}"method": "GET", "path": "{environ["PATH_INFO"]}", '
         f'"status": {status[:3]}, "bytes": {size}, '
         f'"milliseconds": {(time.perf_counter() - started) * 1000:.2f}, "cache": "{cache_result}", '
         f'"provider_calls": {calls}, "provider_milliseconds": {round(seconds * 1000, 2)}}}',
@@ -68,16 +71,17 @@ def log_forwarded(
             "cache": cache_result,
             "provider_calls": context.provider_calls,
             "provider_milliseconds": round(context.provider_seconds * 1000, 2),
-            **({} if failure is None else _of_failure(environ, failure, context)),
+            **({} if context.account is None else {"account": context.account}),
+            **({} if failure is None else _of_failure(environ, failure)),
         },
     )
 
 
-def _of_failure(environ: WSGIEnvironment, failure: ErrorBody, context: RequestContext) -> dict[str, object]:
+def _of_failure(environ: WSGIEnvironment, failure: ErrorBody) -> dict[str, object]:
     """Return what the log line of a refused or failed request says beyond that of an answered one."""
-    known = {"provider": failure["provider"], "account": context.account}
+    provider = failure["provider"]
     return {
         "code": failure["code"],
-        **{name: value for name, value in known.items() if value is not None},
+        **({} if provider is None else {"provider": provider}),
         "caller": caller_of(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")),
     }

@@ -19,9 +19,11 @@ from werkzeug.test import create_environ
 import front.middleware
 import logs
 from routes.documentation import HEADERS
-from tests.support import GRAPH, MODASH_KEY, ROOT, TOKEN, graph_error, settings
+from services.store.history import HistoryKey, HistoryValue
+from tests.support import ACCOUNT_ID, GRAPH, MODASH_KEY, ROOT, TOKEN, graph_error, settings
 
 DAYS = "/account-insights?period=day&metrics=views&since=2026-06-01&until=2026-06-05"
+DAY = "2026-06-01"
 MADE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -191,6 +193,27 @@ def test_a_line_says_that_the_caller_had_the_reply_and_hides_an_id_that_looks_li
     assert (of_head["method"], of_head["status"], of_head["bytes"]) == ("HEAD", 200, 0)
     assert (line["status"], line["bytes"], line["key"]) == (304, 0, "anonymous")
     assert "abcdefgh" not in line["request_id"]
+
+
+def test_a_line_names_the_account_unless_the_reply_was_ready(client, lines):
+    with responses.RequestsMock() as wire:
+        wire.get(re.compile(rf"{GRAPH}/.*"), json={"data": []})
+        for path in ("/top-posts?time_range=7d", "/top-posts?time_range=7d&limit=3", "/top-posts?time_range=7d"):
+            client.get(path, buffered=True)
+
+    fetched, cached, ready = [line for line in lines() if line["message"] == "request"]
+    assert [line["cache"] for line in (fetched, cached, ready)] == ["miss", "hit", "hit"]
+    assert [line.get("account") for line in (fetched, cached, ready)] == [ACCOUNT_ID, ACCOUNT_ID, None]
+
+
+def test_the_line_of_a_streamed_reply_names_the_account(client, lines):
+    history = client.application.extensions["services"].store.history
+    history.keep(ACCOUNT_ID, {HistoryKey("reach", (), DAY, DAY): HistoryValue(7, None, 1_781_000_000.0)})
+
+    response = client.get("/export", buffered=True)
+
+    (line,) = [line for line in lines() if line["message"] == "request"]
+    assert (line["status"], line["bytes"], line["account"]) == (200, len(response.get_data()), ACCOUNT_ID)
 
 
 # Turns
