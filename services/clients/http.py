@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -52,6 +53,7 @@ SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape se
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
+MAX_NETWORKS = 16  # hosts of one provider; a provider has three at most
 ROUNDING = 0.01  # seconds by which a timeout may come early
 NAMES: Mapping[str, str] = {
     "instagram": "Instagram",
@@ -147,7 +149,7 @@ class Transport:
         self._timeout = (connect_timeout, read_timeout)
         self._clock = clock
         self._adapter = NotingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
-        self._network: Network | None = None
+        self._networks: dict[tuple[str, str], Network] = {}  # by scheme, and host with port
 
     def get(self, url: str, *, params: Mapping[str, str], auth: Bearer | None, is_paid: bool = False) -> Reply:
         """Return the answer to one GET."""
@@ -233,16 +235,22 @@ class Transport:
         log.debug("provider call", extra=extra)
 
     def _network_of(self, url: str) -> Network:
-        """Return the proxies and certificates that the environment names for the provider, read once.
+        """Return the proxies and certificates that the environment names for a host, read once for each.
 
         `requests` would look them up with every call, which is a quarter of what a call costs.
         """
-        if self._network is None:
+        parts = urlsplit(url)
+        place = parts.scheme, parts.netloc
+        network = self._networks.get(place)
+        if network is None:
             with requests.Session() as session:
                 found = session.merge_environment_settings(url, {}, None, None, None)
             proxies = {} if leads_to_this_machine(url) else found["proxies"]
-            self._network = Network(proxies, True if found["verify"] is None else found["verify"])
-        return self._network
+            network = Network(proxies, True if found["verify"] is None else found["verify"])
+            if len(self._networks) >= MAX_NETWORKS:
+                self._networks.clear()
+            self._networks[place] = network
+        return network
 
     def _reply(self, response: requests.Response, attempt: Attempt, *, reads_body: bool) -> Reply:
         status = response.status_code

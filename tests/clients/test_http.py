@@ -13,6 +13,7 @@ from services.clients.connections import Attempt, Stage
 from services.clients.http import Bearer, Transport
 from services.clock import Clock
 from services.errors import Charge, ProviderError, ProviderTimeoutError
+from tests.clients.wire_peers import answer, read_head
 
 LARGER_THAN_ANY_BUFFER = 50_000_000  # bytes
 
@@ -108,6 +109,36 @@ def test_proxies_of_the_environment_are_used_but_not_for_this_machine(trickle, t
     url = trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     assert transport.get(url, params={}, auth=Bearer("x")).status == 200
+
+
+@pytest.mark.parametrize("order", [("excepted", "proxied"), ("proxied", "excepted")])
+def test_no_proxy_counts_for_each_host_of_a_provider(monkeypatch, order):
+    def serve(listener, name):
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    read_head(connection)
+                    connection.sendall(answer(name, 200, "Connection: close"))
+
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    transport = Transport("instagram", connect_timeout=10, read_timeout=10, connections=2, clock=Clock())
+    with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.2", 0)) as excepted:
+        for listener, name in ((proxy, b"proxy"), (excepted, b"excepted")):
+            threading.Thread(target=serve, args=(listener, name), daemon=True).start()
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.2")
+        urls = {
+            "excepted": f"http://127.0.0.2:{excepted.getsockname()[1]}/",
+            "proxied": "http://graph.example/",
+        }
+        answered_by = {name: transport.get(urls[name], params={}, auth=None).body for name in order}
+        for listener in (proxy, excepted):
+            listener.shutdown(socket.SHUT_RDWR)
+
+    assert answered_by == {"excepted": b"excepted", "proxied": b"proxy"}
 
 
 def test_a_request_that_breaks_off_while_it_is_sent_may_have_arrived():
