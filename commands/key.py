@@ -127,13 +127,15 @@ class KeyCommands:
         if expires_at is not None and expires_at <= now:
             raise Refused(f"The key {row.id} has expired. Give it another end with --expires, such as --expires 90d.")
         text, until = new_text(row.id), now + options.overlap
-        was_pending = row.former_until is not None and row.former_until > now
+        was_pending = row.former_ends_at is not None and row.former_ends_at > now
         if not self._table.rotate(row.id, digest_of(text).hex(), now=now, former_until=until, expires_at=expires_at):
             raise Refused(f"The key {row.id} was revoked meanwhile.")
         rotated = self._row(row.id)
         self._show_once(rotated, text, as_json=options.json)
         if not options.json:
-            print(f"The key until now is valid until {our_time(until)}.", file=sys.stderr)
+            ends_at = rotated.former_ends_at or now
+            state = f"is valid until {our_time(ends_at)}" if ends_at > now else "has ended"
+            print(f"The key until now {state}.", file=sys.stderr)
             if was_pending:
                 print("The one before it, which was still valid, has ended.", file=sys.stderr)
         return 0
@@ -237,7 +239,7 @@ class KeyCommands:
             "created_at": our_time(row.created_at),
             "expires_at": _time(row.expires_at),
             "rotated_at": _time(row.rotated_at),
-            "former_key_until": _time(row.former_until),
+            "former_key_until": _time(row.former_ends_at),
             "revoked_at": _time(row.revoked_at),
             "last_used_at": _time(row.last_used_at),
         }

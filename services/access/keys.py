@@ -196,6 +196,6 @@ def _callers(rows: Iterable[ApiKeyRow]) -> Known:
             continue
         until = math.inf if row.expires_at is None else row.expires_at
         known[digests[0]] = caller, until
-        if row.former_until is not None:
-            known[digests[1]] = caller, min(until, row.former_until)
+        if (former_until := row.former_ends_at) is not None:
+            known[digests[1]] = caller, former_until
     return known

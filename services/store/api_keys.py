@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
 
 from services.store.account_tables import api_keys, change_counters
 from services.store.database import Database, upsert
@@ -36,6 +36,13 @@ class ApiKeyRow:
     def is_valid(self, now: float) -> bool:
         """Return whether the key, or the one that it replaced, is accepted at a moment."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def former_ends_at(self) -> float | None:
+        """The end of the key that it replaced: that of its overlap or its own, whichever comes first."""
+        if self.former_until is None or self.expires_at is None:
+            return self.former_until
+        return min(self.former_until, self.expires_at)
 
 
 class ApiKeyTable:
@@ -80,10 +87,15 @@ class ApiKeyTable:
         return self._update(key, stored)
 
     def rotate(self, key: str, digest: str, *, now: float, former_until: float, expires_at: float | None) -> bool:
-        """Give a key another text; the one until now is valid until `former_until`. Return whether it was valid."""
+        """Give a key another text; return whether it was not revoked.
+
+        The text until now is valid until `former_until`, the expiry it had or the new one, whichever comes first.
+        """
+        latest = former_until if expires_at is None else min(former_until, expires_at)
+        expiry = api_keys.c.expires_at  # as it was
         values = {
             "former_digest": api_keys.c.digest,
-            "former_until": former_until,
+            "former_until": case((expiry < latest, expiry), else_=latest),
             "digest": digest,
             "rotated_at": now,
             "expires_at": expires_at,

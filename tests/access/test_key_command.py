@@ -237,6 +237,50 @@ def test_an_expired_key_is_rotated_with_another_end_only(created, make_key, stor
     assert (refused[0], "has expired" in refused[2], rotated[0]) == (1, True, 0)
 
 
+def test_the_text_of_an_expired_key_stays_expired_when_the_key_is_rotated(
+    created, make_key, make_client, config, store_settings
+):
+    first = created("--expires", "90d")
+    query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=first["id"])
+
+    second = json.loads(make_key("rotate", first["id"], "--expires", "90d", "--json")[1])
+
+    client = make_client(config)
+    assert second["former_key_until"] == "2023-11-14T22:13:20Z"
+    statuses = [client.get("/quota", headers=bearer(each["key"])).status_code for each in (first, second)]
+    assert statuses == [401, 200]
+    assert "The key until now is valid until" in make_key("rotate", first["id"])[2]
+
+
+def test_a_rotation_of_an_expired_key_says_that_the_old_text_has_ended(created, make_key, store_settings):
+    key = created("--expires", "90d")["id"]
+    query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=key)
+
+    assert "The key until now has ended." in make_key("rotate", key, "--expires", "90d")[2]
+
+
+@pytest.mark.parametrize(
+    ("expires", "another"), [("1h", ()), ("1h", ("--expires", "90d")), ("90d", ("--expires", "1h"))]
+)
+def test_a_rotation_says_when_the_old_text_really_ends(created, make_key, expires, another):
+    key = created("--expires", expires)["id"]
+    said = make_key("rotate", key, "--overlap", "48h", *another)[2]
+
+    (row,) = json.loads(make_key("list", "--json")[1])
+    until = datetime.fromisoformat(row["former_key_until"])
+    assert timedelta(0) < until - datetime.now(UTC) <= timedelta(hours=1)
+    assert f"The key until now is valid until {row['former_key_until']}." in said
+
+
+def test_a_key_that_is_given_an_earlier_end_shows_it_for_its_old_text_too(created, make_key):
+    key = created()["id"]
+    make_key("rotate", key, "--overlap", "48h")
+
+    changed = json.loads(make_key("change", key, "--expires", "1h", "--json")[1])
+
+    assert changed["former_key_until"] == changed["expires_at"]
+
+
 def test_only_the_key_is_on_standard_output(make_key):
     made = make_key("create", "shop")[1]
     first, second = (make_key("rotate", made[4:14]) for _ in range(2))
