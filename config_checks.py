@@ -53,8 +53,8 @@ LEAST_KEPT_DAYS: Mapping[str, int] = {
     "media_keep_days": FIRST_LOOK_DAYS + 1,
 }
 
-_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
-_ID = re.compile(r"\d{1,30}")
+_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}", re.ASCII)
+_ID = re.compile(r"\d{1,30}", re.ASCII)
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _BASE_URL = re.compile(r"https?://[^\s?#]+[^/\s?#]")
 _PATH_WITH_VERSION = re.compile(r"(https?://\S+?)/+v\d+(\.\d+)?(/\S*)?", re.IGNORECASE)

@@ -20,13 +20,15 @@ def _boolean(text: str) -> bool:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        if text.isascii():  # Python reads the digits of every script.
+            return float(text)
     except ValueError:
-        raise ValueError(f"is {text!r}; accepted: a number") from None
+        pass
+    raise ValueError(f"is {text!r}; accepted: a number")
 
 
 def _integer(text: str) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", text):
+    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
         raise ValueError(f"is {text!r}; accepted: a whole number")
     return int(text)
 

@@ -15,6 +15,7 @@ from datetime import date
 from functools import partial
 from typing import TextIO
 
+from commands import Refused
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from commands.progress import Progress
@@ -22,13 +23,13 @@ from config import Config
 from services import request_context
 from services.clients.guard.usage import QUOTA_PAUSE, WORK_BELOW
 from services.clock import Clock
-from services.errors import ProviderError
+from services.errors import PASSING, InsightsError
 from services.history.snapshots import SLICE, AccountSnapshotter, BackfillStep
 from services.rendering.plurals import counted
 from services.request_context import RequestContext
 from services.wiring.container import Services
 
-FAILURES = 5  # in a row before an account is given up
+FAILURES = 5  # in a row that may pass, before an account is given up
 FIRST_WAIT = 30.0  # seconds after a failure, then twice as long each time
 
 EXAMPLE = """\
@@ -58,10 +59,11 @@ class Backfill:
         while True:
             try:
                 step = self._slice(account, since, until, limit=limit)
-            except ProviderError as error:
+            except InsightsError as error:
                 failures += 1
-                if failures == FAILURES:
-                    self._progress.say(f"{account}: {error.message} {error.hint or ''}".rstrip())
+                if failures == FAILURES or not isinstance(error, PASSING):
+                    self._progress.clear()
+                    print(f"{account}: {error.message} {error.hint or ''}".rstrip(), file=sys.stderr)
                     return False
                 self._wait(account, max(FIRST_WAIT * 2 ** (failures - 1), error.retry_after or 0), error.code)
                 continue
@@ -117,14 +119,16 @@ def _run(options: argparse.Namespace) -> int:
 def fill(
     services: Services, clock: Clock, reference: str | None, *, since: date | None, until: date | None, out: TextIO
 ) -> int:
-    """Fill in the past of the account with an id or username, or of every account; return the exit code."""
+    """Fill in the past of the account with an id or username, or of every account; return the exit status.
+
+    Raises `Refused` for a range of which Instagram has no day.
+    """
     answered = services.snapshots.answered_days()
     if (until is not None and until < answered.first) or (since is not None and since > answered.last):
-        out.write(
+        raise Refused(
             f"Instagram cannot be asked for any day of this range: it keeps days from {answered.first} on, and the "
-            f"last one whose values are final is {answered.last}.\n"
+            f"last one whose values are final is {answered.last}."
         )
-        return 1
     accounts = services.snapshots.accounts() if reference is None else [services.accounts.find(reference).id]
     failed = Backfill(services.snapshots, clock, out).run(accounts, since=since, until=until)
     return 1 if failed else 0

@@ -13,7 +13,7 @@ from contextlib import closing
 from functools import partial
 from http import HTTPStatus
 
-from commands.doctor import say
+from commands.doctor import lines_of, say
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
@@ -65,7 +65,8 @@ def send_test(config: Config) -> int:
     if outcome.failure is None:
         say(Check("test event", True, f"{event_id} was accepted with HTTP {outcome.status}"))
         return 0
-    say(Check("test event", False, _what(outcome), _next_step(outcome)))
+    failed = Check("test event", False, _what(outcome), _next_step(outcome))
+    print("\n".join(lines_of(failed)), file=sys.stderr)
     return 1
 
 

@@ -45,8 +45,17 @@ class Progress:
         with self._lock:
             self._write(line)
 
-    def _write(self, line: str) -> None:
+    def clear(self) -> None:
+        """Remove the bar until it is shown again, for a line that is written elsewhere."""
+        with self._lock:
+            self._clear()
+            self._out.flush()
+
+    def _clear(self) -> None:
         self._out.write(CLEAR if self._has_bar else "")
         self._has_bar = False
+
+    def _write(self, line: str) -> None:
+        self._clear()
         self._out.write(f"{line}\n")
         self._out.flush()

@@ -89,13 +89,13 @@ class HostAndOriginCheck:
         return not has_scheme or self._allows_host(AUTHORITY.match(rest)[0])  # type: ignore[index]  # It always matches.
 
     def _allows_page(self, environ: WSGIEnvironment, origin: str | None, site: str | None) -> bool:
-        if self._allows_any_origin or origin in self._origins:
-            return True
-        if origin is None:
+        if origin is None:  # an image, a link and whatever else is not fetched in mode cors
             is_link = (
                 environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and environ.get("HTTP_SEC_FETCH_DEST") == "document"
             )
             return is_link and environ.get("PATH_INFO") in LINKED_PATHS and environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+        if self._allows_any_origin or origin in self._origins:
+            return True
         if site is not None:
             return site in OWN_SITES
         # A browser sends no Sec-Fetch-Site over plain HTTP, save to the machine that it runs on.

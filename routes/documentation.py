@@ -57,7 +57,7 @@ HEADERS = {
     "WWW-Authenticate": _header("That a valid API key is required, as a Bearer token; with 401 `unauthorized`."),
     "RateLimit-Policy": _header('How many requests the caller may send in how many seconds: "key";q=600;w=60.'),
     "RateLimit": _header('What is left of that, and the seconds until there is more: "key";r=583;t=42.'),
-    "Retry-After": _header("Seconds to wait; always with 202 and 429.", "integer"),
+    "Retry-After": _header("Seconds to wait; always with 202, 402 and 429.", "integer"),
     "Content-Disposition": _header("The name of the file that a table is saved as."),
 }
 
@@ -70,7 +70,7 @@ COMMON = _headers("X-Request-Id", "X-Provider-Calls", "X-Insights-Sandbox", "X-C
 LIMITS = _headers("RateLimit-Policy", "RateLimit")
 VALIDATOR = _headers("ETag")
 FRESHNESS = _headers("ETag", "Age", "Cache-Status", "Vary")
-WAITING = (202, 429, 503, 504)  # the statuses that may come with Retry-After
+WAITING = (202, 402, 429, 503, 504)  # the statuses that may come with Retry-After
 
 SECURITY_SCHEMES = {
     "bearer": {

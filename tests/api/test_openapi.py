@@ -148,6 +148,16 @@ def test_every_operation_but_probes_and_the_webhook_says_that_it_may_be_limited(
     assert document["paths"].keys() - limited == {"/healthz", "/readyz", "/webhooks/instagram"}
 
 
+def test_every_status_that_comes_with_a_wait_says_so(document):
+    """402 comes from limits of credits, which end with the month."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status in operation["responses"].keys() & {"202", "402", "429", "503", "504"}:
+                assert "Retry-After" in operation["responses"][status]["headers"], (path, status)
+    assert "402" in document["paths"]["/performance-data"]["get"]["responses"]
+    assert "402" in document["components"]["headers"]["Retry-After"]["description"]
+
+
 def test_every_response_has_a_description(document):
     assert all(
         described["description"]

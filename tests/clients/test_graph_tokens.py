@@ -14,6 +14,7 @@ from services.clients.graph.tokens import MOST_LISTS, NEVER
 from services.clients.guard.guard import Guard
 from services.clock import Clock
 from services.errors import (
+    MAX_TRIES,
     ProviderError,
     ProviderNotConfiguredError,
     ProviderRefusedError,
@@ -264,6 +265,20 @@ def test_a_fault_that_passes_is_tried_again_and_is_no_wrong_secret(planned, wire
         planned.exchange_short("facebook", OWN)
 
     assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "refusal", [{"code": 2, "status": 500}, {"code": 190, "status": 503}, {"code": 2, "status": 400}]
+)
+def test_a_fault_that_speaks_of_a_client_is_no_wrong_secret(planned, wire, refusal):
+    answer = graph_error(refusal["code"], message="The client could not be reached.")
+    for _ in range(MAX_TRIES):
+        wire.get(EXCHANGE, json=answer, status=refusal["status"])
+
+    with pytest.raises(ProviderUnavailableError):
+        planned.exchange_short("facebook", OWN)
+
+    assert len(wire.calls) == MAX_TRIES
 
 
 def test_no_refused_token_stands_in_the_way_of_another_and_the_apps_usage_is_noted(planned, guard, wire):

@@ -96,10 +96,13 @@ def test_a_preflight_of_a_page_that_is_not_listed_is_refused(world):
     assert world.client.options(POSTS, headers=asked | {"Origin": DASHBOARD}).status_code == 204
 
 
-def test_a_star_lets_every_page_in(make_world):
+def test_a_star_lets_every_page_in_by_fetch_and_none_by_images_and_links(make_world):
     world = make_world(CORS_ORIGINS="*")
 
-    assert {world.get(POSTS, headers=headers).status_code for headers in FOREIGN.values()} == {200}
+    statuses = {name: world.get(POSTS, headers=headers).status_code for name, headers in FOREIGN.items()}
+
+    assert statuses == {name: 200 if "Origin" in headers else 403 for name, headers in FOREIGN.items()}
+    assert refusal(world.get(REPORT, headers=FOREIGN["image"])) == "origin_not_allowed"
     assert world.get(POSTS, headers={"Origin": EVIL}).headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Origin" not in world.get(POSTS).headers  # It is no page.
 

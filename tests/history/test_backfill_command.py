@@ -7,7 +7,9 @@ from datetime import date
 
 import pytest
 
-from commands.backfill import fill, main
+from commands import Refused
+from commands.backfill import Backfill, fill, main
+from services.errors import ProviderNotConfiguredError
 
 DAYS = {"since": date(2026, 11, 10), "until": date(2026, 11, 13)}
 SERIES, OF_EACH_DAY = 1, 5  # calls
@@ -67,10 +69,10 @@ def test_a_range_is_read_and_nothing_else_and_nothing_twice(backfill):
     ],
 )
 def test_a_range_of_which_instagram_has_nothing_is_refused_with_what_it_has(backfill, days):
-    code, shown = backfill(since=days.get("since"), until=days.get("until"))
+    expected = "^Instagram cannot be asked for any day of this range: it keeps days from 2024-11-"
+    with pytest.raises(Refused, match=expected):
+        backfill(since=days.get("since"), until=days.get("until"))
 
-    assert code == 1
-    assert shown.startswith("Instagram cannot be asked for any day of this range: it keeps days from 2024-11-")
     assert backfill.world.calls("insights") == []
 
 
@@ -82,7 +84,7 @@ def test_a_terminal_gets_a_bar(backfill):
     assert lines[-1].endswith(f"[{'#' * 30}] 21 of 21 calls \n")
 
 
-def test_it_waits_for_a_throttle_and_gives_up_where_nothing_comes(backfill):
+def test_it_waits_for_a_throttle_and_gives_up_where_nothing_comes(backfill, capsys):
     world, account = backfill.world, backfill.world.account["id"]
     world.fault("throttled", minutes=5, times=1)
     before = world.clock.timestamp()
@@ -95,8 +97,41 @@ def test_it_waits_for_a_throttle_and_gives_up_where_nothing_comes(backfill):
     world.fault("server_error")
     code, shown = backfill(since=date(2026, 11, 1), until=date(2026, 11, 2))
     assert code == 1
-    assert shown.splitlines()[-1].startswith(f"{account}: ")
+    assert capsys.readouterr().err.startswith(f"{account}: Instagram has a temporary fault. ")
+    assert shown.splitlines()[-1].startswith(f"{account}: waits ")
     assert missing(world, "reach") == ["2026-11-09", "2026-11-14"]
+
+
+def test_an_account_that_is_removed_meanwhile_does_not_stop_the_others(backfill, capsys):
+    world, out = backfill.world, io.StringIO()
+    removed, account = "17841499999999999", world.account["id"]
+
+    failed = Backfill(world.services.snapshots, world.clock, out).run([removed, account], **DAYS)
+
+    total = 4 * OF_EACH_DAY + SERIES
+    assert failed == 1
+    assert out.getvalue().splitlines()[-1] == f"{account}: {total} of {total} calls"
+    assert capsys.readouterr().err.startswith(f"{removed}: ")
+
+
+@pytest.mark.parametrize("cause", ["token", "provider_not_configured"])
+def test_a_failure_that_does_not_pass_is_not_waited_for(backfill, monkeypatch, capsys, cause):
+    world = backfill.world
+    if cause == "token":
+        world.fault(cause)
+    else:
+
+        def find(_reference):
+            raise ProviderNotConfiguredError("It was encrypted with another key.", provider="instagram")
+
+        monkeypatch.setattr(world.services.snapshots._accounts, "find", find)
+    before = world.clock.timestamp()
+
+    code, shown = backfill()
+
+    assert (code, world.clock.timestamp()) == (1, before)
+    assert "waits" not in shown
+    assert capsys.readouterr().err.startswith(f"{world.account['id']}: ")
 
 
 def test_arguments_that_are_wrong(capsys):

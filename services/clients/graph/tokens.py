@@ -295,8 +295,9 @@ class TokenClient:
         try:
             return self._reads.about_token(login, path, params)
         except ProviderUnavailableError as error:
-            is_code_one = error.message == INSTAGRAM_RULES[1, None].message and "client" in (error.words or "").lower()
-            if not is_code_one:
+            # Code 2 and every 5xx are the same failure, except for what is done about them.
+            is_code_one = error.retry_strategy is INSTAGRAM_RULES[1, None].retry_strategy
+            if not is_code_one or "client" not in (error.words or "").lower():
                 raise
             raise ProviderRefusedError(
                 f"{APP_REFUSED}: {error.words}",
