@@ -122,11 +122,15 @@ class Audience:
         )
 
     def _with_reasons(self, account: Account, audience: AudienceReading) -> AudienceReading:
-        """Give the account's size as the reason where nothing came and it has too few followers.
+        """Give the account's size as the reason where nothing of its followers came and it has too few of them.
 
         The number of followers is read for that only; where it cannot be, the reason stays open.
         """
-        empty = [key for key, value in audience.values.items() if value.reason == "not_answered"]
+        empty = [
+            key
+            for key, value in audience.values.items()
+            if value.reason == "not_answered" and (isinstance(key, date) or key.metric == "follower_demographics")
+        ]
         if not empty:
             return audience
         try:

@@ -195,18 +195,23 @@ class Comparison:
 
 
 def _unavailable(read: _Read) -> Iterator[Unavailable]:
-    """Explain what is unknown of an account; of one that failed as a whole, each headline."""
+    """Explain each headline of an account that is unknown, itself or its change."""
     name = read.reference if read.account is None else read.account.id
     growth = read.growth
     if not isinstance(growth, InsightsError):
-        for trend in growth.trends:
-            if trend.unavailable is not None:
-                yield {**trend.unavailable, "account": name}
+        trends = {trend.key: trend for trend in growth.trends}
+        for key in HEADLINES:
+            if (entry := trends[_trend_of(key)].unavailable) is not None:
+                yield {**entry, "metric": key, "account": name}
         return
     reason, wait = reason_of(growth), growth.retry_after
     for key in HEADLINES:
-        entry: Unavailable = {"metric": key, "reason": reason, "message": growth.message, "account": name}
-        yield entry if wait is None else {**entry, "retry_after": wait}
+        failed: Unavailable = {"metric": key, "reason": reason, "message": growth.message, "account": name}
+        yield failed if wait is None else {**failed, "retry_after": wait}
+
+
+def _trend_of(key: HeadlineKey) -> TrendKey:
+    return "followers" if key == "follower_growth" else key
 
 
 def _known(read: Sequence[_Read]) -> Iterator[tuple[str, ShownGrowth]]:
@@ -221,10 +226,9 @@ def _is_busy(error: InsightsError) -> bool:
 
 def _headline(key: HeadlineKey, trends: Mapping[TrendKey, ShownTrend]) -> Headline:
     """Return one number out of the trends: the current value of a trend, or the growth of the followers."""
+    trend = trends[_trend_of(key)]
     if key == "follower_growth":
-        followers = trends["followers"]
-        return _number(key, followers.growth_rate, followers.reason, followers)
-    trend = trends[key]
+        return _number(key, trend.growth_rate, trend.reason, trend)
     return {
         **_number(key, trend.current_value, trend.reason, trend),
         "previous_value": trend.previous_value,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from typing_extensions import TypedDict
@@ -11,9 +12,9 @@ from typing_extensions import TypedDict
 from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table
 from services.days import utc
-from services.posts.compared import ComparedPost, ComparedPostsReader, typical
+from services.posts.compared import ComparedPost, ComparedPostsReader, Typical, typical
 from services.posts.insights import rate_of
-from services.reasons import explain
+from services.reasons import Unavailable, explain
 
 MOST_DAYS, USUAL_DAYS = 365, 90
 CELL_FLOOR = 3  # posts of a cell
@@ -56,8 +57,8 @@ class PostingTimes:
             if media_product_type in {None, post.row.media_product_type}:
                 moment = utc(post.row.posted_at).astimezone(zone)
                 by_cell[moment.isoweekday(), moment.hour].append(post)
-        cells = [_cell(weekday, hour, by_cell[weekday, hour]) for weekday in WEEKDAYS for hour in HOURS]
-        reasons = dict.fromkeys(cell["reason"] for cell in cells if cell["reason"] is not None)
+        medians = {(weekday, hour): _medians(by_cell[weekday, hour]) for weekday in WEEKDAYS for hour in HOURS}
+        cells = [_cell(*key, len(by_cell[key]), each) for key, each in medians.items()]
         return Answer(
             body={"tz": zone.key, "cells": cells},
             account=selected.id,
@@ -70,20 +71,41 @@ class PostingTimes:
                 **found.meta,
                 "floor": CELL_FLOOR,
             },
-            unavailable=[explain("median_reach", reason, of_media=True) for reason in reasons],
+            unavailable=_unavailable(medians.values()),
             warnings=found.warnings,
             table=Table(COLUMNS, cells),
         )
 
 
-def _cell(weekday: int, hour: int, posts: Sequence[ComparedPost]) -> PostingTime:
-    reach = typical([post.values["reach"] for post in posts], floor=CELL_FLOOR)
-    rate = typical([rate_of(post.values, "reach") for post in posts], floor=CELL_FLOOR)
+class _Medians(NamedTuple):
+    """The medians of one cell, under their names in it."""
+
+    median_reach: Typical
+    median_engagement_rate: Typical
+
+
+def _medians(posts: Sequence[ComparedPost]) -> _Medians:
+    return _Medians(
+        median_reach=typical([post.values["reach"] for post in posts], floor=CELL_FLOOR),
+        median_engagement_rate=typical([rate_of(post.values, "reach") for post in posts], floor=CELL_FLOOR),
+    )
+
+
+def _cell(weekday: int, hour: int, posts: int, medians: _Medians) -> PostingTime:
+    reach, rate = medians
     return {
         "weekday": weekday,
         "hour": hour,
-        "posts": len(posts),
+        "posts": posts,
         "median_reach": reach.value,
         "median_engagement_rate": rate.value,
         "reason": reach.reason or rate.reason,
     }
+
+
+def _unavailable(cells: Collection[_Medians]) -> list[Unavailable]:
+    """Explain each reason of each median once."""
+    kinds = dict.fromkeys(
+        (name, each.reason) for medians in cells for name, each in medians._asdict().items() if each.reason is not None
+    )
+    return [explain(name, reason, of_media=True) for name, reason in kinds]

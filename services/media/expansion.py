@@ -11,8 +11,8 @@ from functools import partial
 from services.clients.graph.client import GraphClient
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
-from services.errors import Charge, InsufficientViewersError, MediaTooOldError, ProviderError, ProviderRefusedError
-from services.media.known_refusals import MediaRefusals
+from services.errors import Charge, MediaTooOldError, ObjectNotFoundError, ProviderError, ProviderRefusedError
+from services.media.known_refusals import OF_ONE_MEDIA, MediaRefusals
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
 from services.media.refusal_check import ListedPost, PostCulprits, is_about_a_post
@@ -149,8 +149,8 @@ class _PostPages:
         return error
 
     def is_about_media(self, error: ProviderError) -> bool:
-        """Return whether a page may be refused for one of its posts."""
-        return is_about_a_post(error)
+        """Return whether a page may be refused for one of its posts; what a page does not find is the account."""
+        return is_about_a_post(error) and not isinstance(error, ObjectNotFoundError)
 
     def suspects(self, error: ProviderError, limit: int) -> int:
         """Return how many posts have the culprit among them: those of the page."""
@@ -169,7 +169,7 @@ class _PostPages:
 
     def _attribute(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
         """Remember what a post refuses, and ask for that no more."""
-        if isinstance(error, MediaTooOldError | InsufficientViewersError):
+        if isinstance(error, OF_ONE_MEDIA):
             self._refusals.note_media(self._account.id, culprit, error)
             self._rule_out(culprit, error)
         else:

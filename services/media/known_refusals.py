@@ -34,6 +34,8 @@ class AlbumChildError(ProviderError):
     code = "album_child"
 
 
+OF_ONE_MEDIA = (InsufficientViewersError, MediaTooOldError, ObjectNotFoundError)
+
 OF_MEDIA: Mapping[type[ProviderError], FixedTTL] = {
     MediaTooOldError: REFUSED_MEDIA,
     AlbumChildError: REFUSED_MEDIA,

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, replace
 from services.clients.graph.lists import insights_field
 from services.clients.graph.models import Item, MediaPage, media_id_of
 from services.days import parse_provider_time
-from services.errors import InsufficientViewersError, MediaTooOldError, ObjectNotFoundError
-from services.media.known_refusals import FEW
+from services.media.known_refusals import FEW, OF_ONE_MEDIA
 from services.media.values import MediaValue
 from services.store.types import MAX_NAME
 
 FIELDS = ("id", "timestamp", "media_type", "permalink")
-OF_ONE_STORY = (InsufficientViewersError, MediaTooOldError, ObjectNotFoundError)
 
 Values = Mapping[str, MediaValue]
 
@@ -41,7 +39,7 @@ class LiveStory:
     @property
     def is_refused(self) -> bool:
         """Whether Instagram refuses all numbers of the story, so that it would have a page refused."""
-        return self._lacks_all({error.code for error in OF_ONE_STORY})
+        return self._lacks_all({error.code for error in OF_ONE_MEDIA})
 
     def _lacks_all(self, reasons: set[str]) -> bool:
         values = self.values.values()

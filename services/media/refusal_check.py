@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
-from services.errors import (
-    InsufficientViewersError,
-    MediaTooOldError,
-    ProviderError,
-    ProviderRefusedError,
-    RetryStrategy,
-)
+from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
+from services.media.known_refusals import OF_ONE_MEDIA
 from services.media.metric_names import MetricNames
 from services.media.values import MediaValue, read_item
 
@@ -30,8 +25,8 @@ class ListedPost:
 
 
 def is_about_a_post(error: ProviderError) -> bool:
-    """Return whether a refusal may be about a single post or metric of the page."""
-    if isinstance(error, MediaTooOldError | InsufficientViewersError):
+    """Return whether the refusal of a call for one post may be about that post or a metric of it."""
+    if isinstance(error, OF_ONE_MEDIA):
         return True
     return isinstance(error, ProviderRefusedError) and error.retry_strategy is RetryStrategy.SPLIT
 
@@ -92,7 +87,7 @@ class PostCulprits:
             except ProviderError as error:
                 if not is_about_a_post(error):
                     raise
-                if isinstance(error, MediaTooOldError | InsufficientViewersError):
+                if isinstance(error, OF_ONE_MEDIA):
                     return False
             else:
                 self.answered.add((product_type, metric))
@@ -108,7 +103,7 @@ class PostCulprits:
         try:
             return bool(self.fetch_alone(other.id, self._names.metrics))
         except ProviderError as error:
-            if isinstance(error, MediaTooOldError | InsufficientViewersError):
+            if isinstance(error, OF_ONE_MEDIA):
                 return True
             if not is_about_a_post(error):
                 raise

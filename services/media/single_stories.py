@@ -10,8 +10,8 @@ from services.errors import TRANSIENT, ProviderError, RetryStrategy
 from services.executors import Executor
 from services.media.catalogue import STORY
 from services.media.fetcher import MediaFetcher, Viewers, note_refusals
-from services.media.known_refusals import FEW, MediaRefusals
-from services.media.live_story import OF_ONE_STORY, LiveStory
+from services.media.known_refusals import FEW, OF_ONE_MEDIA, MediaRefusals
+from services.media.live_story import LiveStory
 from services.media.values import MediaValue
 from services.media.viewers import ViewersCheck
 
@@ -83,7 +83,7 @@ def _value(answer: MediaValue | ProviderError) -> MediaValue | None:
     """Return the value of an answer, None for a fault; raises a failure that concerns all calls."""
     if isinstance(answer, MediaValue):
         return answer
-    if isinstance(answer, OF_ONE_STORY):
+    if isinstance(answer, OF_ONE_MEDIA):
         return MediaValue(None, answer.code, answer.message)
     if answer.retry_strategy is RetryStrategy.SPLIT:
         return MediaValue(None, "refused", answer.words or answer.message)

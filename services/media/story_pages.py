@@ -13,8 +13,8 @@ from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
 from services.errors import InsufficientViewersError, ProviderError, RetryStrategy
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import SPLIT_FOR, Viewers
-from services.media.known_refusals import FEW, MediaRefusal, MediaRefusals
-from services.media.live_story import FIELDS, OF_ONE_STORY, LiveStory, live_story
+from services.media.known_refusals import FEW, OF_ONE_MEDIA, MediaRefusal, MediaRefusals
+from services.media.live_story import FIELDS, LiveStory, live_story
 from services.media.metric_names import MetricNames
 from services.media.page_walk import Run
 from services.media.single_stories import SingleStories
@@ -143,7 +143,7 @@ class StoryPages:
 
     def is_about_media(self, error: ProviderError) -> bool:
         """Return whether a page may be refused for one of its stories or metrics."""
-        return isinstance(error, OF_ONE_STORY) or error.retry_strategy in SPLIT_FOR
+        return isinstance(error, OF_ONE_MEDIA) or error.retry_strategy in SPLIT_FOR
 
     def suspects(self, error: ProviderError, limit: int) -> int:
         """Return how many stories have the culprit among them; at first it is found out how many there are."""

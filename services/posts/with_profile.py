@@ -21,7 +21,8 @@ from services.errors import (
     RetryStrategy,
 )
 from services.media.expansion import POST_METRICS, PostValues
-from services.media.live_story import OF_ONE_STORY, StoriesAlong
+from services.media.known_refusals import OF_ONE_MEDIA
+from services.media.live_story import StoriesAlong
 from services.media.page_walk import INSIGHTS_PAGE_SIZES
 from services.media.values import read_item
 from services.posts.post import Post, as_post
@@ -110,7 +111,7 @@ class Pages:
                 raise
             if stories.metrics:
                 # Which story that is, the reading of the stories finds out and remembers.
-                is_of_one = isinstance(error, OF_ONE_STORY)
+                is_of_one = isinstance(error, OF_ONE_MEDIA)
                 self.story_numbers_refused = not is_of_one
                 stories.leave(numbers_only=is_of_one)
                 return self._with_stories(stories, limit)

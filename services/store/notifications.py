@@ -75,7 +75,9 @@ class NotificationTable:
 
     def delivered(self, event: Notification, now: float) -> None:
         """Note that the receiver has accepted an event."""
-        done = {"attempts": next_attempt(event.attempts), "due_at": None, "delivered_at": now, "failure": None}
+        # It may have been given up for newer ones during the attempt.
+        done = {"due_at": None, "delivered_at": now, "given_up_at": None, "failure": None}
+        done["attempts"] = next_attempt(event.attempts)
         with self._database.write() as connection:
             connection.execute(update(notifications).where(notifications.c.id == event.id).values(done))
 

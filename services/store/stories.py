@@ -80,7 +80,7 @@ class Stories:
             {"account": account, "story": row.id} | number._asdict()
             for row in ordered
             for number in sorted(row.numbers, key=lambda number: number[:3])
-            if all(is_name(name, MAX_NAME) for name in (number.metric, number.bucket) if name != TOTAL)
+            if is_name(number.metric, MAX_NAME) and (number.bucket == TOTAL or is_name(number.bucket, MAX_NAME))
         ]
         newer, _ = newer_story()
         replaced, is_newest_known = newer_number()

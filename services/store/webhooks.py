@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -184,6 +185,8 @@ class WebhookTable:
         """Delete the deliveries that were read and name an account; return how many there were."""
         query = select(deliveries.c.digest, deliveries.c.body).where(deliveries.c.read_at.is_not(None))
         query = query.order_by(deliveries.c.digest).limit(FORGOTTEN_AT_ONCE)
+        # An id is a text or a number, as `id_of` takes it.
+        name = re.compile(rf'"{re.escape(account)}"|:\s*{re.escape(account)}\s*[,}}]'.encode())
         last, deleted = "", 0
         while True:
             with self._database.read() as connection:
@@ -191,7 +194,7 @@ class WebhookTable:
             if not rows:
                 return deleted
             last = rows[-1].digest
-            if named := [row.digest for row in rows if f'"{account}"'.encode() in bytes(row.body)]:
+            if named := [row.digest for row in rows if name.search(bytes(row.body))]:
                 with self._database.write() as connection:
                     connection.execute(delete(deliveries).where(deliveries.c.digest.in_(named)))
                 deleted += len(named)

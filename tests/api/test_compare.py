@@ -126,7 +126,11 @@ def test_a_number_has_its_change_and_the_reason_of_what_is_unknown(client, wire)
     assert (interactions["growth_rate"], interactions["growth_reason"]) == (None, "not_answered")
     assert (bakery["metrics"]["reach"]["value"], bakery["metrics"]["reach"]["reason"]) == (None, "not_answered")
     assert own["metrics"]["follower_growth"].keys() & {"growth_rate", "previous_value"} == set()
-    assert {entry["account"] for entry in meta["unavailable"] if entry["metric"] == "Reach Change"} == {BAKERY}
+    assert {entry["account"] for entry in meta["unavailable"] if entry["metric"] == "reach"} == {BAKERY}
+    for row in (own, bakery):
+        nulls = [key for key, each in row["metrics"].items() if None in {each["value"], each.get("growth_rate", 0)}]
+        explained = [each["metric"] for each in meta["unavailable"] if each["account"] == row["account"]]
+        assert explained == nulls != []
     assert {entry["account"] for entry in meta["warnings"]} == {ACCOUNT_ID, BAKERY}
 
 

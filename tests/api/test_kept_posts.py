@@ -269,8 +269,14 @@ def test_a_number_that_too_many_posts_lack_is_unknown_for_their_reason(client, t
         "saves_per_1000_views": "media_too_old",
         "sends_per_reach": "no_reach",
     }
-    cells = body_of(client, f"/posting-times?account={ACCOUNT_ID}")["cells"]
-    assert [(cell["median_reach"], cell["reason"]) for cell in cells if cell["posts"]] == [(0, "no_reach")]
+    times = body_of(client, f"/posting-times?account={ACCOUNT_ID}")
+    shown = [(cell["median_reach"], cell["reason"]) for cell in times["cells"] if cell["posts"]]
+    assert shown == [(0, "no_reach")]
+    assert {(each["metric"], each["reason"]) for each in times["meta"]["unavailable"]} == {
+        ("median_reach", "no_posts"),
+        ("median_engagement_rate", "no_posts"),
+        ("median_engagement_rate", "no_reach"),
+    }
 
 
 @pytest.mark.parametrize(("type_", "posts"), [("FEED", 4), ("REELS", 0), (None, 4)])

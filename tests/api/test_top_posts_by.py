@@ -198,6 +198,27 @@ def test_posts_that_come_without_insights_are_asked_for_alone_and_what_they_refu
     assert media.calls()[1] == []
 
 
+def test_a_post_that_is_not_found_alone_is_refused_itself_and_older_ones_are_read(client, media):
+    media.publish(4)  # in pages of two
+    media.page = 2
+    media.omits, media.refused["1"] = True, graph_error(100, 33, message="Unsupported get request.")
+
+    found = {each["id"]: each for each in top(client)["top_posts"]}
+
+    assert {each: shown["reach"] for each, shown in found.items()} == {"0": 10_000, "1": None, "2": 9_998, "3": 9_997}
+    assert found["1"]["reasons"]["reach"] == "object_not_found"
+    assert media.calls()[1] == ["1"]
+
+
+def test_a_page_that_is_not_found_is_not_about_one_of_its_posts(client, media):
+    media.publish(4)
+    media.refused["1"] = graph_error(100, 33, message="Unsupported get request.")
+
+    top(client)
+
+    assert len(media.calls()[1]) == 1
+
+
 def test_a_type_without_insights_is_found_out_also_where_its_oldest_posts_are_too_old(client, media):
     media.publish(48)
     advertisements = {item["id"] for item in media.posts[::3]}

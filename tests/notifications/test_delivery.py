@@ -301,6 +301,20 @@ def test_an_event_that_was_given_up_during_an_attempt_does_not_wait_again(store,
     assert store.notifications.counts() == (1, 1)
 
 
+def test_an_event_that_was_given_up_during_an_attempt_that_delivers_it_is_delivered(store, clock, monkeypatch):
+    monkeypatch.setattr(outbox, "MAX_WAITING", 1)
+    put(store, clock=clock)
+    (event,) = store.notifications.due(clock.timestamp(), 1)
+    clock.wait(1)
+    put(store, clock=clock)
+    assert store.notifications.counts() == (1, 1)
+
+    store.notifications.delivered(event, clock.timestamp())
+
+    assert store.notifications.counts() == (1, 0)
+    assert event.id not in {each.id for each in store.notifications.listed(9)}
+
+
 @pytest.mark.parametrize(("attempts", "status"), [(2**31 - 1, 204), (2**31 - 1, 500), (-100, 204), (-100, 500)])
 def test_an_event_with_a_number_of_attempts_that_none_can_be_stands_before_no_other(
     store, receiver, clock, attempts, status

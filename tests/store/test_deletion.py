@@ -16,9 +16,11 @@ from services.history.retention import Retention
 from services.store.deletion import KEPT
 from services.store.exported_tables import DAYS, MEDIA, SECTIONS
 from services.store.history_tables import post_readings
+from services.store.job_tables import webhook_deliveries
 from services.store.posts import PartRow
 from services.store.schema import gateway, memory
 from services.store.types import Number
+from services.store.webhooks import DeliveryContent
 from tests.history.transfer.history_rows import all_rows, fill
 from tests.support import ACCOUNT_ID, MovableClock, settings, utc
 
@@ -97,6 +99,24 @@ def test_no_row_about_an_account_stays_and_every_other_does(store):
     assert tables_that_name(store, OTHER) == before
     assert set(deleted) == before - {"cache_versions", "webhook_deliveries"}
     assert store.deletion.of_account(FORGOTTEN) == {}
+
+
+def test_a_delivery_that_has_the_id_as_a_number_is_forgotten_too(store):
+    bodies = [
+        f'{{"entry": [{{"id": {account}{end}'
+        for account in (FORGOTTEN, OTHER, f"{FORGOTTEN}0")
+        for end in (', "changes": []}]}', " }]}")
+    ]
+    for body in bodies:
+        store.webhooks.keep(body.encode(), signed_by="facebook", received_at=1.0)
+    read = [DeliveryContent(delivery, [], None) for delivery in store.webhooks.unread(9)]
+    store.webhooks.enter(read, applicable=(), now=2.0)
+
+    assert store.webhooks.forget(FORGOTTEN) == 2
+
+    with store.databases[1].read() as connection:
+        left = {bytes(body).decode() for body in connection.execute(select(webhook_deliveries.c.body)).scalars()}
+    assert left == set(bodies[2:])
 
 
 @pytest.fixture

@@ -96,6 +96,12 @@ def test_a_name_that_no_column_can_hold_leaves_the_others(store, odd):
     assert store.stories.counts().kept == 1
 
 
+def test_a_number_without_a_name_leaves_the_others(store):
+    store.stories.keep("a", [row(numbers=[number(4, 1.0), number(5, 1.0, metric="")])])
+
+    assert kept(store) == {("reach", TOTAL, POLLING): (4, None, 1.0)}
+
+
 def test_stories_are_listed_newest_first_within_a_range(store):
     store.stories.keep("a", [row(str(index), created_at=float(index)) for index in range(1, 600)])
 
