@@ -133,6 +133,15 @@ class AccountResolver:
         request_context.is_about(account.id)
         return account
 
+    def still_here(self, account_id: str) -> Account:
+        """Return an account as `find` does; it is also unknown where there is no account at all any more."""
+        try:
+            return self.find(account_id)
+        except ProviderNotConfiguredError:
+            if self.listed():
+                raise  # Its token cannot be opened.
+            raise _unknown() from None
+
     def _found(self, reference: str | None) -> Account:
         if self._own.token and reference in {None, self._own.account_id}:
             return self._configured()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from typing import NamedTuple
 
 from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
@@ -37,6 +38,13 @@ YOUNGEST = DAY + 300  # seconds of age; Meta refuses to refresh a younger token
 NOT_INSPECTED = "not_inspected"
 
 log = logging.getLogger(__name__)
+
+
+class TokenCheck(NamedTuple):
+    """When a token is to be checked again (Unix seconds), and whether Instagram has accepted it in this check."""
+
+    due_at: float
+    is_accepted: bool
 
 
 class TokenRefresh:
@@ -80,8 +88,8 @@ class TokenRefresh:
         gone = {account for account, _ in known if account} - {account for account, _ in there}
         return {account for account, _ in there - known} | gone
 
-    def check(self, account_id: str, *, is_asked: bool = False) -> float:
-        """Check the token of an account, refresh it if it is time to, and return when to do that again (Unix seconds).
+    def check(self, account_id: str, *, is_asked: bool = False) -> TokenCheck:
+        """Check the token of an account, and refresh it if it is time to.
 
         A token that is refused is not tried, unless its user can make it good without a new one (once a day), or a
         person has asked for it (`is_asked`). Raises `AccountUnknownError` and the `ProviderError` of a fault that says
@@ -94,6 +102,7 @@ class TokenRefresh:
                 raise  # Its token cannot be opened.
             self._table.forget(account_id)
             raise AccountUnknownError("The account is no longer here.") from None
+        begun_at = self._clock.timestamp()
         row = self._row(account)
         # Before any call: a warning must not depend on a provider that answers.
         self._notices.warn(row, self._states)
@@ -105,7 +114,8 @@ class TokenRefresh:
         self._table.keep_only(account.id, row.fingerprint)
         row = self._table.find(account.id, row.fingerprint) or row
         self._notices.warn(row, self._states)
-        return self._next(row)
+        is_accepted = row.failure is None and row.checked_at is not None and row.checked_at >= begun_at
+        return TokenCheck(self._next(row), is_accepted)
 
     def _row(self, account: Account) -> TokenRow:
         mine, now = fingerprint(account.token), self._clock.timestamp()

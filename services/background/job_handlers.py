@@ -144,6 +144,17 @@ def _after_failure(
     return again
 
 
+def _after_run(
+    kind: str, account: str, due_at: float, troubles: AccountTroubles, clock: Clock, *, is_read: bool
+) -> Reschedule:
+    """Run again when it is due; only what was really read ends a trouble and the delays after failures."""
+    seconds = max(due_at - clock.timestamp(), 1.0)
+    if not is_read:
+        return Reschedule(seconds, is_attempt=False)
+    troubles.worked(account, kind)
+    return Reschedule(seconds, reset_attempts=True)
+
+
 def _read_stories(
     polling: StoryPolling,
     troubles: AccountTroubles,
@@ -154,7 +165,7 @@ def _read_stories(
 ) -> Reschedule | None:
     """Read the stories of an account; after a failure try again later and later, but before a story ends."""
     try:
-        due_at = polling.read(account)
+        run = polling.read(account)
     except AccountUnknownError:
         troubles.removed(account)
         return None
@@ -164,8 +175,7 @@ def _read_stories(
             within = max(moment - clock.timestamp(), NEVER_WITHIN)
             return Reschedule(max(min(again.seconds, within), error.retry_after or 0))
         return again
-    troubles.worked(account, STORIES_OF)
-    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+    return _after_run(STORIES_OF, account, run.due_at, troubles, clock, is_read=run.is_read)
 
 
 def _look_at_posts(
@@ -178,14 +188,13 @@ def _look_at_posts(
 ) -> Reschedule | None:
     """Look at the posts of an account; after a failure try again later and later."""
     try:
-        due_at = polling.look(account)
+        run = polling.look(account)
     except AccountUnknownError:
         troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(POSTS_OF, account, error, attempts, troubles)
-    troubles.worked(account, POSTS_OF)
-    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+    return _after_run(POSTS_OF, account, run.due_at, troubles, clock, is_read=run.is_read)
 
 
 def _take_snapshot(
@@ -204,10 +213,9 @@ def _take_snapshot(
         return None
     except NOT_READ as error:
         return _after_failure(SNAPSHOT_OF, account, error, attempts, troubles)
-    troubles.worked(account, SNAPSHOT_OF)
     if run.has_gaps:
         store.jobs.put(BACKFILL_OF, account, due_at=store.clock.timestamp())
-    return Reschedule(max(run.due_at - store.clock.timestamp(), 1.0), reset_attempts=True)
+    return _after_run(SNAPSHOT_OF, account, run.due_at, troubles, store.clock, is_read=run.is_taken)
 
 
 def _backfill(
@@ -261,14 +269,13 @@ def _keep_token(
 ) -> Reschedule | None:
     """Check the token of an account and refresh it; after a failure try again later and later."""
     try:
-        due_at = refresh.check(account)
+        found = refresh.check(account)
     except AccountUnknownError:
         troubles.removed(account)
         return None
     except NOT_READ as error:
         return _after_failure(TOKEN_OF, account, error, attempts, troubles)
-    troubles.worked(account, TOKEN_OF)
-    return Reschedule(max(due_at - clock.timestamp(), 1.0), reset_attempts=True)
+    return _after_run(TOKEN_OF, account, found.due_at, troubles, clock, is_read=found.is_accepted)
 
 
 def _check_accounts(rotation: CheckRotation, _key: str, _payload: Mapping[str, Any], _attempts: int) -> Reschedule:

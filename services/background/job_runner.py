@@ -28,12 +28,14 @@ log = logging.getLogger(__name__)
 class Reschedule:
     """The job has to run again in some seconds; `reset_attempts` is for a job that recurs and never ends.
 
-    `is_idle` says that there was nothing to do, which is worth no line in the log.
+    `is_idle` says that there was nothing to do, which is worth no line in the log. A run that is no attempt leaves the
+    number of attempts as it was.
     """
 
     seconds: float
     reset_attempts: bool = False
     is_idle: bool = False
+    is_attempt: bool = True
 
 
 Handler = Callable[[str, Mapping[str, Any], int], Reschedule | None]
@@ -129,7 +131,9 @@ class Runner:
                 self._store.jobs.complete(job)
             else:
                 due_at = self._clock.timestamp() + reschedule.seconds
-                self._store.jobs.reschedule(job, due_at, reset_attempts=reschedule.reset_attempts)
+                self._store.jobs.reschedule(
+                    job, due_at, reset_attempts=reschedule.reset_attempts, is_attempt=reschedule.is_attempt
+                )
         return {"outcome": "done"} if reschedule is None else {"outcome": "rescheduled", "seconds": reschedule.seconds}
 
     def _record_failure(self, job: Job, error: Exception) -> dict[str, object]:

@@ -117,8 +117,8 @@ class Cache:
             found |= self._fresh(request, [key for key in pending if key not in found])
             found |= {key: failures[key.key] for key in pending if key not in found and key.key in failures}
             pending = [key for key in pending if key not in found]
-        failed = {key for key, each in found.items() if isinstance(each, ProviderError)}
-        return found | {key: entry for key, entry in last_good.items() if key in failed}
+        failed = {key: each for key, each in found.items() if isinstance(each, ProviderError)}
+        return found | {key: replace(entry, failure=failed[key]) for key, entry in last_good.items() if key in failed}
 
     def refresh(
         self, account: str, key: str, policy: FreshnessPolicy, fetch: FetchOne, *, provider: str | None = None
@@ -225,7 +225,7 @@ class Cache:
                 self._on_first_use()
                 self._is_used = True
 
-    def _cached(self, request: FetchRequest) -> tuple[Found, Found]:
+    def _cached(self, request: FetchRequest) -> tuple[Found, dict[CacheKey, CacheEntry]]:
         """Return what will do without waiting, and the last good values of the other keys.
 
         What has expired is refreshed in the background.
@@ -236,7 +236,7 @@ class Cache:
         expired = [key for key, entry in cached.items() if key in found and entry.stale and now >= entry.retry_at]
         if expired and self._may_refresh(request.account):
             self._background.start(request, expired)
-        last_good: Found = {
+        last_good = {
             key: replace(entry, stale=True, expires_at=min(entry.expires_at, now))
             for key, entry in cached.items()
             if key not in found

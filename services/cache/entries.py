@@ -17,6 +17,7 @@ from services.cache.policies import (
 )
 from services.cache.values import ASKED, HeldRow
 from services.clock import Clock
+from services.errors import ProviderError
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 
@@ -30,7 +31,8 @@ class CacheEntry:
     """A cached value: when it was fetched, when it expires (Unix seconds), and whether it is stale.
 
     It is stale once it has expired, or once the provider was asked again and did not know it any more. Then `asked_at`
-    is the moment of that call, and before `retry_at` nothing is asked again.
+    is the moment of that call, and before `retry_at` nothing is asked again. `failure` says why it could not be fetched
+    for a caller who gets it all the same.
     """
 
     value: Json
@@ -39,6 +41,7 @@ class CacheEntry:
     stale: bool = False
     asked_at: float | None = None
     retry_at: float = 0.0
+    failure: ProviderError | None = None
 
     @property
     def last_asked(self) -> float:

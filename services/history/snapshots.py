@@ -90,10 +90,14 @@ class HistoryProgress(TypedDict):
 
 
 class SnapshotRun(NamedTuple):
-    """When the next snapshot is due (Unix seconds), and whether this one has found days for a back-fill to read."""
+    """When the next snapshot is due (Unix seconds), and whether this one has found days for a back-fill to read.
+
+    `is_taken` is False where none was due, or where it has to wait for the account's quota.
+    """
 
     due_at: float
     has_gaps: bool = False
+    is_taken: bool = True
 
 
 class BackfillStep(NamedTuple):
@@ -145,16 +149,16 @@ class AccountSnapshotter:
         Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
         `DatabaseUnavailableError`.
         """
-        account = self._accounts.find(account_id)
+        account = self._accounts.still_here(account_id)
         now = self._clock.timestamp()
         today = pacific_day(utc(now))
         before = self._tables.snapshots.find(account_id)
         if (before.day or "") >= today.isoformat():
-            return SnapshotRun(due_at(account_id, today + ONE_DAY))
+            return SnapshotRun(due_at(account_id, today + ONE_DAY), is_taken=False)
         if (due := due_at(account_id, today)) > now:
-            return SnapshotRun(due)
+            return SnapshotRun(due, is_taken=False)
         if not self._may_work(account_id):
-            return SnapshotRun(now + QUOTA_PAUSE)
+            return SnapshotRun(now + QUOTA_PAUSE, is_taken=False)
         # What was read today will do, for instance for a caller.
         request_context.accept_since(midnight(today))
         self._read_profile(account, attempts)
@@ -174,7 +178,7 @@ class AccountSnapshotter:
         Without a range as far back as the settings say; only that counts for the progress that is kept of an account.
         Raises as `take_snapshot`.
         """
-        account = self._accounts.find(account_id)
+        account = self._accounts.still_here(account_id)
         now = self._clock.timestamp()
         is_whole = since is None and until is None
         first = self._first_day(now) if is_whole else since

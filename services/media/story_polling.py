@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
@@ -37,6 +38,13 @@ NEVER_WITHIN = 2 * MINUTE  # of the beginning of the last reading or look, for i
 LOOK_DELAY = 5 * MINUTE  # by which a look at the posts may be late, before the list of stories is read instead
 
 log = logging.getLogger(__name__)
+
+
+class PollRun(NamedTuple):
+    """When an account is due next (Unix seconds), and whether what was due is read; if not, nothing has failed."""
+
+    due_at: float
+    is_read: bool = True
 
 
 def due_at(
@@ -118,19 +126,19 @@ class StoryPolling:
         """Return the accounts whose stories are read; raises `BusyError` where they are not known."""
         return [account.id for account in self._accounts.all()]
 
-    def read(self, account_id: str) -> float:
-        """Read the stories of an account if that is due; return when it is due next (Unix seconds).
+    def read(self, account_id: str) -> PollRun:
+        """Read the stories of an account if that is due; they count as read also where the last look has brought them.
 
         Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
         `DatabaseUnavailableError`.
         """
-        account = self._accounts.find(account_id)
+        account = self._accounts.still_here(account_id)
         now = self._clock.timestamp()
         due = self._next(account_id, now)
         if due > now:
-            return due
+            return PollRun(due, is_read=self._is_read(account_id))
         if not self._may_work(account_id):
-            return now + QUOTA_PAUSE
+            return PollRun(now + QUOTA_PAUSE, is_read=False)
         ending = self._ending(account_id, now)
         last_read_at = self._table.last_read_at(account_id)
         if ending and last_read_at is not None and now < last_read_at + READ_EVERY:
@@ -140,7 +148,11 @@ class StoryPolling:
             request_context.accept_since(due)
             live = self._kept.live(account, by_breakdown=LAST if ending else USUALLY)
             self._kept.keep(account_id, live.rows)
-        return self._next(account_id, self._clock.timestamp())
+            if live.entry.failure is not None:
+                raise live.entry.failure
+            if live.entry.is_older_than(due):
+                return PollRun(now + INCOMPLETE_AFTER, is_read=False)
+        return PollRun(self._next(account_id, self._clock.timestamp()))
 
     def along(self, account: Account) -> StoriesAlong:
         """Return how live stories come along with a look at the posts; raises `DatabaseUnavailableError`."""
@@ -198,6 +210,11 @@ class StoryPolling:
         """Return the stories that are due to be read for the last time."""
         stories = self._table.young(account_id, since=now - STORY_LIFE)
         return [story for story in stories if _is_ending(story, now)]
+
+    def _is_read(self, account_id: str) -> bool:
+        """Return whether the stories were read when that was tried last, here or along with a look."""
+        read_at, begun_at = self._table.last_read_at(account_id), self._table.begun_at(account_id)
+        return read_at is not None and (begun_at is None or read_at >= begun_at)
 
     def _next(self, account_id: str, now: float) -> float:
         stories = self._table.young(account_id, since=now - STORY_LIFE)

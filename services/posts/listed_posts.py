@@ -61,7 +61,7 @@ class ListedPosts:
             ordered.posts[:count],
             ordered,
             # Without the value, which would hold itself.
-            replace(entry, value={}, fetched_at=oldest, stale=entry.stale or is_kept),
+            replace(entry, value={}, fetched_at=oldest, stale=entry.stale or is_kept, failure=None),
             utc(listed.read_at),
             complete_from=listed.complete_from,
             truncated=listed.truncated and listed.complete_from >= since,

@@ -24,7 +24,7 @@ from services.errors import PermissionDeniedError
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.known_refusals import MediaRefusals
 from services.media.page_walk import INSIGHTS_PAGE_SIZES
-from services.media.story_polling import NEVER_WITHIN, StoryPolling
+from services.media.story_polling import NEVER_WITHIN, PollRun, StoryPolling
 from services.posts.ages import FIRST_LOOK_DAYS, PUNCTUAL, due_since, may_wait_until, moments
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts
@@ -43,7 +43,7 @@ FIRST_PAGE = INSIGHTS_PAGE_SIZES[0]  # posts whose insights come with the list
 GONE_AFTER = 2 * SEEN_AGAIN + 2 * HOUR  # before the last look; a post that was not listed since is not read
 MOST_AT_ONCE = 200  # posts that are read in one look; the next one goes on
 GO_ON_AFTER = 2 * MINUTE
-LIST_RETRY_AFTER = 10 * MINUTE  # after a list that could not be read although an older one is known
+LIST_RETRY_AFTER = 10 * MINUTE  # after a list that was not read although no call for it failed
 
 log = logging.getLogger(__name__)
 
@@ -113,19 +113,19 @@ class PostPolling:
         """Return the accounts whose posts are looked at; raises `BusyError` where they are not known."""
         return [account.id for account in self._accounts.all()]
 
-    def look(self, account_id: str) -> float:
-        """Look at the posts of an account if that is due; return when it is due next (Unix seconds).
+    def look(self, account_id: str) -> PollRun:
+        """Look at the posts of an account if that is due.
 
         Raises `AccountUnknownError` for an account that was removed, the failure of the provider, and
         `DatabaseUnavailableError`.
         """
-        account = self._accounts.find(account_id)
+        account = self._accounts.still_here(account_id)
         now = self._clock.timestamp()
         watched = self._watched(account_id, now)
         if (due := watched.next_look(now)) > now:
-            return due
+            return PollRun(due, is_read=False)
         if not self._may_work(account_id):
-            return now + QUOTA_PAUSE
+            return PollRun(now + QUOTA_PAUSE, is_read=False)
         self._table.begin_look(account_id, now=now)
         may_read = self._insights.may_read(account)
         is_first, overdue = watched.looked_at is None, watched.overdue(now) if may_read else []
@@ -136,18 +136,18 @@ class PostPolling:
         needs_insights = may_read and (overdue or (is_first and not watched.rows))
         along = self._along(account, watched.rows) if needs_insights else None
         stories = self._stories.along(account)
-        listed = self._posts.read(account, PostListPolicy(since=since), insights=along, stories=stories)
+        listed = self._posts.read(account, PostListPolicy(since=since), insights=along, stories=stories, raises=True)
         if listed.failure is not None:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
-            return now + LIST_RETRY_AFTER  # It failed, and the last list was answered.
+            return PollRun(now + LIST_RETRY_AFTER, is_read=False)
         is_done = not may_read or self._read_due(account, listed, since, is_first=is_first)
         self._stories.use_look(account, stories)
         if not is_done:
-            return now + GO_ON_AFTER
+            return PollRun(now + GO_ON_AFTER)
         self._table.end_look(account_id, looked_at=listed.read_at.timestamp())
         now = self._clock.timestamp()
-        return self._watched(account_id, now).next_look(now)
+        return PollRun(self._watched(account_id, now).next_look(now))
 
     def _read_due(self, account: Account, listed: Posts, since: float, *, is_first: bool) -> bool:
         """Read the insights of the posts that are due; return False if there are more than one look may read."""

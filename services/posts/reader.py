@@ -48,13 +48,14 @@ class PostReader:
         collaborations: bool = False,
         insights: InsightsAlong | None = None,
         stories: StoriesAlong | None = None,
+        raises: bool = False,
     ) -> Posts:
         """Return every post that a policy needs: those since a moment, or of some days before the list was read.
 
         Where they cannot be read, the posts that are known, with the failure; raises that where none are. `BusyError`
         is raised in any case: a moment later the whole list may be there. `collaborations` reads the posts of others on
         which the account collaborates. If the account's own list has to be read, `insights` may come with its first
-        page, and so may live `stories`.
+        page, and so may live `stories`. With `raises` a failed call is raised also where older posts are known.
         """
         key = COLLABORATIONS_KEY if collaborations else LIST_KEY
         fetch = partial(self._fetcher.fetch, account, policy, insights=insights, stories=stories)
@@ -62,6 +63,9 @@ class PostReader:
         posts = self._posts_of(account, policy, entry, key)
         if isinstance(posts, ProviderError):
             raise posts
+        failure = entry.failure if isinstance(entry, CacheEntry) else entry
+        if raises and failure is not None:
+            raise failure
         return posts
 
     def read_with_profile(

@@ -137,10 +137,19 @@ class Jobs:
             connection.execute(put_again.values(holder=UNHELD, lease_until=0.0, attempts=0, failure=None))
             connection.execute(delete(jobs).where(_is_claim(job)))
 
-    def reschedule(self, job: Job, due_at: float, *, failure: str | None = None, reset_attempts: bool = False) -> None:
+    def reschedule(
+        self,
+        job: Job,
+        due_at: float,
+        *,
+        failure: str | None = None,
+        reset_attempts: bool = False,
+        is_attempt: bool = True,
+    ) -> None:
         """Free a job until a due time, or an earlier one at which it was put again meanwhile."""
+        attempts = 0 if reset_attempts else job.attempts if is_attempt else job.attempts - 1
         earlier = case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at)
-        values = {"due_at": earlier, "failure": failure} | ({"attempts": 0} if reset_attempts else {})
+        values = {"due_at": earlier, "failure": failure, "attempts": attempts}
         with self._database.write() as connection:
             connection.execute(update(jobs).where(_is_claim(job)).values(holder=UNHELD, lease_until=0.0, **values))
 

@@ -82,14 +82,14 @@ def test_a_token_that_is_too_young_is_refreshed_a_day_later(world, added):
     account = added("instagram", age_days=0.5)
     given = world.token(account)
 
-    due_at = world.refresh.check(account)
+    due_at = world.refresh.check(account).due_at
 
     assert (world.token(account), world.state(account).state) == (given, "ok")
     assert due_at - world.clock.timestamp() <= DAY
     assert len(world.calls("refresh_access_token")) == 1
     for days in (0, 1):
         world.advance(days=days)
-        due_at = world.refresh.check(account)
+        due_at = world.refresh.check(account).due_at
         assert world.calls("refresh_access_token") == []
     assert due_at - world.clock.timestamp() <= 301
     world.advance(minutes=10)
@@ -242,11 +242,11 @@ def test_a_facebook_token_is_warned_of_at_14_7_and_1_days_once_each_and_then_cal
 def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
     account = added("facebook", age_days=40.25)
 
-    due_at = world.refresh.check(account)
+    due_at = world.refresh.check(account).due_at
     world.clock.set(world.clock.now())
     while world.row(account).warned_days is None:
         world.advance(seconds=due_at - world.clock.timestamp())
-        due_at = world.refresh.check(account)
+        due_at = world.refresh.check(account).due_at
 
     assert world.state(account).expires_at - world.clock.timestamp() == pytest.approx(14 * DAY, abs=5)
 
@@ -254,7 +254,7 @@ def test_the_warning_comes_at_its_moment_and_not_up_to_a_day_late(world, added):
 def test_a_token_that_is_new_on_its_last_day_is_looked_at_when_it_has_ended(world, added):
     account = added("facebook", age_days=59.5)
 
-    due_at = world.refresh.check(account)
+    due_at = world.refresh.check(account).due_at
 
     assert due_at - world.state(account).expires_at == pytest.approx(1, abs=0.001)
 
@@ -360,7 +360,7 @@ def test_a_refresh_without_permission_is_named_and_tried_again_a_day_later(world
     given = world.token(account)
     world.fault("permission", path="refresh_access_token")
 
-    due_at = world.refresh.check(account)
+    due_at = world.refresh.check(account).due_at
 
     assert (world.state(account).state, world.state(account).missing_scopes) == (
         "missing_permission",
@@ -398,7 +398,7 @@ def test_missing_permissions_are_named(world):
         ("instagram_manage_insights",),
     )
     assert world.token(account) == "EAASIMLONG-no-insights"
-    assert world.refresh.check(account) > world.clock.timestamp()
+    assert world.refresh.check(account).due_at > world.clock.timestamp()
 
 
 def test_a_refusal_from_before_the_account_of_the_settings_was_known_stays_its_own(make_world):
@@ -494,7 +494,7 @@ def test_a_refused_token_is_looked_at_daily_whenever_it_would_have_been_refreshe
     world.advance(days=29, hours=20)
     world.take_back(account, "instagram", 467)
 
-    assert world.refresh.check(account) == world.clock.timestamp() + DAY
+    assert world.refresh.check(account).due_at == world.clock.timestamp() + DAY
 
 
 def test_a_token_that_ends_early_is_refreshed_again_once_it_is_old_enough(world, added, monkeypatch):

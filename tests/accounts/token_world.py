@@ -120,7 +120,7 @@ class TokenWorld:
         while self.due and self.due[0][0] <= self.clock.timestamp():
             _, account = heapq.heappop(self.due)
             try:
-                again = self.refresh.check(account)
+                again = self.refresh.check(account).due_at
             except AccountUnknownError:
                 continue
             except ProviderError:

@@ -19,6 +19,8 @@ from tests.support import ACCOUNT_ID, GRAPH, MODASH, add_key, bearer, graph_erro
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 FOUND = {"posts": {"total": 6, "engagement_rate": [{"numberOfItems": 6, "value": 1.5}]}, "reels": {}}
 LATER = {"status": "retry_later"}
+EMPTY = {"id": ACCOUNT_ID, "username": "bakery", "data": [], "media": {"data": []}}
+EVERY_CALL = re.compile(f"{GRAPH}/.*")
 
 
 class Gateway:
@@ -289,6 +291,127 @@ def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
 
     troubles.failed(ACCOUNT_ID, POSTS_OF, denied)
     assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
+
+
+def answer(wire, body, status=200):
+    """Let Instagram give one answer to all calls; return how many there are so far."""
+    wire.assert_all_requests_are_fired = False
+    for method in ("GET", "POST"):
+        wire.upsert(method, EVERY_CALL, json=body, status=status)
+    return lambda: sum(call.request.url.startswith(GRAPH) for call in wire.calls)
+
+
+def work_for(gateway, hours, *kinds):
+    """Run jobs every half minute; return the events."""
+    events = []
+    for _ in range(hours * 120):
+        gateway.work(*kinds)
+        events += [event for event, _ in gateway.deliver()]
+        gateway.clock.wait(30)
+    return events
+
+
+@pytest.mark.parametrize("kind", [POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_a_trouble_that_lasts_is_announced_once_and_read_later_and_later(wire, gateway, kind):
+    gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    calls = answer(wire, graph_error(200), 403)
+
+    events = work_for(gateway, 6, kind)
+
+    assert events == ["account.trouble"]
+    assert 2 < calls() < 40
+
+
+@pytest.mark.parametrize("kind", [POSTS_OF, STORIES_OF])
+def test_a_read_that_fails_for_a_permission_is_announced_also_where_an_earlier_answer_is_known(wire, gateway, kind):
+    gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    answer(wire, EMPTY)
+    before = work_for(gateway, 1, kind)
+    calls = answer(wire, graph_error(200), 403)
+    first = calls()
+    during = work_for(gateway, 6, kind)
+    last = calls()
+    answer(wire, EMPTY)
+
+    assert (before, during) == ([], ["account.trouble"])
+    assert 2 < last - first < 40
+    assert work_for(gateway, 2, kind) == ["account.recovered"]
+
+
+def test_stories_that_a_look_has_brought_end_their_trouble(wire, gateway):
+    jobs = gateway.services.store.jobs
+    jobs.put(STORIES_OF, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    answer(wire, graph_error(200), 403)
+    gateway.work(STORIES_OF)
+    before = [event for event, _ in gateway.deliver()]
+    gateway.clock.wait(30)
+    jobs.put(POSTS_OF, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    calls = answer(wire, EMPTY | {"stories": {"data": []}})
+    gateway.work(POSTS_OF)
+    looked = calls()
+    gateway.clock.wait(60)
+
+    gateway.work(STORIES_OF)
+
+    assert before == ["account.trouble"]
+    assert calls() == looked
+    assert [event for event, _ in gateway.deliver()] == ["account.recovered"]
+
+
+@pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF])
+def test_a_pause_for_the_quota_ends_no_trouble(wire, gateway, monkeypatch, kind):
+    services = gateway.services
+    for each in (services.post_polling, services.story_polling, services.snapshots):
+        monkeypatch.setattr(each, "_may_work", lambda _account: False)
+    gateway.clock.wait(12 * 3600)
+    services.account_troubles.failed(ACCOUNT_ID, kind, PermissionDeniedError("No.", provider="instagram"))
+    services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    calls = answer(wire, EMPTY)
+
+    gateway.work(kind)
+
+    assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
+    assert calls() == 0
+
+
+def test_a_snapshot_that_is_not_due_ends_no_trouble_and_is_no_attempt(wire, gateway):
+    services, jobs = gateway.services, gateway.services.store.jobs
+    answer(wire, EMPTY)
+    services.snapshots._tables.snapshots.complete(ACCOUNT_ID, day="2999-01-01", taken_at=gateway.clock.timestamp())
+    services.account_troubles.failed(ACCOUNT_ID, SNAPSHOT_OF, PermissionDeniedError("No.", provider="instagram"))
+    jobs.put(SNAPSHOT_OF, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    (job,) = [job for job in gateway.runner.claim("we", 20) if job.kind == SNAPSHOT_OF]
+    jobs.reschedule(job, gateway.clock.timestamp())
+
+    gateway.work(SNAPSHOT_OF)
+
+    assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
+    gateway.clock.wait(2 * 86_400)
+    assert [job.attempts for job in gateway.runner.claim("we", 20) if job.kind == SNAPSHOT_OF] == [2]
+
+
+def test_a_token_that_dies_ends_no_trouble(wire, gateway):
+    gateway.services.store.jobs.put(TOKEN_OF, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+    answer(wire, graph_error(200), 403)
+    gateway.work(TOKEN_OF)
+    before = [event for event, _ in gateway.deliver()]
+    gateway.clock.wait(3600)
+    refused = {"is_valid": False, "error": {"code": 190, "subcode": 460, "message": "invented"}}
+    answer(wire, {"data": refused})
+
+    gateway.work(TOKEN_OF)
+
+    assert (before, [event for event, _ in gateway.deliver()]) == (["account.trouble"], ["token.dead"])
+
+
+@pytest.mark.parametrize("kind", [BACKFILL_OF, POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
+def test_the_job_of_the_last_account_ends_with_it(make_gateway, kind):
+    gateway = make_gateway(access_long_lived_token="", instagram_account_id="", page_id="")
+    gateway.services.store.jobs.put(kind, ACCOUNT_ID, due_at=gateway.clock.timestamp())
+
+    gateway.work(kind)
+
+    assert gateway.services.store.jobs.keys(kind) == set()
 
 
 @pytest.mark.parametrize("kind", [POSTS_OF, SNAPSHOT_OF, STORIES_OF, TOKEN_OF])
