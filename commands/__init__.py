@@ -6,7 +6,11 @@ import atexit
 import os
 import sys
 from types import TracebackType
+from typing import Final
 
+DONE: Final = 0
+FAILED: Final = 1  # It was not done, or not all of it.
+USAGE: Final = 2  # An argument, a file or a setting cannot be used; nothing was done. argparse ends with it, too.
 PIPE_CLOSED = 141  # the exit status of a program whose output is not read to its end, as shells have it
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 
@@ -42,7 +46,7 @@ def end_without_traceback(kind: type[BaseException], error: BaseException, trace
             stream.flush()
         except OSError:
             continue  # Its reader is gone.
-    os._exit(INTERRUPTED if is_interrupted else 1)  # A normal exit would wait for the threads of provider calls.
+    os._exit(INTERRUPTED if is_interrupted else FAILED)  # A normal exit would wait for the threads of provider calls.
 
 
 def _write_the_rest() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import partial
 
-from commands import Refused
+from commands import Refused, UsageError
 from commands.bulk_accounts import add_all, check_all, out_of, read_file
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
@@ -169,6 +169,7 @@ class AccountCommands:
 
     def rekey(self, options: argparse.Namespace) -> int:
         """Encrypt every token with the first key of TOKEN_KEY, or say how many are not; return 1 if any is not."""
+        self._services.token_encryption.keys()  # It raises without TOKEN_KEY.
         store = self._services.store
         rekeying = Rekeying(self._table, store.account_tokens, self._services.token_encryption)
         progress = Progress(sys.stdout)
@@ -279,9 +280,9 @@ def _token() -> str:
 def _login(given: str | None, token: str) -> str:
     implied = login_of(token)
     if given and implied and given != implied:
-        raise Refused(f"--login is {given}, but the token is one of the {implied} login.")
+        raise UsageError(f"--login is {given}, but the token is one of the {implied} login.")
     if not (given or implied):
-        raise Refused("The token's prefix does not show its login. Give --login facebook or --login instagram.")
+        raise UsageError("The token's prefix does not show its login. Give --login facebook or --login instagram.")
     return str(given or implied)
 
 

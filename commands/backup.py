@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from commands import Refused
+from commands import DONE, Refused
 from commands.arguments import given_path
-from commands.exit_status import DONE, end
+from commands.exit_status import end
 from commands.isolation import isolated
 from config import Config
 from services.rendering.plurals import counted

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from commands import INTERRUPTED
+from commands import FAILED, INTERRUPTED
 from commands.account_file import FileError, accounts_of
 from commands.doctor import lines_of
-from commands.exit_status import FAILED
 from commands.progress import Progress
 from services.accounts.adding import AccountAdding, Added, AdditionState, NewAccount
 from services.accounts.checks import Check

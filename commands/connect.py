@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from commands import MigrationError, UsageError
+from commands import DONE, FAILED, USAGE, MigrationError, UsageError
 from commands.env_file import write_setting
-from commands.exit_status import DONE, FAILED, USAGE
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now
 from config_parsing import unquoted

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from commands import MigrationError
-from commands.exit_status import DONE, FAILED, USAGE
+from commands import DONE, FAILED, USAGE, MigrationError
 from commands.migrate import migrate_or_explain
 from commands.probe import answers
 from config import Config, ConfigError, unknown_settings, unusable_proxies

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Final
 
-from commands import INTERRUPTED, Refused, UsageError
+from commands import FAILED, INTERRUPTED, USAGE, Refused, UsageError
 from config import ConfigError
-from services.errors import InsightsError
+from services.errors import InsightsError, InvalidRequestError, ProviderNotConfiguredError
 from services.store.database import DatabaseUnavailableError
 
-DONE: Final = 0
-FAILED: Final = 1  # It was not done, or not all of it.
-USAGE: Final = 2  # An argument, a file or a setting cannot be used; nothing was done. argparse ends with it, too.
+# What a service refuses of the arguments, and what it lacks in the settings.
+UNUSABLE = (InvalidRequestError, ProviderNotConfiguredError)
 
 
 def end(work: Callable[[], int], *, again: str = "", stopped: str = "") -> int:
@@ -26,6 +24,8 @@ def end(work: Callable[[], int], *, again: str = "", stopped: str = "") -> int:
         return work()
     except InsightsError as error:
         _print(error.message, error.hint)
+        if isinstance(error, UNUSABLE):
+            return USAGE
     except DatabaseUnavailableError as error:
         _print(f"The database is unavailable: {error}", again)
     except Refused as error:

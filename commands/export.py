@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
-from commands import Refused
+from commands import DONE, FAILED, Refused
 from commands.arguments import given_path
-from commands.exit_status import DONE, FAILED, end
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
 from config_parsing import listed

@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TextIO
 
-from commands import Refused
-from commands.exit_status import DONE, FAILED, end
+from commands import DONE, FAILED, Refused, UsageError
+from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
 from services.clock import Clock
@@ -31,7 +31,7 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read a file; return 1 if a line was refused or the file could not be read to its end."""
+    """Read a file; return 1 if a line was refused or the file could not be read to its end, 2 if not opened."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.WARNING)  # The output says the same.
     again = "Give the file again; what was read stays."
@@ -83,9 +83,16 @@ def _counted(file: TextIO) -> Iterator[str]:
         print("\r", end="", file=sys.stderr)
 
 
+def _unread(name: str) -> io.BufferedReader:
+    try:
+        return io.BufferedReader(io.FileIO(sys.stdin.fileno() if name == "-" else name))
+    except OSError as error:
+        raise UsageError(f"The file cannot be read: {error}") from None
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[TextIO]:
-    with io.BufferedReader(io.FileIO(sys.stdin.fileno() if name == "-" else name)) as raw:
+    with _unread(name) as raw:
         is_compressed = raw.peek(len(GZIP))[: len(GZIP)] == GZIP
         content = gzip.open(raw) if is_compressed else raw  # noqa: SIM115  # Closed below.
         # Spreadsheets write either; in UTF-8 the mark is dropped with the first line.

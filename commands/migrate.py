@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import logs
-from commands import MigrationError
-from commands.exit_status import DONE, end
+from commands import DONE, MigrationError
+from commands.exit_status import end
 from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.errors import ProviderNotConfiguredError

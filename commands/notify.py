@@ -13,6 +13,7 @@ from contextlib import closing
 from functools import partial
 from http import HTTPStatus
 
+from commands import UsageError
 from commands.doctor import lines_of, say
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
@@ -55,8 +56,7 @@ def secret() -> int:
 def send_test(config: Config) -> int:
     """Send a test event; return 1 if the receiver did not accept it."""
     if not config.notify_url:
-        say(Check("test event", False, "There is no receiver.", "Set NOTIFY_URL and NOTIFY_SECRET in .env."))
-        return 1
+        raise UsageError("There is no receiver. Set NOTIFY_URL and NOTIFY_SECRET in .env.")
     clock = Clock()
     data = {"message": "A test of the outgoing webhook."}
     body = body_of(TEST, data, mode=config.providers, at=clock.timestamp())

@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from commands import MigrationError, Refused
-from commands.exit_status import DONE, end
+from commands import DONE, MigrationError, Refused, UsageError
+from commands.exit_status import end
 from commands.migrate import alone, migrate_or_explain
 from commands.upgrade import known_versions, tables_at
 from config import Config
 from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
-from services.store.backup import BackupError
+from services.store.backup import BackupError, BackupFileError
 from services.store.schema_versions import GATEWAY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Restore a backup; return 1 if nothing was restored, with the reason in one sentence."""
+    """Restore a backup; return 1 if nothing was restored, 2 if the file is no backup, with the reason in a sentence."""
     options = _parser().parse_args(arguments)
     return end(partial(_run, options.file))
 
@@ -32,6 +32,8 @@ def _run(name: str) -> int:
         raise Refused(_with_postgresql(config, name))
     try:
         _restore(config, Path(name))
+    except BackupFileError as error:
+        raise UsageError(f"Nothing was restored. {error}") from None
     except (OSError, BackupError) as error:
         raise Refused(f"Nothing was restored. {error}") from None
     except MigrationError as error:

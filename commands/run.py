@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from commands import FAILED, USAGE, UsageError
 from commands.probe import answers
 from config import Config, ConfigError
 from front.listen_address import why_unusable
@@ -55,9 +56,12 @@ def main() -> int:
     except Stopped:
         print("\nStopping ...", flush=True)
         return 0
-    except (ConfigError, RuntimeError) as error:
+    except (ConfigError, UsageError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return USAGE
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     finally:
         # Ctrl-C is what ends gunicorn at once, but a program that still starts ignores it.
         _end(processes, signal.SIGINT if is_ready else signal.SIGTERM)
@@ -122,7 +126,7 @@ def _refuse_unusable_addresses(config: Config) -> None:
         addresses["SIMULATOR_PORT"] = ("127.0.0.1", config.simulator_port)
     for setting, (host, port) in addresses.items():
         if (why := why_unusable(host, port, setting=setting)) is not None:
-            raise RuntimeError(why)
+            raise UsageError(why)
 
 
 def _wait_until_ready(url: str, processes: Processes) -> None:

@@ -6,11 +6,12 @@ from importlib import import_module
 
 import pytest
 
-from commands import INTERRUPTED, MigrationError, Refused, UsageError
-from commands.exit_status import DONE, FAILED, USAGE, end
-from config import ConfigError
-from services.errors import AccountUnknownError
+from commands import DONE, FAILED, INTERRUPTED, USAGE, MigrationError, Refused, UsageError
+from commands.exit_status import end
+from config import Config, ConfigError
+from services.errors import AccountUnknownError, InvalidRequestError, ProviderNotConfiguredError
 from services.store.database import DatabaseUnavailableError
+from tests.support import new_instance
 
 COMMANDS = [
     ("account", "list"),
@@ -44,6 +45,12 @@ def raising(error):
     [
         (ConfigError(["PORT is wrong."]), USAGE, "The gateway cannot start:\n  - PORT is wrong.\n"),
         (UsageError("No such file."), USAGE, "No such file.\n"),
+        (
+            InvalidRequestError("A wrong argument.", hint="Accepted: another."),
+            USAGE,
+            "A wrong argument.\nAccepted: another.\n",
+        ),
+        (ProviderNotConfiguredError("No key.", provider="instagram", hint="Set it."), USAGE, "No key.\nSet it.\n"),
         (Refused("There is no such key."), FAILED, "There is no such key.\n"),
         (MigrationError("The store is newer."), FAILED, "The store is newer.\n"),
         (AccountUnknownError("No such account.", hint="Add it."), FAILED, "No such account.\nAdd it.\n"),
@@ -74,3 +81,28 @@ def test_a_setting_that_cannot_be_used_ends_every_command_alike(monkeypatch, cap
     ended = import_module(f"commands.{command[0]}").main(command[1:])
 
     assert (ended, bool(capsys.readouterr().err)) == (USAGE, True)
+
+
+UNUSABLE = [
+    ("account", "add"),
+    ("account", "add", "--file", "no-file"),
+    ("account", "rekey"),
+    ("account", "rekey", "--check"),
+    ("export", "--metrics", "no-metric"),
+    ("import_history", "no-file"),
+    ("import_history", "."),
+    ("notify", "test"),
+    ("restore", "no-file"),
+    ("restore", "."),
+    ("webhook", "check", "no-address"),
+]
+
+
+@pytest.mark.parametrize("command", UNUSABLE, ids=" ".join)
+def test_what_is_given_and_cannot_be_used_ends_every_command_alike(run_command, command):
+    """The settings that `account` and `notify test` need are missing."""
+    module = import_module(f"commands.{command[0]}")
+
+    ended, said, complained = run_command(module, Config.from_env({"INSTANCE_PATH": new_instance()}), *command[1:])
+
+    assert (ended, said, bool(complained)) == (USAGE, "", True)

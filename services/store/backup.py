@@ -34,6 +34,10 @@ class BackupError(Exception):
     """A backup cannot be made or restored, and nothing has changed; the text says why, for a terminal."""
 
 
+class BackupFileError(BackupError):
+    """The file that was given is no backup that can be restored."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """What a checked copy holds: its schema, the number of reports, and of results that were not booked yet."""
@@ -124,10 +128,10 @@ def examined(file: Path) -> Copy:
             connection.execute("PRAGMA journal_mode=DELETE")
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             if found != ["ok"]:
-                raise BackupError(f"The file is damaged, or no database: {'; '.join(found)}.")
+                raise BackupFileError(f"The file is damaged, or no database: {'; '.join(found)}.")
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if f"{GATEWAY}_version" not in tables:
-                raise BackupError(f"This is no {GATEWAY} database: it has no table {GATEWAY}_version.")
+                raise BackupFileError(f"This is no {GATEWAY} database: it has no table {GATEWAY}_version.")
             version = connection.execute(f"SELECT version_num FROM {GATEWAY}_version").fetchone()  # noqa: S608
             counts = [
                 connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] if table in tables else 0  # noqa: S608
@@ -136,7 +140,7 @@ def examined(file: Path) -> Copy:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        raise BackupError(f"The file is damaged, or no database: {error}.") from None
+        raise BackupFileError(f"The file is damaged, or no database: {error}.") from None
     return Copy("none" if version is None else str(version[0]), *counts)
 
 
@@ -162,8 +166,11 @@ def _copy_pages(source: Path, part: Path) -> None:
 def _require_file(backup: Path) -> None:
     """Refuse what is no file that can be read, before anything has to be stopped for it."""
     if backup.is_dir():
-        raise BackupError(f"{backup} is a folder; give the file that `make backup` made.")
-    backup.open("rb").close()
+        raise BackupFileError(f"{backup} is a folder; give the file that `make backup` made.")
+    try:
+        backup.open("rb").close()
+    except OSError as error:
+        raise BackupFileError(f"{error.filename or backup}: {error.strerror or error}.") from None
 
 
 def _copy_file(backup: Path, part: Path) -> None:
@@ -240,11 +247,11 @@ def _refuse_unknown_version(version: str, known: Collection[str]) -> None:
     if version in known:
         return
     if version.isdigit() and version > max(known):
-        raise BackupError(
+        raise BackupFileError(
             f"The backup has version {version} of the {GATEWAY} database, which is newer than this code "
             f"({max(known)}). Restore it with the release that made it, or a newer one."
         )
-    raise BackupError(f"The backup has version {version} of the {GATEWAY} database, which this code does not know.")
+    raise BackupFileError(f"The backup has version {version} of the {GATEWAY} database, which this code does not know.")
 
 
 def _refuse_missing_tables(part: Path, version: str, needed: Mapping[str, Collection[str]]) -> None:
@@ -261,7 +268,7 @@ def _refuse_missing_tables(part: Path, version: str, needed: Mapping[str, Collec
         if (table, column) not in found
     ]
     if missing:
-        raise BackupError(
+        raise BackupFileError(
             f"The backup is not whole: at version {version}, which it says that it has, the {GATEWAY} database "
             f"also has {', '.join(dict.fromkeys(missing))}."
         )

@@ -216,7 +216,7 @@ def test_every_page_of_a_user_is_added_with_its_own_token(listed, make_account, 
     assert (len({row.page_id for row in rows}), len(tokens - {several["facebook_token"]})) == (3, 3)
     ended, said, _ = make_account("add", "--all-pages", given=f"{several['facebook_token']}\n")
     assert (ended, said.splitlines()[-1]) == (0, "3 skipped (added before with the same token).")
-    assert make_account("add", "--all-pages", given=f"{listed['accounts'][0]['instagram_token']}\n")[0] == 1
+    assert make_account("add", "--all-pages", given=f"{listed['accounts'][0]['instagram_token']}\n")[0] == 2
 
 
 @pytest.mark.parametrize(("token", "exchanges"), [("EAASHORT-several", 1), ("EAASIMLONG-several", 0)])

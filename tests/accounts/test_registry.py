@@ -440,7 +440,7 @@ def test_tokens_are_encrypted_again_with_the_first_key(make_account):
 def test_what_is_missing_is_said_and_nothing_is_stored(make_account, arguments, token, changes, words):
     ended, said = make_account(*arguments, token=token, **changes)
 
-    assert ended == 1
+    assert ended == (1 if words in {"Not a token", "no account nobody"} else 2)
     assert words in said
     assert query(make_account.store, "gateway", "SELECT id FROM accounts") == []
 
@@ -459,7 +459,7 @@ def test_a_token_of_another_account_is_not_stored_under_the_id_that_was_given(ma
 
     ended, said = make_account("add", "--id", BAKERY, token=SECRET["cafe"])
 
-    assert (ended, f"The token is of account {CAFE}, not of {BAKERY}." in said) == (1, True)
+    assert (ended, f"The token is of account {CAFE}, not of {BAKERY}." in said) == (2, True)
     assert query(make_account.store, "gateway", "SELECT id FROM accounts") == []
 
 

@@ -187,7 +187,7 @@ def test_a_missing_setting_is_named(run, wire):
 def test_what_is_no_address_is_refused(run, url):
     status, said = run("check", url, **SETTINGS)
 
-    assert status == 1
+    assert status == 2
     assert "Accepted: https://<host>/webhooks/instagram." in said
 
 

@@ -72,9 +72,9 @@ def test_an_unreachable_receiver_is_explained(run_command, receiver):
 
 
 def test_without_a_receiver_the_command_names_the_settings(run_command):
-    ended, said, _ = run_command(command, Config.from_env({"INSTANCE_PATH": new_instance()}), "test")
+    ended, _, said = run_command(command, Config.from_env({"INSTANCE_PATH": new_instance()}), "test")
 
-    assert ended == 1
+    assert ended == 2
     assert "Set NOTIFY_URL and NOTIFY_SECRET" in said
 
 

@@ -305,7 +305,7 @@ def test_restores_within_one_second_keep_each_database_that_they_replace(run, se
 def test_a_folder_is_no_backup(run, settings, name):
     ended, said, failure = run(restore, name)
 
-    assert (ended, said) == (1, "")
+    assert (ended, said) == (2, "")
     assert failure.startswith("Nothing was restored.")
 
 
@@ -341,8 +341,8 @@ def test_nothing_is_restored_while_a_process_uses_the_store(run, settings, tmp_p
 
     assert refused[0] == 1
     assert "Stop them" in refused[2]
-    assert (missing[0], "missing.db: No such file" in missing[2], "Stop" in missing[2]) == (1, True, False)
-    assert (folder[0], "is a folder" in folder[2], "Stop" in folder[2]) == (1, True, False)
+    assert (missing[0], "missing.db: No such file" in missing[2], "Stop" in missing[2]) == (2, True, False)
+    assert (folder[0], "is a folder" in folder[2], "Stop" in folder[2]) == (2, True, False)
     assert restored[0] == 0
 
 
@@ -410,7 +410,7 @@ def test_what_is_no_good_backup_is_refused_and_changes_nothing(run, settings, tm
 
     ended, said, failure = run(restore, str(file))
 
-    assert (ended, said) == (1, "")
+    assert (ended, said) == (2, "")
     assert failure.startswith("Nothing was restored.")
     assert reason in failure
     assert len(failure.splitlines()) == 1
@@ -427,7 +427,7 @@ def test_a_backup_of_an_older_schema_that_lacks_a_table_of_it_is_refused(run, se
 
     ended, _, failure = run(restore, str(file))
 
-    assert ended == 1
+    assert ended == 2
     assert "at version 0008, which it says that it has, the gateway database also has accounts." in failure
 
 
