@@ -134,8 +134,9 @@ def test_requests_and_background_work_take_turns(one):
     assert [name.endswith("background") for name in queue.order] == [True, False] * 3
 
 
-def test_background_work_never_takes_more_than_half_of_the_places():
-    bulkhead = Bulkhead(4)
+@pytest.mark.parametrize(("places", "half"), [(2, 1), (4, 2), (5, 2), (8, 4)])
+def test_background_work_never_takes_more_than_half_of_the_places(places, half):
+    bulkhead = Bulkhead(places)
     background = Queue(bulkhead)
     release = threading.Event()
 
@@ -148,11 +149,13 @@ def test_background_work_never_takes_more_than_half_of_the_places():
     threads = [threading.Thread(target=hold, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
-    until(lambda: background.waiting() == 6)
+    until(lambda: background.waiting() == 8 - half)
 
-    with bulkhead.place("2"), bulkhead.place("3"):
-        assert background.order == ["held"] * 2
-    assert background.order == ["held"] * 2
+    with ExitStack() as requests:
+        for account in range(places - half):
+            requests.enter_context(bulkhead.place(f"{account}"))
+        assert background.order == ["held"] * half
+    assert background.order == ["held"] * half
     release.set()
     for thread in threads:
         thread.join(10)
