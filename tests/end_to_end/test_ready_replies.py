@@ -17,7 +17,7 @@ ENDS_WITHIN = 2.0  # seconds after a revocation
 MINUTE = 60.0
 MOST_SECONDS = 4.0  # that some requests take on a loaded machine
 A_MOMENT = 2.0  # seconds by which a loaded machine may be late
-OF_THE_MOMENT = {"Date", "Age", "Cache-Status", "X-Request-Id"}
+OF_THE_MOMENT = {"Date", "Age", "Cache-Control", "Cache-Status", "X-Request-Id"}
 WARM_UP = 3  # requests that a spelling needs until its reply is found without being parsed
 
 

@@ -166,11 +166,27 @@ def test_reloads_lose_no_request_and_those_that_would_not_start_change_nothing(
     assert ready(gateway) == len(first) == WORKERS  # The new workers have the new LOG_LEVEL.
 
 
+# Python runs it at each start, if it is on the path. A program then waits with the import of the gateway.
+WAITS_WITH_IMPORT = """
+import sys, time
+from pathlib import Path
+
+class Waits:
+    @staticmethod
+    def find_spec(name, *_):
+        while name == "app" and not (Path(__file__).parent / "go-on").exists():
+            time.sleep(0.01)
+
+sys.meta_path.insert(0, Waits)
+"""
+
+
 @pytest.fixture
 def starting(settings, tmp_path):
-    """A gateway of one worker that has just begun to start."""
+    """A gateway of one worker that has begun to start, and goes on once there is the file `go-on`."""
+    (tmp_path / "sitecustomize.py").write_text(WAITS_WITH_IMPORT)
     output = tmp_path / "output"
-    chosen = settings | {"PORT": str(free_port()), "GUNICORN_CMD_ARGS": "--workers 1"}
+    chosen = settings | {"PORT": str(free_port()), "GUNICORN_CMD_ARGS": "--workers 1", "PYTHONPATH": str(tmp_path)}
     with output.open("wb") as file:
         popen = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "app:create_app()"],
@@ -191,8 +207,9 @@ def is_caught(pid, number):
     return int(status.partition("SigCgt:\t")[2].split()[0], 16) >> number - 1 & 1
 
 
-def test_a_reload_during_the_start_takes_place_after_it(starting):
+def test_a_reload_during_the_start_takes_place_after_it(starting, tmp_path):
     starting.popen.send_signal(signal.SIGHUP)
+    (tmp_path / "go-on").touch()
 
     until(lambda: ready(starting) == 2, starting)
 
