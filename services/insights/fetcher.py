@@ -10,7 +10,7 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from services.windows import Window
 
 # Code 1 (SHRINK) means a transient fault, and also a metric and a breakdown that do not go together.
 SPLIT_FOR = frozenset({RetryStrategy.SPLIT, RetryStrategy.SHRINK})
+CHECKS = 2  # other metrics that are asked for where a request was refused, the second if the first has a fault
 
 Answered = Mapping[str, Item]
 Values = Mapping[ValueKey, MetricValue]
@@ -232,23 +233,36 @@ class BatchFetcher:
         """Ask for a metric that was not requested; return the failure of the whole request, if that is refused too."""
         known = self._last_check()
         if known is None:
-            check = _another(request, self._account.login)
-            refused = self._send([check])
-            if self._stopped_by is None and not refused:
-                outcome = self.values[next(iter(check.value_keys()))]
-                if isinstance(outcome, ProviderError):
-                    return outcome  # It says nothing: a timeout, or a fault that passes.
-                known = self.checked = True
-            elif self._stopped_by is not None:
-                return self._stopped_by
-            elif any(failure.retry_strategy is not RetryStrategy.SPLIT for _, failure in refused):
-                return refused[0][1]  # Code 1 says nothing of a refusal.
-            else:
-                known = self.checked = False
+            outcome = self._check(_others(request, self._account.login))
+            if isinstance(outcome, ProviderError):
+                return outcome  # It says nothing of a refusal: a timeout, or a fault.
+            known = self.checked = outcome
         if not known:
             self.is_all_refused = True
         # As a failure of the whole request: no metric is to blame, and nothing more is sent.
         return None if known else error.unsent(retry_after=None)
+
+    def _check(self, checks: Iterable[InsightsRequest]) -> bool | ProviderError:
+        """Return whether Instagram answers a check, or the failure where that says neither.
+
+        Where it has a fault with one (code 1), the next is sent: the fault may be one of its metric, and last.
+        """
+        failure: ProviderError | None = None
+        for check in checks:
+            refused = self._send([check])
+            if self._stopped_by is not None:
+                return self._stopped_by
+            outcome = refused[0][1] if refused else self.values[next(iter(check.value_keys()))]
+            if not isinstance(outcome, ProviderError):
+                return True
+            if outcome.retry_strategy is RetryStrategy.SPLIT:
+                return False
+            if outcome.retry_strategy is not RetryStrategy.SHRINK:
+                return outcome
+            failure = outcome
+        if failure is None:
+            raise TypeError("A check asks for a metric.")
+        return failure
 
     def _check_fault(self, request: InsightsRequest, error: ProviderError) -> ProviderError | None:
         """Make the smallest call; return the failure of the whole request if that has the fault too."""
@@ -345,8 +359,8 @@ def _shorter(request: InsightsRequest) -> list[InsightsRequest]:
     return [InsightsRequest((metric,), half, series=request.series) for half in window.halves()]
 
 
-def _another(request: InsightsRequest, login: str) -> InsightsRequest:
-    """Return a request for one supported metric that another request does not ask for, over the same days."""
+def _others(request: InsightsRequest, login: str) -> list[InsightsRequest]:
+    """Return `CHECKS` requests, each for one supported metric that another request does not ask for, over its days."""
     candidates = [
         metric
         for metric in METRICS.values()
@@ -357,8 +371,8 @@ def _another(request: InsightsRequest, login: str) -> InsightsRequest:
     ]
     by_same = [metric for metric in candidates if set(request.breakdown) <= set(metric.breakdowns)]
     if request.breakdown and by_same:
-        return InsightsRequest((by_same[0].name,), request.window, request.breakdown)
-    return InsightsRequest((candidates[0].name,), request.window)
+        return [InsightsRequest((each.name,), request.window, request.breakdown) for each in by_same[:CHECKS]]
+    return [InsightsRequest((each.name,), request.window) for each in candidates[:CHECKS]]
 
 
 def _is_answer(value: MetricValue | ProviderError | None) -> bool:

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class PollRun(NamedTuple):
-    """When an account is due next (Unix seconds), and whether what was due is read; if not, nothing has failed."""
+    """When an account is due next (Unix seconds), and whether what was due is read."""
 
     due_at: float
     is_read: bool = True
@@ -151,7 +151,7 @@ class StoryPolling:
             if live.entry.failure is not None:
                 raise live.entry.failure
             if live.entry.is_older_than(due):
-                return PollRun(now + INCOMPLETE_AFTER, is_read=False)
+                return PollRun(self._before_the_last(account_id, now + INCOMPLETE_AFTER), is_read=False)
         return PollRun(self._next(account_id, self._clock.timestamp()))
 
     def along(self, account: Account) -> StoriesAlong:
@@ -215,6 +215,10 @@ class StoryPolling:
         """Return whether the stories were read when that was tried last, here or along with a look."""
         read_at, begun_at = self._table.last_read_at(account_id), self._table.begun_at(account_id)
         return read_at is not None and (begun_at is None or read_at >= begun_at)
+
+    def _before_the_last(self, account_id: str, moment: float) -> float:
+        """Return a moment, or the earlier one at which a story has to be read for the last time."""
+        return min(moment, self.next_last_moment(account_id) or moment)
 
     def _next(self, account_id: str, now: float) -> float:
         stories = self._table.young(account_id, since=now - STORY_LIFE)

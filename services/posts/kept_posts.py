@@ -15,6 +15,7 @@ from services.answers import Origin
 from services.clients.graph.models import Account, Item, as_number
 from services.clock import Clock
 from services.days import midnight, our_time, pacific_day, utc
+from services.errors import ObjectNotFoundError
 from services.media.catalogue import STORY
 from services.media.expansion import POST_METRICS, PostValues
 from services.posts.ages import HOUR, AgeSlot, slot_of
@@ -85,9 +86,16 @@ class KeptPosts:
     def read(
         self, account: Account, posts: Iterable[Post], values: Mapping[str, PostValues], *, read_at: float | None = None
     ) -> None:
-        """Keep insights of posts as Instagram has just sent them, or as it did at a moment (Unix seconds)."""
+        """Keep insights of posts as Instagram has just sent them, or as it did at a moment (Unix seconds).
+
+        A post that is listed but was not found has none, and stays due: Instagram may hide it from a token for a while.
+        """
         moment = self._clock.timestamp() if read_at is None else read_at
-        known = [post for post in posts if post.id in values and self._is_to_keep(post, moment)]
+        known = [
+            post
+            for post in posts
+            if post.id in values and self._is_to_keep(post, moment) and not _is_not_found(values[post.id])
+        ]
         insights = [self._insights(post, values[post.id], moment) for post in known]
         if insights:
             with suppress(DatabaseUnavailableError):
@@ -199,3 +207,7 @@ def both(*listeners: Callable[[Account, Sequence[Item]], None]) -> Callable[[Acc
             listener(account, items)
 
     return listen
+
+
+def _is_not_found(values: PostValues) -> bool:
+    return {each.reason for each in values.values()} == {ObjectNotFoundError.code}

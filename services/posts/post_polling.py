@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services import request_context
 from services.accounts.resolver import AccountResolver
@@ -82,6 +83,13 @@ class _Watched:
         return due if self.begun_at is None else max(due, self.begun_at + NEVER_WITHIN)
 
 
+class DueInsights(NamedTuple):
+    """What became of the insights that were due: whether all were tried, and whether a call failed."""
+
+    is_done: bool = True
+    has_failed: bool = False
+
+
 class PostPolling:
     """Looks at the posts of each account when that is due."""
 
@@ -141,21 +149,21 @@ class PostPolling:
             raise listed.failure
         if listed.read_at.timestamp() < needed_since:
             return PollRun(now + LIST_RETRY_AFTER, is_read=False)
-        is_done = not may_read or self._read_due(account, listed, since, is_first=is_first)
+        insights = self._read_due(account, listed, since, is_first=is_first) if may_read else DueInsights()
         self._stories.use_look(account, stories)
-        if not is_done:
+        if not insights.is_done:
             return PollRun(now + GO_ON_AFTER)
         self._table.end_look(account_id, looked_at=listed.read_at.timestamp())
         now = self._clock.timestamp()
-        return PollRun(self._watched(account_id, now).next_look(now))
+        return PollRun(self._watched(account_id, now).next_look(now), is_read=not insights.has_failed)
 
-    def _read_due(self, account: Account, listed: Posts, since: float, *, is_first: bool) -> bool:
-        """Read the insights of the posts that are due; return False if there are more than one look may read."""
+    def _read_due(self, account: Account, listed: Posts, since: float, *, is_first: bool) -> DueInsights:
+        """Read the insights of the posts that are due."""
         now = self._clock.timestamp()
         posts = [post for post in listed.posts if post.timestamp.timestamp() >= since][:MOST_WATCHED]
         due = self._due(account, posts, now, all_=is_first)
         if not due:
-            return True
+            return DueInsights()
         chosen = due[:MOST_AT_ONCE]
         found = self._insights.read(account, chosen, listed=listed.posts)
         if isinstance(found.failure, PermissionDeniedError):
@@ -166,7 +174,10 @@ class PostPolling:
         for post in self._due(account, chosen, now, all_=True):
             if (read_at := found.read_at.get(post.id)) is not None:
                 self._kept.read(account, [post], {post.id: found.values[post.id]}, read_at=read_at)
-        return len(due) == len(chosen) or found.failure is not None
+        return DueInsights(
+            is_done=len(due) == len(chosen) or found.failure is not None,
+            has_failed=found.failure is not None and not isinstance(found.failure, PermissionDeniedError),
+        )
 
     def _due(self, account: Account, posts: Sequence[Post], now: float, *, all_: bool) -> list[Post]:
         """Return which of the newest posts are due; without those that may wait, unless `all_` are needed."""

@@ -362,6 +362,28 @@ def test_a_throttle_that_the_database_refuses_is_kept_here_and_not_written_again
     assert wait_of(guard, "2") is None  # It is nowhere else.
 
 
+def test_a_refused_throttle_gives_way_to_a_later_one_of_another_process_and_ends_with_it(
+    make_guard, store, clock, monkeypatch
+):
+    guard, other = make_guard(), make_guard()
+
+    def refuse_it(provider, row, *, now):
+        raise StatementRefusedError("memory", "a text that cannot be stored")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.throttles, "begin", refuse_it)
+        refuse(guard, seconds=300, reported=False)
+    clock.wait(1)
+    refuse(other, seconds=900, reported=False)
+    assert wait_of(guard) == 900
+    clock.wait(PROBED_EVERY)
+    other.succeeded(other.acquire("1"))
+
+    guard.acquire("1")
+
+    assert wait_of(guard) is None
+
+
 def test_an_end_that_the_database_refuses_holds_here_and_is_not_written_again(make_guard, store, clock, monkeypatch):
     guard, tried = make_guard(), []
     refuse(guard, seconds=900, reported=False)

@@ -10,6 +10,7 @@ import pytest
 import responses
 
 from services.days import midnight, pacific_day
+from services.insights.catalogue import METRICS
 from tests.planners import plan_insights, totals
 from tests.support import ACCOUNT_ID, MovableClock, fresh_for, graph_error, settings, utc
 
@@ -110,9 +111,9 @@ WEEK_OR_DAY = pytest.mark.parametrize(("days", "query"), [(7, {"period": "week"}
 @WEEK_OR_DAY
 def test_a_check_that_is_answered_with_code_1_says_nothing_of_a_refusal(client, provider, clock, days, query):
     provider.refuse("reach")
-    provider.faulty = {"views"}
+    provider.faulty = METRICS.keys() - {"reach"}
     without = ask(client, ["reach"], days, **query)
-    provider.faulty.clear()
+    provider.faulty = set()
     clock.wait(6)
     provider.calls.clear()
 
@@ -120,6 +121,17 @@ def test_a_check_that_is_answered_with_code_1_says_nothing_of_a_refusal(client, 
 
     assert (without.status_code, without.get_json()["code"]) == (503, "provider_unavailable")
     assert (values, provider.calls) == ({"reach": [None]}, [["reach"], ["views"]])
+
+
+def test_where_the_check_meets_code_1_another_metric_says_whether_anything_is_answered(client, provider):
+    provider.refuse("reach")
+    provider.faulty = {"views"}
+
+    first = ask(client, ["reach"], 7, period="week")
+
+    assert (first.status_code, values_of(first)) == (200, {"reach": [None]})
+    assert next(call for call in provider.calls if "reach" not in call) == ["views"]
+    assert len(provider.calls) == 3
 
 
 @WEEK_OR_DAY

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from services import request_context
 from services.clients.graph.reads import GraphReads
+from services.errors import PermissionDeniedError, ProviderUnavailableError
+from services.media.expansion import POST_METRICS
+from services.media.values import MediaValue
 from services.posts.ages import FIXED_AGES, LAST_STEP, PUNCTUAL, STEPS, TOLERANCES, due_since, slot_of
 from services.posts.insights import PostInsightsReader
-from services.posts.post_polling import FIRST_PAGE, _in_this_look
+from services.posts.listed_posts import PostListPolicy
+from services.posts.post_polling import FIRST_PAGE, PostPolling, _in_this_look
+from services.request_context import RequestContext
 from services.store.posts import COUNTS, INSIGHTS
 from tests.posts.reading import Truth, kept, points_of, post_worker
 from tests.support import utc
@@ -332,3 +339,42 @@ def test_a_look_is_tried_again_after_a_failure(make_world):
     world.advance(minutes=6)
     worker.run()
     assert kept(world)
+
+
+def test_a_listed_post_that_is_not_found_has_no_reading_and_stays_due(make_world):
+    world = make_world("ordinary")
+    world.body("/top-posts?time_range=3d")  # The list alone.
+    posts, account = world.services.store.posts, world.account["id"]
+    found, hidden = (row for row in kept(world)[:2])
+    values = {
+        found.id: {name: MediaValue(None, "refused") for name in POST_METRICS},
+        hidden.id: {name: MediaValue(None, "object_not_found") for name in POST_METRICS},
+    }
+
+    listed = world.services.post_polling._posts.read(
+        world.services.accounts.find(account), PostListPolicy(since=hidden.posted_at)
+    )
+    world.services.kept_posts.read(world.services.accounts.find(account), listed.posts, values)
+
+    assert set(posts.last_insights(account, list(values))) == {found.id}
+
+
+@pytest.mark.parametrize(("failure", "is_read"), [(ProviderUnavailableError, False), (PermissionDeniedError, True)])
+def test_a_look_whose_insights_fail_ends_no_trouble(make_world, monkeypatch, failure, is_read):
+    world = make_world("ordinary")
+    post_worker(world).run()
+    read, failed = PostInsightsReader.read, []
+
+    def fails(self, *arguments, **more):
+        failed.append(failure("It failed.", provider="instagram"))
+        return replace(read(self, *arguments, **more), failure=failed[-1])
+
+    monkeypatch.setattr(PostPolling, "_along", lambda *_: None)
+    monkeypatch.setattr(PostInsightsReader, "read", fails)
+    world.advance(hours=6)
+
+    background = request_context.current.set(RequestContext(started_at=0.0, is_background=True))
+    run = world.services.post_polling.look(world.account["id"])
+    request_context.current.reset(background)
+
+    assert (len(failed), run.is_read) == (1, is_read)

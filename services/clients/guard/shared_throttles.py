@@ -102,6 +102,7 @@ class Sharing:
                 throttle, row = self._throttle_of(account), found.get(account)
                 if account not in self._refused or (row is not None and row.began_at > throttle.since):
                     throttle.adopt(row, now)
+                    self._refused.discard(account)
         self._known = set(found)
 
     def _write(self, accounts: Iterable[str]) -> None:
