@@ -131,9 +131,10 @@ def test_answers_go_on_without_the_store_and_are_kept_again_with_it(simulator, s
     ]
     assert {f"2026-10-{number}" for number in range(14, 20)} <= set(days)
     faults = [line["database"] for line in lines_of(gateway) if line["message"] == "The database is unavailable"]
-    # Once for each database in each worker that has used it meanwhile.
-    assert 1 <= faults.count("gateway") <= 2
-    assert 1 <= faults.count("memory") <= 2
+    # Not for each request: once for each database in each of the two workers that has used it meanwhile, and once more
+    # where a connection was being made while all others were ended.
+    assert 1 <= faults.count("gateway") <= 4
+    assert 1 <= faults.count("memory") <= 4
 
 
 @pytest.mark.parametrize("store_settings", ["postgresql"], indirect=True)
