@@ -10,7 +10,7 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -233,7 +233,7 @@ class BatchFetcher:
         """Ask for a metric that was not requested; return the failure of the whole request, if that is refused too."""
         known = self._last_check()
         if known is None:
-            outcome = self._check(_others(request, self._account.login))
+            outcome = self._check(*_others(request, self._account.login))
             if isinstance(outcome, ProviderError):
                 return outcome  # It says nothing of a refusal: a timeout, or a fault.
             known = self.checked = outcome
@@ -242,27 +242,20 @@ class BatchFetcher:
         # As a failure of the whole request: no metric is to blame, and nothing more is sent.
         return None if known else error.unsent(retry_after=None)
 
-    def _check(self, checks: Iterable[InsightsRequest]) -> bool | ProviderError:
+    def _check(self, check: InsightsRequest, *others: InsightsRequest) -> bool | ProviderError:
         """Return whether Instagram answers a check, or the failure where that says neither.
 
-        Where it has a fault with one (code 1), the next is sent: the fault may be one of its metric, and last.
+        Where it has a fault with one (code 1), another is sent: the fault may be one of its metric, and last.
         """
-        failure: ProviderError | None = None
-        for check in checks:
-            refused = self._send([check])
-            if self._stopped_by is not None:
-                return self._stopped_by
-            outcome = refused[0][1] if refused else self.values[next(iter(check.value_keys()))]
-            if not isinstance(outcome, ProviderError):
-                return True
-            if outcome.retry_strategy is RetryStrategy.SPLIT:
-                return False
-            if outcome.retry_strategy is not RetryStrategy.SHRINK:
-                return outcome
-            failure = outcome
-        if failure is None:
-            raise TypeError("A check asks for a metric.")
-        return failure
+        refused = self._send([check])
+        if self._stopped_by is not None:
+            return self._stopped_by
+        outcome = refused[0][1] if refused else self.values[next(iter(check.value_keys()))]
+        if not isinstance(outcome, ProviderError):
+            return True
+        if outcome.retry_strategy is RetryStrategy.SPLIT:
+            return False
+        return self._check(*others) if others and outcome.retry_strategy is RetryStrategy.SHRINK else outcome
 
     def _check_fault(self, request: InsightsRequest, error: ProviderError) -> ProviderError | None:
         """Make the smallest call; return the failure of the whole request if that has the fault too."""

@@ -24,7 +24,7 @@ SPARE = 100  # jobs of damaged names that keep no worker from the others
 
 @dataclass(frozen=True)
 class Job:
-    """A job as one worker claimed it; `attempts` counts the claims, this one included."""
+    """A job as one worker claimed it; `attempts` counts the claims that were attempts, this one included."""
 
     kind: str
     key: str
