@@ -33,7 +33,9 @@ from commands.migrate import migrate
 from commands.probe import free_port
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.access.key_text import digest_of, new_id, new_text
+from services.accounts.token_encryption import TokenEncryption
 from services.clock import Clock
+from services.store.accounts import AccountRow
 from services.store.api_keys import ApiKeyRow
 from services.store.schema import gateway, memory
 from services.store.store import Store
@@ -139,6 +141,14 @@ def add_key(
     row = {"label": "test", "digest": digest_of(text).hex(), "scope": scope, "accounts": seen, "created_at": 0.0}
     store.api_keys.add(ApiKeyRow(id=key, **(row | more)))
     return key, text
+
+
+def add_account(
+    store: Store, key: str, account: str, *, username: str = "bakery", token: str = "EAAbakeryTOKENofANaccount000"
+) -> None:
+    """Add an account to a store, with its token encrypted by a key."""
+    sealed = TokenEncryption([key], learn=lambda _: None).seal(token)
+    store.accounts.put(AccountRow(account, username, "facebook", "", sealed, 1.0))
 
 
 def bearer(text: str) -> dict[str, str]:

@@ -8,11 +8,10 @@ import pytest
 
 from services.accounts.current_tokens import READ_ALL_EVERY, fingerprint
 from services.accounts.needed_permissions import OF_FACEBOOK
-from services.accounts.token_encryption import TokenEncryption, new_key
+from services.accounts.token_encryption import new_key
 from services.errors import TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
-from services.store.accounts import AccountRow
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, MovableClock, graph_error, settings
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, MovableClock, add_account, graph_error, settings
 
 KEY = new_key()
 OTHER, OTHER_TOKEN = "17841400000000022", "EAAotherTOKENofANaccount000"
@@ -38,9 +37,7 @@ def config():
 def gateway(make_client, clock, config):
     """A gateway with an added account beside that of the settings."""
     client = make_client(config, clock=clock)
-    sealed = TokenEncryption([KEY], learn=lambda _: None).seal(OTHER_TOKEN)
-    services = client.application.extensions["services"]
-    services.store.accounts.put(AccountRow(OTHER, "other", "facebook", "", sealed, 1.0))
+    add_account(client.application.extensions["services"].store, KEY, OTHER, username="other", token=OTHER_TOKEN)
     return client
 
 

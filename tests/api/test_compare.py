@@ -10,13 +10,12 @@ import pytest
 import responses
 
 from services.accounts.resolver import AccountResolver
-from services.accounts.token_encryption import TokenEncryption, new_key
+from services.accounts.token_encryption import new_key
 from services.compare import HEADLINES, MOST_ACCOUNTS
 from services.days import midnight
 from services.errors import AccountUnknownError, BusyError
-from services.store.accounts import AccountRow
 from tests.planners import body_of, follows, post, query_of
-from tests.support import ACCOUNT_ID, GRAPH, graph_error, settings, table_rows, total_value
+from tests.support import ACCOUNT_ID, GRAPH, add_account, graph_error, settings, table_rows, total_value
 
 BAKERY = "17841400000000011"
 NAMES = {ACCOUNT_ID: "us", BAKERY: "bakery"}
@@ -65,10 +64,7 @@ def wire():
 def client(make_client, clock):
     key = new_key()
     client = make_client(settings(token_key=key), clock=clock)
-    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
-    client.application.extensions["services"].store.accounts.put(
-        AccountRow(BAKERY, "bakery", "facebook", "", sealed, 1.0)
-    )
+    add_account(client.application.extensions["services"].store, key, BAKERY)
     clock.wait(2)
     return client
 

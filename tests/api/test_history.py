@@ -9,14 +9,13 @@ from random import Random
 
 import pytest
 
-from services.accounts.token_encryption import TokenEncryption, new_key
+from services.accounts.token_encryption import new_key
 from services.days import our_time
-from services.store.accounts import AccountRow
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from services.store.sqlite_texts import TextTolerantCursor
 from tests.planners import body_of
-from tests.support import ACCOUNT_ID, NoConnections, settings, table_rows
+from tests.support import ACCOUNT_ID, NoConnections, add_account, settings, table_rows
 
 OTHER_ACCOUNT = "17841400000000009"
 
@@ -432,9 +431,7 @@ def test_years_are_read_page_by_page_without_a_gap_or_a_repetition(client, kept)
 def test_a_cursor_of_another_query_is_refused(make_client, clock, change):
     key = new_key()
     client = make_client(settings(token_key=key), clock=clock)
-    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
-    row = AccountRow(OTHER_ACCOUNT, "bakery", "facebook", "", sealed, 1.0)
-    client.application.extensions["services"].store.accounts.put(row)
+    add_account(client.application.extensions["services"].store, key, OTHER_ACCOUNT)
     clock.wait(2)
     query = {"account": ACCOUNT_ID}
     query |= {"metrics": "views", "since": "2026-05-01", "until": "2026-06-14", "limit": 10}

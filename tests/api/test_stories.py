@@ -8,14 +8,13 @@ import re
 import pytest
 import responses
 
-from services.accounts.token_encryption import TokenEncryption, new_key
+from services.accounts.token_encryption import new_key
 from services.days import provider_time
-from services.store.accounts import AccountRow
 from services.store.database import DatabaseUnavailableError
 from services.store.webhooks import Change
 from tests import deliveries
 from tests.planners import USER, body_of, query_of
-from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, graph_error, settings, table_rows
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, add_account, graph_error, settings, table_rows
 
 OTHER_ACCOUNT = "17841400000000009"
 
@@ -562,9 +561,7 @@ def two_accounts(make_client, clock):
     """A client of a gateway with the account of the settings and an added one."""
     key = new_key()
     client = make_client(settings(token_key=key), clock=clock)
-    sealed = TokenEncryption([key], learn=lambda _: None).seal("EAAbakeryTOKENofANaccount000")
-    row = AccountRow(OTHER_ACCOUNT, "bakery", "facebook", "", sealed, 1.0)
-    client.application.extensions["services"].store.accounts.put(row)
+    add_account(client.application.extensions["services"].store, key, OTHER_ACCOUNT)
     clock.wait(2)
     return client
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import responses
 
-from services.accounts.token_encryption import TokenEncryption, new_key
+from services.accounts.token_encryption import new_key
 from services.clients.graph.models import Account
 from services.media.index import MediaIndex
-from services.store.accounts import AccountRow
 from services.store.media import MediaRow, MediaTable
 from tests.planners import body_of, plan_posts, post
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_key, bearer, graph_error, settings
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_account, add_key, bearer, graph_error, settings
 
 KEY = new_key()
 OTHER, OTHER_TOKEN = "17841400000000011", "EAAotherTOKENofANaccount000000"
@@ -30,9 +29,7 @@ def wire():
 def client(make_client, clock):
     """A gateway with two accounts: that of the settings, and one that was added."""
     client = make_client(settings(token_key=KEY, retry_budget=10.0), clock=clock)
-    table = client.application.extensions["services"].store.accounts
-    sealed = TokenEncryption([KEY], learn=lambda _: None).seal(OTHER_TOKEN)
-    table.put(AccountRow(OTHER, "bakery", "facebook", "", sealed, 1.0))
+    add_account(client.application.extensions["services"].store, KEY, OTHER, token=OTHER_TOKEN)
     clock.wait(2)
     return client
 
