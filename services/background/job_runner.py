@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services import request_context
-from services.background.job_schedule import FAILURES, PATIENT, RECURRING
+from services.background.job_schedule import FAILURES, PATIENT, RARE, RECURRING
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.request_context import RequestContext
@@ -64,10 +64,15 @@ class Runner:
         self._clock = clock
 
     def put_recurring(self) -> None:
-        """Put the job of each recurring kind, unless it exists."""
+        """Put the job of each recurring kind; one that exists is due no later than it can be by its interval.
+
+        Later it was put before a clock was set back.
+        """
         for kind in RECURRING.keys() & self._handlers.keys():
             with suppress(DatabaseUnavailableError):
-                self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + RECURRING[kind])
+                exists = kind in RARE and "" in self._store.jobs.keys(kind)
+                within = RARE[kind] if exists else RECURRING[kind]
+                self._store.jobs.put(kind, "", due_at=self._clock.timestamp() + within)
 
     def claim(self, holder: str, limit: int) -> list[Job]:
         """Claim due jobs of the kinds that have a handler here; those of long work leave one place free."""

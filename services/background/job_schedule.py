@@ -45,3 +45,5 @@ RECURRING: Mapping[str, float] = {
     "checks": FIRST_CHECKS_DELAY,
 }
 """The kinds of which there is always one job, and the seconds until its first run; the next is as its handler says."""
+RARE: Mapping[str, float] = {"retention": RETENTION_INTERVAL}
+"""The recurring kinds whose next run may be further away than their first one, and the seconds until it at most."""

@@ -12,7 +12,7 @@ import pytest
 
 from services import request_context
 from services.background.job_runner import MAX_JOB_ATTEMPTS, Reschedule, Runner, retry_delay
-from services.background.job_schedule import BACKFILL_OF
+from services.background.job_schedule import BACKFILL_OF, RETENTION_INTERVAL, SWEEP_INTERVAL
 from services.clock import Clock
 from services.errors import BusyError, ProviderRateLimitedError
 from services.monitoring.readiness import Readiness
@@ -602,6 +602,34 @@ def test_a_recurring_job_exists_once_and_never_ends(store, clock):
         clock.wait(60)
 
     assert done == [1, 1, 1]
+
+
+def test_what_is_due_once_a_day_runs_once_a_day_however_often_its_job_is_put(store, clock):
+    runner = Runner(store, {"retention": lambda *_: Reschedule(RETENTION_INTERVAL, reset_attempts=True)}, clock)
+    started, ran_at = clock.timestamp(), []
+    for _ in range(2 * 24 * 6):
+        runner.put_recurring()
+        clock.wait(600)
+        for job in runner.claim("we", 10):
+            ran_at.append(clock.timestamp() - started)
+            runner.run(job)
+
+    assert ran_at == [600, 600 + RETENTION_INTERVAL]
+
+
+def test_a_recurring_job_that_was_put_before_the_clock_was_set_back_is_not_late_for_longer_than_its_interval(
+    store, clock
+):
+    for kind in ("sweep", "retention"):
+        store.jobs.put(kind, "", due_at=clock.timestamp() + 7 * RETENTION_INTERVAL)
+    runner = Runner(store, dict.fromkeys(("sweep", "retention"), lambda *_: None), clock)
+
+    runner.put_recurring()
+
+    clock.wait(SWEEP_INTERVAL)
+    assert [job.kind for job in runner.claim("we", 10)] == ["sweep"]
+    clock.wait(RETENTION_INTERVAL - SWEEP_INTERVAL)
+    assert "retention" in [job.kind for job in runner.claim("we", 10)]
 
 
 @pytest.mark.parametrize(
