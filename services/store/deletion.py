@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 
 from services.store.account_tables import accounts
+from services.store.damaged_rows import WITH_DAMAGED_ROWS, can_be_found
 from services.store.database import Database, lock_in_order
 from services.store.exported_tables import Section
 from services.store.job_tables import jobs
@@ -48,15 +49,21 @@ class Deletion:
 
     def _batch(self, database: Database, table: Table, *conditions: ColumnElement[bool]) -> int:
         key = [column for column in table.primary_key if column.name != "mode"]
+        query = select(*key).where(*conditions).limit(BATCH).execution_options(**{WITH_DAMAGED_ROWS: True})
         with database.read() as connection:
-            rows = connection.execute(select(*key).where(*conditions).limit(BATCH)).all()
+            rows = connection.execute(query).all()
         if not rows:
             return 0
+        names = [tuple(row) for row in rows if all(can_be_found(str(value)) for value in row)]
+        if not names:
+            # All are damaged. No statement finds them by their names, so they go with all else, in one transaction.
+            with database.write() as connection:
+                return connection.execute(delete(table).where(*conditions)).rowcount
         with database.write() as connection:
-            found = tuple_(*key).in_([tuple(row) for row in rows])
+            found = tuple_(*key).in_(names)
             lock_in_order(connection, table, found, *conditions)
             connection.execute(delete(table).where(found, *conditions))
-        return len(rows)
+        return len(names)
 
 
 def _about(tables: Sequence[Table], account: str) -> Iterator[tuple[Table, ColumnElement[bool]]]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, String, collate, func, literal, select, tuple_
 
 from services.days import ONE_DAY, midnight
-from services.store.damaged_rows import log_damaged
+from services.store.damaged_rows import can_be_found, log_damaged
 from services.store.database import Database, upsert
 from services.store.exported_tables import SECTIONS, Section
 from services.store.line_fields import Line, Row
@@ -43,6 +43,11 @@ class Transfer:
             while last is not None:
                 with self._database.read() as connection:
                     last = connection.execute(select(func.min(column)).where(column > last)).scalar()
+                    if last is not None and not can_be_found(last):
+                        # Not even the name after it can be: it is no UTF-8, and is read as another one.
+                        every = connection.execute(select(column).distinct()).scalars()
+                        found |= {account for account in every if can_be_found(account)}
+                        break
                 found |= {last} if last is not None else set()
         return sorted(found)
 

@@ -20,6 +20,7 @@ from services.store.job_tables import webhook_deliveries as deliveries
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
+LISTED_AT_ONCE = 1_000  # their digests
 MAX_READ_BYTES = 16 * 1024 * 1024  # of the bodies that are read at once, beyond the first one
 
 
@@ -183,21 +184,31 @@ class WebhookTable:
 
     def forget(self, account: str) -> int:
         """Delete the deliveries that were read and name an account; return how many there were."""
-        query = select(deliveries.c.digest, deliveries.c.body).where(deliveries.c.read_at.is_not(None))
-        query = query.order_by(deliveries.c.digest).limit(FORGOTTEN_AT_ONCE)
+        query = select(deliveries.c.digest).where(deliveries.c.read_at.is_not(None))
+        query = query.order_by(deliveries.c.digest).limit(LISTED_AT_ONCE)
         # An id is a text or a number, as `id_of` takes it.
         name = re.compile(rf'"{re.escape(account)}"|:\s*{re.escape(account)}\s*[,}}]'.encode())
         last, deleted = "", 0
         while True:
             with self._database.read() as connection:
-                rows = connection.execute(query.where(deliveries.c.digest > last)).all()
-            if not rows:
+                listed = connection.execute(query.where(deliveries.c.digest > last)).scalars().all()
+            # After a digest that is no UTF-8 no other one can be looked for.
+            digests = list(filter(can_be_found, listed))
+            if not digests:
                 return deleted
-            last = rows[-1].digest
-            if named := [row.digest for row in rows if name.search(bytes(row.body))]:
-                with self._database.write() as connection:
-                    connection.execute(delete(deliveries).where(deliveries.c.digest.in_(named)))
-                deleted += len(named)
+            last = digests[-1]
+            for start in range(0, len(digests), FORGOTTEN_AT_ONCE):
+                deleted += self._forget(digests[start : start + FORGOTTEN_AT_ONCE], name)
+
+    def _forget(self, digests: Sequence[str], name: re.Pattern[bytes]) -> int:
+        """Delete those of some deliveries whose body has a name; return how many there were."""
+        query = select(deliveries.c.digest, deliveries.c.body).where(deliveries.c.digest.in_(digests))
+        with self._database.read() as connection:
+            named = [row.digest for row in connection.execute(query) if name.search(bytes(row.body))]
+        if named:
+            with self._database.write() as connection:
+                connection.execute(delete(deliveries).where(deliveries.c.digest.in_(named)))
+        return len(named)
 
     def _insert(self, rows: list[dict[str, object]]) -> None:
         # Sorted, so that transactions of two processes lock equal deliveries in the same order.

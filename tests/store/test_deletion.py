@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from datetime import date
 
 import pytest
@@ -19,9 +20,12 @@ from services.store.history_tables import post_readings
 from services.store.job_tables import webhook_deliveries
 from services.store.posts import PartRow
 from services.store.schema import gateway, memory
+from services.store.sqlite_texts import TextTolerantConnection
+from services.store.store import Store
 from services.store.types import Number
 from services.store.webhooks import DeliveryContent
 from tests.history.transfer.history_rows import all_rows, fill
+from tests.stores import new_store, query
 from tests.support import ACCOUNT_ID, MovableClock, settings, utc
 
 FORGOTTEN, OTHER = "17841400000000001", "17841400000000002"
@@ -117,6 +121,79 @@ def test_a_delivery_that_has_the_id_as_a_number_is_forgotten_too(store):
     with store.databases[1].read() as connection:
         left = {bytes(body).decode() for body in connection.execute(select(webhook_deliveries.c.body)).scalars()}
     assert left == set(bodies[2:])
+
+
+@pytest.fixture
+def with_damaged_names(monkeypatch):
+    """A store in files, and what changes its rows as a damaged disk does."""
+    monkeypatch.setattr(TextTolerantConnection, "replaces", False)
+    with new_store("sqlite") as store_settings:
+        store = Store.open("", store_settings["INSTANCE_PATH"], mode="live")
+        yield store, lambda database, sql: query(store_settings, database, sql)
+        store.close()
+
+
+def patiently(work):
+    """What a piece of work returns, unless it never ends."""
+    done = []
+    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    return done[0]
+
+
+@pytest.mark.parametrize("damage", ["CAST({column} || x'ff' AS TEXT)", "CAST({column} || x'80' AS TEXT)", "x'00ff'"])
+def test_rows_whose_names_are_damaged_are_deleted_with_the_others(with_damaged_names, damage):
+    store, change = with_damaged_names
+    fill_every_table(store)
+    tables = [("memory", each) for each in memory.sorted_tables] + [("gateway", each) for each in gateway.sorted_tables]
+    about_accounts = [(database, table) for database, table in tables if "account" in table.c]
+    for database, table in about_accounts:
+        for column in {each.name for each in table.primary_key} - {"mode", "account"}:
+            value = damage.format(column=column)
+            change(database, f"UPDATE {table.name} SET {column} = {value} WHERE account = '{FORGOTTEN}'")
+
+    deleted = patiently(lambda: store.deletion.of_account(FORGOTTEN))
+
+    assert deleted["metric_values"] == deleted["cache_entries"] == deleted["post_readings"] == 1
+    assert {
+        table.name
+        for database, table in about_accounts
+        if change(database, f"SELECT 1 FROM {table.name} WHERE account = '{FORGOTTEN}'")
+    } == {table.name for table in KEPT}
+
+
+def test_rows_whose_names_are_damaged_keep_no_others_from_being_deleted(with_damaged_names):
+    store, change = with_damaged_names
+    fill(store, accounts=[FORGOTTEN, OTHER])
+    change("gateway", f"UPDATE metric_values SET metric = CAST(metric || x'ff' AS TEXT) WHERE account = '{OTHER}'")
+
+    assert patiently(lambda: run(store, MovableClock(utc("2026-12-24T18:00")), days=30, media=30)) is True
+
+    assert {kind: rows for kind, rows in all_rows(store).items() if rows} == {}
+
+
+def test_an_account_whose_name_is_damaged_hides_no_other_one(with_damaged_names):
+    store, change = with_damaged_names
+    fill(store, accounts=["1", "2", "3"])
+    change("gateway", "UPDATE metric_values SET account = CAST(account || x'ff' AS TEXT) WHERE account = '2'")
+    change("gateway", "UPDATE follower_counts SET account = CAST(account || x'80' AS TEXT) WHERE account = '2'")
+
+    assert patiently(store.transfer.accounts) == ["1", "2", "3"]
+
+
+def test_a_delivery_whose_digest_is_damaged_keeps_no_other_from_being_forgotten(with_damaged_names):
+    store, change = with_damaged_names
+    for number in range(30):
+        body = f'{{"number": {number}, "id": "{FORGOTTEN}"}}'
+        store.webhooks.keep(body.encode(), signed_by="facebook", received_at=1.0)
+    read = [DeliveryContent(delivery, [], None) for delivery in store.webhooks.unread(99)]
+    store.webhooks.enter(read, applicable=(), now=2.0)
+    damaged = "WHERE digest IN (SELECT digest FROM webhook_deliveries ORDER BY digest LIMIT 15)"
+    change("gateway", f"UPDATE webhook_deliveries SET digest = CAST(digest || x'ff' AS TEXT) {damaged}")
+
+    assert patiently(lambda: store.webhooks.forget(FORGOTTEN)) == 15
 
 
 @pytest.fixture
