@@ -128,10 +128,16 @@ class KeyCommands:
             raise Refused(f"The key {row.id} has expired. Give it another end with --expires, such as --expires 90d.")
         text, until = new_text(row.id), now + options.overlap
         was_pending = row.former_ends_at is not None and row.former_ends_at > now
-        if not self._table.rotate(row.id, digest_of(text).hex(), now=now, former_until=until, expires_at=expires_at):
+        digest = digest_of(text).hex()
+        if not self._table.rotate(row.id, digest, now=now, former_until=until, expires_at=expires_at):
             raise Refused(f"The key {row.id} was revoked meanwhile.")
         rotated = self._row(row.id)
-        self._show_once(rotated, text, as_json=options.json)
+        try:
+            self._show_once(rotated, text, as_json=options.json)
+        except OSError as error:
+            # Else the next rotation would end the text that is in use, in favour of one that was never seen.
+            self._table.undo_rotation(row, digest)
+            raise Refused(f"The new text could not be shown, so the key {row.id} is as it was: {error}.") from None
         if not options.json:
             ends_at = rotated.former_ends_at or now
             state = f"is valid until {our_time(ends_at)}" if ends_at > now else "has ended"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, or_, select, update
 
 from services.store.account_tables import api_keys, change_counters
 from services.store.database import Database, upsert
@@ -102,6 +102,11 @@ class ApiKeyTable:
         }
         return self._update(key, values)
 
+    def undo_rotation(self, before: ApiKeyRow, digest: str) -> None:
+        """Give a key the texts back that it had before it was rotated to another one, if that is still its own."""
+        names = ("digest", "former_digest", "former_until", "rotated_at", "expires_at")
+        self._update(before.id, {name: getattr(before, name) for name in names}, api_keys.c.digest == digest)
+
     def revoke(self, key: str, now: float) -> bool:
         """End a key and the one that it replaced; return whether it was not revoked before."""
         return self._update(key, {"revoked_at": now})
@@ -114,10 +119,10 @@ class ApiKeyTable:
                 before = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < moment)
                 connection.execute(update(api_keys).where(api_keys.c.id == key, before).values(last_used_at=moment))
 
-    def _update(self, key: str, values: Mapping[str, object]) -> bool:
+    def _update(self, key: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
         with self._database.write() as connection:
             one = (api_keys.c.id == key) & api_keys.c.revoked_at.is_(None)
-            changed = connection.execute(update(api_keys).where(one).values(values)).rowcount
+            changed = connection.execute(update(api_keys).where(one, *conditions).values(values)).rowcount
             _count(connection)
         return bool(changed)
 

@@ -289,16 +289,40 @@ def test_only_the_key_is_on_standard_output(make_key):
     assert "has ended" in second[2]
 
 
-def test_a_key_that_cannot_be_shown_is_not_valid(make_key, monkeypatch):
+@pytest.fixture
+def unshown(make_key, monkeypatch):
+    """Run the command while no text can be shown; it has to say so."""
+
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(command.KeyCommands, "_show_once", fail)
-        ended, out, said = make_key("create", "shop")
+    def run(*arguments):
+        with monkeypatch.context() as patched:
+            patched.setattr(command.KeyCommands, "_show_once", fail)
+            ended, out, said = make_key(*arguments)
+        assert (ended, out, "No space left" in said) == (1, "", True)
 
-    assert (ended, out, "No space left" in said) == (1, "", True)
+    return run
+
+
+def test_a_key_that_cannot_be_shown_is_not_valid(make_key, unshown):
+    unshown("create", "shop")
+
     assert [each["valid"] for each in json.loads(make_key("list", "--json")[1])] == [False]
+
+
+def test_a_rotation_whose_text_cannot_be_shown_changes_nothing(created, make_key, make_client, config, unshown):
+    first = created("--expires", "90d")
+    second = json.loads(make_key("rotate", first["id"], "--json")[1])
+    before = make_key("list", "--json")
+
+    for _ in range(2):
+        unshown("rotate", first["id"], "--overlap", "0", "--expires", "never")
+
+    assert make_key("list", "--json") == before
+    client = make_client(config)
+    statuses = [client.get("/quota", headers=bearer(each["key"])).status_code for each in (first, second)]
+    assert statuses == [200, 200]
 
 
 def test_the_list_shows_when_a_key_was_used_last(created, make_key, store_settings):
