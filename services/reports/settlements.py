@@ -27,7 +27,7 @@ class Settlements:
 
     A settlement that the database does not take waits in this process and in the spool, a folder of files. Until it is
     booked its row stays open, so nothing is bought twice. Whatever process finds the file first books it, so neither a
-    restart nor a kill loses a report that was paid for.
+    restart nor a kill loses a report that was paid for. While no file can be written, that is tried again as well.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Settlements:
                     self._settle_late(*self._late[0])
                 except DatabaseUnavailableError:
                     self._late.rotate(-1)  # It is tried again, after the others: the fault may be one of its own.
+                    self._spool_again()
                     raise
                 self._late.popleft()
             for opened, settlement in self._spool.read():
@@ -97,6 +98,8 @@ class Settlements:
             if self._clock.monotonic() - began >= TRIED_AT_END:
                 break
             self._clock.wait(TRIED_EVERY)
+        for opened, settlement in self._spool_again():
+            self._log_content(opened, settlement)
 
     def _settle_late(self, opened: Opened, settlement: Settlement) -> None:
         self._settle_or_set_apart(opened, settlement)
@@ -105,11 +108,29 @@ class Settlements:
 
     def _put_off(self, opened: Opened, settlement: Settlement) -> None:
         try:
-            self._spool.put(opened, self._redaction.content(content_of(opened, settlement)))
+            self._put(opened, settlement)
         except OSError as error:
             extra = {"ledger_id": opened.id, "fault": str(error)}
             log.error("A call that cannot be booked is kept by this process alone", extra=extra)
         self._late.append((opened, settlement))
+
+    def _put(self, opened: Opened, settlement: Settlement) -> None:
+        self._spool.put(opened, self._redaction.content(content_of(opened, settlement)))
+
+    def _spool_again(self) -> list[tuple[Opened, Settlement]]:
+        """Write a file for each result that has none, and return those for which none can be written."""
+        unwritten = []
+        for opened, settlement in list(self._late):
+            try:
+                if not self._spool.has(opened):
+                    self._put(opened, settlement)
+            except OSError:
+                unwritten.append((opened, settlement))
+        return unwritten
+
+    def _log_content(self, opened: Opened, settlement: Settlement) -> None:
+        content = self._redaction.content(content_of(opened, settlement))
+        log.critical("The result of a call can be kept nowhere but in this line", extra={"content": content})
 
     def _settle_or_set_apart(self, opened: Opened, settlement: Settlement) -> None:
         """Book the result of a call, or keep it aside where the database refuses it: it would be refused every time.
@@ -126,7 +147,6 @@ class Settlements:
         try:
             self._ledger.set_apart(opened, settlement, failure)
         except StatementRefusedError:
-            content = self._redaction.content(content_of(opened, settlement))
-            log.critical("The result of a call can be kept nowhere but in this line", extra={"content": content})
+            self._log_content(opened, settlement)
             return
         log.error("A call could not be booked; its result is set apart", extra={"ledger_id": opened.id})

@@ -24,11 +24,15 @@ class SettlementSpool:
 
     A file is complete or absent: it is written under another name, synchronized, and renamed. It is deleted after its
     settlement was committed. A process that ends in between leaves it to be booked again, which changes nothing.
+
+    A fault of the disk, which may pass, keeps no other file from being read. It is logged once, and tried again.
     """
 
     def __init__(self, instance_path: str, *, mode: str) -> None:
         self._folder = Path(instance_path) / FOLDER
         self._mode = mode
+        self._booked: set[str] = set()  # the names of files that could not be deleted
+        self._noted: set[tuple[str, str]] = set()  # the faults that were logged, by file
 
     def put(self, opened: Opened, content: str) -> None:
         """Keep the content of a settlement (`content_of`); raises `OSError`."""
@@ -36,26 +40,62 @@ class SettlementSpool:
 
     def remove(self, opened: Opened) -> None:
         """Delete the file of a row of the ledger, if there is one."""
-        with suppress(FileNotFoundError):  # Another process has booked it meanwhile.
-            self._path(opened).unlink()
+        self._delete(self._path(opened))
+
+    def has(self, opened: Opened) -> bool:
+        """Return whether there is a file of a row of the ledger."""
+        return os.path.exists(self._path(opened))
 
     def read(self) -> Iterator[tuple[Opened, Settlement]]:
-        """Yield what waits, also from processes that have ended; a file that cannot be read is renamed."""
+        """Yield what waits, also from processes that have ended; a file that holds no settlement is renamed."""
         try:
             names = sorted(each.name for each in os.scandir(self._folder) if self._is_mine(each.name))
         except FileNotFoundError:
             return
+        except OSError as error:
+            self._note(FOLDER, error)
+            return
         for name in names[:MAX_FILES]:
             path = self._folder / name
+            if name in self._booked:
+                self._delete(path)
+                continue
             try:
                 found = _parsed(path.read_text("ascii"))
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                log.exception("A settlement in a file cannot be read; the file is renamed", extra={"file": name})
-                path.rename(path.with_name(name + UNREADABLE))
+            except OSError as error:
+                self._note(name, error)
+                continue
+            except (ValueError, KeyError, TypeError, AttributeError):
+                if self._is_renamed(path):
+                    log.exception("A settlement in a file cannot be read; the file is renamed", extra={"file": name})
                 continue
             yield found
+
+    def _is_renamed(self, path: Path) -> bool:
+        """Rename a file that holds no settlement; return False where another process has, or it is tried again."""
+        try:
+            path.rename(path.with_name(path.name + UNREADABLE))
+        except OSError as error:
+            self._note(path.name, error)
+            return False
+        return True
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)  # Another process may have booked it meanwhile.
+        except OSError as error:
+            self._booked.add(path.name)
+            self._note(path.name, error)
+        else:
+            self._booked.discard(path.name)
+
+    def _note(self, name: str, error: OSError) -> None:
+        fault = error.strerror or str(error)
+        if not isinstance(error, FileNotFoundError) and (name, fault) not in self._noted:
+            self._noted.add((name, fault))
+            log.error("A file of unbooked results cannot be used", extra={"file": name, "fault": fault})
 
     def _is_mine(self, name: str) -> bool:
         return name.startswith(f"{self._mode}-") and name.endswith(".json")

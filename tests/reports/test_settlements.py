@@ -12,6 +12,7 @@ import pytest
 
 from config import Config
 from services.background import heartbeat
+from services.reports import settlements
 from services.store import connections, outage, settlement_spool
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.ledger import Opened, Order, Settlement, content_of
@@ -295,6 +296,118 @@ def test_a_report_that_no_file_can_take_is_booked_by_its_process(buy, folder):
 
     assert reply.status_code == 200
     assert rows(folder) == [("charged", "report")]
+
+
+@pytest.fixture
+def faulty(folder, monkeypatch):
+    """Within a block, make one kind of use of the files of the spool fail."""
+
+    @contextmanager
+    def block(method):
+        usual = getattr(Path, method)
+
+        def use(path, *arguments, **options):
+            if path.parent == folder / "unbooked":
+                raise OSError(30, "Read-only file system")
+            return usual(path, *arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, method, use)
+            yield
+
+    return block
+
+
+@pytest.fixture
+def heartbeat_of_another(make_client, config, caplog):
+    """Let another process book what waits, some times; return what it has said."""
+    client = make_client(config)
+
+    def beat(times=1):
+        for _ in range(times):
+            settle_late(client)
+        return [record.getMessage() for record in caplog.records]
+
+    return beat
+
+
+def test_results_that_no_file_can_take_are_booked_while_there_is_no_folder_for_files(buy, folder):
+    (folder / "unbooked").write_text("This is no folder.")
+    _, services = buy()
+    ledger = services.store.ledger
+    other = ledger.open(order("esa"), lambda _record, _now: None)
+    services.settlements._late.append((other, Settlement("free", "retry_later", other.at)))
+
+    services.settlements.settle_late()
+
+    assert rows(folder) == [("charged", "report"), ("free", "retry_later")]
+    assert list(services.settlements._late) == []
+
+
+def test_a_file_that_cannot_be_read_for_now_is_booked_later(buy, heartbeat_of_another, folder, faulty):
+    buy()
+    before = files(folder)
+    with faulty("read_text"):
+        said = heartbeat_of_another(times=3)
+        assert (files(folder), rows(folder)) == (before, [("open", None)])
+    assert said.count("A file of unbooked results cannot be used") == 1
+
+    heartbeat_of_another()
+
+    assert (files(folder), rows(folder)) == ([], [("charged", "report")])
+
+
+def test_a_file_that_cannot_be_renamed_keeps_no_other_from_being_booked(buy, heartbeat_of_another, folder, faulty):
+    buy()
+    (folder / "unbooked" / "live-0-1.json").write_text("[]")
+    with faulty("rename"):
+        said = heartbeat_of_another(times=3)
+
+    assert said.count("A file of unbooked results cannot be used") == 1
+    assert (files(folder), rows(folder)) == (["live-0-1.json"], [("charged", "report")])
+
+    heartbeat_of_another()
+    assert files(folder) == ["live-0-1.json.unreadable"]
+
+
+def test_a_file_that_cannot_be_deleted_is_booked_once(buy, heartbeat_of_another, folder, faulty):
+    buy()
+    before = files(folder)
+    with faulty("unlink"):
+        said = heartbeat_of_another(times=3)
+
+    assert said.count("A file of unbooked results cannot be used") == 1
+    assert said.count("The result of a call of another process was booked") == 1
+    assert (files(folder), rows(folder)) == (before, [("charged", "report")])
+
+    heartbeat_of_another()
+    assert files(folder) == []
+
+
+def test_a_result_that_no_file_could_take_is_in_one_as_soon_as_the_disk_takes_it(buy, away, folder):
+    (folder / "unbooked").write_text("This is no folder.")
+    _, services = buy()
+    (folder / "unbooked").unlink()
+
+    with away(), pytest.raises(DatabaseUnavailableError):
+        services.settlements.settle_late()
+
+    assert len(files(folder)) == 1
+
+
+def test_what_can_be_kept_nowhere_is_in_the_log_when_the_process_ends(buy, away, folder, monkeypatch, caplog):
+    (folder / "unbooked").write_text("This is no folder.")
+    _, services = buy()
+    monkeypatch.setattr(settlements, "TRIED_AT_END", 0.0)
+
+    with away():
+        services.settlements.close()
+
+    (line,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    kept = json.loads(line.content)
+    assert (kept["order"]["creator"], kept["settlement"]["state"]) == ("nasa", "charged")
+    assert json.loads(kept["settlement"]["report"][0])["posts"]["total"] == 30
+    assert MODASH_KEY not in line.content
 
 
 def test_a_creator_whose_call_waits_to_be_booked_is_not_to_be_bought(make_client, config):
