@@ -213,13 +213,16 @@ class Ledger:
 
     def set_apart(self, opened: Opened, settlement: Settlement, failure: str) -> None:
         """Keep a settlement that the database refused, as text; its row of the ledger becomes uncertain with time."""
-        row = {
-            "ledger_id": opened.id,
-            "content": content_of(opened, settlement),
-            "failure": failure,
-            "set_apart_at": settlement.at,
-        }
-        self._database.upsert(settlements_set_apart, row)
+        its_id, content = settlements_set_apart.c.ledger_id, content_of(opened, settlement)
+        row = {"ledger_id": opened.id, "content": content, "failure": failure, "set_apart_at": settlement.at}
+        with self._database.write() as connection:
+            if upsert(connection, settlements_set_apart, row, returning=(its_id,)).first() is not None:
+                return
+            same = select(its_id).where(settlements_set_apart.c.content == content)
+            if connection.execute(same).first() is None:
+                # A call of another database had the number, for ids begin again where one is replaced.
+                least = connection.execute(select(func.min(its_id))).scalar() or 0
+                upsert(connection, settlements_set_apart, row | {"ledger_id": min(least, 0) - 1})
 
     def number_set_apart(self) -> int:
         """Return how many settlements were set apart."""

@@ -63,6 +63,7 @@ settlements_set_apart = Table(
     "settlements_set_apart",
     gateway,
     mode_column(),
+    # Negative where another call has the number: the content has the true one.
     Column("ledger_id", Integer, primary_key=True, autoincrement=False),
     Column("content", Text, nullable=False),  # JSON in ASCII: what a call brought, and how it was to be booked
     Column("failure", Message, nullable=False),

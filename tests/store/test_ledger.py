@@ -625,3 +625,14 @@ def test_a_charge_that_is_given_back_does_not_make_a_damaged_sum_look_whole(clie
     client.get("/performance-data?url=nasa")
 
     assert query(store, "gateway", "SELECT milli_credits FROM ledger_months") == [("900 words",)]
+
+
+def test_results_of_two_databases_with_one_number_are_both_set_apart(store, store_settings):
+    opened = store.ledger.open(order(), lambda *_: None)
+    calls = [replace(opened, at=opened.at + number) for number in range(3)]
+    for each in [*calls, *calls]:
+        store.ledger.set_apart(each, Settlement("charged", "report", 1.0, report=NewReport("{}")), "it was replaced")
+
+    kept = query(store_settings, "gateway", "SELECT content FROM settlements_set_apart")
+    assert sorted(json.loads(content)["at"] for (content,) in kept) == [each.at for each in calls]
+    assert store.ledger.number_set_apart() == 3
