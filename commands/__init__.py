@@ -10,7 +10,7 @@ from typing import Final
 
 DONE: Final = 0
 FAILED: Final = 1  # It was not done, or not all of it.
-USAGE: Final = 2  # An argument, a file or a setting cannot be used; nothing was done. argparse ends with it, too.
+USAGE: Final = 2  # What is given (an argument, a file, a setting) cannot be used, or is missing. argparse ends so, too.
 PIPE_CLOSED = 141  # the exit status of a program whose output is not read to its end, as shells have it
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 
@@ -21,6 +21,10 @@ class Refused(Exception):
 
 class MigrationError(Refused):
     """The store cannot be brought to the version this code needs; the text says why, on one line."""
+
+
+class StoreUnavailableError(MigrationError):
+    """The database did not answer, or not in time; the same command may do it later."""
 
 
 class UsageError(Exception):

@@ -88,7 +88,7 @@ class AccountCommands:
     def _add_pages(self, *, to_json: bool) -> int:
         token = _token()
         if _login("facebook", token) != "facebook":
-            raise Refused("--all-pages needs a user token of the login with Facebook.")
+            raise UsageError("--all-pages needs a user token of the login with Facebook.")
         listed, without, is_complete = self._adding.pages_of(token)
         out = out_of(to_json=to_json)
         for page in without:
@@ -141,7 +141,7 @@ class AccountCommands:
         reference = options.account
         account = reference if reference.isdigit() else self._row(reference).id
         if not options.yes:
-            raise Refused(f"This deletes everything of account {account}, permanently. Add --yes.")
+            raise UsageError(f"This deletes everything of account {account}, permanently. Add --yes.")
         self._services.store.accounts.remove(account)
         self._services.store.cache_entries.forget(account)
         self._delete(account)
@@ -199,7 +199,7 @@ class AccountCommands:
         for row in self._table.rows():
             if reference == row.id or name == row.username:
                 return row
-        raise Refused(f"There is no account {reference} in the table. `make account ARGS=list` shows all.")
+        raise UsageError(f"There is no account {reference} in the table. `make account ARGS=list` shows all.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,9 +271,9 @@ def _token() -> str:
     try:
         token = unquoted(token)
     except ValueError as error:
-        raise Refused(f"The token {error}.") from None
+        raise UsageError(f"The token {error}.") from None
     if not re.fullmatch(r"[!-~]{8,}", token):
-        raise Refused("Not a token: it has a space or a character outside ASCII, or is too short. Paste it again.")
+        raise UsageError("Not a token: it has a space or a character outside ASCII, or is too short. Paste it again.")
     return token
 
 

@@ -15,7 +15,7 @@ from datetime import date
 from functools import partial
 from typing import TextIO
 
-from commands import Refused
+from commands import UsageError
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from commands.progress import Progress
@@ -121,11 +121,11 @@ def fill(
 ) -> int:
     """Fill in the past of the account with an id or username, or of every account; return the exit status.
 
-    Raises `Refused` for a range of which Instagram has no day.
+    Raises `UsageError` for a range of which Instagram has no day.
     """
     answered = services.snapshots.answered_days()
     if (until is not None and until < answered.first) or (since is not None and since > answered.last):
-        raise Refused(
+        raise UsageError(
             f"Instagram cannot be asked for any day of this range: it keeps days from {answered.first} on, and the "
             f"last one whose values are final is {answered.last}."
         )

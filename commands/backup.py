@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from commands import DONE, Refused
+from commands import DONE, Refused, UsageError
 from commands.arguments import given_path
 from commands.exit_status import end
 from commands.isolation import isolated
 from config import Config
 from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
-from services.store.backup import BackupError
+from services.store.backup import BackupError, BackupTargetError
 from services.store.postgresql_tools import Program
 from services.store.settlement_spool import spooled_files
 
@@ -34,7 +34,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a backup; return 1 if there is none, with the reason in one sentence."""
+    """Make a backup; return 1 if there is none, 2 if it cannot be written there, with the reason in one sentence."""
     parser = _parser()
     options = parser.parse_args(arguments)
     return end(partial(_back_up, parser, options), stopped="Stopped; no backup was made.")
@@ -47,6 +47,8 @@ def _back_up(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
         parser.error("--keep counts the backups of a folder; give --out a folder, or nothing")
     try:
         said = _dump(config, target) if config.database_url else _copy(config, target)
+    except BackupTargetError as error:
+        raise UsageError(f"No backup was made. {error}") from None
     except BackupError as error:
         raise Refused(f"No backup was made. {error}") from None
     print(f"{said}\n{target}")

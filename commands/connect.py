@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from commands import DONE, FAILED, USAGE, MigrationError, UsageError
+from commands import DONE, FAILED, USAGE, MigrationError, StoreUnavailableError, UsageError
 from commands.env_file import write_setting
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError, settings_file, settings_now
@@ -86,7 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.failures.append((None, one(error.code, error.message, error.hint or "Run `make doctor`.")))
     except DatabaseUnavailableError as error:
         report.status, report.message = "try_again", f"The database is unavailable: {error}"
-    except (ConfigError, MigrationError, UsageError) as error:
+    except StoreUnavailableError as error:
+        report.status, report.message = "try_again", str(error)
+    except MigrationError as error:
+        report.message = str(error)
+    except (ConfigError, UsageError) as error:
         report.status, report.message = "usage", str(error)
     if options.json:
         print(json.dumps(_as_json(report), indent=2))

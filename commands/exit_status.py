@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from commands import FAILED, INTERRUPTED, USAGE, Refused, UsageError
 from config import ConfigError
-from services.errors import InsightsError, InvalidRequestError, ProviderNotConfiguredError
+from services.errors import AccountUnknownError, InsightsError, InvalidRequestError, ProviderNotConfiguredError
 from services.store.database import DatabaseUnavailableError
 
 # What a service refuses of the arguments, and what it lacks in the settings.
-UNUSABLE = (InvalidRequestError, ProviderNotConfiguredError)
+UNUSABLE = (InvalidRequestError, AccountUnknownError, ProviderNotConfiguredError)
 
 
 def end(work: Callable[[], int], *, again: str = "", stopped: str = "") -> int:
@@ -39,6 +39,11 @@ def end(work: Callable[[], int], *, again: str = "", stopped: str = "") -> int:
         _print(f"\n{stopped}")
         return INTERRUPTED
     return FAILED
+
+
+def kind_of(error: InsightsError) -> type[Exception]:
+    """Return the class of a failure with other words for what a service has raised, so that the status is the same."""
+    return UsageError if isinstance(error, UNUSABLE) else Refused
 
 
 def _print(*sentences: str | None) -> None:

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
-from commands import DONE, FAILED, Refused
+from commands import DONE, FAILED, Refused, UsageError
 from commands.arguments import given_path
-from commands.exit_status import end
+from commands.exit_status import end, kind_of
 from commands.migrate import migrate_or_explain
 from config import Config
 from config_parsing import listed
@@ -83,7 +83,7 @@ def _export(services: Services, options: argparse.Namespace) -> None:
 def _id(services: Services, reference: str, kept: Sequence[str]) -> str:
     """Return the id of an account; an id may also be that of one that was removed and left its history.
 
-    Raises `AccountUnknownError`, with what else was wrong where a username could not be looked up.
+    Raises `UsageError`, and `Refused` where a username could not be looked up, with what was wrong.
     """
     if reference in kept:
         return reference
@@ -94,9 +94,9 @@ def _id(services: Services, reference: str, kept: Sequence[str]) -> str:
             f" and {counted(len(kept) - MOST_SHOWN, 'other')}" if kept[MOST_SHOWN:] else ""
         )
         why = "" if isinstance(error, AccountUnknownError) else f"\nIt was not looked up as a username: {error.message}"
-        raise AccountUnknownError(
-            f"--account {reference!a}: there is no such account here, and no history of one.",
-            hint=f"Accounts with history: {shown or 'none'}.{why}",
+        raise kind_of(error)(
+            f"--account {reference!a}: there is no such account here, and no history of one.\n"
+            f"Accounts with history: {shown or 'none'}.{why}"
         ) from None
 
 
@@ -130,7 +130,10 @@ def _written(name: str | None) -> Iterator[TextIO]:
 
 @contextmanager
 def _opened(path: Path, *, is_compressed: bool) -> Iterator[TextIO]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # The numbers are the customers' own.
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # The numbers are the customers' own.
+    except OSError as error:
+        raise UsageError(f"The file cannot be written: {error}") from None
     with os.fdopen(descriptor, "wb") as raw:
         if not is_compressed:
             with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TextIO
 
-from commands import DONE, FAILED, Refused, UsageError
+from commands import DONE, FAILED, UsageError
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
 from config import Config
@@ -31,7 +31,7 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read a file; return 1 if a line was refused or the file could not be read to its end, 2 if not opened."""
+    """Read a file; return 1 if a line was refused, 2 if the file could not be read to its end."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.WARNING)  # The output says the same.
     again = "Give the file again; what was read stays."
@@ -48,11 +48,11 @@ def _run(name: str) -> int:
                 counts = reader.read(_counted(file))
         except UnicodeDecodeError as error:
             accepted = "Accepted: text in UTF-8 or, with a byte order mark, in UTF-16."
-            raise Refused(f"The file cannot be read: {error}\n{accepted}") from None
+            raise UsageError(f"The file cannot be read: {error}\n{accepted}") from None
         except (OSError, EOFError, zlib.error) as error:
-            raise Refused(f"The file cannot be read: {error}") from None
+            raise UsageError(f"The file cannot be read: {error}") from None
         except OtherModeError as error:
-            raise Refused(str(error)) from None
+            raise UsageError(str(error)) from None
     kept = counted(counts.rows, "value, post or story is", "values, posts and stories are")
     refused = counted(counts.refused, "line was", "lines were")
     others = counts.lines > counts.rows + counts.refused

@@ -12,8 +12,8 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
 
-from commands import Refused
-from commands.exit_status import end
+from commands import Refused, UsageError
+from commands.exit_status import end, kind_of
 from commands.migrate import migrate_or_explain
 from config import Config, ConfigError
 from services.access import start
@@ -108,7 +108,7 @@ class KeyCommands:
             raise Refused(f"The key {row.id} was revoked. `make key ARGS=create` makes a new one.")
         values = self._changes(options, now)
         if not values:
-            raise Refused("Nothing to change. `make key ARGS='change --help'` lists what can be.")
+            raise UsageError("Nothing to change. `make key ARGS='change --help'` lists what can be.")
         if not self._table.change(row.id, values):
             raise Refused(f"The key {row.id} was revoked meanwhile.")
         changed = self._row(row.id)
@@ -125,7 +125,7 @@ class KeyCommands:
             raise Refused(f"The key {row.id} was revoked. `make key ARGS=create` makes a new one.")
         expires_at = row.expires_at if options.expires is None else _expiry(options.expires, now)
         if expires_at is not None and expires_at <= now:
-            raise Refused(f"The key {row.id} has expired. Give it another end with --expires, such as --expires 90d.")
+            raise UsageError(f"The key {row.id} has expired. Give it another end, such as --expires 90d.")
         text, until = new_text(row.id), now + options.overlap
         was_pending = row.former_ends_at is not None and row.former_ends_at > now
         digest = digest_of(text).hex()
@@ -199,7 +199,7 @@ class KeyCommands:
                 return row
         labelled = [row.id for row in self._table.rows() if row.label == key]
         hint = f" The key with that label is {labelled[0]}." if len(labelled) == 1 else ""
-        raise Refused(f"There is no key {key!r}.{hint} `make key ARGS=list` shows the ids.")
+        raise UsageError(f"There is no key {key!r}.{hint} `make key ARGS=list` shows the ids.")
 
     def _account(self, reference: str) -> str:
         """Return the id of an account; an id need not be here yet, a username has to be."""
@@ -212,7 +212,7 @@ class KeyCommands:
         try:
             return self._services.accounts.find(reference).id
         except InsightsError as error:
-            raise Refused(
+            raise kind_of(error)(
                 f"There is no account {reference}: {error.message} `make account ARGS=list` shows all; "
                 "an id may be given before its account is added."
             ) from None
@@ -372,9 +372,9 @@ def _expiry(text: str | None, now: float) -> float | None:
         return now + _duration(text)
     end = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp() + DAY
     if end - now > LONGEST + DAY:
-        raise Refused(f"--expires {text} is too late. Accepted: a day within 3650 days, or `never`.")
+        raise UsageError(f"--expires {text} is too late. Accepted: a day within 3650 days, or `never`.")
     if end <= now:
-        raise Refused(f"--expires {text} is over. Accepted: a day to come, or a time such as 90d.")
+        raise UsageError(f"--expires {text} is over. Accepted: a day to come, or a time such as 90d.")
     return end
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 import logs
-from commands import DONE, MigrationError
+from commands import DONE, MigrationError, StoreUnavailableError
 from commands.exit_status import end
 from config import Config
 from services.accounts.token_encryption import TokenEncryption
@@ -72,7 +72,8 @@ def migrate_or_explain(config: Config) -> list[Migrated]:
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         text_ = " ".join(str(cause).split())
-        raise MigrationError(f"The database cannot be migrated: {type(cause).__name__}: {text_}") from None
+        kind = StoreUnavailableError if isinstance(error, OperationalError) else MigrationError
+        raise kind(f"The database cannot be migrated: {type(cause).__name__}: {text_}") from None
 
 
 def migrate(config: Config) -> list[Migrated]:

@@ -13,7 +13,7 @@ from contextlib import closing
 from functools import partial
 from http import HTTPStatus
 
-from commands import UsageError
+from commands import FAILED, USAGE, UsageError
 from commands.doctor import lines_of, say
 from commands.exit_status import end
 from commands.migrate import migrate_or_explain
@@ -86,12 +86,12 @@ def show(store: Store) -> int:
 
 
 def resend(store: Store, ids: Sequence[str]) -> int:
-    """Let events be delivered again; return 1 if one of the ids is unknown."""
+    """Let events be delivered again; return 1 if one of the ids is unknown, 2 if all of them are."""
     number = store.notifications.resend(ids, store.clock.timestamp())
     print(f"{number} will be delivered within seconds by the worker. Each keeps its id.")
     if number < len(set(ids)):
         print("The other ids are unknown; `make notify ARGS=list` shows them.", file=sys.stderr)
-        return 1
+        return FAILED if number else USAGE
     return 0
 
 

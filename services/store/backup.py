@@ -38,6 +38,10 @@ class BackupFileError(BackupError):
     """The file that was given is no backup that can be restored."""
 
 
+class BackupTargetError(BackupError):
+    """The file that was given for a backup is there already, or its folder cannot be used."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """What a checked copy holds: its schema, the number of reports, and of results that were not booked yet."""
@@ -76,7 +80,7 @@ def new_file(target: Path) -> Iterator[Path]:
     """
     with _alone_in(target.parent), _explained(target):
         if target.exists():
-            raise BackupError(f"{target} exists already, and a backup never replaces one.")
+            raise BackupTargetError(f"{target} exists already, and a backup never replaces one.")
         _remove_remains(target.parent)
         with _part_of(target, PART) as part:
             yield part
@@ -310,9 +314,11 @@ def _remove_remains(folder: Path) -> None:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Let one backup at a time be written to a folder."""
-    with _explained(folder):
+    try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise BackupTargetError(f"{error.filename or folder}: {error.strerror or error}.") from None
     try:
         with suppress(OSError):  # Some network file systems have no locks.
             fcntl.flock(descriptor, fcntl.LOCK_EX)

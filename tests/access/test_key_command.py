@@ -137,18 +137,18 @@ def test_a_rotation_without_overlap_ends_the_old_text_at_once(created, make_key,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "status", "named"),
     [
-        (["revoke", "nothere"], "`make key ARGS=list`"),
-        (["create", "x", "--expires", "2020-01-31"], "a day to come"),
-        (["create", "x", "--expires", "9999-12-31"], "within 3650 days"),
-        (["create", "x", "--accounts", "no.such.account"], "no.such.account"),
+        (["revoke", "nothere"], 2, "`make key ARGS=list`"),
+        (["create", "x", "--expires", "2020-01-31"], 2, "a day to come"),
+        (["create", "x", "--expires", "9999-12-31"], 2, "within 3650 days"),
+        (["create", "x", "--accounts", "no.such.account"], 1, "no.such.account"),  # It cannot be looked up.
     ],
 )
-def test_a_refusal_says_what_to_do(make_key, arguments, named):
+def test_a_refusal_says_what_to_do(make_key, arguments, status, named):
     ended, out, said = make_key(*arguments)
 
-    assert (ended, out, named in said) == (1, "", True)
+    assert (ended, out, named in said) == (status, "", True)
     assert json.loads(make_key("list", "--json")[1]) == []
 
 
@@ -234,7 +234,7 @@ def test_an_expired_key_is_rotated_with_another_end_only(created, make_key, stor
     refused = make_key("rotate", key)
     rotated = make_key("rotate", key, "--expires", "90d")
 
-    assert (refused[0], "has expired" in refused[2], rotated[0]) == (1, True, 0)
+    assert (refused[0], "has expired" in refused[2], rotated[0]) == (2, True, 0)
 
 
 def test_the_text_of_an_expired_key_stays_expired_when_the_key_is_rotated(

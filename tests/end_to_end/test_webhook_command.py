@@ -314,5 +314,5 @@ def test_a_subscription_that_meta_does_not_confirm_is_a_failure(run, wire, answe
 def test_an_account_that_is_not_there_is_named_so(run, simulator, listed):
     status, said = run("subscribe", "nobody.here", **live(simulator, listed, listed["accounts"][0]))
 
-    assert status == 1
+    assert status == 2
     assert "There is no such account here." in said

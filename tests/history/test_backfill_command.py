@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from commands import Refused
+from commands import UsageError
 from commands.backfill import Backfill, fill, main
 from services.errors import ProviderNotConfiguredError
 
@@ -70,7 +70,7 @@ def test_a_range_is_read_and_nothing_else_and_nothing_twice(backfill):
 )
 def test_a_range_of_which_instagram_has_nothing_is_refused_with_what_it_has(backfill, days):
     expected = "^Instagram cannot be asked for any day of this range: it keeps days from 2024-11-"
-    with pytest.raises(Refused, match=expected):
+    with pytest.raises(UsageError, match=expected):
         backfill(since=days.get("since"), until=days.get("until"))
 
     assert backfill.world.calls("insights") == []
