@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import wraps
 from ipaddress import ip_address
@@ -246,6 +246,22 @@ def statements():
     event.listen(Engine, "before_cursor_execute", note)
     yield sent
     event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def no_thread(monkeypatch):
+    """Within a block, let the system have no thread left, as under a limit of processes."""
+
+    def start(_thread):
+        raise RuntimeError("can't start new thread")
+
+    @contextmanager
+    def block():
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            yield
+
+    return block
 
 
 @pytest.fixture

@@ -107,7 +107,11 @@ class AccessKeys:
         if not self._lock.acquire(blocking=False):
             return  # Another thread checks.
         checker = threading.Thread(target=self._check_and_release, name="api keys", daemon=True)
-        checker.start()
+        try:
+            checker.start()
+        except RuntimeError:  # The system has no thread left; the next request tries again.
+            self._lock.release()
+            return
         checker.join(CHECK_WAIT)
 
     def _check_and_release(self) -> None:

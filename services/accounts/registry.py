@@ -62,8 +62,12 @@ class AccountRegistry:
             # One thread reads; the requests take what is known meanwhile. A database that hangs must not hold up a
             # request that can be answered without it.
             reader = threading.Thread(target=self._read_and_release, name="account table", daemon=True)
-            reader.start()
-            reader.join(READ_WAIT)
+            try:
+                reader.start()
+            except RuntimeError:  # The system has no thread left; the next request tries again.
+                self._lock.release()
+            else:
+                reader.join(READ_WAIT)
         return list((self._rows or {}).values())
 
     def row(self, reference: str) -> AccountRow | None:

@@ -39,6 +39,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._tasks: list[PeriodicTask] = []
         self._lease_tasks: list[PeriodicTask] = []
+        self._kinds = (("lease heartbeat", self._lease_tasks), ("heartbeat", self._tasks))
         self._threads: tuple[threading.Thread, ...] = ()
         self._stopped = threading.Event()
 
@@ -58,16 +59,14 @@ class Heartbeat:
 
     def start(self) -> None:
         """Start the threads, unless they run already."""
-        if self._threads:
+        if len(self._threads) == len(self._kinds):
             return
         with self._lock:
-            if not self._threads:
-                self._threads = (
-                    threading.Thread(target=self._run, args=(self._lease_tasks,), name="lease heartbeat", daemon=True),
-                    threading.Thread(target=self._run, args=(self._tasks,), name="heartbeat", daemon=True),
-                )
-                for thread in self._threads:
-                    thread.start()
+            # Each counts once it runs: where the system has no thread left, the next user tries again.
+            for name, tasks in self._kinds[len(self._threads) :]:
+                thread = threading.Thread(target=self._run, args=(tasks,), name=name, daemon=True)
+                thread.start()
+                self._threads += (thread,)
 
     def stop(self, *, timeout: float = 0.0) -> None:
         """Stop the threads; wait up to `timeout` seconds for the tasks that they run."""

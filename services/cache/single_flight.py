@@ -183,8 +183,10 @@ class SingleFlight:
         with self._lock:
             watched = self._watched.setdefault((flight.account, flight.key), WatchedLease())
             if self._poller is None:
-                self._poller = threading.Thread(target=self._poll, name="lease poller", daemon=True)
-                self._poller.start()
+                poller = threading.Thread(target=self._poll, name="lease poller", daemon=True)
+                with suppress(RuntimeError):  # The system has no thread left; the next wait tries again.
+                    poller.start()
+                    self._poller = poller
         return watched
 
     def _poll(self) -> None:

@@ -115,6 +115,19 @@ def test_every_unknown_account_gets_one_and_the_same_answer(gateway, wire):
     assert len(wire.calls) == 0
 
 
+def test_where_the_system_has_no_thread_left_the_next_request_reads_the_accounts(gateway, add, clock, no_thread):
+    client = gateway("bakery", **NO_OTHER)
+    registry = client.application.extensions["services"].accounts
+    assert registry.find("bakery").id == BAKERY
+    add(client, "cafe")
+
+    with no_thread():
+        assert registry.find("bakery").id == BAKERY
+
+    clock.wait(2)
+    assert registry.find("cafe").id == CAFE
+
+
 # Which one, where none is named
 
 

@@ -160,6 +160,17 @@ def test_two_first_users_start_the_threads_once(heartbeat):
     assert len(set(threads()) - before) == 2
 
 
+def test_where_the_system_has_no_thread_left_the_next_user_starts_the_threads(heartbeat, no_thread):
+    before = set(threads())
+    with no_thread(), pytest.raises(RuntimeError):
+        heartbeat.start()
+
+    heartbeat.start()
+    heartbeat.start()
+
+    assert len(set(threads()) - before) == 2
+
+
 def test_an_application_starts_its_heartbeat_with_the_first_use_of_its_cache(world):
     before = set(threads())
     world.restart()

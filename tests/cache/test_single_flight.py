@@ -100,6 +100,14 @@ def test_nothing_is_read_of_the_database_after_the_end():
     assert leases.is_over
 
 
+def test_where_the_system_has_no_thread_left_the_next_wait_polls(flights, store, no_thread):
+    led, _ = flights.join("1", ["a"])
+    with no_thread():
+        assert flights.wait_for_others(led, 0.01) == ({}, led)
+
+    assert flights.wait_for_others(led, 10) == ({}, [])
+
+
 class LeasesOfAnother:
     """Leases of another process, of which it goes on holding one."""
 

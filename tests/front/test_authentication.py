@@ -256,6 +256,20 @@ def test_a_new_key_works_at_once_and_wrong_keys_cost_few_looks(client, store, cl
     assert len(looks) <= 5
 
 
+def test_where_the_system_has_no_thread_left_keys_are_checked_by_the_next_request(client, store, clock, no_thread):
+    key, text = add_key(store)
+    assert answer(client, bearer(text)).status_code == 200
+    store.api_keys.revoke(key, clock.timestamp())
+    clock.wait(5)
+
+    with no_thread():
+        assert answer(client, bearer(text)).status_code == 200
+
+    clock.wait(5)
+    refused(answer(client, bearer(text)))
+    refused(answer(client, bearer(UNKNOWN)))
+
+
 def test_the_last_known_keys_go_on_without_the_database(client, store, clock, break_database):
     _, text = add_key(store)
     assert answer(client, bearer(text)).status_code == 200
