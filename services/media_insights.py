@@ -22,6 +22,7 @@ from services.media.errors import no_such_media
 from services.media.reader import MediaReader
 from services.media.request import recommended_metrics, resolve_media_metric
 from services.media.shown_metrics import COLUMNS, MediaInsight, ShownMetric, ShownMetrics
+from services.posts.kept_posts import KeptPosts
 from services.rendering.prepared_parts import PreparedList
 from services.store.media import MediaRow
 
@@ -54,9 +55,17 @@ class MediaInsightsService:
     """The numbers of single media."""
 
     def __init__(
-        self, *, accounts: AccountResolver, reader: MediaReader, cache: Cache, origin: Origin, clock: Clock
+        self,
+        *,
+        accounts: AccountResolver,
+        reader: MediaReader,
+        kept_posts: KeptPosts,
+        cache: Cache,
+        origin: Origin,
+        clock: Clock,
     ) -> None:
         self._accounts = accounts
+        self._kept_posts = kept_posts
         self._shown = ShownMetrics(cache)
         self._reader = reader
         self._origin = origin
@@ -107,7 +116,7 @@ class MediaInsightsService:
         """Return the named account; else the one that the media belongs to, as far as that is known."""
         if account is not None:
             return self._accounts.find(account)
-        owner = self._reader.owner(media_id)
+        owner = self._reader.owner(media_id) or self._kept_posts.owner(media_id, self._accounts.known_ids())
         if owner is None and request_context.caller().accounts is not None:
             raise no_such_media()  # Before a call: the token may show media of accounts that the caller may not see.
         return self._accounts.owner_of(owner)

@@ -139,7 +139,8 @@ class PostHistory:
         if account is not None:
             return self._accounts.find(account)
         known = self._index.find(post)
-        return self._accounts.owner_of(None if known is None else known.account)
+        owner = self._kept.owner(post, self._accounts.known_ids()) if known is None else known.account
+        return self._accounts.owner_of(owner)
 
 
 def _not_kept() -> ObjectNotFoundError:

@@ -218,6 +218,15 @@ class AccountResolver:
             raise _several()
         return configured
 
+    def known_ids(self) -> frozenset[str]:
+        """Return the ids of the accounts here that the caller may see, as far as they are known without a call.
+
+        Raises `BusyError`.
+        """
+        own = self._configured_id() if self._own.token else None
+        found = {row.id for row in self._registry.rows()} | ({own} if own is not None else set())
+        return frozenset(filter(request_context.caller().sees, found))
+
     @property
     def configured_token(self) -> str:
         """The token of the settings or what it was refreshed to; empty without one."""

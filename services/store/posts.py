@@ -132,6 +132,15 @@ class PostTable:
             row = connection.execute(query).first()
         return None if row is None else PostRow(**row._asdict())
 
+    def owners(self, post: str, among: Collection[str]) -> list[str]:
+        """Return the accounts for which a post is kept, of some; the primary key begins with the account."""
+        found: list[str] = []
+        with self._database.read() as connection:
+            for chunk in chunks(among):
+                query = select(posts.c.account).where(posts.c.account.in_(chunk), posts.c.id == post)
+                found += connection.execute(query).scalars()
+        return found
+
     def between(self, account: str, since: float, until: float) -> list[PostRow]:
         """Return the posts of an account that were published in a period, the newest first; both ends are included."""
         query = select(*_columns()).where(posts.c.account == account, posts.c.posted_at.between(since, until))

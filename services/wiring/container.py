@@ -194,7 +194,12 @@ class Services:
         checkup = Checkup(instagram.checks, store.account_health, store.clock)
         compared = ComparedPostsReader(instagram.kept_posts, clock)
         media_insights = MediaInsightsService(
-            accounts=accounts, reader=instagram.media, cache=cache, origin=origin, clock=clock
+            accounts=accounts,
+            reader=instagram.media,
+            kept_posts=instagram.kept_posts,
+            cache=cache,
+            origin=origin,
+            clock=clock,
         )
 
         reports = report_parts(

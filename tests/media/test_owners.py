@@ -9,6 +9,7 @@ from services.accounts.token_encryption import new_key
 from services.clients.graph.models import Account
 from services.media.index import MediaIndex
 from services.store.media import MediaRow, MediaTable
+from services.store.posts import PostRow
 from tests.planners import body_of, plan_posts, post
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_account, add_key, bearer, graph_error, settings
 
@@ -121,6 +122,43 @@ def test_an_account_that_is_gone_is_not_meant(client, make_client, clock, wire):
     response = client.get(f"{PATH}/{THEIRS}?metrics=views")
 
     assert response.status_code == 400
+
+
+def keep_post(client, *accounts):
+    """Keep a post as an import does."""
+    for account in accounts:
+        client.application.extensions["services"].store.posts.keep(account, [PostRow(THEIRS, 1.0)])
+
+
+def test_the_owner_of_an_imported_post_is_found_by_its_history(client, wire):
+    keep_post(client, OTHER, "17841400000000099")
+    plan_media(wire, THEIRS, OTHER)
+
+    history = body_of(client, f"/history/posts/{THEIRS}")
+    insights = body_of(client, f"{PATH}/{THEIRS}", metrics="views")
+
+    assert [body["meta"]["account"] for body in (history, insights)] == [OTHER, OTHER]
+    assert tokens_of(wire, THEIRS) == {OTHER_TOKEN}
+
+
+@pytest.mark.parametrize("accounts", [["17841400000000099"], [ACCOUNT_ID, OTHER]])
+def test_an_imported_post_of_no_account_that_is_here_or_of_several_has_no_owner(client, wire, accounts):
+    keep_post(client, *accounts)
+
+    replies = [client.get(path) for path in (f"/history/posts/{THEIRS}", f"{PATH}/{THEIRS}?metrics=views")]
+
+    assert ["account is missing" in reply.get_json()["message"] for reply in replies] == [True, True]
+    assert len(wire.calls) == 0
+
+
+def test_a_key_finds_no_imported_post_of_an_account_that_it_may_not_see(client, wire):
+    keep_post(client, OTHER)
+    store = client.application.extensions["services"].store
+    keys = [add_key(store, accounts=[account])[1] for account in (ACCOUNT_ID, OTHER)]
+
+    replies = [client.get(f"/history/posts/{THEIRS}", headers=bearer(key)) for key in keys]
+
+    assert [reply.status_code for reply in replies] == [404, 200]
 
 
 def test_an_unknown_media_is_asked_for_with_the_named_account(client, wire):
