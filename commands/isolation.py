@@ -14,6 +14,7 @@ from config_names import RENAMED
 _PROXY = re.compile(r"(?:HTTP|HTTPS|ALL|NO)_PROXY", re.IGNORECASE)
 _CREDENTIAL = re.compile(r".*_(?:TOKEN|SECRET|PASSWORD|CREDENTIALS|API_KEY|ACCESS_KEY)", re.IGNORECASE)
 _SERVER_OPTIONS = "GUNICORN_CMD_ARGS"  # gunicorn reads it over our configuration file.
+_OF_MAKE = re.compile(r"(?:GNU)?MAKE(?:FLAGS|LEVEL|OVERRIDES)|MFLAGS|ARGS")  # `make test ARGS=...` reaches every make
 
 
 def isolated(settings: Mapping[str, str]) -> dict[str, str]:
@@ -34,6 +35,7 @@ def _is_foreign(name: str) -> bool:
         name in SETTINGS
         or name in RENAMED
         or name == _SERVER_OPTIONS
+        or _OF_MAKE.fullmatch(name) is not None
         or _PROXY.fullmatch(name) is not None
         or _CREDENTIAL.fullmatch(name) is not None
     )

@@ -343,11 +343,10 @@ def fresh(tmp_path):
 
 def make(checkout, *arguments, **settings):
     """Run a target of the Makefile as from a shell; the rules of installing are taken for done."""
-    of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # A make below another one prints the directory that it enters.
     return subprocess.run(
         ["make", "-o", ".venv/run.stamp", *arguments],
         cwd=checkout,
-        env={name: value for name, value in environment(settings).items() if name not in of_make},
+        env=environment(settings),
         input="IGAAinvented0123456789\n",
         capture_output=True,
         text=True,
@@ -365,6 +364,16 @@ def test_the_doctor_is_the_first_command_in_a_fresh_clone(fresh):
     assert f"ok   store: {fresh / 'instance'}" in shown.stdout
     assert "-    simulator: not running" in shown.stdout
     assert "next: Start it with `make run`" in shown.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_arguments_of_the_make_that_runs_the_tests_reach_no_other_one(fresh, monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=--collect-only")  # as below `make test ARGS=--collect-only`
+    monkeypatch.setenv("ARGS", "--collect-only")
+
+    shown = make(fresh, "doctor", SIMULATOR_PORT=str(free_port()))
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -32,7 +32,7 @@ SERVERS = re.compile(
     r'^.*(?:gunicorn "app:create_app\(\)"|-m worker|-m simulator --port.*|PORT=\S+ make run)$', re.MULTILINE
 )
 EXAMPLE_DATABASE = "postgresql://user:password@host:5432/insights"
-OF_THIS_RUN = re.compile(r"^(MAKE|MFLAGS|PYTEST|ENV_FILE)|_PROXY$", re.IGNORECASE)
+OF_THIS_RUN = re.compile(r"^(PYTEST|ENV_FILE)|_PROXY$", re.IGNORECASE)
 
 # tests/end_to_end/test_going_live.py runs the blocks behind these lines, in a clone and with settings of their own.
 GO_LIVE, CLEAN_UP = "To go live,", "### After the rehearsal"
@@ -167,7 +167,7 @@ class Clone:
     def run(self, document: str, steps: list[Step]) -> subprocess.CompletedProcess[str]:
         """Run the steps of a document in one shell, each with its output in a file of its own."""
         script = "\n".join(self._script(document, number, step) for number, step in enumerate(steps))
-        starts = ["run_in_background"] if "curl" in script and "run_in_background" not in script else []
+        starts = [] if document == "README" else ["run_in_background"]  # README.md says how the gateway is started.
         own = {
             "PORT": self._ports["8000"],
             "SIMULATOR_PORT": self._ports["8001"],
