@@ -12,7 +12,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import Charge, MediaTooOldError, ObjectNotFoundError, ProviderError, ProviderRefusedError
-from services.media.known_refusals import OF_ONE_MEDIA, MediaRefusals
+from services.media.known_refusals import OF_ONE_MEDIA, OF_WHOLE_MEDIA, MediaRefusals
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
 from services.media.refusal_check import ListedPost, PostCulprits, is_about_a_post
@@ -170,8 +170,7 @@ class _PostPages:
     def _attribute(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
         """Remember what a post refuses, and ask for that no more."""
         if isinstance(error, OF_ONE_MEDIA):
-            self._refusals.note_media(self._account.id, culprit, error)
-            self._rule_out(culprit, error)
+            self._note_media(culprit, error)
         else:
             self._note_metrics(culprit, error, metrics)
         self._keep({culprit: self.values[culprit]})
@@ -186,9 +185,17 @@ class _PostPages:
             )
         self._make_plan()
 
+    def _note_media(self, culprit: str, failure: ProviderError) -> None:
+        self._refusals.note_media(self._account.id, culprit, failure)
+        self._rule_out(culprit, failure)
+
     def _note_metrics(self, culprit: str, error: ProviderError, metrics: Sequence[str]) -> None:
         """Remember the metrics that a post refuses, or that its whole type does."""
-        answered, refused = self._culprits.take_apart(culprit, error, metrics)
+        try:
+            answered, refused = self._culprits.take_apart(culprit, error, metrics)
+        except OF_WHOLE_MEDIA as failure:
+            self._note_media(culprit, failure)
+            return
         if (
             not answered
             and not self._culprits.answered

@@ -22,15 +22,13 @@ from services.clients.graph.models import Account, Item
 from services.errors import (
     TRANSIENT,
     InsufficientViewersError,
-    MediaTooOldError,
-    ObjectNotFoundError,
     PermissionDeniedError,
     ProviderError,
     RetryStrategy,
 )
 from services.executors import Executor
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
-from services.media.known_refusals import FEW, AnsweredMetrics, MediaRefusals
+from services.media.known_refusals import FEW, OF_WHOLE_MEDIA, AnsweredMetrics, MediaRefusals
 from services.media.metric_names import NAMED_BY_PLACE
 from services.media.values import MediaValue, read_item
 from services.media.viewers import ViewersCheck
@@ -40,7 +38,6 @@ UNKNOWN_TYPE = "unknown"  # in the keys of refusals
 VIEWERS = "reach"  # the number that says whether a story has enough viewers
 CHECKS = ("reach", "views")  # metrics of every type: if both are refused, the media is at fault, not a metric
 Viewers = Literal["unknown", "few", "enough"]
-OF_WHOLE_MEDIA = (MediaTooOldError, ObjectNotFoundError)
 
 
 class Call(NamedTuple):

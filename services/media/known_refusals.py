@@ -34,7 +34,8 @@ class AlbumChildError(ProviderError):
     code = "album_child"
 
 
-OF_ONE_MEDIA = (InsufficientViewersError, MediaTooOldError, ObjectNotFoundError)
+OF_WHOLE_MEDIA = (MediaTooOldError, ObjectNotFoundError)
+OF_ONE_MEDIA = (InsufficientViewersError, *OF_WHOLE_MEDIA)  # The first may be about a metric.
 
 OF_MEDIA: Mapping[type[ProviderError], FixedTTL] = {
     MediaTooOldError: REFUSED_MEDIA,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
 from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
-from services.media.known_refusals import OF_ONE_MEDIA
+from services.media.known_refusals import OF_ONE_MEDIA, OF_WHOLE_MEDIA
 from services.media.metric_names import MetricNames
 from services.media.values import MediaValue, read_item
 
@@ -54,7 +54,10 @@ class PostCulprits:
     def take_apart(
         self, post_id: str, error: ProviderError, metrics: Sequence[str]
     ) -> tuple[dict[str, MediaValue], dict[str, tuple[str, str]]]:
-        """Ask a post for fewer and fewer metrics; return the answered values, and the reasons of those refused."""
+        """Ask a post for fewer and fewer metrics; return the answered values, and the reasons of those refused.
+
+        Raises the failure of the whole post, of which a metric is no cause: it may be deleted meanwhile.
+        """
         answered: dict[str, MediaValue] = {}
         refused: dict[str, tuple[str, str]] = {}
         if len(metrics) == 1:
@@ -65,7 +68,7 @@ class PostCulprits:
             try:
                 named = self.fetch_alone(post_id, part)
             except ProviderError as raised:
-                if not is_about_a_post(raised):
+                if isinstance(raised, OF_WHOLE_MEDIA) or not is_about_a_post(raised):
                     raise
                 if len(part) > 1:
                     parts += _halves(part)

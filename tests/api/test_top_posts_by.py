@@ -27,6 +27,7 @@ class Media:
         self.posts, self.page = [], 100
         self.refused, self.lacking = {}, {}  # by post: the error of all, the metrics that it does not have
         self.missing, self.heavy, self.down = {}, 0, None
+        self.deleted_after = {}  # by post: the number of the call for it alone that does not find it any more
         self.omits = False  # Refused posts come without insights.
         self.unnamed = ()  # metrics that are not on Instagram's list
         self.asked, self.failed, self.down_after = [], [], None
@@ -67,6 +68,8 @@ class Media:
         metrics = query_of(request)["metric"].split(",")
         post_id = request.url.split("?")[0].split("/")[-2]
         self.asked.append(f"{post_id}:{len(metrics)}")
+        if self.deleted_after.get(post_id) == len([each for each in self.asked if str(each).startswith(f"{post_id}:")]):
+            self.refused[post_id] = graph_error(100, 33)
         if (refusal := self.refusal(post_id, metrics)) is not None:
             self.failed.append(post_id)
             return 400, {}, json.dumps(refusal)
@@ -208,6 +211,29 @@ def test_a_post_that_is_not_found_alone_is_refused_itself_and_older_ones_are_rea
     assert {each: shown["reach"] for each, shown in found.items()} == {"0": 10_000, "1": None, "2": 9_998, "3": 9_997}
     assert found["1"]["reasons"]["reach"] == "object_not_found"
     assert media.calls()[1] == ["1"]
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_post_that_is_deleted_while_it_is_asked_alone_is_not_found_and_no_metric_is_refused(
+    client, media, clock, calls
+):
+    media.publish(3)
+    media.lacking["1"] = ("shares",)
+    media.deleted_after["1"] = calls
+
+    first = top(client)["top_posts"]
+    media.refused.clear()
+    clock.wait(2 * HOUR)
+    top(client)
+    settle(client)
+    again = top(client)["top_posts"]
+
+    assert {post["id"]: set(post["reasons"].values()) for post in first} == {
+        "0": set(),
+        "1": {"object_not_found"},
+        "2": set(),
+    }
+    assert {post["id"]: post["reasons"] for post in again}["1"] == {"shares": "refused"}
 
 
 def test_a_page_that_is_not_found_is_not_about_one_of_its_posts(client, media):
