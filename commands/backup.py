@@ -54,7 +54,7 @@ def _back_up(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     print(f"{said}\n{target}")
     print("memory.db is not in it (a cache), nor is TOKEN_KEY, which opens the tokens of added accounts.")
     if options.keep is not None:
-        _remove_old(target.parent, options.keep)
+        _remove_old(target, options.keep)
     return DONE
 
 
@@ -104,12 +104,21 @@ def _run(program: Program) -> None:
         raise BackupError(f"{program.arguments[0]} says: {ended.stderr.strip()}")
 
 
-def _remove_old(folder: Path, keep: int) -> None:
-    """Remove the oldest backups beyond a number; their names have their times, and other files stay."""
-    ours = sorted(path for path in folder.iterdir() if NAMED_BY_US.fullmatch(path.name))
+def _remove_old(newest: Path, keep: int) -> None:
+    """Remove the oldest backups of a folder beyond a number; their names have their times, and other files stay."""
+    ours = [path for path in newest.parent.iterdir() if NAMED_BY_US.fullmatch(path.name)]
+    # One with a later name was made before the clock was set back.
+    ours.sort(key=lambda path: (path.name <= newest.name, path.name))
+    stay = []
     for path in ours[:-keep]:
-        path.unlink()
-        print(f"Removed {path.name}.")
+        try:
+            path.unlink(missing_ok=True)  # Another backup may be removing the same.
+        except OSError as error:
+            stay.append(f"{path}: {error.strerror}")
+        else:
+            print(f"Removed {path.name}.")
+    if stay:
+        raise Refused("\n".join(["The backup was made. Older ones cannot be removed:", *stay]))
 
 
 def _positive(text: str) -> int:

@@ -147,6 +147,37 @@ def test_the_newest_backups_are_kept_and_other_files_stay(run, tmp_path):
     assert f"Removed {files[0].name}." in said
 
 
+def test_a_new_backup_stays_where_others_were_made_before_the_clock_was_set_back(run, tmp_path):
+    before = [tmp_path / f"gateway-2126112{number}T000000.000Z.db" for number in range(3)]
+    for file in before:
+        file.touch()
+
+    first, second = (made(run, tmp_path, "--keep", "3") for _ in range(2))
+
+    assert sorted(tmp_path.iterdir()) == [first, second, before[-1]]
+
+
+def test_an_older_backup_that_cannot_be_removed_is_named_and_the_others_are_removed(run, tmp_path, monkeypatch):
+    files = [made(run, tmp_path) for _ in range(3)]
+    gone, stays, _ = files
+    unlink = Path.unlink
+
+    def fail(path, **options):
+        if path == stays:
+            raise PermissionError(1, "Operation not permitted")
+        if path == gone:
+            unlink(path)  # By another backup, just before.
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    ended, said, failure = run(backup, "--out", str(tmp_path), "--keep", "1")
+
+    assert (ended, failure.count("\n")) == (1, 2)
+    assert f"{stays}: Operation not permitted" in failure
+    assert said.startswith("Backed up:")
+    assert [file.exists() for file in files] == [False, True, False]
+
+
 @pytest.mark.parametrize(
     "arguments", [("--keep", "0"), ("--keep", "2", "--out", "one.db"), ("--nothing",), ("--out", ""), ("--out", " ")]
 )
