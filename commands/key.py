@@ -23,7 +23,7 @@ from services.caller import Scope
 from services.clock import Clock
 from services.days import our_time
 from services.errors import InsightsError
-from services.rendering.plurals import counted
+from services.rendering.plurals import counted, in_digits
 from services.store.api_keys import ApiKeyRow
 from services.wiring.container import Services
 
@@ -188,7 +188,7 @@ class KeyCommands:
     def _line(self, row: ApiKeyRow, now: float) -> str:
         accounts = "all accounts" if row.accounts is None else counted(len(row.accounts), "account")
         limits = [f"{row.requests_per_minute}/min"] if row.requests_per_minute is not None else []
-        limits += [f"{row.milli_credits / 1000:g} credits a month"] if row.milli_credits is not None else []
+        limits += [f"{in_digits(row.milli_credits / 1000)} credits a month"] if row.milli_credits is not None else []
         used = f"used {our_time(row.last_used_at)}" if row.last_used_at is not None else "not used"
         allowed = ", ".join([row.scope, accounts, *limits])
         return f"{row.id}  {_state(row, now):<38}  {used:<25}  {row.label:<20}  {allowed}"

@@ -21,6 +21,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.modash.client import ModashClient
 from services.days import our_time
 from services.errors import BusyError, InsightsError
+from services.rendering.plurals import in_digits
 from services.store.database import DatabaseUnavailableError
 
 # The states of tokens, the worst first, and how they are said.
@@ -172,7 +173,7 @@ def _modash_check(modash: ModashClient) -> Check:
         left = modash.credits()
     except InsightsError as error:
         return failed("Modash key", error)
-    return Check("Modash key", True, "credits left: " + ("unknown" if left is None else f"{left:g}"))
+    return Check("Modash key", True, "credits left: " + ("unknown" if left is None else in_digits(left)))
 
 
 def _verb(number: int) -> str:

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from services.errors import ProviderError, ProviderNotConfiguredError
-from services.rendering.plurals import counted
+from services.rendering.plurals import counted, in_digits
 from services.reports.price import credits_of
 from services.reports.purchase_policy import next_month
 
@@ -58,7 +58,7 @@ def limit_reached(limit: int, *, now: float) -> CreditLimitReachedError:
     """Return the failure of a report for which this month's limit (in thousandths) leaves no room."""
     reset = next_month(now)
     return CreditLimitReachedError(
-        f"This month's limit of {credits_of(limit):g} Modash credits is reached.",
+        f"This month's limit of {in_digits(credits_of(limit))} Modash credits is reached.",
         provider="modash",
         hint=f"It starts again on {_date(reset)} (UTC), or the operator raises MODASH_CREDIT_LIMIT; "
         "GET /credits shows what was spent.",
@@ -71,7 +71,7 @@ def budget_reached(key: str, budget: int, *, now: float) -> CreditBudgetReachedE
     """Return the failure of a report for which the budget of a key (its id, thousandths) leaves no room."""
     reset = next_month(now)
     return CreditBudgetReachedError(
-        f"This month's budget of the key {key}, {credits_of(budget):g} Modash credits, is reached.",
+        f"This month's budget of the key {key}, {in_digits(credits_of(budget))} Modash credits, is reached.",
         provider="modash",
         hint=f"It starts again on {_date(reset)} (UTC), or the operator raises it (`make key`). Reports that are "
         "kept are answered; GET /credits shows what was spent.",

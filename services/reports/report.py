@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.reasons import Unavailable
+from services.rendering.plurals import in_digits
 from services.reports.creators import HANDLE
 
 BLOCKS = ("posts", "reels")
@@ -164,7 +165,7 @@ def _missing_windows(
     if by_hiding:
         yield (
             "hidden",
-            f"There is no {statistic} over {_listed(by_hiding)} {name}: {hidden:g} {name} hide their counts.",
+            f"There is no {statistic} over {_listed(by_hiding)} {name}: {in_digits(hidden)} {name} hide their counts.",
         )
     if unexplained := [size for size in null if size not in by_hiding]:
         yield "not_answered", f"Modash gave no {statistic} over {_listed(unexplained)} {name}."
@@ -179,8 +180,8 @@ def _missing_windows(
     lacking = sorted({size for measured in measures for size in WINDOWS if size not in measured.listed})
     too_large = [size for size in lacking if total is not None and size > total]
     others = [size for size in lacking if size not in too_large]
-    if too_large:
-        message = f"There are no {_listed(too_large)} {name}: Modash has counted {total:g}."
+    if too_large and total is not None:
+        message = f"There are no {_listed(too_large)} {name}: Modash has counted {in_digits(total)}."
         yield "few_items", f"{message} It sent no number over {_listed(others)} either." if others else message
     elif lacking and listed:
         yield (

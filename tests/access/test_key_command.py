@@ -227,6 +227,13 @@ def test_a_key_that_ends_on_a_day_is_valid_through_it(created):
     assert created("--expires", day.isoformat())["expires_at"] == f"{day + timedelta(days=1)}T00:00:00Z"
 
 
+def test_a_large_limit_of_credits_is_listed_with_all_its_digits(created, make_key):
+    for number in ("123456.25", "1000000"):
+        created("--credits", number)
+
+    assert re.findall(r"([\d.e+]+) credits a month", make_key("list")[1]) == ["123456.25", "1000000"]
+
+
 def test_an_expired_key_is_rotated_with_another_end_only(created, make_key, store_settings):
     key = created("--expires", "90d")["id"]
     query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.rendering.plurals import counted
+from services.rendering.plurals import counted, in_digits
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from services.rendering.plurals import counted
 )
 def test_one_is_counted_in_the_singular(number, words, text):
     assert counted(number, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.25, "0.25"), (100.0, "100"), (123_456.25, "123456.25"), (1_000_000.0, "1000000"), (10**12, "1000000000000")],
+)
+def test_a_large_number_keeps_all_its_digits(number, text):
+    assert in_digits(number) == text

@@ -568,6 +568,17 @@ def test_beyond_the_limit_nothing_is_asked_and_what_is_kept_is_answered(make_cli
     assert month(client) == [250]
 
 
+def test_a_large_limit_is_named_with_all_its_digits(make_client, clock):
+    client = make_client(settings(modash_credit_limit=123_456.25), clock=clock)
+    store = {"INSTANCE_PATH": client.application.extensions["config"].instance_path}
+    month_ = month_of(clock.timestamp())
+    query(store, "gateway", f"INSERT INTO ledger_months VALUES ('live', 'modash', '{month_}', 123456250)")
+
+    refused = client.get("/performance-data?url=esa").get_json()
+
+    assert refused["message"] == "This month's limit of 123456.25 Modash credits is reached."
+
+
 def test_without_a_ledger_a_kept_report_is_answered_and_nothing_is_bought(client, clock, wire):
     wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
     client.get("/performance-data?url=nasa")
