@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TextIO, cast
 
 from commands import DONE, FAILED, Refused, UsageError
@@ -119,7 +120,7 @@ def _written(name: str | None) -> Iterator[TextIO]:
         with _opened(Path(name), is_compressed=is_compressed) as file:
             yield file
         return
-    part = Path(f"{name}.part")
+    part = Path(f"{name}.{token_hex(4)}.part")  # Another export to this file may be under way.
     try:
         with _opened(part, is_compressed=is_compressed) as file:
             yield file

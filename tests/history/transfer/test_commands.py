@@ -6,11 +6,13 @@ import codecs
 import gzip
 import json
 import os
+from itertools import islice
 
 import pytest
 
 from commands import export, import_history
 from config import Config
+from services.export import Export
 from services.store.exported_tables import SECTIONS
 from services.store.store import Store
 from tests.history.transfer.history_rows import fill
@@ -62,6 +64,28 @@ def test_a_file_is_written_and_read_again(run, kept, settings, tmp_path):
     assert (ended, said.endswith(" 0 lines were refused.\n")) == (0, True)
     assert "are kept (with their buckets, of which each has a line of its own)" in said
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_two_exports_to_one_file_at_once_are_both_whole(run, kept, tmp_path, monkeypatch):
+    file, alone, text = tmp_path / "history.ndjson", tmp_path / "alone.ndjson", Export.text
+    assert run(export, "--out", str(alone))[0] == 0
+    ended = []
+
+    def interrupted(service, *which):
+        lines = text(service, *which)
+        yield from islice(lines, 9)
+        with monkeypatch.context() as patched:
+            patched.setattr(Export, "text", text)
+            ended.append(export.main(["--out", str(file)]))
+        assert file.read_bytes() == alone.read_bytes()
+        yield from lines
+
+    monkeypatch.setattr(Export, "text", interrupted)
+    ended.append(run(export, "--out", str(file))[0])
+
+    assert ended == [0, 0]
+    assert file.read_bytes() == alone.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [alone, file]
 
 
 def test_one_account_is_exported_by_its_id_also_after_it_was_removed(run, kept):
