@@ -372,6 +372,17 @@ PASSING = (*TRANSIENT, ProviderRateLimitedError, DeadlineExceededError, BusyErro
 """What passes by itself: it concerns the provider or the moment, and says nothing of an account or its token."""
 
 
+def log_fields(failure: InsightsError, *, account: str) -> dict[str, object]:
+    """Return the fields of a log line about a failure of background work for an account (id)."""
+    return {
+        "account": account,
+        "code": failure.code,
+        "provider": failure.provider if isinstance(failure, ProviderError) else None,
+        "reason": failure.message,
+        "next_step": failure.hint,
+    }
+
+
 def reason_of(failure: InsightsError) -> str:
     """Return a failure as the reason of an unknown number."""
     return "throttled" if isinstance(failure, ProviderRateLimitedError) else failure.code

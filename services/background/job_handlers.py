@@ -30,7 +30,7 @@ from services.background.job_schedule import (
 from services.caller import ANONYMOUS_NAME
 from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
-from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError
+from services.errors import AccountUnknownError, BusyError, ProviderError, ProviderNotConfiguredError, log_fields
 from services.history.retention import Retention
 from services.history.snapshots import AccountSnapshotter
 from services.media.story_polling import NEVER_WITHIN, StoryPolling
@@ -137,8 +137,7 @@ def _after_failure(
     again = Reschedule(max(retry_delay(attempts - 1, first=first), error.retry_after or 0))
     if isinstance(error, ProviderNotConfiguredError):
         return replace(again, is_idle=True)
-    extra = {"account": account, "code": error.code, "reason": error.message, "next_step": error.hint}
-    log.warning(message, extra=extra)
+    log.warning(message, extra=log_fields(error, account=account))
     if isinstance(error, ProviderError):
         troubles.failed(account, kind, error)
     return again

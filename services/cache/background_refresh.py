@@ -15,6 +15,7 @@ from services.cache.fetching import Fetching
 from services.cache.policies import RETRY_FAILED_AFTER
 from services.cache.single_flight import Flight, SingleFlight
 from services.clock import Clock
+from services.errors import log_fields
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey
 
@@ -75,5 +76,5 @@ class BackgroundRefresh:
         for key in {cache_key.key for cache_key in cache_keys} - failures.keys():
             self._failed.pop((request.account, key), None)
         self._failed |= {(request.account, key): monotonic() + RETRY_FAILED_AFTER for key in failures}
-        for code in {error.code for error in failures.values()}:
-            log.warning("A background refresh failed", extra={"code": code})
+        for error in {error.code: error for error in failures.values()}.values():
+            log.warning("A background refresh failed", extra=log_fields(error, account=request.account))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,7 +24,7 @@ from services.clients.graph.models import Account
 from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
 from services.days import ONE_DAY, midnight, our_time, pacific_day, utc
-from services.errors import ProviderError
+from services.errors import ProviderError, log_fields
 from services.history.snapshot_plan import (
     FAILED,
     RECENT_DAYS,
@@ -250,7 +251,7 @@ class AccountSnapshotter:
         except ProviderError as error:
             if attempts < ATTEMPTS or concerns_all(error):
                 raise
-            log.warning("A follower count could not be read", extra={"code": error.code})
+            log.warning("A follower count could not be read", extra=log_fields(error, account=account.id))
 
     def _read_online_followers(self, account: Account, today: date) -> None:
         """Read the followers online of a month in one call, which keeps them; a failure is left for the next week."""
@@ -261,7 +262,7 @@ class AccountSnapshotter:
         try:
             self._audience.read(account, [], missing)
         except ProviderError as error:
-            log.warning("Followers online could not be read", extra={"code": error.code})
+            log.warning("Followers online could not be read", extra=log_fields(error, account=account.id))
 
     def _read_demographics(self, account: Account, states: States, today: date) -> None:
         """Read the demographics that nothing has asked for within a week, which keeps them.
@@ -278,7 +279,7 @@ class AccountSnapshotter:
         try:
             self._audience.read(account, due, [])
         except ProviderError as error:
-            log.warning("Demographics could not be read", extra={"code": error.code})
+            log.warning("Demographics could not be read", extra=log_fields(error, account=account.id))
 
     @staticmethod
     def _is_weekday(account_id: str, day: date) -> bool:
@@ -313,6 +314,10 @@ class AccountSnapshotter:
         for failure in insights.failures.values():
             if not may_fail or failure.code not in FAILED:
                 raise failure
+        left = Counter(failure.code for failure in insights.failures.values())
+        for failure in {each.code: each for each in insights.failures.values()}.values():
+            extra = {**log_fields(failure, account=account.id), "values": left[failure.code]}
+            log.warning("Values of the history could not be read", extra=extra)
         self._keep_rest(account, requests, insights, since)
 
     def _keep_rest(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from services.clients.graph.lists import insights_field
 from services.clients.graph.models import Item, MediaPage, media_id_of
 from services.days import parse_provider_time
+from services.errors import ProviderError
 from services.media.known_refusals import FEW, OF_ONE_MEDIA
 from services.media.values import MediaValue
 from services.store.types import MAX_NAME
@@ -21,7 +22,8 @@ Values = Mapping[str, MediaValue]
 class LiveStory:
     """A live story: when it was posted (Unix seconds), and its numbers.
 
-    `is_read` is false where Instagram did not answer for its numbers; that they are too few is an answer.
+    `is_read` is false where Instagram did not answer for its numbers, for a `fault` if that is known; that they are too
+    few is an answer.
     """
 
     id: str
@@ -30,6 +32,7 @@ class LiveStory:
     permalink: str | None
     values: Values = field(default_factory=dict)
     is_read: bool = False
+    fault: ProviderError | None = field(default=None, compare=False)
 
     @property
     def has_few_viewers(self) -> bool:
@@ -45,9 +48,9 @@ class LiveStory:
         values = self.values.values()
         return any(value.reason in reasons for value in values) and not any(value.is_known for value in values)
 
-    def with_values(self, values: Values, *, is_read: bool) -> LiveStory:
+    def with_values(self, values: Values, *, is_read: bool, fault: ProviderError | None = None) -> LiveStory:
         """Return the story with further numbers."""
-        return replace(self, values={**self.values, **values}, is_read=is_read)
+        return replace(self, values={**self.values, **values}, is_read=is_read, fault=fault)
 
 
 @dataclass

@@ -60,7 +60,9 @@ class SingleStories:
         read = {metric: found.values.get(metric) or found.failure for metric in asked}
         answers = {metric: each for metric, each in read.items() if each is not None}
         values |= {metric: value for metric, each in answers.items() if (value := _value(each)) is not None}
-        return story.with_values(values, is_read=values.keys() >= set(metrics))
+        faults = [each for metric, each in answers.items() if isinstance(each, ProviderError) and metric not in values]
+        fault = faults[0] if faults else None
+        return story.with_values(values, is_read=values.keys() >= set(metrics), fault=fault)
 
     def _remembered(
         self, account: Account, story: LiveStory, metrics: Sequence[str], *, is_last: bool

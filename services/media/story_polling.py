@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from services import request_context
@@ -22,7 +21,7 @@ from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
-from services.errors import ProviderError
+from services.errors import ProviderError, log_fields
 from services.media.kept_stories import LAST, USUALLY, KeptStories
 from services.media.live_story import StoriesAlong, live_story
 from services.media.story_values import STORY_LIFE, polled
@@ -171,12 +170,20 @@ class StoryPolling:
         if is_empty:
             self._kept.note_none(account.id, at=listed.at)
         elif listed.has_all:
-            with suppress(ProviderError):
-                if self._read_apart(account, listed):
-                    return
-                request_context.accept_since(listed.at)
-                by_breakdown = LAST if self._ending(account.id, listed.at) else USUALLY
-                self._kept.keep(account.id, self._kept.live(account, by_breakdown=by_breakdown, listed=listed).rows)
+            try:
+                self._read_numbers(account, listed)
+            except ProviderError as error:
+                log.warning("Stories of a look could not be read", extra=log_fields(error, account=account.id))
+
+    def _read_numbers(self, account: Account, listed: StoriesAlong) -> None:
+        if self._read_apart(account, listed):
+            return
+        request_context.accept_since(listed.at)
+        by_breakdown = LAST if self._ending(account.id, listed.at) else USUALLY
+        live = self._kept.live(account, by_breakdown=by_breakdown, listed=listed)
+        self._kept.keep(account.id, live.rows)
+        if live.entry.failure is not None:
+            raise live.entry.failure
 
     def next_last_moment(self, account_id: str) -> float | None:
         """Return the next moment at which a story has to be read for the last time, or None."""

@@ -7,13 +7,14 @@ alone from then on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import MEDIA_PAGE, Account, MediaPage
-from services.errors import TRANSIENT, ProviderError
+from services.errors import TRANSIENT, ProviderError, log_fields
 from services.executors import Executor
 from services.media.catalogue import MEDIA_METRICS, STORY
 from services.media.fetcher import Viewers
@@ -24,6 +25,8 @@ from services.media.page_walk import PageWalk
 from services.media.single_stories import SingleStories
 from services.media.story_pages import Keep, StoryList, StoryPages
 from services.media.viewers import ViewersCheck
+
+log = logging.getLogger(__name__)
 
 
 def plain_metrics(login: str) -> tuple[str, ...]:
@@ -193,9 +196,18 @@ class StoryReader:
         ]
         answers = self._executor.gather(calls, fatal=_concerns_all, on_result=lambda _index, story: keep([story]))
         for story, answer in zip(stories, answers, strict=True):
-            if isinstance(answer, ProviderError) and _concerns_all(answer):
+            if not isinstance(answer, ProviderError):
+                found.stories[story.id] = answer
+            elif _concerns_all(answer):
                 raise answer
-            found.stories[story.id] = replace(story, is_read=False) if isinstance(answer, ProviderError) else answer
+            else:
+                found.stories[story.id] = replace(story, is_read=False, fault=answer)
+        faults = [each.fault for story in stories if (each := found.stories[story.id]).fault is not None]
+        if faults:
+            log.warning(
+                "Numbers of stories could not be read",
+                extra={**log_fields(faults[0], account=account.id), "stories": len(faults)},
+            )
 
 
 def _concerns_all(error: ProviderError) -> bool:

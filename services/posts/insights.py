@@ -75,13 +75,15 @@ class PostInsightsPolicy:
 class PostInsights:
     """The insights of some posts, by their ids; the cache entries they come from, and whether a part is missing.
 
-    `read_at` has the moment (Unix seconds) of those that are all of one reading.
+    `read_at` has the moment (Unix seconds) of those that are all of one reading. `stale_for` is why some are of an
+    earlier one.
     """
 
     values: Mapping[str, PostValues]
     entries: Sequence[CacheEntry]
     failure: ProviderError | None = None
     read_at: Mapping[str, float] = field(default_factory=dict)
+    stale_for: ProviderError | None = None
 
     def value(self, post: Post, metric: str) -> MediaValue:
         """Return a metric of a post, or its engagement rate: the post's own interactions / its own reach."""
@@ -147,12 +149,13 @@ class PostInsightsReader:
         entries = [known.entry for known in recent.values()]
         read_at = {post_id: known.entry.fetched_at for post_id, known in recent.items()}
         fresh: dict[str, RecentInsights] = {}
-        failure = None
+        failure = stale_for = None
         for key, each in found.items():
             if isinstance(each, ProviderError):
                 failure = each
                 values[key.part] = unknown_values(reason_of(each))
             else:
+                stale_for = each.failure or stale_for
                 entries.append(each)
                 values[key.part] = _values_of(each.value)
                 if not each.stale:  # Else it may have older numbers where newer ones are unknown.
@@ -160,7 +163,7 @@ class PostInsightsReader:
                     fresh[key.part] = RecentInsights(replace(each, value={}), values[key.part])
         if fresh:
             self._recent.put(account.id, reading, fresh)
-        return PostInsights(values, entries, failure, read_at)
+        return PostInsights(values, entries, failure, read_at, stale_for)
 
     def _known(self, reading: ReadsOfAccount[str, RecentInsights], posts: Sequence[Post]) -> dict[str, RecentInsights]:
         """Return the insights of those posts that were fresh moments ago, and still are."""

@@ -21,7 +21,7 @@ from services.cache.policies import DAY, HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
-from services.errors import PermissionDeniedError
+from services.errors import PermissionDeniedError, log_fields
 from services.media.expansion import POST_METRICS, PostValues
 from services.media.known_refusals import MediaRefusals
 from services.media.page_walk import INSIGHTS_PAGE_SIZES
@@ -166,17 +166,20 @@ class PostPolling:
             return DueInsights()
         chosen = due[:MOST_AT_ONCE]
         found = self._insights.read(account, chosen, listed=listed.posts)
-        if isinstance(found.failure, PermissionDeniedError):
+        failure = found.failure or found.stale_for
+        if isinstance(failure, PermissionDeniedError):
             self._insights.note_denied(account)
-        elif is_first and found.failure is not None:
-            raise found.failure
+        elif is_first and failure is not None:
+            raise failure
+        if failure is not None:
+            log.warning("Insights of posts could not be read", extra=log_fields(failure, account=account.id))
         # What has no insights is answered without a call, and what was cached while the database was unavailable too.
         for post in self._due(account, chosen, now, all_=True):
             if (read_at := found.read_at.get(post.id)) is not None:
                 self._kept.read(account, [post], {post.id: found.values[post.id]}, read_at=read_at)
         return DueInsights(
-            is_done=len(due) == len(chosen) or found.failure is not None,
-            has_failed=found.failure is not None and not isinstance(found.failure, PermissionDeniedError),
+            is_done=len(due) == len(chosen) or failure is not None,
+            has_failed=failure is not None and not isinstance(failure, PermissionDeniedError),
         )
 
     def _due(self, account: Account, posts: Sequence[Post], now: float, *, all_: bool) -> list[Post]:

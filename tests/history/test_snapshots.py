@@ -12,7 +12,7 @@ import responses
 from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.days import provider_time
 from services.errors import ProviderError
-from services.history.snapshot_plan import last_settled_day
+from services.history.snapshot_plan import FAILED, last_settled_day
 from services.history.snapshots import ATTEMPTS, due_at
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError
@@ -249,6 +249,27 @@ def test_in_the_end_a_snapshot_is_taken_without_the_profile(make_worker):
     snapshots.take_snapshot(worker.account, attempts=ATTEMPTS)
 
     assert (before, snapshots.progress()["snapshots_today"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("followers_count", "A follower count could not be read"),
+        ("demographics", "Demographics could not be read"),
+        ("online_followers", "Followers online could not be read"),
+        ("follow_type", "Values of the history could not be read"),
+    ],
+)
+def test_what_is_left_out_of_a_snapshot_is_logged_with_its_account_and_cause(make_worker, caplog, path, message):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.world.fault("html", path=path)
+
+    worker.services.snapshots.take_snapshot(worker.account, attempts=ATTEMPTS)
+
+    lines = [line for line in caplog.records if line.message == message]
+    assert {(line.account, line.provider, line.code in FAILED) for line in lines} == {
+        (worker.account, "instagram", True)
+    }
 
 
 def test_what_the_database_did_not_take_at_once_is_kept_from_the_cache(make_worker, monkeypatch):

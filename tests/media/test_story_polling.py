@@ -254,6 +254,36 @@ def test_where_their_numbers_are_refused_beside_posts_the_stories_are_read_as_be
     assert calls["look"] == calls["list"] == calls["by breakdown"] == 3
 
 
+def failures(caplog, message):
+    """The lines of a message: their account, code and provider."""
+    lines = [record for record in caplog.records if record.message == message]
+    return {(line.account, line.code, line.provider) for line in lines}
+
+
+def test_numbers_of_stories_that_a_look_could_not_read_are_logged(make_world, caplog):
+    world = make_world("no_posts")
+    worker = look_worker(world)
+    world.fault("server_error", path="breakdown")
+    caplog.clear()
+
+    worker.run_until(world.clock.now() + timedelta(hours=3.2))
+
+    failed = {(world.account["id"], "provider_unavailable", "instagram")}
+    assert failures(caplog, "Stories of a look could not be read") == failed
+
+
+def test_numbers_of_single_stories_that_could_not_be_read_are_logged(world, caplog):
+    world.switch(story_minimum="viewers")
+    worker = story_worker(world)
+    world.fault("error", path="permalink,insights", code=100)
+    world.fault("server_error", path="/insights")
+
+    worker.run()
+
+    failed = {(world.account["id"], "provider_unavailable", "instagram")}
+    assert failures(caplog, "Numbers of stories could not be read") == failed
+
+
 def test_where_a_story_has_too_few_viewers_only_the_numbers_are_left_out_of_the_look(make_world):
     world = make_world("no_posts")
     worker = look_worker(world)

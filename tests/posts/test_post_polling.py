@@ -341,6 +341,22 @@ def test_a_look_is_tried_again_after_a_failure(make_world):
     assert kept(world)
 
 
+@pytest.mark.parametrize(("kind", "code"), [("html", "provider_unavailable"), ("permission", "permission_denied")])
+def test_insights_that_a_look_could_not_read_are_logged(make_world, monkeypatch, caplog, kind, code):
+    world = make_world("ordinary")
+    worker = post_worker(world)
+    worker.run()
+    monkeypatch.setattr(PostPolling, "_along", lambda *_: None)
+    world.fault(kind, path="insights")
+    caplog.clear()
+
+    worker.run_until(world.clock.now() + timedelta(hours=6))
+
+    lines = [record for record in caplog.records if record.message == "Insights of posts could not be read"]
+    assert {(line.account, line.code, line.provider) for line in lines} == {(world.account["id"], code, "instagram")}
+    assert all(line.reason for line in lines)
+
+
 def test_a_listed_post_that_is_not_found_has_no_reading_and_stays_due(make_world):
     world = make_world("ordinary")
     world.body("/top-posts?time_range=3d")  # The list alone.
