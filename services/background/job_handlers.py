@@ -39,7 +39,7 @@ from services.notifications.troubles import AccountTroubles
 from services.posts.post_polling import PostPolling
 from services.reports.balance import BALANCE_JOB, CreditBalance
 from services.reports.follow_up import FollowUp
-from services.reports.purchasing import FOLLOW_UP_JOB
+from services.reports.settlements import FOLLOW_UP_JOB
 from services.store.store import Store
 from services.webhooks.application import WebhookApplication
 

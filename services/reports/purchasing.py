@@ -8,7 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -51,7 +50,6 @@ from services.store.ledger import (
 from services.store.reports import KeptReport, NewReport
 from services.store.store import Store
 
-FOLLOW_UP_JOB = "report"  # the kind of the job that asks again for a report that was not ready
 POLLED_EVERY = 0.1  # seconds between two looks at a purchase of another process
 WAIT_FOR_OTHERS = 30.0  # seconds; a live call ends within its read timeout, and a dead process reports nothing
 SEEN_AT_MOST = 64  # reports that each process can answer with while the database is unavailable
@@ -111,7 +109,6 @@ class ReportPurchasing:
         self._announcements = announcements
         self._reports = store.reports
         self._spending = store.spending
-        self._jobs = store.jobs
         self._policy = policy
         self._source = source
         self._failures = failures
@@ -276,7 +273,6 @@ class ReportPurchasing:
             raise
         if isinstance(outcome, NotReady):
             self._settlements.settle(opened, Settlement("free", RETRY_LATER, self._now(), pending=outcome.message))
-            self._plan_follow_up(opened.order)
             return 0
         self._bought(opened, outcome)
         return opened.order.price
@@ -305,15 +301,6 @@ class ReportPurchasing:
             self._settlements.settle(opened, settlement)
         else:
             self._settlements.forget(opened, settlement)
-
-    def _plan_follow_up(self, order: Order) -> None:
-        with suppress(DatabaseUnavailableError):  # The next caller after the due time asks for the report again.
-            pending = self._ledger.record(self._source, order.creator).pending
-            if pending is not None and not self._policy.has_given_up(pending.attempts):
-                due_at = self._policy.asked_again_at(pending.asked_at, pending.attempts)
-                # A job that is there keeps its payload: the first caller caused the report.
-                payload = {"caller": order.caller}
-                self._jobs.put(FOLLOW_UP_JOB, order.creator, due_at=due_at, payload=payload)
 
     def _nothing_spent(self, refusal: NotOpenedError, caller: Caller) -> int:
         """Return that nothing was spent, where a report or a wait is there to answer with; else raise why not."""

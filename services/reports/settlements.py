@@ -12,10 +12,13 @@ from functools import partial
 from services.clock import Clock
 from services.redaction import Redaction
 from services.reports.announcements import ReportAnnouncements
-from services.store.database import DatabaseUnavailableError, StatementRefusedError
-from services.store.ledger import Opened, Settlement, content_of
+from services.reports.purchase_policy import PurchasePolicy
+from services.store.database import DatabaseUnavailableError, StatementRefusedError, Transaction
+from services.store.ledger import Opened, Order, Settlement, content_of
+from services.store.reports import PendingReport
 from services.store.store import Store
 
+FOLLOW_UP_JOB = "report"  # the kind of the job that asks again for a report that was not ready
 TRIED_AT_END = 3.0  # seconds for which a process that ends tries to reach the database
 TRIED_EVERY = 0.1  # seconds, at the end
 
@@ -35,13 +38,16 @@ class Settlements:
         store: Store,
         redaction: Redaction,
         *,
+        policy: PurchasePolicy,
         announcements: ReportAnnouncements,
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
         self._ledger = store.ledger
         self._spool = store.settlement_spool
+        self._jobs = store.jobs
         self._redaction = redaction
+        self._policy = policy
         self._announcements = announcements
         self._clock = clock
         self._on_change = on_change  # called after credits were spent
@@ -101,6 +107,22 @@ class Settlements:
         for opened, settlement in self._spool_again():
             self._log_content(opened, settlement)
 
+    def _note_pending(
+        self,
+        order: Order,
+        settlement: Settlement,
+        connection: Transaction,
+        before: PendingReport | None,
+        after: PendingReport | None,
+    ) -> None:
+        """Announce the end of a wait for a report, or have the worker ask again, in the transaction that settles."""
+        self._announcements.settled(order, settlement, connection, before, after)
+        if after is not None and not self._policy.has_given_up(after.attempts):
+            due_at = self._policy.asked_again_at(after.asked_at, after.attempts)
+            # A job that is there keeps its payload: the first caller caused the report.
+            payload = {"caller": order.caller}
+            self._jobs.put(FOLLOW_UP_JOB, order.creator, due_at=due_at, payload=payload, within=connection)
+
     def _settle_late(self, opened: Opened, settlement: Settlement) -> None:
         self._settle_or_set_apart(opened, settlement)
         self._spool.remove(opened)
@@ -138,8 +160,8 @@ class Settlements:
         Raises `DatabaseUnavailableError` where it has to be tried again.
         """
         try:
-            announce = partial(self._announcements.settled, opened.order, settlement)
-            if self._ledger.settle(opened, settlement, on_pending=announce) or settlement.report is None:
+            note = partial(self._note_pending, opened.order, settlement)
+            if self._ledger.settle(opened, settlement, on_pending=note) or settlement.report is None:
                 return
             failure = "the ledger has no row of this call"  # The database was replaced meanwhile.
         except StatementRefusedError as error:

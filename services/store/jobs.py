@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tuple_, update
 
 from services.store.damaged_rows import MOST_ATTEMPTS, can_be_found, log_damaged, parsed
-from services.store.database import Database
+from services.store.database import Database, Transaction, upsert
 from services.store.job_tables import jobs
 
 HEARTBEAT_INTERVAL = 2.0  # seconds; a worker extends the leases of its jobs so often
@@ -56,8 +56,19 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, kind: str, key: str, *, due_at: float, payload: Mapping[str, Any] | None = None) -> None:
-        """Add a job with a due time (Unix seconds); an existing one keeps its payload and the earlier due time."""
+    def put(
+        self,
+        kind: str,
+        key: str,
+        *,
+        due_at: float,
+        payload: Mapping[str, Any] | None = None,
+        within: Transaction | None = None,
+    ) -> None:
+        """Add a job with a due time (Unix seconds), within a transaction or in one of its own.
+
+        An existing one keeps its payload and the earlier due time.
+        """
         row = {
             "kind": kind,
             "key": key,
@@ -68,15 +79,15 @@ class Jobs:
             "lease_until": 0.0,
         }
         given_up = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
-        self._database.upsert(
-            jobs,
-            row,
-            replace={
-                "due_at": case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at),
-                "attempts": case((given_up, 0), else_=jobs.c.attempts),
-                "payload": case((given_up, row["payload"]), else_=jobs.c.payload),
-            },
-        )
+        replace = {
+            "due_at": case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at),
+            "attempts": case((given_up, 0), else_=jobs.c.attempts),
+            "payload": case((given_up, row["payload"]), else_=jobs.c.payload),
+        }
+        if within is not None:
+            upsert(within, jobs, row, replace=replace)
+        else:
+            self._database.upsert(jobs, row, replace=replace)
 
     def keys(self, kind: str) -> set[str]:
         """Return the keys of the jobs of a kind, except those that were given up."""

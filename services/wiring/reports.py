@@ -76,6 +76,7 @@ def report_parts(
     settlements = Settlements(
         store,
         redaction,
+        policy=policy,
         announcements=ReportAnnouncements(notifications),
         clock=store.clock,
         on_change=reports_changed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -242,6 +243,19 @@ def test_every_result_is_booked_by_the_next_process(buy, make_client, config, an
     folder = config.instance_path
     assert rows(folder) == [booked]
     assert rows(folder, "SELECT milli_credits FROM ledger_months") == [(250 if booked[0] == "uncertain" else 0,)]
+
+
+def test_a_report_that_was_not_ready_is_asked_for_again_also_where_that_was_booked_late(buy, make_client, config):
+    buy(answer=(200, {"error": True, "code": "retry_later", "message": "Wait."}))
+    client = make_client(config)
+    jobs = client.application.extensions["services"].store.jobs
+    assert jobs.keys("report") == set()
+
+    settle_late(client)
+
+    assert client.get("/performance-data?url=nasa").status_code == 202
+    asked_again = jobs.claim("worker", 9, now=time.time() + config.report_retry_after, kinds=["report"])
+    assert [(job.key, job.payload) for job in asked_again] == [("nasa", {"caller": "anonymous"})]
 
 
 def test_a_process_of_the_other_mode_leaves_the_file_alone(buy, make_client, folder):
