@@ -67,15 +67,15 @@ class Backfill:
                     return False
                 self._wait(account, max(FIRST_WAIT * 2 ** (failures - 1), error.retry_after or 0), error.code)
                 continue
-            failures = 0
             if not limit and step.left:
                 limit = SLICE
                 self._progress.say(f"{account}: {counted(step.left, 'call')} to make")
                 continue
+            done += step.calls
+            failures = 0 if step.calls else failures
             if step.is_paused:
                 self._wait(account, QUOTA_PAUSE, f"{WORK_BELOW} % of its quota are used")
                 continue
-            done += step.calls
             if not done and not step.left:
                 self._progress.say(f"{account}: nothing is missing; everything that Instagram answers was read before")
                 return True

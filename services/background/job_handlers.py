@@ -233,7 +233,7 @@ def _backfill(
     except NOT_READ as error:
         return _after_failure(BACKFILL_OF, account, error, attempts, troubles)
     if step.is_paused:
-        return Reschedule(QUOTA_PAUSE, reset_attempts=True, is_idle=True)
+        return Reschedule(QUOTA_PAUSE, is_idle=True, is_attempt=False)
     troubles.worked(account, BACKFILL_OF)
     return Reschedule(SLICES_APART, reset_attempts=True, is_idle=True) if step.left else None
 

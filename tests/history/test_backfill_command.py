@@ -9,7 +9,8 @@ import pytest
 
 from commands import UsageError
 from commands.backfill import Backfill, fill, main
-from services.errors import ProviderNotConfiguredError
+from services.errors import ProviderNotConfiguredError, ProviderUnavailableError
+from services.history.snapshots import BackfillStep
 
 DAYS = {"since": date(2026, 11, 10), "until": date(2026, 11, 13)}
 SERIES, OF_EACH_DAY = 1, 5  # calls
@@ -100,6 +101,25 @@ def test_it_waits_for_a_throttle_and_gives_up_where_nothing_comes(backfill, caps
     assert capsys.readouterr().err.startswith(f"{account}: Instagram has a temporary fault. ")
     assert shown.splitlines()[-1].startswith(f"{account}: waits ")
     assert missing(world, "reach") == ["2026-11-09", "2026-11-14"]
+
+
+def test_a_pause_for_the_quota_lets_no_account_fail_for_ever(backfill, monkeypatch, capsys):
+    world, turns = backfill.world, []
+
+    def step(_account, **_options):
+        turns.append(len(turns))
+        if len(turns) > 20:
+            pytest.fail("It does not end.")
+        if len(turns) % 2:
+            raise ProviderUnavailableError("It is down.", provider="instagram")
+        return BackfillStep(9, is_paused=True)
+
+    monkeypatch.setattr(world.services.snapshots, "backfill", step)
+
+    code, _ = backfill()
+
+    assert (code, len(turns)) == (1, 9)
+    assert capsys.readouterr().err.startswith(f"{world.account['id']}: It is down.")
 
 
 def test_an_account_that_is_removed_meanwhile_does_not_stop_the_others(backfill, capsys):

@@ -215,6 +215,29 @@ def test_a_back_fill_pauses_while_the_quota_has_no_room(make_worker):
     assert worker.next_due() == worker.world.clock.timestamp() + 300
 
 
+def test_a_pause_for_the_quota_neither_counts_as_an_attempt_of_a_back_fill_nor_ends_the_delays(make_worker):
+    worker = make_worker(BACKFILL_DAYS="14")
+    worker.run()
+    worker.world.fault("throttled", minutes=5, times=1)
+
+    def run():
+        worker.world.advance(seconds=max(0, worker.next_due() - worker.world.clock.timestamp()) + 1)
+        worker.run()
+        with worker.store.databases[1].read() as connection:
+            statement = f"SELECT attempts FROM jobs WHERE kind = '{BACKFILL_OF}'"
+            return connection.exec_driver_sql(statement).scalar()
+
+    failed = run()
+    worker.world.heal()
+    worker.world.advance(minutes=6)
+    worker.world.switch(usage=76)
+    worker.world.body("/top-posts?time_range=7d")
+    paused = [run() for _ in range(2)]
+
+    assert failed > 0
+    assert paused == [failed, failed]
+
+
 def test_after_a_long_pause_the_days_in_between_are_filled_in_at_once(make_worker):
     worker = make_worker(BACKFILL_DAYS="14")
     worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
