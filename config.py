@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # unknown to its stubs
 
 from dotenv import dotenv_values
@@ -209,8 +209,15 @@ class Config:
         """The values that must never leave the process."""
         apps = (self.app_secret, self.instagram_app_secret, self.webhook_verify_token)
         own = (*apps, self.access_long_lived_token, self.modash_api_key, *self.token_keys)
-        own = (*own, self.notify_url, *self.notify_secrets)
-        return tuple(filter(None, (*own, urlsplit(self.database_url).password)))
+        own = (*own, self.notify_url, *self.notify_secrets, *self._database_passwords)
+        return tuple(filter(None, own))
+
+    @property
+    def _database_passwords(self) -> tuple[str, ...]:
+        """The password of the database wherever its address has it, as it is written there and as it is."""
+        url = urlsplit(self.database_url)
+        written = url.password or ""
+        return written, unquote(written), *parse_qs(url.query).get("password", [])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -9,6 +9,7 @@ import pytest
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config, ConfigError, unknown_settings, unusable_proxies
 from config_checks import RANGES
 from config_names import RENAMED
+from services.redaction import Redaction
 from tests.support import (
     ACCOUNT_ID,
     APP_SECRET,
@@ -493,6 +494,17 @@ def test_all_secrets_are_known_to_be_such():
 
     assert set(settings().secrets) == of_providers
     assert set(config.secrets) == {*of_providers, *keys, *signs, more["notify_url"], "the-password"}
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:p%40ss-w%2frd@db/name", "postgres://u@db/name?sslmode=require&password=p%40ss-w%2frd"]
+)
+def test_the_password_of_the_database_is_secret_however_its_address_has_it(address):
+    config = Config.from_env({"DATABASE_URL": address})
+    redact = Redaction(config.secrets)
+
+    for written in ("p@ss-w/rd", "p%40ss-w%2frd"):
+        assert redact(f"the database said {written}") == "the database said [redacted]"
 
 
 @pytest.mark.parametrize("end", ["/", "////"])
