@@ -10,11 +10,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from config import Config
     from services.background.heartbeat import Heartbeat
     from services.background.job_runner import Runner
     from services.store.jobs import Job
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MAX_RUNNING = 4  # jobs
 CLAIM_INTERVAL = 1.0  # seconds
 PUT_RECURRING_INTERVAL = 600.0  # seconds
-STOP_TIMEOUT = 10.0  # seconds that running jobs have to finish; then other workers take them over
+STOP_TIMEOUT = 10.0  # seconds that most running jobs have to finish; then other workers take them over
 STOP, WAKE = True, False
 
 log = logging.getLogger("worker")
@@ -37,7 +38,11 @@ A `SimpleQueue` and not an `Event`: its `put` is reentrant, so a signal handler 
 class Worker:
     """Claims due jobs and runs each on a thread of its own; the heartbeat extends their leases meanwhile."""
 
-    def __init__(self, runner: Runner, heartbeat: Heartbeat, signals: Signals) -> None:
+    def __init__(
+        self, runner: Runner, heartbeat: Heartbeat, signals: Signals, *, ends_within: Mapping[str, float] | None = None
+    ) -> None:
+        """`ends_within` are the seconds that jobs of some kinds have to finish, instead of `STOP_TIMEOUT`."""
+        self._ends_within = ends_within or {}
         self._runner = runner
         self._heartbeat = heartbeat
         self._signals = signals
@@ -98,14 +103,18 @@ class Worker:
 
     def _finish(self) -> bool:
         """Wait for running jobs, release those that do not end in time, and deregister."""
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while self._held() and time.monotonic() < deadline:
-            self._wait(max(0.0, deadline - time.monotonic()))
+        began = time.monotonic()
+        while (left := began + self._longest_end() - time.monotonic()) > 0:
+            self._wait(left)
         # A heartbeat after deregistering would re-create the row of a worker that is gone.
         self._heartbeat.stop(timeout=STOP_TIMEOUT)
-        left = self._held()
-        self._runner.release(self._holder, left)
-        return not left
+        unfinished = self._held()
+        self._runner.release(self._holder, unfinished)
+        return not unfinished
+
+    def _longest_end(self) -> float:
+        """Return the most seconds that any running job has to finish."""
+        return max((self._ends_within.get(job.kind, STOP_TIMEOUT) for job in self._held()), default=0.0)
 
     def _record_alive(self) -> None:
         self._runner.heartbeat(self._holder, self._held(), host=socket.gethostname(), pid=os.getpid())
@@ -113,6 +122,17 @@ class Worker:
     def _held(self) -> list[Job]:
         with self._lock:
             return list(self._running)
+
+
+def longer_ends(config: Config) -> Mapping[str, float]:
+    """Return the kinds of jobs that have longer than others to finish, and the seconds.
+
+    A call that may be charged comes to its end, as in the gateway: killed, it would be uncertain, and its report lost.
+    """
+    from services.reports.settlements import FOLLOW_UP_JOB  # noqa: PLC0415  # As in `main`.
+    from services.wiring.provider_clients import purchase_policy  # noqa: PLC0415
+
+    return {FOLLOW_UP_JOB: max(STOP_TIMEOUT, purchase_policy(config).longest_call)}
 
 
 def signals_of_this_process() -> Signals:
@@ -155,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     log.info("The worker is ready")
     shared_clock = services.store.clock  # Due times must not depend on which machine's worker looks at them.
     runner = Runner(services.store, handlers(services, shared_clock), shared_clock)
-    finished = Worker(runner, services.heartbeat, signals).run()
+    finished = Worker(runner, services.heartbeat, signals, ends_within=longer_ends(config)).run()
     log.info("The worker has ended", extra={"finished": finished})
     services.close()
     if not finished:

@@ -306,5 +306,6 @@ def test_a_worker_has_time_for_the_longest_call_and_request_and_threads_for_more
         "listeners": [],
         "has_signals": True,
     }
-    of_the_service = re.search(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
-    assert int(of_the_service[1]) > 64
+    of_services = re.findall(r"TimeoutStopSec=(\d+)", (ROOT / "docs" / "operations.md").read_text())
+    assert len(of_services) == 2  # the gateway and the worker, which makes calls that may be charged as well
+    assert all(int(seconds) > 64 for seconds in of_services)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from queue import SimpleQueue
 
 import pytest
 import responses
 
+import worker
+from services.background.heartbeat import Heartbeat
 from services.background.job_handlers import OVERDUE_DELAY, handlers
 from services.background.job_runner import Runner
 from services.store.ledger import Order
@@ -100,3 +104,25 @@ def test_a_refresh_that_is_not_ready_is_not_followed_up_while_the_kept_report_se
 
     assert report.call_count == 2
     assert client.application.extensions["services"].store.jobs.keys("report") == set()
+
+
+def test_a_worker_that_stops_lets_the_call_for_a_report_come_to_its_end(client, clock, wire, runner, monkeypatch):
+    monkeypatch.setattr(worker, "STOP_TIMEOUT", 0.1)
+    wire.add(responses.GET, REPORT, json={"status": "retry_later"})
+    client.get("/performance-data?url=nasa")
+    clock.wait(300)
+    services, signals = client.application.extensions["services"], SimpleQueue()
+
+    def answer(_request):
+        signals.put(worker.STOP)
+        time.sleep(0.5)
+        return 200, {}, json.dumps({"posts": POSTS, "reels": {}})
+
+    wire.remove(responses.GET, REPORT)
+    wire.add_callback(responses.GET, REPORT, callback=answer)
+    ends_within = worker.longer_ends(client.application.extensions["config"])
+    finished = worker.Worker(runner, Heartbeat(), signals, ends_within=ends_within).run()
+
+    assert finished
+    assert services.store.jobs.keys("report") == set()
+    assert client.get("/performance-data?url=nasa").status_code == 200
