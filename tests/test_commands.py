@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from commands.env_file import write_setting
 from tests.support import ROOT
 
 LONG = "[print('x' * 1000) for _ in range(1000)]"
@@ -44,3 +47,16 @@ def test_a_command_says_what_it_accepts_before_it_does_anything(program, argumen
     assert ended.value.code == status
     written = capsys.readouterr()
     assert (written.out if status == 0 else written.err).startswith("usage: ")
+
+
+def test_the_settings_file_stays_that_of_its_owner(tmp_path, monkeypatch):
+    file, owners = tmp_path / ".env", []
+    file.write_text("TOKEN_KEY=\n")
+    monkeypatch.setattr(os, "chown", lambda path, *owner: owners.append((Path(path).read_text(), *owner)))
+    write_setting(file, "TOKEN_KEY", "first")
+    before = file.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: before.st_uid + 1)  # as with sudo
+
+    write_setting(file, "PORT", "8000")
+
+    assert owners == [("TOKEN_KEY=first\nPORT=8000\n", before.st_uid, before.st_gid)]
