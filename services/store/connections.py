@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,10 @@ class Connections:
             pool_use_lifo=True,  # The connection that was used last is the least likely to need a sign of life.
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT,
-                "options": f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}",
+                # Those of the address, such as its schema (`search_path`), stay: migrations go by them too.
+                "options": " ".join(
+                    [*self._options_of_address(), f"-c statement_timeout={STATEMENT_TIMEOUT * 1000:.0f}"]
+                ),
             },
             **_options_of(size),
         )
@@ -182,6 +185,10 @@ class Connections:
         event.listen(engine, "do_connect", connect)
         event.listen(engine, "checkout", check)
         return engine
+
+    def _options_of_address(self) -> Sequence[str]:
+        given = self._url.query.get("options", ())
+        return [given] if isinstance(given, str) else given
 
     def _open_file(self, size: int) -> Engine:
         file = Path(str(self._url.database))

@@ -361,3 +361,21 @@ def test_a_schema_that_changes_at_run_time_is_a_fault_that_is_logged_once(make_c
     assert all(said in each["store"][GATEWAY] for each in ready)
     logged = [record for record in caplog.records if "schema of the database" in record.getMessage()]
     assert [said in record.fault for record in logged] == [True]
+
+
+def test_a_gateway_uses_the_schema_of_its_address_as_a_migration_does():
+    with new_store("postgresql", migrated=False) as store:
+        query(store, GATEWAY, "CREATE SCHEMA insights")
+        store["DATABASE_URL"] += "?options=-csearch_path%3Dinsights"
+        migrate(config_of(store))
+
+        found = Store.open(store["DATABASE_URL"], "", mode="live")
+        found.check_versions()
+        faults = found.faults()
+        found.jobs.put("report", "nasa", due_at=1.0)
+        with found.databases[1].read() as connection:
+            timeout = connection.exec_driver_sql("SHOW statement_timeout").scalar()
+        found.close()
+
+        assert (faults, timeout) == ({}, "4s")
+        assert query(store, GATEWAY, "SELECT key FROM insights.jobs") == [("nasa",)]
