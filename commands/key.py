@@ -109,6 +109,12 @@ class KeyCommands:
         values = self._changes(options, now)
         if not values:
             raise UsageError("Nothing to change. `make key ARGS='change --help'` lists what can be.")
+        if "expires_at" in values and not row.is_valid(now):
+            # Its text may have been left lying about since, because it was of no use any more.
+            raise Refused(
+                f"The key {row.id} has expired, and its text stays so. "
+                f"`make key ARGS='rotate {row.id} --expires {options.expires}'` gives it a new one."
+            )
         if not self._table.change(row.id, values):
             raise Refused(f"The key {row.id} was revoked meanwhile.")
         changed = self._row(row.id)

@@ -259,6 +259,24 @@ def test_the_text_of_an_expired_key_stays_expired_when_the_key_is_rotated(
     assert "The key until now is valid until" in make_key("rotate", first["id"])[2]
 
 
+def test_the_texts_of_an_expired_key_stay_expired_when_it_is_changed(
+    created, make_key, make_client, config, store_settings
+):
+    first = created()
+    second = json.loads(make_key("rotate", first["id"], "--overlap", "48h", "--json")[1])
+    query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=first["id"])
+
+    refused = [make_key("change", first["id"], "--expires", end, "--label", "shop B") for end in ("90d", "never")]
+    changed = make_key("change", first["id"], "--label", "shop C")
+
+    client = make_client(config)
+    (listed,) = json.loads(make_key("list", "--json")[1])
+    assert [ended for ended, _, _ in refused] == [1, 1]
+    assert f"rotate {first['id']} --expires never" in refused[1][2]
+    assert (changed[0], listed["label"], listed["valid"]) == (0, "shop C", False)
+    assert [client.get("/quota", headers=bearer(each["key"])).status_code for each in (first, second)] == [401, 401]
+
+
 def test_a_rotation_of_an_expired_key_says_that_the_old_text_has_ended(created, make_key, store_settings):
     key = created("--expires", "90d")["id"]
     query(store_settings, "gateway", "UPDATE api_keys SET expires_at = 1.7e9 WHERE id = :id", id=key)
