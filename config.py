@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -215,9 +216,10 @@ class Config:
     @property
     def _database_passwords(self) -> tuple[str, ...]:
         """The password of the database wherever its address has it, as it is written there and as it is."""
-        url = urlsplit(self.database_url)
-        written = url.password or ""
-        return written, unquote(written), *parse_qs(url.query).get("password", [])
+        # Read as the driver's address is, which takes characters here that no other URL does.
+        found = re.match(r"[^:]+://[^:/]*:([^@]*)@", self.database_url)
+        written = "" if found is None else found[1]
+        return written, unquote(written), *parse_qs(self.database_url.rpartition("?")[2]).get("password", [])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
