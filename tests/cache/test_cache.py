@@ -158,7 +158,7 @@ def test_a_final_value_is_kept_for_a_day_only_as_the_history_has_it(cache, store
 
 
 def test_an_absent_value_is_looked_for_in_the_database_again_after_a_minute_only(cache, store, monkeypatch):
-    reads, now = [], time.monotonic()
+    reads, now = [], float(int(time.monotonic()))  # So that sums and differences of seconds are exact.
     read = store.cache_entries.read
     monkeypatch.setattr(store.cache_entries, "read", lambda *keys: reads.append(keys) or read(*keys))
     monkeypatch.setattr("services.cache.local.time.monotonic", lambda: now)
