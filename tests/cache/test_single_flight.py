@@ -32,6 +32,14 @@ def test_a_key_is_led_once_and_by_the_next_caller_after_its_end(flights):
     assert second is not first
 
 
+def test_a_key_that_is_being_fetched_delays_no_other_one(flights):
+    (first,), _ = flights.join("1", ["b"])
+
+    led, joined = flights.join("1", ["a", "b", "c"])
+
+    assert ([flight.key for flight in led], joined) == (["a", "c"], [first])
+
+
 def test_the_end_of_an_earlier_flight_ends_no_later_one(flights):
     (first,), _ = flights.join("1", ["a"])
     flights.finish([first], {})

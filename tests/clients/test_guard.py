@@ -904,6 +904,17 @@ def test_a_breaker_logs_its_beginning_with_the_pause_and_its_end(guard, clock, c
     ]
 
 
+def test_a_pause_is_logged_once_not_for_each_fault_before_it_and_each_call_that_was_under_way(guard, caplog):
+    under_way = [guard.acquire("1") for _ in range(8)]
+
+    logged_after = []
+    for permit in under_way:
+        guard.failed(permit, failure())
+        logged_after.append(len(logged(caplog, "Calls to a provider are paused")))
+
+    assert logged_after == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
 def test_a_throttle_logs_its_beginning_with_the_wait_and_its_end(guard, clock, caplog):
     caplog.set_level("INFO")
 
