@@ -63,6 +63,10 @@ _NOTIFY_SECRET = re.compile(
     r"whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 )
 _NOTIFY_URL = re.compile(r"(https?)://[^\s@#]+", re.IGNORECASE)
+# With a second @ the driver takes the rest of a password for the host, which it names in its errors.
+_DATABASE_URL = re.compile(
+    r"postgres(ql)?://([^\s/@:]*(:[^\s/@]*)?@)?(\[[^\s/@\]]*\]|[^\s/@:]*)(:\d{1,5})?/\S+", re.ASCII
+)
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -116,7 +120,10 @@ def _formats(config: Config) -> list[str]:
         "page_id": (_ID, "a number of digits only"),
         "graph_base_url": (_BASE_URL, "a URL without a slash at its end"),
         "modash_base_url": (_BASE_URL, "a URL without a slash at its end"),
-        "database_url": (re.compile(r"postgres(ql)?://[^\s/]*/\S+"), "postgresql://user:password@host:port/database"),
+        "database_url": (
+            _DATABASE_URL,
+            "postgresql://user:password@host:port/database, with @, : and / in user and password as %40, %3A and %2F",
+        ),
     }
     # What was given is not repeated: it may be a credential that was pasted into the wrong line.
     faults = [

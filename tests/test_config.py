@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -346,6 +347,36 @@ def test_an_origin_or_host_that_no_browser_sends_stops_the_start_with_the_right_
     [fault] = failure.value.faults
     assert fault.startswith(f"{name} has ")
     assert hint in fault
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "postgresql://user:pass-w0rd@hunter2@db/name",
+            "postgresql://us@er:pass-w0rd@db/name",
+        ),
+        *("postgresql://user:pass-w0rd@db:54x/name", "postgresql://user:pass-w0rd@a:1,b:2/name", "mysql://db/name"),
+    ],
+)
+def test_an_address_of_a_database_that_the_driver_would_misread_stops_the_start(read, address):
+    with pytest.raises(ConfigError, match="DATABASE_URL has the wrong form; accepted: postgresql://") as failure:
+        read(LIVE | {"DATABASE_URL": address})
+
+    assert not {"pass-w0rd", "hunter2"} & set(re.split("[:/@ ]", str(failure.value)))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("user:p%40ss:w#rd@db:5432/name", "user@db/name", "db/name", "/name?host=/run/postgresql", "@db/name"),
+        *("user:@[::1]:5432/name?sslmode=require", "user@[fe80::1%25eth0]/name"),
+    ],
+)
+def test_every_address_of_a_database_that_the_driver_reads_is_accepted(read, rest):
+    for scheme in ("postgres", "postgresql"):
+        assert read(LIVE | {"DATABASE_URL": f"{scheme}://{rest}"}).database_url == f"{scheme}://{rest}"
+    make_url(f"postgresql+psycopg://{rest}")
 
 
 def test_a_password_in_an_origin_is_not_repeated(read):
