@@ -196,7 +196,7 @@ class Connections:
         cache_kib = HISTORY_CACHE_KIB if self._durable and size == READERS else PAGE_CACHE_KIB
         engine = create_engine(
             # `rw` without `c`: a missing file is a fault; SQLite must not create one without tables.
-            URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"}),
+            URL.create("sqlite", database=file.absolute().as_uri(), query={"mode": "rw", "uri": "true"}),
             pool_size=size,
             max_overflow=0,
             pool_use_lifo=True,  # The pages that the last request has read are in the cache of its connection.

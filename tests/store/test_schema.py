@@ -379,3 +379,17 @@ def test_a_gateway_uses_the_schema_of_its_address_as_a_migration_does():
 
         assert (faults, timeout) == ({}, "4s")
         assert query(store, GATEWAY, "SELECT key FROM insights.jobs") == [("nasa",)]
+
+
+@pytest.mark.parametrize("name", ["of a#b", "of a?mode=memory", "100%", "a%41b", "fr\u00fch"])
+def test_a_store_may_be_in_a_folder_of_any_name(tmp_path, name):
+    config = Config(instance_path=str(tmp_path / name))
+    migrate(config)
+
+    store = Store.open("", config.instance_path, mode="live")
+    store.check_versions()
+    store.jobs.put("report", "nasa", due_at=1.0)
+
+    assert store.faults() == {}
+    store.close()
+    assert query({"INSTANCE_PATH": config.instance_path}, GATEWAY, "SELECT key FROM jobs") == [("nasa",)]
