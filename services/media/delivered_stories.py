@@ -36,11 +36,12 @@ def delivered(story: str, value: Mapping[str, object], time: float) -> StoryRow:
 def _delivered_names(value: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
     """Yield metric, bucket and number; a name that no column can hold is left out, for cut it may be another one."""
     for name, given in value.items():
-        if name == "media_id" or len(name) > MAX_NAME:
+        if name == "media_id" or not 0 < len(name) <= MAX_NAME:
             continue
         if isinstance(given, Mapping):
             buckets = ((str(bucket).lower(), each) for bucket, each in given.items())
-            yield from ((name, bucket, each) for bucket, each in buckets if len(bucket) <= MAX_NAME)
+            # Without a name it would be taken for the total.
+            yield from ((name, bucket, each) for bucket, each in buckets if 0 < len(bucket) <= MAX_NAME)
         else:
             yield (*BUCKETS_DELIVERED.get(name, (name, TOTAL)), given)
 

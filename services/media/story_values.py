@@ -81,7 +81,7 @@ def _polled_numbers(values: Mapping[str, MediaValue], read_at: float) -> Iterato
             metric, TOTAL, POLLING, value.value, None if value.value is not None else value.reason, read_at
         )
         for bucket, count in (value.buckets or {}).items():
-            if len(bucket) <= MAX_NAME:
+            if 0 < len(bucket) <= MAX_NAME:  # Without a name it would be taken for the total.
                 reason = None if count is not None else "bucket_unknown"
                 yield StoryNumber(metric, bucket, POLLING, count, reason, read_at)
 

@@ -441,6 +441,16 @@ def test_a_bucket_whose_name_is_too_long_is_left_out_and_hides_no_other(client, 
     assert {name: count for name, count in shown.items() if count is not None} == {long: 7, "tap_exit": 1}
 
 
+def test_a_bucket_without_a_name_is_not_the_total(client, provider, clock):
+    clock.wait(DAY)
+    report(client, "18009", reach={"": 7, "other": 2}, **{"": 5})
+
+    [story] = stories_of(client, "/stories/18009")
+
+    assert numbers_of(story)["reach"] is None
+    assert "" not in numbers_of(story)
+
+
 def test_deliveries_may_come_twice_and_in_any_order(client, provider, clock):
     clock.wait(DAY)
     for time, reach in ((200, 7), (100, 9), (200, 7), (300, -1)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from io import StringIO
@@ -15,7 +16,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import OperationalError
 
-from commands import MigrationError
+from commands import MigrationError, export
 from commands import migrate as migrate_command
 from commands.migrate import migrate, migrate_or_explain
 from commands.upgrade import alembic_config
@@ -26,7 +27,7 @@ from services.store.schema import gateway, memory
 from services.store.schema_versions import GATEWAY, MEMORY, VERSIONS
 from services.store.store import Store, addresses
 from tests.stores import ENGINES, new_store, query
-from tests.support import ROOT, environment, free_port
+from tests.support import ROOT, TOKEN, environment, free_port
 
 TABLES = {MEMORY: memory, GATEWAY: gateway}
 DATABASES = pytest.mark.parametrize("database", TABLES)
@@ -313,6 +314,20 @@ def test_values_of_the_schema_0010_are_final_and_of_the_provider_of_their_mode(e
         ("live", 7, None, 1, "instagram", None),
         ("sandbox", 7, None, 1, "sandbox", None),
     ]
+
+
+def test_numbers_of_stories_without_a_metric_that_the_schema_0019_has_are_in_no_export(empty_settings, run_command):
+    run_alembic(empty_settings, GATEWAY, command.upgrade, "0019")
+    columns = "mode, account, story, metric, bucket, source, value, read_at"
+    for metric in ("", "reach"):
+        row = f"('live', '1', '2', '{metric}', '', 'webhook', 7, 1.7e9)"
+        query(empty_settings, GATEWAY, f"INSERT INTO story_numbers ({columns}) VALUES {row}")
+
+    account = {"access_long_lived_token": TOKEN, "instagram_account_id": "1"}
+    config = config_of(empty_settings, providers="live", **account)
+    _, exported, _ = run_command(export, config)
+
+    assert [json.loads(line)["metric"] for line in exported.splitlines()] == ["reach"]
 
 
 @DATABASES
