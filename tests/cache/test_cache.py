@@ -201,6 +201,19 @@ def test_a_new_value_leaves_what_is_known_of_the_account_in_place(make_cache):
 
 
 @pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "put"])
+def test_a_value_that_replaces_none_is_no_news_to_the_process_that_has_it(cache, is_fetched):
+    changes = []
+    cache.on_change(changes.append)
+
+    if is_fetched:
+        get(cache, 1)
+    else:
+        cache.put(ACCOUNT, {CacheKey(KEY): ({"number": 1}, HOUR)})
+
+    assert changes == []
+
+
+@pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "put"])
 def test_a_value_that_replaces_another_is_news_to_every_process(make_cache, clock, refreshing, is_fetched):
     here, there, changes = make_cache(), make_cache(), {"here": [], "there": []}
     get(there, 1)
@@ -316,6 +329,24 @@ def test_a_secret_that_a_provider_echoes_is_not_written(make_cache, store):
 
 
 # Fetches in parts, and a database that takes nothing
+
+
+def test_a_failure_of_some_keys_of_a_fetch_is_none_of_the_others_which_are_not_fetched_again(cache):
+    keys, calls = [CacheKey(key) for key in "abc"], []
+
+    def fetch(_keys, _cached, keep):
+        calls.append(1)
+        keep({keys[0]: {"number": 1}})
+        return {keys[0]: timeout(), keys[1]: timeout(), keys[2]: {"number": 3}}
+
+    found = cache.get_or_fetch_many(ACCOUNT, dict.fromkeys(keys, HOUR), fetch)
+
+    assert [found[keys[0]].value, type(found[keys[1]]), found[keys[2]].value, calls] == [
+        {"number": 1},
+        ProviderTimeoutError,
+        {"number": 3},
+        [1],
+    ]
 
 
 def unavailable(*_arguments, **_options):

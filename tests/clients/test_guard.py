@@ -446,6 +446,8 @@ def test_faults_of_one_account_stop_no_other_while_others_are_answered(guard, cl
     guard.succeeded(guard.acquire("1"))
     fail(guard, account="1", times=4)
     assert guard.acquire("1")
+    fail(guard, account="1")
+    assert not refusal(guard, "1").reached
 
 
 def test_faults_of_three_accounts_are_the_provider_s(guard):
@@ -904,7 +906,9 @@ def test_a_breaker_logs_its_beginning_with_the_pause_and_its_end(guard, clock, c
     ]
 
 
-def test_a_pause_is_logged_once_not_for_each_fault_before_it_and_each_call_that_was_under_way(guard, caplog):
+@pytest.mark.parametrize("answered", ["1", "2"], ids=["of the provider", "of the account"])
+def test_a_pause_is_logged_once_not_for_each_fault_before_it_and_each_call_that_was_under_way(guard, caplog, answered):
+    guard.succeeded(guard.acquire(answered))
     under_way = [guard.acquire("1") for _ in range(8)]
 
     logged_after = []
@@ -913,6 +917,23 @@ def test_a_pause_is_logged_once_not_for_each_fault_before_it_and_each_call_that_
         logged_after.append(len(logged(caplog, "Calls to a provider are paused")))
 
     assert logged_after == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "account"),
+    [
+        (failure(PermissionDeniedError), "1"),
+        (failure(ProviderUnavailableError, retry_strategy=RetryStrategy.SHRINK), "1"),
+        (failure(ProviderRateLimitedError), "1"),
+        (failure(TokenExpiredError), NO_ACCOUNT),
+    ],
+    ids=["refused", "too large", "no wait", "no account"],
+)
+def test_a_failure_that_pauses_nothing_is_not_logged_as_a_pause(guard, caplog, error, account):
+    fail(guard, error, account=account)
+
+    assert logged(caplog, "Calls to a provider are paused") == []
+    assert guard.acquire(account)
 
 
 def test_a_throttle_logs_its_beginning_with_the_wait_and_its_end(guard, clock, caplog):

@@ -514,7 +514,8 @@ def test_a_second_gateway_sends_nothing_after_the_first_ones_429(make_world, sto
     assert world.get(path).status_code == 200
 
 
-def test_the_quota_of_a_restarted_gateway_shows_it(make_world):
+def test_the_quota_of_a_restarted_gateway_shows_it(make_world, monkeypatch):
+    monkeypatch.setattr("services.clients.guard.shared_throttles.LOOK_EVERY", 60.0)
     world = make_world()
     world.fault("throttled", retry_after=300, times=1)
     assert world.get(POSTS).status_code == 429
