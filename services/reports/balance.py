@@ -13,7 +13,7 @@ from services.clock import Clock
 from services.reports.price import credits_of
 from services.reports.purchase_policy import PurchasePolicy
 from services.store.database import DatabaseUnavailableError
-from services.store.reports import BalanceReading
+from services.store.reports import MAX_AHEAD, BalanceReading
 from services.store.store import Store
 
 READ_EVERY = 60.0  # seconds, at most, over all processes
@@ -107,7 +107,9 @@ class CreditBalance:
 
     def _not_due_before(self) -> float:
         reading = self._reports.balance(self._source)
-        return 0.0 if reading is None else reading.read_at + READ_EVERY
+        if reading is None or reading.read_at > self._now() + MAX_AHEAD:
+            return 0.0
+        return reading.read_at + READ_EVERY
 
     def _now(self) -> float:
         return self._clock.timestamp()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Integer, Row, and_, bindparam, delete, insert, or_, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, Transaction, excluded, upsert
 from services.store.report_tables import balances, creators, ledger, pending_reports, reports
 
 NESTED = (dict, list)  # A union of types would be made for each child.
+MAX_AHEAD = 300.0  # seconds; no call takes so long, so a later balance was read before a clock was set back
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 
 
@@ -56,7 +57,7 @@ OnForgotten = Callable[[PendingReport, Transaction], None]
 
 
 class BalanceReading(NamedTuple):
-    """The balance that the provider gave last (None where its answer had none), and when it was asked for."""
+    """The balance that the provider gave last (None where no answer had one), and when it was asked for."""
 
     credits: float | None
     read_at: float
@@ -99,12 +100,15 @@ class Reports:
         return None if row is None else BalanceReading(row.credits, row.read_at)
 
     def note_balance(self, source: str, reading: BalanceReading) -> None:
-        """Keep a balance, unless a newer one is kept."""
+        """Keep a balance, unless a newer one is kept, or this one is unknown and one is known."""
+        kept_at, read_at = balances.c.read_at, excluded(balances.c.read_at)
+        is_newer = or_(kept_at <= read_at, kept_at > read_at + MAX_AHEAD)
+        is_known = or_(excluded(balances.c.credits).is_not(None), balances.c.credits.is_(None))
         self._database.upsert(
             balances,
             {"source": source, **reading._asdict()},
             replace=BalanceReading._fields,
-            only_if=balances.c.read_at <= excluded(balances.c.read_at),
+            only_if=and_(is_newer, is_known),
         )
 
     def pending(self, connection: Connection, source: str, creator: str) -> PendingReport | None:

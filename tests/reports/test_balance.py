@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import requests
 
@@ -228,6 +230,43 @@ def test_the_credits_left_are_what_modash_says_or_unknown(client, modash, work, 
     work()
 
     assert cost(client, "nasa") == {"credits": 0, "credits_left": left, "as_of": "2026-06-15T18:00:01Z"}
+
+
+def test_a_balance_of_before_the_clock_was_set_back_is_read_again(client, clock, modash, work):
+    now = clock.now()
+    clock.set(now + timedelta(days=1))
+    cost(client, "nasa")
+    work()
+    clock.set(now)
+    modash.replace("GET", BALANCE, json={"billing": {"credits": 50}})
+
+    cost(client, "esa")
+    work()
+
+    # By the ledger the first report was bought later, so it is subtracted: an estimate is never too high.
+    assert cost(client, "esa") == {"credits": 0, "credits_left": 49.75, "as_of": "2026-06-15T18:00:01Z"}
+
+
+@pytest.mark.parametrize("billing", [{}, {"credits": None}, {"credits": "99"}])
+def test_a_balance_that_is_known_stays_where_an_answer_has_none(client, clock, modash, work, billing):
+    cost(client, "nasa")
+    work()
+    known = cost(client, "nasa")
+    modash.replace("GET", BALANCE, json={"billing": billing})
+    clock.wait(60)
+    cost(client, "esa")
+    work()
+
+    assert balances_asked(modash) == 2
+    assert known == {"credits": 0, "credits_left": 99.75, "as_of": "2026-06-15T18:00:01Z"}
+    assert cost(client, "nasa") == known | {"credits_left": 99.5}
+    assert client.get("/credits").get_json()["balance"]["credits"] == 99.75
+
+    modash.replace("GET", BALANCE, json={"billing": {"credits": 50}})
+    clock.wait(60)
+    cost(client, "jaxa")
+    work()
+    assert cost(client, "nasa")["credits_left"] == 50
 
 
 @pytest.mark.parametrize(
