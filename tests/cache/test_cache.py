@@ -41,14 +41,14 @@ def make_cache(store, clock):
     """Caches of several processes over one store."""
     made = []
 
-    def make(*, may_refresh=True, redact=str):
+    def make(*, may_refresh=True, redact=str, on_first_use=lambda: None):
         cache = Cache(
             store.cache_entries,
             store.leases,
             clock,
             may_refresh=lambda _account: may_refresh,
             redact=redact,
-            on_first_use=lambda: None,
+            on_first_use=on_first_use,
         )
         made.append(cache)
         return cache
@@ -101,6 +101,17 @@ def timeout():
     return ProviderTimeoutError("It did not answer.", provider="instagram")
 
 
+def test_what_runs_beside_a_cache_begins_once_with_its_first_use(make_cache):
+    begun = []
+    cache = make_cache(on_first_use=lambda: begun.append(1))
+    before = list(begun)
+
+    for number in range(3):
+        get(cache, number, key=str(number))
+
+    assert (before, begun) == ([], [1])
+
+
 # What is served without a call
 
 
@@ -116,6 +127,25 @@ def test_a_value_that_was_fetched_at_the_moment_of_a_refresh_is_new_enough(cache
     get(cache, 1)
 
     assert refreshing(lambda: get(cache, 2)).value == {"number": 1}
+
+
+def test_a_value_that_is_known_to_be_absent_is_looked_for_under_its_lease_only(cache, store, monkeypatch):
+    cache.known(ACCOUNT, {CacheKey(KEY): HOUR})
+    monkeypatch.setattr(store.cache_entries, "read", lambda *keys: pytest.fail(f"{keys} are read."))
+
+    assert get(cache, 1).value == {"number": 1}
+
+
+@pytest.mark.parametrize("swr", [60, 0], ids=["at once", "within moments"])
+def test_an_expired_value_is_not_refreshed_where_its_provider_may_not_be_called(make_cache, clock, swr):
+    cache, calls, policy = make_cache(may_refresh=False), [], FixedTTL(3600, swr=swr)
+    get(cache, 1, policy)
+    clock.wait(3601)
+
+    assert get(cache, 2, policy, calls=calls).value == {"number": 1}
+    quiet(cache)
+
+    assert calls == []
 
 
 @pytest.mark.parametrize("may_refresh", [True, False])
@@ -165,6 +195,7 @@ def test_an_absent_value_is_looked_for_in_the_database_again_after_a_minute_only
     for seconds in (0, 2, 50):
         now += seconds
         assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 1)
+        assert (cache.peek(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 1)
 
     now += 8.0
 
@@ -720,8 +751,9 @@ def test_a_deadline_of_one_process_is_no_answer_for_another_one(make_cache, stor
 
 
 def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch):
-    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.2)
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.0)
     begun, go_on = threading.Event(), threading.Event()
+    soon = threading.Timer(0.7, go_on.set)  # Which is too late.
 
     def slow(_cached):
         begun.set()
@@ -731,13 +763,28 @@ def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch
     with ThreadPoolExecutor(2) as callers:
         leader = callers.submit(cache.get_or_fetch, ACCOUNT, KEY, HOUR, slow)
         assert begun.wait(10)
+        soon.start()
         waiting = callers.submit(get, cache, 2)
         try:
             with pytest.raises(DeadlineExceededError):
                 waiting.result(20)
         finally:
+            soon.cancel()
             go_on.set()
         assert leader.result(10).value == {"number": 1}
+
+
+def test_a_caller_whose_time_is_over_waits_for_no_other_process(cache, store, clock, monkeypatch):
+    monkeypatch.setattr("services.cache.cache.MAX_WAIT_FOR_FETCH", 0.0)
+    fences, row = held(store), EntryRow(b'{"number": 1}', clock.timestamp(), clock.timestamp() + 60)
+    commit = (ACCOUNT, fences, "another process", {CacheKey(KEY): row})
+    soon = threading.Timer(0.7, store.cache_entries.commit, commit, {"failures": {}})
+    soon.start()
+
+    with pytest.raises(DeadlineExceededError):
+        get(cache, 2)
+
+    soon.cancel()
 
 
 def test_an_answer_that_lacks_what_is_known_is_one_for_all_who_refresh_at_once(cache, clock, refreshing):

@@ -883,6 +883,18 @@ def test_modash_is_not_called_while_it_asks_to_slow_down(clock, wire, headers, s
     assert [each.account for each in modash.guard.usages() if each.blocked_until] == [APP]
 
 
+def test_the_next_probe_is_shown_as_the_next_call_up_to_its_moment(guard, clock):
+    fail(guard, failure(ProviderRateLimitedError, retry_after=900))
+    next_call = clock.timestamp() + PROBED_EVERY
+
+    shown = []
+    for seconds in (0, PROBED_EVERY - 0.5, 0.5):
+        pass_(clock, seconds)
+        shown += [each.blocked_until for each in guard.usages()]
+
+    assert shown == [next_call, next_call]
+
+
 # Log lines
 
 
@@ -948,3 +960,11 @@ def test_a_throttle_logs_its_beginning_with_the_wait_and_its_end(guard, clock, c
     assert logged(caplog, "A provider answers again") == [
         {"provider": "instagram", "account": "1", "kind": "throttle"},
     ]
+
+
+@pytest.mark.parametrize("wait_reported", [True, False])
+def test_a_throttle_is_logged_once_not_for_each_call_that_was_under_way(guard, caplog, wait_reported):
+    for permit in [guard.acquire("1") for _ in range(3)]:
+        guard.failed(permit, failure(ProviderRateLimitedError, retry_after=900, wait_reported=wait_reported))
+
+    assert len(logged(caplog, "Calls to a provider are paused")) == 1

@@ -37,7 +37,7 @@ class Throttle:
             return None
         if now.seconds_to(self._probed_at) <= 0 and self._slot.is_free(now):
             return None
-        return self._failure.unsent(retry_after=max(1, ceil(now.seconds_to(self._until))))
+        return self._failure.unsent(retry_after=ceil(now.seconds_to(self._until)))
 
     def admit(self, permit: Permit, now: Moment) -> None:
         """Admit a call that was not refused: as the probe while the throttle is in force."""
