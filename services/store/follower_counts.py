@@ -10,11 +10,13 @@ from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
 
 from services.store.database import Database, chunks, excluded
 from services.store.history_tables import follower_counts
 from services.store.types import LARGEST_EXACT
+
+MAY_LACK = ("follows", "media_count")  # of a count; one without followers is none
 
 
 class FollowerCount(NamedTuple):
@@ -59,7 +61,7 @@ class FollowerCounts:
         self._database = database
 
     def keep(self, account: str, count: FollowerCount) -> None:
-        """Keep a count, unless an earlier one of its day is kept; it may be read or imported in any order."""
+        """Keep a count, or what an earlier one of its day lacks; they may be read or imported in any order."""
         if not 0 <= count.followers <= LARGEST_EXACT:
             return
         replace, is_earlier = earlier_count()
@@ -99,10 +101,21 @@ class FollowerCounts:
 
 
 def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
-    """Return what a row takes from a new one of its day, and when: all of it, if that was read before."""
+    """Return what a row takes from a new one of its day, and when: all that is known, if that was read before.
+
+    Of a later one it takes the counts that it lacks.
+    """
     columns = follower_counts.c
-    replaced = {name: excluded(columns[name]) for name in FollowerCount._fields if name != "day"}
-    return replaced, excluded(columns.read_at) < columns.read_at
+    new = {name: excluded(columns[name]) for name in FollowerCount._fields if name != "day"}
+    is_earlier = new["read_at"] < columns.read_at
+    replaced: dict[str, ColumnElement[Any]] = {
+        name: case((is_earlier, value), else_=columns[name]) for name, value in new.items()
+    }
+    for name in MAY_LACK:
+        both = func.coalesce(new[name], columns[name]), func.coalesce(columns[name], new[name])
+        replaced[name] = case((is_earlier, both[0]), else_=both[1])
+    is_lacking = [and_(columns[name].is_(None), new[name].is_not(None)) for name in MAY_LACK]
+    return replaced, or_(is_earlier, *is_lacking)
 
 
 _OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields)).where(

@@ -202,6 +202,21 @@ def test_the_first_follower_count_of_a_day_stays(store):
     assert counts.known_counts("c") == ["followers"]
 
 
+def test_a_known_count_of_a_day_stays_where_another_reading_lacks_it(store):
+    counts = store.follower_counts
+    readings = (
+        FollowerCount("2026-11-01", 100, 10.0, media_count=3),
+        FollowerCount("2026-11-01", 101, 20.0, follows=7),
+        FollowerCount("2026-11-01", 102, 30.0, 8, 4),
+    )
+    for order in itertools.permutations(readings):
+        store.deletion.of_account("a")
+        for each in order:
+            counts.keep("a", each)
+        (kept,) = counts.days("a", since="2026-11-01", until="2026-11-01")
+        assert (kept.followers, kept.read_at, kept.media_count, kept.follows in {7, 8}) == (100, 10.0, 3, True)
+
+
 def test_the_progress_of_snapshots_is_kept(store):
     snapshots = store.account_snapshots
     assert snapshots.find("a") == AccountSnapshot("a")
