@@ -196,6 +196,7 @@ class KeptStories:
         """
         along = self.along(account)
         if along.with_list and not along.metrics:
+            self._table.begin(account.id, now=along.at)
             along.come(self._reader.first_page(account))
         return along
 
@@ -210,15 +211,18 @@ class KeptStories:
         ids = None if entry is None else entry.value["listed"]
         return frozenset(map(str, ids)) if isinstance(ids, list) else None
 
-    def read_again(self, account: Account, rows: Sequence[StoryRow], *, is_last: bool = True) -> None:
+    def read_again(
+        self, account: Account, rows: Sequence[StoryRow], *, is_last: bool = True, begun_at: float | None = None
+    ) -> None:
         """Read some live stories alone, and keep what comes; at their last reading everything that can be known.
 
-        Raises the failure that concerns all of them, and `DatabaseUnavailableError`.
+        `begun_at` is when the reading began that they are part of. Raises the failure that concerns all of them, and
+        `DatabaseUnavailableError`.
         """
         if not rows:
             return
         read_at = self._clock.timestamp()
-        self._table.begin(account.id, now=read_at)
+        self._table.begin(account.id, now=read_at if begun_at is None else begun_at)
         refused = {story.id for story in self._last_read(account.id, now=read_at) if story.is_refused}
         stories = [LiveStory(row.id, row.created_at, row.media_type, row.permalink) for row in rows]
         found = self._reader.read_some(

@@ -206,8 +206,8 @@ class StoryPolling:
         is_new = any(row.id not in known for row in due)
         if len(due) + len(ending) > MOST_APART or not (is_new or self._kept.has_refused(account)):
             return False
-        self._kept.read_again(account, ending)
-        self._kept.read_again(account, due, is_last=False)
+        self._kept.read_again(account, ending, begun_at=listed.at)
+        self._kept.read_again(account, due, is_last=False, begun_at=listed.at)
         if not self._kept.has_refused(account):
             return False
         self._kept.note_listed(account.id, [story.id for story in live], at=listed.at)

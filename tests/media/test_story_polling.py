@@ -15,6 +15,7 @@ from services.background.job_runner import Runner
 from services.background.job_schedule import POSTS_OF, SNAPSHOT_OF, STORIES_OF
 from services.clients.graph.client import GraphClient
 from services.errors import PermissionDeniedError
+from services.media.live_story import StoriesAlong
 from services.media.story_polling import AGES, INCOMPLETE_AFTER, LAST_AGES, due_at, is_due
 from services.media.story_reader import StoryReader
 from services.media.story_values import values_of
@@ -317,6 +318,56 @@ def test_a_story_without_values_among_others_does_not_have_them_asked_for_each_h
         assert row.read_at >= passed[-1]
     assert kinds_of(calls)["list"] == 0
     assert len(calls) <= 50, kinds_of(calls)
+
+
+def test_stories_that_are_read_apart_after_a_look_end_their_trouble_although_their_calls_take_time(
+    make_world, monkeypatch
+):
+    world = make_world("big")
+    world.advance(hours=7.5)
+    worker, read_some = look_worker(world), StoryReader.read_some
+    account, services = world.account["id"], world.services
+    apart = []
+
+    def slow(*given, **options):
+        apart.append(given)
+        world.advance(seconds=2)
+        return read_some(*given, **options)
+
+    monkeypatch.setattr(StoryReader, "read_some", slow)
+    come = StoriesAlong.come
+    monkeypatch.setattr(StoriesAlong, "come", lambda self, page: [come(self, page), world.advance(seconds=2)])
+
+    worker.run_until(world.clock.now() + timedelta(hours=1.2))
+    services.account_troubles.failed(account, STORIES_OF, PermissionDeniedError("No.", provider="instagram"))
+    apart.clear()
+    worker.run_until(world.clock.now() + timedelta(hours=2))
+
+    assert apart
+    assert services.store.account_troubles.known() == set()
+
+
+def test_a_reading_that_ended_with_its_list_is_repeated_after_two_minutes_and_counts_as_not_read(
+    make_world, monkeypatch
+):
+    def ends(*_args, **_options):
+        raise RuntimeError("as if the process ended here")
+
+    world = make_world("big")
+    world.advance(hours=7.5)
+    worker, polling = story_worker(world), world.services.story_polling
+    worker.run()
+    world.advance(hours=1.1)
+    world.calls()
+    with monkeypatch.context() as patched:
+        patched.setattr(StoriesAlong, "come", ends)
+        worker.run()
+    listed = len(world.calls("/stories"))
+
+    run = polling.read(world.account["id"])
+
+    assert (listed, world.calls()) == (1, [])
+    assert (run.is_read, run.due_at - world.clock.timestamp()) == (False, 120)
 
 
 def test_a_reading_of_all_stories_takes_two_calls_and_one_of_an_ending_story_three(world):
