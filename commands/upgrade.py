@@ -44,8 +44,9 @@ def _upgrade(name: str, connection: Connection, *, is_simulated: Callable[[bytes
 def alembic_config(name: str) -> AlembicConfig:
     """Return the Alembic configuration of one database."""
     settings = AlembicConfig()
-    settings.set_main_option("script_location", str(MIGRATIONS))
-    settings.set_main_option("version_locations", str(MIGRATIONS / name / "versions"))
+    folder = str(MIGRATIONS).replace("%", "%%")  # Alembic's options have a syntax of their own.
+    settings.set_main_option("script_location", folder)
+    settings.set_main_option("version_locations", f"{folder}/{name}/versions")
     settings.set_main_option("path_separator", "os")
     settings.attributes["database"] = name
     return settings

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import OperationalError
 
-from commands import MigrationError, export
+from commands import MigrationError, export, upgrade
 from commands import migrate as migrate_command
 from commands.migrate import migrate, migrate_or_explain
 from commands.upgrade import alembic_config
@@ -408,3 +408,14 @@ def test_a_store_may_be_in_a_folder_of_any_name(tmp_path, name):
     assert store.faults() == {}
     store.close()
     assert query({"INSTANCE_PATH": config.instance_path}, GATEWAY, "SELECT key FROM jobs") == [("nasa",)]
+
+
+def test_the_code_may_be_in_a_folder_of_any_name(tmp_path, monkeypatch):
+    folder = tmp_path / "feature%2Fname"  # as Jenkins names them
+    folder.mkdir()
+    (folder / "migrations").symlink_to(upgrade.MIGRATIONS)
+    monkeypatch.setattr(upgrade, "MIGRATIONS", folder / "migrations")
+
+    done = migrate(Config(instance_path=str(tmp_path / "instance")))
+
+    assert {each.name: each.after for each in done} == VERSIONS
