@@ -139,7 +139,7 @@ class AccountCommands:
     def forget(self, options: argparse.Namespace) -> int:
         """Delete everything that is kept of an account, also of one that was removed before."""
         reference = options.account
-        account = reference if reference.isdigit() else self._row(reference).id
+        account = self._id_of(reference) if reference.isdigit() else self._row(reference).id
         if not options.yes:
             raise UsageError(f"This deletes everything of account {account}, permanently. Add --yes.")
         self._services.store.accounts.remove(account)
@@ -148,6 +148,14 @@ class AccountCommands:
         if account == self._config.instagram_account_id:
             print("It is the account of .env: it is read again until you remove it from there.")
         return 0
+
+    def _id_of(self, digits: str) -> str:
+        """Return an id, which need not be in the table; a username of digits could be meant for one."""
+        rows = self._table.rows()
+        named = next((row.id for row in rows if row.username == digits), None)
+        if named is not None and all(row.id != digits for row in rows):
+            raise UsageError(f"{digits} is the username of account {named}. Give that id, or @{digits}.")
+        return digits
 
     def _delete(self, account: str) -> None:
         store = self._services.store

@@ -210,10 +210,12 @@ class KeyCommands:
     def _account(self, reference: str) -> str:
         """Return the id of an account; an id need not be here yet, a username has to be."""
         if reference.isdigit():
-            if reference not in {row.id for row in self._services.store.accounts.rows()} | {
-                self._config.instagram_account_id
-            }:
-                print(f"Note: account {reference} is not here yet; `make account` adds it.", file=sys.stderr)
+            rows = self._services.store.accounts.rows()
+            if reference in {row.id for row in rows} | {self._config.instagram_account_id}:
+                return reference
+            if named := [row.id for row in rows if row.username == reference]:
+                return named[0]
+            print(f"Note: account {reference} is not here yet; `make account` adds it.", file=sys.stderr)
             return reference
         try:
             return self._services.accounts.find(reference).id

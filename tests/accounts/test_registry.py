@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from commands import account as command
+from commands import key as key_command
 from config import Config
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.clients.graph.models import Account
 from services.store.accounts import AccountRow
+from services.store.store import Store
 from tests.stores import query
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, Watch, graph_error, settings
 
@@ -341,6 +343,25 @@ def wired(wire):
     wire.get(f"{GRAPH}/v25.0/{BAKERY}", json={"id": BAKERY, "username": "bakery"})
     wire.get(f"{INSTAGRAM}/v25.0/me", json={"user_id": CAFE, "username": "cafe"})
     return wire
+
+
+def test_a_username_of_digits_is_taken_for_no_other_account(make_account, run_command):
+    store = Store.open(
+        make_account.store.get("DATABASE_URL", ""), make_account.store.get("INSTANCE_PATH", ""), mode="live"
+    )
+    store.accounts.put(AccountRow(BAKERY, "12345", "facebook", "", b"sealed", 1.0))
+    before = make_account("list")
+
+    ended, said = make_account("forget", "12345", "--yes")
+
+    assert (ended, said) == (2, f"12345 is the username of account {BAKERY}. Give that id, or @12345.\n")
+    assert make_account("list") == before
+    config = Config.from_env({"PROVIDERS": "live", "TOKEN_KEY": KEY} | make_account.store)
+    assert run_command(key_command, config, "create", "shop", "--accounts", "12345,67890")[0] == 0
+    assert store.api_keys.rows()[0].accounts == {BAKERY, "67890"}
+    assert make_account("forget", "@12345", "--yes")[0] == 0
+    assert store.accounts.rows() == []
+    store.close()
 
 
 def test_accounts_are_added_found_out_listed_and_removed(make_account, wired):
