@@ -20,7 +20,7 @@ from services.days import our_time, pacific_day
 from services.errors import AccountUnknownError, BusyError, InsightsError, ProviderError, reason_of
 from services.executors import Executor
 from services.growth.reader import GrowthReader
-from services.growth.shown import ShownGrowth, ShownTrend, TrendsRequest
+from services.growth.shown_trends import ShownGrowth, ShownTrend, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES, UNITS, TrendKey, WindowDays
 from services.growth_trends import Until, warnings_of, window_of
 from services.reasons import Unavailable

@@ -13,7 +13,7 @@ from services.cache.policies import HOUR
 from services.clock import Clock
 from services.days import pacific_day
 from services.growth.reader import GrowthReader
-from services.growth.shown import COLUMNS, ShownGrowth, TrendsRequest
+from services.growth.shown_trends import COLUMNS, ShownGrowth, TrendsRequest
 from services.growth.trends import ALWAYS, TITLES
 from services.insights.final_days import PROVISIONAL_HOURS, PROVISIONAL_HOURS_OF_FOLLOWS
 from services.posts.engagement_rate import Method

@@ -16,7 +16,7 @@ from services.executors import Executor, Future
 from services.growth.followers_at_both_ends import Followers
 from services.growth.kept_counts import KeptCounts
 from services.growth.parts import Fetched, GrowthSources, SourcesPart, followers_of
-from services.growth.shown import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
+from services.growth.shown_trends import ShownGrowth, ShownTrend, ShownTrends, TrendsRequest
 from services.growth.trends import ALWAYS, METRIC_OF, Trend, TrendKey, engagement_trend, followers_trend, total_trend
 from services.insights.request import InsightsRequest, ValueKey
 from services.insights.sums_of_kept_days import LongWindowReader

@@ -7,7 +7,6 @@ nothing again. Two processes that run at once for one account share their calls 
 from __future__ import annotations
 
 import logging
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing_extensions import TypedDict
 from services import request_context
 from services.accounts.resolver import AccountResolver
 from services.answers import Origin
-from services.cache.policies import HOUR, MINUTE
 from services.clients.graph.models import Account
 from services.clients.guard.usage import QUOTA_PAUSE
 from services.clock import Clock
@@ -36,6 +34,7 @@ from services.history.snapshot_plan import (
     last_settled_day,
     settled_at,
 )
+from services.history.snapshot_schedule import WEEK, due_at, is_weekday
 from services.insights.audience import (
     AUDIENCE_BREAKDOWNS,
     DEMOGRAPHICS,
@@ -55,11 +54,8 @@ from services.store.database import DatabaseUnavailableError
 from services.store.history import History, HistoryKey, HistoryValue
 from services.windows import Window
 
-AFTER_MIDNIGHT = 2 * MINUTE
-SPREAD = 58 * MINUTE  # over which the snapshots of all accounts are spread
 ATTEMPTS = 3  # before a snapshot goes on without the values of calls that fail
 SLICE = 10  # calls of a back-fill between two looks at the quota
-WEEK = 7  # days
 RUN = 5.0  # seconds of a back-fill between two plans; a worker that has to stop waits no longer for this job
 
 log = logging.getLogger(__name__)
@@ -166,7 +162,7 @@ class AccountSnapshotter:
         plan = self._daily_plan(account, now)
         self._read(account, plan.daily(), now, may_fail=attempts >= ATTEMPTS)
         self._read_demographics(account, plan.states, today)
-        if before.day is None or self._is_weekday(account_id, today):
+        if before.day is None or is_weekday(account_id, today):
             self._read_online_followers(account, today)
         self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
         return SnapshotRun(due_at(account_id, today + ONE_DAY), self._has_gaps(account, before, now))
@@ -240,7 +236,7 @@ class AccountSnapshotter:
         today = pacific_day(utc(now))
         if today - date.fromisoformat(before.day) > timedelta(days=SETTLED_DAYS):
             return True
-        if not self._is_weekday(account.id, today):
+        if not is_weekday(account.id, today):
             return False
         return bool(self._whole_plan(account, now).backfill(since=self._first_day(now)))
 
@@ -280,11 +276,6 @@ class AccountSnapshotter:
             self._audience.read(account, due, [])
         except ProviderError as error:
             log.warning("Demographics could not be read", extra=log_fields(error, account=account.id))
-
-    @staticmethod
-    def _is_weekday(account_id: str, day: date) -> bool:
-        """Return whether a day is the one in seven on which more is done for an account."""
-        return (day.toordinal() + zlib.crc32(account_id.encode())) % WEEK == 0
 
     def _daily_plan(self, account: Account, now: float) -> Plan:
         today = pacific_day(utc(now))
@@ -346,13 +337,3 @@ class AccountSnapshotter:
                     )
         if rest:
             self._tables.history.keep(account.id, rest)
-
-
-def due_at(account_id: str, day: date) -> float:
-    """Return when the snapshot of a Pacific day is due (Unix seconds): soon after midnight, spread over the accounts.
-
-    Around a clock change in spring it is an hour later, so that the newest day to be settled is.
-    """
-    newest = last_settled_day(midnight(day) + HOUR)
-    begin = max(float(midnight(day)), settled_at(newest))
-    return begin + AFTER_MIDNIGHT + zlib.crc32(account_id.encode()) % int(SPREAD)

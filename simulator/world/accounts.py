@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 
+from simulator.world.account_kinds import EXTRAS, KINDS, Kind
 from simulator.world.captions import ODD_NAME
 from simulator.world.draw import digits, draw
 from simulator.world.grants import Grants
-from simulator.world.kinds import EXTRAS, KINDS, Kind
 from simulator.world.logins import Logins
 
 BEGINNING = date(2022, 4, 1)  # Every history is walked from here, so that moving the clock leaves the past as it was.

@@ -13,7 +13,8 @@ from services.background.job_schedule import BACKFILL_OF, SNAPSHOT_OF
 from services.days import provider_time
 from services.errors import ProviderError
 from services.history.snapshot_plan import FAILED, last_settled_day
-from services.history.snapshots import ATTEMPTS, due_at
+from services.history.snapshot_schedule import due_at
+from services.history.snapshots import ATTEMPTS
 from services.insights.audience import AUDIENCE_BREAKDOWNS, DEMOGRAPHICS
 from services.store.database import DatabaseUnavailableError
 from tests.history.worker import HistoryWorker

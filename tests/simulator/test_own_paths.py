@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from simulator.switches import SWITCHES
-from simulator.world.kinds import EXTRAS
+from simulator.world.account_kinds import EXTRAS
 from tests.simulator.caller import ACCOUNT, KEY, NOW, TOKEN, Caller
 
 KINDS = {"ordinary", "big", "quiet", "small", "hidden_likes", "no_posts", "no_followers", "prolific", "fresh"}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator import Simulator
-from simulator.world.kinds import EXTRAS
+from simulator.world.account_kinds import EXTRAS
 from tests.simulator.caller import ACCOUNT, NOW, error
 
 DAY = 86_400

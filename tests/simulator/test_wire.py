@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from simulator import Simulator
-from simulator.world.kinds import EXTRAS
+from simulator.world.account_kinds import EXTRAS
 from tests.simulator.caller import ACCOUNT, TOKEN, Caller
 
 ROOT = Path(__file__).parents[2]
