@@ -60,6 +60,7 @@ ROOMS: Mapping[str, MutationTarget] = {
             "tests/api/test_growth_trends_followers.py",
             "tests/api/test_growth_trends_by_reach.py",
             "tests/api/test_growth_from_history.py",
+            "tests/api/test_kept_trends.py",
         ),
     ),
     "engagement": MutationTarget(
@@ -94,6 +95,7 @@ ROOMS: Mapping[str, MutationTarget] = {
         (
             "tests/test_documents.py",  # which compares each time-to-live with the documents
             "tests/store/test_leases.py",
+            "tests/store/test_lock_order.py",
             "tests/store/test_cache_entries.py",
             "tests/cache",
             "tests/end_to_end/test_cache_of_processes.py",

@@ -116,9 +116,7 @@ class CacheEntries:
         """
         return self._entry(HeldRow(row), policy, now=self._clock.timestamp(), unusable=unusable)
 
-    def _entry(
-        self, held: HeldRow, policy: FreshnessPolicy, *, now: float, unusable: bool = False
-    ) -> CacheEntry | None:
+    def _entry(self, held: HeldRow, policy: FreshnessPolicy, *, now: float, unusable: bool) -> CacheEntry | None:
         row = held.row
         if row.kept_until <= now:
             return None

@@ -95,10 +95,10 @@ class Fetched:
         """Return why not all posts of a window are known, or None if they are."""
         return reason_of(self.posts) if isinstance(self.posts, ProviderError) else self.posts.gap_in(window)
 
-    def number_of_posts(self, window: Window) -> int:
-        """Return how many posts are known of a window."""
-        if isinstance(self.posts, ProviderError):
-            return 0
+    def number_of_posts(self, window: Window) -> int | None:
+        """Return how many posts a window has, or None if not all of them are known."""
+        if isinstance(self.posts, ProviderError) or self.posts.gap_in(window) is not None:
+            return None
         start, end = self.posts.positions(window)
         return end - start
 

@@ -85,8 +85,9 @@ class GrowthReader:
         current = followers_of(profile)
         if requests := [one for each in uncounted for one in each.fallback_requests(current, metric_values)]:
             of_followers += requests
-            found.append(self._insights.read(account, requests))
-            metric_values |= found[-1].metric_values
+            fallback = self._insights.read(account, requests)
+            found.append(fallback)
+            metric_values |= fallback.metric_values
         post_insights = self._insights_of(account, posts, [window, before]) if request.basis != "followers" else None
         is_any_known = followers.is_counted or any(each.value is not None for each in metric_values.values())
         if isinstance(profile, ProviderError) and isinstance(posts, ProviderError) and not is_any_known:

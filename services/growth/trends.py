@@ -161,7 +161,7 @@ def engagement_trend(
 def total_trend(key: TrendKey, window: Window, before: Window, fetched: Fetched) -> Trend:
     """Return the change of a total against the window before: of the posts, or of one of `METRIC_OF`."""
     if key == "posts":
-        counts = [_count(each, fetched) for each in (window, before)]
+        counts = [fetched.number_of_posts(each) for each in (window, before)]
         trend = _trend(key, window, *counts, reason=fetched.gap_in(window) or fetched.gap_in(before))
         covered_until = _seen_until(window, fetched)
         return {
@@ -249,10 +249,6 @@ def _rate(window: Window, fetched: Fetched, followers: int | None, *, basis: Bas
     if by_followers and followers is None and isinstance(fetched.profile, ProviderError):
         return replace(rate, reason=reason_of(fetched.profile))
     return rate
-
-
-def _count(window: Window, fetched: Fetched) -> int | None:
-    return fetched.number_of_posts(window) if fetched.gap_in(window) is None else None
 
 
 def _days(window: Window) -> WindowDays:

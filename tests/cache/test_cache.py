@@ -557,6 +557,32 @@ def test_without_a_lease_a_process_keeps_what_it_fetches(cache, store, monkeypat
     assert (found, calls) == ([{"number": 1}] * 2, [1])
 
 
+def test_without_a_lease_a_process_keeps_the_parts_of_what_it_fetches(cache, store, monkeypatch):
+    calls = []
+
+    def fetch(_keys, _cached, keep):
+        calls.append(1)
+        keep({CacheKey(KEY): {"number": 1}})
+        return {CacheKey(KEY): {"number": 1}}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.leases, "acquire", unavailable)
+        cache.get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch)
+    found = cache.get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch)
+
+    assert (found[CacheKey(KEY)].value, calls) == ({"number": 1}, [1])
+
+
+def test_a_change_outside_of_the_cache_is_announced_here_also_without_the_database(cache, store, monkeypatch):
+    changed = []
+    cache.on_change(changed.append)
+    monkeypatch.setattr(store.cache_entries, "raise_version", unavailable)
+
+    cache.announce_change(ACCOUNT)
+
+    assert changed == [ACCOUNT]
+
+
 # Several processes
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -80,6 +82,17 @@ def test_it_is_quiet_once_every_flight_has_ended(flights):
     flights.finish(led, {})
 
     assert flights.wait_until_quiet(0)
+
+
+def test_what_waits_for_quiet_is_woken_by_the_end_of_the_last_flight(flights):
+    led, _ = flights.join("1", ["a"])
+
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(flights.wait_until_quiet, 20)
+        while not flights._quiet._waiters:
+            time.sleep(0.001)
+        flights.finish(led, {})
+        assert waiting.result(10)
 
 
 class SlowLeases:

@@ -9,6 +9,7 @@ import pytest
 
 from services.days import ONE_DAY
 from services.growth.followers_at_both_ends import Followers
+from services.growth.kept_counts import KeptCounts
 from services.insights.catalogue import MIN_FOLLOWERS
 from services.insights.followers_at_start import BREAKDOWN, FollowersAtStart, FollowersThen
 from services.insights.values import MetricValue
@@ -41,6 +42,18 @@ def test_an_unknown_kind_of_follows_makes_the_net_number_unknown_unless_there_ar
     found = {(NET, BREAKDOWN, Window(WEEK.first, date(2026, 6, 10))): MetricValue(7, None, buckets)}
 
     assert bool(start.fallback_requests(1000, found)) is is_asked
+
+
+@pytest.mark.parametrize(
+    ("last", "of_now"), [(date(2026, 6, 7), False), (date(2026, 6, 8), False), (date(2026, 6, 9), True)]
+)
+def test_the_number_at_the_end_is_that_of_now_only_where_no_later_day_is_over(last, of_now):
+    now = datetime(2026, 6, 10, 12, tzinfo=UTC)
+    followers = Followers.of(Window(WEEK.first, last), now, now.date(), {})
+
+    _, end = followers.values(1000, now.timestamp(), {})
+
+    assert (end.value == 1000) is of_now
 
 
 @pytest.mark.parametrize(
@@ -79,3 +92,24 @@ def test_an_unknown_start_keeps_its_own_reason():
     then, end = ends(estimate(None, NET, "not_answered"), estimate(950, GROSS))
 
     assert (then.value, then.reason, end.value) == (None, "not_answered", 950)
+
+
+class CountedTable:
+    """A table of follower counts that notes which days are read."""
+
+    def __init__(self):
+        self.read = []
+
+    def columns(self, _account, _names, *, since, until):
+        self.read.append((since, until))
+        return SimpleNamespace(known=lambda _name: {"2026-06-01": DailyCount(910, read_at=5.0)})
+
+
+def test_windows_of_different_lengths_that_end_together_are_read_once():
+    table = CountedTable()
+    kept = KeptCounts(table, SimpleNamespace(on_change=lambda _listener: None))
+
+    counts = [kept.between("1", Window(date(2026, 6, day), WEEK.last)) for day in (1, 2)]
+
+    assert [list(each) for each in counts] == [[date(2026, 6, 1)], []]
+    assert len(table.read) == 1
