@@ -30,16 +30,19 @@ def why_not(keys: ApiKeyTable, settings: Settings, now: float) -> str | None:
     allow_anonymous, host = settings.allow_anonymous, settings.host
     if settings.sandbox or (allow_anonymous and _is_loopback(host)):
         return None
+    what, next_step = "There is no API key", CREATE
     try:
         if keys.has_valid(now):
             return None
-    except DatabaseUnavailableError:
+    except DatabaseUnavailableError as error:
         if not allow_anonymous:
             return None
+        what = f"The database is unavailable ({error}), so it is not known whether there is an API key"
+        next_step = "Start again when it is back"
     if allow_anonymous:
         return (
-            f"There is no API key, ALLOW_ANONYMOUS is true and HOST is {host}, so that other machines could spend "
-            f"credits without a key. {CREATE}, or set HOST=127.0.0.1."
+            f"{what}, ALLOW_ANONYMOUS is true and HOST is {host}, so that other machines could spend "
+            f"credits without a key. {next_step}, or set HOST=127.0.0.1."
         )
     return (
         f"There is no valid API key, so that no request could be answered. {CREATE}; or set ALLOW_ANONYMOUS=true, "
