@@ -201,6 +201,16 @@ def test_a_refresh_is_background_work_of_its_own_and_not_of_the_request(expired)
     assert [(each.is_background, each.id == "1") for each in seen] == [(True, False)]
 
 
+def test_what_another_process_is_fetching_is_left_to_it(expired, store, caplog):
+    store.leases.acquire(ACCOUNT, [KEY], "another process")
+    fetch = Fetch()
+
+    answered = get(expired, fetch)
+    settle(expired)
+
+    assert (answered, fetch.calls, caplog.text) == ((0, True), 0, "")
+
+
 def test_a_failure_is_logged_by_its_code(expired, caplog):
     get(expired, Fetch(TIMEOUT))
     settle(expired)
@@ -273,7 +283,10 @@ def test_a_closed_cache_begins_no_refresh_that_was_queued(make_cache, monkeypatc
     assert started(running)
     refresh(cache, "b", queued)
 
+    began = time.monotonic()
     cache.close()
+    waited = time.monotonic() - began
     running.may_end.set()
 
     assert not started(queued)
+    assert waited < 5  # What runs goes on without being waited for.

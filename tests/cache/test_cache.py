@@ -13,6 +13,7 @@ from services import request_context
 from services.cache.cache import Cache
 from services.cache.failure_text import serialize
 from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
+from services.cache.single_flight import Flight
 from services.errors import DeadlineExceededError, ProviderError, ProviderTimeoutError
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
@@ -798,6 +799,39 @@ def test_a_caller_waits_for_another_thread_for_a_bounded_time(cache, monkeypatch
             soon.cancel()
             go_on.set()
         assert leader.result(10).value == {"number": 1}
+
+
+def test_a_caller_waits_for_another_thread_as_long_as_its_request_may_take(cache, clock, monkeypatch):
+    led, _ = cache._single_flight.join(ACCOUNT, [KEY])
+    waits = []
+    monkeypatch.setattr(Flight, "wait", lambda _flight, seconds: waits.append(seconds))
+    token = request_context.current.set(RequestContext("1", started_at=clock.timestamp(), seconds=30.0))
+    try:
+        with pytest.raises(DeadlineExceededError):
+            get(cache, 2)
+    finally:
+        request_context.current.reset(token)
+        cache._single_flight.finish(led, {})
+
+    assert [0 < seconds <= 30 for seconds in waits] == [True]
+
+
+def test_a_value_that_cannot_be_used_is_no_last_good_one(cache):
+    policy = FixedTTL(3600, needs=("end",))
+    get(cache, 1, policy)
+
+    with pytest.raises(ProviderTimeoutError):
+        get(cache, timeout(), policy)
+
+    assert cache.known(ACCOUNT, {CacheKey(KEY): policy}) == {}
+
+
+def test_without_the_database_a_process_has_what_it_puts(cache, store, monkeypatch):
+    monkeypatch.setattr(store.cache_entries, "put", unavailable)
+
+    cache.put(ACCOUNT, {CacheKey(KEY): ({"number": 1}, HOUR)})
+
+    assert cache.known(ACCOUNT, {CacheKey(KEY): HOUR})[CacheKey(KEY)].value == {"number": 1}
 
 
 def test_a_caller_whose_time_is_over_waits_for_no_other_process(cache, store, clock, monkeypatch):

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.cache.single_flight import SingleFlight
+from services.cache.single_flight import EXTENSION_INTERVAL, SingleFlight
 from services.errors import DeadlineExceededError, ProviderTimeoutError
-from services.store.cache_leases import LeaseState
+from services.store.cache_leases import LEASE, LeaseState
 from services.store.database import DatabaseUnavailableError
 
 
@@ -82,6 +82,10 @@ def test_it_is_quiet_once_every_flight_has_ended(flights):
     flights.finish(led, {})
 
     assert flights.wait_until_quiet(0)
+
+
+def test_a_lease_goes_on_although_two_extensions_in_a_row_fail():
+    assert 3 * EXTENSION_INTERVAL < LEASE
 
 
 def test_what_waits_for_quiet_is_woken_by_the_end_of_the_last_flight(flights):
