@@ -61,6 +61,7 @@ ROOMS: Mapping[str, MutationTarget] = {
             "tests/api/test_growth_trends_by_reach.py",
             "tests/api/test_growth_from_history.py",
             "tests/api/test_kept_trends.py",
+            "tests/api/test_post_list.py",
         ),
     ),
     "engagement": MutationTarget(

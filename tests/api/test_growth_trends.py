@@ -8,6 +8,7 @@ import pytest
 
 from services.days import midnight
 from services.errors import BusyError
+from services.reasons import REASONS
 from services.windows import Window
 from tests.planners import NOTHING, body_of, follows, plan_insights, plan_posts, plan_profile, post, without
 from tests.support import ACCOUNT_ID, graph_error, total_value
@@ -126,7 +127,8 @@ def test_without_a_base_the_change_is_unknown_with_its_reason(client, wire, post
 
     trend = trends["Engagement Rate Change"]
     assert (trend["growth_rate"], trend["reason"]) == (None, reason)
-    assert {"metric": "Engagement Rate Change", "reason": reason}.items() <= meta["unavailable"][-1].items()
+    entry = {"metric": "Engagement Rate Change", "reason": reason, "message": REASONS[reason]}
+    assert meta["unavailable"][-1] == entry
 
 
 @pytest.mark.parametrize(
@@ -200,12 +202,15 @@ def test_all_totals_of_a_window_share_one_call(client, wire):
 def test_an_unknown_total_of_either_window_makes_the_change_unknown(client, wire):
     plan(wire, totals={midnight(NOW[0]): {"reach": 150}, midnight(BEFORE[0]): {}})
 
-    trends, _ = ask(client, metrics="reach,views")
+    trends, meta = ask(client, metrics="reach,views")
 
     reach = trends["Reach Change"]
     assert (reach["current_value"], reach["previous_value"], reach["growth_rate"]) == (150, None, None)
     assert reach["reason"] == "not_answered"
     assert trends["Views Change"]["reason"] == "not_answered"
+    assert {each["message"] for each in meta["unavailable"] if each["reason"] == "not_answered"} == {
+        REASONS["not_answered"]
+    }
     assert [trends[name]["provisional_from"] for name in ("Reach Change", "Views Change")] == ["2026-06-13", None]
 
 

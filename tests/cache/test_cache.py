@@ -232,15 +232,21 @@ def test_a_new_value_leaves_what_is_known_of_the_account_in_place(make_cache):
     assert changes == []
 
 
-@pytest.mark.parametrize("is_fetched", [True, False], ids=["fetched", "put"])
-def test_a_value_that_replaces_none_is_no_news_to_the_process_that_has_it(cache, is_fetched):
-    changes = []
+@pytest.mark.parametrize("how", ["fetched", "kept", "put"])
+def test_a_value_that_replaces_none_is_no_news_to_the_process_that_has_it(cache, how):
+    changes, key = [], CacheKey(KEY)
     cache.on_change(changes.append)
 
-    if is_fetched:
+    def fetch(_keys, _cached, keep):
+        keep({key: {"number": 1}})
+        return {key: {"number": 1}}
+
+    if how == "fetched":
         get(cache, 1)
+    elif how == "kept":
+        cache.get_or_fetch_many(ACCOUNT, {key: HOUR}, fetch)
     else:
-        cache.put(ACCOUNT, {CacheKey(KEY): ({"number": 1}, HOUR)})
+        cache.put(ACCOUNT, {key: ({"number": 1}, HOUR)})
 
     assert changes == []
 

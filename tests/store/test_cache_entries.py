@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from services.store import cache_entries as module
 from services.store.cache_entries import ADDED, CacheKey, EntryRow
+from services.store.connections import READERS, WRITERS
 
 ACCOUNT = "17841400000000001"
 LATER = 4_000_000_000.0
@@ -101,3 +104,21 @@ def test_a_sweep_deletes_the_oldest_values_beyond_the_limit(store, monkeypatch, 
 
     assert set(found(store, *keys)) == set(keys[excess:])
     assert store.cache_entries.sweep(100.0) == 0
+
+
+def test_what_other_processes_wait_for_is_read_although_all_connections_of_readers_are_in_use(store):
+    with ExitStack() as in_use:
+        for _ in range(READERS):
+            in_use.enter_context(store.databases[0].read())
+
+        assert store.cache_entries.read_under_lease(ACCOUNT, ["profile"]) == {}
+        assert store.cache_entries.versions() == {}
+        assert store.leases.states([(ACCOUNT, "profile")]) == {}
+
+
+def test_values_are_read_although_all_connections_of_writers_are_in_use(store):
+    with ExitStack() as in_use:
+        for _ in range(WRITERS):
+            in_use.enter_context(store.databases[0].read(before_readers=True))
+
+        assert store.cache_entries.read(ACCOUNT, ["profile"]) == {}
