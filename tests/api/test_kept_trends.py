@@ -9,6 +9,7 @@ import pytest
 from services.cache.policies import HOUR
 from services.days import midnight, pacific_day
 from services.growth.kept_counts import KeptCounts
+from services.growth.shown_trends import TREND_OVERHEAD, ShownTrend
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, totals
@@ -312,3 +313,14 @@ def test_what_was_shown_without_the_database_is_not_shown_when_it_is_back(world,
 
     assert [body["trends"][0]["basis"] for body in away] == ["follows_and_unfollows"] * len(away)
     assert back["trends"][0]["basis"] == "history"
+
+
+def test_a_kept_trend_weighs_no_less_than_its_texts_and_not_much_more(client, wire):
+    plan_profile(wire)
+    plan_posts(wire, [])
+    plan_insights(wire, lambda _: follows(gained=50, lost=20))
+    body = body_of(client, "/growth-trends", period="7d", metrics="posts")
+
+    for trend in [ShownTrend.of(each, None) for each in body["trends"]]:
+        texts = len(trend.json.text) + len(trend.line.text)
+        assert texts <= trend.size - TREND_OVERHEAD <= 2 * texts
