@@ -4,6 +4,7 @@ import argparse
 import errno
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import FrameType
@@ -18,7 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    simulator = Simulator(seed=options.seed, accounts=options.accounts, started=options.started)
+    # A world that began long ago has tokens of today, which a gateway can use.
+    simulator = Simulator(
+        seed=options.seed, accounts=options.accounts, started=options.started, tokens_from=time.time()
+    )
     try:
         server = simulator.listen(host=options.host, port=options.port)
     except OSError as error:

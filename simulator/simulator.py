@@ -46,9 +46,20 @@ class Provider(Protocol):
 
 
 class Simulator:
-    """Both providers behind one port; the fresh accounts were created some days before the moment `started`."""
+    """Both providers behind one port.
 
-    def __init__(self, *, seed: int = 1, accounts: int = 240, started: float | None = None) -> None:
+    The fresh accounts were created some days before `started`. At `tokens_from`, by default the same moment, the tokens
+    of an Instagram login have the age of the account's kind (Unix seconds).
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        accounts: int = 240,
+        started: float | None = None,
+        tokens_from: float | None = None,
+    ) -> None:
         self.clock = Clock()
         self.switches = Switches()
         self.calls = Calls()
@@ -58,7 +69,12 @@ class Simulator:
         self.creators = Creators(seed, self.accounts)
         self.webhooks = Webhooks(self.accounts, self.switches, self.clock)
         self.events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
-        instagram = InstagramProvider(self.accounts, self.switches, self.webhooks.subscriptions, started=started)
+        instagram = InstagramProvider(
+            self.accounts,
+            self.switches,
+            self.webhooks.subscriptions,
+            tokens_from=started if tokens_from is None else tokens_from,
+        )
         self._hosts: Mapping[str, Provider] = {
             "/graph.facebook.com": FacebookProvider(self.accounts, self.switches, self.webhooks),
             "/graph.instagram.com": instagram,

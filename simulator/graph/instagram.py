@@ -25,9 +25,11 @@ class InstagramProvider(GraphProvider):
 
     subscriber = "IGUser"
 
-    def __init__(self, accounts: Accounts, switches: Switches, subscriptions: Subscriptions, *, started: float) -> None:
+    def __init__(
+        self, accounts: Accounts, switches: Switches, subscriptions: Subscriptions, *, tokens_from: float
+    ) -> None:
         super().__init__(accounts, switches, subscriptions)
-        self._grants = InstagramTokens(accounts, switches, started)
+        self._grants = InstagramTokens(accounts, switches, tokens_from)
         self.login = InstagramLogin(self._grants, switches)
 
     def reset(self) -> None:

@@ -45,8 +45,8 @@ class Grant:
 class InstagramTokens:
     """All tokens that are out: the one each account began with, and those that were given since."""
 
-    def __init__(self, accounts: Accounts, switches: Switches, started: float) -> None:
-        self._accounts, self._switches, self._started = accounts, switches, started
+    def __init__(self, accounts: Accounts, switches: Switches, tokens_from: float) -> None:
+        self._accounts, self._switches, self._tokens_from = accounts, switches, tokens_from
         self._lock = threading.Lock()
         self.reset()
 
@@ -61,7 +61,7 @@ class InstagramTokens:
         if token in self._given:
             return self._given[token]
         if found := self._accounts.logins.by_instagram_token(token):
-            issued = now if found.is_short else min(self._started, now) - AGE
+            issued = now if found.is_short else min(self._tokens_from, now) - AGE
             lifetime = SHORT_LIFETIME if found.is_short else self._switches["igl_token_seconds"]
             return Grant(token, self._accounts.at(0), issued, lifetime, found.state)
         if given := self._accounts.grants.of(token):
@@ -72,7 +72,7 @@ class InstagramTokens:
         if account is None:
             return None
         # Before the simulator's start the tokens are as old as at its start, so that its clock may go back.
-        issued = min(self._started, now) - account.kind.token_age * DAY_SECONDS
+        issued = min(self._tokens_from, now) - account.kind.token_age * DAY_SECONDS
         return Grant(token, account, issued, self._switches["igl_token_seconds"])
 
     def valid(self, token: str, now: float) -> Grant:

@@ -198,7 +198,7 @@ def test_an_absent_value_is_looked_for_in_the_database_again_after_a_minute_only
         assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 1)
         assert (cache.peek(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 1)
 
-    now += 8.0
+    now += 8.5
 
     assert (cache.known(ACCOUNT, {CacheKey(KEY): HOUR}), len(reads)) == ({}, 2)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.simulator.caller import INSTAGRAM_TOKEN, TOKEN, error
+from tests.support import start_simulator
 
 SECRET = "sandbox-instagram-app-secret"
 LIFETIME = 5_183_944
@@ -147,3 +148,15 @@ def test_no_token_is_remembered_in_the_calls(caller):
     shown = str(caller.own("/calls"))
 
     assert not any(secret in shown for secret in (INSTAGRAM_TOKEN, given, SECRET, "IGAASHORT"))
+
+
+def test_the_tokens_of_a_world_that_began_long_ago_can_be_used():
+    simulator = start_simulator("--accounts", "1", "--started", "2025-01-01")
+    try:
+        token = simulator.get("/_simulator/accounts").json()["accounts"][0]["instagram_token"]
+
+        answer = simulator.get(f"/graph.instagram.com/v25.0/me?fields=user_id&access_token={token}")
+    finally:
+        simulator.stop()
+
+    assert answer.status_code == 200, answer.text
