@@ -33,7 +33,7 @@ LONGEST = 3650 * DAY  # of an expiry or an overlap
 OVERLAP = "24h"
 # Nothing that breaks a line, turns the direction of what follows, or cannot be written as UTF-8.
 LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,100}")
-ALL, DEFAULT = "all", "default"  # of `change`: every account, and no limit of the key's own
+ALL, DEFAULT = "all", "default"  # every account; of `change`: no limit of the key's own
 EXAMPLE = """\
 examples:
   make key ARGS="create dashboard"                        reads every account, never expires
@@ -64,7 +64,7 @@ class KeyCommands:
     def create(self, options: argparse.Namespace) -> int:
         """Create a key, and print it for the only time."""
         now = self._clock.timestamp()
-        accounts = None if options.accounts is None else frozenset(map(self._account, options.accounts))
+        accounts = None if options.accounts == ALL else self._accounts(options.accounts)
         key = new_id()
         text = new_text(key)
         row = ApiKeyRow(
@@ -181,15 +181,15 @@ class KeyCommands:
         given = {
             "label": options.label,
             "scope": options.scope,
-            "accounts": options.accounts and self._accounts(options.accounts),
+            "accounts": DEFAULT if options.accounts == ALL else options.accounts and self._accounts(options.accounts),
             "requests_per_minute": options.requests_per_minute,
             "milli_credits": options.credits if options.credits in {None, DEFAULT} else round(options.credits * 1000),
             "expires_at": options.expires and (_expiry(options.expires, now) or DEFAULT),
         }
         return {name: None if value == DEFAULT else value for name, value in given.items() if value is not None}
 
-    def _accounts(self, references: Sequence[str]) -> frozenset[str] | str:
-        return DEFAULT if ALL in references else frozenset(map(self._account, references))
+    def _accounts(self, references: Sequence[str]) -> frozenset[str]:
+        return frozenset(map(self._account, references))
 
     def _line(self, row: ApiKeyRow, now: float) -> str:
         accounts = "all accounts" if row.accounts is None else counted(len(row.accounts), "account")
@@ -283,7 +283,9 @@ def _parser() -> argparse.ArgumentParser:
     create = subcommands.add_parser("create", help="create a key and print it")
     create.add_argument("label", type=_label, help="for whom or what the key is")
     create.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.READ.value)
-    create.add_argument("--accounts", type=_references, help="ids or usernames, comma-separated; default: all")
+    create.add_argument(
+        "--accounts", type=_references, default=ALL, help=f"ids or usernames, comma-separated; default: `{ALL}`"
+    )
     create.add_argument("--expires", type=_end, help="90d, 12h or 2027-01-31 (UTC); default: never")
     create.add_argument("--requests-per-minute", type=_rate, help="default: REQUESTS_PER_MINUTE")
     create.add_argument("--credits", type=_credits, help="Modash credits in a calendar month; default: no limit")
@@ -315,10 +317,18 @@ def _label(text: str) -> str:
     return label
 
 
-def _references(text: str) -> list[str]:
-    references = [part.removeprefix("@").lower() for part in text.split(",") if part]
+def _references(text: str) -> list[str] | str:
+    parts = [part.lower() for part in text.split(",") if part]
+    if parts == [ALL]:
+        return ALL
+    if ALL in parts:
+        # Neither is guessed: a key for one account too many shows what it should not.
+        raise argparse.ArgumentTypeError(
+            f"`{ALL}` stands alone; accepted: `{ALL}`, or ids or usernames, comma-separated (`@{ALL}` is a username)"
+        )
+    references = [part.removeprefix("@") for part in parts]
     if not references or not all(re.fullmatch(r"[a-z0-9._]{1,30}", part) for part in references):
-        raise argparse.ArgumentTypeError("accepted: ids or usernames, comma-separated")
+        raise argparse.ArgumentTypeError(f"accepted: ids or usernames, comma-separated, or `{ALL}`")
     return references
 
 

@@ -88,6 +88,7 @@ def test_a_key_is_changed_and_its_text_stays(created, make_key, make_client, con
     client.application.extensions["services"].access_keys.check()
     assert client.get("/metrics", headers=bearer(made["key"])).status_code == 200
 
+    assert created("--accounts", "all")["accounts"] is None
     every = json.loads(make_key("change", made["id"], "--accounts", "all", "--expires", "never", "--json")[1])
     assert (every["accounts"], every["expires_at"], every["scope"]) == (None, None, "admin")
 
@@ -161,6 +162,8 @@ def test_a_refusal_says_what_to_do(make_key, arguments, status, named):
         (["create", "x", "--requests-per-minute", "0"], "1 to 1000000"),
         (["create", "x", "--credits", "-1"], "accepted"),
         (["create", "x", "--accounts", ","], "ids or usernames"),
+        (["create", "x", "--accounts", "all,178"], "`all` stands alone"),
+        (["change", "x", "--accounts", "178,ALL"], "`all` stands alone"),
         (["create", " "], "1 to 100 characters"),
         *((["create", f"a{character}b"], "1 to 100 characters") for character in "\u2028\u202e\u2066\udc80"),
         (["create", "x", "--expires", "0d"], "from 1m on"),
