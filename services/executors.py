@@ -294,3 +294,23 @@ def _always(_error: InsightsError) -> bool:
 
 def _closed() -> BusyError:
     return BusyError("The gateway is shutting down.", hint="Try again in a second.")
+
+
+def submit_if_possible(pool: ThreadPoolExecutor, work: Callable[[], object]) -> bool:
+    """Have a pool run background work, in a new context; return False if it never will: no thread can be started.
+
+    A pool queues the work before it starts a thread, so a thread that it already has may begin what was refused.
+    Only the first of the two, that thread or this function, gets the work.
+    """
+    unclaimed = threading.Lock()
+
+    def run() -> None:
+        if unclaimed.acquire(blocking=False):
+            work()
+
+    try:
+        # A new context, so that calls made here are not counted for the request that is being served.
+        pool.submit(contextvars.Context().run, run)
+    except RuntimeError:
+        return not unclaimed.acquire(blocking=False)
+    return True

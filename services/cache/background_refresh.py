@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 
 from services import request_context
@@ -16,6 +16,7 @@ from services.cache.policies import RETRY_FAILED_AFTER
 from services.cache.single_flight import Flight, SingleFlight
 from services.clock import Clock
 from services.errors import log_fields
+from services.executors import submit_if_possible
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey
 
@@ -51,8 +52,12 @@ class BackgroundRefresh:
         if led:
             keys = {flight.key for flight in led}
             of_led = [key for key in cache_keys if key.key in keys]
-            # A new context, so that provider calls made here are not counted for the request that is being served.
-            self._threads.submit(contextvars.Context().run, self._run, request, led, of_led)
+            if not submit_if_possible(self._threads, partial(self._run, request, led, of_led)):
+                # What is there is answered; a later request tries again.
+                self._single_flight.finish(led, {})
+                self._free.release()
+                log.warning("A background refresh could not be started: no thread", extra={"account": request.account})
+                return [flight for flight in joined if retry_at[flight.key] is None]
         else:
             self._free.release()
         return [flight for flight in led + joined if retry_at[flight.key] is None]

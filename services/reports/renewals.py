@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from services import request_context
 from services.caller import Caller
 from services.clock import Clock
 from services.errors import ProviderError
+from services.executors import submit_if_possible
 from services.reports.call_failures import CallFailures
 from services.reports.purchasing import ReportPurchasing
 from services.request_context import RequestContext
@@ -43,9 +44,10 @@ class ReportRenewals:
             if name in self._running or len(self._running) >= MAX_RENEWALS:
                 return
             self._running.add(name)
-        # A context of its own: the purchase is not part of the request that saw the need, and its calls do not count
-        # as that request's.
-        self._executor.submit(contextvars.Context().run, self._buy, name, asked, caller)
+        if not submit_if_possible(self._executor, partial(self._buy, name, asked, caller)):
+            # The kept report is answered; a later request tries again.
+            self._end(name)
+            log.warning("A renewal could not be started: no thread")
 
     def wait_until_quiet(self, seconds: float) -> bool:
         """Wait until nothing is bought in the background; return whether that came in time."""
@@ -68,6 +70,9 @@ class ReportRenewals:
         except Exception:
             log.exception("A renewal failed by an unexpected error")
         finally:
-            with self._changed:
-                self._running.discard(name)
-                self._changed.notify_all()
+            self._end(name)
+
+    def _end(self, name: str) -> None:
+        with self._changed:
+            self._running.discard(name)
+            self._changed.notify_all()

@@ -290,3 +290,20 @@ def test_a_closed_cache_begins_no_refresh_that_was_queued(make_cache, monkeypatc
 
     assert not started(queued)
     assert waited < 5  # What runs goes on without being waited for.
+
+
+def test_where_the_system_has_no_thread_left_the_expired_value_is_answered_and_a_later_request_refreshes(
+    expired, no_thread, monkeypatch
+):
+    monkeypatch.setattr(expired._background, "_free", threading.BoundedSemaphore(1))
+    fetch = Fetch()
+
+    with no_thread():
+        assert get(expired, fetch) == (0, True)
+
+    deadline = time.monotonic() + 10
+    while not fetch.begun.is_set() and time.monotonic() < deadline:
+        get(expired, fetch)
+        time.sleep(0.01)
+    settle(expired)
+    assert (fetch.calls, get(expired, fetch)[0]) == (1, 1)

@@ -120,6 +120,23 @@ def test_an_expired_report_is_answered_at_once_while_one_new_one_is_bought(make_
     assert modash.asked == 2
 
 
+def test_where_the_system_has_no_thread_left_the_kept_report_is_answered_and_renewed_later(
+    make_client, clock, modash, no_thread
+):
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    get(client)
+    clock.wait(2 * DAY + 1)
+
+    with no_thread():
+        reply = get(client)
+    assert (reply.status_code, reply.get_json()["meta"]["stale"], modash.asked) == (200, True, 1)
+
+    clock.wait(2)
+    get(client)
+    settle(client)
+    assert modash.asked == 2
+
+
 def test_a_renewal_that_failed_is_not_begun_again_within_moments(make_client, clock, modash):
     client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
     get(client)
