@@ -1,4 +1,7 @@
-"""Runs calls side by side on the threads of one pool; how many reach a provider at once, its bulkhead bounds."""
+"""Runs calls side by side on the threads of one pool; how many reach a provider at once, its bulkhead bounds.
+
+Background work starts its threads here, where the system may have none left.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
@@ -294,6 +298,15 @@ def _always(_error: InsightsError) -> bool:
 
 def _closed() -> BusyError:
     return BusyError("The gateway is shutting down.", hint="Try again in a second.")
+
+
+def start_if_possible(work: Callable[[], object], *, name: str) -> threading.Thread | None:
+    """Start a daemon thread with a name; return it, or None where the system has no thread left, which may pass."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    with suppress(RuntimeError):
+        thread.start()
+        return thread
+    return None
 
 
 def submit_if_possible(pool: ThreadPoolExecutor, work: Callable[[], object]) -> bool:

@@ -13,6 +13,7 @@ from services.access.key_text import digest_of
 from services.caller import Caller, Scope
 from services.clock import Clock
 from services.errors import BusyError
+from services.executors import start_if_possible
 from services.store.api_keys import ApiKeyRow, ApiKeyTable
 from services.store.damaged_rows import is_moment
 from services.store.database import DatabaseUnavailableError
@@ -106,13 +107,11 @@ class AccessKeys:
         """Check on another thread, and wait a moment for it: a database that hangs must not hold up requests."""
         if not self._lock.acquire(blocking=False):
             return  # Another thread checks.
-        checker = threading.Thread(target=self._check_and_release, name="api keys", daemon=True)
-        try:
-            checker.start()
-        except RuntimeError:  # The system has no thread left; the next request tries again.
-            self._lock.release()
-            return
-        checker.join(CHECK_WAIT)
+        checker = start_if_possible(self._check_and_release, name="api keys")
+        if checker is None:
+            self._lock.release()  # The next request tries again.
+        else:
+            checker.join(CHECK_WAIT)
 
     def _check_and_release(self) -> None:
         try:

@@ -15,6 +15,7 @@ from services.clients.graph.logins import LOGINS
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.errors import BusyError, ProviderNotConfiguredError
+from services.executors import start_if_possible
 from services.store.accounts import AccountRow
 from services.store.damaged_rows import log_damaged
 from services.store.database import DatabaseUnavailableError
@@ -61,11 +62,9 @@ class AccountRegistry:
         elif self._is_old() and self._lock.acquire(blocking=False):
             # One thread reads; the requests take what is known meanwhile. A database that hangs must not hold up a
             # request that can be answered without it.
-            reader = threading.Thread(target=self._read_and_release, name="account table", daemon=True)
-            try:
-                reader.start()
-            except RuntimeError:  # The system has no thread left; the next request tries again.
-                self._lock.release()
+            reader = start_if_possible(self._read_and_release, name="account table")
+            if reader is None:
+                self._lock.release()  # The next request tries again.
             else:
                 reader.join(READ_WAIT)
         return list((self._rows or {}).values())

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from services.cache.failure_text import deserialize, serialize
 from services.errors import DeadlineExceededError, ProviderError
+from services.executors import start_if_possible
 from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
 from services.store.cache_leases import LEASE, LeaseTable
 from services.store.database import DatabaseUnavailableError
@@ -183,10 +184,7 @@ class SingleFlight:
         with self._lock:
             watched = self._watched.setdefault((flight.account, flight.key), WatchedLease())
             if self._poller is None:
-                poller = threading.Thread(target=self._poll, name="lease poller", daemon=True)
-                with suppress(RuntimeError):  # The system has no thread left; the next wait tries again.
-                    poller.start()
-                    self._poller = poller
+                self._poller = start_if_possible(self._poll, name="lease poller")  # If not, by the next wait.
         return watched
 
     def _poll(self) -> None:

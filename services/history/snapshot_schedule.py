@@ -24,6 +24,6 @@ def due_at(account_id: str, day: date) -> float:
     return begin + AFTER_MIDNIGHT + zlib.crc32(account_id.encode()) % int(SPREAD)
 
 
-def is_weekday(account_id: str, day: date) -> bool:
+def is_weekly_day(account_id: str, day: date) -> bool:
     """Return whether a day is the one in seven on which more is done for an account."""
     return (day.toordinal() + zlib.crc32(account_id.encode())) % WEEK == 0

@@ -34,7 +34,7 @@ from services.history.snapshot_plan import (
     last_settled_day,
     settled_at,
 )
-from services.history.snapshot_schedule import WEEK, due_at, is_weekday
+from services.history.snapshot_schedule import WEEK, due_at, is_weekly_day
 from services.insights.audience import (
     AUDIENCE_BREAKDOWNS,
     DEMOGRAPHICS,
@@ -162,7 +162,7 @@ class AccountSnapshotter:
         plan = self._daily_plan(account, now)
         self._read(account, plan.daily(), now, may_fail=attempts >= ATTEMPTS)
         self._read_demographics(account, plan.states, today)
-        if before.day is None or is_weekday(account_id, today):
+        if before.day is None or is_weekly_day(account_id, today):
             self._read_online_followers(account, today)
         self._tables.snapshots.complete(account_id, day=today.isoformat(), taken_at=now)
         return SnapshotRun(due_at(account_id, today + ONE_DAY), self._has_gaps(account, before, now))
@@ -236,7 +236,7 @@ class AccountSnapshotter:
         today = pacific_day(utc(now))
         if today - date.fromisoformat(before.day) > timedelta(days=SETTLED_DAYS):
             return True
-        if not is_weekday(account.id, today):
+        if not is_weekly_day(account.id, today):
             return False
         return bool(self._whole_plan(account, now).backfill(since=self._first_day(now)))
 
