@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 import responses
@@ -125,6 +126,20 @@ def test_demographics_are_read_once_a_week_beside_the_calls_of_the_day(make_work
     weeks = worker.world.body(path)["series"][0]["points"]
     assert [week["counted_at"][:10] for week in weeks] == WEEKLY
     assert worker.world.calls() == []
+
+
+def test_the_followers_online_of_a_month_are_read_at_first_and_then_on_one_day_of_each_week(make_worker):
+    worker = make_worker(BACKFILL_DAYS="0")
+    worker.run_until(worker.world.clock.now() + timedelta(seconds=60))
+    first = worker.world.calls("online_followers")
+    read_on = []
+    for _ in range(21):
+        worker.run_days(1)
+        if worker.world.calls("online_followers"):
+            read_on.append(worker.world.clock.now().date())
+
+    assert first
+    assert [after - before for before, after in pairwise(read_on)] == [timedelta(days=7)] * 2
 
 
 def test_demographics_that_failed_are_read_on_the_next_day_and_what_a_caller_has_read_counts(make_worker):
