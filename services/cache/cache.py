@@ -24,7 +24,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 
@@ -37,9 +36,8 @@ from services.cache.policies import REFRESH_WAIT, FreshnessPolicy, Json
 from services.cache.single_flight import MAX_WAIT_FOR_FETCH, SingleFlight
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
-from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey
+from services.store.cache_entries import CacheEntryTable, CacheKey
 from services.store.cache_leases import LeaseTable
-from services.store.database import DatabaseUnavailableError
 
 
 class Cache:
@@ -61,7 +59,6 @@ class Cache:
         what has to run beside a used cache: `extend_leases` every `EXTENSION_INTERVAL`, `invalidate_changed` every
         second or so.
         """
-        self._table = table
         self._clock = clock
         self._may_refresh = may_refresh
         self._on_first_use = on_first_use
@@ -69,7 +66,6 @@ class Cache:
         self._single_flight = SingleFlight(table, leases, holder=uuid.uuid4().hex)
         self._lock = threading.Lock()
         self._is_used = False
-        self._versions: Mapping[str, int] = {}
         self._fetching = Fetching(self._entries, self._single_flight, clock)
         self._background = BackgroundRefresh(self._fetching, self._single_flight, clock)
 
@@ -165,8 +161,7 @@ class Cache:
 
     def announce_change(self, account: str) -> None:
         """Have every process drop what it made of an account's data, which has changed outside of the cache."""
-        self.forget(account)
-        self._entries.raise_version(account)
+        self._entries.announce_change(account)
 
     @property
     def tick(self) -> int:
@@ -190,19 +185,8 @@ class Cache:
         self._single_flight.extend_leases()
 
     def invalidate_changed(self) -> None:
-        """Drop the accounts whose values another process has replaced; raises `DatabaseUnavailableError`.
-
-        Of an account that has new values, only that they were absent is forgotten.
-        """
-        versions = self._table.versions()
-        known, self._versions = self._versions, versions
-        for name, version in versions.items():
-            if version == known.get(name, 0):
-                continue
-            if name.endswith(ADDED):
-                self._entries.forget_absences(name.removesuffix(ADDED))
-            else:
-                self.forget(name)
+        """Drop the accounts whose values another process has replaced; raises `DatabaseUnavailableError`."""
+        self._entries.invalidate_changed()
 
     def wait_until_quiet(self, seconds: float) -> bool:
         """Wait until this process fetches nothing; return whether that came in time."""
@@ -219,9 +203,7 @@ class Cache:
             return
         with self._lock:
             if not self._is_used:
-                # Every value is read after these versions, so later versions mean changes that it may not have.
-                with suppress(DatabaseUnavailableError):
-                    self._versions = self._table.versions()
+                self._entries.note_versions()
                 self._on_first_use()
                 self._is_used = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from services.cache.local import LocalCache
@@ -18,7 +19,7 @@ from services.cache.policies import (
 from services.cache.values import ASKED, HeldRow
 from services.clock import Clock
 from services.errors import ProviderError
-from services.store.cache_entries import CacheEntryTable, CacheKey, EntryRow
+from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
 
 LATEST_READING = 4_102_444_800  # The year 2100, in Unix seconds: a row that was read later is damaged.
@@ -61,6 +62,7 @@ class CacheEntries:
         self._clock = clock
         self._redact = redact
         self._local = LocalCache()
+        self._versions: dict[str, int] = {}  # whose changes this process has seen, or made
         self._listeners: list[Callable[[str], None]] = []
 
     @property
@@ -160,28 +162,54 @@ class CacheEntries:
         text = self._redact(json.dumps(value, separators=(",", ":")))
         return EntryRow(text.encode(), fetched_at, kept_until)
 
-    def committed(self, account: str, rows: Mapping[CacheKey, EntryRow], *, replaced: bool) -> None:
-        """Copy rows that were committed to the database; if they replace others, report the change to listeners."""
+    def committed(
+        self, account: str, rows: Mapping[CacheKey, EntryRow], *, replaced: bool, version: int | None
+    ) -> None:
+        """Copy rows that were committed to the database; if they replace others, report the change to listeners.
+
+        `version` is the account's new one, if they replaced others in the database.
+        """
         if replaced:
             self.forget(account)
+        if version is not None:
+            self._made_change(account, version)
         self._local.put(account, _held(rows), read_at=self._local.tick)
 
     def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
         """Write rows without a lease; if they replace others, report the change to listeners."""
         self._local.put(account, _held(rows), read_at=self._local.tick)
         try:
-            replaced = self._table.put(account, rows)
+            version = self._table.put(account, rows)
         except DatabaseUnavailableError:
             return  # This process has them.
-        if replaced:
-            self.committed(account, rows, replaced=True)
+        if version is not None:
+            self.committed(account, rows, replaced=True, version=version)
 
-    def raise_version(self, account: str) -> None:
-        """Have the other processes drop what they know of an account."""
-        try:
-            self._table.raise_version(account)
-        except DatabaseUnavailableError:
-            return
+    def announce_change(self, account: str) -> None:
+        """Have every process drop what it knows of an account."""
+        self.forget(account)
+        with suppress(DatabaseUnavailableError):
+            self._made_change(account, self._table.raise_version(account))
+
+    def note_versions(self) -> None:
+        """Take what has changed until now as seen: every value is read afterwards."""
+        with suppress(DatabaseUnavailableError):
+            self._versions = self._table.versions()
+
+    def invalidate_changed(self) -> None:
+        """Drop the accounts whose values another process has replaced; raises `DatabaseUnavailableError`.
+
+        Of an account that has new values, only that they were absent is forgotten.
+        """
+        versions = self._table.versions()
+        known, self._versions = self._versions, versions
+        for name, version in versions.items():
+            if version == known.get(name, 0):
+                continue
+            if name.endswith(ADDED):
+                self._local.drop_absences(name.removesuffix(ADDED))
+            else:
+                self.forget(name)
 
     def forget(self, account: str) -> None:
         """Drop this process's copy of an account's values, and everything that listeners made of them."""
@@ -189,9 +217,13 @@ class CacheEntries:
         for listener in self._listeners:
             listener(account)
 
-    def forget_absences(self, account: str) -> None:
-        """Forget what the database did not have of an account: it has new values."""
-        self._local.drop_absences(account)
+    def _made_change(self, account: str, version: int) -> None:
+        """Note a change that this process has made, so that it does not drop later what it has read since.
+
+        Where another process has made one in between, the versions differ by more, and the account is dropped.
+        """
+        if self._versions.get(account, 0) == version - 1:
+            self._versions[account] = version
 
     def _read(self, account: str, keys: Collection[str], *, under_lease: bool) -> Mapping[CacheKey, HeldRow]:
         read_at = self._local.tick

@@ -59,13 +59,16 @@ class FetchAttempt:
             with suppress(DatabaseUnavailableError):
                 keys, version = self.single_flight.keep(self.flights, rows)
                 self._written |= rows
-            self.written(rows, keys, replaced=version is not None)
+            self.written(rows, keys, version)
 
-    def written(self, rows: Mapping[CacheKey, EntryRow], keys: Collection[str], *, replaced: bool) -> None:
-        """Take over into this process the rows that were written: those of keys whose lease was not taken over."""
+    def written(self, rows: Mapping[CacheKey, EntryRow], keys: Collection[str], version: int | None) -> None:
+        """Take over into this process the rows that were written: those of keys whose lease was not taken over.
+
+        `version` is the account's new one, if they replaced others in the database.
+        """
         committed = {cache_key: row for cache_key, row in rows.items() if cache_key.key in keys}
-        replaced = replaced or bool(self.cached.keys() & rows.keys())
-        self.entries.committed(self.request.account, committed, replaced=replaced)
+        replaced = version is not None or bool(self.cached.keys() & rows.keys())
+        self.entries.committed(self.request.account, committed, replaced=replaced, version=version)
 
     def row(self, cache_key: CacheKey, value: Json) -> EntryRow:
         """Return a fetched value as a row, with the known part of what is newly unknown.
@@ -178,6 +181,6 @@ class Fetching:
         finally:
             keys, version = self._single_flight.commit(attempt.flights, rows, failures)
         # Before the flights are finished: the threads that wake up then find the new values in this process.
-        attempt.written(rows, keys, replaced=version is not None)
+        attempt.written(rows, keys, version)
         self._single_flight.finish(attempt.flights, failures)
         return found, failures

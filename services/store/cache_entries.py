@@ -69,16 +69,14 @@ class CacheEntryTable:
                     found[CacheKey(key, part)] = EntryRow(bytes(value), fetched_at, kept_until)
         return found
 
-    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> bool:
+    def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> int | None:
         """Write values without a lease, where it does not matter which process writes first.
 
-        Returns whether a value was replaced; then the account has a new version.
+        Returns the account's new version if a value was replaced.
         """
         with self._database.write() as connection:
             replaced = self._put(connection, account, rows)
-            if replaced:
-                self._raise_version(connection, account)
-        return replaced
+            return self._raise_version(connection, account) if replaced else None
 
     def commit(
         self,
@@ -122,10 +120,10 @@ class CacheEntryTable:
         with self._database.read(before_readers=True) as connection:
             return {row.account: row.counter for row in connection.execute(select(cache_versions))}
 
-    def raise_version(self, account: str) -> None:
-        """Raise the version of an account's values, which have changed outside of the cache."""
+    def raise_version(self, account: str) -> int:
+        """Raise the version of an account's values, which have changed outside of the cache, and return it."""
         with self._database.write() as connection:
-            self._raise_version(connection, account)
+            return self._raise_version(connection, account)
 
     def forget(self, account: str) -> None:
         """Delete the values of an account and end its leases, so that nothing being fetched is committed any more."""

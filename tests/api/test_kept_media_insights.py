@@ -56,7 +56,6 @@ def test_another_request_over_the_same_values_reads_nothing(world, paths, monkey
         for path in paths:
             world.get(path)
         world.settle()
-        world.services.cache.invalidate_changed()  # As every second: it sees its own changes, and begins again.
     for path in paths:
         world.get(f"{path}&format=json")
 
@@ -117,7 +116,6 @@ def test_a_refusal_that_has_expired_is_not_shown_again(world, media, monkeypatch
     for form in ("", "&format=json"):
         world.get(f"{path}{form}")
         world.settle()
-        world.services.cache.invalidate_changed()
     read, reads = MediaReader.read, []
     monkeypatch.setattr(MediaReader, "read", lambda *given: reads.append(given) or read(*given))
     own = f"{path}&format=csv"

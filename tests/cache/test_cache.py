@@ -623,6 +623,29 @@ def test_a_change_outside_of_the_cache_is_known_at_once_to_the_process_that_anno
     assert changed == [ACCOUNT]
 
 
+@pytest.mark.parametrize("change", ["announced", "fetched", "put"])
+def test_a_process_drops_nothing_a_second_time_for_its_own_change(make_cache, clock, refreshing, change):
+    mine, other, changed = make_cache(), make_cache(), []
+    get(mine, 1)
+    clock.wait(10)
+    make = {
+        "announced": lambda cache: cache.announce_change(ACCOUNT),
+        "fetched": lambda cache: refreshing(lambda: get(cache, 2)),
+        "put": lambda cache: cache.put(ACCOUNT, {CacheKey(KEY): ({"number": 3}, HOUR)}),
+    }[change]
+    mine.on_change(changed.append)
+
+    make(mine)
+    mine.invalidate_changed()
+    assert changed == [ACCOUNT]
+
+    other.announce_change(ACCOUNT)
+    clock.wait(10)
+    make(mine)
+    mine.invalidate_changed()
+    assert changed == [ACCOUNT] * 3
+
+
 def test_what_was_replaced_before_a_process_began_is_no_news_to_it(make_cache, clock, refreshing):
     other, mine, changed = make_cache(), make_cache(), []
     get(other, 1)
