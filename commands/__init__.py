@@ -50,7 +50,7 @@ def end_without_traceback(kind: type[BaseException], error: BaseException, trace
             stream.flush()
         except OSError:
             continue  # Its reader is gone.
-    os._exit(INTERRUPTED if is_interrupted else FAILED)  # A normal exit would wait for the threads of provider calls.
+    os._exit(INTERRUPTED if is_interrupted else USAGE)  # A normal exit would wait for the threads of provider calls.
 
 
 def _write_the_rest() -> None:

@@ -21,7 +21,7 @@ from services.store.schema_versions import GATEWAY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Restore a backup; return 1 if nothing was restored, 2 if the file is no backup, with the reason in a sentence."""
+    """Restore a backup; return 1 if nothing was restored, 2 if the file or the database cannot be used, and say why."""
     options = _parser().parse_args(arguments)
     return end(partial(_run, options.file))
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str) -> int:
     config = Config.from_env()
     if config.database_url:
-        raise Refused(_with_postgresql(config, name))
+        raise UsageError(_with_postgresql(config, name))
     try:
         _restore(config, Path(name))
     except BackupFileError as error:

@@ -184,7 +184,7 @@ def sit_at_terminal(terminal):
 
 
 @pytest.mark.parametrize(
-    ("key", "status", "words"), [("\x03", 130, "Stopped."), ("\x04", 1, "The input has ended; nothing was done.")]
+    ("key", "status", "words"), [("\x03", 130, "Stopped."), ("\x04", 2, "The input has ended; nothing was done.")]
 )
 def test_a_prompt_is_left_without_a_traceback(key, status, words):
     settings = {"TOKEN_KEY": Fernet.generate_key().decode(), "INSTANCE_PATH": new_instance(), "PROVIDERS": "live"}
@@ -213,7 +213,7 @@ def test_a_prompt_is_left_without_a_traceback(key, status, words):
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize(("error", "status"), [("KeyboardInterrupt", 130), ("EOFError", 1)])
+@pytest.mark.parametrize(("error", "status"), [("KeyboardInterrupt", 130), ("EOFError", 2)])
 def test_a_command_that_is_interrupted_ends_without_a_traceback(error, status):
     ended = subprocess.run(
         [sys.executable, "-c", f"import commands; raise {error}"], cwd=ROOT, capture_output=True, text=True, check=False
