@@ -292,6 +292,37 @@ class Executor:
             self._queue.remove(batch)
 
 
+class SideCalls:
+    """Calls that run beside what the block of a `with` does; at its end all of them are over.
+
+    The first failure of them is raised then. Where no thread can be had, a call runs at once.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._futures: list[Future[object]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(self, call: Callable[[], object]) -> None:
+        """Begin a call on another thread, in the context of this one."""
+        try:
+            self._futures.append(self._executor.start(call))
+        except (BusyError, RuntimeError):
+            call()
+
+    def __exit__(self, *_raised: object) -> None:
+        failures = []
+        for future in self._futures:
+            try:
+                future.result()
+            except Exception as error:  # noqa: BLE001  # Raised below, when no call runs any more.
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+
 def _always(_error: InsightsError) -> bool:
     return True
 

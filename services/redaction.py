@@ -257,7 +257,9 @@ class Redaction:
 
     def inside(self, value: object) -> object:
         """Return a JSON value with credentials removed from every string and key in it, as `content` does."""
-        return json.loads(_in_strings(json.dumps(value), lambda text: _without(CREDENTIALS, self._known_in_content(text))))
+        return json.loads(
+            _in_strings(json.dumps(value), lambda text: _without(CREDENTIALS, self._known_in_content(text)))
+        )
 
     def _known_in_content(self, text: str) -> str:
         return self._long.redact(self._learned.redact(text))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 
 import pytest
 
 from services.errors import BusyError, ProviderTimeoutError
-from services.executors import Executor, _Batch
+from services.executors import Executor, SideCalls, _Batch
 
 value = ContextVar("value", default="none")
 
@@ -280,3 +281,54 @@ def test_a_thread_that_waits_for_several_calls_goes_on_when_the_executor_is_clos
     waiting.join(10)
 
     assert len(raised) == 1
+
+
+# Beside a block
+
+
+def test_calls_beside_a_block_are_over_at_its_end_and_the_first_failure_of_them_is_raised(make_executor):
+    executor, may_go, done = make_executor(2), threading.Event(), []
+
+    def slow():
+        may_go.wait(10)
+        done.append(value.get())
+
+    def block():
+        with SideCalls(executor) as beside:
+            beside.begin(raising(failure()))
+            beside.begin(raising(ValueError("later")))
+            beside.begin(slow)
+            assert done == []
+            may_go.set()
+
+    value.set("mine")
+    with pytest.raises(ProviderTimeoutError):
+        block()
+
+    assert done == ["mine"]
+
+
+def test_a_call_beside_a_block_that_fails_is_over_as_well(make_executor):
+    done = []
+
+    def block():
+        with SideCalls(make_executor(1)) as beside:
+            beside.begin(partial(done.append, 1))
+            raise ValueError("of the block")
+
+    with pytest.raises(ValueError, match="of the block"):
+        block()
+
+    assert done == [1]
+
+
+@pytest.mark.parametrize("reason", ["closed", "no thread"])
+def test_where_no_other_thread_can_be_had_a_call_beside_a_block_is_run_at_once(make_executor, no_thread, reason):
+    executor, done = make_executor(1), []
+    if reason == "closed":
+        executor.close()
+    with SideCalls(executor) as beside, no_thread() if reason == "no thread" else nullcontext():
+        beside.begin(partial(done.append, 1))
+        assert done == [1]
+
+    assert done == [1]

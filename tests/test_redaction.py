@@ -118,12 +118,12 @@ def test_of_too_many_learned_secrets_the_one_that_was_learned_longest_ago_is_for
     assert shown == f"{MARK} secret-2-word {MARK}"
 
 
-@pytest.mark.parametrize("letters", ["é ", "", "ſ", "\u212a "])
+@pytest.mark.parametrize("letters", ["é ", "", "\u017f", "\u212a "])
 def test_case_matters_neither_in_ascii_nor_beside_other_letters(letters):
     redaction = Redaction(["s3cret-Key"])
-    for written in ("s3cret-Key", "S3CRET-kEY", "ſ3cret-\u212aey"):
+    for written in ("s3cret-Key", "S3CRET-kEY", "\u017f3cret-\u212aey"):
         assert redaction(f"{letters}{written}") == redaction.known(f"{letters}{written}") == f"{letters}{MARK}"
-    for name in ("toKen", "to\u212aen", "app_ſecret", "APP_SECRET", "API_key", "api_\u212aEY"):
+    for name in ("toKen", "to\u212aen", "app_\u017fecret", "APP_SECRET", "API_key", "api_\u212aEY"):
         assert redaction(f"{letters} {name}={VALUE}") == f"{letters} {name}={MARK}"
     for scheme in ("Bearer ", "bEARER "):
         assert redaction(f"{letters} {scheme}{VALUE}") == f"{letters} {scheme}{MARK}"

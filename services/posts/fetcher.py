@@ -18,6 +18,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import MEDIA_PAGE, Account
 from services.clock import Clock
 from services.errors import Charge, ProviderError, ProviderResponseError, RetryStrategy
+from services.executors import Executor, SideCalls
 from services.media.live_story import StoriesAlong
 from services.media.page_size import PageSize
 from services.posts.cached_list import CachedPostList, ListReading
@@ -33,8 +34,11 @@ LIST_KEY, COLLABORATIONS_KEY = CacheKey("media"), CacheKey("collaborative media"
 class PostListFetcher:
     """Fetches lists of posts for the cache, which calls `fetch` where it has no fresh one."""
 
-    def __init__(self, graph: GraphClient, accounts: AccountResolver, cache: Cache, clock: Clock) -> None:
+    def __init__(
+        self, graph: GraphClient, executor: Executor, accounts: AccountResolver, cache: Cache, clock: Clock
+    ) -> None:
         self._graph = graph
+        self._executor = executor
         self._profile = ProfileAlong(accounts, graph, cache)
         self._clock = clock
 
@@ -69,7 +73,10 @@ class PostListFetcher:
                 pages = Pages(self._graph, account, collaborations=True)
             older, reading = self._begin(policy, cached.get(key))
             try:
-                results[key] = self._joined(self._read_pages(pages, reading, older), older)
+                with SideCalls(self._executor) as beside:
+                    pages.begin = beside.begin
+                    listed = self._read_pages(pages, reading, older)
+                results[key] = self._joined(listed, older)
             except ProviderError as error:
                 results[key] = error
                 # A list out of order is complete nowhere: it would replace one that is.

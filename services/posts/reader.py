@@ -21,6 +21,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clock import Clock
 from services.errors import ProviderError
+from services.executors import Executor
 from services.media.live_story import StoriesAlong
 from services.posts.fetcher import COLLABORATIONS_KEY, LIST_KEY, PostListFetcher
 from services.posts.listed_posts import ListedPosts, PostListPolicy
@@ -34,8 +35,10 @@ ANY_LIST = FixedTTL(FOR_EVER, needs=("posts", "read_at"))
 class PostReader:
     """Reads an account's posts."""
 
-    def __init__(self, graph: GraphClient, accounts: AccountResolver, cache: Cache, clock: Clock) -> None:
-        self._fetcher = PostListFetcher(graph, accounts, cache, clock)
+    def __init__(
+        self, graph: GraphClient, executor: Executor, accounts: AccountResolver, cache: Cache, clock: Clock
+    ) -> None:
+        self._fetcher = PostListFetcher(graph, executor, accounts, cache, clock)
         self._accounts = accounts
         self._cache = cache
         self._clock = clock

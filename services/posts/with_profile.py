@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.accounts.resolver import PROFILE_KEY, AccountResolver
 from services.cache.cache import Cache
 from services.cache.fetch_request import FetchResult
 from services.cache.policies import JOINT_CALL_REFUSED, LAST_KNOWN_PROFILE, PROFILE, Json
-from services.clients.graph.client import GraphClient
+from services.clients.graph.client import Begin, GraphClient
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import (
@@ -61,6 +62,7 @@ class Pages:
     insights: InsightsAlong | None = None
     collaborations: bool = False  # the posts of others
     stories: StoriesAlong | None = None
+    begin: Begin | None = None  # gets what may be done beside the call for the next page
     refused: bool = False
     stories_refused: bool = False
     story_numbers_refused: bool = False
@@ -81,19 +83,22 @@ class Pages:
                 self.account, after=None, limit=limit
             )
         if not is_first or after is not None or self.on_profile is None:
-            return self.graph.media_page(self.account, after=after, limit=limit)
+            return self.graph.media_page(self.account, after=after, limit=limit, begin=self.begin)
         page = None
         try:
-            profile, page = self.graph.profile_and_media(self.account, limit=limit)
+            profile, page = self.graph.profile_and_media(self.account, limit=limit, begin=self.begin)
             self.refused = page is None
-            self.on_profile(profile)
+            if self.begin is not None and page is not None and page.more:
+                self.begin(partial(self.on_profile, profile))
+            else:
+                self.on_profile(profile)
         except ProviderError as error:
             # Code 1 may say that the call asks for too much; a page alone is then asked for, smaller and smaller.
             if isinstance(error, ProviderRefusedError) or error.retry_strategy is RetryStrategy.SHRINK:
                 self.refused = True
             else:
                 self.failure = error
-        return page or self.graph.media_page(self.account, after=after, limit=limit)
+        return page or self.graph.media_page(self.account, after=after, limit=limit, begin=self.begin)
 
     def _with_stories(self, stories: StoriesAlong, limit: int) -> MediaPage | None:
         insights = self.insights

@@ -119,7 +119,7 @@ def instagram_parts(
     missing = MissingValues(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
     reader = InsightsReader(missing, cache=cache, kept=kept_values, clock=clock)
     audience = AudienceReader(graph, executor, cache=cache, kept=kept_values, end_time=end_time, clock=clock)
-    posts = PostReader(graph, accounts, cache, clock)
+    posts = PostReader(graph, executor, accounts, cache, clock)
     refusals = MediaRefusals(cache)
     viewers = ViewersCheck(graph, cache, clock)
     kept_stories = KeptStories(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -173,6 +174,60 @@ def test_a_list_of_several_pages_goes_on_by_its_own_calls(client, instagram, wir
 
     assert instagram.calls() == ["both", "posts", "posts"]
     assert found["engagement_rate"]["coverage"]["current"]["posts_used"] == 3
+
+
+@pytest.fixture
+def two_pages(instagram, clock):
+    """Instagram, which lists two pages of one post each."""
+
+    def page():
+        number = len(instagram.asked)
+        posted = f"{clock.now() - timedelta(days=number):%Y-%m-%dT%H:%M:%S+0000}"
+        more = {"next": NEXT_PAGE} if number < 2 else {}
+        return {"data": [post(f"{number}", posted)], "paging": {"cursors": {"after": f"C{number}"}} | more}
+
+    instagram.page = page
+    return instagram
+
+
+@pytest.mark.parametrize("table", ["posts", "media", "follower_counts"])
+def test_the_next_page_is_requested_while_what_came_before_is_written(client, two_pages, store, monkeypatch, table):
+    requested, in_time, written = threading.Event(), [], []
+    name = "put" if table == "media" else "keep"
+    write, media = getattr(getattr(store, table), name), two_pages.page
+
+    def slow(*arguments, **options):
+        if not in_time:
+            in_time.append(requested.wait(10))
+        result = write(*arguments, **options)
+        written.append(table)
+        return result
+
+    def page():
+        if two_pages.asked == ["both", "posts"]:
+            requested.set()
+        return media()
+
+    monkeypatch.setattr(getattr(client.application.extensions["services"].store, table), name, slow)
+    monkeypatch.setattr(two_pages, "page", page)
+
+    found, _ = trends(client)
+
+    assert set(in_time) == {True}
+    assert len(written) == (1 if table == "follower_counts" else 2)
+    assert found["engagement_rate"]["coverage"]["current"]["posts_used"] == 2
+    assert found["followers"]["current_value"] == 1000
+
+
+def test_what_came_before_is_written_although_the_next_page_fails(client, two_pages):
+    two_pages.answers["posts"] = (400, graph_error(10, message="(#10) Application does not have permission"))
+
+    found, _ = trends(client)
+
+    assert found["followers"]["current_value"] == 1000
+    store = client.application.extensions["services"].store
+    assert store.posts.find(ACCOUNT_ID, "1").id == "1"
+    assert store.media.read(["1"]).keys() == {"1"}
 
 
 def test_a_day_of_four_widgets_costs_few_calls(make_world):

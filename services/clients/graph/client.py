@@ -6,6 +6,7 @@ https://developers.facebook.com/docs/instagram-platform/reference
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import quote
 
 from services.clients.graph.errors import unreadable
@@ -32,6 +33,10 @@ STORY: Item = {"media_product_type": "STORY"}  # which lists of stories do not s
 
 OnListed = Callable[[Account, Sequence[Item]], None]
 """Gets an account and media that Instagram lists as its own."""
+
+
+Begin = Callable[[Callable[[], None]], None]
+"""Gets work that may be done beside what follows."""
 
 
 def ignore_listed(_account: Account, _media: Sequence[Item]) -> None:
@@ -142,16 +147,20 @@ class GraphClient:
         if answer.get("success") is not True:
             raise unreadable("no success")
 
-    def media_page(self, account: Account, *, after: str | None, limit: int = MEDIA_PAGE) -> MediaPage:
+    def media_page(
+        self, account: Account, *, after: str | None, limit: int = MEDIA_PAGE, begin: Begin | None = None
+    ) -> MediaPage:
         """Return one page of an account's posts, newest first; stories are never among them.
 
         The end is the absence of `paging.next`: the last page has a cursor too. `next` itself contains the token and
-        is never followed. Where the failure has the retry strategy `SHRINK`, a smaller `limit` may be answered.
+        is never followed. Where the failure has the retry strategy `SHRINK`, a smaller `limit` may be answered. Where
+        there are more pages, `begin` gets the work of noting the media of this one, if it is given.
 
         https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
         """
         params = page_params(MEDIA_FIELDS, limit=limit, after=after)
-        return self._listed(account, self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1))
+        answer = self._reads.get(account, f"{_node(account)}/media", params, in_parts=limit > 1)
+        return self._listed(account, answer, begin=begin)
 
     def collaborative_page(self, account: Account, *, after: str | None, limit: int) -> MediaPage:
         """Return one page of others' posts on which the account is an accepted collaborator, as `media_page`.
@@ -163,15 +172,19 @@ class GraphClient:
         params = page_params(COLLABORATIVE_FIELDS, limit=limit, after=after)
         return page_of(self._reads.get(account, f"{_node(account)}/collaborative_media", params, in_parts=limit > 1))
 
-    def profile_and_media(self, account: Account, *, limit: int) -> tuple[Item, MediaPage | None]:
+    def profile_and_media(
+        self, account: Account, *, limit: int, begin: Begin | None = None
+    ) -> tuple[Item, MediaPage | None]:
         """Return the profile and the first page of posts, in one call; None where the answer has no list of posts.
+
+        `begin` is that of `media_page`.
 
         https://developers.facebook.com/docs/graph-api/guides/field-expansion
         """
         fields = f"{LOGINS[account.login].id_field},{PROFILE_FIELDS},media.limit({limit}){{{MEDIA_FIELDS}}}"
         answer = self._reads.get(account, _node(account), {"fields": fields}, in_parts=True)
         media = answer.get("media")
-        return answer, self._listed(account, media) if is_list(media) else None
+        return answer, self._listed(account, media, begin=begin) if is_list(media) else None
 
     def look(
         self,
@@ -327,11 +340,17 @@ class GraphClient:
         answer = self._reads.get(account, f"{_node(account)}/insights", params, in_parts=in_parts)
         return by_name(answer)
 
-    def _listed(self, account: Account, answer: Item, known: Item | None = NOTHING) -> MediaPage:
+    def _listed(
+        self, account: Account, answer: Item, known: Item | None = NOTHING, *, begin: Begin | None = None
+    ) -> MediaPage:
         """Return a page whose media are noted with what is `known` of them, but not where that is None."""
         page = page_of(answer)
         if known is not None:
-            self._on_listed(account, [{**known, **media} for media in page.posts])
+            note = partial(self._on_listed, account, [{**known, **media} for media in page.posts])
+            if begin is not None and page.more:
+                begin(note)
+            else:
+                note()
         return page
 
 
