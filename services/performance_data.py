@@ -37,7 +37,7 @@ class PerformanceData:
         policy: PurchasePolicy,
         executor: Executor,
         clock: DatabaseClock,
-        on_use: Callable[[], None],
+        on_use: Callable[[], object],
     ) -> None:
         self._purchasing = purchasing
         self._executor = executor

@@ -48,7 +48,7 @@ class RequestRates:
     the database is unavailable each process limits by what it has counted itself.
     """
 
-    def __init__(self, table: RequestCountTable, clock: Clock, *, default: int, on_use: Callable[[], None]) -> None:
+    def __init__(self, table: RequestCountTable, clock: Clock, *, default: int, on_use: Callable[[], object]) -> None:
         """`default` is the limit of keys without one of their own, and of each address; 0 is none.
 
         `on_use` starts the exchange, unless it runs: not the constructor, because a thread does not survive a fork.

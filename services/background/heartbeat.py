@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from services.executors import start_if_possible
 from services.store.database import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ class Heartbeat:
     What extends leases has a thread of its own. Behind the other tasks it came too late where the machine was slow or a
     statement hung: a lease of five seconds ended while its holder lived, and another process made the same calls again.
 
-    `start` is called by the first user that needs the tasks, not by the constructor: gunicorn may build the application
+    `start` is called by each user that needs the tasks, not by the constructor: gunicorn may build the application
     before it forks its workers, and a thread does not survive a fork.
     """
 
@@ -42,6 +44,7 @@ class Heartbeat:
         self._kinds = (("lease heartbeat", self._lease_tasks), ("heartbeat", self._tasks))
         self._threads: tuple[threading.Thread, ...] = ()
         self._stopped = threading.Event()
+        self._is_logged = False  # that a thread could not be started
 
     def register(
         self,
@@ -57,16 +60,21 @@ class Heartbeat:
             tasks = self._lease_tasks if extends_leases else self._tasks
             tasks.append(PeriodicTask(name, run, interval, time.monotonic() + delay))
 
-    def start(self) -> None:
-        """Start the threads, unless they run already."""
+    def start(self) -> bool:
+        """Start the threads, unless they run already; return whether both run.
+
+        Where the system has no thread left, the next user tries again.
+        """
         if len(self._threads) == len(self._kinds):
-            return
+            return True
         with self._lock:
-            # Each counts once it runs: where the system has no thread left, the next user tries again.
             for name, tasks in self._kinds[len(self._threads) :]:
-                thread = threading.Thread(target=self._run, args=(tasks,), name=name, daemon=True)
-                thread.start()
+                thread = start_if_possible(partial(self._run, tasks), name=name)
+                if thread is None:
+                    self._log_once()
+                    return False
                 self._threads += (thread,)
+        return True
 
     def stop(self, *, timeout: float = 0.0) -> None:
         """Stop the threads; wait up to `timeout` seconds for the tasks that they run."""
@@ -74,6 +82,11 @@ class Heartbeat:
         deadline = time.monotonic() + timeout
         for thread in self._threads if timeout > 0 else ():
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _log_once(self) -> None:
+        if not self._is_logged:
+            self._is_logged = True
+            log.error("The system has no thread left for periodic tasks; each next use tries again")
 
     def _run(self, tasks: list[PeriodicTask]) -> None:
         while not self._stopped.wait(BEAT):

@@ -51,17 +51,17 @@ class Cache:
         *,
         may_refresh: Callable[[str], bool],
         redact: Callable[[str], str],
-        on_first_use: Callable[[], None],
+        on_use: Callable[[], object],
     ) -> None:
         """Build a cache; no thread and no connection begins before its first use.
 
-        `may_refresh` says whether the provider of an account may be called in the background now. `on_first_use` starts
-        what has to run beside a used cache: `extend_leases` every `EXTENSION_INTERVAL`, `invalidate_changed` every
-        second or so.
+        `may_refresh` says whether the provider of an account may be called in the background now. `on_use` starts
+        what has to run beside a used cache, unless it runs: `extend_leases` every `EXTENSION_INTERVAL`,
+        `invalidate_changed` every second or so.
         """
         self._clock = clock
         self._may_refresh = may_refresh
-        self._on_first_use = on_first_use
+        self._on_use = on_use
         self._entries = CacheEntries(table, clock, redact=redact)
         self._single_flight = SingleFlight(table, leases, holder=uuid.uuid4().hex)
         self._lock = threading.Lock()
@@ -198,14 +198,13 @@ class Cache:
         self._background.close()
 
     def _prepare(self) -> None:
-        """Begin what has to run beside a used cache, once."""
-        if self._is_used:
-            return
-        with self._lock:
-            if not self._is_used:
-                self._entries.note_versions()
-                self._on_first_use()
-                self._is_used = True
+        """Begin what has to run beside a used cache."""
+        if not self._is_used:
+            with self._lock:
+                if not self._is_used:
+                    self._entries.note_versions()
+                    self._is_used = True
+        self._on_use()  # With each use: where the system had no thread left, it has not begun.
 
     def _cached(self, request: FetchRequest) -> tuple[Found, dict[CacheKey, CacheEntry]]:
         """Return what will do without waiting, and the last good values of the other keys.

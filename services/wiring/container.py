@@ -164,7 +164,7 @@ class Services:
             clock,
             may_refresh=partial(provider_clients.may_refresh, guards),
             redact=redaction.content,
-            on_first_use=heartbeat.start,
+            on_use=heartbeat.start,
         )
 
         access_keys = AccessKeys(store.api_keys, clock)

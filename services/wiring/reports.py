@@ -52,7 +52,7 @@ def report_parts(
     notifications: Notifications,
     redaction: Redaction,
     on_call: OnCall,
-    on_use: Callable[[], None],
+    on_use: Callable[[], object],
 ) -> ReportParts:
     """Build them; no call is made."""
     report_source = report_source_of(config)

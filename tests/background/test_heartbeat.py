@@ -160,15 +160,32 @@ def test_two_first_users_start_the_threads_once(heartbeat):
     assert len(set(threads()) - before) == 2
 
 
-def test_where_the_system_has_no_thread_left_the_next_user_starts_the_threads(heartbeat, no_thread):
+def test_where_the_system_has_no_thread_left_the_next_user_starts_the_threads(heartbeat, no_thread, caplog):
     before = set(threads())
-    with no_thread(), pytest.raises(RuntimeError):
-        heartbeat.start()
+    with no_thread():
+        refused = [heartbeat.start() for _ in range(3)]
 
-    heartbeat.start()
-    heartbeat.start()
+    started = [heartbeat.start() for _ in range(2)]
 
+    assert (refused, started) == ([False] * 3, [True] * 2)
     assert len(set(threads()) - before) == 2
+    assert [record.levelname for record in caplog.records if "no thread left" in record.message] == ["ERROR"]
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_a_first_request_for_which_the_system_has_no_thread_is_answered_and_a_later_one_starts_them(
+    make_world, no_thread, limit
+):
+    world = make_world(requests_per_minute=limit)
+    before = set(threads())
+    world.restart()
+
+    with no_thread():
+        first = world.get("/top-posts?time_range=7d")
+    world.get("/top-posts?time_range=8d")
+
+    assert first.status_code == 200
+    assert sorted(thread.name for thread in set(threads()) - before) == ["heartbeat", "lease heartbeat"]
 
 
 def test_an_application_starts_its_heartbeat_with_the_first_use_of_its_cache(world):

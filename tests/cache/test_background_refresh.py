@@ -45,9 +45,7 @@ def make_cache(store, clock):
 
     def make():
         may_refresh = {"may_refresh": lambda _account: True}
-        made.append(
-            Cache(store.cache_entries, store.leases, clock, redact=str, on_first_use=lambda: None, **may_refresh)
-        )
+        made.append(Cache(store.cache_entries, store.leases, clock, redact=str, on_use=lambda: None, **may_refresh))
         return made[-1]
 
     yield make

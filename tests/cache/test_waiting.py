@@ -315,7 +315,7 @@ def cache(store, clock):
         clock,
         may_refresh=lambda _account: True,
         redact=str,
-        on_first_use=lambda: None,
+        on_use=lambda: None,
     )
     yield cache
     cache.close()
