@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -62,18 +63,20 @@ class Worker:
             delay=HEARTBEAT_INTERVAL,
             extends_leases=True,
         )
-        self._heartbeat.start()
         put_recurring_at = time.monotonic()
         while True:
             if time.monotonic() >= put_recurring_at:
                 put_recurring_at = time.monotonic() + PUT_RECURRING_INTERVAL
                 self._runner.put_recurring()
-            self._begin_due_jobs()
+            if self._heartbeat.start():  # Without it the leases of jobs would end while they run.
+                self._begin_due_jobs()
             if self._wait(CLAIM_INTERVAL) is STOP:
                 break
         return self._finish()
 
     def _begin_due_jobs(self) -> None:
+        from services.executors import start_if_possible  # noqa: PLC0415  # As in `main`.
+
         free = MAX_RUNNING - len(self._held())
         try:
             claimed = self._runner.claim(self._holder, free) if free else []
@@ -83,7 +86,10 @@ class Worker:
         for job in claimed:
             with self._lock:
                 self._running.append(job)
-            threading.Thread(target=self._run_job, args=(job,), name=f"job {job.kind}", daemon=True).start()
+            if start_if_possible(partial(self._run_job, job), name=f"job {job.kind}") is None:
+                with self._lock:
+                    self._running.remove(job)
+                self._runner.put_off(job)
 
     def _run_job(self, job: Job) -> None:
         try:

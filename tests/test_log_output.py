@@ -127,6 +127,17 @@ def test_lines_wait_for_a_reader_that_has_stopped_and_nothing_else_does(log):
     assert fcntl.fcntl(log.handler.stream.fileno(), fcntl.F_GETFL) == flags  # Other processes have it too.
 
 
+def test_where_the_system_has_no_thread_left_lines_wait_for_the_next_one(piped, no_thread):
+    with no_thread():
+        for number in range(500):
+            piped.write(number, "x" * 150)
+    piped.write(500)
+
+    lines = piped.read_until(lambda lines: len(lines) == 501)
+
+    assert numbers(lines) == [*range(501)]
+
+
 def test_a_reader_that_is_slow_gets_each_line_of_each_thread_once_and_whole(piped):
     def write(first):
         for number in range(first, first + 200):

@@ -103,6 +103,12 @@ class Runner:
         with suppress(DatabaseUnavailableError):
             self._store.workers.deregister(holder)
 
+    def put_off(self, job: Job) -> None:
+        """Free a job that could not be begun, because the system has no thread left; it is no attempt."""
+        log.warning("The system has no thread left for a job", extra={"kind": job.kind, "seconds": FIRST_RETRY_DELAY})
+        with suppress(DatabaseUnavailableError):
+            self._store.jobs.reschedule(job, self._clock.timestamp() + FIRST_RETRY_DELAY, is_attempt=False)
+
     def run(self, job: Job) -> None:
         """Run a job, and log how it ended in one line."""
         started = self._clock.monotonic()

@@ -7,10 +7,12 @@ import re
 import threading
 import time
 from contextlib import suppress
+from queue import SimpleQueue
 
 import pytest
 
 from services import request_context
+from services.background.heartbeat import Heartbeat
 from services.background.job_runner import MAX_JOB_ATTEMPTS, Reschedule, Runner, retry_delay
 from services.background.job_schedule import BACKFILL_OF, RETENTION_INTERVAL, SWEEP_INTERVAL
 from services.clock import Clock
@@ -23,6 +25,7 @@ from services.store.jobs import Job, JobCounts
 from services.store.sqlite_texts import TextTolerantConnection
 from services.store.store import Store
 from tests.stores import new_store, query
+from worker import STOP, Worker
 
 NOW = 1_000_000.0
 KINDS = ("report", "sweep")
@@ -416,6 +419,28 @@ def test_the_heartbeat_of_a_worker_extends_the_leases_of_the_jobs_that_it_runs(j
 
     assert claim(jobs, "they") == []
     assert store.workers.seen().alive == 1
+
+
+@pytest.mark.parametrize("has_heartbeat", [True, False])
+def test_a_worker_for_whose_jobs_the_system_has_no_thread_leaves_them_for_later(
+    store, clock, no_thread, monkeypatch, has_heartbeat
+):
+    signals, heartbeat = SimpleQueue(), Heartbeat()
+    signals.put(STOP)  # It works for one round.
+    runner = Runner(store, {"report": lambda *_: None}, clock)
+    store.jobs.put("report", "nasa", due_at=clock.timestamp())
+    if has_heartbeat:
+        monkeypatch.setattr(heartbeat, "start", lambda: True)  # Its threads were started before.
+
+    with no_thread():
+        finished = Worker(runner, heartbeat, signals).run()
+    at_once = store.jobs.claim("another", 10, now=clock.timestamp(), kinds=["report"])
+    clock.wait(60)
+    later = store.jobs.claim("another", 10, now=clock.timestamp(), kinds=["report"])
+
+    assert finished
+    assert len(at_once) == (0 if has_heartbeat else 1)
+    assert [(job.key, job.attempts) for job in (*at_once, *later)] == [("nasa", 1)]
 
 
 def test_a_worker_that_stops_leaves_its_jobs_to_the_others_at_once(jobs, store):
