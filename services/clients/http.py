@@ -52,6 +52,7 @@ MAX_BODY_BYTES: Mapping[str, int] = {"instagram": 2 * MEGABYTE, "modash": MEGABY
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # as an escape sequence, or as bytes that are no UTF-8
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "insights-gateway"}
 CHUNK_BYTES = 64 * 1024
+UNREACHED_HINT = "Check that this machine reaches it"
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
 MAX_NETWORKS = 16  # hosts of one provider; a provider has three at most
 ROUNDING = 0.01  # seconds by which a timeout may come early
@@ -139,14 +140,19 @@ class Transport:
         read_timeout: float,
         connections: int,
         clock: Clock,
-        unreached_hint: str = "Check that this machine reaches it",
+        answer_timeout: float | None = None,
+        unreached_hint: str = UNREACHED_HINT,
         on_call: OnCall = ignore_call,
     ) -> None:
-        """Build the transport; `unreached_hint` says what to look at where nothing answers and no proxy is set."""
+        """Build the transport; `unreached_hint` says what to look at where nothing answers and no proxy is set.
+
+        A read may take `read_timeout`, a whole call `answer_timeout`: by default twice as long.
+        """
         self._provider = provider
         self._unreached_hint = unreached_hint
         self._on_call = on_call
         self._timeout = (connect_timeout, read_timeout)
+        self._answer_timeout = 2 * read_timeout if answer_timeout is None else answer_timeout
         self._clock = clock
         self._adapter = NotingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
         self._networks: dict[tuple[str, str], Network] = {}  # by scheme, and host with port
@@ -183,7 +189,7 @@ class Transport:
         request_context.require(PAID_CALL_NEEDS if is_paid else 0.0)
         left = math.inf if is_paid else request_context.remaining()
         started = self._clock.monotonic()
-        longest = min(2 * self._timeout[1], left)
+        longest = min(self._answer_timeout, left)
         attempt = Attempt(
             Stage.PREPARING,
             remaining=lambda: longest - (self._clock.monotonic() - started),

@@ -19,7 +19,7 @@ from services.clients.graph.errors import INSTAGRAM
 from services.clients.graph.reads import GraphReads, TokenGate
 from services.clients.graph.tokens import App, TokenClient
 from services.clients.guard.guard import Guard
-from services.clients.http import CALLBACK, RECEIVER, OnCall, Transport, ignore_call
+from services.clients.http import CALLBACK, RECEIVER, UNREACHED_HINT, OnCall, Transport, ignore_call
 from services.clients.modash.client import ModashClient
 from services.clients.modash.error_codes import MODASH
 from services.clients.notification_receiver import ReceiverClient
@@ -38,6 +38,7 @@ from services.store.store import Store
 from services.webhooks.callback_checks import CallbackChecks
 
 REPORT_SOURCES = ("modash", "sandbox")
+RECEIVER_TIMEOUT = 10.0  # seconds, as its documentation promises, whatever providers have
 SIMULATOR_HINT = "Sandbox: check that the simulator runs (make run starts it) on SIMULATOR_PORT, which is {port}"
 
 
@@ -176,8 +177,16 @@ def callback_checks(config: Config, clock: Clock) -> CallbackChecks:
 
 
 def receiver_client(config: Config, clock: Clock, *, on_call: OnCall = ignore_call) -> ReceiverClient:
-    """Build the client of the receiver of the outgoing webhook, which has 10 s to answer, whatever providers have."""
-    transport = Transport(RECEIVER, connect_timeout=3.05, read_timeout=5.0, connections=1, clock=clock, on_call=on_call)
+    """Build the client of the receiver of the outgoing webhook, with a time to answer of its own."""
+    transport = Transport(
+        RECEIVER,
+        connect_timeout=3.05,
+        read_timeout=RECEIVER_TIMEOUT,
+        answer_timeout=RECEIVER_TIMEOUT,
+        connections=1,
+        clock=clock,
+        on_call=on_call,
+    )
     return ReceiverClient(transport, config.notify_url, config.notify_secrets)
 
 
@@ -225,7 +234,7 @@ def _transport(provider: str, config: Config, clock: Clock, on_call: OnCall) -> 
         connections=config.provider_parallel,
         clock=clock,
         on_call=on_call,
-        **({"unreached_hint": SIMULATOR_HINT.format(port=config.simulator_port)} if config.sandbox else {}),
+        unreached_hint=SIMULATOR_HINT.format(port=config.simulator_port) if config.sandbox else UNREACHED_HINT,
     )
 
 

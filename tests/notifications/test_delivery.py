@@ -7,7 +7,9 @@ import signal
 import time
 
 import pytest
+import responses
 
+from config import Config
 from services.clients.http import RECEIVER, Transport
 from services.clients.notification_receiver import ReceiverClient
 from services.clients.notification_signature import signature
@@ -17,9 +19,10 @@ from services.notifications.events import EVENTS, Event
 from services.notifications.notifications import Notifications
 from services.store import notifications as outbox
 from services.store.store import Store
+from services.wiring.provider_clients import receiver_client
 from tests.notifications.receiver import HIDDEN, KEY, SECRET
 from tests.stores import new_store, query
-from tests.support import ROOT, MovableClock, errors_of, free_port, start_worker, utc
+from tests.support import ROOT, MovableClock, errors_of, free_port, new_instance, start_worker, utc
 
 ACCOUNT = "17841400000000001"
 HOUR = 3600.0
@@ -205,6 +208,32 @@ def test_a_slow_receiver_is_not_waited_for(store, receiver, clock, delivery):
     delivery.run(seconds=5)
 
     assert time.monotonic() - began < 0.9
+    assert store.notifications.listed(2)[0].failure == "receiver_timeout"
+
+
+@responses.activate
+def test_a_receiver_has_ten_seconds_to_answer():
+    settings = {"NOTIFY_URL": "https://receiver.example/x", "NOTIFY_SECRET": SECRET, "INSTANCE_PATH": new_instance()}
+    config = Config.from_env(settings)
+    responses.add("POST", config.notify_url, status=204)
+
+    outcome = receiver_client(config, Clock()).post_event("msg_1", "{}", at=1.0)
+
+    assert outcome.status == 204
+    assert responses.calls[0].request.req_kwargs["timeout"] == (3.05, 10.0)
+
+
+def test_a_time_for_a_whole_answer_is_kept_to_whatever_the_time_for_a_read(store, receiver, clock):
+    put(store, clock=clock)
+    receiver.now = clock.timestamp
+    receiver.holds.clear()
+    transport = Transport(
+        RECEIVER, connect_timeout=5, read_timeout=60, answer_timeout=0.25, connections=1, clock=Clock()
+    )
+    client = ReceiverClient(transport, receiver.url, [SECRET])
+
+    NotificationDelivery(store.notifications, client, clock=clock, randomness=lambda: 0.0).run(seconds=5)
+
     assert store.notifications.listed(2)[0].failure == "receiver_timeout"
 
 
