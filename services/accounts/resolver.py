@@ -227,6 +227,13 @@ class AccountResolver:
         found = {row.id for row in self._registry.rows()} | ({own} if own is not None else set())
         return frozenset(filter(request_context.caller().sees, found))
 
+    def is_gone(self, account_id: str) -> bool:
+        """Return whether an account is surely not here; no provider is called. Raises `BusyError`."""
+        if self._own.token and self._configured_id() in {None, account_id}:
+            return False
+        row = self._registry.row(account_id)
+        return row is None or row.id != account_id
+
     @property
     def configured_token(self) -> str:
         """The token of the settings or what it was refreshed to; empty without one."""

@@ -13,6 +13,8 @@ from services.store.webhooks import Change, Delivery, DeliveryContent
 
 OBJECT = "instagram"
 MILLISECONDS_FROM = 1e11  # as seconds it would be the year 5138; some fields have times in milliseconds
+EARLIEST = 1_262_304_000.0  # 2010-01-01, before Instagram began
+MAX_AHEAD = 86_400.0  # seconds by which a time may be later than its delivery, because a clock is wrong
 MAX_DIGITS = 4300  # of an integer that Python reads
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
@@ -104,13 +106,15 @@ def _change(part: object, entry: object, delivery: Delivery) -> Change:
         raise _Unreadable("A change has no field.")
     if "value" not in part:
         raise _Unreadable("A change has no value.")
-    # Without a time it is taken for as old as its delivery: later than it happened, never before.
+    # Without a time that can be it is taken for as old as its delivery: later than it happened, never before. One of
+    # the far future would keep every later value out.
     return Change(account, field, part["value"], _seconds(entry.get("time"), delivery.received_at))
 
 
-def _seconds(time: object, default: float) -> float:
+def _seconds(time: object, received_at: float) -> float:
     if isinstance(time, str) and re.fullmatch(r"\d{1,16}(\.\d{1,9})?", time, re.ASCII):
         time = float(time)
     if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < 1000 * MILLISECONDS_FROM:
-        return default
-    return time / 1000 if time >= MILLISECONDS_FROM else float(time)
+        return received_at
+    seconds = time / 1000 if time >= MILLISECONDS_FROM else float(time)
+    return seconds if EARLIEST <= seconds <= received_at + MAX_AHEAD else received_at

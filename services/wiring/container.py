@@ -348,7 +348,9 @@ class Services:
                 clock=store.clock,
             ),
             webhook_application=WebhookApplication(
-                store.webhooks, handlers_by_field(kept_stories=instagram.kept_stories), clock=store.clock
+                store.webhooks,
+                handlers_by_field(kept_stories=instagram.kept_stories, is_gone=accounts.is_gone),
+                clock=store.clock,
             ),
             notifications=notifications,
             notification_delivery=(

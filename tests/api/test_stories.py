@@ -410,6 +410,26 @@ def test_a_story_that_only_a_webhook_reported_is_answered(client, provider, cloc
     assert provider.calls == []
 
 
+def deliver(client, reach, *, time):
+    delivery = deliveries.body(deliveries.entry(ACCOUNT_ID, deliveries.story_insights("18009", reach=reach), time=time))
+    client.post(deliveries.PATH, data=delivery, headers=deliveries.signed(delivery, APP_SECRET))
+    client.application.extensions["services"].webhook_application.run(seconds=5)
+
+
+@pytest.mark.parametrize("time", [4_000_000_000, 4_000_000_000_000, 1])
+def test_a_delivery_of_an_impossible_time_is_as_old_as_it_was_received(client, provider, clock, time):
+    clock.wait(DAY)
+    deliver(client, 33, time=time)
+    [first] = stories_of(client, "/stories/18009")
+    clock.wait(60)
+    deliver(client, 34, time=NOW + DAY + 60)
+
+    [story] = stories_of(client, "/stories/18009")
+
+    read_at = [each["read_at"] for found in (first, story) for each in found["insights"] if each["name"] == "reach"]
+    assert (numbers_of(story)["reach"], read_at) == (34, ["2026-06-16T18:00:00Z", "2026-06-16T18:01:00Z"])
+
+
 def test_a_signed_delivery_reaches_the_story(client, provider, clock):
     clock.wait(DAY)
     delivery = deliveries.body(

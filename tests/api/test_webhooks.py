@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from services.accounts.token_encryption import new_key
 from services.webhooks import receiving
 from services.webhooks.errors import SignatureInvalidError, SignatureMissingError
 from tests.deliveries import PATH, SIGNATURE, body, change, entry, signature, signed, story_insights
@@ -21,10 +22,12 @@ from tests.support import (
     APP_SECRET,
     INSTAGRAM_APP_SECRET,
     VERIFY_TOKEN,
+    add_account,
     new_instance,
     settings,
 )
 
+OTHER_ID = "17841400000000011"
 STORY = "18023345989012587"
 BODY = body(entry(ACCOUNT_ID, story_insights(STORY)))
 HANDSHAKE = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
@@ -352,6 +355,35 @@ def test_the_newest_delivery_of_each_story_is_what_is_kept_of_it(gateway, store_
     kept = "SELECT story, value FROM story_numbers WHERE metric = 'reach' AND source = 'webhook'"
     known = {story: reach for story, reach, _ in reports if reach >= 0}  # -1 is unknown, which replaces no number
     assert {str(story)[-1]: value for story, value in query(store_settings, "gateway", kept)} == known
+
+
+def applied(client, *accounts):
+    """The accounts of which a story is kept, after a delivery of each."""
+    for account in accounts:
+        assert deliver(client, body(entry(account, story_insights(STORY)))).status_code == 200
+    client.application.extensions["services"].webhook_application.run(seconds=30)
+    return query(store_of(client), "gateway", "SELECT account FROM stories ORDER BY account")
+
+
+def test_nothing_is_kept_of_a_story_whose_account_was_removed_or_never_added(make_client, clock):
+    client = make_client(settings(token_key=new_key(), page_id=""), clock=clock)
+    services = client.application.extensions["services"]
+    key = client.application.extensions["config"].token_key
+    add_account(services.store, key, OTHER_ID)
+    clock.wait(2)
+    assert applied(client, ACCOUNT_ID, OTHER_ID) == [(ACCOUNT_ID,), (OTHER_ID,)]
+
+    services.store.accounts.remove(OTHER_ID)
+    services.store.deletion.of_account(OTHER_ID)
+    clock.wait(2)
+
+    assert applied(client, OTHER_ID, "17841400000000099") == [(ACCOUNT_ID,)]
+
+
+def test_a_story_is_kept_while_the_id_of_the_account_of_the_settings_is_not_known(make_client, clock):
+    client = make_client(settings(instagram_account_id="", page_id="555"), clock=clock)
+
+    assert applied(client, OTHER_ID) == [(OTHER_ID,)]
 
 
 def test_a_body_that_waits_for_room_is_read_as_soon_as_another_one_gives_it_back():

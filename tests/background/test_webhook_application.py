@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.support import MovableClock, new_instance, utc
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 T = 1_760_000_000
+NOW = utc("2026-06-15T18:00:00").timestamp()
 
 
 class Book:
@@ -44,7 +46,7 @@ class Bench:
     def __init__(self, store, settings):
         self.settings = settings
         self.table = store.webhooks
-        self.clock = MovableClock(utc("2026-06-15T18:00:00"))
+        self.clock = MovableClock(datetime.fromtimestamp(NOW, UTC))
         self.book = Book()
         self.application = WebhookApplication(self.table, {"story_insights": self.book}, clock=self.clock)
 
@@ -333,6 +335,8 @@ def test_a_delivery_that_is_none_delays_no_other(bench, sent):
     [
         *((T, T), (T + 0.5, T + 0.5), (str(T), T), (T * 1000, T), (f"{T * 1000}", T)),
         *((each, None) for each in (0, -5, None, True, "soon", 1e300, 10**400, [], float("nan"))),
+        *((each, None) for each in (1, "86400", 1_262_303_999, NOW + 86_401, 4_000_000_000, 4_000_000_000_000)),
+        *((each, each) for each in (1_262_304_000, NOW + 86_400)),
     ],
 )
 def test_a_time_is_read_in_seconds_and_milliseconds_and_else_is_that_of_the_delivery(bench, time, seconds):
