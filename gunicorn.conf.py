@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 from gunicorn_boot import send_held_reload
@@ -22,7 +21,7 @@ from services.redaction import Redaction
 from services.store.database import SchemaError
 from services.store.store import Store
 from services.waiting_slots import WaitingSlots
-from services.wiring.provider_clients import purchase_policy
+from services.wiring import provider_clients
 
 _log = logging.getLogger("gunicorn.conf")
 
@@ -64,9 +63,8 @@ keepalive = 75
 
 # A request ends by its deadline. A worker that does not answer for longer than this is stuck.
 timeout = max(120, round(_config.request_deadline) + 30)
-# A worker that is stopped or reloaded finishes its requests, also the longest call that may be charged: killed, such a
-# call would be uncertain, and its creator could not be bought for UNCERTAIN_CHARGE_HOLD.
-graceful_timeout = max(30, math.ceil(purchase_policy(_config).longest_call))
+# A worker that is stopped or reloaded finishes its requests.
+graceful_timeout = provider_clients.graceful_timeout(_config)
 
 # The middleware refuses request lines over 8,000 characters in our error shape; gunicorn reads no more than this.
 limit_request_line = 8190

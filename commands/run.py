@@ -17,7 +17,10 @@ from config import Config, ConfigError
 from front.listen_address import why_unusable
 
 READY_WITHIN = 30.0  # seconds
-STOP_WITHIN = 15.0  # seconds until a process that still runs is killed; a worker finishes its jobs for 10
+STOP_MARGIN = 15.0  # seconds beyond the graceful timeout after which a program that still runs is killed
+QUIET_STOP = 4.0  # seconds that the programs need to end where nothing is under way
+QUIT_WITHIN = 5.0  # seconds that they have to end at once
+SAME_SIGNAL = 0.5  # seconds; one Ctrl-C or SIGTERM may come twice, from the terminal or the system and from `make`
 INSTAGRAM_EXAMPLES = ("/account-insights?period=day&metrics=impressions,reach", "/growth-trends?period=30d")
 FREE_EXAMPLES = ("/accounts", "/status")
 MODASH_EXAMPLE = "/performance-data?url=nasa"
@@ -32,13 +35,35 @@ class Stopped(Exception):
     """A signal requests the end of all processes."""
 
 
+class StopSignals:
+    """The first signal raises `Stopped`; a second one, during the end, is noted: it requests an end at once."""
+
+    def __init__(self) -> None:
+        self.at_once = False
+        self._ending_since: float | None = None  # monotonic seconds
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._ending_since is not None:
+            self.at_once |= time.monotonic() > self._ending_since + SAME_SIGNAL
+            return
+        self.note_end()
+        raise Stopped
+
+    def note_end(self) -> None:
+        """Note that the processes are being ended, for whatever reason."""
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+
+
 def main() -> int:
     """Start all processes, print how to try them, and end them together."""
     argparse.ArgumentParser(prog="make run", description=__doc__).parse_args()
+    signals = StopSignals()
     for each in SIGNALS:
-        signal.signal(each, _stop)
+        signal.signal(each, signals.handle)
     processes: Processes = {}
-    is_ready = False
+    config: Config | None = None
     try:
         config = Config.from_env()
         _refuse_unusable_addresses(config)
@@ -51,7 +76,6 @@ def main() -> int:
         _start(processes, "gateway", "gunicorn", "app:create_app()")
         _wait_until_ready(f"{config.url}/healthz", processes)
         _say_how_to_try(config, _added_accounts(config, processes))
-        is_ready = True
         return _watch(processes)
     except Stopped:
         print("\nStopping ...", flush=True)
@@ -63,8 +87,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return FAILED
     finally:
-        # Ctrl-C is what ends gunicorn at once, but a program that still starts ignores it.
-        _end(processes, signal.SIGINT if is_ready else signal.SIGTERM)
+        signals.note_end()
+        if config is not None:  # Without settings nothing was started.
+            _end(processes, config, signals)
 
 
 def _start(processes: Processes, name: str, *arguments: str, output: int | None = None) -> subprocess.Popen[str]:
@@ -76,20 +101,20 @@ def _start(processes: Processes, name: str, *arguments: str, output: int | None 
             command,
             stdout=output,
             text=True,
-            preexec_fn=_leave_ctrl_c_to_parent,  # noqa: PLW1509  # This process has one thread.
+            preexec_fn=_leave_signals_to_parent,  # noqa: PLW1509  # This process has one thread.
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return process
 
 
-def _leave_ctrl_c_to_parent() -> None:
-    """Ignore Ctrl-C, which reaches all processes of a terminal, until a program has a handler of its own.
+def _leave_signals_to_parent() -> None:
+    """Leave SIGTERM as the only signal that ends a program.
 
-    Before that it would end the program with a traceback.
+    Ctrl-C and the end of a terminal reach all of its processes. They would end gunicorn's workers at once, with the
+    calls that may have been charged, and a program that starts with a traceback.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def _run(processes: Processes, *arguments: str, output: int | None = None) -> tuple[int, str]:
@@ -110,14 +135,6 @@ def _require_access(processes: Processes) -> None:
     # In a child process too: this one needs no database.
     if _run(processes, "commands.key", "check")[0]:
         raise RuntimeError("Nothing was started; the line above says why.")
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise Stopped
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing. Unlike SIG_IGN, this also covers a signal that is already pending."""
 
 
 def _refuse_unusable_addresses(config: Config) -> None:
@@ -195,18 +212,48 @@ def _watch(processes: Processes) -> int:
         time.sleep(0.5)
 
 
-def _end(processes: Processes, number: signal.Signals) -> None:
-    for each in SIGNALS:
-        signal.signal(each, _ignore)
+def _end(processes: Processes, config: Config, signals: StopSignals) -> None:
+    """End the programs; what is under way in the gateway and the worker comes to its end, unless that is cut short."""
+    callers = {name: process for name, process in processes.items() if name != "simulator"}
+    for process in callers.values():
+        process.terminate()
+    if not _have_ended(callers, QUIET_STOP, signals):
+        _wait_for_calls(callers, config, signals)
+    # The simulator is the last one: it answers the calls that are under way. The jobs of a worker are repeated by the
+    # next one. gunicorn ends its workers with itself for SIGQUIT, but not for SIGKILL.
+    at_once = {"gateway": signal.SIGQUIT, "simulator": signal.SIGTERM}
+    for name, process in processes.items():
+        process.send_signal(at_once.get(name, signal.SIGKILL))
+    _have_ended(processes, QUIT_WITHIN)
     for process in processes.values():
-        process.send_signal(number)
-    deadline = time.monotonic() + STOP_WITHIN
-    for process in processes.values():
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
+
+
+def _wait_for_calls(callers: Processes, config: Config, signals: StopSignals) -> None:
+    """Wait until the gateway and the worker have ended, for as long as gunicorn's configuration gives a request."""
+    # Imported here: this process needs nothing else of what makes the calls.
+    from services.wiring.provider_clients import graceful_timeout  # noqa: PLC0415
+
+    seconds = graceful_timeout(config)
+    names = " and the ".join(name for name, process in callers.items() if process.poll() is None)
+    if names:
+        print(
+            f"Waiting for the {names}, {seconds} seconds at most: a call that is under way may have been charged.\n"
+            "Ctrl-C again ends all at once.",
+            flush=True,
+        )
+    _have_ended(callers, seconds + STOP_MARGIN, signals)
+
+
+def _have_ended(processes: Processes, seconds: float, signals: StopSignals | None = None) -> bool:
+    """Wait some seconds for the end of processes; return whether it came. A second signal ends the wait."""
+    deadline = time.monotonic() + seconds
+    while any(process.poll() is None for process in processes.values()):
+        if time.monotonic() > deadline or (signals is not None and signals.at_once):
+            return False
+        time.sleep(0.05)
+    return True
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -250,6 +251,15 @@ def purchase_policy(config: Config) -> PurchasePolicy:
             connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
         ),
     )
+
+
+def graceful_timeout(config: Config) -> int:
+    """Return the seconds that the requests of a gateway which is stopped have to end.
+
+    Enough for the longest call that may be charged: killed, it would be uncertain, and its creator could not be bought
+    for UNCERTAIN_CHARGE_HOLD.
+    """
+    return max(30, math.ceil(purchase_policy(config).longest_call))
 
 
 def may_refresh(guards: Mapping[str, Guard], account: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from functools import partial
@@ -22,6 +24,8 @@ from config import Config
 from services.accounts.token_encryption import TokenEncryption
 from services.store.accounts import AccountRow
 from services.store.store import Store
+from services.wiring.provider_clients import graceful_timeout
+from tests.stores import query
 from tests.support import ROOT, add_key, environment, free_port, live_settings, local_session, new_instance
 
 
@@ -99,6 +103,69 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
     deadline = time.monotonic() + 5
     while members_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert members_of(process.pid) == []
+
+
+@pytest.fixture
+def buying(run, tmp_path):
+    """Start everything, and a request for a report whose call takes some seconds."""
+    requests = []
+
+    def start(seconds):
+        chosen = ports() | {"INSTANCE_PATH": str(tmp_path)}
+        process = run(chosen)
+        read_until(process, "/performance-data")
+        fault = {"provider": "modash", "kind": "slow", "delay_seconds": seconds}
+        answers = []
+
+        def buy():
+            with local_session() as session, suppress(OSError):
+                url = f"http://127.0.0.1:{chosen['PORT']}/performance-data?url=nasa"
+                answers.append(session.get(url, timeout=120).status_code)
+
+        with local_session() as session:
+            session.post(f"http://127.0.0.1:{chosen['SIMULATOR_PORT']}/_simulator/faults", json=fault, timeout=30)
+        requests.append(threading.Thread(target=buy))
+        requests[-1].start()
+        deadline = time.monotonic() + 60
+        while query({"INSTANCE_PATH": str(tmp_path)}, "gateway", "SELECT state FROM ledger") != [("open",)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process, requests[-1], answers
+
+    yield start
+    for request in requests:
+        request.join(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_lets_a_call_that_may_be_charged_come_to_its_end(buying, tmp_path, number):
+    process, request, answers = buying(8)
+
+    os.killpg(process.pid, number)
+    code = process.wait(100)
+    request.join(60)
+    rest = process.stdout.read()
+
+    assert (code, answers) == (0, [200])
+    assert query({"INSTANCE_PATH": str(tmp_path)}, "gateway", "SELECT state FROM ledger") == [("charged",)]
+    assert "Waiting for the gateway" in rest
+    assert re.search(r"\d\d seconds at most", rest).group() == f"{graceful_timeout(Config())} seconds at most"
+    assert members_of(process.pid) == []
+
+
+def test_a_second_ctrl_c_ends_all_at_once(buying):
+    process, _, answers = buying(60)
+
+    os.killpg(process.pid, signal.SIGINT)
+    read_until(process, "Ctrl-C again ends all at once.")
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    code = process.wait(100)
+
+    assert (code, answers) == (0, [])
+    assert time.monotonic() - began < 40  # The call alone takes longer.
+    assert "Traceback" not in process.stdout.read()
     assert members_of(process.pid) == []
 
 
