@@ -99,7 +99,13 @@ class Section:
         return frozenset(columns)
 
     def lines(self, row: Mapping[str, Any]) -> Iterator[Line]:
-        """Yield the lines of a row; none has a definition or a mode yet."""
+        """Yield the lines of a row; none has a definition or a mode yet.
+
+        Raises `LineError` for a row with a key that no import takes, and `ValueError`, `TypeError` and their like for
+        another damaged one.
+        """
+        for column in self.table.primary_key:
+            read(column.name, column, row[column.name])
         line: Line = {**dict.fromkeys(FIELDS), "kind": self.kind}
         line |= {name: written(column, row[column.name]) for name, column in self.columns.items()}
         line["final"] = None if line["final"] is None else bool(line["final"])

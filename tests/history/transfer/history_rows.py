@@ -55,7 +55,7 @@ def _why_unknown(section, row):
 
 def fill(store, accounts=("17841400000000002", "17841400000000001"), count=12):
     """Put rows of several accounts into every table of history."""
-    with _gateway(store).write() as connection:
+    with gateway_of(store).write() as connection:
         for account in accounts:
             for section in SECTIONS:
                 connection.execute(insert(section.table), history_rows(section, account, count))
@@ -64,7 +64,7 @@ def fill(store, accounts=("17841400000000002", "17841400000000001"), count=12):
 def all_rows(store):
     """Every row of every table of history; buckets in the order of their names."""
     found = {}
-    with _gateway(store).read() as connection:
+    with gateway_of(store).read() as connection:
         for section in SECTIONS:
             rows = [dict(row) for row in connection.execute(section.table.select()).mappings()]
             for row in rows:
@@ -74,7 +74,8 @@ def all_rows(store):
     return found
 
 
-def _gateway(store):
+def gateway_of(store):
+    """The database that has the tables of history."""
     return next(database for database in store.databases if database.name == "gateway")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import date
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, String, event, insert
 
 from services.export import Export
 from services.history.transfer import importing
@@ -22,7 +22,7 @@ from services.store.line_fields import FIELDS, exact_time, moment_of
 from services.store.posts import PartRow, PostRow
 from services.store.store import Store
 from services.store.transfer import Selection
-from tests.history.transfer.history_rows import all_rows, fill
+from tests.history.transfer.history_rows import all_rows, fill, gateway_of, history_rows
 from tests.stores import ENGINES, new_english_store, new_store
 
 ACCOUNT = "17841400000000001"
@@ -111,6 +111,21 @@ def test_that_a_part_of_a_reading_was_read_is_exported_also_where_nothing_of_it_
     with opened("sqlite") as second:
         assert imported(second, exported(store))[1] == []
         assert all_rows(second) == all_rows(store)
+
+
+@pytest.mark.parametrize("odd", ["", "x" * 65, "a\0b"])
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.kind)
+def test_a_row_whose_key_no_import_takes_is_in_no_export(store, caplog, section, odd):
+    name = next(column.name for column in section.key if isinstance(column.type, String))
+    rows = history_rows(section, ACCOUNT, 3)
+    rows[1][name] = odd
+    with gateway_of(store).write() as connection:
+        connection.execute(insert(section.table), rows)
+
+    with opened("sqlite") as other:
+        assert imported(other, exported(store))[1] == []
+        assert [row[name] for row in all_rows(other)[section.kind]] == sorted(rows[number][name] for number in (0, 2))
+    assert {record.getMessage() for record in caplog.records} == {"A damaged row is treated as absent"}
 
 
 def test_an_export_may_be_imported_twice_and_over_itself(store):
