@@ -48,13 +48,16 @@ class SettlementSpool:
 
     def read(self) -> Iterator[tuple[Opened, Settlement]]:
         """Yield what waits, also from processes that have ended; a file that holds no settlement is renamed."""
+        booked, noted = set(self._booked), set(self._noted)
         try:
             names = sorted(each.name for each in os.scandir(self._folder) if self._is_mine(each.name))
         except FileNotFoundError:
-            return
+            names = []
         except OSError as error:
             self._note(FOLDER, error)
             return
+        self._booked -= booked.difference(names)
+        self._noted -= {each for each in noted if each[0] not in {FOLDER, *names}}
         for name in names[:MAX_FILES]:
             path = self._folder / name
             if name in self._booked:

@@ -384,6 +384,20 @@ def test_a_file_that_cannot_be_renamed_keeps_no_other_from_being_booked(buy, hea
     assert files(folder) == ["live-0-1.json.unreadable"]
 
 
+def test_nothing_is_remembered_of_files_that_are_gone(tmp_path, faulty):
+    spool = SettlementSpool(str(tmp_path), mode="live")
+    for number in range(20):
+        opened = Opened(number, order("a"), 1.0)
+        spool.put(opened, content_of(opened, Settlement("free", "x", 2.0)))
+        with faulty("unlink"):
+            spool.remove(opened)
+        for path in (tmp_path / "unbooked").glob("*"):
+            path.unlink()
+        assert list(spool.read()) == []
+
+    assert (spool._noted, spool._booked) == (set(), set())
+
+
 def test_a_file_that_cannot_be_deleted_is_booked_once(buy, heartbeat_of_another, folder, faulty):
     buy()
     before = files(folder)
