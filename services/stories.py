@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from math import ceil
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -303,7 +304,8 @@ def _breakdowns(name: str, value: StoryValue) -> list[StoryBreakdown]:
 
 
 def _more(row: StoryRow) -> Warning_:
-    message = f"There are older stories; ask again with until={int(row.ordered_at)}."
+    # Rounded up: one that only a webhook has named may stand between two seconds.
+    message = f"There are older stories; ask again with until={ceil(row.ordered_at)}."
     return {"code": "limit_reached", "message": message}
 
 

@@ -308,6 +308,21 @@ def test_a_limit_says_where_to_go_on(client, provider, clock):
     assert body_of(client, "/stories?limit=1&until=2026-06-15")["meta"]["warnings"] == [warning]
 
 
+def test_a_limit_leaves_out_no_story_that_stands_between_two_seconds(client, provider, clock):
+    clock.wait(3 * DAY)
+    for story, time in (("18008", NOW + DAY), ("18009", NOW + DAY + 0.5), ("18010", NOW + 2 * DAY)):
+        report(client, story, time=time, reach=17)
+    found, until = [], ""
+    while not found or until:
+        body = body_of(client, f"/stories?limit=1{until}")
+        found += [story["id"] for story in body["stories"]]
+        until = next(
+            (f"&until={re.search('until=([0-9]+)', each['message'])[1]}" for each in body["meta"]["warnings"]), ""
+        )
+
+    assert found == ["18010", "18009", "18008"]
+
+
 def test_kept_stories_are_answered_while_instagram_is_down(client, provider, clock):
     stories_of(client)
     clock.wait(9 * DAY)
