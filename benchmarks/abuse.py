@@ -9,22 +9,19 @@ callers are left out.
 from __future__ import annotations
 
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count, islice, product
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks import ROOT
+from benchmarks.nginx import in_front, program
 from benchmarks.processes import Server
 from benchmarks.stage import Options, OverLimitError, Row, Simulator, Stage
-from commands.probe import free_port
 
 MOST_MEGABYTES = 150.0
 MOST_MS = 1000.0
@@ -72,7 +69,13 @@ def measure(options: Options) -> list[Row]:
     with Stage() as stage, ExitStack() as stack:
         simulator = stage.simulator()
         gateway = stage.gateway(stage.settings(simulator))
-        nginx = stack.enter_context(_nginx(stage, gateway.port))
+        nginx = None
+        if (installed := program()) is None:
+            print("nginx is not installed: no slow callers.")
+        else:
+            folder = stage.path("nginx")
+            folder.mkdir()
+            nginx = stack.enter_context(in_front(installed, gateway.port, folder))
         for path in islice(_posts(), 200):
             gateway.get(path)
         watched = nginx or gateway.port
@@ -278,37 +281,3 @@ def _peak(pid: int) -> float:
     """Return the most resident memory (MB) since the peak was reset."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
-
-
-@contextmanager
-def _nginx(stage: Stage, gateway: int) -> Iterator[int | None]:
-    """Start nginx as documented; give its port, or None where it is not installed."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        print("nginx is not installed: no slow callers.")
-        yield None
-        return
-    port, folder = free_port(), stage.path("nginx")
-    folder.mkdir()
-    documented = (ROOT / "docs/operations.md").read_text().partition("```nginx\n")[2].partition("```")[0]
-    server = documented.replace("listen 443 ssl", f"listen 127.0.0.1:{port}").replace(":8000", f":{gateway}")
-    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "".join(f"{name}_temp_path {folder}/{name};" for name in names)
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ worker_connections 1024; }}\n"
-        f"http {{ access_log off; {paths}\n{server}}}\n"
-    )
-    process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)], start_new_session=True)
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=PATIENCE):
-                break
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"nginx does not start: {(folder / 'error.log').read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
