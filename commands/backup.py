@@ -21,7 +21,6 @@ from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError, BackupTargetError
 from services.store.postgresql_tools import Program
-from services.store.settlement_spool import spooled_files
 
 FOLDER = "backups"  # in INSTANCE_PATH
 NAMED_BY_US = re.compile(r"gateway-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")
@@ -85,13 +84,12 @@ def _dump(config: Config, target: Path) -> str:
             f"version of the server or a newer one, or run on another machine (it takes the password from ~/.pgpass):"
             f"\n  {shown}"
         )
-    with backup.new_file(target) as part:
+    with backup.new_file(target) as part, backup.with_unbooked(target, config.instance_path) as unbooked:
         _run(postgresql_tools.dump(config.database_url, str(part)))
         _run(postgresql_tools.check(str(part)))
-    waiting = len(spooled_files(config.instance_path))
     also = (
-        f" {counted(waiting, 'result waits', 'results wait')} in {config.instance_path}/unbooked: copy that folder too."
-        if waiting
+        f" {counted(unbooked, 'result that waits', 'results that wait')} to be booked: {backup.unbooked_of(target)}"
+        if unbooked
         else ""
     )
     return f"Backed up with pg_dump, {target.stat().st_size / 1e6:,.1f} MB, checked.{also}"
@@ -113,6 +111,8 @@ def _remove_old(newest: Path, keep: int) -> None:
     for path in ours[:-keep]:
         try:
             path.unlink(missing_ok=True)  # Another backup may be removing the same.
+            if (unbooked := backup.unbooked_of(path)).exists():
+                shutil.rmtree(unbooked)
         except OSError as error:
             stay.append(f"{path}: {error.strerror}")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from services.rendering.plurals import counted
 from services.store import backup, postgresql_tools
 from services.store.backup import BackupError, BackupFileError
 from services.store.schema_versions import GATEWAY
+from services.store.settlement_spool import spool_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,10 +67,12 @@ def _restore(config: Config, file: Path) -> None:
 
 def _with_postgresql(config: Config, file: str) -> str:
     create, fill = postgresql_tools.restore(config.database_url, file, f"insights_{datetime.now(UTC):%Y%m%d_%H%M%S}")
+    unbooked, folder = backup.unbooked_of(Path(file)), spool_folder(config.instance_path)
+    copy = f"  {shlex.join(['cp', '-R', f'{unbooked}/.', str(folder)])}\n" if unbooked.is_dir() else ""
     return (
         "Nothing was restored: with DATABASE_URL, PostgreSQL's own programs do it, into a new database, so that the "
         "present one stays as it is.\nStop every gateway and worker, then (the password comes from PGPASSWORD or "
-        f"~/.pgpass):\n  {create.shown()}\n  {fill.shown()}\n"
+        f"~/.pgpass):\n  {create.shown()}\n  {fill.shown()}\n{copy}"
         "Put the name of the new database into DATABASE_URL, run `make migrate`, and start them again."
     )
 

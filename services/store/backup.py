@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from services.store.instance_lock import InstanceLock, InUseError
 from services.store.schema_versions import GATEWAY
-from services.store.settlement_spool import spooled_files, write_spooled_files
+from services.store.settlement_spool import FOLDER, spool_folder, spooled_files, write_spooled_files
 
 STEP = 2_000  # pages after which a signal such as Ctrl-C is noticed
 COPY_BUSY_TIMEOUT = 30.0  # seconds; a backup can wait longer for another transaction than a request
@@ -89,6 +90,28 @@ def new_file(target: Path) -> Iterator[Path]:
         _synchronize(target.parent)
 
 
+def unbooked_of(backup: Path) -> Path:
+    """Return the folder beside a backup of PostgreSQL in which its results wait to be booked; it may not exist."""
+    return backup.with_name(f"{backup.name}.{FOLDER}")
+
+
+@contextmanager
+def with_unbooked(target: Path, instance_path: str) -> Iterator[int]:
+    """Have the results that wait to be booked put beside a backup that the block writes; give their number.
+
+    They are read before the block: what is booked meanwhile is in both then, and booking it twice changes nothing.
+    """
+    spooled, folder = spooled_files(instance_path), unbooked_of(target)
+    if spooled and folder.exists():
+        raise BackupTargetError(f"{folder} exists already, and a backup never replaces one.")
+    yield len(spooled)
+    try:
+        write_spooled_files(folder, spooled)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def restore(
     backup: Path, instance_path: str, *, known: Collection[str], tables_at: TablesAt, aside: str
 ) -> tuple[Copy, Path | None]:
@@ -116,7 +139,7 @@ def restore(
                 spooled = _take_spooled(part)
                 _synchronize(part)
                 _finish_writing(target)
-                write_spooled_files(instance_path, spooled)
+                write_spooled_files(spool_folder(instance_path), spooled)
                 replaced = _set_aside(target, f"{target.name}.{aside}")
                 part.rename(target)
             _synchronize(target.parent)

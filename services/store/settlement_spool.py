@@ -29,7 +29,7 @@ class SettlementSpool:
     """
 
     def __init__(self, instance_path: str, *, mode: str) -> None:
-        self._folder = Path(instance_path) / FOLDER
+        self._folder = spool_folder(instance_path)
         self._mode = mode
         self._booked: set[str] = set()  # the names of files that could not be deleted
         self._noted: set[tuple[str, str]] = set()  # the faults that were logged, by file
@@ -108,20 +108,29 @@ class SettlementSpool:
         return self._folder / f"{self._mode}-{opened.id}-{round(opened.at * 1000)}.json"
 
 
+def spool_folder(instance_path: str) -> Path:
+    """Return the folder with the files of every mode."""
+    return Path(instance_path) / FOLDER
+
+
 def spooled_files(instance_path: str) -> dict[str, str]:
-    """Return the files of every mode by name, also those that could not be read as settlements."""
-    found = {}
-    for path in sorted((Path(instance_path) / FOLDER).glob("*")):
+    """Return the files of every mode by name, also those that could not be read as settlements; raises `OSError`."""
+    found: dict[str, str] = {}
+    try:
+        paths = sorted(Path(each) for each in os.scandir(spool_folder(instance_path)))
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    for path in paths:
         if path.suffix in {".json", UNREADABLE}:
             with suppress(FileNotFoundError):  # It has been booked meanwhile.
                 found[path.name] = path.read_text("ascii", errors="backslashreplace")
     return found
 
 
-def write_spooled_files(instance_path: str, files: Mapping[str, str]) -> None:
-    """Put files into the folder, durably; one that is there stays. Raises `OSError`."""
+def write_spooled_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Put files into a folder, durably; one that is there stays. Raises `OSError`."""
     for name, content in files.items():
-        path = Path(instance_path) / FOLDER / Path(name).name
+        path = folder / Path(name).name
         if not path.exists():
             _write(path, content)
 

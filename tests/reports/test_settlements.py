@@ -17,7 +17,7 @@ from services.reports import settlements
 from services.store import connections, outage, settlement_spool
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.ledger import Opened, Order, Settlement, content_of
-from services.store.settlement_spool import SettlementSpool, spooled_files, write_spooled_files
+from services.store.settlement_spool import SettlementSpool, spool_folder, spooled_files, write_spooled_files
 from tests.stores import query
 from tests.support import MODASH, MODASH_KEY, new_instance, settings
 
@@ -221,7 +221,7 @@ def test_a_result_that_another_process_books_meanwhile_is_left_out(tmp_path):
 
 def test_a_result_that_waits_is_not_replaced_by_one_of_a_backup(tmp_path):
     for content in ("newer", "of the backup"):
-        write_spooled_files(str(tmp_path), {"live-1-1000.json": content})
+        write_spooled_files(spool_folder(str(tmp_path)), {"live-1-1000.json": content})
 
     assert spooled_files(str(tmp_path)) == {"live-1-1000.json": "newer"}
 

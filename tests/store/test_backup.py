@@ -24,7 +24,8 @@ from config import Config
 from services.store import backup as backup_module
 from services.store.backup import new_file
 from services.store.instance_lock import InstanceLock, InUseError
-from services.store.ledger import Order
+from services.store.ledger import Order, Settlement, content_of
+from services.store.reports import NewReport
 from services.store.schema_versions import GATEWAY, VERSIONS
 from services.store.settlement_spool import spooled_files
 from services.store.store import Store
@@ -608,6 +609,99 @@ def test_postgresql_is_backed_up_by_its_own_program_and_restored_as_the_command_
     finally:
         with server() as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{shlex.split(typed[0])[-1]}" WITH (FORCE)')
+
+
+@pytest.mark.parametrize("is_booked", ["before", "after"])
+def test_a_result_that_is_booked_while_pg_dump_runs_is_in_the_backup_and_booked_once_after_a_restore(
+    run, postgresql, tmp_path, monkeypatch, is_booked
+):
+    url, instance = postgresql["DATABASE_URL"], tmp_path / "instance"
+    store = Store.open(url, str(instance), mode="live")
+    opened = store.ledger.open(Order("modash", "nasa", "anonymous", 250, 100_000, 30, 3), lambda _record, _at: None)
+    settlement = Settlement("charged", "report", opened.at, report=NewReport("{}", None, None))
+    store.settlement_spool.put(opened, content_of(opened, settlement))
+
+    def book():
+        store.ledger.settle(opened, settlement)
+        store.settlement_spool.remove(opened)
+
+    ran, folder = backup._run, tmp_path / "backups"
+
+    def run_program(program):
+        dumps = program.arguments[0] == "pg_dump"
+        if dumps and is_booked == "before":
+            book()
+        ran(program)
+        if dumps and is_booked == "after":
+            book()
+
+    monkeypatch.setattr(backup, "_run", run_program)
+    ended, said, failure = run(backup, "--out", str(folder), DATABASE_URL=url, INSTANCE_PATH=str(instance))
+    store.close()
+    (file,) = folder.glob("*.dump")
+    typed = run(restore, str(file), DATABASE_URL=url, INSTANCE_PATH=str(instance))[2]
+    typed = [shlex.split(line) for line in typed.splitlines() if line.startswith("  ")]
+    new = url.rpartition("/")[0] + "/" + typed[0][-1]
+    try:
+        for arguments in typed:
+            assert subprocess.run(arguments, env=os.environ, check=False).returncode == 0
+        with closing(Store.open(new, str(instance), mode="live")) as restored:
+            waiting = list(restored.settlement_spool.read())
+            is_there = [restored.ledger.settle(*each) for each in waiting]
+        states = query({"DATABASE_URL": new}, "gateway", "SELECT state FROM ledger")
+        spent = query({"DATABASE_URL": new}, "gateway", "SELECT milli_credits FROM ledger_months")
+        bought = creators({"DATABASE_URL": new})
+    finally:
+        with server() as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{typed[0][-1]}" WITH (FORCE)')
+
+    assert (ended, failure) == (0, "")
+    assert f"1 result that waits to be booked: {file}.unbooked" in said
+    assert (len(waiting), is_there) == (1, [True])
+    assert (states, spent, bought) == ([("charged",)], [(250,)], ["nasa"])
+
+
+def test_a_backup_of_postgresql_whose_results_cannot_be_read_or_kept_is_none(run, postgresql, tmp_path, monkeypatch):
+    unbooked = tmp_path / "instance" / "unbooked"
+    unbooked.mkdir(parents=True)
+    (unbooked / "live-1-1000.json").write_text("{}")
+    changes = {"DATABASE_URL": postgresql["DATABASE_URL"], "INSTANCE_PATH": str(tmp_path / "instance")}
+    file = tmp_path / "backups" / "one.dump"
+    there = file.with_name("one.dump.unbooked")
+    there.mkdir(parents=True)
+
+    refused = run(backup, "--out", str(file), **changes)
+    there.rmdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(backup_module, "write_spooled_files", failing)
+        not_kept = run(backup, "--out", str(file), **changes)
+    with monkeypatch.context() as patched:
+        patched.setattr("services.store.settlement_spool.os.scandir", failing)
+        not_read = run(backup, "--out", str(file), **changes)
+
+    assert (refused[0], not_kept[0], not_read[0]) == (2, 1, 1)
+    assert f"{there} exists already" in refused[2]
+    assert "Permission denied" in not_kept[2]
+    assert "Permission denied" in not_read[2]
+    assert list(file.parent.iterdir()) == []
+
+
+def test_old_backups_of_postgresql_are_removed_with_the_results_beside_them(run, postgresql, tmp_path):
+    unbooked = tmp_path / "instance" / "unbooked"
+    unbooked.mkdir(parents=True)
+    (unbooked / "live-1-1000.json").write_text("{}")
+    changes = {"DATABASE_URL": postgresql["DATABASE_URL"], "INSTANCE_PATH": str(tmp_path / "instance")}
+    folder = tmp_path / "backups"
+
+    run(backup, "--out", str(folder), **changes)
+    run(backup, "--out", str(folder), "--keep", "1", **changes)
+
+    (file,) = folder.glob("*.dump")
+    assert set(folder.iterdir()) == {file, file.with_name(f"{file.name}.unbooked")}
+
+
+def failing(folder, *_):
+    raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
 
 def test_a_failure_of_pg_dump_is_shown_and_leaves_no_file(run, postgresql, tmp_path):
