@@ -355,7 +355,7 @@ class ProviderTimeoutError(ProviderError):
 
 
 class DeadlineExceededError(ProviderError):
-    """The request has used up its time (REQUEST_DEADLINE) before everything was answered.
+    """The request has used up its time (REQUEST_DEADLINE), or a paid call its time to leave, before all was answered.
 
     It is a failure of this request alone: no other request gets it, and no provider is judged by it.
     """

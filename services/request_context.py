@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar, cast
 
@@ -217,10 +218,27 @@ def not_before() -> float:
     return 0.0 if context is None or context.not_before is None else context.not_before
 
 
+_latest_start: ContextVar[Callable[[], float]] = ContextVar("latest_start", default=lambda: math.inf)
+
+
+@contextmanager
+def starts_within(seconds: float, *, monotonic: Callable[[], float]) -> Iterator[None]:
+    """Within the block, let the paid call of this thread leave within some seconds, or not at all.
+
+    Every wait before it is cut to them, as to the deadline of the request, whichever comes first.
+    """
+    latest = monotonic() + seconds
+    reset = _latest_start.set(lambda: max(0.0, latest - monotonic()))
+    try:
+        yield
+    finally:
+        _latest_start.reset(reset)
+
+
 def remaining() -> float:
     """Return the seconds that the work in hand may still take; infinity without a deadline."""
     context = current.get()
-    return math.inf if context is None else context.remaining()
+    return min(math.inf if context is None else context.remaining(), _latest_start.get()())
 
 
 def timeout() -> float | None:
@@ -237,6 +255,14 @@ def require(seconds: float = 0.0) -> None:
 
 def deadline_exceeded() -> DeadlineExceededError:
     """Return the failure of work that may not go on; no provider is at fault, so it names none."""
+    context = current.get()
+    if _latest_start.get()() < (math.inf if context is None else context.remaining()):
+        return DeadlineExceededError(
+            "The call waited for its turn for too long, and was not made.",
+            provider=None,
+            hint="Ask again; nothing was charged. PROVIDER_PARALLEL and MODASH_RATE bound the calls to Modash.",
+            reached=False,
+        )
     return DeadlineExceededError(
         "The request took longer than it may.",
         provider=None,
@@ -262,4 +288,4 @@ def accept_since(moment: float) -> None:
 def patience() -> float | None:
     """Return the seconds that a turn under a rate limit is waited for; None without a bound."""
     context = current.get()
-    return None if context is None or context.is_background else min(RATE_LIMIT_PATIENCE, context.remaining())
+    return None if context is None or context.is_background else min(RATE_LIMIT_PATIENCE, remaining())

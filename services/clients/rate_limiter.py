@@ -11,8 +11,7 @@ from services.clock import Clock
 from services.errors import ProviderRateLimitedError, RetryStrategy
 
 SLACK = 1.2  # The provider counts arrivals, and a call may take longer on its way than the next one.
-# Background work waits long, but not without end. The ledger treats a row that stays open for longer than a call can
-# last as one whose process died, and another process would then buy the same report.
+# Background work waits long, but not without end: a paid call may leave within `longest_wait` only.
 MAX_BACKGROUND_WAIT = 20.0  # seconds
 POLL_INTERVAL = 0.1  # seconds, at least
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from services.store.reports import has_given_up
 
+LONGEST_WAIT = 20.0  # seconds; as long as background work waits for its turn under the rate limit
 MARGIN = 5.0  # seconds that a call takes beside its timeouts, on a machine that is busy
 
 
@@ -20,6 +21,7 @@ class PurchasePolicy:
     retry_after: int
     max_retries: int
     longest_call: float
+    longest_wait: float = LONGEST_WAIT  # from the booking of a call to the moment at which it leaves this machine
 
     def serves(self, fetched_at: float, *, now: float, not_before: float) -> bool:
         """Return whether a report serves without a new one."""
@@ -38,10 +40,19 @@ class PurchasePolicy:
         return has_given_up(attempts, max_retries=self.max_retries)
 
 
+def longest_wait(*, retry_budget: float) -> float:
+    """Return the seconds within which a call that is booked leaves this machine, or never does.
+
+    They include its waits for a place and a turn, and the tries that did not reach Modash. Without this bound a call
+    could leave after its row had expired and the hold was over, when another process has bought the same report.
+    """
+    return max(LONGEST_WAIT, retry_budget)
+
+
 def longest_call(*, connect_timeout: float, read_timeout: float, retry_budget: float) -> float:
     """Return the seconds after which a call that has not come back never will."""
     # Two read timeouts for a whole answer, and one more for the rest of an answer that is late.
-    return retry_budget + connect_timeout + 3 * read_timeout + MARGIN
+    return longest_wait(retry_budget=retry_budget) + connect_timeout + 3 * read_timeout + MARGIN
 
 
 def next_month(moment: float) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from services import request_context
 from services.cache.cache import Cache
 from services.caller import Caller
 from services.clients.modash.client import RETRY_LATER, Body, ModashClient, NotReady
@@ -259,7 +260,8 @@ class ReportPurchasing:
     def _call(self, modash: ModashClient, opened: Opened, asked: str) -> int:
         """Make the call of an open row and settle the row, whatever happens."""
         try:
-            outcome = modash.performance_data(asked)
+            with request_context.starts_within(self._policy.longest_wait, monotonic=self._clock.monotonic):
+                outcome = modash.performance_data(asked)
         except ProviderError as error:
             self._failed(opened, error)
             raise

@@ -32,7 +32,7 @@ from services.notifications.notifications import Notifications
 from services.quota import SharedThrottles, shared_rate_limit
 from services.redaction import Redaction
 from services.reports.price import THOUSAND
-from services.reports.purchase_policy import PurchasePolicy, longest_call
+from services.reports.purchase_policy import PurchasePolicy, longest_call, longest_wait
 from services.request_context import patience
 from services.store.account_tokens import AccountTokens
 from services.store.store import Store
@@ -250,6 +250,7 @@ def purchase_policy(config: Config) -> PurchasePolicy:
         longest_call=longest_call(
             connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, retry_budget=config.retry_budget
         ),
+        longest_wait=longest_wait(retry_budget=config.retry_budget),
     )
 
 

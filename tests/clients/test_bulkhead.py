@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from services.clients.graph.errors import INSTAGRAM
 from services.clients.guard.bulkhead import Bulkhead
 from services.clients.guard.guard import Guard
 from services.clients.rate_limiter import RateLimiter
-from services.errors import BusyError, DeadlineExceededError, ProviderRateLimitedError
+from services.errors import BusyError, Charge, DeadlineExceededError, ProviderRateLimitedError
 from services.request_context import RequestContext
 from tests.support import MovableClock, utc
 
@@ -284,3 +285,20 @@ def test_a_call_that_would_be_refused_does_not_wait_for_a_place():
 
     with guard.call("2"), pytest.raises(ProviderRateLimitedError), guard.call("1"):
         raise AssertionError("It was refused.")
+
+
+def test_a_paid_call_for_which_no_place_comes_in_its_time_does_not_wait_any_longer():
+    bulkhead = Bulkhead(1)
+
+    with bulkhead.place("first"):
+        with (
+            pytest.raises(DeadlineExceededError) as raised,
+            request_context.starts_within(0.05, monotonic=time.monotonic),
+            bulkhead.place("1"),
+        ):
+            pytest.fail("There is no place.")
+        left = request_context.remaining()
+
+    assert (raised.value.charge, raised.value.reached) == (Charge.NONE, False)
+    assert "PROVIDER_PARALLEL" in raised.value.hint
+    assert left == math.inf

@@ -129,7 +129,8 @@ def test_a_call_is_given_up_only_after_everything_that_it_may_wait_for():
     parts = {"connect_timeout": 5.0, "read_timeout": 30.0, "retry_budget": 20.0}
     whole = longest_call(**parts)
 
-    # Its tries, its connection, two read timeouts of a whole answer and the rest of one that is late.
+    # Its waits and tries, its connection, two read timeouts of a whole answer and the rest of one that is late.
     assert whole >= 20 + 5 + 3 * 30
+    assert longest_call(**parts | {"retry_budget": 0.0}) == whole  # Without tries it waits for its turn.
     grown = {name: longest_call(**parts | {name: seconds + 1}) - whole for name, seconds in parts.items()}
     assert grown == {"connect_timeout": 1, "read_timeout": 3, "retry_budget": 1}

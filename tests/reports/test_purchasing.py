@@ -99,6 +99,59 @@ def settle(client):
     assert client.application.extensions["services"].wait_until_quiet(20)
 
 
+# A call that waits
+
+
+@contextmanager
+def calls_that_wait_for_the_only_place(client, wire, store_settings, creator):
+    """Buy one report whose answer comes at the end of the block, and begin to buy that of `creator` behind it."""
+    released, replies = threading.Event(), []
+
+    def answer(_request):
+        released.wait(60)
+        return 200, {}, json.dumps(WHOLE)
+
+    wire.remove("GET", REPORT)
+    wire.add_callback("GET", REPORT, answer)
+    threads = []
+    for number, each in enumerate(("esa", creator), 1):
+        threads.append(threading.Thread(target=lambda each=each: replies.append(get(client, url=each))))
+        threads[-1].start()
+        deadline = time.monotonic() + 30
+        while query(store_settings, "gateway", OPEN) != [(number,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    wire.remove("GET", REPORT)
+    wire.get(REPORT, json=WHOLE)
+    try:
+        yield replies
+    finally:
+        released.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def test_a_call_that_has_waited_until_another_process_may_buy_is_not_made(make_client, clock, modash, wire):
+    config = settings(provider_parallel=1, request_deadline=600.0, uncertain_charge_hold=1, modash_rate=1000.0)
+    store_settings = {"INSTANCE_PATH": config.instance_path}
+    ours, theirs = (make_client(config, clock=clock) for _ in range(2))
+
+    with calls_that_wait_for_the_only_place(ours, wire, store_settings, "nasa") as replies:
+        clock.wait(200)
+        bought = get(theirs)
+    late = [reply for reply in replies if reply.status_code != 200]
+
+    assert bought.status_code == 200
+    calls = [call.request.url.partition("=")[2] for call in wire.calls]
+    assert sorted(calls) == ["esa", "nasa"]
+    assert query(store_settings, "gateway", "SELECT creator, state FROM ledger ORDER BY creator") == [
+        ("esa", "charged"),
+        ("nasa", "charged"),
+    ]
+    assert [reply.get_json()["code"] for reply in late] == ["deadline_exceeded"]
+    assert "waited for its turn for too long" in late[0].get_json()["message"]
+
+
 # Fresh, stale, renewed
 
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from services import request_context
 from services.clients.guard.attribution import FaultAttribution
 from services.clients.guard.breaker import (
     ACCOUNT_PAUSES,
@@ -93,6 +94,7 @@ class Guard:
         # when its turn has come, for a throttle that began while it waited must stop it too.
         self._check(account)
         with self._bulkhead.place(account):
+            request_context.require()  # Too late it takes no turn, and is not refused for the want of one.
             # Place first: a call that waited for a place after its turn would be sent beside later turns.
             if self._rate_limiter is not None:
                 self._rate_limiter.acquire()
