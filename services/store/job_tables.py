@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text, text
 
 from services.store.schema_versions import gateway
 from services.store.types import Message, ShortMessage, mode_column
@@ -63,6 +63,12 @@ webhook_changes = Table(
     Column("failure", Message),  # of the last attempt, if it failed
     Index("webhook_changes_by_due_at", "mode", "due_at"),
     Index("webhook_changes_by_received_at", "mode", "received_at"),
+    Index(
+        "webhook_changes_failed",
+        "mode",
+        sqlite_where=text("state = 'failed'"),
+        postgresql_where=text("state = 'failed'"),
+    ),
 )
 
 # The outbox of the outgoing webhook.

@@ -15,6 +15,6 @@ from collections.abc import Mapping
 from sqlalchemy import MetaData
 
 MEMORY, GATEWAY = "memory", "gateway"
-VERSIONS: Mapping[str, str] = {MEMORY: "0007", GATEWAY: "0020"}
+VERSIONS: Mapping[str, str] = {MEMORY: "0007", GATEWAY: "0021"}
 
 memory, gateway = MetaData(), MetaData()

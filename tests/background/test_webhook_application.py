@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.store import webhooks
@@ -344,6 +349,25 @@ def test_a_time_is_read_in_seconds_and_milliseconds_and_else_is_that_of_the_deli
 
     (call,) = bench.book.calls
     assert call.time == (bench.clock.timestamp() if seconds is None else seconds)
+
+
+def test_what_waits_and_what_failed_is_counted_without_reading_what_is_only_kept(bench):
+    statements, plans = [], []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        statements.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        bench.table.counts()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    with closing(sqlite3.connect(Path(bench.settings["INSTANCE_PATH"]) / "gateway.db")) as database:
+        for statement, parameters in statements:
+            plans += [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+    used = [re.search(r"^SEARCH .* INDEX (\w+) \(mode=\?.*\)$", plan)[1] for plan in plans]
+    assert used == ["webhook_deliveries_by_read_at", "webhook_changes_by_due_at", "webhook_changes_failed"]
 
 
 def test_an_id_may_be_a_number(bench):
