@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -77,6 +78,21 @@ class UnreadRequest:
         return now > self.deadline and (self.body is None or getattr(self.body, "length", 1) > 0)
 
 
+class RequestThreads(ThreadPoolExecutor):
+    """The threads of a worker; where the system has none left, a request waits for one of those that are there.
+
+    The pool has queued the request by then. Its `submit` would raise all the same, on the thread that watches the
+    connections, and end the worker with every request that is under way.
+    """
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
+
+
 class GunicornWorker(ThreadWorker):
     """A worker with threads.
 
@@ -104,6 +120,10 @@ class GunicornWorker(ThreadWorker):
                 number = self.signals_since_fork.get_nowait()
                 if number in TO_STOP:
                     os.kill(os.getpid(), number)
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return the threads that serve requests."""
+        return RequestThreads(max_workers=self.cfg.threads)
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, on a thread of the pool."""

@@ -275,3 +275,20 @@ def test_a_request_that_was_answered_is_watched_no_longer(monkeypatch, worker):
     worker.handle("conn")
 
     assert (watched, worker._unread) == ([True], {})
+
+
+def test_where_the_system_has_no_thread_left_a_request_waits_for_one_that_the_worker_has(no_thread):
+    worker = SimpleNamespace(cfg=SimpleNamespace(threads=4))
+    released = threading.Event()
+
+    with GunicornWorker.get_thread_pool(worker) as threads, GunicornWorker.get_thread_pool(worker) as none:
+        first = threads.submit(released.wait, 30)
+        with no_thread():
+            others = [threads.submit(str, number) for number in range(3)]
+            with pytest.raises(RuntimeError):
+                none.submit(str, 1)
+        released.set()
+        answers = [other.result(30) for other in others]
+
+    assert first.result(30)
+    assert answers == ["0", "1", "2"]
