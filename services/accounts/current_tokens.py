@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from services.accounts.next_steps import TokenSteps
@@ -23,7 +23,7 @@ from services.clients.guard.guard import NO_ACCOUNT
 from services.clock import Clock
 from services.errors import ProviderError, ProviderNotConfiguredError, TokenExpiredError, TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
-from services.store.database import DatabaseUnavailableError
+from services.store.database import DatabaseUnavailableError, Transaction
 
 READ_ALL_EVERY = 60.0  # seconds
 TRY_EVERY = 2.0  # seconds between tries while nothing could be read
@@ -41,7 +41,7 @@ class TokenRefusal(NamedTuple):
     error: ProviderError
 
 
-def ignore(_refusal: TokenRefusal) -> None:
+def ignore(_refusal: TokenRefusal, _within: Transaction | None) -> None:
     """Do nothing with a token that is refused."""
 
 
@@ -68,12 +68,13 @@ class CurrentTokens:
         configured: str,
         calls_with: str,
         steps: TokenSteps,
-        on_refused: Callable[[TokenRefusal], None] = ignore,
+        on_refused: Callable[[TokenRefusal, Transaction | None], None] = ignore,
     ) -> None:
         """Build it; `configured` is the token of the settings.
 
         `calls_with` are the settings on which it may depend whether a token is accepted, as a text: a refusal under
-        other settings says nothing. `on_refused` gets each token that becomes a refused one, once over all processes.
+        other settings says nothing. `on_refused` gets each token that becomes a refused one, once over all processes,
+        and the transaction that notes it, or None where the database is unavailable.
         """
         self._table = table
         self._encryption = encryption
@@ -158,16 +159,19 @@ class CurrentTokens:
             failed_with=self._calls_with,
             checked_at=now,
         )
-        is_new = mine not in self._refused
-        with suppress(DatabaseUnavailableError):
-            is_new = self._table.note_failure(row)
+        refusal = TokenRefusal(account.id, error)
+        try:
+            is_new = self._table.note_failure(row, partial(self._on_refused, refusal))
+        except DatabaseUnavailableError:
+            is_new = mine not in self._refused
+            if is_new:
+                self._on_refused(refusal, None)
         with self._lock:
             self._marks += 1
             self._refused[mine] = error
         if is_new:
             extra = {"account": account.id, "reason": error.reason, "code": error.code, "next_step": error.hint}
             log.warning("Instagram does not accept the token of an account any more", extra=extra)
-            self._on_refused(TokenRefusal(account.id, error))
 
     def accepted(self, token: str) -> None:
         """Note that a token that was refused is accepted again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TokenRefusal
@@ -14,7 +14,7 @@ from services.days import our_time
 from services.notifications.events import Event
 from services.notifications.notifications import Notifications
 from services.store.account_tokens import AccountTokens, TokenRow
-from services.store.database import DatabaseUnavailableError
+from services.store.database import DatabaseUnavailableError, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,14 @@ class TokenNotices:
         self._notifications = notifications
         self._clock = clock
 
-    def refused(self, refusal: TokenRefusal) -> None:
-        """Announce a token that Instagram does not accept any more; `CurrentTokens` has logged it."""
+    def refused(self, refusal: TokenRefusal, within: Transaction | None) -> None:
+        """Announce a token that Instagram does not accept any more, in the transaction that notes it.
+
+        Without one it is announced if that can be done: the database is unavailable. `CurrentTokens` logs it.
+        """
         data = {"code": refusal.error.code, "reason": refusal.error.reason, "next_step": refusal.error.hint}
-        with suppress(DatabaseUnavailableError):
-            self._notifications.put(Event.TOKEN_DEAD, data, account=refusal.account)
+        with suppress(DatabaseUnavailableError) if within is None else nullcontext():
+            self._notifications.put(Event.TOKEN_DEAD, data, account=refusal.account, within=within)
 
     def warn(self, row: TokenRow, states: TokenStates) -> None:
         """Warn of the end of a token, once for each of `WARN_DAYS`; raises `DatabaseUnavailableError`."""

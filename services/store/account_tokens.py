@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -122,8 +122,11 @@ class AccountTokens:
         with self._database.write() as connection:
             connection.execute(delete(account_tokens).where(gone))
 
-    def note_failure(self, row: TokenRow) -> bool:
-        """Write that a token is refused; return whether that is new. What else is known of it stays."""
+    def note_failure(self, row: TokenRow, on_new: Callable[[Transaction], None] | None = None) -> bool:
+        """Write that a token is refused; return whether that is new. What else is known of it stays.
+
+        `on_new` is called in the same transaction if it is new.
+        """
         names = ("failure", "failed_with", "state", "reason", "written_at", "checked_at")
         is_new = or_(
             account_tokens.c.failure.is_(None),
@@ -139,7 +142,10 @@ class AccountTokens:
                 only_if=is_new,
                 returning=[account_tokens.c.account],
             )
-            return written.first() is not None
+            is_written = written.first() is not None
+            if is_written and on_new is not None:
+                on_new(connection)
+            return is_written
 
     def accepted(self, row: TokenRow) -> bool:
         """Note that a token is accepted again; return False where it was refused otherwise than `row` says by then."""

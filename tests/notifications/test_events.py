@@ -273,6 +273,20 @@ def test_the_end_of_a_token_and_its_refusal_are_announced_once_each(wire, gatewa
     assert all("set ACCESS_LONG_LIVED_TOKEN to it" in step for step in steps)
 
 
+def test_a_refused_token_that_could_not_be_announced_is_announced_by_the_next_process(wire, make_gateway):
+    store = {"INSTANCE_PATH": new_instance()}
+    first, second = (make_gateway(instance_path=store["INSTANCE_PATH"]) for _ in range(2))
+    wire.get(f"{GRAPH}/v25.0/debug_token", json={"data": {"is_valid": False, "error": {"code": 190, "subcode": 460}}})
+    refuse = "CREATE TRIGGER refuse BEFORE INSERT ON notifications BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    query(store, "gateway", refuse)
+    first.services.token_refresh.check(ACCOUNT_ID)
+    query(store, "gateway", "DROP TRIGGER refuse")
+
+    second.services.token_refresh.check(ACCOUNT_ID)
+
+    assert [event for event, _ in second.deliver()] == ["token.dead"]
+
+
 def test_an_account_is_in_trouble_until_every_kind_of_its_reads_works(gateway):
     troubles = gateway.services.account_troubles
     denied = PermissionDeniedError("No permission.", provider="instagram")
