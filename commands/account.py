@@ -65,6 +65,7 @@ class AccountCommands:
             self._services.store.account_health,
             token_encryption=self._services.token_encryption,
             clock=self._clock,
+            on_added=self._services.webhook_application.resume,
         )
 
     def add(self, options: argparse.Namespace) -> int:

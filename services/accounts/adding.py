@@ -67,13 +67,16 @@ class AccountAdding:
         *,
         token_encryption: TokenEncryption,
         clock: Clock,
+        on_added: Callable[[str], None],
     ) -> None:
+        """Build it; `on_added` gets the id of each account that was added, also again."""
         self._graph = graph
         self._tokens = tokens
         self._table = table
         self._health = health
         self._encryption = token_encryption
         self._clock = clock
+        self._on_added = on_added
 
     def add(self, new: NewAccount, *, trusted: bool = False) -> AccountRow:
         """Add an account, or replace its token; what is not given is read from Instagram, `trusted` or not at all.
@@ -87,6 +90,7 @@ class AccountAdding:
         name = (username or new.username).removeprefix("@").lower()
         row = AccountRow(found, name, new.login, new.page_id, sealed, self._clock.timestamp())
         self._table.put(row)
+        self._on_added(row.id)
         if not (trusted and new.username):
             self._health.called([CallRow(row.id, answered_at=self._clock.timestamp())])
         return row

@@ -74,6 +74,10 @@ class AccountRegistry:
         self.rows()
         return (self._rows or {}).get(reference) or self._named.get(reference.removeprefix("@").lower())
 
+    def is_added(self, account: str) -> bool:
+        """Return whether an account is in the table at this moment; raises `DatabaseUnavailableError`."""
+        return self._store.accounts.has(account)
+
     def read(self) -> None:
         """Read the table; raises `DatabaseUnavailableError`.
 

@@ -228,11 +228,10 @@ class AccountResolver:
         return frozenset(filter(request_context.caller().sees, found))
 
     def is_gone(self, account_id: str) -> bool:
-        """Return whether an account is surely not here; no provider is called. Raises `BusyError`."""
+        """Return whether an account is surely not here; no provider is called. Raises `DatabaseUnavailableError`."""
         if self._own.token and self._configured_id() in {None, account_id}:
             return False
-        row = self._registry.row(account_id)
-        return row is None or row.id != account_id
+        return not self._registry.is_added(account_id)
 
     @property
     def configured_token(self) -> str:

@@ -36,6 +36,11 @@ class AccountTable:
             AccountRow(row.id, row.username, row.login, row.page_id, bytes(row.token), row.added_at) for row in found
         ]
 
+    def has(self, account: str) -> bool:
+        """Return whether an account is there."""
+        with self._database.read() as connection:
+            return connection.execute(select(accounts.c.id).where(accounts.c.id == account)).first() is not None
+
     def put(self, row: AccountRow) -> None:
         """Add an account, or replace everything but the time at which it was first added.
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, func, select, text, update
 
+from services.store.account_tables import accounts
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
-from services.store.database import Database, chunks, excluded
+from services.store.database import Database, chunks, excluded, lock_in_order
 from services.store.group_commit import GroupCommit
 from services.store.job_tables import webhook_changes as changes
 from services.store.job_tables import webhook_deliveries as deliveries
@@ -154,6 +155,25 @@ class WebhookTable:
             for each in pending:
                 done = update(changes).where(_is_same(each))
                 connection.execute(done.values(state=APPLIED, due_at=None, applied_at=now, failure=None))
+
+    def set_aside(self, pending: PendingChange) -> None:
+        """Only keep a change whose account is not here, unless it has become newer, or the account was added since."""
+        is_here = select(accounts.c.id).where(accounts.c.id == pending.change.account)
+        with self._database.write() as connection:
+            # The row first: where the account is added meanwhile, the change is resumed after this transaction.
+            lock_in_order(connection, changes, _is_same(pending))
+            if connection.execute(is_here).first() is None:
+                connection.execute(update(changes).where(_is_same(pending)).values(state=KEPT, due_at=None))
+
+    def resume(self, account: str, applicable: Collection[str], *, now: float) -> None:
+        """Let changes of an account wait from now on that were only kept, of fields that can be applied."""
+        # Those that wait already too: another process may be setting one of them aside at this moment.
+        which = and_(
+            changes.c.account == account, changes.c.state.in_([KEPT, PENDING]), changes.c.field.in_(applicable)
+        )
+        with self._database.write() as connection:
+            lock_in_order(connection, changes, which)
+            connection.execute(update(changes).where(which).values(state=PENDING, due_at=now))
 
     def postpone(self, pending: PendingChange, due_at: float | None, *, failure: str) -> None:
         """Let a change that could not be applied wait until a time, or give it up, unless it has become newer."""

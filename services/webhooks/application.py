@@ -24,6 +24,10 @@ Handler = Callable[[Change], None]
 keep what is newer by `Change.time`."""
 
 
+class AccountGoneError(Exception):
+    """The account of a change is not here; the change is kept as it came, for when the account is added."""
+
+
 class WebhookApplication:
     """Reads and applies what waits; one job runs it, so that changes are applied one after the other."""
 
@@ -41,6 +45,10 @@ class WebhookApplication:
             done += some
             if not some or self._clock.monotonic() >= until:
                 return done
+
+    def resume(self, account: str) -> None:
+        """Have the kept changes of an account applied, which was added just now."""
+        self._table.resume(account, self._handlers.keys(), now=self._clock.timestamp())
 
     def sweep(self) -> None:
         """Delete what was applied, or only kept, for long enough."""
@@ -73,6 +81,9 @@ class WebhookApplication:
         """Hand a change to its handler; if that fails, let it wait, or give it up."""
         try:
             self._handlers[pending.change.field](pending.change)
+        except AccountGoneError:
+            self._table.set_aside(pending)
+            return False
         except Exception as error:
             if isinstance(error, DatabaseUnavailableError) and not isinstance(error, StatementRefusedError):
                 raise  # It says nothing about the change.

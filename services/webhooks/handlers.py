@@ -7,7 +7,7 @@ from functools import partial
 
 from services.media.kept_stories import KeptStories
 from services.store.webhooks import Change
-from services.webhooks.application import Handler
+from services.webhooks.application import AccountGoneError, Handler
 
 
 def handlers_by_field(*, kept_stories: KeptStories, is_gone: Callable[[str], bool]) -> Mapping[str, Handler]:
@@ -20,5 +20,6 @@ def _apply_if_here(handler: Handler, is_gone: Callable[[str], bool], change: Cha
 
     Meta goes on delivering of an account that was removed. Kept for ever, that would bring back what was deleted.
     """
-    if not is_gone(change.account):
-        handler(change)
+    if is_gone(change.account):
+        raise AccountGoneError
+    handler(change)

@@ -15,6 +15,7 @@ from commands.account_file import FileError, accounts_of
 from config import Config
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.store import Store
+from services.store.webhooks import Change, Delivery, DeliveryContent
 from tests.stores import query
 from tests.support import live_settings
 
@@ -141,6 +142,31 @@ def test_a_new_token_replaces_the_old_one(accounts, listed, make_account):
     ended, said, _ = make_account("add", "--file", "-", given=as_csv([page]))
 
     assert (ended, said.splitlines()[-1]) == (0, "1 replaced.")
+
+
+def test_what_was_delivered_of_a_story_before_its_account_was_added_waits_from_then_on(accounts, listed, make_account):
+    first, second = listed["accounts"][:2]
+    make_account("list")
+    store = Store.open(make_account.config.database_url, make_account.config.instance_path, mode="live")
+    try:
+        changes = [
+            Change(account["id"], field, {"media_id": "1"}, 1.0)
+            for account, field in ((first, "story_insights"), (first, "comments"), (second, "story_insights"))
+        ]
+        store.webhooks.enter([DeliveryContent(Delivery("d", b"", 1.0), changes, None)], applicable=[], now=1.0)
+    finally:
+        store.close()
+
+    make_account("add", "--file", "-", given=as_csv(accounts[:1]))
+
+    states = query(make_account.store, "gateway", "SELECT account, field, state FROM webhook_changes")
+    assert sorted(states) == sorted(
+        [
+            (first["id"], "story_insights", "pending"),
+            (first["id"], "comments", "kept"),
+            (second["id"], "story_insights", "kept"),
+        ]
+    )
 
 
 def test_a_throttle_of_the_whole_app_ends_it_and_the_rest_is_not_tried(simulator, accounts, listed, make_account):

@@ -27,7 +27,7 @@ from tests.support import (
     settings,
 )
 
-OTHER_ID = "17841400000000011"
+OTHER_ID, THIRD_ID = "17841400000000011", "17841400000000012"
 STORY = "18023345989012587"
 BODY = body(entry(ACCOUNT_ID, story_insights(STORY)))
 HANDSHAKE = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
@@ -378,6 +378,35 @@ def test_nothing_is_kept_of_a_story_whose_account_was_removed_or_never_added(mak
     clock.wait(2)
 
     assert applied(client, OTHER_ID, "17841400000000099") == [(ACCOUNT_ID,)]
+
+
+def test_a_story_of_an_account_that_is_added_later_is_kept_then(make_client, clock):
+    client = make_client(settings(token_key=new_key(), page_id=""), clock=clock)
+    services = client.application.extensions["services"]
+    assert applied(client, ACCOUNT_ID, OTHER_ID, THIRD_ID) == [(ACCOUNT_ID,)]
+    assert client.get("/status").json["work"]["webhooks"] == {"waiting": 0, "failed": 0}
+
+    add_account(services.store, client.application.extensions["config"].token_key, OTHER_ID)
+    services.webhook_application.resume(OTHER_ID)
+
+    assert applied(client) == [(ACCOUNT_ID,), (OTHER_ID,)]
+    states = query(store_of(client), "gateway", "SELECT account, state FROM webhook_changes ORDER BY account")
+    assert states == [(ACCOUNT_ID, "applied"), (OTHER_ID, "applied"), (THIRD_ID, "kept")]
+
+
+def test_a_story_is_kept_of_an_account_that_is_added_while_its_delivery_is_applied(make_client, clock, monkeypatch):
+    client = make_client(settings(token_key=new_key(), page_id=""), clock=clock)
+    services = client.application.extensions["services"]
+    table, set_aside = services.store.webhooks, services.store.webhooks.set_aside
+
+    def added_meanwhile(pending):
+        add_account(services.store, client.application.extensions["config"].token_key, OTHER_ID)
+        services.webhook_application.resume(OTHER_ID)
+        set_aside(pending)
+
+    monkeypatch.setattr(table, "set_aside", added_meanwhile)
+
+    assert applied(client, OTHER_ID) == [(OTHER_ID,)]
 
 
 def test_a_story_is_kept_while_the_id_of_the_account_of_the_settings_is_not_known(make_client, clock):
