@@ -24,8 +24,8 @@ from services.answers import Provenance
 from services.cache.cache import Cache
 from services.caller import ANONYMOUS, UNIDENTIFIED, Caller
 from services.clock import Clock
-from services.monitoring.families import RESPONSE_CACHE_BYTES
 from services.monitoring.measurements import UNMATCHED, Measurements
+from services.monitoring.metric_families import RESPONSE_CACHE_BYTES
 from services.redaction import Redaction
 from services.request_context import RequestContext, Turns
 from services.waiting_slots import WaitingSlots

@@ -17,8 +17,8 @@ from services.clients.graph.logins import login_of
 from services.clients.graph.models import Account
 from services.clients.guard.guard import NO_ACCOUNT
 from services.errors import PASSING, ProviderError
+from services.media.too_few_viewers import ViewersCheck
 from services.media.values import read_item
-from services.media.viewers import ViewersCheck
 from services.redaction import Redaction
 
 METRIC = "reach"  # every type of media has it

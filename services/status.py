@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from services.accounts.checks import WARN_DAYS, Check, attempt, failed, overall
+from services.accounts.checks import Check, attempt, failed, overall
 from services.accounts.checkup import Checkup
 from services.accounts.current_tokens import fingerprint
+from services.accounts.expiry_warning_days import WARN_DAYS
 from services.accounts.rekeying import Rekeying
 from services.accounts.resolver import AccountResolver, ConfiguredAccount
 from services.accounts.token_states import NOT_DECRYPTED_STATE, TokenStates

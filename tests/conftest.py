@@ -35,18 +35,9 @@ from commands.isolation import isolate_this_process
 from config import Config
 from routes import documentation
 from services.store.store import Store
+from tests.movable_clock import MovableClock
 from tests.stores import ENGINES, new_store
-from tests.support import (
-    ROOT,
-    MovableClock,
-    Watch,
-    leaks_in_folder,
-    new_instance,
-    settings,
-    start_gateway,
-    start_simulator,
-    utc,
-)
+from tests.support import ROOT, Watch, leaks_in_folder, new_instance, settings, start_gateway, start_simulator, utc
 
 pytest_plugins = ["tests.world"]
 

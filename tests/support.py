@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from commands.probe import free_port
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.access.key_text import digest_of, new_id, new_text
 from services.accounts.token_encryption import TokenEncryption
-from services.clock import Clock
 from services.store.accounts import AccountRow
 from services.store.api_keys import ApiKeyRow
 from services.store.schema import gateway, memory
@@ -219,32 +218,6 @@ class Watch(logging.Handler):
 
     def leaks(self) -> list[str]:
         return leaks_in("\n".join(self.seen))
-
-
-class MovableClock(Clock):
-    """A clock that stands still until a test moves it; waiting moves it."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self._monotonic = 0.0
-        self.waits: list[float] = []
-
-    def timestamp(self) -> float:
-        return self._now.timestamp()
-
-    def now(self) -> datetime:
-        return self._now
-
-    def set(self, now: datetime) -> None:
-        self._now = now
-
-    def monotonic(self) -> float:
-        return self._monotonic
-
-    def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self._monotonic += seconds
-        self._now += timedelta(seconds=seconds)
 
 
 class NoConnections:

@@ -9,7 +9,8 @@ import pytest
 from config import Config
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
-from tests.support import UNLIMITED_MODASH_RATE, MovableClock, live_settings, new_instance, utc
+from tests.movable_clock import MovableClock
+from tests.support import UNLIMITED_MODASH_RATE, live_settings, new_instance, utc
 
 NOW = utc("2026-11-21T18:00")  # ten in the morning in California
 QUIET_WITHIN = 30  # seconds

@@ -10,9 +10,9 @@ from typing import Literal
 from services.accounts import diagnosis
 from services.accounts.current_tokens import CurrentTokens
 from services.accounts.diagnosis import Cause, Diagnosis
+from services.accounts.expiry_warning_days import WARNED_BEFORE
 from services.accounts.needed_permissions import NEEDED_SCOPES
 from services.accounts.page_diagnosis import of_pages
-from services.cache.policies import DAY
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account
 from services.clients.graph.tokens import NEVER, Page, TokenClient, TokenDetails
@@ -32,8 +32,6 @@ from services.windows import last_days
 
 DATA_ACCESS_EXPIRED = "data_access_expired"
 EXPIRING = "token_expiring"
-WARN_DAYS = (14, 7, 1)  # days before the end of a token
-WARNED_BEFORE = WARN_DAYS[0] * DAY
 INSIGHTS_NOT_ANSWERED, OTHER_ACCOUNT = "insights_not_answered", "other_account"
 REPORTED_WITHIN = 7  # days of which Instagram has reported one
 OTHER_LOGIN = {"facebook": "instagram", "instagram": "facebook"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import nullcontext, suppress
 
-from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TokenRefusal
+from services.accounts.expiry_warning_days import WARN_DAYS
 from services.accounts.token_states import TokenStates, end_of
 from services.cache.policies import DAY
 from services.clock import Clock

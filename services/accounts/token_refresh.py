@@ -10,9 +10,9 @@ import logging
 from collections.abc import Collection
 from typing import NamedTuple
 
-from services.accounts.checks import WARN_DAYS
 from services.accounts.current_tokens import TOKEN_REFUSED, CurrentTokens, fingerprint
 from services.accounts.diagnosis import APP_NOT_ACCEPTED, UNCLEAR
+from services.accounts.expiry_warning_days import WARN_DAYS
 from services.accounts.needed_permissions import NEEDED_SCOPES, OF_INSTAGRAM
 from services.accounts.resolver import AccountResolver
 from services.accounts.token_encryption import TokenEncryption

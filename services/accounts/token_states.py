@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from services.accounts.account_states import NOT_CHECKED, NOT_DECRYPTED, HealthState, TokenNews
-from services.accounts.checks import DATA_ACCESS_EXPIRED, WARNED_BEFORE
+from services.accounts.checks import DATA_ACCESS_EXPIRED
 from services.accounts.current_tokens import EXPIRED, INVALID, CurrentTokens, refused_state
 from services.accounts.diagnosis import SCOPES_MISSING
+from services.accounts.expiry_warning_days import WARNED_BEFORE
 from services.cache.policies import DAY
 from services.clock import Clock
 from services.days import our_time

@@ -30,8 +30,8 @@ from services.executors import Executor
 from services.media.catalogue import EVERY_TYPE, MEDIA_METRICS
 from services.media.known_refusals import FEW, OF_WHOLE_MEDIA, AnsweredMetrics, MediaRefusals
 from services.media.metric_names import NAMED_BY_PLACE
+from services.media.too_few_viewers import ViewersCheck
 from services.media.values import MediaValue, read_item
-from services.media.viewers import ViewersCheck
 
 SPLIT_FOR = frozenset({RetryStrategy.SPLIT, RetryStrategy.SHRINK})
 UNKNOWN_TYPE = "unknown"  # in the keys of refusals

@@ -30,8 +30,8 @@ from services.media.kept_stories import KeptStories, account_of_media
 from services.media.known_refusals import FEW, OF_MEDIA, AlbumChildError, MediaRefusals, RefusedMedia
 from services.media.live_story import LiveStory
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
+from services.media.too_few_viewers import ViewersCheck
 from services.media.values import MediaValue, media_value_as_json, media_value_of
-from services.media.viewers import ViewersCheck
 from services.store.cache_entries import CacheKey
 from services.store.database import DatabaseUnavailableError
 from services.store.media import MediaRow

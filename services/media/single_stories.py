@@ -12,8 +12,8 @@ from services.media.catalogue import STORY
 from services.media.fetcher import MediaFetcher, Viewers, note_refusals
 from services.media.known_refusals import FEW, OF_ONE_MEDIA, MediaRefusals
 from services.media.live_story import LiveStory
+from services.media.too_few_viewers import ViewersCheck
 from services.media.values import MediaValue
-from services.media.viewers import ViewersCheck
 
 
 class SingleStories:

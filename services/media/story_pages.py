@@ -18,8 +18,8 @@ from services.media.live_story import FIELDS, LiveStory, live_story
 from services.media.metric_names import MetricNames
 from services.media.page_walk import Run
 from services.media.single_stories import SingleStories
+from services.media.too_few_viewers import ViewersCheck
 from services.media.values import MediaValue, read_item
-from services.media.viewers import ViewersCheck
 
 MAX_PAGES = 20
 MAX_CULPRITS = 3  # of one reading; then pages are no longer cheaper than asking for each story alone

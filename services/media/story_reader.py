@@ -24,7 +24,7 @@ from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk
 from services.media.single_stories import SingleStories
 from services.media.story_pages import Keep, StoryList, StoryPages
-from services.media.viewers import ViewersCheck
+from services.media.too_few_viewers import ViewersCheck
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from services.monitoring import families
-from services.monitoring.families import BUCKETS, FAMILIES
+from services.monitoring import metric_families
 from services.monitoring.measurements import Key
+from services.monitoring.metric_families import BUCKETS, FAMILIES
 from services.monitoring.shared_counts import Exchange
 from services.monitoring.state import GatewayState, Sample, is_visible
 from services.store.counters import ProcessGauges
 
 BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), "+Inf")
-OF_BREAKERS = frozenset({families.BREAKER_STATE, families.ACCOUNTS_PAUSED})
+OF_BREAKERS = frozenset({metric_families.BREAKER_STATE, metric_families.ACCOUNTS_PAUSED})
 
 
 class Monitoring:
@@ -53,7 +53,11 @@ class Monitoring:
         found = [
             *self._state.samples(accounts),
             *_of_processes(self._exchange.gauges()),
-            Sample(families.BUILD_INFO, tuple(build[name] for name in FAMILIES[families.BUILD_INFO].labels), 1),
+            Sample(
+                metric_families.BUILD_INFO,
+                tuple(build[name] for name in FAMILIES[metric_families.BUILD_INFO].labels),
+                1,
+            ),
         ]
         samples = [sample for sample in found if is_visible(sample, accounts)]
         for name, family in FAMILIES.items():
@@ -116,8 +120,8 @@ def _histogram(name: str, counts: Mapping[Key, float]) -> Metric:
 
 def _of_processes(processes: Sequence[ProcessGauges]) -> Iterator[Sample]:
     """Yield what is added up over all processes, and of the breakers the worst."""
-    yield Sample(families.PROCESSES, (), len(processes))
-    name = families.RESPONSE_CACHE_BYTES
+    yield Sample(metric_families.PROCESSES, (), len(processes))
+    name = metric_families.RESPONSE_CACHE_BYTES
     yield Sample(name, (), sum(process.values.get(name, 0) for process in processes))
     worst: dict[str, float] = {}
     for process in processes:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from itertools import pairwise
 
 from services.clients.notification_receiver import failure_of
-from services.monitoring.families import (
+from services.monitoring.metric_families import (
     BUCKETS,
     CALL_SECONDS,
     CALLS,

@@ -12,7 +12,7 @@ from services.accounts.resolver import AccountResolver
 from services.accounts.token_states import TokenState, TokenStates
 from services.clock import Clock
 from services.errors import BusyError
-from services.monitoring import families
+from services.monitoring import metric_families
 from services.monitoring.readiness import Readiness
 from services.quota import BreakerStatus, Quota
 from services.reports.balance import CreditBalance
@@ -28,7 +28,12 @@ TOKEN_STATES = ("ok", "expiring", "expired", "invalid", "missing_permission", "n
 DEAD = (EXPIRED, INVALID)
 # Values over all accounts, which are not added up for a caller of some: GET /credits has what such a key has spent.
 OF_ALL_ACCOUNTS = frozenset(
-    {families.ACCOUNTS_PAUSED, families.CREDITS_SPENT, families.CREDITS_LIMIT, families.CREDITS_BALANCE}
+    {
+        metric_families.ACCOUNTS_PAUSED,
+        metric_families.CREDITS_SPENT,
+        metric_families.CREDITS_LIMIT,
+        metric_families.CREDITS_BALANCE,
+    }
 )
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -100,8 +105,8 @@ class GatewayState:
     def _read(self) -> Iterator[Sample | OfAccount]:
         faults = self._store.faults()
         for database in self._store.databases:
-            yield Sample(families.DATABASE_UP, (database.name,), 0 if database.name in faults else 1)
-        yield Sample(families.CREDITS_LIMIT, (), credits_of(self._policy.limit))
+            yield Sample(metric_families.DATABASE_UP, (database.name,), 0 if database.name in faults else 1)
+        yield Sample(metric_families.CREDITS_LIMIT, (), credits_of(self._policy.limit))
         for read in (self._work, self._credits, self._troubles, self._token_ends, self._quota_used):
             yield from _if_available(read)
 
@@ -109,34 +114,34 @@ class GatewayState:
         work = self._readiness.work()
         if work is None:
             return
-        yield Sample(families.WORKERS, (), work["workers"])
+        yield Sample(metric_families.WORKERS, (), work["workers"])
         jobs = {"waiting": work["waiting"], "running": work["running"], "late": work["late"]}
         for state, number in (jobs | {"given_up": work["given_up"]}).items():
-            yield Sample(families.JOBS, (state,), number)
-        yield Sample(families.WEBHOOK_CHANGES, ("waiting",), work["webhooks"]["waiting"])
-        yield Sample(families.WEBHOOK_CHANGES, ("failed",), work["webhooks"]["failed"])
-        yield Sample(families.NOTIFICATIONS, ("waiting",), work["notifications"]["waiting"])
-        yield Sample(families.NOTIFICATIONS, ("given_up",), work["notifications"]["given_up"])
-        yield Sample(families.SET_APART, (), work["set_apart"])
+            yield Sample(metric_families.JOBS, (state,), number)
+        yield Sample(metric_families.WEBHOOK_CHANGES, ("waiting",), work["webhooks"]["waiting"])
+        yield Sample(metric_families.WEBHOOK_CHANGES, ("failed",), work["webhooks"]["failed"])
+        yield Sample(metric_families.NOTIFICATIONS, ("waiting",), work["notifications"]["waiting"])
+        yield Sample(metric_families.NOTIFICATIONS, ("given_up",), work["notifications"]["given_up"])
+        yield Sample(metric_families.SET_APART, (), work["set_apart"])
 
     def _credits(self) -> Iterator[Sample]:
         spent = self._store.spending.of_month(self._source, month_of(self._store.clock.timestamp()))
         if spent is not None:
-            yield Sample(families.CREDITS_SPENT, (), credits_of(spent))
+            yield Sample(metric_families.CREDITS_SPENT, (), credits_of(spent))
         if (left := self._balance.left().credits) is not None:
-            yield Sample(families.CREDITS_BALANCE, (), left)
+            yield Sample(metric_families.CREDITS_BALANCE, (), left)
 
     def _troubles(self) -> Iterator[OfAccount]:
-        yield OfAccount(families.IN_TROUBLE, (), None)
+        yield OfAccount(metric_families.IN_TROUBLE, (), None)
         for account in {account for account, _ in self._store.account_troubles.known()}:
-            yield OfAccount(families.IN_TROUBLE, (), account)
+            yield OfAccount(metric_families.IN_TROUBLE, (), account)
 
     def _token_ends(self) -> Iterator[Sample | OfAccount]:
         states = self._tokens.of(self._accounts.listed())
         for name in TOKEN_STATES:
-            yield OfAccount(families.TOKENS, (name,), None)
+            yield OfAccount(metric_families.TOKENS, (name,), None)
         for account, state in states.items():
-            yield OfAccount(families.TOKENS, (state.state,), account)
+            yield OfAccount(metric_families.TOKENS, (state.state,), account)
         now = self._store.clock.timestamp()
         ends = [
             (_seconds_left(state, now), account)
@@ -144,20 +149,23 @@ class GatewayState:
             if state.expires_at is not None or state.state in DEAD
         ]
         for seconds, account in sorted(ends)[:MAX_ACCOUNTS]:
-            yield Sample(families.TOKEN_EXPIRES, (account,), seconds)
+            yield Sample(metric_families.TOKEN_EXPIRES, (account,), seconds)
 
     def _quota_used(self) -> Iterator[Sample]:
         limits = sorted(self._quota.limits(), key=lambda limit: limit["percent"], reverse=True)
         for limit in limits[:MAX_ACCOUNTS]:
             labels = limit["provider"], limit["account"] or ""
-            yield Sample(families.QUOTA_USED, labels, limit["percent"] / 100)
+            yield Sample(metric_families.QUOTA_USED, labels, limit["percent"] / 100)
 
 
 def breaker_values(breakers: Sequence[BreakerStatus]) -> Mapping[str, float]:
     """Return the state of each provider's breaker, and the number of accounts whose own is not closed."""
     values: dict[str, float] = {}
     for each in breakers:
-        state, paused = f"{families.BREAKER_STATE} {each['provider']}", f"{families.ACCOUNTS_PAUSED} {each['provider']}"
+        state, paused = (
+            f"{metric_families.BREAKER_STATE} {each['provider']}",
+            f"{metric_families.ACCOUNTS_PAUSED} {each['provider']}",
+        )
         values.setdefault(paused, 0)
         if each["account"] is None:
             values[state] = BREAKER_STATES[each["state"]]
@@ -170,11 +178,11 @@ def is_visible(sample: Sample, accounts: Collection[str] | None) -> bool:
     """Return whether a caller of some accounts (None: of all) may see a value: nothing that is of others, or a sum."""
     if accounts is None:
         return True
-    named = dict(zip(families.FAMILIES[sample.family].labels, sample.labels, strict=True)).get("account")
+    named = dict(zip(metric_families.FAMILIES[sample.family].labels, sample.labels, strict=True)).get("account")
     if sample.family in OF_ALL_ACCOUNTS:
         return False
     # A limit of the whole app concerns each account.
-    return named is None or named in accounts or (not named and sample.family == families.QUOTA_USED)
+    return named is None or named in accounts or (not named and sample.family == metric_families.QUOTA_USED)
 
 
 def _seconds_left(state: TokenState, now: float) -> float:

@@ -31,7 +31,7 @@ from services.media.known_refusals import MediaRefusals
 from services.media.reader import MediaReader
 from services.media.story_polling import StoryPolling
 from services.media.story_reader import StoryReader
-from services.media.viewers import ViewersCheck
+from services.media.too_few_viewers import ViewersCheck
 from services.notifications.notifications import Notifications
 from services.posts.insights import PostInsightsReader
 from services.posts.kept_posts import KeptPosts, both

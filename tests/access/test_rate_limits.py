@@ -11,8 +11,9 @@ from services.caller import ANONYMOUS, Caller, Scope
 from services.store import request_counts
 from services.store.database import Database, DatabaseUnavailableError
 from services.store.request_counts import KEPT_FOR, RequestCountTable
+from tests.movable_clock import MovableClock
 from tests.stores import query
-from tests.support import MovableClock, NoConnections, utc
+from tests.support import NoConnections, utc
 
 KEYS = [Caller(f"key{number}", Scope.READ, requests_per_minute=10) for number in range(100)]
 COUNT = "SELECT caller, minute, requests FROM request_counts ORDER BY caller, minute"

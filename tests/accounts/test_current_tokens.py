@@ -11,7 +11,8 @@ from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import new_key
 from services.errors import TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, MovableClock, add_account, graph_error, settings
+from tests.movable_clock import MovableClock
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_account, graph_error, settings
 
 KEY = new_key()
 OTHER, OTHER_TOKEN = "17841400000000022", "EAAotherTOKENofANaccount000"

@@ -13,7 +13,8 @@ from services.background.job_runner import Runner
 from services.background.job_schedule import TOKEN_OF
 from services.errors import AccountUnknownError, ProviderError
 from services.store.accounts import AccountRow
-from tests.support import UNLIMITED_MODASH_RATE, MovableClock, new_instance, utc
+from tests.movable_clock import MovableClock
+from tests.support import UNLIMITED_MODASH_RATE, new_instance, utc
 
 NOW = utc("2026-11-21T18:00")
 

@@ -9,6 +9,7 @@ from responses.matchers import query_param_matcher
 
 from services.days import midnight, pacific_day
 from services.windows import Window
+from tests.movable_clock import MovableClock
 from tests.planners import (
     MEDIA,
     USER,
@@ -21,7 +22,7 @@ from tests.planners import (
     query_of,
     series,
 )
-from tests.support import MovableClock, graph_error, total_value, utc
+from tests.support import graph_error, total_value, utc
 
 POSTS = [post("b", "2026-06-13T12:00:00+0000"), post("a", "2026-06-03T12:00:00+0000")]
 ALL = "posts,reach,views,interactions"

@@ -12,8 +12,9 @@ from services.growth.kept_counts import KeptCounts
 from services.growth.shown_trends import TREND_OVERHEAD, ShownTrend
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
+from tests.movable_clock import MovableClock
 from tests.planners import MEDIA, USER, body_of, follows, plan_insights, plan_posts, plan_profile, post, totals
-from tests.support import ACCOUNT_ID, MovableClock, NoConnections, graph_error, settings, utc
+from tests.support import ACCOUNT_ID, NoConnections, graph_error, settings, utc
 
 COUNTED_DAYS = 15
 SELECTIONS = ("", "&metrics=reach", "&metrics=views,posts")

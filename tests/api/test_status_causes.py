@@ -11,7 +11,8 @@ from services.accounts.registry import READ_EVERY
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.store.accounts import AccountRow
 from tests.end_to_end.test_connect import APP_USER, LISTED, UNREADABLE
-from tests.support import MovableClock, live_settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import live_settings, utc
 
 ACCOUNT, PAGE = "17841400000000000", "100000000000000"
 KEY = new_key()

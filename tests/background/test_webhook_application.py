@@ -20,8 +20,9 @@ from services.store.store import Store
 from services.webhooks.application import APPLIED_AT_ONCE, FIRST_RETRY_DELAY, MAX_CHANGE_ATTEMPTS, WebhookApplication
 from services.webhooks.parsing import read
 from tests.deliveries import body, change, entry, story_insights
+from tests.movable_clock import MovableClock
 from tests.stores import query
-from tests.support import MovableClock, new_instance, utc
+from tests.support import new_instance, utc
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 T = 1_760_000_000

@@ -17,7 +17,8 @@ from services.clients.guard.guard import Guard
 from services.clients.rate_limiter import RateLimiter
 from services.errors import BusyError, Charge, DeadlineExceededError, ProviderRateLimitedError
 from services.request_context import RequestContext
-from tests.support import MovableClock, utc
+from tests.movable_clock import MovableClock
+from tests.support import utc
 
 
 def background_work():

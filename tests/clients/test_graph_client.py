@@ -21,7 +21,8 @@ from services.clients.graph.models import Account
 from services.errors import ProviderError
 from services.request_context import RequestContext
 from services.wiring.provider_clients import graph_client
-from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, TOKEN, MovableClock, graph_error, settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import ACCOUNT_ID, APP_SECRET, GRAPH, TOKEN, graph_error, settings, utc
 
 ANY = re.compile(rf"{GRAPH}/.*")
 MEDIA = f"{GRAPH}/v25.0/{ACCOUNT_ID}/media"

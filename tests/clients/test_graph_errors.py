@@ -10,7 +10,8 @@ import responses
 
 from services.clients.graph.error_codes import INSTAGRAM_RULES, POLICY_BLOCK
 from services.clients.guard.throttle import ASSUMED_THROTTLE
-from tests.support import GRAPH, MovableClock, graph_error, settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import GRAPH, graph_error, settings, utc
 
 MEDIA = re.compile(rf"{GRAPH}/.*/media")
 USAGE = "X-Business-Use-Case-Usage"

@@ -15,7 +15,8 @@ from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.executors import Executor
 from services.store.accounts import AccountRow
-from tests.support import ACCOUNT_ID, GRAPH, MODASH, ROOT, MovableClock, settings, total_value, utc
+from tests.movable_clock import MovableClock
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, ROOT, settings, total_value, utc
 
 POST = {
     "id": "98",

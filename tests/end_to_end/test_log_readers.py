@@ -12,7 +12,7 @@ import time
 import pytest
 
 from commands.probe import free_port
-from services.monitoring.families import LOG_LINES_LOST
+from services.monitoring.metric_families import LOG_LINES_LOST
 from tests.support import ROOT, Process, environment, local_session, new_instance, wait_for
 
 READY = "/top-posts?time_range=7d"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from config import Config
-from tests.support import MovableClock, live_settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import live_settings, utc
 
 NOW = utc("2026-11-03T18:00")
 ALL = (

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from config import Config
-from tests.support import MovableClock, live_settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import live_settings, utc
 
 NOW = utc("2026-11-18T18:00")
 ASKED_FOR = timedelta(days=62)  # two windows of 30 days, with a day at each end

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from config import Config
-from tests.support import MovableClock, live_settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import live_settings, utc
 
 NOW = utc("2026-11-21T18:00")  # Thirty days back lies the clock change of autumn, the dearest time of the year.
 PLAIN = (

@@ -9,7 +9,8 @@ import pytest
 
 from config import Config
 from tests.end_to_end.truth import Truth
-from tests.support import MovableClock, live_settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import live_settings, utc
 
 DAY = timedelta(days=1)
 METRICS = ("reach", "views", "saved", "shares", "total_interactions", "engagement_rate")

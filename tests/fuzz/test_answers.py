@@ -33,7 +33,8 @@ from tests.fuzz.damage import many_at_once, one_by_one, raw
 from tests.fuzz.faults import Faults, bug_in
 from tests.fuzz.insight_checks import insight_faults, trend_faults
 from tests.fuzz.share import EVERY
-from tests.support import MovableClock, forget_everything, settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import forget_everything, settings, utc
 
 COMBINATIONS = 750  # for each kind of answer, beside the damages in one place
 SEED = 20_260_615

@@ -18,7 +18,8 @@ from tests.fuzz.asking import Request, nearly_valid, valid, wild
 from tests.fuzz.checks import error_faults, strict
 from tests.fuzz.faults import Faults, bug_in
 from tests.fuzz.share import EVERY
-from tests.support import MovableClock, settings, total_value, utc
+from tests.movable_clock import MovableClock
+from tests.support import settings, total_value, utc
 
 SEED = 20_261_121
 REQUESTS, PARTS = 20_000, 8

@@ -10,8 +10,9 @@ import responses
 
 from services.days import midnight, pacific_day
 from services.insights.catalogue import METRICS
+from tests.movable_clock import MovableClock
 from tests.planners import plan_insights, totals
-from tests.support import ACCOUNT_ID, MovableClock, fresh_for, graph_error, settings, utc
+from tests.support import ACCOUNT_ID, fresh_for, graph_error, settings, utc
 
 PLAIN = [
     *("views", "accounts_engaged", "total_interactions", "likes", "comments", "saves"),

@@ -14,8 +14,8 @@ from routes.documentation import VERSION
 from services.accounts.current_tokens import fingerprint
 from services.accounts.token_encryption import TokenEncryption, new_key
 from services.errors import PermissionDeniedError, TokenInvalidError
-from services.monitoring import families, state
-from services.monitoring.families import FAMILIES
+from services.monitoring import metric_families, state
+from services.monitoring.metric_families import FAMILIES
 from services.monitoring.state import Sample, is_visible
 from services.store.account_tokens import TokenRow
 from services.store.accounts import AccountRow
@@ -240,7 +240,7 @@ def test_a_key_with_a_list_of_accounts_gets_no_number_that_counts_others(make_cl
     assert numbers == {"own": (1, 1), "other": (0, 0), "": (1, 2)}
     hidden = ("insights_credits_spent", "insights_credits_limit", "insights_accounts_paused")
     assert [bool(of(found["own"], name)) for name in hidden] == [False] * 3
-    assert [is_visible(Sample(families.CREDITS_BALANCE, (), 1.0), accounts) for accounts in ({"1"}, None)] == [
+    assert [is_visible(Sample(metric_families.CREDITS_BALANCE, (), 1.0), accounts) for accounts in ({"1"}, None)] == [
         False,
         True,
     ]
@@ -251,10 +251,10 @@ def test_a_limit_of_the_whole_app_concerns_each_account_and_a_token_without_an_a
     shown = [
         is_visible(Sample(family, labels, 1.0), {"1"})
         for family, labels in (
-            (families.QUOTA_USED, ("instagram", "")),
-            (families.QUOTA_USED, ("instagram", "2")),
-            (families.TOKEN_EXPIRES, ("",)),
-            (families.TOKEN_EXPIRES, ("1",)),
+            (metric_families.QUOTA_USED, ("instagram", "")),
+            (metric_families.QUOTA_USED, ("instagram", "2")),
+            (metric_families.TOKEN_EXPIRES, ("",)),
+            (metric_families.TOKEN_EXPIRES, ("1",)),
         )
     ]
 

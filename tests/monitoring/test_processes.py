@@ -10,10 +10,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.monitoring import families
+from services.monitoring import metric_families
 from services.monitoring.exposition import _of_processes
-from services.monitoring.families import CALLS
 from services.monitoring.measurements import Measurements
+from services.monitoring.metric_families import CALLS
 from services.monitoring.shared_counts import Exchange
 from services.monitoring.state import Sample
 from services.store.counters import Counters, ProcessGauges
@@ -103,10 +103,10 @@ def test_concurrent_processes_lose_no_count(store):
 
 @pytest.mark.parametrize("states", [(2, 0), (0, 2), (0, 0)])
 def test_the_worst_state_of_a_breaker_is_shown_whichever_process_comes_last(states):
-    name = f"{families.BREAKER_STATE} modash"
+    name = f"{metric_families.BREAKER_STATE} modash"
     processes = [ProcessGauges(str(number), {name: state}) for number, state in enumerate(states)]
 
-    assert Sample(families.BREAKER_STATE, ("modash",), max(states)) in list(_of_processes(processes))
+    assert Sample(metric_families.BREAKER_STATE, ("modash",), max(states)) in list(_of_processes(processes))
 
 
 def test_values_of_a_process_count_while_it_is_alive(store):

@@ -20,9 +20,10 @@ from services.notifications.notifications import Notifications
 from services.store import notifications as outbox
 from services.store.store import Store
 from services.wiring.provider_clients import receiver_client
+from tests.movable_clock import MovableClock
 from tests.notifications.receiver import HIDDEN, KEY, SECRET
 from tests.stores import new_store, query
-from tests.support import ROOT, MovableClock, errors_of, free_port, new_instance, start_worker, utc
+from tests.support import ROOT, errors_of, free_port, new_instance, start_worker, utc
 
 ACCOUNT = "17841400000000001"
 HOUR = 3600.0

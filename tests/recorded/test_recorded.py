@@ -12,7 +12,8 @@ import responses
 
 from services.days import EndTime, parse_provider_time
 from services.insights.values import read_days, read_total
-from tests.support import ACCOUNT_ID, GRAPH, MODASH, MovableClock, settings, utc
+from tests.movable_clock import MovableClock
+from tests.support import ACCOUNT_ID, GRAPH, MODASH, settings, utc
 
 RECORDED = Path(__file__).parent
 

@@ -25,8 +25,9 @@ from services.store.store import Store
 from services.store.types import Number
 from services.store.webhooks import DeliveryContent
 from tests.history.transfer.history_rows import all_rows, fill
+from tests.movable_clock import MovableClock
 from tests.stores import new_store, query
-from tests.support import ACCOUNT_ID, MovableClock, settings, utc
+from tests.support import ACCOUNT_ID, settings, utc
 
 FORGOTTEN, OTHER = "17841400000000001", "17841400000000002"
 # Every table that has no column `account`, and what it is about; a new one has to be thought about.
