@@ -129,6 +129,13 @@ def test_case_matters_neither_in_ascii_nor_beside_other_letters(letters):
         assert redaction(f"{letters} {scheme}{VALUE}") == f"{letters} {scheme}{MARK}"
 
 
+@pytest.mark.parametrize("written", ["s3cret-key", "S3CRET-KEY", "\u017f3cret-\u212aey"])
+def test_a_secret_beyond_ascii_is_removed_in_a_case_of_ascii_too(written):
+    redaction = Redaction(["\u017f3cret-\u212aey"])
+
+    assert redaction(f"key {written}") == redaction.known(f"key {written}") == f"key {MARK}"
+
+
 # What is cut
 
 FAMILY, FLAG, ACCENTS = (
@@ -186,6 +193,22 @@ def test_a_text_that_was_clean_is_looked_at_again_once_a_secret_is_learned():
 
     after = [redaction.is_clean(text) for text in ("17841400000000001", "token-of-an-account", "secret-word-1")]
     assert (before, after) == ([True, True, False], [True, False, False])
+
+
+def test_a_text_is_not_known_as_clean_if_a_secret_was_learned_while_it_was_looked_at(monkeypatch):
+    redaction = Redaction()
+    look = redaction.reply
+
+    def look_while_another_thread_learns(text):
+        shown = look(text)
+        redaction.learn("token-of-an-account")
+        return shown
+
+    monkeypatch.setattr(redaction, "reply", look_while_another_thread_learns)
+    redaction.is_clean("token-of-an-account")
+    monkeypatch.undo()
+
+    assert not redaction.is_clean("token-of-an-account")
 
 
 @pytest.mark.parametrize("asked_before", [True, False])

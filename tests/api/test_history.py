@@ -8,14 +8,15 @@ from datetime import date, timedelta
 from random import Random
 
 import pytest
+import responses
 
 from services.accounts.token_encryption import new_key
 from services.days import our_time
 from services.store.follower_counts import FollowerCount
 from services.store.history import HistoryKey, HistoryValue
 from services.store.sqlite_texts import TextTolerantCursor
-from tests.planners import body_of
-from tests.support import ACCOUNT_ID, NoConnections, add_account, settings, table_rows
+from tests.planners import body_of, plan_insights, plan_posts, plan_profile, totals
+from tests.support import ACCOUNT_ID, NoConnections, add_account, settings, table_rows, utc
 
 OTHER_ACCOUNT = "17841400000000009"
 
@@ -328,6 +329,20 @@ def test_a_metric_that_the_catalogue_does_not_know_is_not_summed(client, kept):
     (point,) = points_of(ask(client, "views_of_2031", interval="week", since="2026-06-08")).values()
 
     assert (point["value"], point["reason"]) == (None, "not_summed")
+
+
+@pytest.mark.parametrize(("read_at", "day"), [("06:59:59", "2026-06-14"), ("07:00:00", "2026-06-15")])
+def test_a_profile_has_the_number_of_followers_of_the_day_in_california(client, clock, read_at, day):
+    clock.set(utc(f"2026-06-15T{read_at}"))
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        plan_profile(wire, followers=900)
+        plan_posts(wire)
+        plan_insights(wire, lambda query: totals(query, 1))
+        body_of(client, "/growth-trends", period="7d")
+
+    body = ask(client, "followers", since="2026-06-13", until=day)
+
+    assert {each: value for each, value in values_of(body).items() if value is not None} == {day: 900}
 
 
 def test_a_week_has_the_last_known_number_of_followers(client, kept):
