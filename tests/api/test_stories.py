@@ -179,6 +179,17 @@ def test_live_stories_take_two_calls_and_a_second_request_none(client, provider)
     assert (body["meta"]["unavailable"], body["meta"]["warnings"], body["meta"]["stale"]) == ([], [], False)
 
 
+def test_a_look_that_found_none_before_stories_were_read_leaves_them_live(client, provider, clock):
+    looked_at = clock.timestamp()
+    clock.wait(5)
+    before, _ = stories_of(client)
+    provider.calls.clear()
+
+    client.application.extensions["services"].kept_stories.note_none(ACCOUNT_ID, at=looked_at)
+
+    assert (stories_of(client)[0], provider.calls) == (before, [])
+
+
 def test_a_story_without_viewers_does_not_affect_the_others(client, provider):
     provider.few = {"18001"}
 

@@ -252,13 +252,14 @@ def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver,
     assert (failure, len(receiver.ids), store.notifications.counts()) == ("receiver_unreachable", 1, (0, 0))
 
 
-def test_a_receiver_may_name_a_longer_wait(store, receiver, clock, delivery):
+@pytest.mark.parametrize(("named", "wait"), [("3600", HOUR), ("1", RETRY_DELAYS[0])])
+def test_a_receiver_may_name_a_longer_wait_but_no_shorter_one(store, receiver, clock, delivery, named, wait):
     put(store, clock=clock)
-    receiver.answers = [(503, {"Retry-After": "3600"}, b"")]
+    receiver.answers = [(503, {"Retry-After": named}, b"")]
 
     delivery.run(seconds=5)
 
-    assert due_in(store, clock) == HOUR
+    assert due_in(store, clock) == wait
 
 
 def test_the_oldest_events_are_given_up_where_too_many_wait(store, clock, monkeypatch, caplog):
