@@ -591,13 +591,14 @@ def test_a_failing_job_is_retried_with_growing_delays_then_given_up(store_settin
     assert query(store_settings, "gateway", "SELECT failure, due_at FROM jobs") == [("RuntimeError", None)]
 
 
-def test_a_retry_waits_for_the_retry_after_of_the_provider(work, put, caplog):
+@pytest.mark.parametrize(("retry_after", "seconds"), [(700, 700), (5, 30)])
+def test_a_retry_waits_for_a_longer_retry_after_of_the_provider(work, put, caplog, retry_after, seconds):
     def handler(*_):
-        raise ProviderRateLimitedError("slow down", provider="modash", retry_after=700)
+        raise ProviderRateLimitedError("slow down", provider="modash", retry_after=retry_after)
 
     put()
 
-    assert [work(handler), work(handler, seconds=699), work(handler, seconds=1)] == [1, 0, 1]
+    assert [work(handler), work(handler, seconds=seconds - 1), work(handler, seconds=1)] == [1, 0, 1]
     assert lines(caplog)[0] == ("report", "failed", "provider_rate_limited")
     assert not caplog.records[0].exc_info
 

@@ -252,8 +252,9 @@ def test_a_receiver_that_is_down_gets_the_event_when_it_is_back(store, receiver,
     assert (failure, len(receiver.ids), store.notifications.counts()) == ("receiver_unreachable", 1, (0, 0))
 
 
-@pytest.mark.parametrize(("named", "wait"), [("3600", HOUR), ("1", RETRY_DELAYS[0])])
-def test_a_receiver_may_name_a_longer_wait_but_no_shorter_one(store, receiver, clock, delivery, named, wait):
+@pytest.mark.parametrize("case", [("3600", HOUR), ("1", RETRY_DELAYS[0])])
+def test_a_receiver_may_name_a_longer_wait_but_no_shorter_one(store, receiver, clock, delivery, case):
+    named, wait = case
     put(store, clock=clock)
     receiver.answers = [(503, {"Retry-After": named}, b"")]
 
