@@ -188,6 +188,18 @@ def test_what_is_unknown_now_stays_as_it_was(table):
     }
 
 
+@pytest.mark.parametrize("name", ["timestamp", "media_type", "media_product_type"])
+def test_what_an_item_of_a_list_lacks_stays_known_to_the_process_too(table, name):
+    index, whole = MediaIndex(table), post("1", media_product_type="FEED")
+    index.saw(Account("a", "token"), [whole])
+    before = index.find("1")
+
+    index.saw(Account("a", "token"), [{key: value for key, value in whole.items() if key != name}])
+
+    assert index.find("1") == MediaIndex(table).find("1") == before
+    assert None not in (before.created_at, before.media_type, before.product_type)
+
+
 def test_a_list_that_is_read_again_costs_no_statement(store):
     written = []
 
