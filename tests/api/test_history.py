@@ -12,7 +12,8 @@ import responses
 
 from services.accounts.token_encryption import new_key
 from services.days import our_time
-from services.store.follower_counts import FollowerCount
+from services.store.database import DatabaseUnavailableError
+from services.store.follower_counts import FollowerCount, FollowerCounts
 from services.store.history import HistoryKey, HistoryValue
 from services.store.sqlite_texts import TextTolerantCursor
 from tests.planners import body_of, plan_insights, plan_posts, plan_profile, totals
@@ -343,6 +344,26 @@ def test_a_profile_has_the_number_of_followers_of_the_day_in_california(client, 
     body = ask(client, "followers", since="2026-06-13", until=day)
 
     assert {each: value for each, value in values_of(body).items() if value is not None} == {day: 900}
+
+
+def test_a_number_of_followers_that_could_not_be_kept_is_that_of_the_next_profile_of_its_day(
+    client, clock, monkeypatch
+):
+    def unavailable(*_):
+        raise DatabaseUnavailableError("connection refused")
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        plan_posts(wire)
+        plan_insights(wire, lambda query: totals(query, 1))
+        for followers in (900, 905):
+            plan_profile(wire, followers=followers)
+        monkeypatch.setattr(FollowerCounts, "keep", unavailable)
+        body_of(client, "/growth-trends", period="7d")
+        monkeypatch.undo()
+        clock.wait(60)
+        body_of(client, "/growth-trends", period="7d", refresh="true")
+
+    assert values_of(ask(client, "followers", since="2026-06-15", until="2026-06-15")) == {"2026-06-15": 905}
 
 
 def test_a_week_has_the_last_known_number_of_followers(client, kept):

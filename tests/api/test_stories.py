@@ -499,10 +499,10 @@ def test_a_bucket_without_a_name_is_not_the_total(client, provider, clock):
 
 def test_deliveries_may_come_twice_and_in_any_order(client, provider, clock):
     clock.wait(DAY)
-    for time, reach in ((200, 7), (100, 9), (200, 7), (300, -1)):
+    for time, reach in ((200, 7), (200, 7), (100, 9), (300, -1)):
         report(client, "18009", time=NOW + time, reach=reach)
 
-    assert numbers_of(stories_of(client, "/stories/18009")[0])["reach"] == 7
+        assert numbers_of(stories_of(client, "/stories/18009")[0])["reach"] == 7
 
 
 @pytest.mark.parametrize(

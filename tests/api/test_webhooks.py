@@ -247,6 +247,15 @@ def test_large_bodies_are_read_at_once_only_as_far_as_there_is_room(make_client,
     assert (small.status_code, accepted.status_code) == (200, 200)
 
 
+def test_large_bodies_with_a_wrong_signature_leave_their_room_to_others(client, monkeypatch):
+    monkeypatch.setattr(receiving, "ROOM_WAIT", 0.05)
+    large = body(entry(ACCOUNT_ID, change("comments", {"id": "1", "text": "x" * 4 * 1024 * 1024})))
+
+    refused = {deliver(client, large, secret="another-secret").status_code for _ in range(5)}
+
+    assert (refused, deliver(client, large).status_code) == ({403}, 200)
+
+
 @pytest.mark.parametrize(("given", "failure"), [(None, SignatureMissingError), ("sha256=0", SignatureInvalidError)])
 def test_no_room_is_taken_for_a_large_body_without_a_signature_of_the_right_form(client, given, failure):
     webhooks = client.application.extensions["services"].webhooks

@@ -536,6 +536,17 @@ def test_what_was_claimed_is_run_although_the_claim_of_long_work_then_failed(sto
     assert keys(claimed) == ["nasa"]
 
 
+def test_long_work_leaves_a_place_of_each_worker_to_other_jobs(store, clock, put):
+    for number in range(5):
+        store.jobs.put(BACKFILL_OF, str(number), due_at=clock.timestamp())
+    runner = Runner(store, {"report": None, BACKFILL_OF: None}, clock)
+
+    assert len(runner.claim("we", 4)) == 3
+    assert runner.claim("we", 1) == []
+    put()
+    assert keys(runner.claim("we", 1)) == ["nasa"]
+
+
 def test_a_job_is_background_work_and_no_part_of_the_request_of_its_thread(work, put):
     served, during = RequestContext(started_at=NOW), []
     token = request_context.current.set(served)
