@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from io import StringIO
 from tokenize import COMMENT, generate_tokens
@@ -464,3 +465,10 @@ def test_the_table_of_reasons_has_each_reason_once():
 
     assert sorted(names) == sorted(set(names))
     assert len(names) > 30
+
+
+def test_each_listed_equivalent_mutant_is_of_a_line_that_is_still_there():
+    listed = tomllib.loads((ROOT / "tests" / "equivalent_mutants.toml").read_text(encoding="utf-8"))["mutant"]
+    gone = [each["before"] for each in listed if each["before"] not in (ROOT / each["module"]).read_text("utf-8")]
+
+    assert gone == []
