@@ -346,6 +346,18 @@ def test_a_profile_has_the_number_of_followers_of_the_day_in_california(client, 
     assert {each: value for each, value in values_of(body).items() if value is not None} == {day: 900}
 
 
+@pytest.mark.parametrize(("read_at", "value"), [("06:59:59", None), ("07:00:00", 7)])
+def test_a_value_is_kept_from_the_end_of_its_day_on(client, clock, read_at, value):
+    clock.set(utc(f"2026-06-16T{read_at}"))
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        plan_insights(wire, lambda query: totals(query, 7))
+        day = {"since": "2026-06-15", "until": "2026-06-15"}
+        body = body_of(client, "/account-insights", period="day", metrics="views", **day)
+
+    assert body["data"][0]["values"][0]["value"] == 7
+    assert values_of(ask(client, "views", **day)) == {"2026-06-15": value}
+
+
 def test_a_number_of_followers_that_could_not_be_kept_is_that_of_the_next_profile_of_its_day(
     client, clock, monkeypatch
 ):
