@@ -332,6 +332,16 @@ def test_the_wait_is_the_longest_that_a_header_gives_in_seconds(client, wire, he
     assert response.headers["Retry-After"] == str(seconds)
 
 
+@pytest.mark.parametrize("headers", [{"Retry-After": "42"}, usage(11)])
+def test_a_refusal_that_no_wait_ends_names_none_whatever_its_headers_say(client, wire, headers):
+    wire.get(MEDIA, json=graph_error(100), status=400, headers=headers)
+
+    response = top_posts(client)
+
+    assert (response.status_code, response.get_json()["retry_after"]) == (502, None)
+    assert "Retry-After" not in response.headers
+
+
 def test_a_block_for_reasons_of_policy_lasts_a_day(client, wire):
     wire.get(MEDIA, json=graph_error(368), status=400)
 
