@@ -19,7 +19,7 @@ from tests.support import ROOT, environment, free_port, leaks_in
 
 MOST_COMMANDS = 10
 KEEP = ("cp .env kept.env", "set +e")
-# Else Instagram reports one of ten days only six hours after its end.
+# Else the simulator shows nothing of one day in five until six hours after its end.
 ALL_REPORTED = (
     "curl -sS -o /dev/null --retry 100 --retry-connrefused --retry-delay 1"
     " http://127.0.0.1:{port}/_simulator/switches -d '{{\"reporting_delay\": false}}'"
