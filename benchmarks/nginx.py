@@ -54,7 +54,7 @@ def _configuration(gateway: int, port: int, folder: Path, *, cached: bool) -> st
     server = server.replace(place, f"{place}{in_location}add_header X-Cache $upstream_cache_status always;\n")
     paths = "".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY)
     # Its workers run as the user who runs this, so that they can write into the folder.
-    user = f"user {Path(folder).owner()} {Path(folder).group()};"
+    user = f"user {folder.owner()} {folder.group()};"
     return (
         f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ worker_connections 1024; }}\n"
         f"http {{ access_log off; {paths}\n{before}\n{server}}}\n"

@@ -235,10 +235,14 @@ def starts_within(seconds: float, *, monotonic: Callable[[], float]) -> Iterator
         _latest_start.reset(reset)
 
 
+def _left_of_request() -> float:
+    context = current.get()
+    return math.inf if context is None else context.remaining()
+
+
 def remaining() -> float:
     """Return the seconds that the work in hand may still take; infinity without a deadline."""
-    context = current.get()
-    return min(math.inf if context is None else context.remaining(), _latest_start.get()())
+    return min(_left_of_request(), _latest_start.get()())
 
 
 def timeout() -> float | None:
@@ -255,8 +259,7 @@ def require(seconds: float = 0.0) -> None:
 
 def deadline_exceeded() -> DeadlineExceededError:
     """Return the failure of work that may not go on; no provider is at fault, so it names none."""
-    context = current.get()
-    if _latest_start.get()() < (math.inf if context is None else context.remaining()):
+    if _latest_start.get()() < _left_of_request():
         return DeadlineExceededError(
             "The call waited for its turn for too long, and was not made.",
             provider=None,

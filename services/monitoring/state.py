@@ -162,10 +162,8 @@ def breaker_values(breakers: Sequence[BreakerStatus]) -> Mapping[str, float]:
     """Return the state of each provider's breaker, and the number of accounts whose own is not closed."""
     values: dict[str, float] = {}
     for each in breakers:
-        state, paused = (
-            f"{metric_families.BREAKER_STATE} {each['provider']}",
-            f"{metric_families.ACCOUNTS_PAUSED} {each['provider']}",
-        )
+        state = f"{metric_families.BREAKER_STATE} {each['provider']}"
+        paused = f"{metric_families.ACCOUNTS_PAUSED} {each['provider']}"
         values.setdefault(paused, 0)
         if each["account"] is None:
             values[state] = BREAKER_STATES[each["state"]]

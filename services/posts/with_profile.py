@@ -10,7 +10,7 @@ from services.accounts.resolver import PROFILE_KEY, AccountResolver
 from services.cache.cache import Cache
 from services.cache.fetch_request import FetchResult
 from services.cache.policies import JOINT_CALL_REFUSED, LAST_KNOWN_PROFILE, PROFILE, Json
-from services.clients.graph.client import Begin, GraphClient
+from services.clients.graph.client import Begin, GraphClient, do_with_next
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import (
@@ -88,10 +88,7 @@ class Pages:
         try:
             profile, page = self.graph.profile_and_media(self.account, limit=limit, begin=self.begin)
             self.refused = page is None
-            if self.begin is not None and page is not None and page.more:
-                self.begin(partial(self.on_profile, profile))
-            else:
-                self.on_profile(profile)
+            do_with_next(partial(self.on_profile, profile), page, self.begin)
         except ProviderError as error:
             # Code 1 may say that the call asks for too much; a page alone is then asked for, smaller and smaller.
             if isinstance(error, ProviderRefusedError) or error.retry_strategy is RetryStrategy.SHRINK:

@@ -46,6 +46,9 @@ webhook_deliveries = Table(
     Index("webhook_deliveries_by_read_at", "mode", "read_at", "received_at"),
 )
 
+# A query finds the index of those that failed by these words only.
+CHANGE_FAILED = text("state = 'failed'")
+
 webhook_changes = Table(
     "webhook_changes",
     gateway,
@@ -66,8 +69,8 @@ webhook_changes = Table(
     Index(
         "webhook_changes_failed",
         "mode",
-        sqlite_where=text("state = 'failed'"),
-        postgresql_where=text("state = 'failed'"),
+        sqlite_where=CHANGE_FAILED,
+        postgresql_where=CHANGE_FAILED,
     ),
 )
 

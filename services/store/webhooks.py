@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 
 from services.store.account_tables import accounts
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
 from services.store.database import Database, chunks, excluded, lock_in_order
 from services.store.group_commit import GroupCommit
+from services.store.job_tables import CHANGE_FAILED
 from services.store.job_tables import webhook_changes as changes
 from services.store.job_tables import webhook_deliveries as deliveries
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
-IS_FAILED = text("state = 'failed'")  # in the words of its index, which no other ones find
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
 LISTED_AT_ONCE = 1_000  # their digests
 MAX_READ_BYTES = 16 * 1024 * 1024  # of the bodies that are read at once, beyond the first one
@@ -188,7 +188,7 @@ class WebhookTable:
         unread = select(func.count()).select_from(deliveries).where(deliveries.c.read_at.is_(None))
         pending, failed = (
             select(func.count()).select_from(changes).where(which)
-            for which in (changes.c.due_at.is_not(None), IS_FAILED)
+            for which in (changes.c.due_at.is_not(None), CHANGE_FAILED)
         )
         with self._database.read() as connection:
             of_deliveries, *of_changes = (connection.execute(each).scalar_one() for each in (unread, pending, failed))

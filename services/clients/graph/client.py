@@ -39,6 +39,14 @@ Begin = Callable[[Callable[[], None]], None]
 """Gets work that may be done beside what follows."""
 
 
+def do_with_next(work: Callable[[], None], page: MediaPage | None, begin: Begin | None) -> None:
+    """Do work, or hand it to `begin` where the call for another page follows."""
+    if begin is not None and page is not None and page.more:
+        begin(work)
+    else:
+        work()
+
+
 def ignore_listed(_account: Account, _media: Sequence[Item]) -> None:
     """Do nothing with media that are listed."""
 
@@ -346,11 +354,8 @@ class GraphClient:
         """Return a page whose media are noted with what is `known` of them, but not where that is None."""
         page = page_of(answer)
         if known is not None:
-            note = partial(self._on_listed, account, [{**known, **media} for media in page.posts])
-            if begin is not None and page.more:
-                begin(note)
-            else:
-                note()
+            media = [{**known, **each} for each in page.posts]
+            do_with_next(partial(self._on_listed, account, media), page, begin)
         return page
 
 
