@@ -34,6 +34,7 @@ from app import create_app
 from commands.isolation import isolate_this_process
 from config import Config
 from routes import documentation
+from services.cache.cache import Cache
 from services.store.store import Store
 from tests.movable_clock import MovableClock
 from tests.stores import ENGINES, new_store
@@ -237,6 +238,34 @@ def statements():
     event.listen(Engine, "before_cursor_execute", note)
     yield sent
     event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def make_cache(store, clock):
+    """Caches of several processes over one store."""
+    made = []
+
+    def make(*, may_refresh=True, redact=str, on_use=lambda: None):
+        cache = Cache(
+            store.cache_entries,
+            store.leases,
+            clock,
+            may_refresh=lambda _account: may_refresh,
+            redact=redact,
+            on_use=on_use,
+        )
+        made.append(cache)
+        return cache
+
+    yield make
+    for cache in made:
+        cache.close()
+
+
+@pytest.fixture
+def cache(make_cache):
+    """A cache without an application."""
+    return make_cache()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from services import request_context
 from services.cache import background_refresh
-from services.cache.cache import Cache
 from services.cache.policies import REFRESH_WAIT, RETRY_FAILED_AFTER, FixedTTL
 from services.cache.single_flight import Flight
 from services.errors import ProviderTimeoutError
@@ -37,20 +36,6 @@ def moments(monkeypatch):
     moments = Monotonic()
     monkeypatch.setattr(background_refresh, "monotonic", moments)
     return moments
-
-
-@pytest.fixture
-def make_cache(store, clock):
-    made = []
-
-    def make():
-        may_refresh = {"may_refresh": lambda _account: True}
-        made.append(Cache(store.cache_entries, store.leases, clock, redact=str, on_use=lambda: None, **may_refresh))
-        return made[-1]
-
-    yield make
-    for cache in made:
-        cache.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select, update
 
 from services import request_context
-from services.cache.cache import Cache
 from services.cache.failure_text import serialize
 from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
 from services.cache.single_flight import Flight
@@ -35,33 +34,6 @@ class Final:
 
     def expires_at(self, _value, _fetched_at):
         return FOR_EVER
-
-
-@pytest.fixture
-def make_cache(store, clock):
-    """Caches of several processes over one store."""
-    made = []
-
-    def make(*, may_refresh=True, redact=str, on_use=lambda: None):
-        cache = Cache(
-            store.cache_entries,
-            store.leases,
-            clock,
-            may_refresh=lambda _account: may_refresh,
-            redact=redact,
-            on_use=on_use,
-        )
-        made.append(cache)
-        return cache
-
-    yield make
-    for cache in made:
-        cache.close()
-
-
-@pytest.fixture
-def cache(make_cache):
-    return make_cache()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.cache.cache import Cache
 from services.cache.policies import FixedTTL
 from services.errors import BusyError, DeadlineExceededError, ProviderTimeoutError
 from services.request_context import RequestContext
@@ -304,21 +303,6 @@ def test_a_caller_waits_for_another_process_for_a_bounded_time(make_world, held_
     body = reply.get_json()
     assert (reply.status_code, body["code"], body["provider"]) == (504, "deadline_exceeded", "instagram")
     assert body["message"] == "Timed out while waiting for another request that is fetching the same data."
-
-
-@pytest.fixture
-def cache(store, clock):
-    """A cache without an application."""
-    cache = Cache(
-        store.cache_entries,
-        store.leases,
-        clock,
-        may_refresh=lambda _account: True,
-        redact=str,
-        on_use=lambda: None,
-    )
-    yield cache
-    cache.close()
 
 
 def test_a_caller_that_is_delayed_after_its_look_up_finds_what_another_one_has_fetched_meanwhile(cache, monkeypatch):

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.cache.cache import Cache
 from services.media.known_refusals import MediaRefusals
 
 ACCOUNT = "17841400000000001"
 
 
 @pytest.fixture
-def refusals(store, clock):
-    cache = Cache(
-        store.cache_entries,
-        store.leases,
-        clock,
-        may_refresh=lambda _account: True,
-        redact=str,
-        on_use=lambda: None,
-    )
-    yield MediaRefusals(cache)
-    cache.close()
+def refusals(cache):
+    return MediaRefusals(cache)
 
 
 def test_a_media_that_refuses_a_metric_twice_is_one_media(refusals):
