@@ -11,11 +11,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from select import PIPE_BUF
 from typing import NamedTuple
-
-from services.executors import start_if_possible
 
 MOST_WAITING = 1024 * 1024  # bytes of lines that wait until their reader goes on: a second of a busy process
 TRY_AGAIN_AFTER = 1.0  # seconds after a failure; an exception for each line would cost more than the requests
@@ -111,7 +110,10 @@ class LogOutput:
                 self._cause = self._cause if self._is_paused() else TOO_SLOW
             self._catch_up()
             if self._waiting and self._writer is None:
-                self._writer = start_if_possible(self._write_what_waits, name="log")  # If not, by the next line.
+                writer = threading.Thread(target=self._write_what_waits, name="log", daemon=True)
+                with suppress(RuntimeError):  # The system has no thread left; the next line tries again.
+                    writer.start()
+                    self._writer = writer
 
     def _has_room(self, size: int) -> bool:
         """Return whether another line is kept: after one that was not, as soon as half of the others are written.
