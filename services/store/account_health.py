@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from services.store.account_tables import account_health
-from services.store.database import Database, chunks, excluded
+from services.store.database import Database, chunks
+from services.store.upsert import Upsert, excluded
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,24 @@ class HealthRow(CallRow):
     next_step: str | None = None
 
 
+_COLUMNS = account_health.c
+CHECKED = Upsert(
+    account_health,
+    replace=("checked_at", "failed_as", "failure", "next_step"),
+    only_if=func.coalesce(_COLUMNS.checked_at, 0) <= excluded(_COLUMNS.checked_at),
+)
+ANSWERED = Upsert(
+    account_health,
+    replace=("answered_at",),
+    only_if=func.coalesce(_COLUMNS.answered_at, 0) < excluded(_COLUMNS.answered_at),
+)
+REJECTED = Upsert(
+    account_health,
+    replace=("rejected_at", "rejected_as"),
+    only_if=func.coalesce(_COLUMNS.rejected_at, 0) < excluded(_COLUMNS.rejected_at),
+)
+
+
 class AccountHealthTable:
     """The health of accounts in the gateway database; what is older never replaces what is newer."""
 
@@ -65,30 +84,20 @@ class AccountHealthTable:
 
     def checked(self, row: CheckRow) -> None:
         """Keep the result of a check."""
-        columns = ("checked_at", "failed_as", "failure", "next_step")
-        is_newer = func.coalesce(account_health.c.checked_at, 0) <= excluded(account_health.c.checked_at)
-        self._database.upsert(account_health, vars(row), replace=columns, only_if=is_newer)
+        self._database.upsert(CHECKED, vars(row))
 
     def called(self, rows: Collection[CallRow]) -> None:
         """Keep how calls ended."""
-        columns = account_health.c
         # One transaction for each statement, and its rows sorted, so that concurrent ones lock them in the same order.
         for some in chunks(sorted((row for row in rows if row.answered_at), key=_account)):
-            self._database.upsert(
-                account_health,
-                [{"account": row.account, "answered_at": row.answered_at} for row in some],
-                replace=("answered_at",),
-                only_if=func.coalesce(columns.answered_at, 0) < excluded(columns.answered_at),
-            )
+            self._database.upsert(ANSWERED, [{"account": row.account, "answered_at": row.answered_at} for row in some])
         for some in chunks(sorted((row for row in rows if row.rejected_at), key=_account)):
             self._database.upsert(
-                account_health,
+                REJECTED,
                 [
                     {"account": row.account, "rejected_at": row.rejected_at, "rejected_as": row.rejected_as}
                     for row in some
                 ],
-                replace=("rejected_at", "rejected_as"),
-                only_if=func.coalesce(columns.rejected_at, 0) < excluded(columns.rejected_at),
             )
 
 

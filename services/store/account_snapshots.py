@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
-from services.store.database import Database, excluded
+from services.store.database import Database
 from services.store.history_tables import account_snapshots
+from services.store.upsert import Upsert, excluded
 
 
 class AccountSnapshot(NamedTuple):
@@ -76,26 +77,23 @@ class AccountSnapshots:
 
     def complete(self, account: str, *, day: str, taken_at: float) -> None:
         """Note that the snapshot of a day is complete; an earlier day changes nothing."""
-        is_later = func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day)
-        row = {"account": account, "day": day, "taken_at": taken_at}
-        self._database.upsert(account_snapshots, row, replace=("day", "taken_at"), only_if=is_later)
+        self._database.upsert(COMPLETE, {"account": account, "day": day, "taken_at": taken_at})
 
     def begin_backfill(self, account: str, *, now: float, calls: int) -> None:
         """Note that a back-fill of an account begins, with so many calls to make; one that is under way goes on."""
-        progress = {
+        row = {
+            "account": account,
             "backfill_begun_at": now,
             "backfill_ended_at": None,
             "backfill_total": calls,
             "backfill_left": calls,
         }
-        self._database.upsert(
-            account_snapshots, {"account": account} | progress, replace=tuple(progress), only_if=~_is_under_way()
-        )
+        self._database.upsert(BEGIN_BACKFILL, row)
 
     def note_backfill(self, account: str, *, left: int, ended_at: float | None = None) -> None:
         """Note how many calls of a back-fill are left, and when it ended."""
         row = {"account": account, "backfill_left": left, "backfill_ended_at": ended_at}
-        self._database.upsert(account_snapshots, row, replace=("backfill_left", "backfill_ended_at"))
+        self._database.upsert(NOTE_BACKFILL, row)
 
 
 def _is_under_way() -> ColumnElement[bool]:
@@ -104,3 +102,16 @@ def _is_under_way() -> ColumnElement[bool]:
 
 def _columns() -> Select[Any]:
     return select(*(account_snapshots.c[name] for name in AccountSnapshot._fields))
+
+
+COMPLETE = Upsert(
+    account_snapshots,
+    replace=("day", "taken_at"),
+    only_if=func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day),
+)
+BEGIN_BACKFILL = Upsert(
+    account_snapshots,
+    replace=("backfill_begun_at", "backfill_ended_at", "backfill_total", "backfill_left"),
+    only_if=~_is_under_way(),
+)
+NOTE_BACKFILL = Upsert(account_snapshots, replace=("backfill_left", "backfill_ended_at"))

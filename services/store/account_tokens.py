@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 
 from services.store.account_tables import account_tokens
-from services.store.database import Database, Transaction, excluded, upsert
+from services.store.database import Database, Transaction
+from services.store.upsert import Upsert, excluded
 
 KEY = ("account", "fingerprint")
 NEVER_ENDS = 0.0  # as Meta writes it; no column can hold infinity
@@ -58,6 +59,19 @@ class SealedToken(NamedTuple):
     sealed: bytes
 
 
+def _values_to_put() -> Mapping[str, ColumnElement[Any]]:
+    """Return what a row takes from another one, but for warnings and a refusal."""
+    stored = account_tokens.c
+    replaced = set(TokenRow._fields) - {*KEY, "seen_at", "warned_days", "failure", "failed_with"}
+    new = {name: excluded(stored[name]) for name in sorted(replaced)}
+    is_as_read = stored.failure.is_not_distinct_from(excluded(stored.failure))
+    return new | {name: case((is_as_read, new[name]), else_=stored[name]) for name in ("state", "reason")}
+
+
+PUT = Upsert(account_tokens, replace=_values_to_put())
+REPLACE = Upsert(account_tokens, replace=[name for name in TokenRow._fields if name not in KEY])
+
+
 class AccountTokens:
     """The tokens of the gateway database; a token that is replaced has no row for long."""
 
@@ -94,17 +108,12 @@ class AccountTokens:
 
         State and reason belong to the refusal. So they are written only if that is the one that the row was read with.
         """
-        values, stored = row._asdict(), account_tokens.c
-        replaced = values.keys() - {*KEY, "seen_at", "warned_days", "failure", "failed_with"}
-        new = {name: excluded(stored[name]) for name in replaced}
-        is_as_read = stored.failure.is_not_distinct_from(excluded(stored.failure))
-        new |= {name: case((is_as_read, new[name]), else_=stored[name]) for name in ("state", "reason")}
-        self._database.upsert(account_tokens, values, replace=new)
+        self._database.upsert(PUT, row._asdict())
 
     def replace(self, row: TokenRow) -> None:
         """Write a new token and delete the others of its account, in one transaction."""
         with self._database.write() as connection:
-            upsert(connection, account_tokens, row._asdict(), replace=tuple(row._asdict().keys() - set(KEY)))
+            REPLACE.run(connection, row._asdict())
             connection.execute(delete(account_tokens).where(_others(row.account, (row.fingerprint,))))
 
     def keep_only(self, account: str, fingerprint: str) -> None:
@@ -134,15 +143,8 @@ class AccountTokens:
             account_tokens.c.reason != row.reason,
         )
         with self._database.write() as connection:
-            written = upsert(
-                connection,
-                account_tokens,
-                row._asdict(),
-                replace=names,
-                only_if=is_new,
-                returning=[account_tokens.c.account],
-            )
-            is_written = written.first() is not None
+            note = Upsert(account_tokens, replace=names, only_if=is_new, returning=[account_tokens.c.account])
+            is_written = note.run(connection, row._asdict()).first() is not None
             if is_written and on_new is not None:
                 on_new(connection)
             return is_written

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from sqlalchemy import delete, func, select
 
 from services.store.account_tables import account_troubles
-from services.store.database import Database, Transaction, upsert
+from services.store.database import Database, Transaction
+from services.store.upsert import Upsert
+
+BEGIN = Upsert(account_troubles)
 
 
 class AccountTroubleTable:
@@ -36,7 +39,7 @@ class AccountTroubleTable:
     def begin(self, connection: Transaction, account: str, kind: str, *, code: str, now: float) -> bool:
         """Note, within a transaction, that a kind of read fails; return whether the account was well before."""
         was_well = not _number(connection, account)
-        upsert(connection, account_troubles, {"account": account, "kind": kind, "code": code, "began_at": now})
+        BEGIN.run(connection, {"account": account, "kind": kind, "code": code, "began_at": now})
         return was_well
 
     def end(self, connection: Transaction, account: str, kind: str) -> bool:

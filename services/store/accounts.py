@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, select, update
 
 from services.store.account_tables import account_health, accounts
-from services.store.database import Database, upsert
+from services.store.database import Database
+from services.store.upsert import Upsert
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class AccountRow:
     page_id: str
     token: bytes = field(repr=False)
     added_at: float
+
+
+PUT = Upsert(accounts, replace=("username", "login", "page_id", "token"))
 
 
 class AccountTable:
@@ -49,7 +53,7 @@ class AccountTable:
         with self._database.write() as connection:
             self._release_username(connection, row.username, row.id)
             connection.execute(delete(account_health).where(account_health.c.account == row.id))
-            upsert(connection, accounts, vars(row), replace=("username", "login", "page_id", "token"))
+            PUT.run(connection, vars(row))
 
     def reseal(self, account: str, sealed: bytes, again: bytes) -> bool:
         """Replace an encrypted token by the same one under another key; return False if it changed meanwhile."""

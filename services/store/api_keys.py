@@ -9,7 +9,8 @@ from typing import cast
 from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, or_, select, update
 
 from services.store.account_tables import api_keys, change_counters
-from services.store.database import Database, upsert
+from services.store.database import Database
+from services.store.upsert import Upsert
 
 COLUMNS = [column for column in api_keys.c if column.name != "mode"]
 
@@ -127,14 +128,16 @@ class ApiKeyTable:
         return bool(changed)
 
 
+COUNT = Upsert(change_counters, replace={"counter": change_counters.c.counter + 1})
+
+
 def _count(connection: Connection) -> None:
     """Raise the number of changes. The row stays locked until the commit, so the numbers are in the order of commits.
 
     With a number of its own in each key, two changes at once could get the same one, and a process that has seen the
     first would never read the second.
     """
-    counter = change_counters.c.counter
-    upsert(connection, change_counters, {"name": api_keys.name, "counter": 1}, replace={"counter": counter + 1})
+    COUNT.run(connection, {"name": api_keys.name, "counter": 1})
 
 
 def _as_text(accounts: Collection[str] | None) -> str | None:

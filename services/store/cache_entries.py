@@ -9,13 +9,25 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from services.store.cache_leases import LeaseTable
-from services.store.database import Database, chunks, excluded, lock_in_order, upsert
+from services.store.database import Database, chunks, lock_in_order
 from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
+from services.store.upsert import Upsert, excluded
 
 MAX_ROWS = 500_000
 # After an account, in the name of the counter of its new values; the other one counts those that replaced others.
 ADDED = "+"
+
+PUT = Upsert(
+    cache_entries,
+    replace=("value", "fetched_at", "kept_until"),
+    only_if=cache_entries.c.fetched_at <= excluded(cache_entries.c.fetched_at),
+)
+RAISE_VERSION = Upsert(
+    cache_versions,
+    replace={"counter": cache_versions.c.counter + 1},
+    returning=(cache_versions.c.counter,),
+)
 
 
 class CacheKey(NamedTuple):
@@ -172,24 +184,11 @@ class CacheEntryTable:
             }
             for cache_key, row in sorted(rows.items())  # In one order, as the leases: no deadlock.
         ]
-        upsert(
-            connection,
-            cache_entries,
-            values,
-            replace=("value", "fetched_at", "kept_until"),
-            only_if=cache_entries.c.fetched_at <= excluded(cache_entries.c.fetched_at),
-        )
+        PUT.run(connection, values)
         return existing & rows.keys()
 
     def _raise_version(self, connection: Connection, account: str) -> int:
-        raised = upsert(
-            connection,
-            cache_versions,
-            {"account": account, "counter": 1},
-            replace={"counter": cache_versions.c.counter + 1},
-            returning=(cache_versions.c.counter,),
-        )
-        return int(raised.scalar_one())
+        return int(RAISE_VERSION.run(connection, {"account": account, "counter": 1}).scalar_one())
 
 
 def _delete(connection: Connection, condition: ColumnElement[bool]) -> int:

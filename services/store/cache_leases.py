@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, tuple_, update
 
-from services.store.database import Database, chunks, lock_in_order, upsert
+from services.store.database import Database, chunks, lock_in_order
 from services.store.memory_tables import leases
+from services.store.upsert import Upsert
 
 LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
 LONGEST = 600.0  # seconds, far beyond any lease, whatever the clocks of machines
@@ -41,14 +42,8 @@ class LeaseTable:
         """Take the leases of keys that no process holds, and return the fence of each; the others are left out."""
         with self._database.write() as connection:
             now = self._database.now()
-            acquired = upsert(
-                connection,
+            acquire = Upsert(
                 leases,
-                # Sort the keys so that concurrent transactions lock rows in the same order (no deadlock).
-                [
-                    {"account": account, "key": key, "holder": holder, "fence": 1, "lease_until": now + LEASE}
-                    for key in sorted(keys)
-                ],
                 replace={
                     "holder": holder,
                     "fence": leases.c.fence + 1,
@@ -59,7 +54,12 @@ class LeaseTable:
                 only_if=(leases.c.lease_until <= now) | (leases.c.lease_until > now + LONGEST),
                 returning=(leases.c.key, leases.c.fence),
             )
-            return {row.key: row.fence for row in acquired}
+            # Sort the keys so that concurrent transactions lock rows in the same order (no deadlock).
+            rows = [
+                {"account": account, "key": key, "holder": holder, "fence": 1, "lease_until": now + LEASE}
+                for key in sorted(keys)
+            ]
+            return {row.key: row.fence for row in acquire.run(connection, rows)}
 
     def extend(self, holder: str) -> None:
         """Extend every lease of a holder."""

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from sqlalchemy import delete, select
 
 from services.store.damaged_rows import is_writable, parsed
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks
 from services.store.memory_tables import counters, process_gauges
+from services.store.upsert import Upsert, excluded
 
 PROCESS_ALIVE_FOR = 15.0  # seconds after which a process that wrote nothing counts as ended
 FORGOTTEN_AFTER = 3600.0  # seconds
@@ -24,6 +25,10 @@ class ProcessGauges(NamedTuple):
 
     process: str
     values: Mapping[str, float]
+
+
+ADD = Upsert(counters, replace={"value": counters.c.value + excluded(counters.c.value)})
+WRITE_GAUGES = Upsert(process_gauges, replace=("content", "seen_at"))
 
 
 class Counters:
@@ -41,8 +46,7 @@ class Counters:
         rows.sort(key=lambda row: (row["name"], row["labels"]))
         with self._database.write() as connection:
             for some in chunks(rows):
-                added = {"value": counters.c.value + excluded(counters.c.value)}
-                upsert(connection, counters, some, replace=added)
+                ADD.run(connection, some)
 
     def read(self) -> dict[Key, float]:
         """Return the counts of all processes."""
@@ -54,7 +58,7 @@ class Counters:
     def write_gauges(self, process: str, values: Mapping[str, float]) -> None:
         """Write the values of one process."""
         row = {"process": process, "content": json.dumps(dict(values)), "seen_at": self._database.now()}
-        self._database.upsert(process_gauges, row, replace=("content", "seen_at"))
+        self._database.upsert(WRITE_GAUGES, row)
 
     def forget_process(self, process: str) -> None:
         """Delete the values of a process that ends."""

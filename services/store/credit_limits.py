@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS
-from services.store.database import upsert
 from services.store.report_tables import ledger, ledger_months
+from services.store.upsert import Upsert
 
 LIMIT, BUDGET, DAMAGED_MONTH = "limit", "budget", "damaged_month"
+
+BEGIN_MONTH = Upsert(ledger_months)
 
 
 def most_spent_before(limit: int, price: int) -> int:
@@ -31,7 +33,7 @@ def reserve(
     the UPDATE to its end, so the sum has the row of every purchase that passed here before, and no other purchase can
     pass until this one is committed.
     """
-    upsert(connection, ledger_months, {"source": source, "month": month, "milli_credits": 0})
+    BEGIN_MONTH.run(connection, {"source": source, "month": month, "milli_credits": 0})
     spent = ledger_months.c.milli_credits
     row, is_amount = _is_month(source, month), _is_amount(connection, spent)
     raised = (

@@ -1,19 +1,16 @@
-"""One database: transactions, the upsert that both engines share, and whether the database is available."""
+"""One database: transactions, upserts of their own, and whether the database is available."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
-    ClauseElement,
-    Column,
     ColumnElement,
     Connection,
-    CursorResult,
     Double,
     Select,
     String,
@@ -21,17 +18,16 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    literal_column,
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
 from services.store.faults import MAKE_WRITABLE, NOT_A_STANDBY, is_refusal, only_writing, words
 from services.store.plain_queries import PlainQueries
 from services.store.schema_versions import GATEWAY, MEMORY, VERSIONS
+from services.store.upsert import Upsert, Values
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +42,6 @@ ADVICE_IF_MISSING = {
 T = TypeVar("T")
 Transaction = Connection
 """A connection within a transaction, for a function of a service that is called there and hands it on."""
-Values = Mapping[str, Any]
 """A row by column name; a value may be an SQL expression."""
 
 
@@ -127,16 +122,12 @@ class Database:
 
     def upsert(
         self,
-        table: Table,
+        statement: Upsert,
         rows: Values | Sequence[Values],
-        *,
-        key: Collection[str] | None = None,
-        replace: Collection[str] | Values = (),
-        only_if: ColumnElement[bool] | None = None,
     ) -> None:
-        """Insert rows, or replace columns of existing ones, in a transaction of its own; see the function `upsert`."""
+        """Insert rows, or replace columns of existing ones, in a transaction of its own."""
         with self.write() as connection:
-            upsert(connection, table, rows, key=key, replace=replace, only_if=only_if)
+            statement.run(connection, rows)
 
     def now(self) -> ColumnElement[float]:
         """Return the present moment (Unix seconds) by the one clock that all users of this database share.
@@ -304,39 +295,6 @@ def version_fault(name: str, found: str | None) -> str | None:
     return f"The {name} database is at version {found or 'none'}, not {needed}. Run `make migrate`, then start again."
 
 
-def upsert(
-    connection: Connection,
-    table: Table,
-    rows: Values | Sequence[Values],
-    *,
-    key: Collection[str] | None = None,
-    replace: Collection[str] | Values = (),
-    only_if: ColumnElement[bool] | None = None,
-    returning: Sequence[ColumnElement[Any]] = (),
-) -> CursorResult[Any]:
-    """Insert rows within a transaction; on a conflict over `key` (by default the primary key) update the existing row.
-
-    `replace` names the columns that take the new row's values, or maps columns to expressions over the existing row
-    (`table.c.x`) and the new one (`excluded(table.c.x)`); without it an existing row stays as it is. `only_if` is a
-    condition on the update. An SQL expression among the values has to be the same in every row. `returning` gives
-    columns of the rows that were inserted or updated, and of no others.
-    """
-    listed = [rows] if isinstance(rows, Mapping) else list(rows)
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-    expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
-    if expressions:
-        insert = insert.values(expressions)
-    conflict = [table.c[name] for name in key] if key is not None else list(table.primary_key)
-    updates = replace if isinstance(replace, Mapping) else {name: insert.excluded[name] for name in replace}
-    if updates:
-        statement = insert.on_conflict_do_update(index_elements=conflict, set_=updates, where=only_if)
-    else:
-        # Without index elements, so that it also covers partial unique indexes.
-        statement = insert.on_conflict_do_nothing(index_elements=None if key is None else conflict)
-    parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
-    return connection.execute(statement.returning(*returning) if returning else statement, parameters)
-
-
 def lock_in_order(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> None:
     """Lock rows before they are changed, in the order of their keys, as an upsert of sorted rows does.
 
@@ -349,11 +307,6 @@ def lock_in_order(connection: Connection, table: Table, *conditions: ColumnEleme
     # By the bytes, as Python sorts; the database's own order may be that of a language.
     order = [column.collate("C") if isinstance(column.type, String) else column for column in key]
     connection.execute(select(*key).where(*conditions).order_by(*order).with_for_update())
-
-
-def excluded(column: Column[Any]) -> ColumnElement[Any]:
-    """Return the value of a column in the row that was not inserted because of a conflict (SQL calls it `excluded`)."""
-    return literal_column(f"excluded.{column.name}", column.type)
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
 
-from services.store.database import Database, chunks, excluded
+from services.store.database import Database, chunks
 from services.store.history_tables import follower_counts
 from services.store.types import LARGEST_EXACT
+from services.store.upsert import Upsert, excluded
 
 MAY_LACK = ("follows", "media_count")  # of a count; one without followers is none
 
@@ -64,9 +65,7 @@ class FollowerCounts:
         """Keep a count, or what an earlier one of its day lacks; they may be read or imported in any order."""
         if not 0 <= count.followers <= LARGEST_EXACT:
             return
-        replace, is_earlier = earlier_count()
-        row = {"account": account} | count._asdict()
-        self._database.upsert(follower_counts, row, replace=replace, only_if=is_earlier)
+        self._database.upsert(KEEP_EARLIER, {"account": account} | count._asdict())
 
     def days(self, account: str, *, since: str, until: str, limit: int | None = None) -> list[FollowerCount]:
         """Return the counts of a range of days (ISO dates, both included), oldest first."""
@@ -118,6 +117,8 @@ def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[boo
     return replaced, or_(is_earlier, *is_lacking)
 
 
+_replaced, _is_earlier = earlier_count()
+KEEP_EARLIER = Upsert(follower_counts, replace=_replaced, only_if=_is_earlier)
 _OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields)).where(
     follower_counts.c.account == bindparam("account")
 )

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal_column, or_, select
 
-from services.store.database import CHUNK, Database, chunks, excluded
+from services.store.database import CHUNK, Database, chunks
 from services.store.history_tables import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
+from services.store.upsert import Upsert, excluded
 
 MAX_REASON, MAX_ORIGIN = 64, 16  # characters
 
@@ -321,8 +322,7 @@ class History:
             if all(map(_is_finite, (kept.value, *(kept.buckets or {}).values())))
         ]
         if rows:
-            replace, is_better = better_value()
-            self._database.upsert(metric_values, rows, replace=replace, only_if=is_better)
+            self._database.upsert(KEEP_BETTER, rows)
 
 
 def days_between(since: str, until: str) -> Iterator[str]:
@@ -488,6 +488,9 @@ def _replaced() -> Mapping[str, ColumnElement[Any]]:
 
 _KEY = [metric_values.c[name] for name in HistoryKey._fields]
 _COLUMNS = [*_KEY, *(metric_values.c[name] for name in HistoryValue._fields)]
+
+
+KEEP_BETTER = Upsert(metric_values, replace=_replaced(), only_if=_is_better())
 
 
 def _values(rows: Sequence[Any]) -> Iterator[tuple[HistoryKey, HistoryValue]]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tuple_, update
 
 from services.store.damaged_rows import MOST_ATTEMPTS, can_be_found, log_damaged, parsed
-from services.store.database import Database, Transaction, upsert
+from services.store.database import Database, Transaction
 from services.store.job_tables import jobs
+from services.store.upsert import Upsert, excluded
 
 HEARTBEAT_INTERVAL = 2.0  # seconds; a worker extends the leases of its jobs so often
 JOB_LEASE = 5 * HEARTBEAT_INTERVAL
@@ -20,6 +21,16 @@ UNHELD = ""  # the holder of a job that no worker holds
 # What only a damaged row has: such a job runs now, instead of never.
 LATEST_DUE, LATEST_LEASE = 400 * 86_400.0, 600.0  # seconds from now, far beyond any job and any lease
 SPARE = 100  # jobs of damaged names that keep no worker from the others
+
+_IS_GIVEN_UP = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
+PUT = Upsert(
+    jobs,
+    replace={
+        "due_at": case((jobs.c.due_at < excluded(jobs.c.due_at), jobs.c.due_at), else_=excluded(jobs.c.due_at)),
+        "attempts": case((_IS_GIVEN_UP, 0), else_=jobs.c.attempts),
+        "payload": case((_IS_GIVEN_UP, excluded(jobs.c.payload)), else_=jobs.c.payload),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -78,16 +89,10 @@ class Jobs:
             "holder": UNHELD,
             "lease_until": 0.0,
         }
-        given_up = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
-        replace = {
-            "due_at": case((jobs.c.due_at < due_at, jobs.c.due_at), else_=due_at),
-            "attempts": case((given_up, 0), else_=jobs.c.attempts),
-            "payload": case((given_up, row["payload"]), else_=jobs.c.payload),
-        }
         if within is not None:
-            upsert(within, jobs, row, replace=replace)
+            PUT.run(within, row)
         else:
-            self._database.upsert(jobs, row, replace=replace)
+            self._database.upsert(PUT, row)
 
     def keys(self, kind: str) -> set[str]:
         """Return the keys of the jobs of a kind, except those that were given up."""

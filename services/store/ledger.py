@@ -28,10 +28,11 @@ from typing import Literal, NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from services.store.credit_limits import give_back, month_of, reserve
-from services.store.database import Database, Transaction, upsert
+from services.store.database import Database, Transaction
 from services.store.database_clock import DatabaseClock
 from services.store.report_tables import ledger, settlements_set_apart
 from services.store.reports import KeptReport, NewReport, PendingReport, Reports, has_given_up, latest
+from services.store.upsert import Upsert
 
 IN_FLIGHT, RENAMED = "in_flight", "renamed"
 
@@ -123,6 +124,10 @@ class Settlement:
     retry: bool = False  # whether a report that was not ready before is asked for again after this
 
 
+OPEN = Upsert(ledger, returning=(ledger.c.id,))
+SET_APART = Upsert(settlements_set_apart, returning=(settlements_set_apart.c.ledger_id,))
+
+
 class Ledger:
     """The ledger of the gateway database, by source; all times are by the database's clock."""
 
@@ -151,7 +156,7 @@ class Ledger:
                 "milli_credits": order.price,
                 "opened_at": now,
             }
-            id_: int | None = upsert(connection, ledger, row, returning=(ledger.c.id,)).scalar()
+            id_: int | None = OPEN.run(connection, row).scalar()
             # First the insert, then the reading. In PostgreSQL the insert waits for a concurrent transaction with an
             # open row of this creator, so what is read afterwards includes what that purchase brought. Read before,
             # a report that arrives in between would be missed and bought again. Such a report may also say to which
@@ -216,13 +221,13 @@ class Ledger:
         its_id, content = settlements_set_apart.c.ledger_id, content_of(opened, settlement)
         row = {"ledger_id": opened.id, "content": content, "failure": failure, "set_apart_at": settlement.at}
         with self._database.write() as connection:
-            if upsert(connection, settlements_set_apart, row, returning=(its_id,)).first() is not None:
+            if SET_APART.run(connection, row).first() is not None:
                 return
             same = select(its_id).where(settlements_set_apart.c.content == content)
             if connection.execute(same).first() is None:
                 # A call of another database had the number, for ids begin again where one is replaced.
                 least = connection.execute(select(func.min(its_id))).scalar() or 0
-                upsert(connection, settlements_set_apart, row | {"ledger_id": min(least, 0) - 1})
+                SET_APART.run(connection, row | {"ledger_id": min(least, 0) - 1})
 
     def number_set_apart(self) -> int:
         """Return how many settlements were set apart."""

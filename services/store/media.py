@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks
 from services.store.history_tables import media
+from services.store.upsert import Upsert, excluded
 
 CHANGING = ("product_type", "media_type", "created_at")
 
@@ -26,6 +27,15 @@ class MediaRow:
     media_type: str | None = None
     created_at: float | None = None
     has_link: bool = True
+
+
+PUT = Upsert(
+    media,
+    replace={
+        **{name: excluded(media.c[name]) for name in ("account", "has_link")},
+        **{name: func.coalesce(excluded(media.c[name]), media.c[name]) for name in CHANGING},
+    },
+)
 
 
 class MediaTable:
@@ -46,9 +56,7 @@ class MediaTable:
 
     def put(self, rows: Sequence[MediaRow]) -> None:
         """Add media, or replace what is known of them; what is unknown now stays as it was."""
-        replace = {name: func.coalesce(excluded(media.c[name]), media.c[name]) for name in CHANGING}
-        same = {name: excluded(media.c[name]) for name in ("account", "has_link")}
         with self._database.write() as connection:
             for chunk in chunks(sorted(rows, key=lambda row: row.id)):  # In one order: no deadlock.
                 values = [vars(row) | {"has_link": int(row.has_link)} for row in chunk]
-                upsert(connection, media, values, replace=same | replace)
+                PUT.run(connection, values)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 
 from services.store.damaged_rows import can_be_found, next_attempt
-from services.store.database import Database, Transaction, upsert
+from services.store.database import Database, Transaction
 from services.store.job_tables import notifications
+from services.store.upsert import Upsert
 
 MAX_WAITING = 10_000  # events; beyond that the oldest are given up
 MAX_GIVEN_UP = 10_000  # that are kept
@@ -43,6 +44,9 @@ class NotificationCounts(NamedTuple):
 
 IS_WAITING = notifications.c.due_at.is_not(None)
 IS_GIVEN_UP = notifications.c.given_up_at.is_not(None)
+
+
+ADD = Upsert(notifications)
 
 
 class NotificationTable:
@@ -124,7 +128,7 @@ class NotificationTable:
             connection.execute(delete(notifications).where(old))
 
     def _put(self, connection: Transaction, event: Notification) -> int:
-        upsert(connection, notifications, event._asdict())
+        ADD.run(connection, event._asdict())
         over = _number(connection, IS_WAITING) - MAX_WAITING
         if over <= 0:
             return 0

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks
 from services.store.history_tables import post_looks, post_readings, posts
 from services.store.types import MAX_NAME, is_name
+from services.store.upsert import Upsert, excluded
 
 COUNTS = ("likes", "comments")
 INSIGHTS = ("reach", "views", "saved", "shares", "total_interactions")
@@ -111,19 +112,13 @@ class PostTable:
         # Sorted, so that concurrent transactions lock rows in the same order (no deadlock).
         listed = sorted((row for row in rows if is_name(row.id, MAX_NAME)), key=lambda row: row.id)
         values = [{"account": account} | vars(row) for row in listed]
-        newest = {name: func.coalesce(excluded(posts.c[name]), posts.c[name]) for name in CHANGING}
-        is_news = or_(
-            posts.c.last_seen_at <= excluded(posts.c.last_seen_at) - SEEN_AGAIN,
-            *(_differs(posts.c[name]) for name in CHANGING),
-        )
         with self._database.write() as connection:
             for chunk in chunks(values):
-                later = {"last_seen_at": excluded(posts.c.last_seen_at), **newest}
-                upsert(connection, posts, chunk, replace=later, only_if=is_news)
-            for names, part, parts in ((COUNTS, "counts", counts), (INSIGHTS, "insights", insights)):
-                replace, only_if = _replacement(names, part)
-                for chunk in chunks(_part_rows(account, names, part, parts)):
-                    upsert(connection, post_readings, chunk, replace=replace, only_if=only_if)
+                KEEP_NEWS.run(connection, chunk)
+            for chunk in chunks(_part_rows(account, COUNTS, "counts", counts)):
+                KEEP_COUNTS.run(connection, chunk)
+            for chunk in chunks(_part_rows(account, INSIGHTS, "insights", insights)):
+                KEEP_INSIGHTS.run(connection, chunk)
 
     def find(self, account: str, post: str) -> PostRow | None:
         """Return a post of an account."""
@@ -189,12 +184,12 @@ class PostTable:
     def begin_look(self, account: str, *, now: float) -> None:
         """Note that looking at an account's posts begins."""
         row = {"account": account, "begun_at": now, "looked_at": None}
-        self._database.upsert(post_looks, row, replace=("begun_at",))
+        self._database.upsert(BEGIN_LOOK, row)
 
     def end_look(self, account: str, *, looked_at: float) -> None:
         """Note as of when an account's posts were looked at."""
         row = {"account": account, "begun_at": looked_at, "looked_at": looked_at}
-        self._database.upsert(post_looks, row, replace=("looked_at",))
+        self._database.upsert(END_LOOK, row)
 
     def counts(self) -> PostCounts:
         """Return how many posts are kept, and when any were last looked at."""
@@ -233,6 +228,17 @@ def _replacement(names: Sequence[str], part: str) -> tuple[dict[str, ColumnEleme
     replace: dict[str, ColumnElement[Any]] = {name: func.coalesce(excluded(table[name]), table[name]) for name in names}
     replace |= {name: excluded(table[name]) for name in (f"{part}_read_at", f"{part}_reasons", "api_version")}
     return replace, or_(table[f"{part}_read_at"].is_(None), new > known)
+
+
+def _keep_fuller(names: Sequence[str], part: str) -> Upsert:
+    replace, is_fuller = _replacement(names, part)
+    return Upsert(post_readings, replace=replace, only_if=is_fuller)
+
+
+def _is_news() -> ColumnElement[bool]:
+    """Return whether a post was changed, or is kept as seen long ago."""
+    seen = posts.c.last_seen_at
+    return or_(seen <= excluded(seen) - SEEN_AGAIN, *(_differs(posts.c[name]) for name in CHANGING))
 
 
 def newer_post() -> tuple[Mapping[str, ColumnElement[Any]], None]:
@@ -310,3 +316,16 @@ def _reasons(text: str | None) -> dict[str, str]:
 def _number(value: float | None) -> float | int | None:
     """Return a count as the provider sent it: an integer, unless it is a fraction."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+KEEP_NEWS = Upsert(
+    posts,
+    replace={
+        "last_seen_at": excluded(posts.c.last_seen_at),
+        **{name: func.coalesce(excluded(posts.c[name]), posts.c[name]) for name in CHANGING},
+    },
+    only_if=_is_news(),
+)
+KEEP_COUNTS, KEEP_INSIGHTS = _keep_fuller(COUNTS, "counts"), _keep_fuller(INSIGHTS, "insights")
+BEGIN_LOOK = Upsert(post_looks, replace=("begun_at",))
+END_LOOK = Upsert(post_looks, replace=("looked_at",))

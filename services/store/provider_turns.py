@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Double, case, cast, select
 
-from services.store.database import Database, upsert
+from services.store.database import Database
 from services.store.memory_tables import rate_limits
+from services.store.upsert import Upsert
 
 MAX_AHEAD = 300.0  # seconds; no caller queues that long, so a later time was written before a clock was set back
 
@@ -25,15 +26,13 @@ class ProviderTurns:
         with self._database.write() as connection:
             now = self._database.now()
             queued = next_at.between(now, now + MAX_AHEAD)
-            taken = upsert(
-                connection,
+            take = Upsert(
                 rate_limits,
-                {"provider": provider, "next_at": now + spacing},
                 replace={"next_at": case((queued, next_at), else_=now) + spacing},
                 only_if=~queued | (next_at - now < most),
                 returning=(cast(next_at - spacing - now, Double),),
             )
-            wait = taken.scalar_one_or_none()
+            wait = take.run(connection, {"provider": provider, "next_at": now + spacing}).scalar_one_or_none()
             if wait is None:
                 left = select(cast(next_at - now, Double)).where(rate_limits.c.provider == provider)
                 return max(most, float(connection.execute(left).scalar_one()))

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from services.store.damaged_rows import parsed
-from services.store.database import Database, excluded
+from services.store.database import Database
 from services.store.memory_tables import quota_usage
+from services.store.upsert import Upsert, excluded
 
 
 class UsageRow(NamedTuple):
@@ -21,6 +22,13 @@ class UsageRow(NamedTuple):
     kinds: Mapping[str, float]
     blocked_until: float | None
     read_at: float
+
+
+WRITE = Upsert(
+    quota_usage,
+    replace=("percent", "kinds", "blocked_until", "read_at"),
+    only_if=quota_usage.c.read_at < excluded(quota_usage.c.read_at),
+)
 
 
 class QuotaUsage:
@@ -45,9 +53,4 @@ class QuotaUsage:
         # Sorted, so that two processes lock the rows in the same order.
         ordered = sorted(rows, key=lambda row: row.account)
         values = [row._asdict() | {"provider": provider, "kinds": json.dumps(dict(row.kinds))} for row in ordered]
-        self._database.upsert(
-            quota_usage,
-            values,
-            replace=("percent", "kinds", "blocked_until", "read_at"),
-            only_if=quota_usage.c.read_at < excluded(quota_usage.c.read_at),
-        )
+        self._database.upsert(WRITE, values)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Integer, Row, and_, bindparam, delete, insert, or_, select, update
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
-from services.store.database import Database, Transaction, excluded, upsert
+from services.store.database import Database, Transaction
 from services.store.report_tables import balances, creators, ledger, pending_reports, reports
+from services.store.upsert import Upsert, excluded
 
 NESTED = (dict, list)  # A union of types would be made for each child.
 MAX_AHEAD = 300.0  # seconds; no call takes so long, so a later balance was read before a clock was set back
@@ -63,6 +64,19 @@ class BalanceReading(NamedTuple):
     read_at: float
 
 
+_KEPT_AT, _READ_AT = balances.c.read_at, excluded(balances.c.read_at)
+NOTE_BALANCE = Upsert(
+    balances,
+    replace=BalanceReading._fields,
+    only_if=and_(
+        or_(_KEPT_AT <= _READ_AT, _KEPT_AT > _READ_AT + MAX_AHEAD),
+        or_(excluded(balances.c.credits).is_not(None), balances.c.credits.is_(None)),
+    ),
+)
+NOTE_PENDING = Upsert(pending_reports, replace=PendingReport._fields)
+NOTE_HANDLE = Upsert(creators, replace=("handle",))
+
+
 class Reports:
     """The reports of the gateway database, by source and creator."""
 
@@ -101,15 +115,7 @@ class Reports:
 
     def note_balance(self, source: str, reading: BalanceReading) -> None:
         """Keep a balance, unless a newer one is kept, or this one is unknown and one is known."""
-        kept_at, read_at = balances.c.read_at, excluded(balances.c.read_at)
-        is_newer = or_(kept_at <= read_at, kept_at > read_at + MAX_AHEAD)
-        is_known = or_(excluded(balances.c.credits).is_not(None), balances.c.credits.is_(None))
-        self._database.upsert(
-            balances,
-            {"source": source, **reading._asdict()},
-            replace=BalanceReading._fields,
-            only_if=and_(is_newer, is_known),
-        )
+        self._database.upsert(NOTE_BALANCE, {"source": source, **reading._asdict()})
 
     def pending(self, connection: Connection, source: str, creator: str) -> PendingReport | None:
         """Return, within a transaction, whether a report is being made."""
@@ -124,7 +130,7 @@ class Reports:
             connection.execute(delete(pending_reports).where(its))
             return
         row = {"source": source, "creator": creator, **pending._asdict()}
-        upsert(connection, pending_reports, row, replace=PendingReport._fields)
+        NOTE_PENDING.run(connection, row)
 
     def forget_pending(self, source: str, creator: str, *, on_forgotten: OnForgotten) -> None:
         """Stop waiting for a report that was being made."""
@@ -146,7 +152,7 @@ class Reports:
 
     def _note_handle(self, connection: Connection, source: str, creator_id: str, handle: str) -> None:
         """Keep to which handle an id belongs, and move the reports that were kept under the id to the handle."""
-        upsert(connection, creators, {"source": source, "id": creator_id, "handle": handle}, replace=("handle",))
+        NOTE_HANDLE.run(connection, {"source": source, "id": creator_id, "handle": handle})
         nameless = (reports.c.source == source) & (reports.c.creator == creator_id)
         connection.execute(update(reports).where(nameless).values(creator=handle))
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks
 from services.store.memory_tables import request_counts
+from services.store.upsert import Upsert, excluded
 
 OVERLAP = 2.0  # seconds: a transaction may commit later than another that began after it
 KEPT_FOR = 180.0  # seconds for which a row stays that does not change: two windows and a margin
@@ -22,6 +23,10 @@ class RequestCount(NamedTuple):
     caller: str
     minute: int
     requests: int
+
+
+_REQUESTS, _CHANGED_AT = request_counts.c.requests, request_counts.c.changed_at
+ADD = Upsert(request_counts, replace={"requests": _REQUESTS + excluded(_REQUESTS), "changed_at": excluded(_CHANGED_AT)})
 
 
 class RequestCountTable:
@@ -50,15 +55,13 @@ class RequestCountTable:
             return [RequestCount(*row) for row in rows], now
 
     def _add(self, connection: Connection, counted: Mapping[tuple[str, int], int], now: float) -> None:
-        requests, changed_at = request_counts.c.requests, request_counts.c.changed_at
-        added = {"requests": requests + excluded(requests), "changed_at": excluded(changed_at)}
         # In one order, so that two processes never wait for each other's rows.
         rows = [
             {"caller": caller, "minute": minute, "requests": number, "changed_at": now}
             for (caller, minute), number in sorted(counted.items())
         ]
         for some in chunks(rows):
-            upsert(connection, request_counts, some, replace=added)
+            ADD.run(connection, some)
         self._delete_old(connection, now)
 
     def sweep(self) -> None:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
-from services.store.database import Database, chunks, excluded, upsert
+from services.store.database import Database, chunks
 from services.store.history_tables import stories, story_numbers, story_reads
 from services.store.types import MAX_NAME, is_name
+from services.store.upsert import Upsert, excluded
 
 POLLING, WEBHOOK = "polling", "webhook"
 TOTAL = ""  # the bucket of a number that is no bucket
@@ -82,13 +83,11 @@ class Stories:
             for number in sorted(row.numbers, key=lambda number: number[:3])
             if is_name(number.metric, MAX_NAME) and (number.bucket == TOTAL or is_name(number.bucket, MAX_NAME))
         ]
-        newer, _ = newer_story()
-        replaced, is_newest_known = newer_number()
         with self._database.write() as connection:
             for chunk in chunks(values):
-                upsert(connection, stories, chunk, replace=newer)
+                KEEP.run(connection, chunk)
             for chunk in chunks(numbers):
-                upsert(connection, story_numbers, chunk, replace=replaced, only_if=is_newest_known)
+                KEEP_NUMBERS.run(connection, chunk)
 
     def find(self, account: str, story: str) -> StoryRow | None:
         """Return a story of an account with its numbers."""
@@ -141,14 +140,12 @@ class Stories:
 
     def begin(self, account: str, *, now: float) -> None:
         """Note that reading the stories of an account begins."""
-        self._database.upsert(
-            story_reads, {"account": account, "begun_at": now, "read_at": None}, replace=("begun_at",)
-        )
+        self._database.upsert(BEGIN_READ, {"account": account, "begun_at": now, "read_at": None})
 
     def end(self, account: str, *, read_at: float) -> None:
         """Note that the list of an account's live stories was answered."""
         row = {"account": account, "begun_at": read_at, "read_at": read_at}
-        self._database.upsert(story_reads, row, replace=("read_at",))
+        self._database.upsert(END_READ, row)
 
     def counts(self) -> KeptStoryCounts:
         """Return how many stories are kept, and when any were last read."""
@@ -214,3 +211,11 @@ def _later(column: Column[Any]) -> ColumnElement[Any]:
 def _number(value: float | None) -> float | int | None:
     """Return a count as the provider sent it: an integer, unless it is a fraction."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_newer, _ = newer_story()
+_replaced, _is_newest_known = newer_number()
+KEEP = Upsert(stories, replace=_newer)
+KEEP_NUMBERS = Upsert(story_numbers, replace=_replaced, only_if=_is_newest_known)
+BEGIN_READ = Upsert(story_reads, replace=("begun_at",))
+END_READ = Upsert(story_reads, replace=("read_at",))

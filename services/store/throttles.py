@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, delete, or_, select, update
 
-from services.store.database import Database, excluded, upsert
+from services.store.database import Database
 from services.store.memory_tables import throttles
+from services.store.upsert import Upsert, excluded
 
 
 class ThrottleRow(NamedTuple):
@@ -21,6 +22,16 @@ class ThrottleRow(NamedTuple):
     ends_at: float
     next_call_at: float
     failure: str
+
+
+_IS_GUESSED = throttles.c.next_call_at != throttles.c.ends_at
+_IS_REPORTED = excluded(throttles.c.next_call_at) == excluded(throttles.c.ends_at)
+_IS_LONGER = excluded(throttles.c.ends_at) > throttles.c.ends_at
+BEGIN = Upsert(
+    throttles,
+    replace=("began_at", "ends_at", "next_call_at", "failure"),
+    only_if=or_(_IS_GUESSED, and_(_IS_REPORTED, _IS_LONGER)),
+)
 
 
 class ThrottleTable:
@@ -38,19 +49,10 @@ class ThrottleTable:
 
     def begin(self, provider: str, row: ThrottleRow, *, now: float) -> None:
         """Write a throttle, unless one is in force whose end the provider gave and which ends later."""
-        is_guessed = throttles.c.next_call_at != throttles.c.ends_at
-        is_reported = excluded(throttles.c.next_call_at) == excluded(throttles.c.ends_at)
-        is_longer = excluded(throttles.c.ends_at) > throttles.c.ends_at
         with self._database.write() as connection:
             over = and_(throttles.c.provider == provider, throttles.c.ends_at <= now)
             connection.execute(delete(throttles).where(over))
-            upsert(
-                connection,
-                throttles,
-                row._asdict() | {"provider": provider},
-                replace=("began_at", "ends_at", "next_call_at", "failure"),
-                only_if=or_(is_guessed, and_(is_reported, is_longer)),
-            )
+            BEGIN.run(connection, row._asdict() | {"provider": provider})
 
     def claim_probe(self, provider: str, account: str, *, now: float, next_call_at: float) -> bool:
         """Take the probe that is due; return False if another process has taken it. The next one is due later."""

@@ -11,9 +11,10 @@ from sqlalchemy import Column, ColumnElement, Select, String, collate, func, lit
 
 from services.days import ONE_DAY, midnight
 from services.store.damaged_rows import can_be_found, log_damaged
-from services.store.database import Database, upsert
+from services.store.database import Database
 from services.store.exported_tables import SECTIONS, Section
 from services.store.line_fields import Line, Row
+from services.store.upsert import Upsert
 
 PAGE = 250  # rows that are read at once: below 10 ms, in which a process may make no other reply
 
@@ -82,7 +83,7 @@ class Transfer:
         # Sorted, so that a process that writes the same rows meanwhile locks them in the same order.
         ordered = sorted(rows, key=lambda row: [row["account"], *(row[column.name] for column in section.key)])
         with self._database.write() as connection:
-            upsert(connection, section.table, ordered, replace=replace, only_if=only_if)
+            Upsert(section.table, replace=replace, only_if=only_if).run(connection, ordered)
 
     def _rows(self, account: str, section: Section, selection: Selection) -> Iterator[Row]:
         order = [self._ordered(column) for column in section.key]

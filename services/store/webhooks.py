@@ -14,11 +14,12 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 
 from services.store.account_tables import accounts
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
-from services.store.database import Database, chunks, excluded, lock_in_order
+from services.store.database import Database, chunks, lock_in_order
 from services.store.group_commit import GroupCommit
 from services.store.job_tables import CHANGE_FAILED
 from services.store.job_tables import webhook_changes as changes
 from services.store.job_tables import webhook_deliveries as deliveries
+from services.store.upsert import Upsert, excluded
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
@@ -77,6 +78,14 @@ class WebhookCounts(NamedTuple):
     failed: int
 
 
+ADD_DELIVERY = Upsert(deliveries)
+KEEP_LATER = Upsert(
+    changes,
+    replace=("time", "state", "due_at", "attempts"),
+    only_if=excluded(changes.c.time) > changes.c.time,
+)
+
+
 class WebhookTable:
     """The deliveries and changes of the gateway database."""
 
@@ -125,12 +134,7 @@ class WebhookTable:
         for some in chunks(rows.values()):
             # One short transaction after another, so that a delivery that arrives meanwhile can be kept. If the process
             # ends in between, the deliveries are read again.
-            self._database.upsert(
-                changes,
-                some,
-                replace=("time", "state", "due_at", "attempts"),
-                only_if=excluded(changes.c.time) > changes.c.time,
-            )
+            self._database.upsert(KEEP_LATER, some)
         with self._database.write() as connection:
             for reading in readings:
                 mark = update(deliveries).where(deliveries.c.digest == reading.delivery.digest)
@@ -236,7 +240,7 @@ class WebhookTable:
 
     def _insert(self, rows: list[dict[str, object]]) -> None:
         # Sorted, so that transactions of two processes lock equal deliveries in the same order.
-        self._database.upsert(deliveries, sorted(rows, key=lambda row: str(row["digest"])))
+        self._database.upsert(ADD_DELIVERY, sorted(rows, key=lambda row: str(row["digest"])))
 
 
 def _is_same(pending: PendingChange) -> ColumnElement[bool]:

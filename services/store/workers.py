@@ -10,6 +10,7 @@ from sqlalchemy.types import Double
 from services.store.database import Database
 from services.store.job_tables import workers
 from services.store.jobs import JOB_LEASE
+from services.store.upsert import Upsert
 
 WORKER_ALIVE_FOR = JOB_LEASE  # after the last heartbeat: then other workers take its jobs over
 FORGOTTEN_AFTER = 86_400.0  # seconds
@@ -22,6 +23,9 @@ class WorkersSeen(NamedTuple):
     seconds_ago: float | None
 
 
+HEARTBEAT = Upsert(workers, replace=("seen_at",))
+
+
 class Workers:
     """The workers of the gateway database; all times are by the database's clock."""
 
@@ -32,7 +36,7 @@ class Workers:
         """Write that a worker is alive."""
         now = self._database.now()
         row = {"holder": holder, "host": host, "pid": pid, "started_at": now, "seen_at": now}
-        self._database.upsert(workers, row, replace=("seen_at",))
+        self._database.upsert(HEARTBEAT, row)
 
     def deregister(self, holder: str) -> None:
         """Delete a worker that ends."""

@@ -1,0 +1,74 @@
+"""The upsert that both engines share: insert rows, or update the existing ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ClauseElement, Column, ColumnElement, Connection, CursorResult, Table, literal_column
+from sqlalchemy.dialects import postgresql, sqlite
+
+Values = Mapping[str, Any]
+
+
+class Upsert:
+    """An upsert to run with any rows of its table.
+
+    To build the statement and to find its compiled text costs several times as much as to run it, so one that runs for
+    every request, look or delivery is built once, as a constant of its module. Its parts are then fixed: what differs
+    from one run to the next has to come with the rows (`excluded`).
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        replace: Collection[str] | Values = (),
+        only_if: ColumnElement[bool] | None = None,
+        returning: Sequence[ColumnElement[Any]] = (),
+    ) -> None:
+        """Describe what happens to a row that exists already, by its primary key.
+
+        `replace` names the columns that take the new row's values, or maps columns to expressions over the existing row
+        (`table.c.x`) and the new one (`excluded(table.c.x)`); without it an existing row stays as it is. `only_if` is a
+        condition on the update. `returning` gives columns of the rows that were inserted or updated, and of no others.
+        """
+        self._table = table
+        self._replace = replace
+        self._only_if = only_if
+        self._returning = returning
+        self._statements: dict[str, Any] = {}  # by the name of the engine
+
+    def run(self, connection: Connection, rows: Values | Sequence[Values]) -> CursorResult[Any]:
+        """Insert or update rows within a transaction.
+
+        An SQL expression among the values has to be the same in every row.
+        """
+        listed = [rows] if isinstance(rows, Mapping) else list(rows)
+        expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
+        if expressions:
+            parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
+            return connection.execute(self._built(connection.dialect.name, expressions), parameters)
+        return connection.execute(self._statement(connection.dialect.name), listed)
+
+    def _statement(self, engine: str) -> Any:
+        if (statement := self._statements.get(engine)) is None:
+            statement = self._statements[engine] = self._built(engine, {})
+        return statement
+
+    def _built(self, engine: str, expressions: Values) -> Any:
+        insert = (postgresql if engine == "postgresql" else sqlite).insert(self._table)
+        if expressions:
+            insert = insert.values(expressions)
+        if replace := self._replace:
+            updates = replace if isinstance(replace, Mapping) else {name: insert.excluded[name] for name in replace}
+            key = list(self._table.primary_key)
+            insert = insert.on_conflict_do_update(index_elements=key, set_=updates, where=self._only_if)
+        else:
+            insert = insert.on_conflict_do_nothing()  # Without a key, so that it also covers partial unique indexes.
+        return insert.returning(*self._returning) if self._returning else insert
+
+
+def excluded(column: Column[Any]) -> ColumnElement[Any]:
+    """Return the value of a column in the row that was not inserted because of a conflict (SQL calls it `excluded`)."""
+    return literal_column(f"excluded.{column.name}", column.type)
