@@ -143,15 +143,22 @@ class Simulator:
         return reply
 
     def _provided(self, provider: Provider, request: Request) -> Reply:
+        """Answer a call once it has been slow and has taken the latency, of which the work here is a part."""
         now = self.clock.now()
         faults = self.faults.hitting(provider.name, request, now)
-        delay = self.switches["latency_ms"] / 1000 + sum(
-            fault.options.get("delay_seconds", SLOW) for fault in faults if fault.kind == "slow"
-        )
-        if delay:
-            time.sleep(delay)
+        slow = sum(fault.options.get("delay_seconds", SLOW) for fault in faults if fault.kind == "slow")
+        if slow:
+            time.sleep(slow)
         if request.received_at < self._reset_at:
             return Reply(503, b"", cut=True)
+        reply = self._worked(provider, request, faults, now)
+        remaining = request.received_at + slow + self.switches["latency_ms"] / 1000 - time.monotonic()
+        if remaining > 0:
+            time.sleep(remaining)
+        return reply if request.received_at >= self._reset_at else Reply(503, b"", cut=True)
+
+    @staticmethod
+    def _worked(provider: Provider, request: Request, faults: Sequence[Fault], now: float) -> Reply:
         work = partial(provider.answer, request, faults, now)
         for fault in faults:
             if fault.replaces:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -162,6 +163,27 @@ def test_latency_holds_every_provider_call(caller):
     caller.switch(latency_ms=80)
 
     assert caller.graph("/me").elapsed.total_seconds() >= 0.08
+
+
+def test_the_work_of_an_answer_is_part_of_its_latency(caller, monkeypatch):
+    provider = caller.simulator._hosts["/graph.facebook.com"]
+    answer, slept = provider.answer, []
+
+    def slowly(*arguments):
+        time.sleep(0.05)
+        return answer(*arguments)
+
+    def note(seconds):
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(provider, "answer", slowly)
+    caller.switch(latency_ms=400)
+    monkeypatch.setattr("simulator.simulator.time", SimpleNamespace(sleep=note, monotonic=time.monotonic))
+
+    assert caller.graph("/me").elapsed.total_seconds() >= 0.4
+    assert len(slept) == 1
+    assert slept[0] <= 0.35
 
 
 def test_the_clock_freezes_advances_and_is_released(caller):
