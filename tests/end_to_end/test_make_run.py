@@ -162,7 +162,8 @@ def test_a_second_ctrl_c_ends_all_at_once(buying):
     os.killpg(process.pid, signal.SIGINT)
     code = process.wait(100)
 
-    assert (code, answers) == (0, [])
+    assert code == 0
+    assert set(answers) <= {503}  # The simulator may end before the gateway that waits for its answer.
     assert time.monotonic() - began < 40  # The call alone takes longer.
     assert "Traceback" not in process.stdout.read()
     assert members_of(process.pid) == []
