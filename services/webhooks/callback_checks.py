@@ -118,7 +118,7 @@ def callback_url(text: str) -> str:
         has_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         has_host = False
-    if not has_host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+    if not has_host or parts.scheme not in {"http", "https"} or "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidRequestError(
             "This is not the address of a webhook.", hint=f"Accepted: https://<host>{WEBHOOK_PATH}."
         )

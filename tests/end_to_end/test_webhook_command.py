@@ -182,6 +182,7 @@ def test_a_missing_setting_is_named(run, wire):
         "https://",
         "https://[x",
         "https://me:word@gateway.example",
+        "https://:word@gateway.example",
     ],
 )
 def test_what_is_no_address_is_refused(run, url):
@@ -189,6 +190,7 @@ def test_what_is_no_address_is_refused(run, url):
 
     assert status == 2
     assert "Accepted: https://<host>/webhooks/instagram." in said
+    assert "word" not in said
 
 
 # Subscriptions
