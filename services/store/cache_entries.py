@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from services.store.cache_leases import LeaseTable
 from services.store.database import Database, chunks, lock_in_order
@@ -18,6 +18,11 @@ MAX_ROWS = 500_000
 # After an account, in the name of the counter of its new values; the other one counts those that replaced others.
 ADDED = "+"
 
+# Built once, so that they are kept to a mode and compiled once, too.
+READ_KEYS = select(cache_entries.c.key, cache_entries.c.part).where(
+    cache_entries.c.account == bindparam("account"), cache_entries.c.key.in_(bindparam("keys", expanding=True))
+)
+READ = READ_KEYS.add_columns(cache_entries.c.value, cache_entries.c.fetched_at, cache_entries.c.kept_until)
 PUT = Upsert(
     cache_entries,
     replace=("value", "fetched_at", "kept_until"),
@@ -67,17 +72,10 @@ class CacheEntryTable:
         self, account: str, keys: Collection[str], *, before_readers: bool = False
     ) -> Mapping[CacheKey, EntryRow]:
         found: dict[CacheKey, EntryRow] = {}
-        columns = (
-            cache_entries.c.key,
-            cache_entries.c.part,
-            cache_entries.c.value,
-            cache_entries.c.fetched_at,
-            cache_entries.c.kept_until,
-        )
         with self._database.read(before_readers=before_readers) as connection:
             for chunk in chunks(keys):
-                query = select(*columns).where(cache_entries.c.account == account, cache_entries.c.key.in_(chunk))
-                for key, part, value, fetched_at, kept_until in connection.execute(query):
+                rows = connection.execute(READ, {"account": account, "keys": chunk})
+                for key, part, value, fetched_at, kept_until in rows:
                     found[CacheKey(key, part)] = EntryRow(bytes(value), fetched_at, kept_until)
         return found
 
@@ -169,10 +167,8 @@ class CacheEntryTable:
             return set()
         existing: set[CacheKey] = set()
         for chunk in chunks({cache_key.key for cache_key in rows}):
-            query = select(cache_entries.c.key, cache_entries.c.part).where(
-                cache_entries.c.account == account, cache_entries.c.key.in_(chunk)
-            )
-            existing |= {CacheKey(key, part) for key, part in connection.execute(query)}
+            rows_there = connection.execute(READ_KEYS, {"account": account, "keys": chunk})
+            existing |= {CacheKey(key, part) for key, part in rows_there}
         values = [
             {
                 "account": account,

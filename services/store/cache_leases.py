@@ -9,14 +9,16 @@ holder of the current fence: a late value of an earlier holder is dropped, and i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import Connection, Double, Update, and_, bindparam, delete, select, tuple_, update
 
 from services.store.database import Database, chunks, lock_in_order
 from services.store.memory_tables import leases
-from services.store.upsert import Upsert
+from services.store.upsert import Upsert, excluded
 
 LEASE = 5.0  # seconds; the time for which a key is blocked when its holder dies
 LONGEST = 600.0  # seconds, far beyond any lease, whatever the clocks of machines
@@ -32,34 +34,51 @@ class LeaseState:
     failure: str | None
 
 
+# Built once, so that they are kept to a mode and compiled once, too.
+_IS_OF_KEYS = and_(leases.c.account == bindparam("of_account"), leases.c.key.in_(bindparam("keys", expanding=True)))
+OF_KEYS = update(leases).where(_IS_OF_KEYS)
+HELD_IN_FILE = select(leases.c.key, leases.c.fence).where(_IS_OF_KEYS, leases.c.holder == bindparam("by_holder"))
+HELD = HELD_IN_FILE.order_by(leases.c.key.collate("C")).with_for_update()
+
+
 class LeaseTable:
     """The leases of the memory database. Its clock decides when a lease ends, for the machines' clocks may differ."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # The moment of a file comes with the rows. That of PostgreSQL is read again after the wait for a locked row.
+        if database.is_postgresql:
+            now = database.now()
+            until = now + LEASE
+        else:
+            until = excluded(leases.c.lease_until)
+            now = until - LEASE
+        self._acquire = Upsert(
+            leases,
+            values={"lease_until": until} if database.is_postgresql else None,
+            replace={
+                "holder": excluded(leases.c.holder),
+                "fence": leases.c.fence + 1,
+                "lease_until": until,
+                "failure": None,
+            },
+            # One that ends later than any lease can is damaged: it must not be held for ever.
+            only_if=(leases.c.lease_until <= now) | (leases.c.lease_until > now + LONGEST),
+            returning=(leases.c.key, leases.c.fence),
+        )
+        given = bindparam("moment", type_=Double)
+        self._confirm = OF_KEYS.values(lease_until=until if database.is_postgresql else given)
+        self._release = OF_KEYS.values(lease_until=now if database.is_postgresql else given, holder="")
 
     def acquire(self, account: str, keys: Collection[str], holder: str) -> dict[str, int]:
         """Take the leases of keys that no process holds, and return the fence of each; the others are left out."""
         with self._database.write() as connection:
-            now = self._database.now()
-            acquire = Upsert(
-                leases,
-                replace={
-                    "holder": holder,
-                    "fence": leases.c.fence + 1,
-                    "lease_until": now + LEASE,
-                    "failure": None,
-                },
-                # One that ends later than any lease can is damaged: it must not be held for ever.
-                only_if=(leases.c.lease_until <= now) | (leases.c.lease_until > now + LONGEST),
-                returning=(leases.c.key, leases.c.fence),
-            )
+            row: dict[str, Any] = {"account": account, "holder": holder, "fence": 1}
+            if not self._database.is_postgresql:
+                row["lease_until"] = time.time() + LEASE
             # Sort the keys so that concurrent transactions lock rows in the same order (no deadlock).
-            rows = [
-                {"account": account, "key": key, "holder": holder, "fence": 1, "lease_until": now + LEASE}
-                for key in sorted(keys)
-            ]
-            return {row.key: row.fence for row in acquire.run(connection, rows)}
+            rows = [row | {"key": key} for key in sorted(keys)]
+            return {each.key: each.fence for each in self._acquire.run(connection, rows)}
 
     def extend(self, holder: str) -> None:
         """Extend every lease of a holder."""
@@ -82,7 +101,7 @@ class LeaseTable:
 
         The update locks the rows, so no other holder can take a key over before the transaction ends.
         """
-        return _update_held(connection, account, fences, holder, {"lease_until": self._database.now() + LEASE})
+        return self._update(connection, account, fences, holder, self._confirm, seconds=LEASE)
 
     def release(
         self,
@@ -97,8 +116,7 @@ class LeaseTable:
 
         The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
         """
-        ended = {"holder": "", "lease_until": self._database.now()}
-        current = _update_held(connection, account, fences, holder, ended)
+        current = self._update(connection, account, fences, holder, self._release, seconds=0.0)
         for key, failure in failures.items():
             if key in current:
                 of_key = (leases.c.account == account) & (leases.c.key == key)
@@ -118,6 +136,34 @@ class LeaseTable:
                     found[account, key] = LeaseState(bool(is_held), fence, failure)
         return found
 
+    def _update(
+        self,
+        connection: Connection,
+        account: str,
+        fences: Mapping[str, int],
+        holder: str,
+        change: Update,
+        *,
+        seconds: float,
+    ) -> set[str]:
+        """Change the leases whose fence is still the current one, and return their keys.
+
+        They are read first, and locked by that: in a file by the transaction, which is a writing one.
+        """
+        current: set[str] = set()
+        for chunk in chunks(sorted(fences)):
+            rows = connection.execute(
+                HELD if self._database.is_postgresql else HELD_IN_FILE,
+                {"of_account": account, "keys": chunk, "by_holder": holder},
+            )
+            current |= {key for key, fence in rows if fence == fences[key]}
+        for chunk in chunks(sorted(current)):
+            changed = {"of_account": account, "keys": chunk}
+            # The moment of a file comes with the statement.
+            moment = {} if self._database.is_postgresql else {"moment": time.time() + seconds}
+            connection.execute(change, changed | moment)
+        return current
+
     def delete(self, connection: Connection, account: str) -> None:
         """Delete the leases of an account within a transaction; what is being fetched is then not committed."""
         lock_in_order(connection, leases, leases.c.account == account)
@@ -129,27 +175,3 @@ class LeaseTable:
         is_old = leases.c.lease_until < self._database.now() - KEEP_FENCES_FOR
         lock_in_order(connection, leases, is_old)
         connection.execute(delete(leases).where(is_old))
-
-
-def _update_held(
-    connection: Connection, account: str, fences: Mapping[str, int], holder: str, values: Mapping[str, object]
-) -> set[str]:
-    """Change the leases whose fence is still the current one, and return their keys."""
-    _lock(connection, account, fences)
-    current: set[str] = set()
-    for chunk in chunks(sorted(fences)):
-        held = tuple_(leases.c.key, leases.c.fence).in_([(key, fences[key]) for key in chunk])
-        changed = (
-            update(leases)
-            .where(leases.c.account == account, leases.c.holder == holder, held)
-            .values(values)
-            .returning(leases.c.key)
-        )
-        current |= set(connection.execute(changed).scalars())
-    return current
-
-
-def _lock(connection: Connection, account: str, keys: Collection[str]) -> None:
-    """Lock the leases of some keys before they are changed."""
-    for chunk in chunks(sorted(keys)) if len(keys) > 1 else ():
-        lock_in_order(connection, leases, leases.c.account == account, leases.c.key.in_(chunk))

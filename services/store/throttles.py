@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from services.store.database import Database
 from services.store.memory_tables import throttles
@@ -34,6 +34,11 @@ BEGIN = Upsert(
 )
 
 
+READ_IN_FORCE = select(*(throttles.c[name] for name in ThrottleRow._fields)).where(
+    throttles.c.provider == bindparam("provider"), throttles.c.ends_at > bindparam("now")
+)
+
+
 class ThrottleTable:
     """The throttles of the memory database, one row for each account."""
 
@@ -42,10 +47,9 @@ class ThrottleTable:
 
     def read(self, provider: str, *, now: float) -> list[ThrottleRow]:
         """Return the throttles in force."""
-        columns = [throttles.c[name] for name in ThrottleRow._fields]
         with self._database.read() as connection:
-            in_force = select(*columns).where(throttles.c.provider == provider, throttles.c.ends_at > now)
-            return [ThrottleRow(*row) for row in connection.execute(in_force)]
+            rows = connection.execute(READ_IN_FORCE, {"provider": provider, "now": now})
+            return [ThrottleRow(*row) for row in rows]
 
     def begin(self, provider: str, row: ThrottleRow, *, now: float) -> None:
         """Write a throttle, unless one is in force whose end the provider gave and which ends later."""

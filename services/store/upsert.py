@@ -26,17 +26,20 @@ class Upsert:
         replace: Collection[str] | Values = (),
         only_if: ColumnElement[bool] | None = None,
         returning: Sequence[ColumnElement[Any]] = (),
+        values: Mapping[str, ColumnElement[Any]] | None = None,
     ) -> None:
         """Describe what happens to a row that exists already, by its primary key.
 
         `replace` names the columns that take the new row's values, or maps columns to expressions over the existing row
         (`table.c.x`) and the new one (`excluded(table.c.x)`); without it an existing row stays as it is. `only_if` is a
         condition on the update. `returning` gives columns of the rows that were inserted or updated, and of no others.
+        `values` are SQL expressions that are part of each new row.
         """
         self._table = table
         self._replace = replace
         self._only_if = only_if
         self._returning = returning
+        self._values = values or {}
         self._statements: dict[str, Any] = {}  # by the name of the engine
 
     def run(self, connection: Connection, rows: Values | Sequence[Values]) -> CursorResult[Any]:
@@ -48,12 +51,13 @@ class Upsert:
         expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
         if expressions:
             parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
-            return connection.execute(self._built(connection.dialect.name, expressions), parameters)
+            statement = self._built(connection.dialect.name, {**self._values, **expressions})
+            return connection.execute(statement, parameters)
         return connection.execute(self._statement(connection.dialect.name), listed)
 
     def _statement(self, engine: str) -> Any:
         if (statement := self._statements.get(engine)) is None:
-            statement = self._statements[engine] = self._built(engine, {})
+            statement = self._statements[engine] = self._built(engine, self._values)
         return statement
 
     def _built(self, engine: str, expressions: Values) -> Any:
