@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.engine import Engine
 
 from services.store import cache_leases as lease_module
 from services.store.cache_entries import CacheKey, EntryRow
@@ -212,3 +214,33 @@ def test_forgetting_an_account_ends_its_fetches(store):
     assert commit(store, mine, "one", '"of a deleted account"', fetched_at=200.0) == (set(), None)
     assert values(store) == {}
     assert store.cache_entries.commit("17841400000000002", other, "one", {}, failures={})[0] == {KEY}
+
+
+@pytest.mark.parametrize("step", ["keep", "commit"])
+def test_no_other_holder_takes_a_key_over_between_the_check_of_its_fence_and_the_change(store, memory, step):
+    fences = store.leases.acquire(ACCOUNT, [KEY], "one")
+    end_all(memory)
+    taken, checked = [], []
+
+    def take_over():
+        taken.append(store.leases.acquire(ACCOUNT, [KEY], "two"))
+
+    other = threading.Thread(target=take_over)
+
+    def after(_connection, _cursor, statement, *_):
+        if "fence" in statement and statement.startswith("SELECT") and not checked:
+            checked.append(statement)
+            other.start()
+            other.join(0.5)
+
+    event.listen(Engine, "after_cursor_execute", after)
+    try:
+        rows = {CacheKey(KEY): row("{}")}
+        further = {"failures": {}} if step == "commit" else {}
+        current, _ = getattr(store.cache_entries, step)(ACCOUNT, fences, "one", rows, **further)
+    finally:
+        event.remove(Engine, "after_cursor_execute", after)
+        other.join()
+
+    assert current == {KEY}
+    assert taken == ([{KEY: 2}] if step == "commit" else [{}])
