@@ -147,7 +147,7 @@ def test_the_suite_leaves_a_live_settings_file_alone(run_in, trap):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("benchmarks", "--quick", "warm_postgresql"), ("commands.examples",)], ids=" ".join
+    "arguments", [("benchmarks", "--quick", "warm_parts"), ("commands.examples",)], ids=" ".join
 )
 def test_benchmarks_and_examples_leave_a_live_settings_file_alone(run_in, trap, arguments):
     status, output = run_in(*arguments)
