@@ -122,6 +122,8 @@ class _BoundedReader(io.RawIOBase):
     def close(self) -> None:
         self._raw.close()
         super().close()
+        # A connection keeps its last answer until the next one, and by the attempt all that the call had.
+        self._attempt = Attempt(self._attempt.stage)
 
 
 class _FinalResponse(HTTPResponse):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -165,3 +167,29 @@ def test_the_rest_of_a_late_answer_has_its_time_from_when_it_was_found_to_be_lat
     attempt = Attempt(Stage.SENT, remaining=lambda: next(left), grace=2.0)
 
     assert [attempt.time_left() for _ in range(4)] == [3.0, 2.0, 1.5, -0.5]
+
+
+def test_an_idle_connection_keeps_nothing_of_its_last_call():
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                read_head(connection)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                if connection.recv(1) == b"":
+                    ended.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        transport = Transport("modash", connect_timeout=5, read_timeout=5, connections=2, clock=Clock())
+        reply = transport.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", params={}, auth=None)
+        assert reply.body == b"{}"
+        assert not ended.wait(0.2)  # The connection stays open for the next call.
+
+        known = weakref.ref(transport)
+        del transport, reply
+        gc.collect()
+
+        assert known() is None
+        assert ended.wait(30)
