@@ -146,9 +146,7 @@ def test_the_suite_leaves_a_live_settings_file_alone(run_in, trap):
     assert f"{len(EACH_FOLDER + OFFENDERS)} passed" in output
 
 
-@pytest.mark.parametrize(
-    "arguments", [("benchmarks", "--quick", "warm_parts"), ("commands.examples",)], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [("benchmarks", "--quick", "warm_parts"), ("commands.examples",)], ids=" ".join)
 def test_benchmarks_and_examples_leave_a_live_settings_file_alone(run_in, trap, arguments):
     status, output = run_in(*arguments)
 
