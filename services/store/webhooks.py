@@ -23,7 +23,7 @@ from services.store.upsert import Upsert, excluded
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
-LISTED_AT_ONCE = 1_000  # their digests
+LISTED_AT_ONCE = 1_000  # digests
 MAX_READ_BYTES = 16 * 1024 * 1024  # of the bodies that are read at once, beyond the first one
 
 
@@ -203,12 +203,19 @@ class WebhookTable:
         old_delivery = and_(deliveries.c.read_at.is_not(None), deliveries.c.received_at < received_before)
         old_change = and_(changes.c.due_at.is_(None), changes.c.received_at < received_before)
         for table, is_old in ((deliveries, old_delivery), (changes, old_change)):
-            with self._database.read() as connection:
-                digests = connection.execute(select(table.c.digest).where(is_old)).scalars().all()
-            for some in chunks(digests):
-                # One short transaction after another: a delivery that arrives now must not wait for all of them.
-                with self._database.write() as connection:
-                    connection.execute(delete(table).where(table.c.digest.in_(some), is_old))
+            query = select(table.c.digest).where(is_old).limit(LISTED_AT_ONCE)
+            is_done = False
+            while not is_done:
+                with self._database.read() as connection:
+                    listed = connection.execute(query).scalars().all()
+                deleted = 0
+                for some in chunks(filter(can_be_found, listed)):
+                    # One short transaction after another: a delivery that arrives now must not wait for all of them.
+                    with self._database.write() as connection:
+                        old = delete(table).where(table.c.digest.in_(some), is_old)
+                        deleted += connection.execute(old).rowcount
+                # What cannot be deleted, for example a damaged digest, must not be listed for ever.
+                is_done = len(listed) < LISTED_AT_ONCE or not deleted
 
     def forget(self, account: str) -> int:
         """Delete the deliveries that were read and name an account; return how many there were."""

@@ -464,6 +464,27 @@ def test_what_is_applied_or_kept_is_deleted_after_its_time_and_what_waits_is_not
     assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(2,)]
 
 
+def test_old_deliveries_and_changes_are_listed_and_deleted_part_by_part(on_each_engine, monkeypatch):
+    bench = on_each_engine
+    monkeypatch.setattr(webhooks, "LISTED_AT_ONCE", 2)
+    bench.bring(*(reach(number) for number in range(5)))
+    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+    listed = []
+    whole = webhooks.chunks
+
+    def counted(values):
+        values = list(values)
+        listed.append(len(values))
+        return whole(values)
+
+    monkeypatch.setattr(webhooks, "chunks", counted)
+    bench.application.sweep()
+
+    assert listed == [2, 2, 1, 2, 2, 1]
+    assert bench.rows() == []
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(0,)]
+
+
 def test_a_change_that_comes_again_while_old_ones_are_deleted_stays(bench, monkeypatch):
     bench.bring(reach(17, time=T))
     bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
