@@ -25,10 +25,12 @@ from services.days import our_time
 from services.notifications.events import TEST
 from services.notifications.notifications import body_of
 from services.rendering.plurals import counted
+from services.store.notifications import GIVEN_UP_KEPT_DAYS
 from services.store.store import Store
 from services.wiring.provider_clients import receiver_client
 
 LISTED = 100  # events
+WITHOUT_RECEIVER = "There is no receiver: nothing is delivered until NOTIFY_URL and NOTIFY_SECRET are set."
 KEY_BYTES = 32
 NEXT_STEPS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "The receiver refuses the signature or a login: compare NOTIFY_SECRET with its own.",
@@ -70,10 +72,12 @@ def send_test(config: Config) -> int:
     return 1
 
 
-def show(store: Store) -> int:
+def show(store: Store, *, has_receiver: bool) -> int:
     """Print the events that wait or were given up, the newest first."""
     counts = store.notifications.counts()
     print(f"{counted(counts.waiting, 'waits', 'wait')}, {counted(counts.given_up, 'was', 'were')} given up.")
+    if counts.waiting and not has_receiver:
+        print(f"{WITHOUT_RECEIVER} An event that has been due for {GIVEN_UP_KEPT_DAYS} days is given up.")
     for event in store.notifications.listed(LISTED):
         about = event.account or event.creator or ""
         state = "given up" if event.due_at is None else f"next at {our_time(event.due_at)}"
@@ -85,10 +89,13 @@ def show(store: Store) -> int:
     return 0
 
 
-def resend(store: Store, ids: Sequence[str]) -> int:
+def resend(store: Store, ids: Sequence[str], *, has_receiver: bool) -> int:
     """Let events be delivered again; return 1 if one of the ids is unknown, 2 if all of them are."""
     number = store.notifications.resend(ids, store.clock.timestamp())
-    print(f"{number} will be delivered within seconds by the worker. Each keeps its id.")
+    if has_receiver:
+        print(f"{number} will be delivered within seconds by the worker. Each keeps its id.")
+    else:
+        print(f"{counted(number, 'waits', 'wait')}. {WITHOUT_RECEIVER}")
     if number < len(set(ids)):
         print("The other ids are unknown; `make notify ARGS=list` shows them.", file=sys.stderr)
         return FAILED if number else USAGE
@@ -130,7 +137,10 @@ def _run(options: argparse.Namespace) -> int:
         return send_test(config)
     migrate_or_explain(config)
     with closing(Store.open(config.database_url, config.instance_path, mode=config.providers)) as store:
-        return show(store) if options.command == "list" else resend(store, options.ids)
+        has_receiver = bool(config.notify_url)
+        if options.command == "list":
+            return show(store, has_receiver=has_receiver)
+        return resend(store, options.ids, has_receiver=has_receiver)
 
 
 def _parser() -> argparse.ArgumentParser:

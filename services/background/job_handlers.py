@@ -92,11 +92,20 @@ def apply_webhooks(
 
 
 def _sweep(
-    store: Store, webhooks: WebhookApplication, _key: str, _payload: Mapping[str, Any], _attempts: int
+    store: Store,
+    webhooks: WebhookApplication,
+    _key: str,
+    _payload: Mapping[str, Any],
+    _attempts: int,
+    *,
+    has_receiver: bool,
 ) -> Reschedule:
     store.sweep()
     webhooks.sweep()
-    store.notifications.sweep(store.clock.timestamp())
+    now = store.clock.timestamp()
+    if not has_receiver and (given_up := store.notifications.give_up_overdue(now)):
+        log.error("Events are given up that waited for a receiver; NOTIFY_URL is not set", extra={"n": given_up})
+    store.notifications.sweep(now)
     return Reschedule(SWEEP_INTERVAL, reset_attempts=True)
 
 
@@ -293,7 +302,12 @@ def handlers(services: Services, clock: Clock) -> Mapping[str, Handler]:
     if services.notification_delivery is not None:
         optional["notifications"] = partial(deliver_notifications, services.notification_delivery)
     return optional | {
-        "sweep": partial(_sweep, services.store, services.webhook_application),
+        "sweep": partial(
+            _sweep,
+            services.store,
+            services.webhook_application,
+            has_receiver=services.notification_delivery is not None,
+        ),
         "retention": partial(_retain, services.retention),
         "webhooks": partial(apply_webhooks, services.webhook_application),
         FOLLOW_UP_JOB: partial(_follow_up, services.follow_up, clock),

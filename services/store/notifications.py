@@ -15,6 +15,7 @@ from services.store.upsert import Upsert
 MAX_WAITING = 10_000  # events; beyond that the oldest are given up
 MAX_GIVEN_UP = 10_000  # that are kept
 TOO_MANY = "too_many_waiting"  # the failure of an event that was given up for newer ones
+NO_RECEIVER = "no_receiver"  # the failure of an event that was given up because none was set for so long
 DELIVERED_KEPT = 7 * 86_400.0  # seconds
 GIVEN_UP_KEPT_DAYS = 30
 
@@ -117,6 +118,16 @@ class NotificationTable:
         columns = [func.coalesce(func.sum(case((each, 1), else_=0)), 0) for each in (IS_WAITING, IS_GIVEN_UP)]
         with self._database.read() as connection:
             return NotificationCounts(*map(int, connection.execute(select(*columns)).one()))
+
+    def give_up_overdue(self, now: float) -> int:
+        """Give up events that have been due for as long as given-up ones are kept; return how many there were.
+
+        Only for a gateway without a receiver: with one, the schedule of attempts ends long before.
+        """
+        overdue = IS_WAITING & (notifications.c.due_at < now - GIVEN_UP_KEPT_DAYS * 86_400.0)
+        values = {"due_at": None, "given_up_at": now, "failure": NO_RECEIVER}
+        with self._database.write() as connection:
+            return connection.execute(update(notifications).where(overdue).values(values)).rowcount
 
     def sweep(self, now: float) -> None:
         """Delete what was delivered or given up long ago."""

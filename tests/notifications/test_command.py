@@ -92,6 +92,9 @@ def test_what_waits_is_listed_and_counted_and_sent_again(run_command, receiver, 
     work = make_client(chosen).application.extensions["services"].readiness.work()
     ended, sent, _ = run_command(command, chosen, "resend", esa.id)
     in_part, _, _ = run_command(command, chosen, "resend", esa.id, "msg_unknown")
+    without = config(receiver, INSTANCE_PATH=chosen.instance_path, NOTIFY_URL="", NOTIFY_SECRET="")
+    _, listed_without, _ = run_command(command, without, "list")
+    _, sent_without, _ = run_command(command, without, "resend", esa.id)
     unknown, _, complained = run_command(command, chosen, "resend", "msg_unknown")
 
     assert listed.startswith("1 waits, 1 was given up.")
@@ -99,6 +102,10 @@ def test_what_waits_is_listed_and_counted_and_sent_again(run_command, receiver, 
     assert re.search(r"report.failed nasa: next at ", listed)
     assert work["notifications"] == {"waiting": 1, "given_up": 1}
     assert (ended, sent[:2]) == (0, "1 ")
+    assert ("no receiver" in listed, "no receiver" in sent) == (False, False)
+    assert "There is no receiver" in listed_without
+    assert "due for 30 days is given up" in listed_without
+    assert sent_without.startswith("1 waits. There is no receiver")
     assert (in_part, unknown, "unknown" in complained) == (1, 2, True)
     assert store.notifications.counts() == (2, 0)
     store.close()

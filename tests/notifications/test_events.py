@@ -44,6 +44,10 @@ class Gateway:
         return [(event["type"], event["data"]) for event in self.receiver.events[already:]]
 
 
+def instance_of(gateway):
+    return gateway.client.application.extensions["config"].instance_path
+
+
 @pytest.fixture
 def make_gateway(make_client, clock, receiver, wire):
     wire.add_passthru(receiver.url)
@@ -494,10 +498,37 @@ def test_the_sweep_deletes_events_and_deliveries_that_are_over(wire, gateway):
     gateway.clock.wait(8 * 86_400)
     again = handlers(gateway.services, gateway.clock)["sweep"]("", {}, 1)
 
-    config = {"INSTANCE_PATH": gateway.client.application.extensions["config"].instance_path}
+    config = {"INSTANCE_PATH": instance_of(gateway)}
     for table in ("notifications", "webhook_deliveries"):
         assert query(config, "gateway", f"SELECT count(*) FROM {table}") == [(0,)]
     assert (again.seconds, again.reset_attempts) == (600.0, True)
+
+
+def test_an_event_without_a_receiver_waits_for_thirty_days_and_is_then_given_up(make_gateway, caplog):
+    troubled = PermissionDeniedError("No permission.", provider="instagram")
+    gateway = make_gateway()
+    gateway.services.account_troubles.failed(ACCOUNT_ID, STORIES_OF, troubled)
+    without = make_gateway(notify_url="", notify_secret="", instance_path=instance_of(gateway))
+    table = without.services.store.notifications
+    counts = []
+
+    for days in (29, 2, 29, 2):
+        gateway.clock.wait(days * 86_400)
+        handlers(without.services, gateway.clock)["sweep"]("", {}, 1)
+        counts.append((*table.counts(), *(event.failure for event in table.listed(1))))
+
+    assert counts == [(1, 0, None), (0, 1, "no_receiver"), (0, 1, "no_receiver"), (0, 0)]
+    assert [each.n for each in caplog.records if "NOTIFY_URL is not set" in each.message] == [1]
+
+
+def test_an_overdue_event_is_delivered_where_there_is_a_receiver(gateway):
+    troubled = PermissionDeniedError("No permission.", provider="instagram")
+    gateway.services.account_troubles.failed(ACCOUNT_ID, STORIES_OF, troubled)
+
+    gateway.clock.wait(31 * 86_400)
+    handlers(gateway.services, gateway.clock)["sweep"]("", {}, 1)
+
+    assert [event for event, _ in gateway.deliver()] == ["account.trouble"]
 
 
 def test_the_trouble_that_another_process_has_noted_is_known_after_a_minute(gateway):
