@@ -171,21 +171,31 @@ def test_a_caller_whose_calls_get_no_thread_runs_them_itself(make_executor):
     assert blocked.result()
 
 
-def test_a_batch_that_waits_is_helped_when_the_last_thread_becomes_busy(make_executor):
+def test_a_batch_that_waits_is_helped_when_the_last_thread_becomes_busy(make_executor, monkeypatch):
     """The thread that is free when the batch comes is taken by a call that never ends, not by one of the batch."""
-    executor, release, entered = make_executor(2), threading.Event(), threading.Event()
+    executor, release, entered, runs, results = make_executor(1), threading.Event(), threading.Event(), [], []
 
     def hold():
         entered.set()
         return release.wait(10)
 
-    futures = [executor.start(hold)]
+    # The pool runs nothing by itself, so that its thread becomes busy after the batch has begun to wait.
+    monkeypatch.setattr(executor._pool, "submit", runs.append)
+    held = executor.start(hold)
+    batch = threading.Thread(target=lambda: results.extend(executor.gather([lambda: 1] * 3, fatal=never)), daemon=True)
+    batch.start()
+    latest = time.monotonic() + 10
+    while not (len(runs) == 4 and executor._queue[-1].changed._waiters) and time.monotonic() < latest:
+        time.sleep(0.001)
+    busy = threading.Thread(target=runs[0], daemon=True)
+    busy.start()
     entered.wait(10)
-    futures.append(executor.start(hold))
+    batch.join(5)
 
-    assert within(5, executor.gather, [lambda: 1] * 3, fatal=never) == [1, 1, 1]
+    assert results == [1, 1, 1]
     release.set()
-    assert all(future.result() for future in futures)
+    busy.join(10)
+    assert held.result()
 
 
 def test_a_batch_of_many_calls_does_not_hold_up_the_next_one(make_executor):

@@ -132,6 +132,19 @@ def test_a_count_that_was_committed_late_is_learned_by_the_next_exchange(store, 
     assert found == [("key", 29_000_000, 3)]
 
 
+def test_an_exchange_reads_only_what_has_changed_since_the_one_before(processes, store, store_settings):
+    one, other = processes
+    send(one, KEYS[0], 3)
+    send(other, KEYS[0], 1)
+    share(processes)
+    row = "UPDATE request_counts SET requests = 10, changed_at = changed_at - :seconds"
+    query(store_settings, "memory", row, seconds=request_counts.OVERLAP + 1)
+
+    other.share()
+
+    assert other.count(KEYS[0], "").remaining == 5  # As it read it before: of other rows there may be thousands.
+
+
 def test_rows_of_the_past_are_deleted(processes, clock, store, store_settings, monkeypatch):
     send(processes[0], KEYS[0], 1)
     share(processes)

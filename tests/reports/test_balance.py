@@ -149,6 +149,20 @@ def test_the_balance_is_read_once_a_minute_at_most_and_only_after_purchases(clie
     assert asked == [1, 1, 1, 2, 2, 2]
 
 
+def test_the_job_of_a_purchase_is_due_no_earlier_than_the_balance(client, clock, modash, work):
+    services = client.application.extensions["services"]
+    runner = Runner(services.store, handlers(services, clock), clock)
+    cost(client, "nasa")
+    work()
+    cost(client, "esa")
+    clock.wait(59)
+    within_the_minute = [job.kind for job in runner.claim("we", 10)]
+    clock.wait(1)
+
+    assert "balance" not in within_the_minute
+    assert "balance" in [job.kind for job in runner.claim("we", 10)]
+
+
 def test_a_purchase_during_a_reading_does_not_bring_the_next_one_forward(client, clock, modash, work):
     cost(client, "nasa")
 
