@@ -102,7 +102,7 @@ MEDIA_NODE = FixedTTL(HOUR, needs=("id",))  # the type and age of a media whose 
 UNKNOWN_MEDIA = FixedTTL(MINUTE, needs=("failure",))  # that Instagram has no such media; it may be a limit in disguise
 FEW_VIEWERS = FixedTTL(10 * MINUTE, needs=("failure",))  # that too few people have seen a story
 INSIGHTS_GRANTED = FixedTTL(HOUR, needs=("granted",))  # whether the token may read insights at all
-FEW_OF_METRIC = FixedTTL(HOUR, needs=("reason", "message"))  # that a story has too little of one metric
+FEW_OF_METRIC = FixedTTL(HOUR, needs=("reason", "message"))  # that a media has too little of one metric
 FEW_BEFORE = FixedTTL(DAY, needs=("reason", "message"))  # the same, for metrics that are then asked for alone
 ANSWERED_MEDIA = FixedTTL(30 * DAY, needs=("metrics",))  # which metrics Instagram answers for a type of media
 REFUSED_MEDIA_METRIC = FixedTTL(30 * DAY, needs=("reason", "message"))  # that a type of media, or one, lacks a metric

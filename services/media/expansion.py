@@ -12,7 +12,7 @@ from services.clients.graph.client import GraphClient
 from services.clients.graph.lists import listed_insights
 from services.clients.graph.models import Account, Item, MediaPage, media_id_of
 from services.errors import Charge, MediaTooOldError, ObjectNotFoundError, ProviderError, ProviderRefusedError
-from services.media.known_refusals import OF_ONE_MEDIA, OF_WHOLE_MEDIA, MediaRefusals
+from services.media.known_refusals import FEW, OF_ONE_MEDIA, OF_WHOLE_MEDIA, MediaRefusals
 from services.media.metric_names import MetricNames
 from services.media.page_walk import PageWalk, Run
 from services.media.refusal_check import ListedPost, PostCulprits, is_about_a_post
@@ -215,6 +215,8 @@ class _PostPages:
         self._culprits.answered |= {(product_type, metric) for metric in answered}
         for metric, (reason, message) in refused.items():
             self._refused[culprit, metric] = MediaValue(None, reason, message)
+            if reason == FEW:  # Viewers are of this post, and say nothing of its type.
+                continue
             if not self._culprits.is_refused_to_type(product_type, metric, seen=self._seen | {culprit}):
                 continue
             # What one type does not have any more, the others may not have either.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from services.clients.graph.client import GraphClient
 from services.clients.graph.models import Account, Item
-from services.errors import ProviderError, ProviderRefusedError, RetryStrategy
-from services.media.known_refusals import OF_ONE_MEDIA, OF_WHOLE_MEDIA
+from services.errors import InsufficientViewersError, ProviderError, ProviderRefusedError, RetryStrategy
+from services.media.known_refusals import FEW, OF_ONE_MEDIA, OF_WHOLE_MEDIA
 from services.media.metric_names import MetricNames
 from services.media.values import MediaValue, read_item
 
@@ -73,7 +73,8 @@ class PostCulprits:
                 if len(part) > 1:
                     parts += _halves(part)
                 else:
-                    refused[part[0]] = ("refused", raised.words or raised.message)
+                    is_few = isinstance(raised, InsufficientViewersError)
+                    refused[part[0]] = (FEW if is_few else "refused", raised.words or raised.message)
             else:
                 answered |= {metric: read_item(named.get(metric)) for metric in part}
         return answered, refused

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 import responses
 
-from services.cache.policies import HOUR
+from services.cache.policies import HOUR, MINUTE
 from tests.planners import GRAPH, MEDIA, NEXT_PAGE, body_of, post, query_of
 from tests.support import graph_error
 
@@ -26,6 +26,7 @@ class Media:
         self.clock = clock
         self.posts, self.page = [], 100
         self.refused, self.lacking = {}, {}  # by post: the error of all, the metrics that it does not have
+        self.few = {}  # by post: the metrics for which it has too few viewers
         self.missing, self.heavy, self.down = {}, 0, None
         self.deleted_after = {}  # by post: the number of the call for it alone that does not find it any more
         self.omits = False  # Refused posts come without insights.
@@ -79,7 +80,9 @@ class Media:
         if (place := next((n for n, metric in enumerate(metrics) if metric in self.unnamed), None)) is not None:
             return graph_error(100, message=f"(#100) metric[{place}] must be one of the following values: reach, views")
         lacks = [metric for metric in metrics if metric in self.lacking.get(post_id, ())]
-        return self.refused.get(post_id) or (lacks and graph_error(100, message=NOT_SUPPORTED.format(lacks[0]))) or None
+        if lacks:
+            return self.refused.get(post_id) or graph_error(100, message=NOT_SUPPORTED.format(lacks[0]))
+        return self.refused.get(post_id) or (FEW if {*metrics} & {*self.few.get(post_id, ())} else None)
 
     def insights(self, post_id, metrics):
         given = [metric for metric in metrics if metric not in self.missing.get(post_id, ())]
@@ -445,6 +448,27 @@ def test_many_culprits_are_found_in_several_requests_and_none_lends_its_reason_t
     assert few <= media.refused.keys()
     assert first["meta"]["ranking"]["posts_unknown"] > later["meta"]["ranking"]["posts_unknown"] == 15
     assert {each["reason"] for each in first["meta"]["unavailable"]} == {"insufficient_viewers", "provider_refused"}
+
+
+def test_a_metric_with_too_few_viewers_has_that_reason_beside_a_refused_one(client, media, clock):
+    media.publish(4)
+    media.lacking, media.few = {"1": ("views",)}, {"1": ("shares", "saved")}
+
+    first = {post["id"]: post for post in top(client)["top_posts"]}
+    media.calls()
+    clock.wait(10 * MINUTE)
+    top(client, refresh="true")
+    asked_again = media.calls()
+    media.few.clear()
+    clock.wait(HOUR)
+    later = {post["id"]: post for post in top(client, refresh="true")["top_posts"]}
+
+    few = "insufficient_viewers"
+    assert first["1"]["reasons"] == {"views": "refused", "shares": few, "saved": few}
+    assert first["1"]["reach"] == 9_999
+    assert {each: first[each]["reasons"] for each in ("0", "2", "3")} == {"0": {}, "2": {}, "3": {}}
+    assert asked_again[1] == []
+    assert later["1"]["reasons"] == {"views": "refused"}
 
 
 def test_where_everything_is_refused_no_post_is_remembered_as_refused(client, media, clock):
