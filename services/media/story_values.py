@@ -107,9 +107,11 @@ def values_of(numbers: Iterable[StoryNumber]) -> dict[str, StoryValue]:
         for metric in dict.fromkeys(metric for metric, _ in chosen)
     }
     for metric, other in SUCCEEDED.items():
-        is_known = metric in found and found[metric].value.value is not None
-        if not is_known and other in found and found[other].value.value is not None:
-            found[metric] = replace(found[other], answered_by=other)
+        own, answer = found.get(metric), found.get(other)
+        # A delivery that has the metric itself, as below 5, is the last word on it. A reading before was not.
+        is_open = own is None or (own.value.value is None and own.source != WEBHOOK)
+        if is_open and answer is not None and answer.value.value is not None:
+            found[metric] = replace(answer, answered_by=other)
     return found
 
 

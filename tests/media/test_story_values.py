@@ -90,6 +90,15 @@ def test_impressions_answer_views_only_where_nothing_else_does():
     assert "views" not in values_of(webhook(impressions=-1))
 
 
+def test_impressions_answer_views_that_were_read_as_unknown_and_none_that_were_delivered():
+    few = poll(views=MediaValue(None, FEW))
+    read = values_of([*few, *webhook(impressions=28)])
+    delivered_too = counted(few, webhook(impressions=28, views=-1))
+
+    assert (read["views"].value.value, read["views"].answered_by) == (28, "impressions")
+    assert delivered_too == {"views": (None, FEW, "webhook"), "impressions": (28, None, "webhook")}
+
+
 @pytest.mark.parametrize("odd", ["many", None, True, -5, [], 1e30])
 def test_what_is_no_number_in_a_delivery_is_unknown(odd):
     assert counted(webhook(reach=odd)) == {"reach": (None, "unreadable", "webhook")}
