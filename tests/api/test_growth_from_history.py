@@ -385,6 +385,19 @@ def test_a_year_whose_first_days_are_gone_is_unknown_without_a_call_for_the_rest
     assert [entry["reason"] for entry in meta["unavailable"]] == ["no_posts", "beyond_retention"]
 
 
+def test_a_window_whose_first_days_are_gone_costs_no_call_for_other_days_that_are_missing(client, wire, store, truth):
+    instagram = Instagram(wire, truth)
+    keep_counts(store, {date(2025, 6, 15): 800})
+    year = Window(date(2025, 6, 15), date(2026, 6, 14))
+    before = days(date(2024, 7, 1), date(2025, 6, 14))
+    keep(store, "views", {day: truth["views"][day] for day in before if day != date(2025, 3, 1)})
+
+    trends, _ = ask(client, "365d", metrics="views")
+
+    assert (trends["views"]["previous_value"], trends["views"]["reason"]) == (None, "beyond_retention")
+    assert sorted(instagram.asked) == [("views", piece) for piece in year.pieces()]
+
+
 def test_the_days_of_both_windows_and_of_all_metrics_are_read_by_one_statement(client, wire, store, truth, statements):
     instagram = Instagram(wire, truth)
     window = Window(date(2026, 3, 15), date(2026, 6, 12))

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,13 @@ from services.cache.policies import WEBHOOK_KEPT_FOR
 from services.store import webhooks
 from services.store.database import DatabaseUnavailableError, StatementRefusedError
 from services.store.store import Store
-from services.webhooks.application import APPLIED_AT_ONCE, FIRST_RETRY_DELAY, MAX_CHANGE_ATTEMPTS, WebhookApplication
+from services.webhooks.application import (
+    APPLIED_AT_ONCE,
+    FIRST_RETRY_DELAY,
+    MAX_CHANGE_ATTEMPTS,
+    AccountGoneError,
+    WebhookApplication,
+)
 from services.webhooks.parsing import read
 from tests.deliveries import body, change, entry, story_insights
 from tests.movable_clock import MovableClock
@@ -369,6 +376,28 @@ def test_what_waits_and_what_failed_is_counted_without_reading_what_is_only_kept
 
     used = [re.search(r"^SEARCH .* INDEX (\w+) \(mode=\?.*\)$", plan)[1] for plan in plans]
     assert used == ["webhook_deliveries_by_read_at", "webhook_changes_by_due_at", "webhook_changes_failed"]
+
+
+def test_a_change_is_resumed_whose_account_is_added_while_it_is_being_set_aside(on_each_engine):
+    bench = on_each_engine
+    bench.book.failure = AccountGoneError()
+    resume = threading.Thread(target=bench.application.resume, args=(ACCOUNT,))
+
+    def add_account(_connection, _cursor, statement, *_):
+        if "FROM accounts" in statement and resume.ident is None:
+            bench.book.failure = None
+            resume.start()  # Its row is locked now, so it waits until the change is set aside, longer than here.
+            resume.join(0.3)
+
+    event.listen(Engine, "after_cursor_execute", add_account)
+    try:
+        bench.bring(reach(17))
+    finally:
+        event.remove(Engine, "after_cursor_execute", add_account)
+    resume.join(10)
+    bench.application.run(seconds=60)
+
+    assert bench.rows("state") == [("applied",)]
 
 
 def test_an_id_may_be_a_number(bench):
