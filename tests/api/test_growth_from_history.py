@@ -398,6 +398,24 @@ def test_a_window_whose_first_days_are_gone_costs_no_call_for_other_days_that_ar
     assert sorted(instagram.asked) == [("views", piece) for piece in year.pieces()]
 
 
+@pytest.mark.usefixtures("down")
+def test_where_all_is_kept_for_good_a_reply_is_as_old_as_the_oldest_day_of_any_metric(client, store, truth):
+    kept = days(date(2025, 6, 1), date(2026, 6, 14))
+    keep(store, "views", {day: truth["views"][day] for day in kept})
+    interactions = {
+        HistoryKey("total_interactions", (), str(day), str(day)): HistoryValue(
+            truth["total_interactions"][day], None, 9.0
+        )
+        for day in kept
+    }
+    store.history.keep(ACCOUNT_ID, interactions)
+
+    trends, meta = ask(client, "90d", until="complete", metrics="views,interactions")
+
+    assert all(isinstance(trends[key]["growth_rate"], float) for key in ("views", "interactions"))
+    assert meta["fetched_at"] == "1970-01-01T00:00:01Z"
+
+
 def test_the_days_of_both_windows_and_of_all_metrics_are_read_by_one_statement(client, wire, store, truth, statements):
     instagram = Instagram(wire, truth)
     window = Window(date(2026, 3, 15), date(2026, 6, 12))
