@@ -260,6 +260,16 @@ def test_a_target_is_ready_for_those_only_who_have_its_replies():
     assert [cache.has_target("/top-posts?limit=3", scope=scope) for scope in ("a", "b", "")] == [True, False, False]
 
 
+@pytest.mark.parametrize("query", ["limit=3", "limit=3&format=json"])
+def test_a_reply_answers_those_only_who_may_see_the_same_accounts(query):
+    cache = ResponseCache(MAX_BYTES)
+    cache.put(environ({"QUERY_STRING": query}), reply(), scope="a")
+
+    found = [cache.get(environ({"QUERY_STRING": query}), NOW, scope=scope) is not None for scope in ("a", "b", "")]
+
+    assert found == [True, False, False]
+
+
 def test_the_least_recently_used_reply_goes_first():
     def use(cache, path):
         if cache.get(environ({"PATH_INFO": path}), NOW) is None:
