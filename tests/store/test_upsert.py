@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import literal, select
 
 from services.store.memory_tables import cache_versions, quota_usage
 from services.store.upsert import Upsert, excluded
@@ -82,6 +82,14 @@ def test_an_expression_of_the_database_is_inserted_into_every_row(database):
 
     with database.read() as connection:
         assert min(connection.execute(select(quota_usage.c.read_at)).scalars()) > 1_700_000_000
+
+
+def test_an_expression_among_the_values_of_a_row_leaves_those_of_the_statement(database):
+    one = {name: value for name, value in usage("a", 1.0).items() if name != "percent"}
+
+    database.upsert(Upsert(quota_usage, values={"percent": literal(7.0)}), one | {"read_at": database.now()})
+
+    assert percents(database) == [("a", 7.0)]
 
 
 def test_a_statement_that_is_built_once_takes_other_columns_and_expressions_in_the_next_run(database):
