@@ -109,6 +109,17 @@ def test_impossible_times_do_not_make_a_request_fail(world, moments):
     assert world.get(POSTS).status_code == 200
 
 
+def test_a_value_that_was_fetched_in_a_far_future_is_fetched_again(world):
+    world.body(POSTS)
+    query(world.settings, "memory", "UPDATE cache_entries SET fetched_at = 5e9, kept_until = 6e9")
+    world.restart()
+    world.calls()
+
+    world.body(POSTS)
+
+    assert world.calls("media")
+
+
 @pytest.mark.parametrize("buckets", ["no JSON", '{"FOLLOWER": 1}'])
 def test_a_damaged_row_of_the_history_does_not_make_a_request_fail(world, buckets):
     world.body(FINISHED)
