@@ -11,9 +11,8 @@ import time
 
 import pytest
 
-from commands.probe import free_port
 from services.monitoring.metric_families import LOG_LINES_LOST
-from tests.support import ROOT, Process, environment, local_session, new_instance, wait_for
+from tests.support import ROOT, Process, environment, free_port, local_session, new_instance, wait_for
 
 READY = "/top-posts?time_range=7d"
 REQUESTS = 300  # of each connection: the lines of one fill a pipe

@@ -90,7 +90,7 @@ def test_both_ports_move_and_nothing_is_left_running(run, number):
         answer = session.get(f"http://127.0.0.1:{chosen['PORT']}/growth-trends?period=7d", timeout=30)
         accounts = session.get(f"http://127.0.0.1:{chosen['SIMULATOR_PORT']}/_simulator/accounts", timeout=30)
     os.killpg(process.pid, number)
-    code = process.wait(20)
+    code = process.wait(100)
     rest = process.stdout.read()
 
     assert f"curl 'http://127.0.0.1:{chosen['PORT']}/account-insights" in shown

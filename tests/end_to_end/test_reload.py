@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from commands.probe import free_port
 from services.store.schema_versions import GATEWAY, VERSIONS
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
-from tests.support import ROOT, Process, environment, lines_of, new_instance, wait_for
+from tests.support import ROOT, Process, environment, free_port, lines_of, new_instance, wait_for
 
 WITHIN = 60.0  # seconds
 WORKERS = 2  # of `gunicorn.conf.py`
