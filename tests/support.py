@@ -8,22 +8,19 @@ import io
 import json
 import logging
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +30,7 @@ from flask import Flask, Response
 
 from commands.isolation import isolated
 from commands.migrate import migrate
+from commands.probe import free_port
 from config import SANDBOX_CREDENTIALS, SANDBOX_TOKENS, Config
 from services.access.key_text import digest_of, new_id, new_text
 from services.accounts.token_encryption import TokenEncryption
@@ -43,9 +41,6 @@ from services.store.store import Store
 from tests.fork_server import ForkedProcess, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent
-
-# Below those that the system takes for connections: one of these may be taken again before the program listens.
-PORTS = range(12_000, 32_000)
 
 TOKEN = "EAAtestTOKENthatMUSTneverLEAK0123456789"
 APP_SECRET = "testAPPsecretTHATmustNEVERleak9876543210"
@@ -96,24 +91,6 @@ def settings(**changes: object) -> Config:
         "instance_path": new_instance(),
     }
     return Config(**(values | changes))
-
-
-@cache
-def _ports_to_try() -> Iterator[int]:
-    """The ports of this process of the suite, one after the other, from any one on; other processes have others."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    own = PORTS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-    first = random.randrange(len(own))
-    return cycle([*own[first:], *own[:first]])
-
-
-def free_port() -> int:
-    """Return a port of this machine on which nothing listens, and which no other test was given of late."""
-    for port in _ports_to_try():
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 SCRATCH_IN_MEMORY, SCRATCH_NEEDS = Path("/dev/shm"), 2**30  # bytes; containers often have 64 MiB
