@@ -114,11 +114,11 @@ class MediaRefusals:
     ) -> dict[tuple[str, str], MediaRefusal]:
         """Return which metrics are refused for which of many media, whose product types are given by their ids."""
         of_types = {_type_key(type_, metric): (type_, metric) for type_ in set(types.values()) for metric in metrics}
-        of_ids = {_metric_key(media_id, metric): (media_id, metric) for media_id in types for metric in metrics}
+        own = {_metric_key(media_id, metric): (media_id, metric) for media_id in types for metric in metrics}
         few = {_few_key(media_id, metric): (media_id, metric) for media_id in types for metric in metrics}
-        policies: dict[CacheKey, FreshnessPolicy] = dict.fromkeys([*of_types, *of_ids], REFUSED_MEDIA_METRIC)
+        of_ids = own | few
+        policies: dict[CacheKey, FreshnessPolicy] = dict.fromkeys([*of_types, *own], REFUSED_MEDIA_METRIC)
         policies |= dict.fromkeys(few, FEW_OF_METRIC)
-        of_ids |= few
         found = {key: _refusal(entry) for key, entry in self._cache.peek(account, policies).items()}
         by_type = {of_types[key]: refusal for key, refusal in found.items() if key in of_types}
         by_id = {of_ids[key]: refusal for key, refusal in found.items() if key in of_ids}
