@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
 
 from services.store.account_tables import accounts
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
@@ -203,19 +203,20 @@ class WebhookTable:
         old_delivery = and_(deliveries.c.read_at.is_not(None), deliveries.c.received_at < received_before)
         old_change = and_(changes.c.due_at.is_(None), changes.c.received_at < received_before)
         for table, is_old in ((deliveries, old_delivery), (changes, old_change)):
-            query = select(table.c.digest).where(is_old).limit(LISTED_AT_ONCE)
-            is_done = False
-            while not is_done:
-                with self._database.read() as connection:
-                    listed = connection.execute(query).scalars().all()
-                deleted = 0
-                for some in chunks(filter(can_be_found, listed)):
-                    # One short transaction after another: a delivery that arrives now must not wait for all of them.
-                    with self._database.write() as connection:
-                        old = delete(table).where(table.c.digest.in_(some), is_old)
-                        deleted += connection.execute(old).rowcount
-                # What cannot be deleted, for example a damaged digest, must not be listed for ever.
-                is_done = len(listed) < LISTED_AT_ONCE or not deleted
+            # What cannot be deleted, for example a damaged digest, must not be listed for ever.
+            while self._delete_some(table, is_old):
+                pass
+
+    def _delete_some(self, table: Table, is_old: ColumnElement[bool]) -> bool:
+        """Delete some old rows; return whether any were deleted and there may be more."""
+        with self._database.read() as connection:
+            listed = connection.execute(select(table.c.digest).where(is_old).limit(LISTED_AT_ONCE)).scalars().all()
+        deleted = 0
+        for some in chunks(filter(can_be_found, listed)):
+            # One short transaction after another: a delivery that arrives now must not wait for all of them.
+            with self._database.write() as connection:
+                deleted += connection.execute(delete(table).where(table.c.digest.in_(some), is_old)).rowcount
+        return deleted > 0 and len(listed) == LISTED_AT_ONCE
 
     def forget(self, account: str) -> int:
         """Delete the deliveries that were read and name an account; return how many there were."""
