@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, Update, and_, bindparam, delete, select, tuple_, update
 
-from services.store.database import Database, chunks, lock_in_order
+from services.store.database import Database, chunks, lock_in_order, locking
 from services.store.memory_tables import leases
 from services.store.upsert import Upsert, excluded
 
@@ -37,8 +37,8 @@ class LeaseState:
 # Built once, so that they are kept to a mode and compiled once, too.
 _IS_OF_KEYS = and_(leases.c.account == bindparam("of_account"), leases.c.key.in_(bindparam("keys", expanding=True)))
 OF_KEYS = update(leases).where(_IS_OF_KEYS)
-HELD_IN_FILE = select(leases.c.key, leases.c.fence).where(_IS_OF_KEYS, leases.c.holder == bindparam("by_holder"))
-HELD = HELD_IN_FILE.order_by(leases.c.key.collate("C")).with_for_update()
+HELD = select(leases.c.key, leases.c.fence).where(_IS_OF_KEYS, leases.c.holder == bindparam("by_holder"))
+HELD_AND_LOCKED = locking(HELD, leases)  # for PostgreSQL; a file has one lock, which its writer holds
 
 
 class LeaseTable:
@@ -99,7 +99,7 @@ class LeaseTable:
     def confirm(self, connection: Connection, account: str, fences: Mapping[str, int], holder: str) -> set[str]:
         """Return the keys whose fence is still the current one, within a transaction, and extend their leases.
 
-        The update locks the rows, so no other holder can take a key over before the transaction ends.
+        No other holder can take one of them over before the transaction ends.
         """
         return self._update(connection, account, fences, holder, self._confirm, seconds=LEASE)
 
@@ -148,12 +148,12 @@ class LeaseTable:
     ) -> set[str]:
         """Change the leases whose fence is still the current one, and return their keys.
 
-        They are read first, and locked by that: in a file by the transaction, which is a writing one.
+        They are read first, and are locked from then on, so that no other holder takes one over before the change.
         """
         current: set[str] = set()
         for chunk in chunks(sorted(fences)):
             rows = connection.execute(
-                HELD if self._database.is_postgresql else HELD_IN_FILE,
+                HELD_AND_LOCKED if self._database.is_postgresql else HELD,
                 {"of_account": account, "keys": chunk, "by_holder": holder},
             )
             current |= {key for key, fence in rows if fence == fences[key]}

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Double,
@@ -301,12 +302,20 @@ def lock_in_order(connection: Connection, table: Table, *conditions: ColumnEleme
     Other statements lock rows as they meet them: two that meet the same rows would end in a deadlock. A file has one
     lock for all of them.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    key = [column for column in table.primary_key if column.name != "mode"]
+    if connection.dialect.name == "postgresql":
+        connection.execute(locking(select(*_key_of(table)).where(*conditions), table))
+
+
+def locking(query: Select[Any], table: Table) -> Select[Any]:
+    """Return a query of a table of PostgreSQL that locks the rows which it reads, in the order of their keys."""
     # By the bytes, as Python sorts; the database's own order may be that of a language.
-    order = [column.collate("C") if isinstance(column.type, String) else column for column in key]
-    connection.execute(select(*key).where(*conditions).order_by(*order).with_for_update())
+    order = [column.collate("C") if isinstance(column.type, String) else column for column in _key_of(table)]
+    return query.order_by(*order).with_for_update()
+
+
+def _key_of(table: Table) -> list[Column[Any]]:
+    """Return the primary key without the mode, which is the same for all rows that a process sees."""
+    return [column for column in table.primary_key if column.name != "mode"]
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

@@ -7,27 +7,25 @@ a line names goes into `details`, so that a new column is never lost.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Double, Table
+from sqlalchemy import Column, Double, Table
 
 from services.days import pacific_day
-from services.store.follower_counts import earlier_count
-from services.store.history import better_value
+from services.store.follower_counts import KEEP_EARLIER
+from services.store.history import KEEP_BETTER
 from services.store.history_tables import follower_counts, metric_values, post_readings, posts, stories, story_numbers
 from services.store.line_fields import FIELDS, Line, LineError, Row, bucket_name, bucket_names, number_of, read, written
-from services.store.posts import COUNTS, INSIGHTS, fuller_reading, newer_post
-from services.store.stories import newer_number, newer_story
+from services.store.posts import COUNTS, INSIGHTS, MERGE_POST, MERGE_READING
+from services.store.stories import KEEP, KEEP_NUMBERS
+from services.store.upsert import Upsert
 
 BUCKETS = "buckets"  # the column of a number's buckets, and the detail that counts their lines
 BUCKET_UNKNOWN = "bucket_unknown"
 DAYS, MEDIA = "days", "media"  # what a section is about
-
-Merge = Callable[[], tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool] | None]]
-"""Returns what an existing row takes from a new one of its key, and when; the rule of the table's own module."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,16 @@ class Section:
     """The lines of one table.
 
     `fields` maps fields of a line to columns where their names differ. `dated_by` are the columns with the day, or with
-    the moment (Unix seconds), that the limits of an export go by; the first one that is known counts. A table with
-    several numbers in a row names them in `parts`.
+    the moment (Unix seconds), that the limits of an export go by; the first one that is known counts. `merge` is what
+    an existing row takes from a new one, by the rule of the table's own module. A table with several numbers in a row
+    names them in `parts`.
     """
 
     kind: str
     table: Table
     subject: str
     dated_by: Sequence[str]
-    merge: Merge
+    merge: Upsert
     fields: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[Part] = ()
 
@@ -283,7 +282,7 @@ SECTIONS: tuple[Section, ...] = (
         table=metric_values,
         subject=DAYS,
         dated_by=("last_day",),
-        merge=better_value,
+        merge=KEEP_BETTER,
         fields={"date": "last_day"},
     ),
     Section(
@@ -291,7 +290,7 @@ SECTIONS: tuple[Section, ...] = (
         table=follower_counts,
         subject=DAYS,
         dated_by=("day",),
-        merge=earlier_count,
+        merge=KEEP_EARLIER,
         fields={"date": "day"},
         parts=(Part(("followers", "follows", "media_count")),),
     ),
@@ -300,7 +299,7 @@ SECTIONS: tuple[Section, ...] = (
         table=posts,
         subject=MEDIA,
         dated_by=("posted_at",),
-        merge=newer_post,
+        merge=MERGE_POST,
         fields={"media": "id"},
     ),
     Section(
@@ -308,7 +307,7 @@ SECTIONS: tuple[Section, ...] = (
         table=post_readings,
         subject=MEDIA,
         dated_by=("insights_read_at", "counts_read_at"),
-        merge=fuller_reading,
+        merge=MERGE_READING,
         fields={"media": "post"},
         parts=(
             Part(COUNTS, read_at="counts_read_at", reasons="counts_reasons"),
@@ -320,7 +319,7 @@ SECTIONS: tuple[Section, ...] = (
         table=stories,
         subject=MEDIA,
         dated_by=("ordered_at",),
-        merge=newer_story,
+        merge=KEEP,
         fields={"media": "id"},
     ),
     Section(
@@ -328,7 +327,7 @@ SECTIONS: tuple[Section, ...] = (
         table=story_numbers,
         subject=MEDIA,
         dated_by=("read_at",),
-        merge=newer_number,
+        merge=KEEP_NUMBERS,
         fields={"media": "story"},
     ),
 )

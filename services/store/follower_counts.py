@@ -99,8 +99,8 @@ class FollowerCounts:
         return [column.name for column, value in zip(columns, newest, strict=True) if value is not None]
 
 
-def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
-    """Return what a row takes from a new one of its day, and when: all that is known, if that was read before.
+def _keep_earlier() -> Upsert:
+    """Return the upsert by which a row takes all that is known from a new one of its day that was read before.
 
     Of a later one it takes the counts that it lacks.
     """
@@ -114,11 +114,10 @@ def earlier_count() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[boo
         both = func.coalesce(new[name], columns[name]), func.coalesce(columns[name], new[name])
         replaced[name] = case((is_earlier, both[0]), else_=both[1])
     is_lacking = [and_(columns[name].is_(None), new[name].is_not(None)) for name in MAY_LACK]
-    return replaced, or_(is_earlier, *is_lacking)
+    return Upsert(follower_counts, replace=replaced, only_if=or_(is_earlier, *is_lacking))
 
 
-_replaced, _is_earlier = earlier_count()
-KEEP_EARLIER = Upsert(follower_counts, replace=_replaced, only_if=_is_earlier)
+KEEP_EARLIER = _keep_earlier()
 _OF_ACCOUNT = select(*(follower_counts.c[name] for name in FollowerCount._fields)).where(
     follower_counts.c.account == bindparam("account")
 )

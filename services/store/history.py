@@ -448,11 +448,6 @@ def _is_known() -> ColumnElement[bool]:
     return or_(metric_values.c.value.is_not(None), metric_values.c.buckets.is_not(None))
 
 
-def better_value() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
-    """Return what a row takes from a new one of its key, and when."""
-    return _replaced(), _is_better()
-
-
 def _is_better() -> ColumnElement[bool]:
     """Return whether the new row replaces the one in the table."""
     new = {name: excluded(metric_values.c[name]) for name in ("value", "buckets", "final", "read_at")}

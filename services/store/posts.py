@@ -241,8 +241,8 @@ def _is_news() -> ColumnElement[bool]:
     return or_(seen <= excluded(seen) - SEEN_AGAIN, *(_differs(posts.c[name]) for name in CHANGING))
 
 
-def newer_post() -> tuple[Mapping[str, ColumnElement[Any]], None]:
-    """Return what the row of a post takes from another one: what it lacks, and what was listed later."""
+def _merge_post() -> Upsert:
+    """Return the upsert by which the row of a post takes from another one what it lacks, and what was listed later."""
     columns = posts.c
     new = {column.name: excluded(column) for column in columns}
     is_later = new["last_seen_at"] > columns.last_seen_at
@@ -253,11 +253,11 @@ def newer_post() -> tuple[Mapping[str, ColumnElement[Any]], None]:
     replace["last_seen_at"] = case((is_later, new["last_seen_at"]), else_=columns.last_seen_at)
     is_earlier = new["first_seen_at"] < columns.first_seen_at
     replace["first_seen_at"] = case((is_earlier, new["first_seen_at"]), else_=columns.first_seen_at)
-    return replace, None
+    return Upsert(posts, replace=replace)
 
 
-def fuller_reading() -> tuple[Mapping[str, ColumnElement[Any]], None]:
-    """Return what a reading takes from another one of its slot: each part that it lacks, or that knows more there."""
+def _merge_reading() -> Upsert:
+    """Return the upsert by which a reading takes each part that it lacks, or that knows more in another of its slot."""
     columns = post_readings.c
     replace: dict[str, ColumnElement[Any]] = {
         "age_label": func.coalesce(columns.age_label, excluded(columns.age_label))
@@ -269,7 +269,7 @@ def fuller_reading() -> tuple[Mapping[str, ColumnElement[Any]], None]:
             for name, value in newer.items()
             if name != "api_version"
         }
-    return replace, None
+    return Upsert(post_readings, replace=replace)
 
 
 def _known(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
@@ -327,5 +327,6 @@ KEEP_NEWS = Upsert(
     only_if=_is_news(),
 )
 KEEP_COUNTS, KEEP_INSIGHTS = _keep_fuller(COUNTS, "counts"), _keep_fuller(INSIGHTS, "insights")
+MERGE_POST, MERGE_READING = _merge_post(), _merge_reading()
 BEGIN_LOOK = Upsert(post_looks, replace=("begun_at",))
 END_LOOK = Upsert(post_looks, replace=("looked_at",))

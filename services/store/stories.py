@@ -173,25 +173,25 @@ class Stories:
         return {story: sorted(each, key=lambda number: number[:3]) for story, each in found.items()}
 
 
-def newer_number() -> tuple[Mapping[str, ColumnElement[Any]], ColumnElement[bool]]:
-    """Return what a number takes from a new one of its key, and when: if it is newer, and known or both are unknown."""
+def _keep_newer_number() -> Upsert:
+    """Return the upsert by which a newer number replaces one of its key, if it is known or both are unknown."""
     columns = story_numbers.c
     new = excluded(columns.value)
     is_newest_known = and_(
         or_(new.is_not(None), columns.value.is_(None)),
         or_(excluded(columns.read_at) >= columns.read_at, columns.value.is_(None)),
     )
-    return {name: excluded(columns[name]) for name in ("value", "reason", "read_at")}, is_newest_known
+    return Upsert(story_numbers, replace=("value", "reason", "read_at"), only_if=is_newest_known)
 
 
-def newer_story() -> tuple[Mapping[str, ColumnElement[Any]], None]:
-    """Return what the row of a story takes from a new one: what it lacks, and the later times."""
+def _keep_newer() -> Upsert:
+    """Return the upsert by which the row of a story takes from a new one what it lacks, and the later times."""
     newer: dict[str, ColumnElement[Any]] = {
         name: func.coalesce(stories.c[name], excluded(stories.c[name])) for name in LASTING
     }
     newer |= {name: _later(stories.c[name]) for name in NEWEST}
     newer["ordered_at"] = func.coalesce(stories.c.created_at, excluded(stories.c.created_at), stories.c.ordered_at)
-    return newer, None
+    return Upsert(stories, replace=newer)
 
 
 def _columns() -> list[Column[Any]]:
@@ -213,9 +213,7 @@ def _number(value: float | None) -> float | int | None:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_newer, _ = newer_story()
-_replaced, _is_newest_known = newer_number()
-KEEP = Upsert(stories, replace=_newer)
-KEEP_NUMBERS = Upsert(story_numbers, replace=_replaced, only_if=_is_newest_known)
+KEEP = _keep_newer()
+KEEP_NUMBERS = _keep_newer_number()
 BEGIN_READ = Upsert(story_reads, replace=("begun_at",))
 END_READ = Upsert(story_reads, replace=("read_at",))

@@ -14,7 +14,6 @@ from services.store.damaged_rows import can_be_found, log_damaged
 from services.store.database import Database
 from services.store.exported_tables import SECTIONS, Section
 from services.store.line_fields import Line, Row
-from services.store.upsert import Upsert
 
 PAGE = 250  # rows that are read at once: below 10 ms, in which a process may make no other reply
 
@@ -79,11 +78,10 @@ class Transfer:
 
     def keep(self, section: Section, rows: Sequence[Row]) -> None:
         """Add rows, or replace existing ones by better ones, in one transaction."""
-        replace, only_if = section.merge()
         # Sorted, so that a process that writes the same rows meanwhile locks them in the same order.
         ordered = sorted(rows, key=lambda row: [row["account"], *(row[column.name] for column in section.key)])
         with self._database.write() as connection:
-            Upsert(section.table, replace=replace, only_if=only_if).run(connection, ordered)
+            section.merge.run(connection, ordered)
 
     def _rows(self, account: str, section: Section, selection: Selection) -> Iterator[Row]:
         order = [self._ordered(column) for column in section.key]
