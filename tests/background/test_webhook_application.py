@@ -514,6 +514,25 @@ def test_old_deliveries_and_changes_are_listed_and_deleted_part_by_part(on_each_
     assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(0,)]
 
 
+def test_old_rows_that_cannot_be_deleted_are_not_listed_for_ever(bench, monkeypatch):
+    monkeypatch.setattr(webhooks, "LISTED_AT_ONCE", 2)
+    bench.bring(reach(1), reach(2))
+    with closing(sqlite3.connect(Path(bench.settings["INSTANCE_PATH"]) / "gateway.db")) as database, database:
+        database.execute("UPDATE webhook_changes SET digest = CAST(x'ff' || digest AS TEXT)")
+    bench.clock.wait(WEBHOOK_KEPT_FOR + 60)
+    whole, rounds = webhooks.chunks, iter(range(10))
+
+    def counted(values):
+        next(rounds)  # Raises where the sweep does not end.
+        return whole(values)
+
+    monkeypatch.setattr(webhooks, "chunks", counted)
+    bench.application.sweep()
+
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_changes") == [(2,)]
+    assert query(bench.settings, "gateway", "SELECT COUNT(*) FROM webhook_deliveries") == [(0,)]
+
+
 def test_a_change_that_comes_again_while_old_ones_are_deleted_stays(bench, monkeypatch):
     bench.bring(reach(17, time=T))
     bench.clock.wait(WEBHOOK_KEPT_FOR + 60)

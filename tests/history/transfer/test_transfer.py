@@ -21,6 +21,7 @@ from services.store.history import HistoryKey, HistoryValue
 from services.store.line_fields import FIELDS, exact_time, moment_of
 from services.store.posts import PartRow, PostRow
 from services.store.store import Store
+from services.store.stories import StoryNumber, StoryRow
 from services.store.transfer import Selection
 from tests.history.transfer.history_rows import all_rows, fill, gateway_of, history_rows
 from tests.stores import ENGINES, new_english_store, new_store
@@ -260,6 +261,57 @@ def test_what_two_gateways_know_of_a_post_is_put_together_in_any_order(is_turned
         ((reading,),) = into.posts.readings(ACCOUNT, ["1"]).values()
         known = {name: number for name, number in reading.values.items() if number is not None}
         assert (reading.age_label, known) == (24, {"likes": 5, "comments": 1, "reach": 7})
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_of_two_counts_of_a_day_the_earlier_one_is_kept_with_what_it_lacks(is_turned):
+    with opened("sqlite") as first, opened("sqlite") as second:
+        first.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 900, READ_AT + 1, follows=7))
+        second.follower_counts.keep(ACCOUNT, FollowerCount("2026-11-01", 950, READ_AT + 2, follows=8, media_count=3))
+        into, out_of = (second, first) if is_turned else (first, second)
+
+        imported(into, exported(out_of))
+
+        values = {line["metric"]: line["value"] for line in lines_of(exported(into))}
+        assert values == {"followers": 900, "follows": 7, "media_count": 3}
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_what_two_gateways_know_of_a_story_is_put_together_in_any_order(is_turned):
+    def number(metric, value, later):
+        reason = None if value is not None else "not_answered"
+        return StoryNumber(metric, "", "polling", value, reason, READ_AT + later)
+
+    with opened("sqlite") as first, opened("sqlite") as second:
+        first.stories.keep(
+            ACCOUNT,
+            [
+                StoryRow(
+                    *("1", READ_AT, None, "IMAGE"),
+                    read_at=READ_AT + 10,
+                    delivered_at=READ_AT + 40,
+                    numbers=[number("reach", 5, 10), number("views", 8, 10), number("replies", None, 30)],
+                )
+            ],
+        )
+        second.stories.keep(
+            ACCOUNT,
+            [
+                StoryRow(
+                    *("1", READ_AT, READ_AT, None, "link"),
+                    read_at=READ_AT + 20,
+                    numbers=[number("reach", 6, 20), number("views", None, 20), number("replies", 2, 20)],
+                )
+            ],
+        )
+        into, out_of = (second, first) if is_turned else (first, second)
+
+        imported(into, exported(out_of))
+
+        whole = StoryRow("1", READ_AT, READ_AT, "IMAGE", "link", read_at=READ_AT + 20, delivered_at=READ_AT + 40)
+        found = into.stories.find(ACCOUNT, "1")
+        assert found == whole
+        assert {each.metric: each.value for each in found.numbers} == {"reach": 6, "views": 8, "replies": 2}
 
 
 # What is refused
