@@ -93,7 +93,9 @@ class MediaRefusals:
             few = {_few_key(media_id, metric): metric for metric in metrics}
             keys |= own | few
             policies |= dict.fromkeys(own, REFUSED_MEDIA_METRIC) | dict.fromkeys(few, FEW_OF_METRIC)
-        return {keys[key]: _refusal(entry) for key, entry in self._cache.peek(account, policies).items()}
+        found = self._cache.peek(account, policies)
+        # In this order: what is said of the media itself counts before what is said of its type.
+        return {keys[key]: _refusal(found[key]) for key in policies if key in found}
 
     def of_single_media(self, account: str, media_ids: Collection[str], metrics: Collection[str]) -> set[str]:
         """Return which of the media refuse one of the metrics that others of their type have."""
@@ -119,7 +121,8 @@ class MediaRefusals:
         of_ids = own | few
         policies: dict[CacheKey, FreshnessPolicy] = dict.fromkeys([*of_types, *own], REFUSED_MEDIA_METRIC)
         policies |= dict.fromkeys(few, FEW_OF_METRIC)
-        found = {key: _refusal(entry) for key, entry in self._cache.peek(account, policies).items()}
+        peeked = self._cache.peek(account, policies)
+        found = {key: _refusal(peeked[key]) for key in policies if key in peeked}
         by_type = {of_types[key]: refusal for key, refusal in found.items() if key in of_types}
         by_id = {of_ids[key]: refusal for key, refusal in found.items() if key in of_ids}
         inherited = {
