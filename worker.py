@@ -160,10 +160,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from config import Config, ConfigError, unusable_proxies  # noqa: PLC0415
     from services.background.job_handlers import handlers  # noqa: PLC0415
     from services.background.job_runner import Runner  # noqa: PLC0415
+    from services.background.job_schedule import LATEST  # noqa: PLC0415
     from services.clock import Clock  # noqa: PLC0415
     from services.redaction import Redaction  # noqa: PLC0415
+    from services.reports.settlements import FOLLOW_UP_JOB  # noqa: PLC0415
     from services.store.database import SchemaError  # noqa: PLC0415
     from services.wiring.container import Services  # noqa: PLC0415
+    from services.wiring.provider_clients import purchase_policy  # noqa: PLC0415
 
     clock = Clock()
     try:
@@ -180,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log.warning(sentence)
     log.info("The worker is ready")
     shared_clock = services.store.clock  # Due times must not depend on which machine's worker looks at them.
-    runner = Runner(services.store, handlers(services, shared_clock), shared_clock)
+    latest = {**LATEST, FOLLOW_UP_JOB: purchase_policy(config).longest_pause}
+    runner = Runner(services.store, handlers(services, shared_clock), shared_clock, latest=latest)
     finished = Worker(runner, services.heartbeat, signals, ends_within=longer_ends(config)).run()
     log.info("The worker has ended", extra={"finished": finished})
     services.close()

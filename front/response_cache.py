@@ -15,6 +15,7 @@ from routes.query_string import parameters_of
 from routes.replies import CSV, JSON, negotiated
 from services.answers import Freshness, Provenance
 from services.cache.policies import NAMELESS_REPLY_TTL, STALE_REPLY_TTL
+from services.clock import is_ahead
 from services.monitoring.measurements import UNMATCHED
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class CachedResponse:
     body: bytes
     fixed_headers: Headers
     expires_at: float  # Unix seconds; how long this entry serves, which a stale value shortens
+    made_at: float = 0.0  # Unix seconds
     route: str = UNMATCHED  # the pattern of the path, for the metrics
     key: CacheKey = ("", "", "")  # set by the cache; all spellings share this one object, which may be large
     spellings: list[RawRequest] = field(default_factory=list)
@@ -59,7 +61,7 @@ class CachedResponse:
             expires_at = now + STALE_REPLY_TTL
         elif not provenance.complete:
             expires_at = min(expires_at, now + NAMELESS_REPLY_TTL)
-        return cls(provenance, dict(headers)["ETag"], body, headers, expires_at)
+        return cls(provenance, dict(headers)["ETag"], body, headers, expires_at, made_at=now)
 
     def headers(self, now: float) -> Sequence[tuple[str, str]]:
         """Return all headers of the reply as a cache hit."""
@@ -118,7 +120,7 @@ class ResponseCache:
             return None
         with self._lock:
             # Another thread may have dropped the entry since it was read without the lock.
-            if now >= cached.expires_at:
+            if now >= cached.expires_at or is_ahead(cached.made_at, now):
                 self._drop(key)
                 return None
             if key in self._entries:

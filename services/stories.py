@@ -94,6 +94,7 @@ class _Found:
     """What was found of an account's stories, and what was not."""
 
     account: Account
+    now: float  # Unix seconds
     rows: dict[str, StoryRow] = field(default_factory=dict)
     live: LiveStories | None = None
     failure: ProviderError | None = None
@@ -105,7 +106,7 @@ class _Found:
         if known is None:
             self.rows[row.id] = row
         else:
-            self.rows[row.id] = replace(known, numbers=newest(known.numbers, row.numbers))
+            self.rows[row.id] = replace(known, numbers=newest(known.numbers, row.numbers, now=self.now))
 
     def is_live(self, row: StoryRow, now: float) -> bool:
         """Return whether Instagram listed a story, and it is not over since."""
@@ -144,7 +145,7 @@ class AccountStories:
         request_context.accept_only_new(refresh=refresh)
         first = None if since is None else float(midnight(since) if isinstance(since, date) else since)
         last = None if until is None else float(midnight(until + ONE_DAY) - 1 if isinstance(until, date) else until)
-        found = _Found(self._accounts.find(account))
+        found = _Found(self._accounts.find(account), self._clock.timestamp())
         if last is None or last >= self._clock.timestamp() - STORY_LIFE:
             self._read_live(found)
         try:
@@ -169,7 +170,7 @@ class AccountStories:
         nothing was read.
         """
         request_context.accept_only_new(refresh=refresh)
-        found = _Found(self._account_of(story, account))
+        found = _Found(self._account_of(story, account), self._clock.timestamp())
         try:
             kept = self._kept.find(found.account.id, story)
         except DatabaseUnavailableError:

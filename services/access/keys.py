@@ -69,7 +69,7 @@ class AccessKeys:
         news = {
             key: moment
             for key, moment in list(self._used.items())
-            if moment > self._noted.get(key, -math.inf) and not 0 <= now - self._noted.get(key, -math.inf) < USE_EVERY
+            if moment != self._noted.get(key) and not 0 <= now - self._noted.get(key, -math.inf) < USE_EVERY
         }
         if news:
             self._table.note_use(news)

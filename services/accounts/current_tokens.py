@@ -203,7 +203,8 @@ class CurrentTokens:
                     successors[row.given_fingerprint] = known
             self._refused, self._successors = refused, successors
             self._given = {fingerprint(token): given for given, (_, token) in successors.items()}
-            self._newest = max([self._newest, *(row.written_at for row in rows)])
+            written = (self._clock.past(at) for at in (self._newest, *(row.written_at for row in rows)))
+            self._newest = max((at for at in written if at is not None), default=0.0)
             self._read_all_at = now if is_whole else self._read_all_at
         for row in rows:
             if before is not None and row.fingerprint in refused.keys() - before:

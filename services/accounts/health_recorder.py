@@ -29,7 +29,7 @@ class HealthRecorder:
         if account == NO_ACCOUNT:
             return
         if error is None:
-            if now - self._answered_at.get(account, 0.0) < ANSWERED_EVERY:
+            if 0 <= now - self._answered_at.get(account, 0.0) < ANSWERED_EVERY:
                 return
             with self._lock:
                 self._answered_at[account] = now

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services import request_context
-from services.background.job_schedule import FAILURES, PATIENT, RARE, RECURRING
+from services.background.job_schedule import FAILURES, LATEST, LATEST_AFTER_FAILURE, PATIENT, RARE, RECURRING
 from services.clock import Clock
 from services.errors import BusyError, ProviderError
 from services.request_context import RequestContext
@@ -20,6 +20,7 @@ from services.store.store import Store
 
 MAX_JOB_ATTEMPTS = 10  # of a job that fails; the last one is about three hours after the first
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 30.0, 3600.0  # seconds
+BRING_FORWARD_EVERY = 60.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,20 @@ class Runner:
     has ended.
     """
 
-    def __init__(self, store: Store, handlers: Mapping[str, Handler], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        handlers: Mapping[str, Handler],
+        clock: Clock,
+        *,
+        latest: Mapping[str, float] = LATEST,
+    ) -> None:
+        """Build it; `latest` are the seconds until the next run of a kind at most, of those that have a limit."""
         self._store = store
         self._handlers = handlers
         self._clock = clock
+        self._latest = {kind: most for kind, most in latest.items() if kind in handlers}
+        self._brought_forward_at = 0.0  # Unix seconds
 
     def put_recurring(self) -> None:
         """Put the job of each recurring kind; one that exists is due no later than it can be by its interval.
@@ -79,12 +90,23 @@ class Runner:
         claimed: list[Job] = []
         kinds = self._handlers.keys()
         try:
+            self._bring_forward()
             claimed = self._claim(holder, limit, kinds - PATIENT)
             if (left := limit - len(claimed) - 1) > 0 and kinds & PATIENT:
                 claimed += self._claim(holder, left, kinds & PATIENT)
         except DatabaseUnavailableError:
             return claimed
         return claimed
+
+    def _bring_forward(self) -> None:
+        """Let jobs run now that were put off too far, before a clock that ran ahead was set back."""
+        now = self._clock.timestamp()
+        if not self._latest or 0 <= now - self._brought_forward_at < BRING_FORWARD_EVERY:
+            return
+        self._brought_forward_at = now
+        number = self._store.jobs.bring_forward(self._latest, after_failure=LATEST_AFTER_FAILURE, now=now)
+        if number:
+            log.warning("Jobs were due too far ahead, as after a clock was set back: they run now", extra={"n": number})
 
     def _claim(self, holder: str, limit: int, kinds: Collection[str]) -> list[Job]:
         return self._store.jobs.claim(holder, limit, now=self._clock.timestamp(), kinds=kinds)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.accounts.check_rotation import EVERY as CHECKS_EVERY
+from services.accounts.token_refresh import CHECK_EVERY
+from services.cache.policies import HOUR
+from services.clients.guard.usage import QUOTA_PAUSE
+from services.clients.retry_after import MAX_RETRY_AFTER
+from services.reports.balance import BALANCE_JOB, READ_EVERY
+
 SWEEP_INTERVAL = 600.0  # seconds
 RETENTION_INTERVAL = 86_400.0  # seconds
 FIRST_RETENTION_DELAY = 600.0  # seconds
@@ -47,3 +54,25 @@ RECURRING: Mapping[str, float] = {
 """The kinds of which there is always one job, and the seconds until its first run; the next is as its handler says."""
 RARE: Mapping[str, float] = {"retention": RETENTION_INTERVAL}
 """The recurring kinds whose next run may be further away than their first one, and the seconds until it at most."""
+
+
+LATEST: Mapping[str, float] = {
+    "tokens": NEW_TOKENS_INTERVAL,
+    "sweep": SWEEP_INTERVAL,
+    "retention": RETENTION_INTERVAL,
+    "webhooks": WEBHOOKS_INTERVAL,
+    "notifications": NOTIFICATIONS_INTERVAL,
+    "stories": ACCOUNTS_INTERVAL,
+    "posts": ACCOUNTS_INTERVAL,
+    "history": ACCOUNTS_INTERVAL,
+    "checks": max(FIRST_CHECKS_DELAY, CHECKS_EVERY),
+    # Those of accounts also begin within an hour of each other.
+    STORIES_OF: 2 * HOUR,
+    POSTS_OF: 2 * HOUR,
+    SNAPSHOT_OF: 28 * HOUR,  # a day of 25 hours, with the hour of spring and the spread over the accounts
+    BACKFILL_OF: QUOTA_PAUSE,
+    TOKEN_OF: CHECK_EVERY + HOUR,
+    BALANCE_JOB: READ_EVERY,
+}
+"""The seconds until the next run of a kind at most. One that is due later was put off before a clock was set back."""
+LATEST_AFTER_FAILURE = float(MAX_RETRY_AFTER)  # seconds; a provider may ask for so long a wait

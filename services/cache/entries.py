@@ -17,7 +17,7 @@ from services.cache.policies import (
     Json,
 )
 from services.cache.values import ASKED, HeldRow
-from services.clock import Clock
+from services.clock import Clock, is_ahead
 from services.errors import ProviderError
 from services.store.cache_entries import ADDED, CacheEntryTable, CacheKey, EntryRow
 from services.store.database import DatabaseUnavailableError
@@ -33,7 +33,7 @@ class CacheEntry:
 
     It is stale once it has expired, or once the provider was asked again and did not know it any more. Then `asked_at`
     is the moment of that call, and before `retry_at` nothing is asked again. `failure` says why it could not be fetched
-    for a caller who gets it all the same.
+    for a caller who gets it all the same. Of one whose time lies ahead (`is_ahead`) it is not known how old it is.
     """
 
     value: Json
@@ -43,6 +43,7 @@ class CacheEntry:
     asked_at: float | None = None
     retry_at: float = 0.0
     failure: ProviderError | None = None
+    is_ahead: bool = False
 
     @property
     def last_asked(self) -> float:
@@ -51,7 +52,7 @@ class CacheEntry:
 
     def is_older_than(self, moment: float) -> bool:
         """Return whether the provider was last asked before a moment (Unix seconds) for a value that may change."""
-        return self.last_asked < moment and self.expires_at != FOR_EVER
+        return self.is_ahead or (self.last_asked < moment and self.expires_at != FOR_EVER)
 
 
 class CacheEntries:
@@ -132,9 +133,11 @@ class CacheEntries:
             return None
         if expires_at is None:
             return CacheEntry(value, row.fetched_at, row.fetched_at, stale=True) if unusable else None
-        if asked_at is None:
-            return CacheEntry(value, row.fetched_at, expires_at, stale=now >= expires_at)
-        return CacheEntry(value, row.fetched_at, min(expires_at, asked_at), True, asked_at, retry_at)
+        ahead = is_ahead(row.fetched_at if asked_at is None else asked_at, now)
+        if asked_at is not None and not ahead:
+            return CacheEntry(value, row.fetched_at, min(expires_at, asked_at), True, asked_at, retry_at)
+        expires_at = min(expires_at, now) if ahead else expires_at
+        return CacheEntry(value, row.fetched_at, expires_at, stale=now >= expires_at, is_ahead=ahead)
 
     def merged(self, known: CacheEntry | None, value: Json, policy: FreshnessPolicy, fetched_at: float) -> EntryRow:
         """Return a fetched value as a row; of a known one it keeps what is newly unknown, marked as stale.
@@ -148,7 +151,8 @@ class CacheEntries:
 
     def stale_row(self, known: CacheEntry, policy: FreshnessPolicy, asked_at: float, *, retry_at: float) -> EntryRow:
         """Return the row of a known value that was asked for again in vain."""
-        row = self.row({**known.value, ASKED: (asked_at, retry_at)}, policy, known.fetched_at)
+        fetched_at = min(known.fetched_at, asked_at)  # Also where the clock was set back since.
+        row = self.row({**known.value, ASKED: (asked_at, retry_at)}, policy, fetched_at)
         return replace(row, kept_until=max(row.kept_until, retry_at))
 
     def row(self, value: Json, policy: FreshnessPolicy, fetched_at: float) -> EntryRow:

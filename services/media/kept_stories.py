@@ -262,7 +262,9 @@ class KeptStories:
             self._table.keep(account.id, rows)
             self._table.end(account.id, read_at=read_at)
         numbers = {} if cached is None else {row.id: row.numbers for row in _rows_of(cached.value)}
-        return _as_json([replace(row, numbers=newest(numbers.get(row.id, ()), row.numbers)) for row in rows])
+        return _as_json(
+            [replace(row, numbers=newest(numbers.get(row.id, ()), row.numbers, now=read_at)) for row in rows]
+        )
 
     def _last_read(self, account_id: str, *, now: float) -> list[LiveStory]:
         """Return the stories that are live still as they were last read, the newest first."""

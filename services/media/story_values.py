@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
+from services.clock import is_ahead
 from services.media.catalogue import MEDIA_BREAKDOWNS, MEDIA_METRICS
 from services.media.live_story import LiveStory
 from services.media.values import MediaValue
@@ -86,12 +88,13 @@ def _polled_numbers(values: Mapping[str, MediaValue], read_at: float) -> Iterato
                 yield StoryNumber(metric, bucket, POLLING, count, reason, read_at)
 
 
-def newest(known: Sequence[StoryNumber], new: Sequence[StoryNumber]) -> list[StoryNumber]:
-    """Return numbers as the table would keep them: each newest known one, by metric, bucket and source."""
+def newest(known: Sequence[StoryNumber], new: Sequence[StoryNumber], *, now: float = inf) -> list[StoryNumber]:
+    """Return numbers as the table would keep them at a moment: each newest known one, by metric, bucket and source."""
     found = {number[:3]: number for number in known}
     for number in new:
         old = found.get(number[:3])
-        if old is None or old.value is None or (number.value is not None and number.read_at >= old.read_at):
+        is_later = old is None or number.read_at >= old.read_at or is_ahead(old.read_at, now)
+        if old is None or old.value is None or (number.value is not None and is_later):
             found[number[:3]] = number
     return list(found.values())
 

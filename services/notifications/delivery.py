@@ -15,6 +15,7 @@ from services.store.notifications import Notification, NotificationTable
 # The schedule that Standard Webhooks gives as an example: the first attempt at once, the tenth after three days.
 RETRY_DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)  # seconds
 JITTER = 0.1  # of a wait, so that events that failed together do not come back together
+LONGEST_WAIT = max(RETRY_DELAYS) * (1 + JITTER)  # no receiver can ask for a longer one (`MAX_RETRY_AFTER`)
 BATCH = 100  # events
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class NotificationDelivery:
         """Deliver events that are due, begin none after so many seconds, and return how many were tried."""
         began = self._clock.monotonic()
         tried = 0
-        for event in self._table.due(self._clock.timestamp(), BATCH):
+        for event in self._table.due(self._clock.timestamp(), BATCH, longest_wait=LONGEST_WAIT):
             if tried and self._clock.monotonic() - began >= seconds:
                 break
             tried += 1

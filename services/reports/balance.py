@@ -9,11 +9,11 @@ from typing import NamedTuple
 from services.cache.cache import Cache
 from services.cache.recent_reads import RecentReads
 from services.clients.modash.client import ModashClient
-from services.clock import Clock
+from services.clock import Clock, is_ahead
 from services.reports.price import credits_of
 from services.reports.purchase_policy import PurchasePolicy
 from services.store.database import DatabaseUnavailableError
-from services.store.reports import MAX_AHEAD, BalanceReading
+from services.store.reports import BalanceReading
 from services.store.store import Store
 
 READ_EVERY = 60.0  # seconds, at most, over all processes
@@ -107,7 +107,7 @@ class CreditBalance:
 
     def _not_due_before(self) -> float:
         reading = self._reports.balance(self._source)
-        if reading is None or reading.read_at > self._now() + MAX_AHEAD:
+        if reading is None or is_ahead(reading.read_at, self._now()):
             return 0.0
         return reading.read_at + READ_EVERY
 

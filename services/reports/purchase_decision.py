@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from services.clock import is_ahead
 from services.reports.purchase_policy import PurchasePolicy
 from services.store.ledger import CreatorRecord, UnsettledCall
 from services.store.reports import KeptReport, PendingReport
@@ -50,7 +51,9 @@ def decide(
         return ReportState.IN_FLIGHT
     if any(now < over_at(call, policy) + policy.hold for call in unsettled):
         return ReportState.UNCERTAIN
-    if pending is None or policy.asked_again_at(pending.asked_at, pending.attempts) <= now:
+    if pending is None or is_ahead(pending.asked_at, now):
+        return ReportState.BUY
+    if policy.asked_again_at(pending.asked_at, pending.attempts) <= now:
         return ReportState.BUY
     return ReportState.GIVEN_UP if policy.has_given_up(pending.attempts) else ReportState.PENDING
 

@@ -35,6 +35,11 @@ class PurchasePolicy:
         doubled: int = 1 if self.has_given_up(attempts) else 2 ** (attempts - 1)
         return asked_at + self.retry_after * doubled
 
+    @property
+    def longest_pause(self) -> float:
+        """The seconds between two attempts for a report that is not ready, at most."""
+        return self.asked_again_at(0.0, max(self.max_retries, 1))
+
     def has_given_up(self, attempts: int) -> bool:
         """Return whether so many attempts are too many to go on."""
         return has_given_up(attempts, max_retries=self.max_retries)

@@ -6,11 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
+from services.clock import Clock
 from services.store.account_tables import account_health
 from services.store.database import Database, chunks
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, is_newer
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,22 @@ class HealthRow(CallRow):
     next_step: str | None = None
 
 
+MOMENTS = ("answered_at", "rejected_at", "checked_at")
 _COLUMNS = account_health.c
 CHECKED = Upsert(
     account_health,
     replace=("checked_at", "failed_as", "failure", "next_step"),
-    only_if=func.coalesce(_COLUMNS.checked_at, 0) <= excluded(_COLUMNS.checked_at),
+    only_if=is_newer(_COLUMNS.checked_at),
 )
 ANSWERED = Upsert(
     account_health,
     replace=("answered_at",),
-    only_if=func.coalesce(_COLUMNS.answered_at, 0) < excluded(_COLUMNS.answered_at),
+    only_if=is_newer(_COLUMNS.answered_at, or_equal=False),
 )
 REJECTED = Upsert(
     account_health,
     replace=("rejected_at", "rejected_as"),
-    only_if=func.coalesce(_COLUMNS.rejected_at, 0) < excluded(_COLUMNS.rejected_at),
+    only_if=is_newer(_COLUMNS.rejected_at, or_equal=False),
 )
 
 
@@ -71,16 +73,17 @@ class AccountHealthTable:
     def rows(self) -> dict[str, HealthRow]:
         """Return what is known of every account, by its id."""
         with self._database.read() as connection:
-            return {row.account: _health(row) for row in connection.execute(select(account_health))}
+            rows = connection.execute(select(account_health)).all()
+        return {row.account: _health(row, self._database.clock) for row in rows}
 
     def of(self, accounts: Collection[str]) -> dict[str, HealthRow]:
         """Return what is known of some accounts, by their ids."""
-        found: dict[str, HealthRow] = {}
+        rows: list[Row[Any]] = []
         with self._database.read() as connection:
             for some in chunks(accounts):
                 query = select(account_health).where(account_health.c.account.in_(some))
-                found |= {row.account: _health(row) for row in connection.execute(query)}
-        return found
+                rows += connection.execute(query)
+        return {row.account: _health(row, self._database.clock) for row in rows}
 
     def checked(self, row: CheckRow) -> None:
         """Keep the result of a check."""
@@ -105,5 +108,7 @@ def _account(row: CallRow) -> str:
     return row.account
 
 
-def _health(row: Row[Any]) -> HealthRow:
-    return HealthRow(**{name: value for name, value in row._mapping.items() if name != "mode"})
+def _health(row: Row[Any], clock: Clock) -> HealthRow:
+    """Read a row; of what lies ahead only the moment is unknown."""
+    known = {name: value for name, value in row._mapping.items() if name != "mode"}
+    return HealthRow(**known | {name: clock.past(known[name]) for name in MOMENTS})

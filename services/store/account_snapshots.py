@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from services.store.database import Database
 from services.store.history_tables import account_snapshots
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, lies_ahead
 
 
 class AccountSnapshot(NamedTuple):
@@ -47,11 +47,18 @@ class AccountSnapshots:
         self._database = database
 
     def find(self, account: str) -> AccountSnapshot:
-        """Return the progress of an account; of one without a snapshot nothing but its name."""
+        """Return the progress of an account; of one without a snapshot nothing but its name.
+
+        A snapshot that is kept as taken ahead of the present was that of a day which has not come: it counts as none.
+        """
         query = _columns().where(account_snapshots.c.account == account)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return AccountSnapshot(account) if row is None else AccountSnapshot(**row._asdict())
+        if row is None:
+            return AccountSnapshot(account)
+        found = AccountSnapshot(**row._asdict())
+        is_past = self._database.clock.past(found.taken_at) is not None
+        return found if is_past else found._replace(day=None, taken_at=None)
 
     def all(self) -> list[AccountSnapshot]:
         """Return the progress of every account that has any."""
@@ -107,7 +114,10 @@ def _columns() -> Select[Any]:
 COMPLETE = Upsert(
     account_snapshots,
     replace=("day", "taken_at"),
-    only_if=func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day),
+    only_if=or_(
+        func.coalesce(account_snapshots.c.day, "") <= excluded(account_snapshots.c.day),
+        lies_ahead(account_snapshots.c.taken_at),
+    ),
 )
 BEGIN_BACKFILL = Upsert(
     account_snapshots,

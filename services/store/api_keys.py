@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, or_, 
 
 from services.store.account_tables import api_keys, change_counters
 from services.store.database import Database
-from services.store.upsert import Upsert
+from services.store.upsert import Upsert, lies_ahead
 
 COLUMNS = [column for column in api_keys.c if column.name != "mode"]
 
@@ -114,11 +114,14 @@ class ApiKeyTable:
 
     def note_use(self, moments: Mapping[str, float]) -> None:
         """Write when keys (ids) were used last, unless that is later already; no process has to read that."""
+        now = self._database.clock.timestamp()
         with self._database.write() as connection:
             # In one order, so that two processes never wait for each other.
             for key, moment in sorted(moments.items()):
-                before = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < moment)
-                connection.execute(update(api_keys).where(api_keys.c.id == key, before).values(last_used_at=moment))
+                kept = api_keys.c.last_used_at
+                before = or_(kept.is_(None), kept < moment, lies_ahead(kept))
+                noted = update(api_keys).where(api_keys.c.id == key, before).values(last_used_at=moment)
+                connection.execute(noted, {"now": now})
 
     def _update(self, key: str, values: Mapping[str, object], *conditions: ColumnElement[bool]) -> bool:
         with self._database.write() as connection:

@@ -12,7 +12,7 @@ from services.store.cache_leases import LeaseTable
 from services.store.database import Database, chunks, lock_in_order
 from services.store.memory_tables import cache_entries, cache_versions
 from services.store.shared_reads import SharedReads
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, is_newer
 
 MAX_ROWS = 500_000
 # After an account, in the name of the counter of its new values; the other one counts those that replaced others.
@@ -26,7 +26,7 @@ READ = READ_KEYS.add_columns(cache_entries.c.value, cache_entries.c.fetched_at, 
 PUT = Upsert(
     cache_entries,
     replace=("value", "fetched_at", "kept_until"),
-    only_if=cache_entries.c.fetched_at <= excluded(cache_entries.c.fetched_at),
+    only_if=is_newer(cache_entries.c.fetched_at),
 )
 RAISE_VERSION = Upsert(
     cache_versions,
@@ -180,7 +180,7 @@ class CacheEntryTable:
             }
             for cache_key, row in sorted(rows.items())  # In one order, as the leases: no deadlock.
         ]
-        PUT.run(connection, values)
+        PUT.run(connection, values, now=self._database.clock.timestamp())
         return existing & rows.keys()
 
     def _raise_version(self, connection: Connection, account: str) -> int:

@@ -127,7 +127,9 @@ class LeaseTable:
         """Return the states of some leases, each by account and key; a key without a lease is left out."""
         found: dict[tuple[str, str], LeaseState] = {}
         with self._database.read(before_readers=True) as connection:
-            held = leases.c.lease_until > self._database.now()
+            now = self._database.now()
+            until = leases.c.lease_until
+            held = and_(until > now, until <= now + LONGEST)
             for chunk in chunks(keys):
                 query = select(leases.c.account, leases.c.key, held, leases.c.fence, leases.c.failure)
                 for account, key, is_held, fence, failure in connection.execute(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select
 
+from services.clock import AHEAD
 from services.store.damaged_rows import is_writable, parsed
 from services.store.database import Database, chunks
 from services.store.memory_tables import counters, process_gauges
@@ -67,7 +68,8 @@ class Counters:
 
     def gauges(self) -> list[ProcessGauges]:
         """Return the values of each process that is alive."""
-        alive = process_gauges.c.seen_at > self._database.now() - PROCESS_ALIVE_FOR
+        now = self._database.now()
+        alive = process_gauges.c.seen_at.between(now - PROCESS_ALIVE_FOR, now + AHEAD)
         with self._database.read() as connection:
             rows = connection.execute(select(process_gauges.c.process, process_gauges.c.content).where(alive)).all()
         found = ((row.process, parsed(row.content, process_gauges.c.content)) for row in rows)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.clock import Clock
 from services.store.connections import Connections, FailedMeanwhileError, NoFreeConnectionError
 from services.store.faults import MAKE_WRITABLE, NOT_A_STANDBY, is_refusal, only_writing, words
 from services.store.plain_queries import PlainQueries
@@ -75,6 +76,7 @@ class Database:
     def __init__(self, name: str, connections: Connections) -> None:
         self.name = name
         self.is_postgresql = connections.is_postgresql
+        self.clock = Clock()  # by which it is judged whether a kept moment lies ahead
         self._connections = connections
         self._plain_queries = PlainQueries()
         self._fault: str | None = None
@@ -127,8 +129,9 @@ class Database:
         rows: Values | Sequence[Values],
     ) -> None:
         """Insert rows, or replace columns of existing ones, in a transaction of its own."""
+        now = self.clock.timestamp()
         with self.write() as connection:
-            statement.run(connection, rows)
+            statement.run(connection, rows, now=now)
 
     def now(self) -> ColumnElement[float]:
         """Return the present moment (Unix seconds) by the one clock that all users of this database share.

@@ -22,7 +22,7 @@ from services.store.database import CHUNK, Database, chunks
 from services.store.history_tables import metric_values
 from services.store.shared_reads import SharedReads
 from services.store.types import is_name
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, is_newer
 
 MAX_REASON, MAX_ORIGIN = 64, 16  # characters
 
@@ -450,15 +450,15 @@ def _is_known() -> ColumnElement[bool]:
 
 def _is_better() -> ColumnElement[bool]:
     """Return whether the new row replaces the one in the table."""
-    new = {name: excluded(metric_values.c[name]) for name in ("value", "buckets", "final", "read_at")}
+    new = {name: excluded(metric_values.c[name]) for name in ("value", "buckets", "final")}
     is_known = or_(new["value"].is_not(None), new["buckets"].is_not(None))
-    is_newer = new["read_at"] >= metric_values.c.read_at
+    is_later = is_newer(metric_values.c.read_at)
     return or_(
         and_(is_known, ~_is_known()),
         and_(is_known, new["final"] > metric_values.c.final),
-        and_(is_known, new["final"] == metric_values.c.final, is_newer),
+        and_(is_known, new["final"] == metric_values.c.final, is_later),
         # An unknown row is renewed, so that it says when it was last asked for.
-        and_(~is_known, ~_is_known(), is_newer),
+        and_(~is_known, ~_is_known(), is_later),
     )
 
 

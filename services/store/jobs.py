@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, tup
 from services.store.damaged_rows import MOST_ATTEMPTS, can_be_found, log_damaged, parsed
 from services.store.database import Database, Transaction
 from services.store.job_tables import jobs
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, is_due
 
 HEARTBEAT_INTERVAL = 2.0  # seconds; a worker extends the leases of its jobs so often
 JOB_LEASE = 5 * HEARTBEAT_INTERVAL
@@ -99,6 +99,21 @@ class Jobs:
         given_up = and_(jobs.c.holder == UNHELD, jobs.c.due_at.is_(None))
         with self._database.read() as connection:
             return set(connection.execute(select(jobs.c.key).where(jobs.c.kind == kind, ~given_up)).scalars())
+
+    def bring_forward(self, latest: Mapping[str, float], *, after_failure: float, now: float) -> int:
+        """Let jobs run now whose due time is further ahead than any can be; return how many there were.
+
+        `latest` are the seconds until the next run of a kind at most, `after_failure` those after a run that failed.
+        """
+        overdue = [
+            and_(
+                jobs.c.kind == kind, is_due(jobs.c.due_at, now, case((jobs.c.attempts == 0, most), else_=after_failure))
+            )
+            for kind, most in latest.items()
+        ]
+        late = update(jobs).where(jobs.c.holder == UNHELD, jobs.c.due_at > now, or_(*overdue))
+        with self._database.write() as connection:
+            return connection.execute(late.values(due_at=now)).rowcount
 
     def claim(self, holder: str, limit: int, *, now: float, kinds: Collection[str]) -> list[Job]:
         """Claim due jobs of some kinds for one lease, the longest overdue first.

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, upd
 from services.store.damaged_rows import can_be_found, next_attempt
 from services.store.database import Database, Transaction
 from services.store.job_tables import notifications
-from services.store.upsert import Upsert
+from services.store.upsert import Upsert, is_due
 
 MAX_WAITING = 10_000  # events; beyond that the oldest are given up
 MAX_GIVEN_UP = 10_000  # that are kept
@@ -71,9 +71,13 @@ class NotificationTable:
         with self._database.write() as connection:
             return self._put(connection, event)
 
-    def due(self, now: float, limit: int) -> list[Notification]:
-        """Return events that are to be delivered now, the longest overdue first."""
-        query = select(*_COLUMNS).where(IS_WAITING, notifications.c.due_at <= now)
+    def due(self, now: float, limit: int, *, longest_wait: float = 0.0) -> list[Notification]:
+        """Return events that are to be delivered now, the longest overdue first.
+
+        `longest_wait` are the seconds for which an event whose delivery failed is put off at most.
+        """
+        latest = case((notifications.c.attempts > 0, longest_wait), else_=0.0)
+        query = select(*_COLUMNS).where(IS_WAITING, is_due(notifications.c.due_at, now, latest))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(notifications.c.due_at, notifications.c.id).limit(limit))
             return [Notification(*row) for row in rows if can_be_found(row.id)]

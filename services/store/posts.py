@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 
+from services.clock import AHEAD
 from services.store.database import Database, chunks
 from services.store.history_tables import post_looks, post_readings, posts
 from services.store.types import MAX_NAME, is_name
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, is_newer, lies_ahead
 
 COUNTS = ("likes", "comments")
 INSIGHTS = ("reach", "views", "saved", "shares", "total_interactions")
@@ -112,9 +113,10 @@ class PostTable:
         # Sorted, so that concurrent transactions lock rows in the same order (no deadlock).
         listed = sorted((row for row in rows if is_name(row.id, MAX_NAME)), key=lambda row: row.id)
         values = [{"account": account} | vars(row) for row in listed]
+        now = self._database.clock.timestamp()
         with self._database.write() as connection:
             for chunk in chunks(values):
-                KEEP_NEWS.run(connection, chunk)
+                KEEP_NEWS.run(connection, chunk, now=now)
             for chunk in chunks(_part_rows(account, COUNTS, "counts", counts)):
                 KEEP_COUNTS.run(connection, chunk)
             for chunk in chunks(_part_rows(account, INSIGHTS, "insights", insights)):
@@ -168,7 +170,9 @@ class PostTable:
         with self._database.read() as connection:
             for chunk in chunks(ids):
                 query = select(post_readings.c.post, last).where(
-                    post_readings.c.account == account, post_readings.c.post.in_(chunk)
+                    post_readings.c.account == account,
+                    post_readings.c.post.in_(chunk),
+                    post_readings.c.insights_read_at <= self._database.clock.timestamp() + AHEAD,
                 )
                 rows = connection.execute(query.group_by(post_readings.c.post))
                 found |= {post: read_at for post, read_at in rows if read_at is not None}
@@ -179,7 +183,11 @@ class PostTable:
         query = select(post_looks.c.begun_at, post_looks.c.looked_at).where(post_looks.c.account == account)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return None if row is None else Look(*row)
+        if row is None:
+            return None
+        # What lies ahead was long ago, so that the next look is due, and is not taken for the first one of the account.
+        begun_at, looked_at = (None if at is None else self._database.clock.past(at) or 0.0 for at in row)
+        return Look(begun_at or 0.0, looked_at)
 
     def begin_look(self, account: str, *, now: float) -> None:
         """Note that looking at an account's posts begins."""
@@ -238,14 +246,15 @@ def _keep_fuller(names: Sequence[str], part: str) -> Upsert:
 def _is_news() -> ColumnElement[bool]:
     """Return whether a post was changed, or is kept as seen long ago."""
     seen = posts.c.last_seen_at
-    return or_(seen <= excluded(seen) - SEEN_AGAIN, *(_differs(posts.c[name]) for name in CHANGING))
+    is_long_ago = or_(seen <= excluded(seen) - SEEN_AGAIN, lies_ahead(seen))
+    return or_(is_long_ago, *(_differs(posts.c[name]) for name in CHANGING))
 
 
 def _merge_post() -> Upsert:
     """Return the upsert by which the row of a post takes from another one what it lacks, and what was listed later."""
     columns = posts.c
     new = {column.name: excluded(column) for column in columns}
-    is_later = new["last_seen_at"] > columns.last_seen_at
+    is_later = is_newer(columns.last_seen_at, or_equal=False)
     replace: dict[str, ColumnElement[Any]] = {
         name: case((is_later, func.coalesce(new[name], columns[name])), else_=func.coalesce(columns[name], new[name]))
         for name in CHANGING

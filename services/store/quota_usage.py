@@ -11,7 +11,7 @@ from sqlalchemy import select
 from services.store.damaged_rows import parsed
 from services.store.database import Database
 from services.store.memory_tables import quota_usage
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, is_newer
 
 
 class UsageRow(NamedTuple):
@@ -27,7 +27,7 @@ class UsageRow(NamedTuple):
 WRITE = Upsert(
     quota_usage,
     replace=("percent", "kinds", "blocked_until", "read_at"),
-    only_if=quota_usage.c.read_at < excluded(quota_usage.c.read_at),
+    only_if=is_newer(quota_usage.c.read_at, or_equal=False),
 )
 
 

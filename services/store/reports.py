@@ -12,10 +12,9 @@ from sqlalchemy import Connection, Integer, Row, and_, bindparam, delete, insert
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, is_moment, log_damaged_report
 from services.store.database import Database, Transaction
 from services.store.report_tables import balances, creators, ledger, pending_reports, reports
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, is_newer
 
 NESTED = (dict, list)  # A union of types would be made for each child.
-MAX_AHEAD = 300.0  # seconds; no call takes so long, so a later balance was read before a clock was set back
 DEEPEST = 100  # levels of a report that can be shown; Modash's have 5, and an answer with more than 50 is refused
 
 
@@ -64,12 +63,11 @@ class BalanceReading(NamedTuple):
     read_at: float
 
 
-_KEPT_AT, _READ_AT = balances.c.read_at, excluded(balances.c.read_at)
 NOTE_BALANCE = Upsert(
     balances,
     replace=BalanceReading._fields,
     only_if=and_(
-        or_(_KEPT_AT <= _READ_AT, _KEPT_AT > _READ_AT + MAX_AHEAD),
+        is_newer(balances.c.read_at),
         or_(excluded(balances.c.credits).is_not(None), balances.c.credits.is_(None)),
     ),
 )

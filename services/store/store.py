@@ -102,7 +102,9 @@ class Store:
         memory, gateway = (Database(name, pools[url]) for name, url in urls.items())
         leases = LeaseTable(memory)
         reports = Reports(gateway)
-        database_clock = DatabaseClock(gateway, clock or Clock())
+        machine = clock or Clock()
+        database_clock = DatabaseClock(gateway, machine)
+        memory.clock, gateway.clock = machine, database_clock  # as the times of their rows
         return cls(
             databases=(memory, gateway),
             clock=database_clock,

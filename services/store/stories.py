@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Row, and_, case, func, or_, select
 from services.store.database import Database, chunks
 from services.store.history_tables import stories, story_numbers, story_reads
 from services.store.types import MAX_NAME, is_name
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, excluded, is_newer
 
 POLLING, WEBHOOK = "polling", "webhook"
 TOTAL = ""  # the bucket of a number that is no bucket
@@ -83,11 +83,12 @@ class Stories:
             for number in sorted(row.numbers, key=lambda number: number[:3])
             if is_name(number.metric, MAX_NAME) and (number.bucket == TOTAL or is_name(number.bucket, MAX_NAME))
         ]
+        now = self._database.clock.timestamp()
         with self._database.write() as connection:
             for chunk in chunks(values):
-                KEEP.run(connection, chunk)
+                KEEP.run(connection, chunk, now=now)
             for chunk in chunks(numbers):
-                KEEP_NUMBERS.run(connection, chunk)
+                KEEP_NUMBERS.run(connection, chunk, now=now)
 
     def find(self, account: str, story: str) -> StoryRow | None:
         """Return a story of an account with its numbers."""
@@ -119,24 +120,28 @@ class Stories:
         return self._with_numbers(account, rows)
 
     def young(self, account: str, *, since: float) -> list[StoryRow]:
-        """Return the stories of an account that were posted after a moment, without their numbers."""
+        """Return the stories of an account that were posted after a moment, without their numbers.
+
+        For one that is kept as read ahead of the present it is not known when it was read.
+        """
         query = select(*_columns()).where(stories.c.account == account, stories.c.created_at > since)
         with self._database.read() as connection:
-            return [_row(row) for row in connection.execute(query)]
+            rows = [_row(row) for row in connection.execute(query)]
+        return [replace(row, read_at=self._database.clock.past(row.read_at)) for row in rows]
 
     def begun_at(self, account: str) -> float | None:
         """Return when reading the stories of an account last began, whatever became of it."""
         query = select(story_reads.c.begun_at).where(story_reads.c.account == account)
         with self._database.read() as connection:
             begun_at: float | None = connection.execute(query).scalar()
-        return begun_at
+        return self._database.clock.past(begun_at)
 
     def last_read_at(self, account: str) -> float | None:
         """Return when the list of an account's live stories was last answered."""
         query = select(story_reads.c.read_at).where(story_reads.c.account == account)
         with self._database.read() as connection:
             read_at: float | None = connection.execute(query).scalar()
-        return read_at
+        return self._database.clock.past(read_at)
 
     def begin(self, account: str, *, now: float) -> None:
         """Note that reading the stories of an account begins."""
@@ -179,7 +184,7 @@ def _keep_newer_number() -> Upsert:
     new = excluded(columns.value)
     is_newest_known = and_(
         or_(new.is_not(None), columns.value.is_(None)),
-        or_(excluded(columns.read_at) >= columns.read_at, columns.value.is_(None)),
+        or_(is_newer(columns.read_at), columns.value.is_(None)),
     )
     return Upsert(story_numbers, replace=("value", "reason", "read_at"), only_if=is_newest_known)
 
@@ -205,7 +210,7 @@ def _row(row: Row[Any]) -> StoryRow:
 def _later(column: Column[Any]) -> ColumnElement[Any]:
     """Return the later of two moments, the new one and the one in the table; either may be missing."""
     new = excluded(column)
-    return case((or_(new.is_(None), column >= new), column), else_=new)
+    return case((or_(new.is_(None), ~is_newer(column)), column), else_=new)
 
 
 def _number(value: float | None) -> float | int | None:

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from services.store.database import Database
 from services.store.memory_tables import throttles
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import NOW, Upsert, excluded, lies_ahead
 
 
 class ThrottleRow(NamedTuple):
@@ -34,8 +34,10 @@ BEGIN = Upsert(
 )
 
 
+# Of one that began ahead of the present it is not known when it ends: it counts as over, and the next call finds out.
+_IS_OVER = or_(throttles.c.ends_at <= NOW, lies_ahead(throttles.c.began_at))
 READ_IN_FORCE = select(*(throttles.c[name] for name in ThrottleRow._fields)).where(
-    throttles.c.provider == bindparam("provider"), throttles.c.ends_at > bindparam("now")
+    throttles.c.provider == bindparam("provider"), ~_IS_OVER
 )
 
 
@@ -54,8 +56,8 @@ class ThrottleTable:
     def begin(self, provider: str, row: ThrottleRow, *, now: float) -> None:
         """Write a throttle, unless one is in force whose end the provider gave and which ends later."""
         with self._database.write() as connection:
-            over = and_(throttles.c.provider == provider, throttles.c.ends_at <= now)
-            connection.execute(delete(throttles).where(over))
+            over = delete(throttles).where(throttles.c.provider == provider, _IS_OVER)
+            connection.execute(over, {"now": now})
             BEGIN.run(connection, row._asdict() | {"provider": provider})
 
     def claim_probe(self, provider: str, account: str, *, now: float, next_call_at: float) -> bool:
@@ -66,8 +68,8 @@ class ThrottleTable:
             if connection.execute(due).rowcount:
                 return True
             # Without a row another process has ended the throttle, so the call may be made.
-            taken = select(throttles.c.account).where(own, throttles.c.ends_at > now)
-            return connection.execute(taken).first() is None
+            taken = select(throttles.c.account).where(own, ~_IS_OVER)
+            return connection.execute(taken, {"now": now}).first() is None
 
     def end(self, provider: str, account: str, *, began_at: float) -> None:
         """Remove a throttle, but none that began later."""

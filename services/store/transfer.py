@@ -80,8 +80,9 @@ class Transfer:
         """Add rows, or replace existing ones by better ones, in one transaction."""
         # Sorted, so that a process that writes the same rows meanwhile locks them in the same order.
         ordered = sorted(rows, key=lambda row: [row["account"], *(row[column.name] for column in section.key)])
+        now = self._database.clock.timestamp()
         with self._database.write() as connection:
-            section.merge.run(connection, ordered)
+            section.merge.run(connection, ordered, now=now)
 
     def _rows(self, account: str, section: Section, selection: Selection) -> Iterator[Row]:
         order = [self._ordered(column) for column in section.key]

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Column, ColumnElement, Connection, CursorResult, Table, literal_column
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Double,
+    Table,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from services.clock import AHEAD
+
 Values = Mapping[str, Any]
+NOW = bindparam("now", type_=Double)  # the present moment (Unix seconds), in statements that are built once
 
 
 class Upsert:
@@ -42,12 +57,16 @@ class Upsert:
         self._values = values or {}
         self._statements: dict[str, Any] = {}  # by the name of the engine
 
-    def run(self, connection: Connection, rows: Values | Sequence[Values]) -> CursorResult[Any]:
+    def run(
+        self, connection: Connection, rows: Values | Sequence[Values], *, now: float | None = None
+    ) -> CursorResult[Any]:
         """Insert or update rows within a transaction.
 
-        An SQL expression among the values has to be the same in every row.
+        An SQL expression among the values has to be the same in every row. `now` is for a statement with `NOW` in it.
         """
         listed = [rows] if isinstance(rows, Mapping) else list(rows)
+        if now is not None:
+            listed = [{**row, "now": now} for row in listed]
         expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
         if expressions:
             parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
@@ -76,3 +95,26 @@ class Upsert:
 def excluded(column: Column[Any]) -> ColumnElement[Any]:
     """Return the value of a column in the row that was not inserted because of a conflict (SQL calls it `excluded`)."""
     return literal_column(f"excluded.{column.name}", column.type)
+
+
+def is_newer(column: Column[Any], *, or_equal: bool = True) -> ColumnElement[bool]:
+    """Return whether the new row has a later moment than the one in the table, or (`or_equal`) the same.
+
+    A moment in the table that lies ahead (`services.clock.is_ahead`) does not count, unless the new one does too.
+    """
+    new = excluded(column)
+    is_later = new >= column if or_equal else new > column
+    return or_(column.is_(None), is_later, and_(lies_ahead(column), ~lies_ahead(new)))
+
+
+def lies_ahead(moment: ColumnElement[float]) -> ColumnElement[bool]:
+    """Return whether a moment lies ahead of `NOW`, as `services.clock.is_ahead`."""
+    return moment > NOW + AHEAD
+
+
+def is_due(due_at: ColumnElement[float], now: float, latest: float | ColumnElement[float]) -> ColumnElement[bool]:
+    """Return whether something is due: by its due time, or because that is further ahead than any can be.
+
+    `latest` are the seconds until a due time at most. What is due later was put off before a clock was set back.
+    """
+    return or_(due_at <= now, due_at > now + AHEAD + latest)

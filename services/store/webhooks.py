@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, case, delete, func, select, update
 
 from services.store.account_tables import accounts
 from services.store.damaged_rows import can_be_found, next_attempt, parsed
@@ -19,7 +19,7 @@ from services.store.group_commit import GroupCommit
 from services.store.job_tables import CHANGE_FAILED
 from services.store.job_tables import webhook_changes as changes
 from services.store.job_tables import webhook_deliveries as deliveries
-from services.store.upsert import Upsert, excluded
+from services.store.upsert import Upsert, is_due, is_newer
 
 PENDING, APPLIED, KEPT, FAILED = "pending", "applied", "kept", "failed"
 FORGOTTEN_AT_ONCE = 10  # deliveries, of up to 16 MB each
@@ -82,7 +82,7 @@ ADD_DELIVERY = Upsert(deliveries)
 KEEP_LATER = Upsert(
     changes,
     replace=("time", "state", "due_at", "attempts"),
-    only_if=excluded(changes.c.time) > changes.c.time,
+    only_if=is_newer(changes.c.time, or_equal=False),
 )
 
 
@@ -140,9 +140,18 @@ class WebhookTable:
                 mark = update(deliveries).where(deliveries.c.digest == reading.delivery.digest)
                 connection.execute(mark.values(read_at=now, failure=reading.failure))
 
-    def due(self, limit: int, *, now: float) -> list[PendingChange]:
-        """Return changes that have to be applied, the oldest by the provider's time first."""
-        query = select(changes).where(changes.c.due_at <= now).order_by(changes.c.time, changes.c.digest).limit(limit)
+    def due(self, limit: int, *, now: float, longest_wait: float = 0.0) -> list[PendingChange]:
+        """Return changes that have to be applied, the oldest by the provider's time first.
+
+        `longest_wait` are the seconds for which a change that could not be applied is put off at most.
+        """
+        latest = case((changes.c.attempts > 0, longest_wait), else_=0.0)
+        query = (
+            select(changes)
+            .where(is_due(changes.c.due_at, now, latest))
+            .order_by(changes.c.time, changes.c.digest)
+            .limit(limit)
+        )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import case, cast, delete, func, select
 from sqlalchemy.types import Double
 
+from services.clock import AHEAD
 from services.store.database import Database
 from services.store.job_tables import workers
 from services.store.jobs import JOB_LEASE
@@ -54,5 +55,7 @@ class Workers:
         ago = cast(self._database.now() - workers.c.seen_at, Double)
         alive = func.coalesce(func.sum(case((ago < WORKER_ALIVE_FOR, 1), else_=0)), 0)
         with self._database.read() as connection:
-            count, least = connection.execute(select(alive, func.min(ago)).where(ago < FORGOTTEN_AFTER)).one()
+            count, least = connection.execute(
+                select(alive, func.min(ago)).where(ago.between(-AHEAD, FORGOTTEN_AFTER))
+            ).one()
         return WorkersSeen(int(count), None if least is None else max(0.0, float(least)))

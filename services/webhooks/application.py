@@ -70,7 +70,7 @@ class WebhookApplication:
 
     def _apply(self) -> int:
         """Apply the next changes."""
-        pending = self._table.due(APPLIED_AT_ONCE, now=self._clock.timestamp())
+        pending = self._table.due(APPLIED_AT_ONCE, now=self._clock.timestamp(), longest_wait=MAX_RETRY_DELAY)
         if not pending:
             return 0
         applied = [each for each in pending if self._has_applied(each)]

@@ -153,6 +153,25 @@ def test_what_a_process_whose_clock_is_behind_finds_is_known_at_the_next_look(ga
     assert mine.token_refresh._tokens.refusal(mine.accounts.find(OTHER)) is not None
 
 
+def test_after_a_clock_was_set_back_what_another_process_finds_is_known_at_the_next_look(
+    gateway, make_client, config, clock
+):
+    mine, other = (each.application.extensions["services"] for each in (gateway, make_client(config, clock=clock)))
+    error = TokenInvalidError("No.", provider="instagram")
+    error.reached = True
+    now = clock.now()
+    clock.set(now + timedelta(hours=6))
+    mine.token_refresh._tokens.failed(mine.accounts.find(ACCOUNT_ID), error)
+    mine.token_refresh._tokens.read()
+    clock.set(now)
+    mine.token_refresh._tokens.read()
+
+    other.token_refresh._tokens.failed(other.accounts.find(OTHER), error)
+    mine.token_refresh._tokens.read()
+
+    assert mine.token_refresh._tokens.refusal(mine.accounts.find(OTHER)) is not None
+
+
 @pytest.mark.parametrize("is_whole", [True, False])
 @pytest.mark.parametrize("is_listed", [True, False])
 def test_a_refusal_that_is_found_while_the_table_is_read_is_not_lost(gateway, clock, monkeypatch, is_whole, is_listed):

@@ -827,6 +827,18 @@ def test_a_usage_of_a_clock_that_was_set_back_stops_nothing_for_long(guard, cloc
     assert guard.may_refresh("1")
 
 
+def test_a_usage_that_was_read_ahead_of_the_present_is_replaced_and_replaces_none(guard, clock):
+    now = clock.now()
+    clock.set(now + timedelta(hours=6))
+    guard.learn(Usage("1", 10, {"call_count": 10}, None, clock.timestamp()))
+    clock.set(now)
+
+    guard.learn(Usage("1", 80, {"call_count": 80}, None, clock.timestamp()))
+    guard.learn(Usage("1", 10, {"call_count": 10}, None, clock.timestamp() + 6 * 3600))
+
+    assert not guard.may_work("1")
+
+
 def test_an_older_usage_of_another_process_replaces_no_newer_one(guard, clock):
     now = clock.timestamp()
     guard.learn(Usage("1", 95, {"call_count": 95}, None, now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -427,6 +428,18 @@ def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, 
     clock.wait(USE_EVERY)
     services.access_keys.note_use()
     assert used()[key] == clock.timestamp() - USE_EVERY
+
+
+def test_after_a_clock_was_set_back_the_last_use_of_a_key_is_the_present_one(client, store, clock):
+    services = client.application.extensions["services"]
+    _, text = add_key(store)
+    now = clock.now()
+    for moment in (now + timedelta(hours=6), now):
+        clock.set(moment)
+        answer(client, bearer(text))
+        services.access_keys.note_use()
+
+    assert [row.last_used_at for row in services.store.api_keys.rows()] == [now.timestamp()]
 
 
 def test_a_use_that_cannot_be_written_is_written_later(client, store, clock, monkeypatch):

@@ -26,6 +26,7 @@ PENDING = {
     "due": PendingReport(NOW - 300, 1, "Wait."),
     "given up": PendingReport(NOW - 299, 3, "Wait."),
     "starts over": PendingReport(NOW - 300, 3, "Wait."),
+    "asked for ahead of now": PendingReport(NOW + 21_600, 1, "Wait."),
 }
 
 
@@ -74,6 +75,7 @@ WITHOUT_CALL = {
     "due": ReportState.BUY,
     "given up": ReportState.GIVEN_UP,
     "starts over": ReportState.BUY,
+    "asked for ahead of now": ReportState.BUY,
 }
 
 

@@ -25,7 +25,7 @@ from services.clients.guard.state import GuardedProvider, GuardState, admit, ref
 from services.clients.guard.usage import APP, REFRESH_BELOW, WORK_BELOW, Usage
 from services.clients.rate_limiter import RateLimiter
 from services.clients.retry_after import MAX_RETRY_AFTER
-from services.clock import Clock
+from services.clock import Clock, is_ahead
 from services.errors import (
     TRANSIENT,
     DeadlineExceededError,
@@ -198,10 +198,13 @@ class Guard:
 
     def learn(self, usage: Usage) -> None:
         """Adopt a usage that another process has read, if it is newer. Throttles are shared by the store."""
+        now = self._clock.timestamp()
+        if is_ahead(usage.read_at, now):
+            return
         with self._lock:
             guard_state = self._app if usage.account == APP else self._state(usage.account)
             known = guard_state.usage
-            if usage.kinds and (known is None or known.read_at < usage.read_at):
+            if usage.kinds and (known is None or known.read_at < usage.read_at or is_ahead(known.read_at, now)):
                 guard_state.usage = usage
 
     def breakers(self) -> list[BreakerState]:
