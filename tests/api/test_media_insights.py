@@ -7,7 +7,7 @@ import json
 import pytest
 import responses
 
-from tests.planners import body_of, plan_posts, post, query_of
+from tests.planners import body_of, plan_posts, post, query_of, without
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, table_text
 
 MEDIA_ID = "17932174733377207"
@@ -272,6 +272,17 @@ def test_a_listed_media_costs_no_call_for_its_type(client, wire):
 
     assert values(body) == {"views": 89}
     assert [call.request.url for call in wire.calls if call.request.url.split("?")[0] == NODE] == []
+
+
+def test_a_listed_media_whose_type_cannot_be_read_is_asked_for_all_the_same(client, wire):
+    plan_posts(wire, [without(post(MEDIA_ID), "media_product_type")])
+    wire.get(NODE, json=graph_error(100, 33), status=400)  # Which is also a limit in disguise.
+    plan_media(wire, NUMBERS)
+    body_of(client, "/top-posts", time_range="7d")
+
+    answers = [body_of(client, PATH, metrics=metric) for metric in ("views", "reach")]
+
+    assert [values(body) for body in answers] == [{"views": 89}, {"reach": 89}]
 
 
 # Outcomes
