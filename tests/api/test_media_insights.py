@@ -446,6 +446,19 @@ def test_a_story_that_is_over_is_answered_from_what_was_read(client, wire, clock
     assert len(wire.calls) == calls
 
 
+def test_a_story_that_ends_moments_after_it_was_shown_is_over(client, wire, clock):
+    plan_node(wire, product_type="STORY", timestamp="2026-06-14T18:00:30+0000")
+    plan_media(wire, {"views": 30, "reach": 20})
+    before = body_of(client, PATH, metrics="views,reach")
+    clock.wait(30)
+
+    body = body_of(client, PATH, metrics="reach,views")
+
+    assert values(body) == {"reach": 20, "views": 30}
+    codes = [[warning["code"] for warning in each["meta"]["warnings"]] for each in (before, body)]
+    assert codes == [[], ["story_expired"]]
+
+
 def test_a_story_that_is_over_and_was_never_read(client, wire):
     plan_node(wire, product_type="STORY", timestamp="2026-06-14T12:00:00+0000")
 

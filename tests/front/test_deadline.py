@@ -19,6 +19,7 @@ from services.clients.graph.errors import INSTAGRAM
 from services.clients.guard.bulkhead import Bulkhead
 from services.clients.guard.guard import Guard
 from services.clients.http import Transport
+from services.clients.rate_limiter import RateLimiter
 from services.clients.retries import Retries
 from services.clock import Clock
 from services.errors import DeadlineExceededError, ProviderTimeoutError
@@ -182,6 +183,21 @@ def test_a_charged_call_begins_only_with_enough_time_left(transport, wire):
 
     assert len(wire.calls) == 0
     assert not raised.value.reached
+
+
+def test_a_request_that_is_out_of_time_takes_no_turn(clock):
+    turns = []
+    rate_limiter = RateLimiter("modash", 2.0, clock, shared=lambda _spacing, most: turns.append(most) or 0.0)
+    guard = Guard(INSTAGRAM, clock, places=1, rate_limiter=rate_limiter)
+
+    def call():
+        with guard.call("1"):
+            raise AssertionError("It is admitted.")
+
+    with pytest.raises(DeadlineExceededError):
+        within(0.0, call)
+
+    assert turns == []
 
 
 def test_a_call_that_is_cut_by_the_deadline_is_no_fault_of_its_provider(clock):
