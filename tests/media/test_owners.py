@@ -95,9 +95,13 @@ def test_a_media_of_another_account_is_not_shown_for_the_named_one(client, wire)
     assert body_of(client, f"{PATH}/{THEIRS}", metrics="views")["meta"]["account"] == OTHER
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
 @pytest.mark.parametrize("shown", [{"owner": {"id": OTHER}}, {}, None])
-def test_a_key_sees_no_difference_between_another_accounts_media_and_none(client, wire, shown):
-    """One user's token may read both accounts; the key may see one of them."""
+def test_a_key_sees_no_difference_between_another_accounts_media_and_none(client, wire, shown, is_listed):
+    """One user's token may read both accounts; the key may see one of them. This process may know whose media it is."""
+    if is_listed:
+        wire.get(f"{GRAPH}/v25.0/{OTHER}/media", json={"data": [post(THEIRS)]})
+        body_of(client, "/top-posts", time_range="7d", account=OTHER)
     _, key = add_key(client.application.extensions["services"].store, accounts=[ACCOUNT_ID])
     wire.get(f"{GRAPH}/v25.0/{THEIRS}", json={"id": THEIRS} if shown is None else post(THEIRS) | shown)
     wire.get(f"{GRAPH}/v25.0/{NOWHERE}", json=graph_error(100, 33), status=400)
