@@ -401,6 +401,29 @@ def test_a_missing_count_is_asked_for_again_soon(client, media, clock):
     assert (posts["a"]["like_count"], meta["stale"]) == (8, False)
 
 
+def test_a_count_that_is_missing_for_longer_is_asked_for_again_later_whatever_else_vanishes(client, media, clock):
+    listed = [post(name, at(clock, days=1), like_count=7) for name in "ab"]
+    media.posts = listed
+    top(client)
+    for posts, wait in (
+        ([listed[0], without(listed[1], "like_count")], 60),
+        ([without(each, "like_count") for each in listed], 600),
+    ):
+        media.posts = posts
+        clock.wait(wait)
+        top(client, refresh="true")
+    media.calls()
+
+    asked = []
+    for wait in (590, 11):
+        clock.wait(wait)
+        top(client)
+        client.application.extensions["services"].wait_until_quiet(10)
+        asked.append(media.calls())
+
+    assert asked == [[], [0]]
+
+
 def test_type_and_link_of_a_post_stay_known(client, media, clock):
     media.posts = [post("a", at(clock, days=1))]
     known, _ = top(client)
