@@ -333,6 +333,21 @@ def test_a_story_with_little_of_some_metrics(client, wire, clock):
     assert calls == [["views", "reach", "shares"], ["replies"]]  # The others do not fail with it again.
 
 
+def test_a_metric_of_which_an_old_post_has_too_little_is_asked_for_again_an_hour_later(client, wire, clock):
+    plan_node(wire, timestamp="2026-05-01T12:00:00+0000")  # Its numbers are fresh for a day.
+    numbers = {"views": 30, "reach": 20}
+    plan_media(
+        wire, numbers, refusal=graph_error(10, message="(#10) Not enough viewers for the media to show insights")
+    )
+    before = body_of(client, PATH, metrics="views,shares")
+    numbers["shares"] = 6
+    clock.wait(3601)
+
+    body = body_of(client, PATH, metrics="views,shares")
+
+    assert (reasons(before), values(body)) == ({"shares": "insufficient_viewers"}, {"views": 30, "shares": 6})
+
+
 @pytest.mark.parametrize(("code", "subcode"), [(100, 2108006), (4, 2108006)])
 def test_a_media_from_before_the_conversion_is_asked_for_once_in_thirty_days(client, wire, clock, code, subcode):
     plan_node(wire)
@@ -538,6 +553,20 @@ def test_a_known_number_stays_when_it_is_newly_unknown(client, wire, clock):
     body = body_of(client, PATH, metrics="views,saved")
 
     assert (values(body), body["meta"]["stale"]) == ({"views": 89, "saved": 90}, True)
+
+
+def test_numbers_that_another_process_has_read_again_are_shown_here(client, make_client, wire, clock):
+    plan_node(wire)
+    numbers = {"views": 89}
+    plan_media(wire, numbers)
+    before = body_of(client, PATH, metrics="views")
+    numbers["views"] = 90
+    clock.wait(1)
+    body_of(make_client(client.application.extensions["config"], clock=clock), PATH, metrics="views", refresh="true")
+
+    client.application.extensions["services"].cache.invalidate_changed()
+
+    assert [values(body) for body in (before, body_of(client, PATH, metrics="views"))] == [{"views": 89}, {"views": 90}]
 
 
 def test_the_last_good_numbers_are_answered_while_instagram_is_down(client, wire, clock):
