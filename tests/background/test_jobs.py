@@ -625,6 +625,19 @@ def test_a_job_for_which_there_is_no_place_is_tried_again_without_a_traceback(wo
     assert (caplog.records[-1].levelname, caplog.records[-1].exc_info) == ("WARNING", None)
 
 
+def test_the_line_of_a_job_of_an_account_names_it(store, clock, put, caplog):
+    caplog.set_level(logging.INFO)
+    runner = Runner(store, {"report": lambda *_: None, BACKFILL_OF: lambda *_: None}, clock)
+    put()
+    store.jobs.put(BACKFILL_OF, "17841400000000001", due_at=clock.timestamp())
+
+    for job in runner.claim("we", 3):
+        runner.run(job)
+
+    found = {record.kind: getattr(record, "account", None) for record in caplog.records if record.message == "job"}
+    assert found == {"report": None, BACKFILL_OF: "17841400000000001"}
+
+
 def test_a_recurring_job_exists_once_and_never_ends(store, clock):
     runner = Runner(store, {"sweep": lambda *_: Reschedule(600, reset_attempts=True)}, clock)
     for _ in range(3):

@@ -471,6 +471,8 @@ def test_background_work_pauses_above_75_percent_of_the_quota(world):
 
     assert world.calls() == []
     assert worker.next_due() - world.clock.timestamp() <= 300
+    paused = handlers(world.services, world.services.store.clock)[STORIES_OF](world.account["id"], {}, 3)
+    assert (paused.is_attempt, paused.reset_attempts) == (False, False)  # A pause ends no delay after a failure.
 
 
 def test_the_job_of_a_removed_account_ends_and_its_troubles_with_it(world):
