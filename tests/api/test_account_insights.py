@@ -156,6 +156,20 @@ def test_buckets_are_shown_although_the_total_alone_is_known(client, wire, total
     )
 
 
+def test_a_series_is_shown_until_the_first_of_its_values_expires(client, provider, clock):
+    query = {"since": "2026-06-14", "until": "2026-06-15"}
+    for limits in (query, query | {"format": "json"}):  # The second reply is made of what the first has shown.
+        ask(client, "views", **limits)
+    provider.total = lambda name, _: total_value(name, 8)
+    clock.wait(3601)  # Today's value is fresh for an hour, that of yesterday for six.
+
+    for _ in range(2):
+        (insight,) = ask(client, "views", **query)["data"]
+        client.application.extensions["services"].wait_until_quiet(10)
+
+    assert values_of(insight) == [7, 8]
+
+
 # What is not asked at all
 
 

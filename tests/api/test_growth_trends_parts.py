@@ -108,6 +108,17 @@ def test_without_posts_the_other_trends_are_answered(client, wire, code, reason)
     }
 
 
+def test_a_total_that_could_not_be_read_says_when_to_ask_again(client, wire):
+    plan_profile(wire)
+    plan_posts(wire, POSTS)
+    plan_insights(wire, lambda query: (400, graph_error(2)) if "views" in query["metric"] else answered(query))
+
+    _, meta = ask(client, metrics="views")
+
+    (entry,) = meta["unavailable"]
+    assert (entry["metric"], entry["reason"], "retry_after" in entry) == ("Views Change", "provider_unavailable", True)
+
+
 def test_without_a_profile_the_other_trends_are_answered(client, wire):
     wire.get(USER, json=graph_error(10), status=403)
     plan_posts(wire, POSTS)
