@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
 from gunicorn_boot import send_held_reload
+from program_start import without_collections
 
 # isort: split
-# Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that replace
-# a killed one while the next release is being installed.
-import app  # noqa: F401
+with without_collections():
+    # Nothing of it is used here. Workers inherit the code that is imported now, all of one release, also those that
+    # replace a killed one while the next release is being installed.
+    import app  # noqa: F401
+
 import logs
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
 from front.listen_address import why_unusable
@@ -95,8 +99,12 @@ def on_starting(server: Any) -> None:
 # gunicorn would create a control socket in the home folder.
 control_socket_disable = True
 
+
 # A reload (HUP) is tried before it takes place, and with a setting, a schema or code that does not work it does not.
-on_reload = close_listeners
+def on_reload(server: Any) -> None:
+    """Close what the master listens to by itself, and free the code before it, which new workers would inherit."""
+    close_listeners(server)
+    gc.collect()
 
 
 def when_ready(server: Any) -> None:
@@ -110,5 +118,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
     Until the worker has handlers of its own, a signal to it goes into its copy of this queue.
     """
+    # What the master has imported is the worker's too, until its end: a collection would look at it, and copy it.
+    gc.freeze()
     keep_settings(_settings)
     worker.signals_since_fork = server.SIG_QUEUE

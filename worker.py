@@ -15,6 +15,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from program_start import without_collections
+
 if TYPE_CHECKING:
     from config import Config
     from services.background.heartbeat import Heartbeat
@@ -156,17 +158,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argparse.ArgumentParser(prog="python -m worker", description=__doc__).parse_args(arguments)
     signals = signals_of_this_process()
     # Imported after the signal handlers are set, because the imports take a second in which Ctrl-C may come.
-    import logs  # noqa: PLC0415
-    from config import Config, ConfigError, unusable_proxies  # noqa: PLC0415
-    from services.background.job_handlers import handlers  # noqa: PLC0415
-    from services.background.job_runner import Runner  # noqa: PLC0415
-    from services.background.job_schedule import LATEST  # noqa: PLC0415
-    from services.clock import Clock  # noqa: PLC0415
-    from services.redaction import Redaction  # noqa: PLC0415
-    from services.reports.settlements import FOLLOW_UP_JOB  # noqa: PLC0415
-    from services.store.database import SchemaError  # noqa: PLC0415
-    from services.wiring.container import Services  # noqa: PLC0415
-    from services.wiring.provider_clients import purchase_policy  # noqa: PLC0415
+    with without_collections():
+        import logs  # noqa: PLC0415
+        from config import Config, ConfigError, unusable_proxies  # noqa: PLC0415
+        from services.background.job_handlers import handlers  # noqa: PLC0415
+        from services.background.job_runner import Runner  # noqa: PLC0415
+        from services.background.job_schedule import LATEST  # noqa: PLC0415
+        from services.clock import Clock  # noqa: PLC0415
+        from services.redaction import Redaction  # noqa: PLC0415
+        from services.reports.settlements import FOLLOW_UP_JOB  # noqa: PLC0415
+        from services.store.database import SchemaError  # noqa: PLC0415
+        from services.wiring.container import Services  # noqa: PLC0415
+        from services.wiring.provider_clients import purchase_policy  # noqa: PLC0415
 
     clock = Clock()
     try:

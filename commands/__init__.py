@@ -8,6 +8,8 @@ import sys
 from types import TracebackType
 from typing import Final
 
+from program_start import collect_seldom
+
 DONE: Final = 0
 FAILED: Final = 1  # It was not done, or not all of it.
 USAGE: Final = 2  # What is given (an argument, a file, a setting) cannot be used, or is missing. argparse ends so, too.
@@ -61,5 +63,6 @@ def _write_the_rest() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+collect_seldom()
 sys.excepthook = end_without_traceback
 atexit.register(_write_the_rest)  # The last lines are written at the end only, where no hook is called.

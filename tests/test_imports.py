@@ -22,14 +22,24 @@ ALLOWED = {
     "config_checks": {"config", "services"},  # the settings for type checkers only
     "config_names": set(),
     "config_parsing": {"config_checks"},
-    "gunicorn.conf": {"app", "config", "front", "gunicorn_boot", "gunicorn_reload", "logs", "services"},
+    "gunicorn.conf": {
+        "app",
+        "config",
+        "front",
+        "gunicorn_boot",
+        "gunicorn_reload",
+        "logs",
+        "program_start",
+        "services",
+    },
     "gunicorn_boot": set(),
     "gunicorn_ready_replies": {"front", "gunicorn"},
     "gunicorn_reload": set(),
     "gunicorn_worker": {"front", "gunicorn", "gunicorn_ready_replies", "routes"},
     "log_output": set(),
     "logs": {"log_output", "services"},
-    "worker": {"config", "logs", "services"},
+    "program_start": set(),
+    "worker": {"config", "logs", "program_start", "services"},
 }
 LINTER = Path(sys.executable).with_name("lint-imports")
 
