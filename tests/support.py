@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -311,6 +311,15 @@ def _start(module: list[str], settings_: dict[str, str], url: str, code: Path | 
             [sys.executable, "-m", *module], cwd=code or ROOT, env=chosen, stdout=file, stderr=file
         )
     return Process(popen, url, output)
+
+
+def wait_until(is_so: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """Wait until a function returns something that is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
 
 
 def wait_for(url: str, process: Process, *, seconds: float = 60) -> None:

@@ -32,6 +32,7 @@ from services.cache.background_refresh import BackgroundRefresh
 from services.cache.entries import CacheEntries, CacheEntry
 from services.cache.fetch_request import Fetch, FetchOne, FetchRequest, Found, Single, only_entry
 from services.cache.fetching import Fetching
+from services.cache.part_writer import K, PartWriter, V
 from services.cache.policies import REFRESH_WAIT, FreshnessPolicy, Json
 from services.cache.single_flight import MAX_WAIT_FOR_FETCH, SingleFlight
 from services.clock import Clock
@@ -151,6 +152,10 @@ class Cache:
         rows = {cache_key: self._entries.row(value, policy, now) for cache_key, (value, policy) in values.items()}
         self._entries.put(account, rows)
 
+    def part_writer(self, write: Callable[[Mapping[K, V]], object]) -> PartWriter[K, V]:
+        """Return what writes in parts, beside a fetch, what it brings besides cached values."""
+        return self._fetching.part_writer(write)
+
     def forget(self, account: str) -> None:
         """Drop this process's copy of an account's values; the database has newer ones, or none."""
         self._entries.forget(account)
@@ -196,6 +201,7 @@ class Cache:
         """Stop all threads."""
         self._single_flight.close()
         self._background.close()
+        self._fetching.close()
 
     def _prepare(self) -> None:
         """Begin what has to run beside a used cache."""

@@ -112,12 +112,9 @@ class CacheEntries:
                 unusable |= self._entries(rest, policies, {**rows, **stored}, unusable=True)
         return found
 
-    def entry(self, row: EntryRow, policy: FreshnessPolicy, *, unusable: bool = False) -> CacheEntry | None:
-        """Return a row as its policy sees it now, or None if it may not serve.
-
-        With `unusable` a value that can be read is returned although its policy does not let it serve.
-        """
-        return self._entry(HeldRow(row), policy, now=self._clock.timestamp(), unusable=unusable)
+    def entry(self, held: HeldRow, policy: FreshnessPolicy) -> CacheEntry | None:
+        """Return a row as its policy sees it now, or None if it may not serve."""
+        return self._entry(held, policy, now=self._clock.timestamp(), unusable=False)
 
     def _entry(self, held: HeldRow, policy: FreshnessPolicy, *, now: float, unusable: bool) -> CacheEntry | None:
         row = held.row
@@ -166,9 +163,7 @@ class CacheEntries:
         text = self._redact(json.dumps(value, separators=(",", ":")))
         return EntryRow(text.encode(), fetched_at, kept_until)
 
-    def committed(
-        self, account: str, rows: Mapping[CacheKey, EntryRow], *, replaced: bool, version: int | None
-    ) -> None:
+    def committed(self, account: str, rows: Mapping[CacheKey, HeldRow], *, replaced: bool, version: int | None) -> None:
         """Copy rows that were committed to the database; if they replace others, report the change to listeners.
 
         `version` is the account's new one, if they replaced others in the database.
@@ -177,17 +172,18 @@ class CacheEntries:
             self.forget(account)
         if version is not None:
             self._made_change(account, version)
-        self._local.put(account, _held(rows), read_at=self._local.tick)
+        self._local.put(account, rows, read_at=self._local.tick)
 
     def put(self, account: str, rows: Mapping[CacheKey, EntryRow]) -> None:
         """Write rows without a lease; if they replace others, report the change to listeners."""
-        self._local.put(account, _held(rows), read_at=self._local.tick)
+        held = {cache_key: HeldRow(row) for cache_key, row in rows.items()}
+        self._local.put(account, held, read_at=self._local.tick)
         try:
             version = self._table.put(account, rows)
         except DatabaseUnavailableError:
             return  # This process has them.
         if version is not None:
-            self.committed(account, rows, replaced=True, version=version)
+            self.committed(account, held, replaced=True, version=version)
 
     def announce_change(self, account: str) -> None:
         """Have every process drop what it knows of an account."""
@@ -256,7 +252,3 @@ class CacheEntries:
             if entry is not None:
                 found[cache_key] = entry
         return found
-
-
-def _held(rows: Mapping[CacheKey, EntryRow]) -> dict[CacheKey, HeldRow]:
-    return {cache_key: HeldRow(row) for cache_key, row in rows.items()}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 
 from services.cache.entries import CacheEntries, CacheEntry
 from services.cache.fetch_request import FetchRequest, FetchResult, Found, Single
+from services.cache.part_writer import WRITERS, K, PartWriter, V
 from services.cache.policies import RETRY_FAILED_AFTER, Json
 from services.cache.single_flight import Flight, SingleFlight
+from services.cache.values import HeldRow, bare
 from services.clock import Clock
 from services.errors import ProviderError
-from services.store.cache_entries import CacheKey, EntryRow
-from services.store.database import DatabaseUnavailableError
+from services.store.cache_entries import CacheKey
 
 
 @dataclass
@@ -28,40 +28,27 @@ class FetchAttempt:
     cached: Mapping[CacheKey, CacheEntry]
     entries: CacheEntries
     single_flight: SingleFlight
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _waiting: dict[CacheKey, EntryRow] = field(default_factory=dict)
-    _is_writing: bool = False
-    _rows: dict[CacheKey, tuple[Json, EntryRow]] = field(default_factory=dict)  # by key, with what each was made of
-    _kept: dict[CacheKey, EntryRow] = field(default_factory=dict)
-    _written: dict[CacheKey, EntryRow] = field(default_factory=dict)  # to the database
+    writers: ThreadPoolExecutor
+    _rows: dict[CacheKey, tuple[Json, HeldRow]] = field(default_factory=dict)  # by key, with what each was made of
+    _kept: dict[CacheKey, HeldRow] = field(default_factory=dict)
+    _parts: PartWriter[CacheKey, HeldRow] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parts = PartWriter(self._write, self.writers)
 
     def keep(self, values: Mapping[CacheKey, Json]) -> None:
-        """Commit a part of what was fetched.
-
-        One thread writes at a time, and takes along what others bring meanwhile: sixty answers that come at once are a
-        few transactions, not sixty.
-        """
+        """Have a part of what was fetched committed within moments."""
         rows = {cache_key: self.row(cache_key, value) for cache_key, value in values.items()}
-        with self._lock:
-            self._waiting |= rows
-            self._kept |= rows
-            if self._is_writing:
-                return
-            self._is_writing = True
-        while True:
-            with self._lock:
-                rows, self._waiting = self._waiting, {}
-                self._is_writing = bool(rows)
-            if not rows:
-                return
-            # Without the database this process still has the values, and `commit` tries again.
-            keys, version = {cache_key.key for cache_key in rows}, None
-            with suppress(DatabaseUnavailableError):
-                keys, version = self.single_flight.keep(self.flights, rows)
-                self._written |= rows
-            self.written(rows, keys, version)
+        for cache_key, row in rows.items():
+            self.entry(cache_key, row)  # Decoded beside the calls that go on, not when the last one was answered.
+        self._kept |= rows
+        self._parts.add(rows)
 
-    def written(self, rows: Mapping[CacheKey, EntryRow], keys: Collection[str], version: int | None) -> None:
+    def _write(self, rows: Mapping[CacheKey, HeldRow]) -> None:
+        keys, version = self.single_flight.keep(self.flights, bare(rows))
+        self.written(rows, keys, version)
+
+    def written(self, rows: Mapping[CacheKey, HeldRow], keys: Collection[str], version: int | None) -> None:
         """Take over into this process the rows that were written: those of keys whose lease was not taken over.
 
         `version` is the account's new one, if they replaced others in the database.
@@ -70,7 +57,7 @@ class FetchAttempt:
         replaced = version is not None or bool(self.cached.keys() & rows.keys())
         self.entries.committed(self.request.account, committed, replaced=replaced, version=version)
 
-    def row(self, cache_key: CacheKey, value: Json) -> EntryRow:
+    def row(self, cache_key: CacheKey, value: Json) -> HeldRow:
         """Return a fetched value as a row, with the known part of what is newly unknown.
 
         What was kept as it came is returned once more by a fetch that ends, and has its row already.
@@ -78,25 +65,31 @@ class FetchAttempt:
         made = self._rows.get(cache_key)
         if made is None or made[0] != value:
             known, policy = self.cached.get(cache_key), self.request.policies[cache_key]
-            made = self._rows[cache_key] = value, self.entries.merged(known, value, policy, self.fetched_at)
+            row = HeldRow(self.entries.merged(known, value, policy, self.fetched_at))
+            made = self._rows[cache_key] = value, row
         return made[1]
 
-    def failed_row(self, cache_key: CacheKey) -> EntryRow | None:
+    def failed_row(self, cache_key: CacheKey) -> HeldRow | None:
         """Return the row of a fresh value that could not be read again: from now on it is stale."""
         known = self.cached.get(cache_key)
         if known is None or known.stale or cache_key in self._kept:
             return None
         policy, retry_at = self.request.policies[cache_key], self.fetched_at + RETRY_FAILED_AFTER
-        return self.entries.stale_row(known, policy, self.fetched_at, retry_at=retry_at)
+        return HeldRow(self.entries.stale_row(known, policy, self.fetched_at, retry_at=retry_at))
+
+    def entry(self, cache_key: CacheKey, row: HeldRow) -> CacheEntry | None:
+        """Return a row as its policy sees it now, or None if that does not let it serve."""
+        return self.entries.entry(row, self.request.policies[cache_key])
 
     def usable(self, cache_key: CacheKey) -> CacheEntry | None:
         """Return what was kept of a key whose fetch then failed, if its policy lets that serve."""
         row = self._kept.get(cache_key)
-        return None if row is None else self.entries.entry(row, self.request.policies[cache_key])
+        return None if row is None else self.entry(cache_key, row)
 
-    def rest(self, rows: Mapping[CacheKey, EntryRow]) -> dict[CacheKey, EntryRow]:
-        """Return all rows of the fetch but those that are in the database already."""
-        return {key: row for key, row in (self._kept | dict(rows)).items() if self._written.get(key) != row}
+    def rest(self, rows: Mapping[CacheKey, HeldRow]) -> dict[CacheKey, HeldRow]:
+        """Return all rows of the fetch but those that are in the database already; from now on no part is written."""
+        written = self._parts.finish()
+        return {key: row for key, row in (self._kept | dict(rows)).items() if written.get(key) is not row}
 
 
 class Fetching:
@@ -106,6 +99,15 @@ class Fetching:
         self._entries = entries
         self._single_flight = single_flight
         self._clock = clock
+        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="part writer")
+
+    def part_writer(self, write: Callable[[Mapping[K, V]], object]) -> PartWriter[K, V]:
+        """Return a writer for what a fetch brings besides cached values."""
+        return PartWriter(write, self._writers)
+
+    def close(self) -> None:
+        """Write no further part."""
+        self._writers.shutdown(wait=False, cancel_futures=True)
 
     def lead(
         self, request: FetchRequest, led: Collection[Flight], cache_keys: Collection[CacheKey], deadline: float | None
@@ -130,7 +132,9 @@ class Fetching:
                 fetched_at = self._clock.timestamp()  # Before the call: the provider's answer may be as old as that.
                 found |= {key: each for key, each in cached.items() if request.accepts_as_fresh(each, now=fetched_at)}
                 needed = [key for key in wanted if key not in found]
-                attempt = FetchAttempt(request, leased, fetched_at, cached, self._entries, self._single_flight)
+                attempt = FetchAttempt(
+                    request, leased, fetched_at, cached, self._entries, self._single_flight, self._writers
+                )
                 results: Mapping[CacheKey, FetchResult] = {}
                 try:
                     if needed:
@@ -162,7 +166,7 @@ class Fetching:
         """Write what was fetched, end the leases, finish the flights; return the entries, and the failures by key."""
         found: Found = {}
         failures: dict[str, ProviderError] = {}
-        rows: dict[CacheKey, EntryRow] = {}
+        rows: dict[CacheKey, HeldRow] = {}
         try:
             for cache_key, result in results.items():
                 if isinstance(result, ProviderError):
@@ -174,12 +178,12 @@ class Fetching:
                         rows[cache_key] = stale
                     continue
                 row = rows[cache_key] = attempt.row(cache_key, result)
-                entry = self._entries.entry(row, attempt.request.policies[cache_key])
+                entry = attempt.entry(cache_key, row)
                 # A value that its policy would not serve again still answers the request that fetched it.
                 found[cache_key] = entry or CacheEntry(result, attempt.fetched_at, attempt.fetched_at)
             rows = attempt.rest(rows)
         finally:
-            keys, version = self._single_flight.commit(attempt.flights, rows, failures)
+            keys, version = self._single_flight.commit(attempt.flights, bare(rows), failures)
         # Before the flights are finished: the threads that wake up then find the new values in this process.
         attempt.written(rows, keys, version)
         self._single_flight.finish(attempt.flights, failures)

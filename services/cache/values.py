@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from services.cache.policies import Json
-from services.store.cache_entries import EntryRow
+from services.store.cache_entries import CacheKey, EntryRow
 
 T = TypeVar("T")
 
@@ -73,6 +73,11 @@ class HeldRow:
         if self._value is None:
             self._value = CachedValue(self.row.value)
         return self._value
+
+
+def bare(rows: Mapping[CacheKey, HeldRow]) -> dict[CacheKey, EntryRow]:
+    """Return rows as the database takes them."""
+    return {cache_key: held.row for cache_key, held in rows.items()}
 
 
 def read_once(value: Json, read: Callable[[Json], T]) -> T:

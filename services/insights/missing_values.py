@@ -66,13 +66,16 @@ class MissingValues:
     ) -> Mapping[CacheKey, FetchResult]:
         """Return a value or a failure for each cache key, which stands for a key of `rest`.
 
-        Each answer is kept as it comes, and in the end in the history.
+        Each answer is kept as it comes, in the cache and in the history.
         """
         keys = {rest[cache_key]: cache_key for cache_key in cache_keys}
         fetched_at = self._clock.timestamp()
+        history = self._cache.part_writer(partial(self._kept.keep, account, read_at=fetched_at))
 
         def keep_values(values: Mapping[ValueKey, MetricValue]) -> None:
-            keep({keys[key]: as_json(value) for key, value in values.items() if key in keys})
+            wanted = {key: value for key, value in values.items() if key in keys}
+            keep({keys[key]: as_json(value) for key, value in wanted.items()})
+            history.add(wanted)
 
         batch = BatchFetcher(
             self._graph,
@@ -92,8 +95,9 @@ class MissingValues:
             )
         finally:
             self._note(account, batch)
-            answered = ((key, batch.values.get(key)) for key in keys)
-            self._kept.keep(account, {key: each for key, each in answered if isinstance(each, MetricValue)}, fetched_at)
+            written, answered = history.finish(), ((key, batch.values.get(key)) for key in keys)
+            left = {key: each for key, each in answered if isinstance(each, MetricValue) and each != written.get(key)}
+            self._kept.keep(account, left, fetched_at)
         outcomes = ((cache_key, values[key]) for key, cache_key in keys.items())
         return {cache_key: each if isinstance(each, ProviderError) else as_json(each) for cache_key, each in outcomes}
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select
 from sqlalchemy.exc import DBAPIError
 
 from services.store.damaged_rows import WITH_DAMAGED_ROWS, ColumnCheck, are_readable, checks_of
+from services.store.driver_text import compiled
 
 # In binary form a number of PostgreSQL is read in a third of the time; psycopg's usual form is text.
 POSTGRESQL_CURSOR: Mapping[str, Any] = {"binary": True}
@@ -84,9 +85,6 @@ def _columns(query: DriverQuery, rows: Sequence[tuple[Any, ...]]) -> list[tuple[
 
 
 def _driver_query(connection: Connection, query: Select[Any]) -> DriverQuery:
-    statement: Any = query
-    for scope in connection.dispatch.before_execute:  # It is kept to the mode as any other statement.
-        statement, _, _ = scope(connection, statement, (), {}, {})
-    compiled = statement.compile(dialect=connection.dialect)
-    fixed = {name: value for name, value in compiled.params.items() if value is not None}
-    return DriverQuery(compiled.string, fixed, compiled.positiontup, checks_of(query))
+    made = compiled(connection, query)
+    fixed = {name: value for name, value in made.params.items() if value is not None}
+    return DriverQuery(made.string, fixed, made.positiontup, checks_of(query))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     ClauseElement,
@@ -12,6 +14,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Double,
+    Engine,
     Table,
     and_,
     bindparam,
@@ -21,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.clock import AHEAD
+from services.store.driver_text import compiled
 
 Values = Mapping[str, Any]
 NOW = bindparam("now", type_=Double)  # the present moment (Unix seconds), in statements that are built once
@@ -56,6 +60,7 @@ class Upsert:
         self._returning = returning
         self._values = values or {}
         self._statements: dict[str, Any] = {}  # by the name of the engine
+        self._texts: WeakKeyDictionary[Engine, dict[tuple[str, ...], _DriverUpsert]] = WeakKeyDictionary()
 
     def run(
         self, connection: Connection, rows: Values | Sequence[Values], *, now: float | None = None
@@ -65,14 +70,23 @@ class Upsert:
         An SQL expression among the values has to be the same in every row. `now` is for a statement with `NOW` in it.
         """
         listed = [rows] if isinstance(rows, Mapping) else list(rows)
-        if now is not None:
-            listed = [{**row, "now": now} for row in listed]
+        given = {} if now is None else {"now": now}
         expressions = {name: value for name, value in listed[0].items() if isinstance(value, ClauseElement)}
         if expressions:
             parameters = [{name: value for name, value in row.items() if name not in expressions} for row in listed]
             statement = self._built(connection.dialect.name, {**self._values, **expressions})
-            return connection.execute(statement, parameters)
-        return connection.execute(self._statement(connection.dialect.name), listed)
+            return connection.execute(statement, [row | given for row in parameters])
+        if self._returning:
+            return connection.execute(self._statement(connection.dialect.name), [{**row, **given} for row in listed])
+        text = self._text(connection, tuple(listed[0]))
+        return connection.exec_driver_sql(text.text, [text.parameters(row, given) for row in listed])
+
+    def _text(self, connection: Connection, columns: tuple[str, ...]) -> _DriverUpsert:
+        """Return what the driver runs for rows of some columns: one text for each engine, which has one mode."""
+        known = self._texts.setdefault(connection.engine, {})
+        if (text := known.get(columns)) is None:
+            text = known[columns] = _DriverUpsert(connection, self._statement(connection.dialect.name), columns)
+        return text
 
     def _statement(self, engine: str) -> Any:
         if (statement := self._statements.get(engine)) is None:
@@ -90,6 +104,39 @@ class Upsert:
         else:
             insert = insert.on_conflict_do_nothing()  # Without a key, so that it also covers partial unique indexes.
         return insert.returning(*self._returning) if self._returning else insert
+
+
+class _DriverUpsert:
+    """An upsert as the driver takes it, with the conversions that the types of its columns ask for.
+
+    SQLAlchemy makes the parameters of each row from the statement, which takes longer than the row itself.
+    """
+
+    def __init__(self, connection: Connection, statement: Any, columns: Collection[str]) -> None:
+        made = compiled(connection, statement, columns)
+        self.text: str = made.string
+        processors = {
+            name: process
+            for name, bind in made.binds.items()
+            if (process := bind.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)) is not None
+        }
+        self._fixed = {
+            name: processors[name](value) if name in processors else value
+            for name, value in made.params.items()
+            if name not in columns
+        }
+        self._processors: list[tuple[str, Callable[[Any], Any]]] = [
+            (name, process) for name, process in processors.items() if name in columns
+        ]
+        # By position for SQLite, by name for PostgreSQL.
+        self._in_order = None if made.positiontup is None else itemgetter(*made.positiontup)
+
+    def parameters(self, row: Values, given: Values) -> Any:
+        """Return the parameters of a row, with those that are the same in all of them."""
+        values = {**self._fixed, **row, **given}
+        for name, process in self._processors:
+            values[name] = process(values[name])
+        return values if self._in_order is None else self._in_order(values)
 
 
 def excluded(column: Column[Any]) -> ColumnElement[Any]:

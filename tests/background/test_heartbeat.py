@@ -14,6 +14,7 @@ from services.access.rate_limits import RequestRates
 from services.background.heartbeat import Heartbeat
 from services.cache.cache import Cache
 from services.store.database import DatabaseUnavailableError
+from tests.support import wait_until
 from worker import STOP, Worker
 
 
@@ -23,13 +24,6 @@ def heartbeat(monkeypatch):
     heartbeat = Heartbeat()
     yield heartbeat
     heartbeat.stop(timeout=10)
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def threads():
