@@ -14,8 +14,8 @@ from services.store.cache_entries import CacheKey
 FetchResult = Json | ProviderError
 
 Keep = Callable[[Mapping[CacheKey, Json]], None]
-"""Commits a part of what a fetch has brought, within moments; safe for threads. The fetch goes on as one single flight: the
-callers that wait for it get their values when it ends, whichever way.
+"""Commits a part of what a fetch has brought, within moments; safe for threads. The fetch goes on as one single flight:
+the callers that wait for it get their values when it ends, whichever way.
 
 A value that grows with each call, as a list that is read page by page, is committed as far as it goes, and replaces
 what is cached: give only a value that has all that the cached one has, and that nothing changes afterwards. If the
