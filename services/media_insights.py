@@ -19,10 +19,10 @@ from services.clock import Clock
 from services.days import our_time
 from services.media.catalogue import FAMILIES, MEDIA_METRICS, RECOMMENDED, MediaMetric
 from services.media.errors import no_such_media
+from services.media.owners import MediaOwners
 from services.media.reader import MediaReader
 from services.media.request import recommended_metrics, resolve_media_metric
 from services.media.shown_metrics import COLUMNS, MediaInsight, ShownMetric, ShownMetrics
-from services.posts.kept_posts import KeptPosts
 from services.rendering.prepared_parts import PreparedList
 from services.store.media import MediaRow
 
@@ -59,13 +59,13 @@ class MediaInsightsService:
         *,
         accounts: AccountResolver,
         reader: MediaReader,
-        kept_posts: KeptPosts,
+        owners: MediaOwners,
         cache: Cache,
         origin: Origin,
         clock: Clock,
     ) -> None:
         self._accounts = accounts
-        self._kept_posts = kept_posts
+        self._owners = owners
         self._shown = ShownMetrics(cache)
         self._reader = reader
         self._origin = origin
@@ -116,7 +116,7 @@ class MediaInsightsService:
         """Return the named account; else the one that the media belongs to, as far as that is known."""
         if account is not None:
             return self._accounts.find(account)
-        owner = self._reader.owner(media_id) or self._kept_posts.owner(media_id, self._accounts.known_ids())
+        owner = self._owners.owner(media_id)
         if owner is None and request_context.caller().accounts is not None:
             raise no_such_media()  # Before a call: the token may show media of accounts that the caller may not see.
         return self._accounts.owner_of(owner)

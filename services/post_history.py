@@ -10,11 +10,11 @@ from typing_extensions import TypedDict
 from services.accounts.resolver import AccountResolver
 from services.answers import Answer, Origin, Table
 from services.cache.policies import DAY
-from services.clients.graph.models import Account, Number
+from services.clients.graph.models import Number
 from services.clock import Clock
 from services.days import our_time, provider_time
 from services.errors import Charge, ObjectNotFoundError
-from services.media.index import MediaIndex
+from services.media.owners import MediaOwners
 from services.media.values import MediaValue
 from services.posts.ages import FIXED_AGES, HOUR
 from services.posts.compared import freshness_of_kept, moment_of_reply, typical, unavailable
@@ -84,17 +84,17 @@ class PostHistory:
     """How posts grew."""
 
     def __init__(
-        self, *, accounts: AccountResolver, index: MediaIndex, kept: KeptPosts, origin: Origin, clock: Clock
+        self, *, accounts: AccountResolver, owners: MediaOwners, kept: KeptPosts, origin: Origin, clock: Clock
     ) -> None:
         self._accounts = accounts
-        self._index = index
+        self._owners = owners
         self._kept = kept
         self._origin = origin
         self._clock = clock
 
     def one(self, post: str, *, account: str | None = None) -> Answer:
         """Return what is kept of one post; raises `ObjectNotFoundError` where nothing is, and `BusyError`."""
-        selected = self._account_of(post, account)
+        selected = self._owners.account_of(post, account)
         now = moment_of_reply(self._clock)
         try:
             row = self._kept.find(selected.id, post)
@@ -133,14 +133,6 @@ class PostHistory:
             unavailable=list(_unavailable([*points, *medians])),
             table=Table(COLUMNS, _rows(points, medians)),
         )
-
-    def _account_of(self, post: str, account: str | None) -> Account:
-        """Return the named account, else the one that the post belongs to, as far as that is known."""
-        if account is not None:
-            return self._accounts.find(account)
-        known = self._index.find(post)
-        owner = self._kept.owner(post, self._accounts.known_ids()) if known is None else known.account
-        return self._accounts.owner_of(owner)
 
 
 def _not_kept() -> ObjectNotFoundError:

@@ -22,7 +22,8 @@ from services.errors import Charge, ObjectNotFoundError, ProviderError
 from services.media.catalogue import MEDIA_METRICS, RECOMMENDED, STORY
 from services.media.errors import story_expired
 from services.media.index import MediaIndex
-from services.media.kept_stories import KeptStories, LiveStories, account_of_media
+from services.media.kept_stories import KeptStories, LiveStories
+from services.media.owners import MediaOwners
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, newest, values_of
 from services.reasons import Unavailable, explain
 from services.store.database import DatabaseUnavailableError
@@ -119,9 +120,17 @@ class AccountStories:
     """The stories of an account, live and kept."""
 
     def __init__(
-        self, *, accounts: AccountResolver, kept: KeptStories, index: MediaIndex, origin: Origin, clock: Clock
+        self,
+        *,
+        accounts: AccountResolver,
+        owners: MediaOwners,
+        kept: KeptStories,
+        index: MediaIndex,
+        origin: Origin,
+        clock: Clock,
     ) -> None:
         self._accounts = accounts
+        self._owners = owners
         self._kept = kept
         self._index = index
         self._origin = origin
@@ -170,7 +179,7 @@ class AccountStories:
         nothing was read.
         """
         request_context.accept_only_new(refresh=refresh)
-        found = _Found(self._account_of(story, account), self._clock.timestamp())
+        found = _Found(self._owners.account_of(story, account), self._clock.timestamp())
         try:
             kept = self._kept.find(found.account.id, story)
         except DatabaseUnavailableError:
@@ -206,12 +215,6 @@ class AccountStories:
         if media is None or media.account != account.id or media.product_type != STORY or media.created_at is None:
             return False
         return self._clock.timestamp() >= media.created_at + STORY_LIFE
-
-    def _account_of(self, story: str, account: str | None) -> Account:
-        """Return the named account, else the one that the story belongs to, as far as that is known."""
-        if account is not None:
-            return self._accounts.find(account)
-        return self._accounts.owner_of(account_of_media(story, self._index, self._kept))
 
     def _read_live(self, found: _Found, *, since: float | None = None) -> None:
         if since is not None:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from typing_extensions import TypedDict
 
-from services import request_context
 from services.cache.cache import Cache
 from services.cache.entries import CacheEntry
 from services.cache.policies import STORIES_LISTED, STORIES_SWR, STORIES_TTL, Json
@@ -19,7 +18,6 @@ from services.clients.graph.models import Account
 from services.clock import Clock
 from services.days import our_time
 from services.media.delivered_stories import delivered
-from services.media.index import MediaIndex
 from services.media.live_story import LiveStory, StoriesAlong
 from services.media.story_reader import StoryReader
 from services.media.story_values import STORY_LIFE, newest, polled, was_live
@@ -59,12 +57,6 @@ class LiveStories:
 
     rows: Sequence[StoryRow]
     entry: CacheEntry
-
-
-def account_of_media(media_id: str, index: MediaIndex, kept: KeptStories) -> str | None:
-    """Return the id of the account that a media belongs to, as far as that is known; nothing is asked."""
-    known = index.find(media_id)
-    return kept.owner(media_id) if known is None else known.account
 
 
 class StoryProgress(TypedDict):
@@ -117,16 +109,6 @@ class KeptStories:
     def find(self, account: str, story: str) -> StoryRow | None:
         """Return a kept story; raises `DatabaseUnavailableError`."""
         return self._table.find(account, story)
-
-    def owner(self, story: str) -> str | None:
-        """Return the account that a story is kept for; None where the caller may not see it.
-
-        None also where the database is unavailable.
-        """
-        with suppress(DatabaseUnavailableError):
-            owner = self._table.owner(story)
-            return owner if owner is not None and request_context.caller().sees(owner) else None
-        return None
 
     def listed(self, account: str, *, since: float | None, until: float | None, limit: int) -> list[StoryRow]:
         """Return kept stories, the newest first; raises `DatabaseUnavailableError`."""

@@ -26,7 +26,7 @@ from services.media.catalogue import FEED, MEDIA_METRICS, STORY
 from services.media.errors import no_such_media, story_expired
 from services.media.fetcher import SPLIT_FOR, UNKNOWN_TYPE, MediaFetch, MediaFetcher, note_refusals
 from services.media.index import MediaIndex, media_row
-from services.media.kept_stories import KeptStories, account_of_media
+from services.media.kept_stories import KeptStories
 from services.media.known_refusals import FEW, OF_MEDIA, AlbumChildError, MediaRefusals, RefusedMedia
 from services.media.live_story import LiveStory
 from services.media.story_values import STORY_LIFE, StoryValue, ends_at, polled, values_of
@@ -92,10 +92,6 @@ class MediaReader:
         self._kept_stories = kept_stories
         self._viewers = viewers
         self._clock = clock
-
-    def owner(self, media_id: str) -> str | None:
-        """Return the id of the account that a media belongs to, as far as that is known; nothing is asked."""
-        return account_of_media(media_id, self._index, self._kept_stories)
 
     def media(self, account: Account, media_id: str) -> MediaRow:
         """Return what a media is: from the index, else from Instagram. Raises the failure where neither knows it.

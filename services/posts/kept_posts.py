@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -104,16 +104,6 @@ class KeptPosts:
     def find(self, account: str, post: str) -> PostRow | None:
         """Return a kept post; raises `DatabaseUnavailableError`."""
         return self._table.find(account, post)
-
-    def owner(self, post: str, among: Collection[str]) -> str | None:
-        """Return the one account of some for which a post is kept, as after an import, which no list has shown here.
-
-        None where there are several, and where the database is unavailable.
-        """
-        with suppress(DatabaseUnavailableError):
-            owners = self._table.owners(post, among)
-            return owners[0] if len(owners) == 1 else None
-        return None
 
     def between(self, account: str, since: float, until: float) -> list[PostRow]:
         """Return the kept posts of a period, the newest first; raises `DatabaseUnavailableError`."""

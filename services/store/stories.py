@@ -98,12 +98,10 @@ class Stories:
         found = self._with_numbers(account, rows)
         return found[0] if found else None
 
-    def owner(self, story: str) -> str | None:
-        """Return the account that a story is kept for."""
-        query = select(stories.c.account).where(stories.c.id == story).order_by(stories.c.account).limit(1)
+    def owners(self, story: str) -> list[str]:
+        """Return the accounts for which a story is kept."""
         with self._database.read() as connection:
-            account: str | None = connection.execute(query).scalar()
-        return account
+            return list(connection.execute(select(stories.c.account).where(stories.c.id == story)).scalars())
 
     def listed(
         self, account: str, *, since: float | None = None, until: float | None = None, limit: int

@@ -196,7 +196,7 @@ class Services:
         media_insights = MediaInsightsService(
             accounts=accounts,
             reader=instagram.media,
-            kept_posts=instagram.kept_posts,
+            owners=instagram.owners,
             cache=cache,
             origin=origin,
             clock=clock,
@@ -258,7 +258,7 @@ class Services:
                 accounts, store.account_health, quota, instagram.tokens.states, origin=origin, clock=store.clock
             ),
             post_history=PostHistory(
-                accounts=accounts, index=instagram.index, kept=instagram.kept_posts, origin=kept_origin, clock=clock
+                accounts=accounts, owners=instagram.owners, kept=instagram.kept_posts, origin=kept_origin, clock=clock
             ),
             posting_times=PostingTimes(accounts=accounts, compared=compared, origin=kept_origin),
             formats=Formats(accounts=accounts, compared=compared, stories=instagram.kept_stories, origin=kept_origin),
@@ -285,7 +285,12 @@ class Services:
             performance_data=reports.performance_data,
             settlements=reports.settlements,
             stories=AccountStories(
-                accounts=accounts, kept=instagram.kept_stories, index=instagram.index, origin=origin, clock=clock
+                accounts=accounts,
+                owners=instagram.owners,
+                kept=instagram.kept_stories,
+                index=instagram.index,
+                origin=origin,
+                clock=clock,
             ),
             export=Export(store.transfer, accounts, mode=config.providers, clock=clock),
             retention=Retention(

@@ -28,6 +28,7 @@ from services.media.expansion import ExpansionReader
 from services.media.index import MediaIndex
 from services.media.kept_stories import KeptStories
 from services.media.known_refusals import MediaRefusals
+from services.media.owners import MediaOwners
 from services.media.reader import MediaReader
 from services.media.story_polling import StoryPolling
 from services.media.story_reader import StoryReader
@@ -46,6 +47,7 @@ class InstagramParts:
     """What other parts use of all that reads Instagram."""
 
     index: MediaIndex
+    owners: MediaOwners
     kept_posts: KeptPosts
     tokens: AccountTokenParts
     graph: GraphClient
@@ -149,6 +151,7 @@ def instagram_parts(
     )
     return InstagramParts(
         index=index,
+        owners=MediaOwners(index, accounts, store.stories, store.posts),
         kept_posts=kept_posts,
         tokens=tokens,
         graph=graph,

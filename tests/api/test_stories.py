@@ -350,7 +350,7 @@ def test_without_the_database_live_stories_are_still_answered(client, provider, 
         raise DatabaseUnavailableError("away")
 
     table = client.application.extensions["services"].store.stories
-    for name in ("keep", "begin", "end", "find", "listed", "owner"):
+    for name in ("keep", "begin", "end", "find", "listed", "owners"):
         monkeypatch.setattr(table, name, unavailable)
 
     body = body_of(client, "/stories")

@@ -10,6 +10,7 @@ from services.clients.graph.models import Account
 from services.media.index import MediaIndex
 from services.store.media import MediaRow, MediaTable
 from services.store.posts import PostRow
+from services.store.stories import StoryRow
 from tests.planners import body_of, plan_posts, post
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_account, add_key, bearer, graph_error, settings
 
@@ -163,6 +164,59 @@ def test_a_key_finds_no_imported_post_of_an_account_that_it_may_not_see(client, 
     replies = [client.get(f"/history/posts/{THEIRS}", headers=bearer(key)) for key in keys]
 
     assert [reply.status_code for reply in replies] == [404, 200]
+
+
+ENDPOINTS = (f"{PATH}/{THEIRS}?metrics=views", f"/stories/{THEIRS}", f"/history/posts/{THEIRS}")
+
+
+@pytest.mark.parametrize("kind", ["story", "post", "listed"])
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_each_endpoint_finds_the_account_of_a_media_in_the_same_way(client, wire, kind, path):
+    store = client.application.extensions["services"].store
+    if kind == "story":
+        store.stories.keep(OTHER, [StoryRow(THEIRS, 1.0)])
+    elif kind == "post":
+        keep_post(client, OTHER)
+    else:
+        store.media.put([MediaRow(THEIRS, OTHER, "FEED", "IMAGE", 1.0)])
+    wire.get(f"{GRAPH}/v25.0/{OTHER}/stories", json={"data": []})
+    plan_media(wire, THEIRS, OTHER)
+
+    reply = client.get(path)
+
+    assert reply.status_code in (200, 404, 410)  # and not 400: the account is known
+    assert {call.request.headers["Authorization"] for call in wire.calls} <= {f"Bearer {OTHER_TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "is_unclear"), [(["17841400000000099", OTHER], False), ([ACCOUNT_ID, OTHER], True)]
+)
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_story_that_is_kept_for_several_accounts_belongs_to_the_only_one_of_them_that_is_here(
+    client, wire, path, accounts, is_unclear
+):
+    for account in accounts:
+        client.application.extensions["services"].store.stories.keep(account, [StoryRow(THEIRS, 1.0)])
+    wire.get(f"{GRAPH}/v25.0/{OTHER}/stories", json={"data": []})
+    plan_media(wire, THEIRS, OTHER)
+
+    reply = client.get(path)
+
+    assert ("account is missing" in reply.text, reply.status_code == 400) == (is_unclear, is_unclear)
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_an_imported_story_of_the_account_of_the_settings_is_found_before_any_call(make_client, clock, wire, path):
+    client = make_client(settings(token_key=KEY, retry_budget=10.0, instagram_account_id=""), clock=clock)
+    store = client.application.extensions["services"].store
+    add_account(store, KEY, OTHER, token=OTHER_TOKEN)
+    clock.wait(2)
+    store.stories.keep(ACCOUNT_ID, [StoryRow(THEIRS, 1.0)])
+    wire.get(f"{GRAPH}/v25.0/me", json={"user_id": ACCOUNT_ID, "id": ACCOUNT_ID, "username": "me"})
+    wire.get(f"{GRAPH}/v25.0/me/accounts", json={"data": []})
+    plan_media(wire, THEIRS, ACCOUNT_ID)
+
+    assert client.get(path).status_code != 400
 
 
 def test_an_unknown_media_is_asked_for_with_the_named_account(client, wire):
