@@ -105,3 +105,12 @@ def test_a_metric_of_media_works_only_if_each_does_that_stands_for_it(client, wi
         "engagement": False,
     }
     assert found["engagement", None]["reason"] == found["comments", None]["reason"]
+
+
+def test_an_answer_without_a_number_says_nothing_of_a_type_of_media(client, wire):
+    wire.get(f"{GRAPH}/v25.0/{REELS[0]}", json=post(REELS[0], media_product_type="AD"))
+    wire.get(f"{GRAPH}/v25.0/{REELS[0]}/insights", json={"data": []})
+
+    body_of(client, f"/api/instagram/insights/{REELS[0]}", metrics="views")
+
+    assert capabilities(client, "AD")["views", None]["works"] is None

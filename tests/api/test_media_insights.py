@@ -533,6 +533,18 @@ def test_a_refusal_of_one_odd_media_is_not_about_its_type(client, wire, clock):
     assert values(again) == {"views": 89, "saved": 89}
 
 
+def test_a_refusal_is_shown_no_longer_than_it_is_remembered(client, wire, clock):
+    plan_node(wire, product_type="REELS")
+    numbers = {"reach": 20}
+    plan_media(wire, numbers)
+    before = [body_of(client, PATH, metrics="saved", **form) for form in ({}, {"format": "json"})]
+    numbers["saved"] = 5
+    clock.wait(30 * 86_400 + 1)
+
+    assert [reasons(body) for body in before] == [{"saved": "refused"}] * 2
+    assert values(body_of(client, PATH, metrics="saved")) == {"saved": 5}
+
+
 def test_a_metric_that_meta_adds_to_a_type_is_found_when_it_is_asked_for(client, wire):
     plan_node(wire, product_type="REELS")
     plan_media(wire, {"views": 5, "profile_visits": 2})

@@ -65,6 +65,14 @@ def test_a_bucket_that_is_unknown_leaves_the_polled_total():
     assert (found["navigation"].value.value, found["navigation"].source) == (20, "polling")
 
 
+def test_a_total_of_a_webhook_is_not_replaced_by_the_sum_of_its_buckets():
+    later = webhook(taps_forward=12, taps_back=7, exits=8, navigation={"swipe_forward": 5})
+
+    found = values_of([*webhook(150.0, navigation=33), *later])
+
+    assert (found["navigation"].value.value, found["navigation"].read_at) == (33, 150.0)
+
+
 def test_without_every_bucket_navigation_has_no_total():
     found = values_of(webhook(taps_forward=12, taps_back=7, exits=8))
 
