@@ -186,6 +186,17 @@ def test_a_window_that_ended_before_now_has_the_counts_of_its_own_ends(client, w
     assert len(instagram.asked) == (0 if is_exact else 1)
 
 
+def test_the_present_count_is_as_old_as_the_profile_and_not_as_the_insights_beside_it(client, wire, store, clock):
+    Instagram(wire, TRUTH | {"views": {}}, followers=1100)
+    keep_counts(store, {date(2026, 6, 8): 1000})
+    ask(client, "7d")
+    clock.wait(600)
+
+    coverage = ask(client, "7d", metrics="views")[0]["followers"]["coverage"]
+
+    assert (coverage["end_counted_at"], coverage["covered_until"]) == ("2026-06-15T18:00:00Z",) * 2
+
+
 def test_a_rate_of_counted_ends_has_no_reason_although_the_profile_could_not_be_read(client, wire, store):
     wire.get(USER, json=graph_error(2), status=500)
     plan_posts(wire, [])

@@ -46,6 +46,17 @@ def test_a_try_that_would_begin_after_the_deadline_is_not_waited_for(clock, left
     assert (backoff.wait(), len(clock.waits)) == (may_wait, int(may_wait))
 
 
+def test_the_second_wait_is_twice_as_long_as_the_first_and_no_two_callers_wait_alike(clock):
+    for _ in range(20):
+        backoff = Backoff(clock, deadline=clock.monotonic() + 60)
+        assert [backoff.wait() for _ in range(3)] == [True, True, False]
+    firsts, seconds = clock.waits[::2], clock.waits[1::2]
+
+    assert all(FIRST_DELAY / 2 <= wait <= FIRST_DELAY for wait in firsts)
+    assert all(FIRST_DELAY <= wait <= 2 * FIRST_DELAY for wait in seconds)
+    assert len(set(firsts)) > 1 < len(set(seconds))
+
+
 def test_a_try_that_would_begin_after_the_end_of_its_request_is_not_waited_for(clock):
     outer = request_context.current.set(RequestContext(started_at=0.0, seconds=FIRST_DELAY / 2))
     try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -397,6 +400,28 @@ def test_wrong_keys_are_remembered_up_to_a_bound_and_until_the_next_change(clock
         keys.caller_of("second", clock.timestamp())
 
     assert (found, len(looks)) == ([2, 2, 3, 4], 1)
+
+
+def test_a_wrong_key_of_several_requests_at_once_is_looked_for_once(clock):
+    begun, looks = threading.Barrier(4), []
+
+    def changes():
+        looks.append(1)
+        time.sleep(0.1)
+        return 0
+
+    keys = AccessKeys(SimpleNamespace(changes=changes, rows=list), clock)
+    keys.check()
+    looks.clear()
+
+    def caller(_):
+        begun.wait()
+        return keys.caller_of("wrong", clock.timestamp())
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(caller, range(4)))
+
+    assert (found, len(looks)) == ([None] * 4, 1)
 
 
 def test_the_last_use_of_a_key_is_kept_without_a_write_for_each_request(client, store, clock, statements):
