@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.answers import Freshness, deciding_entry
+from services.cache.entries import CacheEntry
+from services.cache.policies import FOR_EVER
+from services.days import utc
 from tests.planners import body_of, follows, plan_insights, plan_posts, plan_profile, totals
 from tests.support import ACCOUNT_ID, forget_everything
 
@@ -74,3 +80,16 @@ def test_a_forgotten_profile_leaves_the_username_unknown(client, wire):
     forget_everything(client.application)
 
     assert username_of(client, POSTS_PATH) is None
+
+
+moments = st.integers(1_781_000_000, 1_782_000_000)
+entries = st.builds(
+    CacheEntry, st.just({}), fetched_at=moments, expires_at=moments | st.just(FOR_EVER), stale=st.booleans()
+)
+
+
+@given(entries=st.lists(entries, min_size=1, max_size=5), now=moments)
+def test_one_entry_that_stands_for_several_makes_an_answer_as_fresh_as_they_do(entries, now):
+    one = deciding_entry(entries)
+
+    assert Freshness.of([one], now=utc(now)) == Freshness.of(entries, now=utc(now))
