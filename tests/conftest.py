@@ -65,18 +65,24 @@ AT_ONCE = 8  # applications of one test; each has threads of its own, and the ol
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
-# werkzeug compiles two functions for each route, which are half the cost of an application. They differ by these alone.
-_compile_builder, _builders = Rule._compile_builder, {}
+# werkzeug parses each route and compiles two functions for it, which is half the cost of an application. Routes of the
+# same text differ by these alone.
+_compile, _compiled_rules = Rule.compile, {}
 
 
-def _builder_of(rule, append_unknown=True):
-    key = rule.rule, repr(rule.defaults), append_unknown
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
+def _compile_once(rule):
+    key = rule.rule, repr(rule.defaults), rule.subdomain, rule.host, rule.merge_slashes, *rule.map.converters.items()
+    if key not in _compiled_rules:
+        _compile(rule)
+        builders = rule._build.__func__, rule._build_unknown.__func__
+        _compiled_rules[key] = rule._parts, rule._trace, rule._converters, builders
+        return
+    rule._parts, rule._trace, rule._converters, builders = _compiled_rules[key]
+    rule.arguments |= rule._converters.keys()
+    rule._build, rule._build_unknown = (builder.__get__(rule, None) for builder in builders)
 
 
-Rule._compile_builder = _builder_of
+Rule.compile = _compile_once
 
 # Schemas are most of the work for an OpenAPI document, of which each application makes its own. They go by the type.
 _schema_of, _schemas = documentation._schema, {}

@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Double, Update, and_, bindparam, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Double, Update, and_, bindparam, delete, select, tuple_, update
 
-from services.store.database import Database, chunks, lock_in_order, locking
+from services.store.database import SERVER_NOW, Database, chunks, lock_in_order, locking
 from services.store.memory_tables import leases
 from services.store.upsert import Upsert, excluded
 
@@ -41,21 +41,28 @@ HELD = select(leases.c.key, leases.c.fence).where(_IS_OF_KEYS, leases.c.holder =
 HELD_AND_LOCKED = locking(HELD, leases)  # for PostgreSQL; a file has one lock, which its writer holds
 
 
-class LeaseTable:
-    """The leases of the memory database. Its clock decides when a lease ends, for the machines' clocks may differ."""
+class LeaseStatements(NamedTuple):
+    """What takes, extends and ends leases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        # The moment of a file comes with the rows. That of PostgreSQL is read again after the wait for a locked row.
-        if database.is_postgresql:
-            now = database.now()
-            until = now + LEASE
-        else:
-            until = excluded(leases.c.lease_until)
-            now = until - LEASE
-        self._acquire = Upsert(
+    acquire: Upsert
+    confirm: Update
+    release: Update
+
+
+def _statements(*, is_postgresql: bool) -> LeaseStatements:
+    """Build the statements of an engine."""
+    # The moment of a file comes with the rows. That of PostgreSQL is read again after the wait for a locked row.
+    if is_postgresql:
+        now: ColumnElement[float] = SERVER_NOW
+        until = now + LEASE
+    else:
+        until = excluded(leases.c.lease_until)
+        now = until - LEASE
+    given = bindparam("moment", type_=Double)
+    return LeaseStatements(
+        acquire=Upsert(
             leases,
-            values={"lease_until": until} if database.is_postgresql else None,
+            values={"lease_until": until} if is_postgresql else None,
             replace={
                 "holder": excluded(leases.c.holder),
                 "fence": leases.c.fence + 1,
@@ -65,10 +72,21 @@ class LeaseTable:
             # One that ends later than any lease can is damaged: it must not be held for ever.
             only_if=(leases.c.lease_until <= now) | (leases.c.lease_until > now + LONGEST),
             returning=(leases.c.key, leases.c.fence),
-        )
-        given = bindparam("moment", type_=Double)
-        self._confirm = OF_KEYS.values(lease_until=until if database.is_postgresql else given)
-        self._release = OF_KEYS.values(lease_until=now if database.is_postgresql else given, holder="")
+        ),
+        confirm=OF_KEYS.values(lease_until=until if is_postgresql else given),
+        release=OF_KEYS.values(lease_until=now if is_postgresql else given, holder=""),
+    )
+
+
+OF_A_FILE, OF_POSTGRESQL = _statements(is_postgresql=False), _statements(is_postgresql=True)
+
+
+class LeaseTable:
+    """The leases of the memory database. Its clock decides when a lease ends, for the machines' clocks may differ."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = OF_POSTGRESQL if database.is_postgresql else OF_A_FILE
 
     def acquire(self, account: str, keys: Collection[str], holder: str) -> dict[str, int]:
         """Take the leases of keys that no process holds, and return the fence of each; the others are left out."""
@@ -78,7 +96,7 @@ class LeaseTable:
                 row["lease_until"] = time.time() + LEASE
             # Sort the keys so that concurrent transactions lock rows in the same order (no deadlock).
             rows = [row | {"key": key} for key in sorted(keys)]
-            return {each.key: each.fence for each in self._acquire.run(connection, rows)}
+            return {each.key: each.fence for each in self._statements.acquire.run(connection, rows)}
 
     def extend(self, holder: str) -> None:
         """Extend every lease of a holder."""
@@ -101,7 +119,7 @@ class LeaseTable:
 
         No other holder can take one of them over before the transaction ends.
         """
-        return self._update(connection, account, fences, holder, self._confirm, seconds=LEASE)
+        return self._update(connection, account, fences, holder, self._statements.confirm, seconds=LEASE)
 
     def release(
         self,
@@ -116,7 +134,7 @@ class LeaseTable:
 
         The rows stay, so that the next holder gets a higher fence and processes that wait can read the failure.
         """
-        current = self._update(connection, account, fences, holder, self._release, seconds=0.0)
+        current = self._update(connection, account, fences, holder, self._statements.release, seconds=0.0)
         for key, failure in failures.items():
             if key in current:
                 of_key = (leases.c.account == account) & (leases.c.key == key)

@@ -41,6 +41,9 @@ ADVICE_IF_MISSING = {
     MEMORY: "Its file is missing: `make migrate` creates it again.",
 }
 
+# The present moment by the clock of PostgreSQL, also within a transaction (Unix seconds).
+SERVER_NOW: ColumnElement[float] = cast(func.extract("epoch", func.clock_timestamp()), Double)
+
 T = TypeVar("T")
 Transaction = Connection
 """A connection within a transaction, for a function of a service that is called there and hands it on."""
@@ -139,7 +142,7 @@ class Database:
         Leases are compared across machines, whose own clocks may differ. A SQLite file has users on one machine only.
         """
         if self.is_postgresql:
-            return cast(func.extract("epoch", func.clock_timestamp()), Double)
+            return SERVER_NOW
         return literal(time.time(), Double)
 
     def check_version(self) -> None:
