@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -22,6 +22,14 @@ class Window:
 
     first: date
     last: date
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Hashed some times for each value of a request: every key of a value has a window.
+        object.__setattr__(self, "_hash", hash((self.first, self.last)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __iter__(self) -> Iterator[date]:
         """Yield the days, oldest first."""

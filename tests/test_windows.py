@@ -174,3 +174,11 @@ def test_the_last_days_are_finished_ones(moment, count):
     assert len(window) == count
     assert window.last == pacific_day(now) - DAY
     assert window.until < now.timestamp()
+
+
+def test_equal_windows_are_one_key():
+    windows = {Window(date(2026, 3, 1), date(2026, 3, 2)): 1}
+
+    assert windows[Window(date(2026, 3, 1), date(2026, 3, 2))] == 1
+    assert Window(date(2026, 3, 1), date(2026, 3, 3)) not in windows
+    assert sorted([Window(date(2026, 3, 2), date(2026, 3, 2)), *windows])[0] in windows

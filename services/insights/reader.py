@@ -204,11 +204,13 @@ class InsightsReader:
         cut = {
             key for request, piece in pieces if not request.series and piece != request for key in piece.value_keys()
         }
-        refused, faults = self._remembered(account, {(metric, breakdown) for metric, breakdown, _ in keys})
+        kinds, today = {(metric, breakdown) for metric, breakdown, _ in keys}, self._today()
+        refused, faults = self._remembered(account, kinds)
+        retained = {kind: first_retained(account.login, *kind, today=today) for kind in kinds}
         ruled_out: dict[ValueKey, MetricValue | ProviderError] = {}
         for key in keys:
             metric, breakdown, window = key
-            if window.first < first_retained(account.login, metric, breakdown, today=self._today()):
+            if window.first < retained[metric, breakdown]:
                 ruled_out[key] = BEYOND_RETENTION
             elif (refusal := refused.get((metric, breakdown))) is not None:
                 ruled_out[key] = MetricValue(None, "refused", message=str(refusal.value["message"]))

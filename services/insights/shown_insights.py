@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import NamedTuple, NotRequired
@@ -170,7 +170,7 @@ class ShownInsights:
             value = self._value(metric, window, metric_value)
             entry = insights.sources.get((metric.source.name, (), window)) if _is_plain(metric) else None
             if entry is not None:
-                entry = None if entry.stale else replace(entry, value={})
+                entry = None if entry.stale else entry.without_value()
             days.append(ShownDay(window.last, value, metric_value, entry))
         return days
 

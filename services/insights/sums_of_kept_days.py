@@ -190,7 +190,7 @@ def _known_values(plans: Sequence[_Plan], insights: Insights) -> dict[ValueKey, 
             is_lasting = value in (BEYOND_RETENTION, WINDOW_TOO_LONG)
             if is_lasting or (entries and not any(entry is None or entry.stale for entry in entries)):
                 known[metric, breakdown, window] = KnownValue(
-                    value, tuple(replace(entry, value={}) for entry in entries if entry is not None)
+                    value, tuple(entry.without_value() for entry in entries if entry is not None)
                 )
     return known
 

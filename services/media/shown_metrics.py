@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NotRequired
 
 from typing_extensions import TypedDict
@@ -162,7 +161,7 @@ def _shown(media: MediaRow, resolved: ResolvedMediaMetric, value: MediaValue, in
     return ShownMetric(
         media.id,
         insight_of(resolved, value, media.id, answered_by),
-        entries=[replace(each.entry, value={}) for each in lasting if not each.is_refusal],
+        entries=[each.entry.without_value() for each in lasting if not each.is_refusal],
         refusals=[each.entry for each in lasting if each.is_refusal],
         unavailable=_unavailable(resolved, value, insights),
         substitution=None

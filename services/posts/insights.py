@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -160,7 +160,7 @@ class PostInsightsReader:
                 values[key.part] = _values_of(each.value)
                 if not each.stale:  # Else it may have older numbers where newer ones are unknown.
                     read_at[key.part] = each.fetched_at
-                    fresh[key.part] = RecentInsights(replace(each, value={}), values[key.part])
+                    fresh[key.part] = RecentInsights(each.without_value(), values[key.part])
         if fresh:
             self._recent.put(account.id, reading, fresh)
         return PostInsights(values, entries, failure, read_at, stale_for)
