@@ -61,6 +61,17 @@ def test_after_the_last_attempt_the_worker_asks_no_more(client, clock, wire, run
     assert report.call_count == 4
 
 
+def test_a_report_that_is_not_waited_for_any_more_is_not_bought(client, clock, wire, runner):
+    wire.assert_all_requests_are_fired = False
+    report = wire.get(REPORT, json={"posts": POSTS, "reels": {}})
+    jobs = client.application.extensions["services"].store.jobs
+    jobs.put("report", "nasa", due_at=clock.timestamp(), payload={"caller": "anonymous"})
+
+    work(runner)
+
+    assert (jobs.keys("report"), report.call_count) == (set(), 0)
+
+
 def test_after_a_worker_that_died_in_its_call_no_further_one_is_made_for_the_wait(client, clock, wire, runner):
     report = wire.get(REPORT, json={"status": "retry_later"})
     client.get("/performance-data?url=nasa")

@@ -62,12 +62,14 @@ UNSETTLED = {
     "uncertain, held": [call(NOW - 900, NOW - 899)],
     "uncertain, over": [call(NOW - 950, NOW - 900)],
     "uncertain before, under way now": [call(NOW - 100, NOW - 100), call(NOW)],
+    "over before, held now": [call(NOW - 2000, NOW - 1990), call(NOW - 900, NOW - 899)],
 }
 HELD = {
     "under way": ReportState.IN_FLIGHT,
     "uncertain before, under way now": ReportState.IN_FLIGHT,
     "dead, held": ReportState.UNCERTAIN,
     "uncertain, held": ReportState.UNCERTAIN,
+    "over before, held now": ReportState.UNCERTAIN,
 }
 WITHOUT_CALL = {
     "none pending": ReportState.BUY,

@@ -916,6 +916,24 @@ def test_without_the_database_an_id_leads_to_the_report_that_its_handle_leads_to
     assert [reply.get_json()["posts"]["total"] for reply in found] == [6, 6]
 
 
+def test_without_the_database_a_report_is_as_old_as_its_call_however_long_that_took(
+    make_client, clock, wire, monkeypatch
+):
+    def answer_late(_request):
+        clock.wait(7)
+        return 200, {}, json.dumps(WHOLE)
+
+    wire.add_callback("GET", REPORT, answer_late)
+    client = make_client(settings(), clock=clock)
+    bought = get(client)
+    database = client.application.extensions["services"].store.ledger._database
+    monkeypatch.setattr(database, "_connections", NoConnections())
+
+    found = get(client, format="json")
+
+    assert [reply.get_json()["meta"]["fetched_at"] for reply in (bought, found)] == ["2026-06-15T18:00:00Z"] * 2
+
+
 def keep(services, creator, body, *, fetched_at):
     """Keep a report as another process does, before this one notices it."""
     with services.store.databases[-1].write() as connection:
@@ -960,6 +978,18 @@ def test_of_more_reports_than_are_kept_those_that_were_used_last_are_not_read_ag
         assert get(client, url=creator, wait=1).status_code == 200
 
     assert names == ["nasa"]
+
+
+def test_a_report_that_is_looked_up_again_and_again_takes_its_room_once(client, modash, monkeypatch):
+    monkeypatch.setattr(recent, "RECENT_AT_MOST", 4_000)  # bytes; each of these reports takes almost 2,000
+    for creator, format_ in (("nasa", "json"), ("nasa", "csv"), ("esa", "json"), ("esa", "csv")):
+        get(client, url=creator, format=format_)
+    for wait in range(1, 4):
+        client.application.extensions["services"].cache.announce_change("modash")
+        get(client, url="esa", wait=wait)
+    monkeypatch.setattr(Reports, "history", never)
+
+    assert [get(client, url=creator, wait=5).status_code for creator in ("nasa", "esa")] == [200, 200]
 
 
 def test_a_report_that_was_shown_again_outlives_one_that_was_read_later(client, clock, monkeypatch):
