@@ -250,7 +250,11 @@ class AccountSnapshotter:
             log.warning("A follower count could not be read", extra=log_fields(error, account=account.id))
 
     def _read_online_followers(self, account: Account, today: date) -> None:
-        """Read the followers online of a month in one call, which keeps them; a failure is left for the next week."""
+        """Read the followers online of a month, which keeps them; a failure is left for the next week.
+
+        From the first to the last day that is missing it is one call, or two while 30 days are an hour too long, after
+        the clock change of autumn; and another one where Instagram refuses the last days.
+        """
         days = Window(today - timedelta(days=MOST_DAYS_ONLINE), today - ONE_DAY)
         keys = {history_key(ONLINE_FOLLOWERS, HOUR_OF_DAY, Window(day, day)): day for day in days}
         kept = self._tables.history.states_of(account.id, list(keys))

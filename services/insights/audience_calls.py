@@ -1,4 +1,4 @@
-"""The calls for the audience of an account: one for each breakdown, and one for all days of followers online.
+"""The calls for the audience of an account: one for each breakdown, and one for 30 days of followers online.
 
 What Instagram refuses is taken apart, so that a refusal is that of its own metric or day.
 """
@@ -78,7 +78,7 @@ class AudienceCalls:
 
 
 def groups_of(keys: Sequence[Key]) -> list[list[Key]]:
-    """Put together what one call answers: the metrics of a breakdown, or all days that fit."""
+    """Put together what one call answers: the metrics of a breakdown, or days that one call can have."""
 
     def group_of(key: DemographicKey) -> tuple[str, str]:
         return key.breakdown, key.timeframe
