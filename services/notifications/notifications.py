@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import uuid
@@ -41,14 +40,11 @@ class Notifications:
         *,
         account: str | None = None,
         creator: str | None = None,
-        once: str | None = None,
         within: Transaction | None = None,
     ) -> None:
         """Let an event about an account (id) or a creator wait for its delivery.
 
-        `data` must hold no credential. With `once` (such as the expiry that a warning is about) the same event about
-        the same subject is put once within a week, however often the caller repeats itself. With `within` the event is
-        kept if, and only if, that transaction is committed.
+        `data` must hold no credential. With `within` the event is kept if, and only if, that transaction is committed.
 
         Raises `DatabaseUnavailableError`, after which nothing is kept.
         """
@@ -59,8 +55,7 @@ class Notifications:
         body = body_of(event, {**subject, **data}, mode=self._mode, at=now)
         if len(body) > MAX_BODY:
             raise ValueError(f"The data of {event} is too large to be announced.")
-        unique = uuid.uuid4().hex if once is None else _digest(event, account or creator or "", once)
-        row = Notification(f"msg_{unique}", event.value, account, creator, body, now, due_at=now)
+        row = Notification(f"msg_{uuid.uuid4().hex}", event.value, account, creator, body, now, due_at=now)
         if given_up := self._table.put(row, within=within):
             log.error("Too many events wait for the outgoing webhook; the oldest are given up", extra={"n": given_up})
 
@@ -68,7 +63,3 @@ class Notifications:
 def body_of(event: str, data: Mapping[str, object], *, mode: str, at: float) -> str:
     """Return the body of an event as it is sent: JSON in ASCII, in the shape that Standard Webhooks recommends."""
     return json.dumps({"type": str(event), "timestamp": our_time(at), "mode": mode, "data": dict(data)})
-
-
-def _digest(event: str, subject: str, once: str) -> str:
-    return hashlib.sha256(json.dumps([str(event), subject, once]).encode()).hexdigest()[:32]

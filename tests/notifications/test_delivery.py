@@ -279,21 +279,6 @@ def test_the_oldest_events_are_given_up_where_too_many_wait(store, clock, monkey
     assert caplog.text.count("Too many events wait") == 7
 
 
-def test_an_event_that_is_put_once_is_not_repeated(store, receiver, clock, delivery):
-    for once in ("7 days", "7 days", "1 day"):
-        put(store, clock=clock, once=once)
-        delivery.run(seconds=5)
-
-    assert len(receiver.ids) == 2
-
-
-def test_an_event_that_is_put_once_is_so_for_its_own_subject(store, clock):
-    for creator in ("nasa", "esa"):
-        put(store, Event.REPORT_FAILED, clock=clock, creator=creator, once="7 days")
-
-    assert store.notifications.counts() == (2, 0)
-
-
 def test_a_body_that_is_too_large_is_a_mistake_and_nothing_is_kept(store, clock):
     with pytest.raises(ValueError, match="too large"):
         put(store, data={"text": "x" * 16 * 1024}, clock=clock)
