@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 from services.executors import submit_if_possible
 
 WRITERS = 4  # threads
-COLLECT_FOR = 0.01  # seconds: sixty answers that come at once are one or two transactions, not sixty
+COLLECT_FOR = 0.05  # seconds, and less where much comes: sixty answers that come at once are no sixty transactions
+MANY = 100  # values
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,13 +31,15 @@ class PartWriter(Generic[K, V]):
         self._written: dict[K, V] = {}
         self._has_thread = False
         self._is_writing = False
-        self._is_over = threading.Event()
+        self._is_over = False
         self._changed = threading.Condition()
 
     def add(self, values: Mapping[K, V]) -> None:
         """Have values written within moments; a later value of a key replaces an earlier one."""
         with self._changed:
             self._waiting |= values
+            if len(self._waiting) >= MANY:
+                self._changed.notify_all()
             if self._has_thread or not self._waiting:
                 return
             self._has_thread = True
@@ -47,24 +50,26 @@ class PartWriter(Generic[K, V]):
 
     def finish(self) -> Mapping[K, V]:
         """Write no further part; return all that was written, when none is being written any more."""
-        self._is_over.set()
         with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_writing)
             return self._written
 
     def _run(self) -> None:
         while True:
-            self._is_over.wait(COLLECT_FOR)
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_over or len(self._waiting) >= MANY, COLLECT_FOR)
             is_written = self._write_part()
             with self._changed:
-                if self._is_over.is_set() or not self._waiting or not is_written:
+                if self._is_over or not self._waiting or not is_written:
                     self._has_thread = False
                     return
 
     def _write_part(self) -> bool:
         """Write what waits, unless the fetch is over; return whether that went well."""
         with self._changed:
-            if self._is_over.is_set():
+            if self._is_over:
                 return False
             part, self._waiting = self._waiting, {}
             self._is_writing = True

@@ -58,7 +58,7 @@ def test_what_comes_while_a_part_is_written_is_the_next_part(threads):
 
 
 def test_what_comes_at_once_is_one_part(threads, monkeypatch):
-    monkeypatch.setattr(part_writer, "COLLECT_FOR", 0.2)
+    monkeypatch.setattr(part_writer, "COLLECT_FOR", 0.5)
     book = Book()
     writer = PartWriter(book.write, threads)
 
@@ -68,6 +68,18 @@ def test_what_comes_at_once_is_one_part(threads, monkeypatch):
 
     assert list(map(len, book.parts)) == [60]
     assert len(writer.finish()) == 60
+
+
+def test_much_that_comes_is_written_before_the_time_is_over(threads, monkeypatch):
+    monkeypatch.setattr(part_writer, "COLLECT_FOR", 60)
+    book = Book()
+    writer = PartWriter(book.write, threads)
+
+    for start in (0, part_writer.MANY):
+        writer.add({number: number for number in range(start, start + part_writer.MANY // 2)})
+    wait_until(lambda: book.parts)
+
+    assert list(map(len, book.parts)) == [part_writer.MANY]
 
 
 def test_the_end_waits_for_the_part_that_is_written_and_leaves_the_rest(threads):
@@ -110,6 +122,20 @@ def test_a_part_that_cannot_be_written_is_tried_again_with_the_next_one(threads)
 
     assert writer.finish() == {"a": 1, "b": 2}
     assert book.parts[1] == {"a": 1, "b": 2}
+
+
+def test_a_value_that_comes_while_an_earlier_one_fails_to_be_written_stays(threads):
+    book = Book(failures=1, is_slow=True)
+    writer = PartWriter(book.write, threads)
+    writer.add({"a": 1, "b": 1})
+    assert book.begun.acquire(timeout=10)
+    writer.add({"b": 2})
+    book.go_on.release(2)
+    wait_until(lambda: not writer._has_thread)
+    writer.add({"c": 3})
+    assert book.begun.acquire(timeout=10)
+
+    assert writer.finish() == {"a": 1, "b": 2, "c": 3}
 
 
 def test_a_part_that_fails_with_the_end_is_left_to_the_caller(threads):
