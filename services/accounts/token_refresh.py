@@ -277,6 +277,7 @@ class TokenRefresh:
             expires_at=row.pending_expires_at,
             failure=None,
             failed_with=None,
+            reason=None,
             warned_days=None,
             checked_at=now,
             written_at=now,

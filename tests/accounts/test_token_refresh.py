@@ -153,6 +153,23 @@ def test_the_old_token_is_used_until_the_new_one_was_answered(world, added):
     assert world.calls("refresh_access_token") == []
 
 
+def test_a_token_that_waits_takes_the_place_of_one_that_was_refused_meanwhile(world, added):
+    account = added("instagram", age_days=50)
+    world.fault("server_error", path="user_id")
+    with pytest.raises(ProviderError):
+        world.refresh.check(account)
+    world.heal()
+    world.advance(days=11)  # The given token ends after 60 days.
+    path = f"/top-posts?time_range=7d&account={account}"
+    before = world.client.get(path).status_code
+
+    world.refresh.check(account)
+
+    world.clock.wait(6)  # The account is left alone for five seconds after the refusal.
+    assert (before, world.client.get(path).status_code) == (401, 200)
+    assert (world.state(account).state, world.row(account).failure) == ("ok", None)
+
+
 @pytest.mark.parametrize("kind", ["of another account", "not accepted"])
 def test_a_refreshed_token_that_does_not_read_the_account_is_dropped_for_a_day(world, added, kind):
     account = added("instagram", age_days=5)
