@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 import responses
 
 from tests.planners import body_of, plan_posts, post, query_of, without
-from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, table_text
+from tests.support import ACCOUNT_ID, GRAPH, TOKEN, graph_error, table_text, utc
 
 MEDIA_ID = "17932174733377207"
 NODE = f"{GRAPH}/v25.0/{MEDIA_ID}"
@@ -565,6 +566,20 @@ def test_a_known_number_stays_when_it_is_newly_unknown(client, wire, clock):
     body = body_of(client, PATH, metrics="views,saved")
 
     assert (values(body), body["meta"]["stale"]) == ({"views": 89, "saved": 90}, True)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "hours"),
+    [(None, 1), ("2026-06-10T12:00:00+0000", 1), ("2026-06-01T12:00:00+0000", 6), ("2026-05-01T12:00:00+0000", 13)],
+)
+def test_the_older_a_media_the_longer_its_numbers_are_fresh(client, wire, timestamp, hours):
+    """The last one until the next day in California, which is sooner than in a day."""
+    plan_node(wire, timestamp=timestamp)
+    plan_media(wire, NUMBERS)
+
+    meta = body_of(client, PATH, metrics="views")["meta"]
+
+    assert utc(meta["expires_at"]) - utc(meta["fetched_at"]) == timedelta(hours=hours)
 
 
 def test_numbers_that_another_process_has_read_again_are_shown_here(client, make_client, wire, clock):

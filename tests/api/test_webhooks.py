@@ -217,6 +217,7 @@ def test_a_thousand_long_changes_fit(client):
 def test_a_larger_body_is_413_and_no_other_path_takes_a_large_one(client):
     assert deliver(client, b"x" * (16 * 1024 * 1024 + 1)).status_code == 413
     assert client.post("/healthz", data=b"x" * 70_000).status_code == 413
+    assert client.put(PATH, data=b"x" * 70_000).status_code == 413
     assert client.get(PATH, query_string=HANDSHAKE, data=b"x" * 70_000).status_code == 413
 
 
