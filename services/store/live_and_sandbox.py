@@ -26,18 +26,22 @@ MOST_KNOWN = 1_000  # kinds of statements of a process
 # What was found for a kind of statement, a mode, and whether damaged rows are left out. Its parts are never changed.
 _known: dict[tuple[Any, str, bool], tuple[Any, ...]] = {}
 
+# The statements that were scoped, by mode and whether they are for a file: each goes with the one it was made of.
+_scoped: dict[tuple[str, bool], WeakKeyDictionary[Any, Any]] = {}
+
 
 def keep_to_mode(engine: Engine, mode: str) -> None:
     """Have every statement of an engine read and write the rows of one mode only.
 
-    A statement that a module builds once, with bind parameters, is scoped once too. SQLAlchemy then finds its compiled
-    text without walking through it.
+    A statement that a module builds once, with bind parameters, is scoped once too, for all engines. SQLAlchemy then
+    finds its compiled text without walking through it.
     """
-    known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+    is_file = engine.dialect.name == "sqlite"
+    known = _scoped.setdefault((mode, is_file), WeakKeyDictionary())
 
     def scope(_connection: Any, statement: Any, multiparams: Any, params: Any, _options: Any) -> tuple[Any, Any, Any]:
         if (found := known.get(statement)) is None:
-            found = scoped(statement, mode, is_file=engine.dialect.name == "sqlite")
+            found = scoped(statement, mode, is_file=is_file)
             if found is not statement:
                 known[statement] = found
         return found, multiparams, params

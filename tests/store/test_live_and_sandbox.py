@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import Index, bindparam, delete, func, insert, select, union, update
 
@@ -93,6 +95,30 @@ def test_what_is_known_of_statements_is_bounded(monkeypatch):
         scoped(select(jobs.c.kind).where(*[jobs.c.attempts > 0] * count), "live")
 
     assert len(live_and_sandbox._known) <= 3
+
+
+STATEMENT = select(jobs.c.mode, jobs.c.key)  # as a module builds one, once for all stores
+
+
+def test_a_statement_is_scoped_once_for_each_mode_whatever_the_number_of_stores(monkeypatch, store_settings):
+    place = store_settings.get("DATABASE_URL", ""), store_settings.get("INSTANCE_PATH", "")
+    walks, found = [], {}
+
+    def note(statement, mode, *, is_file):
+        walks.append(mode)
+        return scoped(statement, mode, is_file=is_file)
+
+    monkeypatch.setattr(live_and_sandbox, "_scoped", {})
+    monkeypatch.setattr(live_and_sandbox, "scoped", note)
+    for mode in MODES * 2:
+        with closing(Store.open(*place, mode=mode)) as store:
+            store.jobs.put("poll", mode, due_at=1.0)
+            walks.clear()
+            with store.databases[1].read() as connection:
+                found[mode] = [tuple(row) for row in connection.execute(STATEMENT)]
+        found[mode].append([*walks])
+
+    assert found == {mode: [(mode, mode), []] for mode in MODES}
 
 
 def test_a_store_has_no_other_modes():
