@@ -52,9 +52,17 @@ class CacheEntry:
 
     def without_value(self) -> CacheEntry:
         """Return the same with an empty value, for what keeps something else that was made of it."""
+        # Each field by itself: `replace` takes five times as long, and there is one entry for each value.
         return CacheEntry(
-            {}, self.fetched_at, self.expires_at, self.stale, self.asked_at, self.retry_at, self.failure
-        )  # `replace` takes five times as long, and there is one for each value.
+            {},
+            self.fetched_at,
+            self.expires_at,
+            self.stale,
+            self.asked_at,
+            self.retry_at,
+            self.failure,
+            self.is_ahead,
+        )
 
     def is_older_than(self, moment: float) -> bool:
         """Return whether the provider was last asked before a moment (Unix seconds) for a value that may change."""

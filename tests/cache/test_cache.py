@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from services import request_context
+from services.cache.entries import CacheEntry
 from services.cache.failure_text import serialize
 from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
 from services.cache.single_flight import Flight
@@ -557,6 +559,13 @@ def test_a_change_outside_of_the_cache_is_announced_here_also_without_the_databa
     cache.announce_change(ACCOUNT)
 
     assert changed == [ACCOUNT]
+
+
+def test_an_entry_without_its_value_has_all_else_of_it():
+    entry = CacheEntry({"number": 1}, 1.0, 2.0, True, 3.0, 4.0, timeout(), True)
+
+    assert len({*map(repr, dataclasses.astuple(entry))}) == 7  # No field has its default; two are true.
+    assert entry.without_value() == dataclasses.replace(entry, value={})
 
 
 # Several processes
