@@ -462,6 +462,20 @@ def test_a_story_that_is_over_is_answered_from_what_was_read(client, wire, clock
     assert len(wire.calls) == calls
 
 
+def test_what_was_not_read_of_a_story_is_not_called_a_metric_that_stories_lack_once_one_had_it(client, wire, clock):
+    other = "17932174733377299"
+    for media_id, timestamp in ((MEDIA_ID, "2026-06-14T19:00:00+0000"), (other, "2026-06-15T12:00:00+0000")):
+        plan_node(wire, media_id, product_type="STORY", timestamp=timestamp)
+        plan_media(wire, {"views": 30, "reach": 20, "saved": 3}, media_id=media_id)
+    body_of(client, PATH, metrics="views")
+    body_of(client, f"/api/instagram/insights/{other}", metrics="saved")
+    clock.wait(3600)
+
+    body = body_of(client, PATH, metrics="views,saved")
+
+    assert reasons(body) == {"saved": "story_expired"}
+
+
 def test_a_story_that_ends_moments_after_it_was_shown_is_over(client, wire, clock):
     plan_node(wire, product_type="STORY", timestamp="2026-06-14T18:00:30+0000")
     plan_media(wire, {"views": 30, "reach": 20})
