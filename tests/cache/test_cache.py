@@ -195,6 +195,19 @@ def test_an_absent_value_is_looked_for_again_once_another_process_has_it(make_ca
     assert here.known(ACCOUNT, {CacheKey(KEY): HOUR})[CacheKey(KEY)].value == {"number": 2}
 
 
+def test_a_listener_of_changes_does_not_find_the_old_value_any_more(make_cache, clock):
+    here, there, found = make_cache(), make_cache(), []
+    get(here, 1)
+    here.invalidate_changed()
+    here.on_change(lambda account: found.append(here.known(account, {CacheKey(KEY): HOUR})[CacheKey(KEY)].value))
+    clock.wait(1)
+
+    there.put(ACCOUNT, {CacheKey(KEY): ({"number": 2}, HOUR)})
+    here.invalidate_changed()
+
+    assert found == [{"number": 2}]
+
+
 def test_a_new_value_leaves_what_is_known_of_the_account_in_place(make_cache):
     here, there, changes = make_cache(), make_cache(), []
     get(here, 1)
