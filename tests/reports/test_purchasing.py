@@ -945,6 +945,18 @@ def never(*_arguments, **_options):
     raise AssertionError("It is read again.")
 
 
+@pytest.mark.parametrize("is_shown_before", [False, True])
+def test_an_older_report_that_was_booked_late_does_not_take_the_place_of_a_newer_one(client, clock, is_shown_before):
+    services, now = client.application.extensions["services"], clock.timestamp()
+    keep(services, "nasa", NEWER, fetched_at=now - 10)
+    if is_shown_before:
+        get(client)
+    keep(services, "nasa", WHOLE, fetched_at=now - 60)
+    services.cache.announce_change("modash")
+
+    assert get(client, format="json").get_json()["posts"] == NEWER["posts"]
+
+
 def test_reports_of_a_thousand_creators_are_read_once(client, clock, modash, monkeypatch):
     services = client.application.extensions["services"]
     creators = [f"creator{number}" for number in range(1_000)]
