@@ -200,6 +200,22 @@ def test_what_was_counted_is_added_once_whatever_fails(processes, store, store_s
     assert [send(each, KEYS[0], 9) for each in processes] == [3, 3]
 
 
+def test_what_could_not_be_shared_in_its_minute_is_shared_in_the_next_one(processes, store_settings, clock):
+    one, other = processes
+    send(one, KEYS[0], 10)
+    clock.wait(61)
+    query(store_settings, "memory", "ALTER TABLE request_counts RENAME TO request_counts_away")
+    with pytest.raises(DatabaseUnavailableError):
+        one.share()
+    query(store_settings, "memory", "ALTER TABLE request_counts_away RENAME TO request_counts")
+
+    before = send(other, KEYS[0], 1)
+    share(processes)
+
+    assert before == 1
+    assert send(other, KEYS[0], 9) <= 1  # Of the last minute almost all count still.
+
+
 @pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)  # PostgreSQL keeps the types of its columns.
 def test_a_damaged_count_is_left_out_and_mended_by_the_next_request(processes, store_settings):
     one, other = processes
