@@ -26,7 +26,6 @@ ALLOWED = 0.06  # seconds
 MODASH_IDLE = 1.5  # seconds after which a call to Modash does not wait for its turn, at two calls a second
 PARALLEL = 32
 FIRST_ROUND = 4  # calls for insights; of more, a few go first (`services.insights.request_order.FIRST_ROUND`)
-WARMING = 0.02  # seconds of latency, so that the calls that open the connections overlap
 
 
 def measure(options: Options) -> list[Row]:
@@ -68,12 +67,12 @@ def _round(stage: Stage, simulator: Simulator, path: str) -> tuple[float, dict[s
     # One worker, so that the request meets the connections that were opened before.
     settings = stage.settings(simulator, PROVIDER_PARALLEL=str(PARALLEL), LOG_LEVEL="WARNING")
     gateway = stage.gateway(settings, workers=1)
-    simulator.switch(latency_ms=WARMING * 1000)
+    # Also for the first requests: calls that overlap open a connection each, shorter ones share those that are open.
+    simulator.switch(latency_ms=LATENCY * 1000)
     for warming in _warming(path):
         gateway.get(warming).raise_for_status()
     if "performance" in path:
         time.sleep(MODASH_IDLE)
-    simulator.switch(latency_ms=LATENCY * 1000)
     simulator.calls()
     started = time.perf_counter()
     gateway.get(path).raise_for_status()
