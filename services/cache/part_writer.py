@@ -10,8 +10,7 @@ from typing import Generic, TypeVar
 from services.executors import submit_if_possible
 
 WRITERS = 4  # threads
-COLLECT_FOR = 0.05  # seconds, and less where much comes: sixty answers that come at once are no sixty transactions
-MANY = 100  # values
+COLLECT_FOR = 0.05  # seconds: sixty answers that come at once are one or two transactions, not sixty
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,8 +37,6 @@ class PartWriter(Generic[K, V]):
         """Have values written within moments; a later value of a key replaces an earlier one."""
         with self._changed:
             self._waiting |= values
-            if len(self._waiting) >= MANY:
-                self._changed.notify_all()
             if self._has_thread or not self._waiting:
                 return
             self._has_thread = True
@@ -59,7 +56,7 @@ class PartWriter(Generic[K, V]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_over or len(self._waiting) >= MANY, COLLECT_FOR)
+                self._changed.wait_for(lambda: self._is_over, COLLECT_FOR)
             is_written = self._write_part()
             with self._changed:
                 if self._is_over or not self._waiting or not is_written:

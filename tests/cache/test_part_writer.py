@@ -70,18 +70,6 @@ def test_what_comes_at_once_is_one_part(threads, monkeypatch):
     assert len(writer.finish()) == 60
 
 
-def test_much_that_comes_is_written_before_the_time_is_over(threads, monkeypatch):
-    monkeypatch.setattr(part_writer, "COLLECT_FOR", 60)
-    book = Book()
-    writer = PartWriter(book.write, threads)
-
-    for start in (0, part_writer.MANY):
-        writer.add({number: number for number in range(start, start + part_writer.MANY // 2)})
-    wait_until(lambda: book.parts)
-
-    assert list(map(len, book.parts)) == [part_writer.MANY]
-
-
 def test_the_end_waits_for_the_part_that_is_written_and_leaves_the_rest(threads):
     book = Book(is_slow=True)
     writer = PartWriter(book.write, threads)
