@@ -11,6 +11,7 @@ from services.accounts.needed_permissions import OF_FACEBOOK
 from services.accounts.token_encryption import new_key
 from services.errors import TokenInvalidError
 from services.store.account_tokens import AccountTokens, TokenRow
+from services.store.database import DatabaseUnavailableError
 from tests.movable_clock import MovableClock
 from tests.support import ACCOUNT_ID, GRAPH, TOKEN, add_account, graph_error, settings
 
@@ -124,6 +125,49 @@ def test_a_refusal_of_a_call_that_was_not_sent_says_nothing_of_the_token(gateway
     tokens.failed(account, TokenInvalidError("No.", provider="instagram", reached=False))
 
     assert tokens.refusal(account) is None
+
+
+def test_without_the_database_it_is_logged_once_too(gateway, watch, monkeypatch):
+    services = gateway.application.extensions["services"]
+    account, tokens = services.accounts.find(ACCOUNT_ID), services.token_refresh._tokens
+    error = TokenInvalidError("No.", provider="instagram", reason="app_removed")
+    error.reached = True
+
+    def unavailable(*_):
+        raise DatabaseUnavailableError("It is away.")
+
+    monkeypatch.setattr(AccountTokens, "note_failure", unavailable)
+    for _ in range(2):  # calls that were under way at once
+        tokens.failed(account, error)
+
+    found = [line for line in watch.seen if line.startswith("Instagram does not accept the token of an account")]
+    assert len(found) == 1
+
+
+def test_a_call_that_is_refused_because_of_its_token_was_not_sent(gateway):
+    services = gateway.application.extensions["services"]
+    account, tokens = services.accounts.find(ACCOUNT_ID), services.token_refresh._tokens
+    error = TokenInvalidError("No.", provider="instagram", reason="app_removed", retry_after=7)
+    error.reached = True
+    tokens.failed(account, error)
+
+    refusals = [tokens.refusal(account) for _ in range(2)]
+
+    assert [(each.reached, each.retry_after, each.reason) for each in refusals] == [(False, None, "app_removed")] * 2
+    assert refusals[0] is not refusals[1]  # Each thread raises one of its own.
+
+
+def test_the_reason_of_a_refusal_is_that_of_the_row(gateway):
+    services = gateway.application.extensions["services"]
+    account, tokens = services.accounts.find(ACCOUNT_ID), services.token_refresh._tokens
+    error = TokenInvalidError("No.", provider="instagram")  # as written without a reason
+    error.reached = True
+    tokens.failed(account, error)
+    (row,) = services.store.account_tokens.all()
+
+    found = tokens.failure_of(row._replace(reason="app_removed"))
+
+    assert (type(found), found.message, found.reason) == (TokenInvalidError, "No.", "app_removed")
 
 
 def test_of_two_processes_that_find_it_at_once_one_says_so(gateway, make_client, config, watch, clock):

@@ -8,6 +8,8 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -94,6 +96,24 @@ def test_what_comes_late_of_an_answer_that_was_not_paid_for_is_not_waited_for(cl
         transport.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", params={}, auth=None)
 
     thread.join(10)
+
+
+def test_a_compressed_answer_that_takes_too_long_to_decode_ends(clock):
+    pieces = iter([b" ", b" ", b" ", b""])
+
+    def decode(_amount, **_):
+        clock.wait(20)  # The socket is not read, so it notices nothing.
+        return next(pieces)
+
+    transport = Transport("modash", connect_timeout=5, read_timeout=30, connections=1, clock=clock)
+    raw = SimpleNamespace(read1=Mock(side_effect=decode))
+    until = clock.monotonic() + 30
+    attempt = Attempt(Stage.SENT, remaining=lambda: until - clock.monotonic())
+
+    with pytest.raises(ProviderTimeoutError):
+        transport._body(SimpleNamespace(raw=raw), attempt)
+
+    assert raw.read1.call_count == 2
 
 
 @pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"])
