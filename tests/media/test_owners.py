@@ -104,7 +104,8 @@ def test_a_key_sees_no_difference_between_another_accounts_media_and_none(client
         wire.get(f"{GRAPH}/v25.0/{OTHER}/media", json={"data": [post(THEIRS)]})
         body_of(client, "/top-posts", time_range="7d", account=OTHER)
     _, key = add_key(client.application.extensions["services"].store, accounts=[ACCOUNT_ID])
-    wire.get(f"{GRAPH}/v25.0/{THEIRS}", json={"id": THEIRS} if shown is None else post(THEIRS) | shown)
+    unshown = {"id": THEIRS, "owner": {"id": ACCOUNT_ID}}  # as a story that is over
+    wire.get(f"{GRAPH}/v25.0/{THEIRS}", json=unshown if shown is None else post(THEIRS) | shown)
     wire.get(f"{GRAPH}/v25.0/{NOWHERE}", json=graph_error(100, 33), status=400)
 
     def seen(path, media_id):
