@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.days import EndTime, midnight, pacific_day
-from services.windows import MAX_SECONDS, Window, between, is_after, last_days
+from services.errors import InvalidRequestError
+from services.windows import MAX_SECONDS, Window, between, check_range, is_after, last_days
 
 DAY = timedelta(days=1)
 HOUR = 3600
@@ -88,6 +89,14 @@ def test_a_range_without_any_end_time_has_no_days():
 )
 def test_since_is_after_until_in_every_mix_of_forms(since, until, after):
     assert is_after(since, until) is after
+
+
+def test_a_range_that_begins_after_today_is_refused_also_by_its_moment():
+    tomorrow = date(2026, 3, 2)
+    check_range(midnight(tomorrow), None, tomorrow - DAY)
+
+    with pytest.raises(InvalidRequestError, match="in the future"):
+        check_range(midnight(tomorrow) + 1, None, tomorrow - DAY)
 
 
 # Pieces of a window
