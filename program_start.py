@@ -1,4 +1,4 @@
-"""How a program imports its code: without Python's garbage collector, which takes a third of the time of a start.
+"""How a program imports its code: without Python's garbage collector, which takes a fifth of the time of a start.
 
 What is imported stays until the process ends. A collection looks at all of it and finds next to nothing, time and again
 while it grows, and once more at the end of the process.
