@@ -63,6 +63,20 @@ def test_another_process_and_a_restarted_one_make_no_call_until_the_end(make_gua
     assert wait_of(make_guard()) is None
 
 
+def test_what_shows_limits_reads_them_once_and_leaves_the_rest_to_the_heartbeat(make_guard, store):
+    guard = make_guard()
+    quota = Quota({"instagram": guard}, store.quota_usage)
+    refuse(make_guard())
+
+    known = [limit["account"] for limit in quota.limits()]
+    refuse(make_guard(), account="2")
+    later = [limit["account"] for limit in quota.limits()]
+    quota.share()
+
+    assert (known, later) == (["1"], ["1"])
+    assert sorted(limit["account"] for limit in quota.limits()) == ["1", "2"]
+
+
 @pytest.mark.parametrize("whole_app", [True, False])
 def test_it_stops_the_account_or_the_whole_app(make_guard, whole_app):
     refuse(make_guard(), whole_app=whole_app)
