@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from tests.support import start_worker
+from tests.support import start_worker, wait_until
 
 WITHIN = 60  # seconds
 
@@ -24,13 +22,6 @@ def paths_called(simulator):
     return [call["path"].partition("?")[0] for call in simulator.get("/_simulator/calls").json()["modash"]["calls"]]
 
 
-def wait_for(is_so):
-    deadline = time.monotonic() + WITHIN
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_first_report_is_answered_before_the_balance_is_read(simulator, store_settings, start, worker):
     gateway = start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2], **store_settings})
     # The provider holds every balance back. An answer that waited for it would come after it, and would not come here.
@@ -40,7 +31,7 @@ def test_a_first_report_is_answered_before_the_balance_is_read(simulator, store_
 
     first = gateway.get("/performance-data?url=nasa")
     calls_by_then = paths_called(simulator)
-    wait_for(lambda: gateway.get("/credits").json()["balance"]["as_of"] is not None)
+    wait_until(lambda: gateway.get("/credits").json()["balance"]["as_of"] is not None, seconds=WITHIN)
     second = gateway.get("/performance-data?url=nasa")
     another = gateway.get("/performance-data?url=esa")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tests.end_to_end.test_database_unavailable import lock_out, replace_with_folders
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
-from tests.support import new_instance, start_gateway, start_worker
+from tests.support import new_instance, start_gateway, start_worker, wait_until
 
 WITHIN = 30.0  # seconds
 BOOKED = "SELECT state, code, milli_credits FROM ledger"
@@ -28,13 +27,6 @@ def started():
             process.stop()
         else:
             process.session.close()
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + WITHIN
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def stop_gracefully(gateway):

@@ -25,7 +25,7 @@ from simulator.webhooks.changes import Change as SentChange
 from simulator.webhooks.packing import Packing, packed
 from tests.end_to_end.test_kills import workers_of
 from tests.stores import query
-from tests.support import errors_of, free_port, local_session, start_gateway, start_worker
+from tests.support import errors_of, free_port, local_session, start_gateway, start_worker, wait_until
 
 DELIVERIES, KILLS = int(os.environ.get("DELIVERIES", "400")), int(os.environ.get("KILLS", "5"))
 ACCOUNT = SANDBOX_CREDENTIALS["instagram_account_id"]
@@ -124,13 +124,6 @@ def expected(changes):
     return {Change(each.account, each.field, each.value, each.time).digest for each in changes}
 
 
-def wait_until(is_so):
-    deadline = time.monotonic() + WITHIN
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_each_genuine_change_is_applied_once_and_no_forged_one_whatever_is_killed(crew, store_settings, tmp_path):
     count = DELIVERIES * 2 // 3  # and a third of repeated and forged ones
     stories = [change("story_insights", number, media_id=f"180{number:014d}", reach=-1) for number in range(count)]
@@ -147,14 +140,17 @@ def test_each_genuine_change_is_applied_once_and_no_forged_one_whatever_is_kille
     for sender in senders:
         sender.start()
     for number in range(KILLS):
-        wait_until(lambda so_far=number: waiting.qsize() < len(sent) * (KILLS - so_far) // (KILLS + 1))
+        wait_until(lambda so_far=number: waiting.qsize() < len(sent) * (KILLS - so_far) // (KILLS + 1), seconds=WITHIN)
         time.sleep(random.uniform(0, 0.1))
         crew.kill(number)
     for sender in senders:
         sender.join(WITHIN)
     unread = "SELECT COUNT(*) FROM webhook_deliveries WHERE read_at IS NULL"
     due = "SELECT COUNT(*) FROM webhook_changes WHERE due_at IS NOT NULL"
-    wait_until(lambda: query(store_settings, "gateway", unread) == query(store_settings, "gateway", due) == [(0,)])
+    wait_until(
+        lambda: query(store_settings, "gateway", unread) == query(store_settings, "gateway", due) == [(0,)],
+        seconds=WITHIN,
+    )
 
     answers = [answer for sender in senders for answer in sender.answers]
     assert len(answers) == len(sent)

@@ -6,16 +6,19 @@ import random
 import signal
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 
 from services.background.job_schedule import RECURRING
+from tests import support
 from tests.stores import query
 from tests.support import lines_of, start_worker
 from worker import MAX_RUNNING
 
 JOBS, KILLS = 120, 4
 WITHIN = 120  # seconds
+wait_until = partial(support.wait_until, seconds=WITHIN)
 
 
 @pytest.fixture
@@ -32,14 +35,6 @@ def hire():
         if process.popen.poll() is None:
             process.popen.kill()
         process.popen.wait(10)
-
-
-def wait_until(is_so, *, seconds=WITHIN):
-    deadline = time.monotonic() + seconds
-    while not (found := is_so()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def test_what_killed_workers_leave_is_done_by_others(store, store_settings, hire, tmp_path):
