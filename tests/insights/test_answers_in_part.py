@@ -143,25 +143,33 @@ def test_a_timeout_leaves_what_was_answered(client):
     assert [entry["reason"] for entry in first["meta"]["unavailable"]] == ["provider_timeout"]
 
 
-def test_what_is_answered_is_in_the_database_before_the_request_ends(make_client, clock, plan):
+def test_what_is_answered_is_in_both_databases_before_the_request_ends(make_client, clock, plan, monkeypatch):
     """Another process that reads the same days does not ask for them again, should this one die."""
-    config = settings(provider_parallel=1)
-    client = make_client(config, clock=clock)
+    client = make_client(settings(provider_parallel=1), clock=clock)
+    store = client.application.extensions["services"].store
     days = [f"insights/2026-06-0{day}/2026-06-0{day}/" for day in range(1, 8)]
+    keep, in_history = store.history.keep, []
 
     def kept():
-        return len(client.application.extensions["services"].store.cache_entries.read(ACCOUNT_ID, days))
+        recorded = store.history.days(ACCOUNT_ID, since="2026-06-01", until="2026-06-07")
+        return len(store.cache_entries.read(ACCOUNT_ID, days)), len(recorded)
+
+    def keep_noted(account, values):
+        in_history.extend(values)
+        keep(account, values)
 
     class Watched(Throttling):
         def __call__(self, query):
             deadline = time.monotonic() + 10
-            while len(self.answered) == 6 and kept() < 6 and time.monotonic() < deadline:
+            while len(self.answered) == 6 and min(kept()) < 6 and time.monotonic() < deadline:
                 time.sleep(0.01)
             found.append(kept())
             return super().__call__(query)
 
     found = []
+    monkeypatch.setattr(store.history, "keep", keep_noted)
     plan(Watched(7))
     client.get(WEEK)
 
-    assert (found[0], found[-1]) == (0, 6)
+    assert (found[0], found[-1]) == ((0, 0), (6, 6))
+    assert (len(in_history), len(set(in_history))) == (7, 7)  # None is written twice.
