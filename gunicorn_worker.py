@@ -162,16 +162,16 @@ class GunicornWorker(ThreadWorker):
     def _answer_here(self, conn: Any, client: socket.socket) -> bool:
         """Send a ready reply; return whether there was one.
 
-        If not, the request is still in the socket, unread, unless its caller has gone.
+        If not, what was received is given to the parser of the connection, which reads it before the socket.
         """
         if self._ready_replies is None or not self.alive or len(self.keepalived_conns) > self.max_keepalived:
             return False  # A worker that stops, or keeps too many, closes each connection with the next reply.
         try:
-            received = client.recv(MOST_LOOKED_AT, socket.MSG_PEEK)
+            received = client.recv(MOST_LOOKED_AT)
             reply = self._ready_replies.reply_to(received, conn)
             if reply is None:
+                conn.parser.unreader.unread(received)
                 return False
-            client.recv(len(received))  # Before the reply: where that fails, the request may not be answered again.
             sent = _send_at_once(client, reply)
         except OSError:
             return False  # The thread meets it too, and ends the connection.

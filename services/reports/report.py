@@ -112,16 +112,16 @@ def missing(report: Report, blocks_measured: MeasuredBlocks | None = None) -> It
             yield {"metric": name, "reason": "unreadable", "message": message}
 
 
-def rows_of(report: Report) -> Iterator[Mapping[str, object]]:
-    """Give one row for each number of a report: which block, statistic and measure, over how many items."""
+def rows_of(report: Report) -> Iterator[tuple[object, ...]]:
+    """Give one row, as `COLUMNS`, for each number of a report."""
     for name, block in blocks_of(report).items():
         for statistic in _statistics(block):
             measures = block.get(statistic)
             for measure, points in measures.items() if isinstance(measures, dict) else ():
                 for point in _points(points):
-                    yield _row(name, statistic, measure, point)
+                    yield (name, statistic, measure, *_size_and_value(point))
         for point in _points(block.get(RATE)):
-            yield _row(name, RATE, "mean", point)
+            yield (name, RATE, "mean", *_size_and_value(point))
 
 
 def identity(report: Report) -> tuple[str, str] | tuple[None, None]:
@@ -268,8 +268,8 @@ def _measured(points: object) -> _Measured:
     """Read the windows of one measure by what they say themselves, never by their position."""
     measured = _Measured(unreadable=points is not None and not isinstance(points, list))
     for point in _points(points):
-        size = _size(point.get("numberOfItems")) if isinstance(point, dict) else None
-        value = point.get("value") if isinstance(point, dict) else None
+        items, value = _size_and_value(point)
+        size = _size(items)
         if size is None or (value is not None and _number(value) is None):
             measured.unreadable = True
         else:
@@ -287,12 +287,5 @@ def _points(points: object) -> list[object]:
     return points if isinstance(points, list) else []
 
 
-def _row(block: str, statistic: str, measure: str, point: object) -> Mapping[str, object]:
-    known = point if isinstance(point, dict) else {}
-    return {
-        "block": block,
-        "statistic": statistic,
-        "measure": measure,
-        "number_of_items": known.get("numberOfItems"),
-        "value": known.get("value"),
-    }
+def _size_and_value(point: object) -> tuple[object, object]:
+    return (point.get("numberOfItems"), point.get("value")) if isinstance(point, dict) else (None, None)

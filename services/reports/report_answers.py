@@ -98,7 +98,7 @@ class ShownReport:
         """Yield the rows of the table."""
         if self._lines is None:
             report = {name: json.loads(text) for name, text in self.parts()[0].items() if name in BLOCKS}
-            lines = csv_lines(cells(map(row.get, COLUMNS)) for row in rows_of(report))
+            lines = csv_lines(map(cells, rows_of(report)))
             self._lines = compress(lines.encode(), COMPRESSION)
         yield decompress(self._lines).decode()
 
@@ -200,7 +200,7 @@ class ReportAnswers:
                 for report in found
             ]
         }
-        rows = [{"fetched_at": our_time(report.fetched_at), **row} for report in found for row in rows_of(report.body)]
+        rows = [tuple(cells((our_time(report.fetched_at), *row))) for report in found for row in rows_of(report.body)]
         return self._listed(creator, body, found[0] if found else None, Table(("fetched_at", *COLUMNS), rows))
 
     def _listed(
