@@ -25,6 +25,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection
 
 
@@ -79,6 +80,13 @@ class NotingAdapter(HTTPAdapter):
         # Set for each pool and not for the pool manager, which has other classes of pools for each kind of proxy.
         pool.ConnectionCls = _noting(pool.ConnectionCls)
         return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return what the transport reads of an answer, which has neither cookies nor a text of its own."""
+        response = requests.Response()
+        response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
+        response.raw, response.request = resp, req
+        return response
 
 
 class BoundExceededError(OSError):

@@ -12,9 +12,10 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+import requests
 
 from services.clients.connections import Attempt, Stage
-from services.clients.http import Bearer, Transport
+from services.clients.http import HEADERS, Bearer, Transport
 from services.clock import Clock
 from services.errors import Charge, ProviderError, ProviderTimeoutError
 from tests.clients.wire_peers import answer, read_head
@@ -213,3 +214,43 @@ def test_an_idle_connection_keeps_nothing_of_its_last_call():
 
         assert known() is None
         assert ended.wait(30)
+
+
+@pytest.fixture
+def heads():
+    """A URL whose server answers `{}` to each request, and the heads that it has received."""
+    listener, received = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    received.append(read_head(connection))
+                    connection.sendall(answer(b"{}", 200, "Connection: close"))
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/v24.0/1/insights", {"metric": "reach,views", "since": "1", "after": "QVFI=="}),
+        ("/v24.0/1", {}),
+        ("", {"url": "ünï+ ço/de&=?#%41"}),
+        ("/a path/ü/%41/%zz", {"a": "", "b": "1"}),
+    ],
+    ids=["usual", "no parameter", "odd values, no path", "odd path"],
+)
+def test_a_read_of_a_provider_is_the_request_that_the_library_would_send(heads, transport, path, params):
+    url, received = heads
+
+    assert transport.get(f"{url}{path}", params=params, auth=Bearer("a token")).json() == {}
+    with requests.Session() as session:
+        session.trust_env = False
+        session.get(f"{url}{path}", params=params, headers={**HEADERS, "Authorization": "Bearer a token"})
+
+    ours, theirs = (sorted(head.lower().splitlines()) for head in received)
+    assert ours == [line for line in theirs if not line.startswith(b"connection:")]
