@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 
 class WithoutSession(SessionInterface):
@@ -23,6 +24,26 @@ class WithoutSession(SessionInterface):
         return self._session
 
 
+OF_REQUEST = {"return_rule": True}  # how Flask has the path and the method of a request matched
+Rules = Mapping[tuple[str, str], Rule]  # by path and method
+
+
+class PathMatcher(MapAdapter):
+    """Matches a path without variable parts by one look; werkzeug's own way takes it apart each time."""
+
+    def __init__(self, rules: Rules, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._rules = rules
+
+    def match(self, *arguments: Any, **options: Any) -> Any:
+        """Return the rule of the request with the values of its variable parts, or raise as werkzeug does."""
+        if not arguments and options == OF_REQUEST:
+            rule = self._rules.get((self.path_info, self.default_method))
+            if rule is not None:
+                return rule, {}
+        return super().match(*arguments, **options)
+
+
 class GatewayApp(Flask):
     """Flask, whose routes depend on the path only: `front` has checked the host, and no URL is built.
 
@@ -31,6 +52,12 @@ class GatewayApp(Flask):
     """
 
     session_interface = WithoutSession()
+
+    @cached_property
+    def _rules_of_paths(self) -> Rules:
+        """The rules without variable parts. They are complete: after the first request Flask accepts no other one."""
+        rules = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
+        return {(rule.rule, method): rule for rule in rules for method in rule.methods or ()}
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, which is no coroutine."""
@@ -52,7 +79,8 @@ class GatewayApp(Flask):
             return None
         environ = request.environ
         path = request.path if environ.get("PATH_INFO") else ""
-        return MapAdapter(
+        return PathMatcher(
+            self._rules_of_paths,
             self.url_map,
             environ.get("HTTP_HOST", ""),
             environ.get("SCRIPT_NAME") or "/",

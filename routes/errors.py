@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from typing_extensions import TypedDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from routes.context import redaction
 from routes.suggestions import nearest_paths
 from services.errors import InsightsError
 from services.rendering.nearest_name import did_you_mean
@@ -130,7 +131,7 @@ def redacted(body: ErrorBody, redact: Callable[[str], str]) -> ErrorBody:
 
 
 def _reply(status: int, body: ErrorBody) -> Response:
-    body = redacted(body, current_app.extensions["redaction"].reply)
+    body = redacted(body, redaction().reply)
     request.environ["insights.failure"] = body  # for the log line of the request
     response = jsonify(body)
     response.status_code = status

@@ -10,7 +10,7 @@ from flask import Response
 from flask.json.provider import JSONProvider
 
 from services.rendering.prepared_json import json_text
-from services.rendering.prepared_parts import PreparedList
+from services.rendering.prepared_parts import PreparedList, digest_of, text_of
 
 
 class Body(NamedTuple):
@@ -28,11 +28,11 @@ def encode_fields(fields: Mapping[str, object]) -> Body:
     if not any(isinstance(value, PreparedList) for value in fields.values()):
         text = encode(fields)
         return Body(text, text)
-    texts, names = [], []
+    texts, names = list[bytes](), list[bytes]()
     for name, value in fields.items():
         if isinstance(value, PreparedList):
-            texts.append(b"%b:[%b]" % (json_text(name), b",".join([item.text for item in value.items])))
-            names += [item.digest for item in value.items]
+            texts.append(b"%b:[%b]" % (json_text(name), b",".join(map(text_of, value.items))))
+            names += map(digest_of, value.items)
         else:
             texts.append(b"%b:%b" % (json_text(name), json_text(value)))
             names.append(texts[-1])

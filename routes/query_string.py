@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,7 @@ def parameters_of(environ: WSGIEnvironment) -> Parameters:
 
 def _parsed(query: str) -> Parameters:
     if "%" not in query and "+" not in query and query.isascii():  # Nothing is escaped in most queries.
-        parts = (part.partition("=") for part in query.split("&") if part)
+        parts = map(str.partition, filter(None, query.split("&")), repeat("="))
         return [(name, value) for name, _, value in parts]
     # As Flask reads it: what is no UTF-8 keeps its escapes.
     text = query.encode("latin-1").decode(errors="replace")

@@ -9,22 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from flask import Request, Response, current_app, request
+from flask import Request, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from routes.context import current_request
+from routes.context import current_request, redaction
 from routes.etag import etag_of
 from routes.json_encoding import Body, encode_fields
 from routes.query_string import parameters_of
 from services.answers import Answer, Table
-from services.redaction import Redaction
 from services.rendering.csv_cells import BOM, cells, csv_lines
-from services.rendering.prepared_parts import PreparedPart
+from services.rendering.prepared_parts import PreparedPart, digest_of, text_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -89,10 +88,10 @@ def _without_credentials(current: Request, body: bytes, *, is_json: bool) -> byt
 
     A reply repeats what was asked for in many places: names of accounts, messages of nested errors, `meta`.
     """
-    redaction: Redaction = current_app.extensions["redaction"]
-    if redaction.are_clean([current.path, *chain(*parameters_of(current.environ))]):
+    credentials = redaction()
+    if credentials.are_clean([current.path, *chain(*parameters_of(current.environ))]):
         return body
-    return redaction.reply_body(body.decode(), is_json=is_json).encode()
+    return credentials.reply_body(body.decode(), is_json=is_json).encode()
 
 
 def prefers_csv(format_: str | None, otherwise: str = JSON) -> bool:
@@ -156,11 +155,9 @@ def _safe(name: str) -> str:
 def _csv(table: Table) -> Body:
     head = _csv_head(tuple(table.columns))
     rows = list(table.rows)
-    parts = [row for row in rows if isinstance(row, PreparedPart)]
-    if parts and len(parts) == len(rows):
-        lines = [part for part in parts if part.text]
-        texts, digests = [part.text for part in lines], [part.digest for part in lines]
-        return Body(b"".join([head, *texts]), b"".join([head, *digests]))
+    if set(map(type, rows)) == {PreparedPart}:
+        lines = list(filter(text_of, cast("list[PreparedPart]", rows)))
+        return Body(b"".join([head, *map(text_of, lines)]), b"".join([head, *map(digest_of, lines)]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from routes.access import REFRESH, is_local, require_refresh
+from routes.context import current_request
 from routes.query_string import Parameters, parameters_of
 from routes.suggestions import nearest_paths, unknown_parameter
 from services.errors import InsightsError, InvalidRequestError
@@ -37,7 +38,7 @@ def takes(
     def decorate(view: Callable[[Query], ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
         @wraps(view)
         def wrapped(**path: str) -> ResponseReturnValue:
-            environ = request.environ
+            environ = current_request().environ
             query = _parse(model, path, environ)
             if getattr(query, "refresh", False):
                 require_refresh(environ)

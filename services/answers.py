@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NotRequired, Self
+from types import MappingProxyType
+from typing import NamedTuple, NotRequired, Self
 
 from typing_extensions import TypedDict
 
@@ -56,8 +57,7 @@ class Origin:
     api_version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(NamedTuple):
     """When an answer was fetched and when it expires, in Unix seconds; stale once a part of it has expired."""
 
     fetched_at: float
@@ -103,8 +103,7 @@ def deciding_entry(entries: Collection[CacheEntry]) -> CacheEntry | None:
     return CacheEntry({}, fetched_at, expires_at, any(each.stale for each in entries))
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """What the response cache must know of a reply: the accounts whose cached values it shows, and their freshness.
 
     `complete` is false while the reply lacks a username: any later request may make that known, and no change of the
@@ -130,8 +129,7 @@ class BreakdownOfValue(TypedDict):
     results: list[BucketValue]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A body as rows and columns, for callers that want CSV; the rows may be read once only, and are made then.
 
     A row is a mapping, or a tuple of the cells as they stand in the file (`services.rendering.csv_cells`), or the
@@ -158,9 +156,8 @@ def rows_with_buckets(
             }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A body with its origin and freshness, and the same as a table where it is one.
+class Answer(NamedTuple):
+    """A body with its origin and freshness, and the same as a table where it is one; built by the names of its fields.
 
     `account` is the account (or the source of reports) whose cached values the body shows; `further_accounts` are the
     others where there are several. `meta` is the part of `meta` that only this endpoint has. Status 202 with
@@ -171,7 +168,7 @@ class Answer:
     account: str
     origin: Origin
     freshness: Freshness
-    meta: Mapping[str, object] = field(default_factory=dict)
+    meta: Mapping[str, object] = MappingProxyType({})
     unavailable: Sequence[Unavailable] = ()
     substitutions: Sequence[Substitution] = ()
     warnings: Sequence[Warning_] = ()

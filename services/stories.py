@@ -250,8 +250,7 @@ class AccountStories:
         freshness = Freshness.of(
             [kept] if found.live is None else [found.live.entry], now=self._clock.now(), gaps=found.failure is not None
         )
-        return replace(
-            freshness,
+        return freshness._replace(
             expires_at=min(freshness.expires_at, *ends) if ends else freshness.expires_at,
             stale=freshness.stale or found.failure is not None,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from operator import attrgetter
 from typing import NamedTuple
 
 
@@ -19,6 +20,10 @@ class PreparedPart:
     def __init__(self, text: bytes) -> None:
         self.text = text
         self.digest = sha256(text).digest()
+
+
+text_of: Callable[[PreparedPart], bytes] = attrgetter("text")
+digest_of: Callable[[PreparedPart], bytes] = attrgetter("digest")
 
 
 class PreparedList(NamedTuple):
