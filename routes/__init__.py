@@ -10,7 +10,6 @@ from routes import (
     audience,
     capabilities,
     compare,
-    context,
     documentation,
     errors,
     export,
@@ -44,5 +43,4 @@ def register_routes(app: Flask) -> None:
     app.register_blueprint(operations.bp)
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(documentation.bp)
-    app.before_request(context.note_route)
     errors.register(app)

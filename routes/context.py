@@ -33,10 +33,3 @@ def current_request() -> Request:
 
 def _extension(name: str) -> object:
     return current_app._get_current_object().extensions[name]  # type: ignore[attr-defined]  # As above.
-
-
-def note_route() -> None:
-    """Note the pattern of the path of this request, for the metrics."""
-    current = current_request()
-    if current.url_rule is not None:
-        current.environ["insights.route"] = current.url_rule.rule

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, ClassVar
 
-from flask import Blueprint, request
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from werkzeug.exceptions import MethodNotAllowed
 
 from routes import parameter_types, patterns
-from routes.context import services
+from routes.context import current_request, services
 from routes.query_parameters import TableQuery
 from routes.replies import reply
 from routes.validation import takes
@@ -68,15 +70,21 @@ class PerformanceHistoryQuery(TableQuery):
     ] = 10
 
 
-@bp.before_request
-def only_get() -> None:
+def only_get(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
     """Refuse HEAD: it would pay for a report and drop it."""
-    if request.method == "HEAD":
-        raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
+
+    @wraps(view)
+    def wrapped(**path: str) -> ResponseReturnValue:
+        if current_request().method == "HEAD":
+            raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
+        return view(**path)
+
+    return wrapped
 
 
 @bp.get("/performance-data")
 @bp.get("/api/discovery/performance-data")
+@only_get
 @takes(PerformanceDataQuery)
 def performance_data(query: PerformanceDataQuery) -> ResponseReturnValue:
     """Read the report of a creator; a new one costs 0.25 credits, a kept one nothing."""
@@ -87,6 +95,7 @@ def performance_data(query: PerformanceDataQuery) -> ResponseReturnValue:
 
 
 @bp.get("/performance-data/history")
+@only_get
 @takes(PerformanceHistoryQuery)
 def performance_history(query: PerformanceHistoryQuery) -> ResponseReturnValue:
     """List the stored reports of a creator, the newest first; no provider is called."""
