@@ -95,6 +95,18 @@ class UnavailableDatabase:
         raise DatabaseUnavailableError("gateway", "it is away")
 
 
+class WatchedEvent(threading.Event):
+    """An event that tells when a thread waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_waited_for = threading.Event()
+
+    def wait(self, timeout=None):
+        self.is_waited_for.set()
+        return super().wait(timeout)
+
+
 def settle(client):
     assert client.application.extensions["services"].wait_until_quiet(20)
 
@@ -408,13 +420,24 @@ def test_the_failure_of_another_gateway_answers_who_waited_for_its_call(make_cli
     assert modash.asked == 1 + len(earlier)
 
 
-def test_what_another_request_did_not_buy_may_be_what_another_gateway_is_buying(make_client, modash):
-    joined, polled = threading.Event(), threading.Event()
+def test_the_failure_of_a_call_answers_another_request_that_waited_for_it(client, modash, monkeypatch):
+    is_over = WatchedEvent()
+    in_progress = purchasing.PurchaseInProgress()
+    in_progress.is_over = is_over
+    monkeypatch.setattr(purchasing, "PurchaseInProgress", lambda: in_progress)
 
-    class Joined(threading.Event):
-        def wait(self, timeout=None):
-            joined.set()
-            return super().wait(timeout)
+    with ThreadPoolExecutor() as executor:
+        with modash.held({"error": True, "code": "internal_server_error"}, status=500):
+            replies = [executor.submit(get, client) for _ in range(2)]
+            assert is_over.is_waited_for.wait(20)
+        codes = [reply.result().get_json()["code"] for reply in replies]
+
+    assert codes == ["provider_unavailable"] * 2
+    assert modash.asked == 1
+
+
+def test_what_another_request_did_not_buy_may_be_what_another_gateway_is_buying(make_client, modash):
+    polled = threading.Event()
 
     class WatchedClock(Clock):
         def wait(self, seconds):
@@ -425,12 +448,12 @@ def test_what_another_request_did_not_buy_may_be_what_another_gateway_is_buying(
     buyer, other = make_client(config), make_client(config, clock=WatchedClock())
     in_progress = other.application.extensions["services"].follow_up._purchasing._in_progress
     in_vain = in_progress["nasa"] = purchasing.PurchaseInProgress()
-    in_vain.is_over = Joined()
+    in_vain.is_over = WatchedEvent()
 
     with ThreadPoolExecutor() as executor:
         with modash.held(WHOLE):
             first, second = executor.submit(get, buyer), executor.submit(get, other)
-            assert joined.wait(20)
+            assert in_vain.is_over.is_waited_for.wait(20)
             while query({"INSTANCE_PATH": config.instance_path}, "gateway", OPEN) != [(1,)]:
                 time.sleep(0.01)
             del in_progress["nasa"]
