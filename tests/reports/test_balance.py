@@ -9,12 +9,13 @@ import requests
 
 from services.background.job_handlers import handlers
 from services.background.job_runner import Runner
-from services.store.ledger import Order
+from services.store.ledger import Order, Settlement
 from services.store.reports import BalanceReading
 from tests.support import MODASH
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 BALANCE = f"{MODASH}/v1/user/info"
+ORDER = Order("modash", "esa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
 NEVER_READ = {"credits": None, "credits_left": None, "as_of": None}
 
 
@@ -87,9 +88,21 @@ def test_a_call_under_way_counts_as_spent(client, clock, modash, work):
     cost(client, "nasa")
     work()
     clock.wait(1)
-    order = Order("modash", "esa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
-    client.application.extensions["services"].store.ledger.open(order, lambda *_: None)
+    client.application.extensions["services"].store.ledger.open(ORDER, lambda *_: None)
 
+    assert client.get("/credits").get_json()["balance"]["credits_left"] == 99.5
+
+
+def test_a_call_that_began_before_the_balance_was_read_and_ended_after_it_counts_as_spent(client, clock, modash, work):
+    ledger = client.application.extensions["services"].store.ledger
+    cost(client, "nasa")
+    opened = ledger.open(ORDER, lambda *_: None)
+    work()
+    while_under_way = cost(client, "nasa")["credits_left"]
+    clock.wait(1)
+    ledger.settle(opened, Settlement("charged", "report", clock.timestamp()))
+
+    assert while_under_way == 99.5
     assert client.get("/credits").get_json()["balance"]["credits_left"] == 99.5
 
 

@@ -535,6 +535,14 @@ def test_unsettled_calls_are_listed_the_newest_first(store):
     assert [call.creator for call in store.spending.unsettled("modash")] == ["third", "second", "first"]
 
 
+def test_of_many_unsettled_calls_only_the_newest_are_listed(store, monkeypatch):
+    monkeypatch.setattr("services.store.spending.UNCERTAIN_AT_MOST", 2)
+    for number, creator in enumerate(("first", "second", "third")):
+        open_row(store, creator, at=NOW + number)
+
+    assert [call.creator for call in store.spending.unsettled("modash")] == ["third", "second"]
+
+
 def test_a_new_month_begins_with_nothing_spent(store):
     open_row(store, "a", limit=PRICE)
 
