@@ -96,7 +96,7 @@ class UnavailableDatabase:
 
 
 class WatchedEvent(threading.Event):
-    """An event that tells when a thread waits for it."""
+    """`is_waited_for` is set as soon as a thread waits for the event."""
 
     def __init__(self):
         super().__init__()

@@ -256,6 +256,23 @@ def test_a_report_whose_row_is_damaged_is_shown_and_not_bought_again(make_client
     assert len(wire.calls) == 2
 
 
+def test_reports_whose_moments_are_damaged_in_different_ways_keep_their_order(make_client, clock, wire):
+    for total in (1, 2):
+        wire.get(REPORT, json={"posts": BLOCK | {"total": total}, "reels": BLOCK})
+    config = settings()
+    client = make_client(config, clock=clock)
+    for refresh in ("false", "true"):
+        client.get(f"/performance-data?url=nasa&refresh={refresh}")
+        clock.wait(60)
+    whole = client.get("/performance-data/history?url=nasa").get_json()["reports"]
+    store = {"INSTANCE_PATH": config.instance_path}
+
+    # SQLite orders a text after every number, and -1 before every moment.
+    query(store, "gateway", "UPDATE reports SET fetched_at = CASE id WHEN 1 THEN 'words' ELSE -1e300 END")
+
+    assert client.get("/performance-data/history?url=nasa").get_json()["reports"] == whole
+
+
 def test_a_report_that_is_no_utf_8_is_shown_and_not_bought_again(make_client, clock, wire):
     wire.get(REPORT, json={"posts": BLOCK, "reels": BLOCK})
     config = settings()
