@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 
@@ -25,6 +28,7 @@ from services.clock import Clock
 from services.errors import DeadlineExceededError, ProviderTimeoutError
 from services.executors import Executor
 from services.request_context import BACKGROUND_DEADLINE, RATE_LIMIT_PATIENCE, RequestContext, patience
+from tests.clients.wire_peers import answer, read_head
 from tests.support import ROOT, UNLIMITED_MODASH_RATE, environment, live_settings, new_instance
 
 POSTS, REPORT = "/top-posts?time_range=7d", "/performance-data?url=nasa"
@@ -183,6 +187,52 @@ def test_a_charged_call_begins_only_with_enough_time_left(transport, wire):
 
     assert len(wire.calls) == 0
     assert not raised.value.reached
+
+
+@pytest.fixture
+def provider():
+    """Start a provider on a socket that has one caller, and does with its connection what a function does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def start(serve):
+        def run():
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                read_head(connection)
+                serve(connection)
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+    with listener:
+        yield start
+
+
+def test_a_paid_call_that_has_begun_is_waited_for_beyond_the_deadline(provider, clock):
+    transport = Transport("modash", connect_timeout=5.0, read_timeout=30.0, connections=1, clock=clock)
+
+    def serve(connection):
+        time.sleep(0.7)
+        connection.sendall(answer(b"{}"))
+
+    url = provider(serve)
+
+    reply = within(0.6, lambda: transport.get(url, params={}, auth=None, is_paid=True), monotonic=clock.monotonic)
+
+    assert reply.json() == {}
+
+
+def test_a_timeout_that_comes_a_moment_before_the_deadline_is_the_deadline(provider, clock):
+    transport = Transport("instagram", connect_timeout=5.0, read_timeout=30.0, connections=1, clock=clock)
+
+    def serve(connection):
+        clock.wait(0.095)
+        connection.recv(1)  # until the caller has gone
+
+    url = provider(serve)
+
+    with pytest.raises(DeadlineExceededError):
+        within(0.1, lambda: transport.get(url, params={}, auth=None), monotonic=clock.monotonic)
 
 
 def test_a_request_that_is_out_of_time_takes_no_turn(clock):
