@@ -8,6 +8,7 @@ import pytest
 import responses
 
 from services.days import midnight, pacific_day
+from services.insights.catalogue import METRICS
 from tests.planners import INSIGHTS, body_of, plan_insights, series, totals, values_of
 from tests.support import settings
 
@@ -190,3 +191,17 @@ def test_the_first_day_that_may_still_change_is_named(client, windows, metrics, 
 
 def test_days_long_past_are_final(client, windows):
     assert ask(client, "day", since="2026-05-01", until="2026-05-02")["meta"]["provisional_from"] is None
+
+
+def test_a_window_that_begins_before_the_days_that_instagram_keeps_has_no_value(client, windows):
+    last = date(2026, 6, 15) - timedelta(days=METRICS["views"].retention_days - 3)
+
+    body = ask(client, "week", metrics="views", since=last - 6 * DAY, until=last)
+
+    assert body["data"][0]["values"][0] | {"end_time": ""} == {
+        "value": None,
+        "date": str(last),
+        "end_time": "",
+        "reason": "beyond_retention",
+    }
+    assert windows == []

@@ -157,6 +157,19 @@ def test_a_final_value_is_never_fetched_again_by_any_process(make_world, store_s
     assert second["data"] == forced["data"] == first["data"]
 
 
+def test_a_final_day_without_an_answer_is_asked_for_again_a_day_later(make_world):
+    world, path, asked = make_world("small"), day("2026-11-12", "follower_count"), []
+    first = world.body(path)
+    for minutes in (24 * 60 - 1, 2):
+        world.calls()
+        world.advance(minutes=minutes)
+        world.body(path)
+        asked.append(len(world.calls("follower_count")))
+
+    assert first["data"][0]["values"][0]["reason"] == "not_answered"
+    assert asked == [0, 1]
+
+
 @pytest.mark.parametrize("metrics", ["views", "follower_count"])
 def test_a_final_value_is_kept_longer_than_instagram_keeps_it(world, metrics):
     first = world.body(day(FINISHED, metrics))
