@@ -39,6 +39,7 @@ class Stage(IntEnum):
     SENT = auto()  # A part of the request, or all of it, has left this machine.
 
 
+MAX_POOLS = 16  # hosts; a provider has three at most
 MAX_HEAD = 64 * 1024  # bytes of status, headers and interim answers; of a real answer about 2 KB
 
 
@@ -69,17 +70,36 @@ current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
 class NotingAdapter(HTTPAdapter):
-    """The adapter of `requests`, whose connections note the stage of the current attempt."""
+    """The adapter of `requests`, whose connections note the stage of the current attempt.
+
+    The proxies and the certificates of a call have to depend on nothing but the host: its pool of connections is
+    looked for once.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._pools: dict[tuple[str, ...], Any] = {}  # by scheme and host
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Return the pool for a request."""
         _note(Stage.PREPARING)
-        pool: Any = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        # Set for each pool and not for the pool manager, which has other classes of pools for each kind of proxy.
-        pool.ConnectionCls = _noting(pool.ConnectionCls)
+        place = tuple((request.url or "").split("/", 3)[:3])
+        pool: Any = self._pools.get(place)
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            # Set for each pool and not for the pool manager, which has other classes of pools for each kind of proxy.
+            pool.ConnectionCls = _noting(pool.ConnectionCls)
+            if len(self._pools) >= MAX_POOLS:
+                self._pools.clear()
+            self._pools[place] = pool
         return pool
+
+    def close(self) -> None:
+        """Close all connections that are idle."""
+        self._pools.clear()
+        super().close()
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Return what the transport reads of an answer, which has neither cookies nor a text of its own."""
@@ -103,6 +123,7 @@ class _BoundedReader(io.RawIOBase):
         self._sock = sock
         self._attempt = attempt
         self._between_bytes: float | None = sock.gettimeout()
+        self._timeout = self._between_bytes  # seconds that the socket has now
         self._size = 0
 
     def readable(self) -> bool:
@@ -114,7 +135,10 @@ class _BoundedReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("timed out")
         usual = math.inf if self._between_bytes is None else self._between_bytes
-        self._sock.settimeout(None if math.isinf(left) and math.isinf(usual) else min(left, usual))
+        timeout = None if math.isinf(left) and math.isinf(usual) else min(left, usual)
+        if timeout != self._timeout:  # To set it is a system call, for which all other threads may go first.
+            self._sock.settimeout(timeout)
+            self._timeout = timeout
         size = self._raw.readinto(buffer)
         self._size += size or 0
         if self.is_head:

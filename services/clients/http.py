@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -369,9 +369,19 @@ def _authorized_get(url: str, params: Mapping[str, str], auth: Bearer) -> reques
     """
     request = requests.PreparedRequest()
     request.method = "GET"
-    request.url = f"{url}?{urlencode(params)}" if params else url
+    request.url = f"{url}?{_query(params)}" if params else url
     request.headers = CaseInsensitiveDict(HEADERS)
     return auth(request)
+
+
+def _query(params: Mapping[str, str]) -> str:
+    """Return parameters as a query: as `urlencode` does, which looks at each character of what needs no escape."""
+    return "&".join([f"{_escaped(name)}={_escaped(value)}" for name, value in params.items()])
+
+
+def _escaped(text: str) -> str:
+    is_plain = text.isascii() and (text.isalnum() or text.isidentifier())
+    return text if is_plain else quote_plus(text)
 
 
 def _nonsense_of(error: Exception, attempt: Attempt) -> str | None:

@@ -46,6 +46,8 @@ def _is_too_deep(text: bytes | bytearray) -> bool:
 
 
 def _seems_too_deep(text: bytes | bytearray) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
     brackets = bytes(text.translate(_AS_BRACKETS, _NO_BRACKETS))
     for _ in range(MAX_DEPTH):
         inner = brackets.replace(b"[]", b"")
