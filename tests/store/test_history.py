@@ -57,6 +57,7 @@ def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_ask
         store.history.keep("a", {key(): reading})
 
     assert kept(store) == {key(): UNKNOWN}
+    assert store.history.kept_metrics("a") == []
     state = DayState(known=False, final=False, read_at=40.0, reason="not_answered")
     assert store.history.states("a", since="2026-11-01", until="2026-11-01") == {("reach", ()): {"2026-11-01": state}}
 
@@ -64,7 +65,7 @@ def test_an_unknown_value_is_kept_with_its_reason_and_the_moment_it_was_last_ask
 def test_the_states_of_days_are_read_without_those_that_are_final_long_since(store):
     keys = [key("2026-10-01"), key("2026-10-02"), key("2026-11-01"), key("2026-11-02", breakdown=("follow_type",))]
     store.history.keep("a", dict(zip(keys, (FINAL, LATE, FINAL, UNKNOWN), strict=True)))
-    store.history.keep("a", {key("2026-11-01", last="2026-11-07"): FINAL, key("2026-10-01", "views"): FINAL})
+    store.history.keep("a", {key("2026-11-03", last="2026-11-09"): FINAL, key("2026-10-01", "views"): FINAL})
 
     found = store.history.states("a", since="2026-10-15", until="2026-11-30", open_since="2026-09-01")
 
@@ -72,7 +73,7 @@ def test_the_states_of_days_are_read_without_those_that_are_final_long_since(sto
         ("reach", ()): ["2026-10-02", "2026-11-01"],
         ("reach", ("follow_type",)): ["2026-11-02"],
     }
-    assert store.history.states_of("a", [keys[0], keys[3], key("2026-11-05")]) == {
+    assert store.history.states_of("a", [keys[0], keys[3], key("2026-11-03"), key("2026-11-05")]) == {
         keys[0]: DayState(known=True, final=True, read_at=15.0),
         keys[3]: DayState(known=False, final=False, read_at=40.0, reason="not_answered"),
     }
@@ -82,6 +83,29 @@ def test_an_unknown_value_is_never_final(store):
     store.history.keep("a", {key(): value(None, 10.0, final=True, reason="not_answered")})
 
     assert kept(store)[key()].final is False
+
+
+def test_a_breakdown_without_a_total_may_be_final(store):
+    of_reels = value(None, 10.0, final=True, buckets={("REEL",): 5}, reason="not_answered")
+    store.history.keep("a", {key(): of_reels})
+
+    assert store.history.read("a", [key()]) == {key(): of_reels}
+
+
+def test_an_origin_that_no_column_can_hold_is_left_out(store):
+    store.history.keep("a", {key(): value(5, 10.0, source="x" * 17, api_version="v" * 17)})
+    store.history.keep("b", {key(): value(5, 10.0, source="x" * 16, api_version="v" * 16)})
+
+    assert kept(store) == {key(): value(5, 10.0, source="", api_version=None)}
+    assert kept(store, "b") == {key(): value(5, 10.0, source="x" * 16, api_version="v" * 16)}
+
+
+def test_a_part_that_was_final_stays_final_where_a_later_answer_lacks_it(store):
+    store.history.keep("a", {key(): value(5, 10.0, final=True, buckets={("REEL",): 5})})
+
+    store.history.keep("a", {key(): value(6, 20.0, final=True)})
+
+    assert store.history.read("a", [key()]) == {key(): value(6, 20.0, final=True, buckets={("REEL",): 5})}
 
 
 def test_a_known_part_stays_where_the_new_one_is_unknown_and_is_not_taken_for_final(store):
@@ -109,8 +133,11 @@ def test_a_range_is_read_in_order(store):
         for metric, breakdown in (("reach", ()), ("reach", ("follow_type",)), ("views", ()))
         for day in ("2026-10-31", "2026-11-01", "2026-11-02")
     ]
-    store.history.keep("a", {each: value(number, 1.0) for number, each in enumerate(keys)})
-    store.history.keep("a", {key("2026-10-26", last="2026-11-01"): FINAL})
+    store.history.keep("a", {each: value(number / 2, 1.0) for number, each in enumerate(keys)})
+    store.history.keep(
+        "a", {key("2026-10-26", last="2026-11-01"): FINAL, key("2026-10-27", last="2026-11-01"): UNKNOWN}
+    )
+    store.history.keep("a", {key("2026-11-01", last="2026-11-07"): FINAL})
     store.history.keep("b", {key(): FINAL})
     span = {"since": "2026-11-01", "until": "2026-11-02"}
     wanted = [each for each in keys if each.first_day > "2026-10-31"]
@@ -125,6 +152,8 @@ def test_a_range_is_read_in_order(store):
             each: kept[:5] for each, kept in store.history.days("a", **span)
         }
         assert windows == {}
+    of_one_kind, _ = store.history.series("a", **span, kinds=[kinds[1]], with_windows=False)
+    assert {kind: list(days) for kind, days in of_one_kind.items()} == {kinds[1]: ["2026-11-01", "2026-11-02"]}
     for until, within in (
         ("2026-11-01", {("reach", ()): {("2026-10-26", "2026-11-01"): FINAL[:5]}}),
         ("2026-10-31", {}),
@@ -164,6 +193,9 @@ def test_final_values_of_consecutive_days_are_added_up(store):
 
 def test_days_without_a_known_value_are_missing(store):
     store.history.keep("a", {key("2026-11-01"): FINAL, key("2026-11-02"): UNKNOWN, key("2026-11-03"): LATE})
+    store.history.keep("a", {key("2026-11-02", last="2026-11-08"): FINAL, key("2026-11-02", "views"): FINAL})
+    store.history.keep("a", {key("2026-11-02", breakdown=("follow_type",)): FINAL})
+    store.history.keep("b", {key("2026-11-02"): FINAL})
 
     missing = store.history.missing_days("a", "reach", since="2026-10-31", until="2026-11-04")
 
