@@ -39,6 +39,13 @@ class Final:
         return FOR_EVER
 
 
+class Replaced(FixedTTL):
+    """The policy of a list: a new one takes over nothing of the known one by itself."""
+
+    def merge(self, _known, new):
+        return new
+
+
 @pytest.fixture
 def refreshing(clock):
     """Run a call as a request that accepts only values from now on."""
@@ -405,6 +412,41 @@ def test_a_part_is_in_the_database_while_the_fetch_goes_on_and_is_not_written_ag
     assert ACCOUNT not in store.cache_entries.versions()  # Nothing was replaced.
 
 
+def test_a_value_that_has_grown_since_a_part_of_it_was_written_is_written_at_the_end(make_cache, store):
+    def fetch(_keys, _cached, keep):
+        keep({CacheKey(KEY): {"number": 1}})
+        wait_until(lambda: store.cache_entries.read(ACCOUNT, [KEY]))
+        return {CacheKey(KEY): {"number": 2}}
+
+    cache, calls = make_cache(), []
+    cache.get_or_fetch_many(ACCOUNT, {CacheKey(KEY): HOUR}, fetch)
+
+    assert [get(each, 3, calls=calls).value for each in (cache, make_cache())] == [{"number": 2}] * 2
+    assert calls == []
+
+
+def test_what_a_fetch_brings_besides_what_it_was_asked_for_is_no_answer(cache):
+    keys = [CacheKey(key) for key in "ab"]
+    get(cache, 1, key="a")
+
+    found = cache.get_or_fetch_many(
+        ACCOUNT, dict.fromkeys(keys, HOUR), lambda _keys, _cached, _keep: {key: {"number": 2} for key in keys}
+    )
+
+    assert [found[key].value for key in keys] == [{"number": 1}, {"number": 2}]
+
+
+def test_what_waits_for_a_fetch_is_woken_after_its_value_is_here(cache, clock, refreshing):
+    is_over = []
+    get(cache, 1)
+    clock.wait(1)
+    cache.on_change(lambda _account: is_over.append(cache.wait_until_quiet(0)))
+
+    refreshing(lambda: get(cache, 2))
+
+    assert is_over == [False]
+
+
 def test_a_fetch_that_ends_while_a_part_is_being_written_waits_for_it(cache, store, monkeypatch):
     begun, write, commit, steps = threading.Event(), store.cache_entries.keep, store.cache_entries.commit, []
 
@@ -432,10 +474,11 @@ def test_a_fetch_that_ends_while_a_part_is_being_written_waits_for_it(cache, sto
     assert steps == ["part", ["b"]]
 
 
+@pytest.mark.parametrize("policy", [FixedTTL(3600, needs=("end",)), Replaced(3600, needs=("end",))])
 def test_a_part_that_cannot_serve_is_where_the_next_fetch_begins_although_the_fetch_then_failed(
-    cache, clock, refreshing
+    cache, clock, refreshing, policy
 ):
-    policy, began_with = FixedTTL(3600, needs=("end",)), []
+    began_with = []
 
     def fetch(cached, keep):
         began_with.append(None if cached is None else cached.value["pages"])

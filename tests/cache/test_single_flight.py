@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from services.cache import single_flight
 from services.cache.single_flight import EXTENSION_INTERVAL, SingleFlight
 from services.errors import DeadlineExceededError, ProviderTimeoutError
 from services.store.cache_leases import LEASE, LeaseState
 from services.store.database import DatabaseUnavailableError
+from tests.support import wait_until
 
 
 @pytest.fixture
@@ -136,7 +138,10 @@ def test_where_the_system_has_no_thread_left_the_next_wait_polls(flights, store,
 class LeasesOfAnother:
     """Leases of another process, of which it goes on holding one."""
 
+    reads = 0
+
     def states(self, keys):
+        self.reads += 1
         return {key: LeaseState(held=key[1] == "a", fence=1, failure=None) for key in keys}
 
 
@@ -146,3 +151,33 @@ def test_a_key_that_is_still_held_delays_no_other_one():
 
     assert flights.wait_for_others(led, 0.5) == ({}, led[:1])
     flights.close()
+
+
+def test_a_key_that_is_still_held_is_looked_at_once_in_each_interval_and_not_after_the_end(monkeypatch):
+    monkeypatch.setattr(single_flight, "POLL_INTERVAL", 60.0)
+    leases = LeasesOfAnother()
+    flights = SingleFlight(None, leases, holder="we")
+    led, _ = flights.join("1", ["a"])
+
+    assert flights.wait_for_others(led, 0.1) == ({}, led)
+    wait_until(lambda: leases.reads)
+    flights.close()
+
+    assert leases.reads == 1
+
+
+def test_what_is_waited_for_after_all_waits_have_ended_is_looked_at_again():
+    flights = SingleFlight(None, LeasesOfAnother(), holder="we")
+    for key in ("b", "c"):
+        led, _ = flights.join("1", [key])
+
+        assert flights.wait_for_others(led, 5) == ({}, [])
+        wait_until(lambda: "lease poller" not in {thread.name for thread in threading.enumerate()})
+    flights.close()
+
+
+def test_a_process_that_only_waits_for_another_one_extends_no_lease():
+    flights = SingleFlight(None, None, holder="we")
+    flights.join("1", ["a"])
+
+    flights.extend_leases()
