@@ -65,8 +65,6 @@ class SettlementSpool:
                 continue
             try:
                 found = _parsed(path.read_text("ascii"))
-            except FileNotFoundError:
-                continue
             except OSError as error:
                 self._note(name, error)
                 continue
@@ -95,6 +93,7 @@ class SettlementSpool:
             self._booked.discard(path.name)
 
     def _note(self, name: str, error: OSError) -> None:
+        """Log a fault once; a file that another process has booked meanwhile is none."""
         fault = error.strerror or str(error)
         if not isinstance(error, FileNotFoundError) and (name, fault) not in self._noted:
             self._noted.add((name, fault))
