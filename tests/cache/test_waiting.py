@@ -222,6 +222,17 @@ def test_a_report_that_is_being_made_is_202_where_no_slot_to_wait_in_is_free(mak
     assert (asked.status_code, asked.headers["X-Provider-Calls"]) == (202, "1")
 
 
+def test_a_request_is_not_held_open_for_a_report_where_no_slot_to_wait_in_is_free(make_world):
+    world = make_world(MAX_WAITING_REQUESTS="1", REPORT_RETRY_AFTER="10")
+    assert world.get("/performance-data?url=later.nasa").status_code == 202
+    slots = world.services.waiting_slots
+    assert slots.acquire("modash", "modash")
+
+    busy = world.get("/performance-data?url=later.nasa&wait=20")
+
+    assert (busy.status_code, busy.headers["Retry-After"], busy.headers["X-Provider-Calls"]) == (202, "10", "0")
+
+
 def test_a_request_that_has_ended_takes_no_waiting_slot(clock):
     waiting_slots = WaitingSlots(1)
     asking = RequestContext(started_at=clock.now().timestamp(), waiting_slots=waiting_slots)
