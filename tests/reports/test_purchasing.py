@@ -202,6 +202,18 @@ def test_where_the_system_has_no_thread_left_the_kept_report_is_answered_and_ren
     assert modash.asked == 2
 
 
+def test_a_report_is_renewed_by_the_name_that_the_caller_gave(make_client, clock, modash, wire):
+    client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
+    modash.answers(WHOLE | {"profile": {"userId": "528817151", "username": "nasa"}})
+    get(client, url="528817151")
+    clock.wait(2 * DAY + 1)
+
+    get(client, url="528817151")
+    settle(client)
+
+    assert [call.request.url.partition("=")[2] for call in wire.calls] == ["528817151"] * 2
+
+
 def test_a_renewal_that_failed_is_not_begun_again_within_moments(make_client, clock, modash):
     client = make_client(settings(performance_ttl=2 * DAY), clock=clock)
     get(client)
@@ -542,6 +554,23 @@ def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
     assert renewed.get_json()["meta"]["fetched_at"] == "2026-06-15T18:00:10Z"
     assert modash.asked == 2
     assert len(get(client, "/history").get_json()["reports"]) == 2
+
+
+def test_a_refresh_buys_a_new_report_also_where_a_call_before_the_last_report_never_came_back(
+    make_client, clock, modash, wire
+):
+    client = make_client(settings(uncertain_charge_hold=60), clock=clock)
+    wire.replace("GET", REPORT, body=requests.ReadTimeout("late"))
+    late = get(client)
+    clock.wait(61)
+    modash.answers(WHOLE)
+    get(client)
+    clock.wait(10)
+
+    refreshed = get(client, refresh="true")
+
+    assert (late.status_code, modash.asked) == (504, 3)
+    assert refreshed.get_json()["meta"]["cost"]["credits"] == 0.25
 
 
 def test_a_refresh_asks_again_for_a_creator_who_did_not_exist_and_no_other_request_does(client, clock, modash):
