@@ -226,6 +226,14 @@ def test_a_result_that_waits_is_not_replaced_by_one_of_a_backup(tmp_path):
     assert spooled_files(str(tmp_path)) == {"live-1-1000.json": "newer"}
 
 
+def test_a_result_of_a_backup_is_written_nowhere_but_into_the_folder_of_results(tmp_path):
+    folder = spool_folder(str(tmp_path))
+
+    write_spooled_files(folder, {"../live-1-1000.json": "of the backup"})
+
+    assert list(tmp_path.rglob("*.json")) == [folder / "live-1-1000.json"]
+
+
 @pytest.mark.parametrize(
     ("answer", "booked"),
     [
@@ -358,6 +366,19 @@ def test_results_that_no_file_can_take_are_booked_while_there_is_no_folder_for_f
     assert list(services.settlements._late) == []
 
 
+def test_the_file_of_another_process_stays_until_the_database_has_taken_it(buy, make_client, config, folder, away):
+    buy()
+    before = files(folder)
+    other = make_client(config)
+    with away(), pytest.raises(DatabaseUnavailableError):
+        settle_late(other)
+    assert files(folder) == before
+
+    settle_late(other)
+
+    assert (files(folder), rows(folder)) == ([], [("charged", "report")])
+
+
 def test_a_file_that_cannot_be_read_for_now_is_booked_later(buy, heartbeat_of_another, folder, faulty):
     buy()
     before = files(folder)
@@ -384,14 +405,14 @@ def test_a_file_that_cannot_be_renamed_keeps_no_other_from_being_booked(buy, hea
     assert files(folder) == ["live-0-1.json.unreadable"]
 
 
-def test_nothing_is_remembered_of_files_that_are_gone(tmp_path, faulty):
-    spool = SettlementSpool(str(tmp_path), mode="live")
+def test_nothing_is_remembered_of_files_that_are_gone(folder, faulty):
+    spool = SettlementSpool(str(folder), mode="live")
     for number in range(20):
         opened = Opened(number, order("a"), 1.0)
         spool.put(opened, content_of(opened, Settlement("free", "x", 2.0)))
         with faulty("unlink"):
             spool.remove(opened)
-        for path in (tmp_path / "unbooked").glob("*"):
+        for path in (folder / "unbooked").glob("*"):
             path.unlink()
         assert list(spool.read()) == []
 
