@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from routes.access import WITHOUT_KEY
 from routes.validation import parameters
@@ -261,6 +263,21 @@ def test_ready_replies_and_tags_are_shared_by_keys_with_equal_accounts_only(two)
     assert (other.status_code, other.get_json()["meta"]["account"]) == (200, two.a["id"])
     assert {"Authorization", "X-API-Key"} <= set(other.headers["Vary"].split(", "))
     assert other.headers["Cache-Control"].startswith("private")
+
+
+def test_a_reply_that_is_made_without_a_thread_is_for_keys_with_equal_accounts_only(two):
+    path, front = "/top-posts?time_range=7d", two.world.client.application.wsgi_app
+    _, same = add_key(two.store, accounts=[two.b["id"]])
+    for key in (two.key_all, two.key_b):
+        assert two.get(path, key).status_code == 200
+    keys = (two.key_all, two.key_b, same, two.key_a, two.key_none)
+
+    def account_shown_to(key):
+        two.get("/accounts", key)  # Only a key that is known needs no thread.
+        ready = front.ready_reply(EnvironBuilder(path, headers=bearer(key)).get_environ(), lambda *_: None)
+        return None if ready is None else json.loads(b"".join(ready))["meta"]["account"]
+
+    assert [account_shown_to(key) for key in keys] == [two.a["id"], two.b["id"], two.b["id"], None, None]
 
 
 def test_nothing_of_one_account_is_answered_to_the_other_key_at_once(two):
