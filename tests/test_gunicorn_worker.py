@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from gunicorn.workers.gthread import ThreadWorker
@@ -276,6 +277,27 @@ def test_a_request_that_was_answered_is_watched_no_longer(monkeypatch, worker):
     worker.handle("conn")
 
     assert (watched, worker._unread) == ([True], {})
+
+
+@pytest.mark.parametrize(("goes_on", "is_ended"), [(False, True), (True, False)])
+def test_a_late_request_is_ended_unless_its_thread_goes_on_in_this_moment(monkeypatch, worker, goes_on, is_ended):
+    ended, connection = [], Mock()
+
+    class Body:
+        @property
+        def length(self):
+            if goes_on:
+                worker._unread.pop(connection)
+            return 1
+
+    monkeypatch.setattr(ThreadWorker, "notify", lambda _: None)
+    monkeypatch.setattr(gunicorn_worker, "_end_unread", ended.append)
+    worker._look_at, worker._free_memory = 0.0, Mock()
+    worker._unread = {connection: UnreadRequest(0.0, Body())}
+
+    worker.notify()
+
+    assert (ended == [connection.sock], worker._unread) == (is_ended, {})
 
 
 def test_where_the_system_has_no_thread_left_a_request_waits_for_one_that_the_worker_has(no_thread):
