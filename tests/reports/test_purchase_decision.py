@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -138,3 +139,11 @@ def test_a_call_is_given_up_only_after_everything_that_it_may_wait_for():
     assert longest_call(**parts | {"retry_budget": 0.0}) == whole  # Without tries it waits for its turn.
     grown = {name: longest_call(**parts | {name: seconds + 1}) - whole for name, seconds in parts.items()}
     assert grown == {"connect_timeout": 1, "read_timeout": 3, "retry_budget": 1}
+
+
+@pytest.mark.parametrize(("max_retries", "longest"), [(0, 300), (1, 300), (2, 600), (3, 1200)])
+def test_no_pause_between_two_attempts_is_longer_than_the_longest(max_retries, longest):
+    policy = replace(POLICY, max_retries=max_retries)
+    pauses = [policy.asked_again_at(NOW, attempts) - NOW for attempts in range(1, 9)]
+
+    assert policy.longest_pause == max(pauses) == longest
