@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from services.store.ledger import Order
-from tests.support import MODASH, settings
+from tests.support import MODASH, settings, wait_until
 
 REPORT = f"{MODASH}/v1/instagram/performance-data"
 
@@ -61,6 +61,16 @@ def test_a_call_whose_process_died_is_uncertain_as_soon_as_it_must_be_over(clien
     (charge,) = client.get("/credits").get_json()["uncertain"]
 
     assert (*states, charge["state"], charge["code"]) == ("open", "uncertain", "never_came_back")
+
+
+def test_a_call_whose_process_died_becomes_uncertain_in_the_ledger_by_itself(client, clock):
+    services = client.application.extensions["services"]
+    order = Order("modash", "nasa", "anonymous", price=250, limit=100_000, longest_call=30, max_retries=3)
+    services.store.ledger.open(order, lambda *_: None)
+    clock.wait(3600)
+    services.heartbeat.start()
+
+    wait_until(lambda: [call.state for call in services.store.spending.unsettled("modash")] == ["uncertain"])
 
 
 def test_where_the_limit_was_lowered_below_what_is_spent_nothing_is_left(make_client, clock, wire):
