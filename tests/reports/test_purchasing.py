@@ -552,8 +552,33 @@ def test_refresh_buys_a_new_report_and_keeps_the_old_one(client, clock, modash):
     renewed = get(client, refresh="true")
 
     assert renewed.get_json()["meta"]["fetched_at"] == "2026-06-15T18:00:10Z"
+    assert "fwd=request" in renewed.headers["Cache-Status"]
     assert modash.asked == 2
     assert len(get(client, "/history").get_json()["reports"]) == 2
+
+
+def test_where_a_refresh_brings_no_new_report_the_kept_one_is_stale(client, clock, modash):
+    get(client)
+    clock.wait(10)
+    modash.answers({"error": True, "code": "internal_server_error"}, status=500)
+
+    refreshed = get(client, refresh="true")
+    clock.wait(10)
+    again = get(client)
+
+    assert [(reply.status_code, reply.get_json()["meta"]["stale"]) for reply in (refreshed, again)] == [
+        (200, True),
+        (200, False),
+    ]
+
+
+def test_a_dry_run_of_a_refresh_has_the_price_of_a_new_report(client, clock, modash):
+    get(client)
+    clock.wait(10)
+
+    body = get(client, refresh="true", dry_run="true").get_json()
+
+    assert (body["outcome"], body["credits"], modash.asked) == ("ask", 0.25, 1)
 
 
 def test_a_refresh_buys_a_new_report_also_where_a_call_before_the_last_report_never_came_back(
@@ -1175,4 +1200,6 @@ def test_a_dry_run_knows_who_does_not_exist(client, modash):
     modash.answers({"error": True, "code": "handle_not_found"}, status=404)
     get(client)
 
-    assert get(client, dry_run="true").get_json()["outcome"] == "unknown"
+    outcomes = [get(client, dry_run="true", refresh=refresh).get_json()["outcome"] for refresh in ("false", "true")]
+
+    assert outcomes == ["unknown", "ask"]
