@@ -95,6 +95,24 @@ def test_the_list_takes_a_profile_along_that_some_endpoint_uses(client, instagra
     assert instagram.calls() == ["both"]
 
 
+def test_a_profile_that_comes_along_without_its_followers_leaves_those_that_were_known(
+    client, instagram, clock, settled
+):
+    before, _ = trends(client)
+    instagram.answers["both"] = (200, {"id": ACCOUNT_ID, "username": "someone", "media": instagram.page()})
+    clock.wait(timedelta(hours=7, minutes=1).total_seconds())
+    instagram.calls()
+
+    body_of(client, POSTS)
+    settled()
+    asked = instagram.calls()
+    instagram.answers = {"profile": (500, graph_error(2)), "both": (500, graph_error(2))}
+    after, _ = trends(client)
+
+    assert asked == ["both"]
+    assert after["followers"]["current_value"] == before["followers"]["current_value"] == 1000
+
+
 def test_an_expired_profile_is_read_with_a_list_that_must_be_waited_for(client, instagram, clock, settled):
     """After midnight the list has to be read again; the profile may be stale, and is not read by a call of its own."""
     clock.set(moment(clock.now().timestamp()) + timedelta(hours=12, minutes=30))  # half past eleven in California
