@@ -412,6 +412,23 @@ def test_a_part_is_in_the_database_while_the_fetch_goes_on_and_is_not_written_ag
     assert ACCOUNT not in store.cache_entries.versions()  # Nothing was replaced.
 
 
+def test_an_unexpected_error_of_a_fetch_ends_its_lease(cache, store):
+    with pytest.raises(ZeroDivisionError):
+        get(cache, ZeroDivisionError())
+
+    assert not store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+
+
+def test_a_value_since_a_moment_is_looked_for_also_where_there_was_none(make_cache, clock):
+    here, there, key = make_cache(), make_cache(), CacheKey(KEY)
+    moment = clock.timestamp()
+    assert here.peek(ACCOUNT, {key: HOUR}) == {}
+    get(there, 1)
+
+    assert here.peek(ACCOUNT, {key: HOUR}, not_before=moment)[key].value == {"number": 1}
+    assert here.peek(ACCOUNT, {key: HOUR}, not_before=moment + 1) == {}
+
+
 def test_a_value_that_has_grown_since_a_part_of_it_was_written_is_written_at_the_end(make_cache, store):
     def fetch(_keys, _cached, keep):
         keep({CacheKey(KEY): {"number": 1}})

@@ -9,6 +9,7 @@ import pytest
 from services.store import cache_entries as module
 from services.store.cache_entries import ADDED, CacheKey, EntryRow
 from services.store.connections import READERS, WRITERS
+from services.store.database import CHUNK
 
 ACCOUNT = "17841400000000001"
 LATER = 4_000_000_000.0
@@ -53,6 +54,23 @@ def test_a_replaced_value_raises_the_version_of_its_account_and_a_first_one_does
     assert commit("profile", 101.0) == ({"profile"}, 1)
     assert commit("profile", 102.0) == ({"profile"}, 2)
     assert table.versions() == {ACCOUNT: 2, f"{ACCOUNT}{ADDED}": 2}
+    fences = store.leases.acquire(ACCOUNT, ["profile"], "one")
+    assert table.keep(ACCOUNT, fences, "one", {CacheKey("profile"): entry("{}", 103.0)}) == ({"profile"}, 3)
+    assert table.versions() == {ACCOUNT: 3, f"{ACCOUNT}{ADDED}": 2}
+
+
+def test_more_values_than_one_statement_takes_are_committed_read_and_replaced_together(store):
+    table, keys = store.cache_entries, [f"posts of day {number}" for number in range(CHUNK + 1)]
+    fences = store.leases.acquire(ACCOUNT, keys, "one")
+
+    rows = {CacheKey(key): entry("first", 100.0) for key in keys}
+    assert table.commit(ACCOUNT, fences, "one", rows, failures={}) == (set(keys), None)
+    states = store.leases.states([(ACCOUNT, key) for key in keys])
+    assert [len(states), any(state.held for state in states.values())] == [len(keys), False]
+    assert found(store, *keys) == dict.fromkeys(keys, "first")
+    assert table.put(ACCOUNT, {CacheKey(key): entry("second", 101.0) for key in keys}) == 1
+    assert found(store, *keys) == dict.fromkeys(keys, "second")
+    assert table.versions() == {ACCOUNT: 1, f"{ACCOUNT}{ADDED}": 1}
 
 
 def test_a_value_that_is_new_beside_one_that_is_replaced_is_announced_as_new(store):
