@@ -129,21 +129,6 @@ def test_a_damaged_row_of_the_history_does_not_make_a_request_fail(world, bucket
     assert world.get(FINISHED).status_code == 200
 
 
-@pytest.mark.parametrize("failure", ["", "no JSON", "null", "{}", '{"class": "SystemExit", "retry_strategy": "NONE"}'])
-def test_a_damaged_failure_of_another_process_does_not_make_a_request_fail(make_world, store_settings, failure):
-    world = make_world(**store_settings)
-    query(
-        store_settings,
-        "memory",
-        "INSERT INTO leases (mode, account, key, holder, fence, lease_until, failure) "
-        "VALUES ('live', :account, 'media', '', 3, 0, :failure)",
-        account=world.account["id"],
-        failure=failure,
-    )
-
-    assert world.get(POSTS).status_code == 200
-
-
 def test_damaged_quota_usage_does_not_make_a_request_fail(make_world, store_settings):
     world = make_world(**store_settings)
     query(

@@ -181,3 +181,16 @@ def test_a_process_that_only_waits_for_another_one_extends_no_lease():
     flights.join("1", ["a"])
 
     flights.extend_leases()
+
+
+@pytest.mark.parametrize("failure", ["", "no JSON", "null", "{}", '{"class": "SystemExit", "retry_strategy": "NONE"}'])
+def test_a_damaged_failure_of_another_process_is_no_failure_of_those_that_wait(failure):
+    class Leases:
+        def states(self, keys):
+            return {key: LeaseState(held=False, fence=1, failure=failure) for key in keys}
+
+    flights = SingleFlight(None, Leases(), holder="we")
+    led, _ = flights.join("1", ["a"])
+
+    assert flights.wait_for_others(led, 10) == ({}, [])
+    flights.close()

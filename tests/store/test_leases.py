@@ -197,6 +197,10 @@ def test_the_fence_of_an_ended_lease_outlives_any_holder_that_could_come_back(st
     store.cache_entries.sweep(time.time())
     assert store.leases.acquire(ACCOUNT, [KEY], "two") == {KEY: 2}
 
+    end_all(memory, seconds_ago=lease_module.KEEP_FENCES_FOR - 60)
+    store.cache_entries.sweep(time.time())
+    assert store.leases.acquire(ACCOUNT, [KEY], "three") == {KEY: 3}
+
     end_all(memory, seconds_ago=lease_module.KEEP_FENCES_FOR + 60)
     store.cache_entries.sweep(time.time())
     assert lease_ends(memory) == {}
