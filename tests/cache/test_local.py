@@ -90,6 +90,8 @@ def test_all_parts_of_a_key_go_together():
     add(local, "c")
 
     assert keys(local, *"abc") == ["b", "c"]
+    add(local, "d")
+    assert keys(local, *"abcd") == ["b", "c", "d"]
 
 
 def test_a_value_larger_than_all_room_is_not_held():

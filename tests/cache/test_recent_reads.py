@@ -26,6 +26,18 @@ def test_what_comes_after_a_change_takes_no_room_of_what_is_kept():
     assert dict(recent.of("b")) == {"key": 1}
 
 
+def test_what_comes_after_a_change_takes_no_room_of_the_next_reading():
+    reads = RecentReads(60, 2)
+    before = reads.of("1")
+    reads.forget("1")
+    now = reads.of("1")
+
+    reads.put("1", before, {"a": 1, "b": 2})
+    reads.put("1", now, {"c": 3, "d": 4})
+
+    assert reads.of("1") == {"c": 3, "d": 4}
+
+
 def test_a_reading_ends_after_its_seconds():
     recent = RecentReads(0, 10)
     recent.put("a", recent.of("a"), {"key": 1})

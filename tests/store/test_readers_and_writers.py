@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -155,6 +157,17 @@ def test_those_that_come_while_a_query_runs_share_the_next_one():
     assert results.count(1) == 1
     assert 2 <= query.begun < 51
     assert reads.read("key", lambda: "alone") == "alone"
+
+
+def test_a_result_is_not_held_after_its_query():
+    class Result:
+        pass
+
+    reads = SharedReads()
+    result = weakref.ref(reads.read("key", Result))
+    gc.collect()
+
+    assert result() is None
 
 
 def test_another_key_does_not_wait():
