@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ from sqlalchemy import select, update
 from services import request_context
 from services.cache.entries import CacheEntry
 from services.cache.failure_text import serialize
-from services.cache.policies import FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
+from services.cache.policies import DAY, FOR_EVER, RETRY_FAILED_AFTER, RETRY_UNKNOWN_AFTER, STALE_IF_ERROR, FixedTTL
 from services.cache.single_flight import Flight
+from services.cache.values import ASKED
 from services.errors import DeadlineExceededError, ProviderError, ProviderTimeoutError
 from services.request_context import RequestContext
 from services.store.cache_entries import CacheKey, EntryRow
@@ -417,6 +419,53 @@ def test_an_unexpected_error_of_a_fetch_ends_its_lease(cache, store):
         get(cache, ZeroDivisionError())
 
     assert not store.leases.states([(ACCOUNT, KEY)])[ACCOUNT, KEY].held
+
+
+def put_ahead(store, clock, value, *, fetched):
+    """Put a value that a process wrote before its clock was set back by a day; `fetched` is in seconds from now."""
+    now = clock.timestamp()
+    store.cache_entries.put(ACCOUNT, {CacheKey(KEY): EntryRow(json.dumps(value).encode(), now + fetched, now + 9e6)})
+
+
+def test_a_value_that_was_fetched_ahead_of_the_present_is_stale_and_fetched_again(cache, store, clock, refreshing):
+    put_ahead(store, clock, {"number": 1}, fetched=DAY)
+
+    known = cache.known(ACCOUNT, {CacheKey(KEY): HOUR})[CacheKey(KEY)]
+
+    assert (known.stale, known.expires_at) == (True, clock.timestamp())
+    assert cache.peek(ACCOUNT, {CacheKey(KEY): HOUR}) == {}
+    entry = refreshing(lambda: get(cache, None))
+    assert (entry.value, entry.fetched_at) == ({"number": 1}, clock.timestamp())
+
+
+def test_a_value_that_was_fetched_ahead_of_the_present_is_not_answered_at_once(cache, store, clock):
+    put_ahead(store, clock, {"number": 1}, fetched=DAY)
+
+    assert get(cache, 2, FixedTTL(3600, swr=600)).value == {"number": 2}
+
+
+def test_a_value_that_lacks_a_part_of_what_its_policy_needs_is_fetched_again(cache):
+    get(cache, 1)
+
+    policy = FixedTTL(3600, needs=("number", "reason"))
+
+    assert get(cache, 2, policy).value == {"number": 2}
+
+
+def test_a_last_good_value_says_why_there_is_no_newer_one(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(1)
+    failure = timeout()
+
+    entry = refreshing(lambda: get(cache, failure))
+
+    assert (entry.value, entry.failure) == ({"number": 1}, failure)
+
+
+def test_a_value_that_was_asked_for_in_vain_ahead_of_the_present_is_fetched_again(cache, store, clock):
+    put_ahead(store, clock, {"number": 1, ASKED: [clock.timestamp() + DAY, clock.timestamp() + DAY + 60]}, fetched=-10)
+
+    assert get(cache, 2).value == {"number": 2}
 
 
 def test_a_value_since_a_moment_is_looked_for_also_where_there_was_none(make_cache, clock):
