@@ -83,6 +83,7 @@ def test_after_a_worker_that_died_in_its_call_no_further_one_is_made_for_the_wai
     clock.wait(60)
     work(runner)
     left = services.store.jobs.keys("report")
+    assert services.store.ledger.record("modash", "nasa").pending is None
     clock.wait(86_400)
     work(runner)
 
