@@ -452,6 +452,16 @@ def test_a_value_that_lacks_a_part_of_what_its_policy_needs_is_fetched_again(cac
     assert get(cache, 2, policy).value == {"number": 2}
 
 
+def test_a_number_that_was_never_known_makes_no_value_stale(cache, clock, refreshing):
+    get(cache, 1)
+    clock.wait(1)
+    new = {"number": 2, "followers": None}
+
+    entry = refreshing(lambda: cache.get_or_fetch(ACCOUNT, KEY, HOUR, lambda _cached: new))
+
+    assert (entry.value, entry.stale) == (new, False)
+
+
 def test_a_last_good_value_says_why_there_is_no_newer_one(cache, clock, refreshing):
     get(cache, 1)
     clock.wait(1)
