@@ -100,6 +100,12 @@ def test_an_origin_that_no_column_can_hold_is_left_out(store):
     assert kept(store, "b") == {key(): value(5, 10.0, source="x" * 16, api_version="v" * 16)}
 
 
+def test_a_known_value_has_no_reason_to_be_unknown(store):
+    store.history.keep("a", {key(): value(5, 10.0, reason="refused")})
+
+    assert kept(store) == {key(): value(5, 10.0)}
+
+
 def test_a_part_that_was_final_stays_final_where_a_later_answer_lacks_it(store):
     store.history.keep("a", {key(): value(5, 10.0, final=True, buckets={("REEL",): 5})})
 
