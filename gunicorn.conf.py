@@ -18,6 +18,7 @@ with without_collections():
 import logs
 from config import Config, ConfigError, keep_settings, settings_now, unknown_settings, unusable_proxies
 from front.listen_address import why_unusable
+from gunicorn_cores import core_for_next, usable_cores
 from gunicorn_reload import check_reloads, close_listeners
 from services.access import start
 from services.clock import Clock
@@ -111,6 +112,12 @@ def when_ready(server: Any) -> None:
     """Have reloads tried first, also one that was wanted during the start."""
     check_reloads(server)
     send_held_reload()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a core of its own where there are no more cores than workers."""
+    taken = [each.core for each in server.WORKERS.values()]
+    worker.core = core_for_next(taken, workers=server.num_workers, cores=usable_cores())
 
 
 def post_fork(server: Any, worker: Any) -> None:

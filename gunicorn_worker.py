@@ -27,6 +27,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from front.request_ids import new_request_id
 from front.request_limits import MAX_URL
+from gunicorn_cores import keep_to
 from gunicorn_ready_replies import ReadyReplies, ends_connection
 from routes.errors import HTTP_CODES, SECURITY_HEADERS, UNEXPECTED_ERROR, error_body
 
@@ -106,6 +107,7 @@ class GunicornWorker(ThreadWorker):
         self._look_at = 0.0  # monotonic seconds
         self._free_memory = FreeMemory()
         self._ready_replies: ReadyReplies | None = None
+        self.core: int | None = None  # `gunicorn.conf.py` gives it one.
         self.signals_since_fork: SimpleQueue[Any] = SimpleQueue()  # `gunicorn.conf.py` puts the inherited one here.
 
     def init_signals(self) -> None:
@@ -227,6 +229,8 @@ class GunicornWorker(ThreadWorker):
         if services is None:  # An application of a benchmark.
             super().run()
             return
+        if self.core is not None:
+            keep_to(self.core)
         if not self.cfg.is_ssl and self.cfg.proxy_protocol == "off":
             self._ready_replies = ReadyReplies(self.cfg, self.wsgi.extensions["front"])
         services.heartbeat.start()

@@ -3,7 +3,9 @@
 Each path is sent once, so that none can be answered from the ready replies, and no reply may have called a provider.
 Each round is compared with a round of an empty Flask view under the same server. `costs` is the number of empty views
 for which a reply could have been replaced, by the throughput; `costs_cpu` the same by the CPU time of the workers,
-which leaves out the load and PostgreSQL. A row with a `limit` fails the benchmark where its reply costs more.
+which leaves out the load and PostgreSQL. A row with a `limit` fails the benchmark where its reply costs more. The empty
+view has the server's settings, and nothing of what its worker does for the gateway alone (a core for each worker, and
+replies without a thread, which are not measured here).
 
 `ordinary` is the account of the sandbox; `huge` has some 5,000 posts in 30 days. The rows of `many keys` are about many
 accounts or creators, and their replies are more than the ready replies hold.

@@ -296,6 +296,11 @@ def start_gateway(settings_: dict[str, str], *, code: Path | None = None) -> Pro
     return process
 
 
+def workers_of(master: int) -> list[int]:
+    """The process ids of a gateway's workers, by that of its master."""
+    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+
 def start_worker(settings_: dict[str, str], module: str = "worker") -> Process:
     """A worker, which does what its module says."""
     return _start([module], settings_, "")

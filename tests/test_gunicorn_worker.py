@@ -210,7 +210,7 @@ def test_a_worker_that_serves_collects_no_garbage_among_its_code(monkeypatch):
 def worker():
     """A worker that was not started."""
     worker = GunicornWorker.__new__(GunicornWorker)
-    worker._ready_replies = None
+    worker._ready_replies = worker.core = None
     return worker
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,7 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support import ROOT, environment, free_port, leaks_in, lines_of, live_settings, new_instance, start_gateway
+from tests.support import (
+    ROOT,
+    environment,
+    free_port,
+    leaks_in,
+    lines_of,
+    live_settings,
+    new_instance,
+    start_gateway,
+    wait_until,
+    workers_of,
+)
 
 SHAPE = ["error", "code", "message", "hint", "provider", "reference", "retry_after", "request_id"]
 
@@ -268,3 +280,29 @@ def test_a_worker_that_is_to_stop_before_it_has_handlers_stops(tmp_path, number)
     assert ended.returncode == 0, ended.stderr.decode()
     assert time.monotonic() - began < 55, ended.stderr.decode()  # The graceful timeout alone is longer.
     assert b"SIGKILL" not in ended.stderr
+
+
+def cores_of_workers(gateway):
+    return sorted(sorted(os.sched_getaffinity(pid)) for pid in workers_of(gateway.popen.pid))
+
+
+@pytest.fixture
+def two_cores():
+    """The cores to which this test, and what it starts, keeps: as on a small machine."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(usable)[:2])
+    yield sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, usable)
+
+
+def test_each_worker_keeps_to_a_core_of_its_own_also_one_that_replaces_another(two_cores, simulator, start):
+    gateway = start({"SIMULATOR_PORT": simulator.url.rpartition(":")[2]}, code=ROOT)
+    one_each = [[core] for core in (two_cores if len(two_cores) == 2 else two_cores * 2)]
+    wait_until(lambda: cores_of_workers(gateway) == one_each, seconds=60)
+
+    for killed in workers_of(gateway.popen.pid):
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda gone=killed: gone not in workers_of(gateway.popen.pid), seconds=60)
+        wait_until(lambda: cores_of_workers(gateway) == one_each, seconds=60)
+
+    assert gateway.get("/healthz").status_code == 200

@@ -19,7 +19,7 @@ import requests
 
 from services.store.cache_leases import LEASE
 from tests.stores import query
-from tests.support import errors_of, local_session
+from tests.support import errors_of, local_session, workers_of
 
 KILLS = int(os.environ.get("KILLS", "12"))
 CALLERS = 6
@@ -81,10 +81,6 @@ class Observer(threading.Thread):
                     self.gone_back.append((cache_key, before, fetched_at))
                 self.changes += fetched_at > before
                 self.newest[tuple(cache_key)] = max(before, fetched_at)
-
-
-def workers_of(master):
-    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
 
 def kill_a_worker(gateway):
