@@ -246,9 +246,19 @@ class CacheEntries:
             rows = {cache_key: HeldRow(row) for cache_key, row in read(account, keys).items()}
         except DatabaseUnavailableError:
             return {}
+        rows |= self._newer_here(account, rows)
         self._local.put(account, rows, read_at=read_at)
         self._local.note_read(account, keys, read_at=read_at)
         return rows
+
+    def _newer_here(self, account: str, rows: Mapping[CacheKey, HeldRow]) -> dict[CacheKey, HeldRow]:
+        """Return the rows of this process that are newer than those of the database, into which it could not write."""
+        now = self._clock.timestamp()
+        return {
+            cache_key: held
+            for cache_key, held in self._local.get(account, rows).items()
+            if rows[cache_key].row.fetched_at < held.row.fetched_at and not is_ahead(held.row.fetched_at, now)
+        }
 
     def _entries(
         self,

@@ -414,6 +414,22 @@ def test_a_part_is_in_the_database_while_the_fetch_goes_on_and_is_not_written_ag
     assert ACCOUNT not in store.cache_entries.versions()  # Nothing was replaced.
 
 
+def test_a_value_that_could_not_be_written_is_not_replaced_by_the_older_one_of_the_database(
+    cache, store, clock, monkeypatch
+):
+    written, absent = CacheKey(KEY, "1"), CacheKey(KEY, "2")
+    cache.put(ACCOUNT, {written: ({"number": 1}, HOUR)})
+    clock.wait(10)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.cache_entries, "put", unavailable)
+        cache.put(ACCOUNT, {written: ({"number": 2}, HOUR)})
+
+    found = cache.known(ACCOUNT, {written: HOUR, absent: HOUR})  # The database is read for all parts of the key.
+
+    assert found[written].value == {"number": 2}
+    assert cache.known(ACCOUNT, {written: HOUR})[written].value == {"number": 2}
+
+
 def test_an_unexpected_error_of_a_fetch_ends_its_lease(cache, store):
     with pytest.raises(ZeroDivisionError):
         get(cache, ZeroDivisionError())
