@@ -1,4 +1,4 @@
-"""A core for each worker, on a machine that has no more cores than workers.
+"""CPU affinity: a core for each worker, on a machine that has no more cores than workers.
 
 The threads of a worker share the interpreter lock, so together they use no more than one core. The system still spreads
 them over all cores: a thread that gets the lock wakes on whichever is free. Every object that a request touches, be it

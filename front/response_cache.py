@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from sys import getsizeof
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,6 @@ HEADER_OVERHEAD = 110  # bytes of the tuple and of the text of one header
 SPELLING_OVERHEAD = 350  # bytes of its places in the list and in the dictionaries
 KEY = "insights.cache_key"  # of the environment of a request that is not cached: its parsed form
 CACHE_NAME = "insights-gateway"
-VALUE: Callable[[tuple[str, str]], str] = itemgetter(1)  # of a header
 # Most callers send one of these.
 USUAL_ACCEPTS = {"": JSON, "*/*": JSON, JSON: JSON, CSV: CSV}
 
@@ -213,17 +211,14 @@ def _cache_key(environ: WSGIEnvironment, raw: RawRequest) -> CacheKey:
     `refresh` is left out, so that the next request without it gets the refreshed reply. All parameters together are one
     text, which takes a third of the memory of a tuple for each; `repr` keeps apart what a separator would not.
     """
-    scope, path, query, accept = raw
-    parameters = sorted(parameters_of(environ))
-    if "refresh" in query or "%" in query:
-        parameters = [pair for pair in parameters if pair[0] != "refresh"]
-    if ("format" in query or "%" in query) and "format" in dict(parameters):
+    scope, path, _, accept = raw
+    parameters = sorted([pair for pair in parameters_of(environ) if pair[0] != "refresh"])
+    if "format" in dict(parameters):
         return scope, path, repr(parameters)
     return scope, path, f"{USUAL_ACCEPTS.get(accept) or negotiated(accept)} {parameters!r}"
 
 
 def _size(response: CachedResponse, key: CacheKey) -> int:
     """Return the bytes of what differs from reply to reply."""
-    headers = response.fixed_headers
-    values = sum(map(len, map(VALUE, headers)))
-    return len(response.body) + sum(map(getsizeof, key)) + HEADER_OVERHEAD * len(headers) + values
+    headers = sum([HEADER_OVERHEAD + len(value) for _, value in response.fixed_headers])
+    return len(response.body) + sum(map(getsizeof, key)) + headers

@@ -39,7 +39,7 @@ class Stage(IntEnum):
     SENT = auto()  # A part of the request, or all of it, has left this machine.
 
 
-MAX_POOLS = 16  # hosts; a provider has three at most
+MAX_HOSTS = 16  # of one provider; a provider has three at most
 MAX_HEAD = 64 * 1024  # bytes of status, headers and interim answers; of a real answer about 2 KB
 
 
@@ -91,15 +91,10 @@ class NotingAdapter(HTTPAdapter):
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             # Set for each pool and not for the pool manager, which has other classes of pools for each kind of proxy.
             pool.ConnectionCls = _noting(pool.ConnectionCls)
-            if len(self._pools) >= MAX_POOLS:
+            if len(self._pools) >= MAX_HOSTS:
                 self._pools.clear()
             self._pools[place] = pool
         return pool
-
-    def close(self) -> None:
-        """Close all connections that are idle."""
-        self._pools.clear()
-        super().close()
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Return what the transport reads of an answer, which has neither cookies nor a text of its own."""

@@ -26,7 +26,7 @@ from urllib3.exceptions import (
 )
 
 from services import request_context
-from services.clients.connections import MAX_HEAD, Attempt, NotingAdapter, Stage
+from services.clients.connections import MAX_HEAD, MAX_HOSTS, Attempt, NotingAdapter, Stage
 from services.clients.connections import current as current_attempt
 from services.clients.error_mapping import TRY_SOON
 from services.clients.json_text import decode
@@ -55,7 +55,6 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Us
 CHUNK_BYTES = 64 * 1024
 UNREACHED_HINT = "Check that this machine reaches it"
 PAID_CALL_NEEDS = 0.5  # seconds that must be left of a request, so that its caller may see the answer
-MAX_NETWORKS = 16  # hosts of one provider; a provider has three at most
 ROUNDING = 0.01  # seconds by which a timeout may come early
 NAMES: Mapping[str, str] = {
     "instagram": "Instagram",
@@ -257,7 +256,7 @@ class Transport:
                 found = session.merge_environment_settings(url, {}, None, None, None)
             proxies = {} if leads_to_this_machine(url) else found["proxies"]
             network = Network(proxies, True if found["verify"] is None else found["verify"])
-            if len(self._networks) >= MAX_NETWORKS:
+            if len(self._networks) >= MAX_HOSTS:
                 self._networks.clear()
             self._networks[place] = network
         return network

@@ -110,15 +110,8 @@ def cell(value: object) -> object:
 
 
 def cells(values: Iterable[object]) -> list[object]:
-    """Return values as the cells of a row; most are numbers, unknown or short texts, and take no call of ours each."""
-    return [
-        value
-        if value is None or type(value) in NUMBERS
-        else _known_text_cell(value)
-        if isinstance(value, str) and len(value) <= MOST
-        else cell(value)
-        for value in values
-    ]
+    """Return values as the cells of a row; most are numbers or unknown, and take no call each."""
+    return [value if value is None or type(value) in NUMBERS else cell(value) for value in values]
 
 
 def csv_lines(rows: Iterable[Iterable[object]]) -> str:
