@@ -430,6 +430,22 @@ def test_a_value_that_could_not_be_written_is_not_replaced_by_the_older_one_of_t
     assert cache.known(ACCOUNT, {written: HOUR})[written].value == {"number": 2}
 
 
+def test_a_value_that_could_not_be_written_and_whose_time_lies_ahead_gives_way_to_that_of_the_database(
+    cache, store, clock, monkeypatch
+):
+    written, absent, present = CacheKey(KEY, "1"), CacheKey(KEY, "2"), clock.now()
+    cache.put(ACCOUNT, {written: ({"number": 1}, HOUR)})
+    clock.wait(DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.cache_entries, "put", unavailable)
+        cache.put(ACCOUNT, {written: ({"number": 2}, HOUR)})
+    clock.set(present)
+
+    found = cache.known(ACCOUNT, {written: HOUR, absent: HOUR})
+
+    assert found[written].value == {"number": 1}
+
+
 def test_an_unexpected_error_of_a_fetch_ends_its_lease(cache, store):
     with pytest.raises(ZeroDivisionError):
         get(cache, ZeroDivisionError())

@@ -73,6 +73,28 @@ def test_an_answer_that_trickles_in_ends(trickle, transport, head):
     assert time.monotonic() - started < 5  # It would have been 5,000 seconds.
 
 
+def test_an_answer_that_stops_in_the_middle_ends_with_the_time_of_the_call():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                read_head(connection)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a"')
+                connection.recv(1)  # until the caller has gone
+
+        threading.Thread(target=serve, daemon=True).start()
+        transport = Transport(
+            "modash", connect_timeout=5, read_timeout=30, answer_timeout=0.3, connections=1, clock=Clock()
+        )
+        started = time.monotonic()
+
+        with pytest.raises(ProviderTimeoutError):
+            transport.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", params={}, auth=Bearer("x"))
+
+    assert time.monotonic() - started < 10
+
+
 def test_what_comes_late_of_an_answer_that_was_not_paid_for_is_not_waited_for(clock):
     listener = socket.create_server(("127.0.0.1", 0))
 
